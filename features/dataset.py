@@ -1,0 +1,135 @@
+"""What every reader returns: classes, labels, ids and counts, known before any image is decoded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from features.errors import InputError
+from features.images import ChainedImages, ImageSource
+
+
+@dataclass(frozen=True)
+class ImageDataset:
+    """A labelled set of images that is not decoded yet.
+
+    Attributes:
+        spec: The dataset spec that it was opened with.
+        classes: (C,) class names, in the order of the labels; no name occurs twice.
+        labels: (N,) int64, the class of each image, 0 to C − 1.
+        ids: (N,) a stable name of each image, such as its path below the dataset's root.
+        source: Decodes image number i.
+    """
+
+    spec: str
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    ids: Sequence[str]
+    source: ImageSource
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))
+        if not (len(self.labels) == len(self.ids) == len(self.source)):
+            raise ValueError(
+                f"labels, ids and source must have one length, got "
+                f"{len(self.labels)}, {len(self.ids)} and {len(self.source)}"
+            )
+        if len(set(self.classes)) != len(self.classes):
+            seen: set[str] = set()
+            twice = next(name for name in self.classes if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+            raise InputError(f"{self.spec}: the class name {twice!r} occurs twice; give each class its own name")
+        if len(self.labels) and not (0 <= self.labels.min() and self.labels.max() < len(self.classes)):
+            raise InputError(
+                f"{self.spec}: labels run from {self.labels.min()} to {self.labels.max()}, "
+                f"but there are {len(self.classes)} classes"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """(C,) int64, the number of images of each class."""
+        return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
+
+    @cached_property
+    def manifest_sha256(self) -> str:
+        """One hash over class names, labels, ids and the source's fingerprint (file sizes, or pixels)."""
+        digest = hashlib.sha256()
+        for part in ("\0".join(self.classes), "\0".join(self.ids)):
+            digest.update(part.encode("utf-8", "surrogateescape"))
+            digest.update(b"\1")
+        digest.update(self.labels.tobytes())
+        digest.update(self.source.fingerprint())
+        return digest.hexdigest()
+
+    def image(self, index: int, min_side: int | None = None) -> Image.Image:
+        """Decode one image to RGB.
+
+        Args:
+            index: Which image, 0 to N − 1.
+            min_side: The shorter side that is needed, in pixels: a large JPEG may be decoded at a
+                reduced scale that is not below it.
+
+        Raises:
+            features.images.UnreadableImage: The file cannot be decoded.
+        """
+        return self.source.read(index, min_side)
+
+    def take(self, indices: NDArray[np.integer] | Sequence[int], spec: str | None = None) -> ImageDataset:
+        """The images at ``indices``, in that order, with the classes unchanged."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        return replace(
+            self,
+            spec=spec or self.spec,
+            labels=self.labels[chosen],
+            ids=[self.ids[i] for i in chosen],
+            source=self.source.take(chosen),
+        )
+
+    def restrict(self, classes: Sequence[str]) -> ImageDataset:
+        """Only the images of ``classes``, labelled 0, 1, … in the order given.
+
+        Raises:
+            InputError: A name is not a class of this dataset.
+        """
+        position = {name: i for i, name in enumerate(self.classes)}
+        missing = [name for name in classes if name not in position]
+        if missing:
+            raise InputError(
+                f"{self.spec} has no class {missing[0]!r} ({len(missing)} of {len(classes)} names are unknown); "
+                f"its {len(self.classes)} classes begin with {self.classes[0]!r}"
+            )
+        relabel = np.full(len(self.classes), -1, dtype=np.int64)
+        relabel[[position[name] for name in classes]] = np.arange(len(classes))
+        kept = np.flatnonzero(relabel[self.labels] >= 0)
+        return replace(self.take(kept), classes=tuple(classes), labels=relabel[self.labels[kept]])
+
+
+def concatenate(datasets: Sequence[ImageDataset]) -> ImageDataset:
+    """Several datasets as one; equal class names of two datasets stay two classes.
+
+    A class keeps its name where only one dataset has it, and is called ``SPEC/NAME`` otherwise.
+    """
+    if len(datasets) == 1:
+        return datasets[0]
+    taken: dict[str, int] = {}
+    for dataset in datasets:
+        for name in dataset.classes:
+            taken[name] = taken.get(name, 0) + 1
+    starts = np.cumsum([0, *(len(dataset.classes) for dataset in datasets)])
+    return ImageDataset(
+        spec=" + ".join(dataset.spec for dataset in datasets),
+        classes=tuple(
+            name if taken[name] == 1 else f"{dataset.spec}/{name}" for dataset in datasets for name in dataset.classes
+        ),
+        labels=np.concatenate([dataset.labels + start for dataset, start in zip(datasets, starts, strict=False)]),
+        ids=[id_ for dataset in datasets for id_ in dataset.ids],
+        source=ChainedImages([dataset.source for dataset in datasets]),
+    )

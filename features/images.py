@@ -1,0 +1,162 @@
+"""Where pixels come from: files, arrays, or several sources in a row.
+
+Every source answers one question, "image number i, as RGB", and an image that cannot be read is
+an error about that image: it is never answered with another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+
+class UnreadableImage(Exception):
+    """One image cannot be decoded; the message is the reason."""
+
+
+class ImageSource(Protocol):
+    """N images by position. Sources are pickled to worker processes."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int, min_side: int | None = None) -> Image.Image:
+        """Image ``index`` as RGB; see :meth:`features.ImageDataset.image`."""
+        ...
+
+    def take(self, indices: NDArray[np.int64]) -> ImageSource:
+        """The images at ``indices``, in that order."""
+        ...
+
+    def fingerprint(self) -> bytes:
+        """Changes when the images change; found without decoding them."""
+        ...
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any decoded image as upright 8-bit RGB, transparency over white."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I;16") or image.mode == "I":
+        # 16-bit grey: Pillow would clip to 255 where the range must be scaled down.
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
+        layer = image.convert("RGBA")
+        image = Image.new("RGBA", layer.size, "white")
+        image.alpha_composite(layer)
+    return image.convert("RGB")
+
+
+def read_image(path: str | Path, min_side: int | None = None) -> Image.Image:
+    """Decode one image file to RGB.
+
+    Args:
+        path: The file.
+        min_side: The shorter side that is needed, in pixels, or None for full size.
+
+    Raises:
+        UnreadableImage: The file is missing, is not an image, or is damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            if min_side is not None and image.format == "JPEG":
+                image.draft("RGB", (min_side, min_side))
+            return to_rgb(image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        # A zero-byte or damaged file raises any of these, depending on the decoder.
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UnreadableImage(reason or type(error).__name__) from error
+
+
+class FileImages:
+    """Images in files below one directory.
+
+    Args:
+        root: The directory.
+        paths: (N,) paths below it.
+    """
+
+    def __init__(self, root: str | Path, paths: Sequence[str]) -> None:
+        self.root = str(root)
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, index: int, min_side: int | None = None) -> Image.Image:
+        return read_image(os.path.join(self.root, self.paths[index]), min_side)
+
+    def take(self, indices: NDArray[np.int64]) -> FileImages:
+        return FileImages(self.root, [self.paths[i] for i in indices])
+
+    def fingerprint(self) -> bytes:
+        sizes = np.fromiter((self._size(path) for path in self.paths), np.int64, len(self.paths))
+        return sizes.tobytes()
+
+    def _size(self, path: str) -> int:
+        try:
+            return os.stat(os.path.join(self.root, path)).st_size
+        except OSError:
+            return -1  # missing: reported when it is read
+
+
+class ArrayImages:
+    """Images in memory.
+
+    Args:
+        pixels: (N, H, W) grey or (N, H, W, 3) RGB, uint8.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4):
+            raise ValueError(f"pixels must be (N, H, W) or (N, H, W, 3) uint8, got {pixels.shape} {pixels.dtype}")
+        self.pixels = pixels
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def read(self, index: int, min_side: int | None = None) -> Image.Image:
+        return to_rgb(Image.fromarray(self.pixels[index]))
+
+    def take(self, indices: NDArray[np.int64]) -> ArrayImages:
+        return ArrayImages(self.pixels[indices])
+
+    def fingerprint(self) -> bytes:
+        return hashlib.sha256(np.ascontiguousarray(self.pixels)).digest()
+
+
+class ChainedImages:
+    """Several sources, one after the other.
+
+    Args:
+        sources: The parts, in order.
+    """
+
+    def __init__(self, sources: Sequence[ImageSource]) -> None:
+        self.sources = list(sources)
+        self.starts = np.cumsum([0, *(len(source) for source in self.sources)])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def read(self, index: int, min_side: int | None = None) -> Image.Image:
+        part = int(np.searchsorted(self.starts, index, side="right")) - 1
+        return self.sources[part].read(index - int(self.starts[part]), min_side)
+
+    def take(self, indices: NDArray[np.int64]) -> ImageSource:
+        parts = np.searchsorted(self.starts, indices, side="right") - 1
+        if len(parts) and (np.diff(parts) < 0).any():
+            raise ValueError("indices into chained images must keep the order of the parts")
+        return ChainedImages(
+            [source.take(indices[parts == i] - self.starts[i]) for i, source in enumerate(self.sources)]
+        )
+
+    def fingerprint(self) -> bytes:
+        return b"".join(source.fingerprint() for source in self.sources)

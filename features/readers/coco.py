@@ -1,0 +1,114 @@
+"""``inat:FILE.json``: iNaturalist, and any JSON of ``images``, ``annotations`` and ``categories``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.dataset import ImageDataset
+from features.images import FileImages
+from features.readers.checks import check_split, existing_file, image_root, location, wrong
+from features.readers.names import distinct_names
+from features.spec import DatasetSpec
+
+#: What each list's entries must have.
+_LISTS: dict[str, frozenset[str]] = {
+    "images": frozenset({"id", "file_name"}),
+    "annotations": frozenset({"image_id", "category_id"}),
+    "categories": frozenset({"id", "name"}),
+}
+
+
+def open_coco(spec: DatasetSpec) -> ImageDataset:
+    """Read ``inat:FILE.json[?root=DIR]`` (iNaturalist 2017, 2018, 2019, 2021, or COCO-style).
+
+    Classes are the categories that at least one annotation names, in the order of their ids; the others
+    are left out. A name that occurs twice becomes ``supercategory/name``, and gets its id if that
+    occurs twice too. Images without an annotation have no label and are left out. Ids are the file names.
+
+    Args:
+        spec: ``root`` is where the file names start from; by default the folder of the JSON.
+
+    Raises:
+        InputError: No such file or root, not such a JSON, an annotation of an image or a category that
+            is not listed, or an image with annotations of different categories.
+    """
+    path = existing_file(spec, location(spec), "a JSON file with images, annotations and categories")
+    check_split(spec, ())
+    root = image_root(spec, path.parent)
+    content = _parse(spec, path)
+    file_of = _by_id(spec, path, content["images"], "images")
+    category = _by_id(spec, path, content["categories"], "categories")
+    category_of: dict[Any, Any] = {}
+    for annotation in content["annotations"]:
+        image, named = annotation["image_id"], annotation["category_id"]
+        if category_of.setdefault(image, named) != named:
+            raise wrong(
+                spec,
+                f"{path}: image {image!r} has annotations of several categories ({category_of[image]!r} and "
+                f"{named!r}); expected one class an image",
+            )
+    for image, named in category_of.items():
+        if image not in file_of:
+            raise wrong(spec, f"{path}: an annotation names image {image!r}, which is not among the images")
+        if named not in category:
+            raise wrong(
+                spec, f"{path}: the annotation of image {image!r} names category {named!r}, which is not listed"
+            )
+    if not category_of:
+        raise wrong(spec, f"{path} has no annotations, so no labels; name the file of a labelled split")
+    used = set(category_of.values())
+    order = sorted((key for key in category if key in used), key=lambda key: (isinstance(key, str), key))
+    position = {key: i for i, key in enumerate(order)}
+    images = [image for image in file_of if image in category_of]
+    paths = [file_of[image]["file_name"] for image in images]
+    return ImageDataset(
+        str(spec),
+        _class_names([category[key] for key in order]),
+        np.array([position[category_of[image]] for image in images], dtype=np.int64),
+        paths,
+        FileImages(root, paths),
+    )
+
+
+def _parse(spec: DatasetSpec, path: Path) -> dict[str, list[dict[str, Any]]]:
+    """The content, whose three lists hold all the fields that are needed."""
+    try:
+        with path.open("rb") as file:
+            content = json.load(file)
+    except OSError as error:
+        raise wrong(spec, f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # malformed JSON, or not text
+        raise wrong(spec, f"{path} is not JSON: {error}") from error
+    for name, fields in _LISTS.items():
+        entries = content.get(name) if isinstance(content, dict) else None
+        if not isinstance(entries, list):
+            raise wrong(spec, f"{path} has no list {name!r}; expected images, annotations and categories")
+        for i, entry in enumerate(entries):
+            if not isinstance(entry, dict) or not fields <= entry.keys():
+                raise wrong(spec, f"{path}: entry {i} of {name} lacks one of {', '.join(sorted(fields))}")
+    return content
+
+
+def _by_id(spec: DatasetSpec, path: Path, entries: list[dict[str, Any]], name: str) -> dict[Any, dict[str, Any]]:
+    table = {entry["id"]: entry for entry in entries}
+    if len(table) != len(entries):
+        seen: set[Any] = set()
+        twice = next(entry["id"] for entry in entries if entry["id"] in seen or seen.add(entry["id"]))  # type: ignore[func-returns-value]
+        raise wrong(spec, f"{path}: the id {twice!r} occurs twice among the {name}")
+    return table
+
+
+def _class_names(categories: list[Mapping[str, Any]]) -> tuple[str, ...]:
+    plain = [str(category["name"]) for category in categories]
+    times = Counter(plain)
+    placed = [
+        f"{category['supercategory']}/{name}" if times[name] > 1 and category.get("supercategory") else name
+        for name, category in zip(plain, categories, strict=True)
+    ]
+    return distinct_names(placed, (category["id"] for category in categories))

@@ -1,0 +1,87 @@
+"""``cub:DIR`` and ``nabirds:DIR``: the text files that CUB-200-2011 and NABirds share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from features.dataset import ImageDataset
+from features.images import FileImages
+from features.readers.checks import check_split, existing_directory, existing_file, location, wrong
+from features.readers.names import distinct_names
+from features.readers.text import numbered_lines
+from features.spec import DatasetSpec
+
+_EXPECTED = (
+    "images.txt, image_class_labels.txt, classes.txt, train_test_split.txt and images/, as in the official archive"
+)
+
+
+def open_cub(spec: DatasetSpec) -> ImageDataset:
+    """Read ``cub:DIR[@train|@test]`` or ``nabirds:DIR[@train|@test]``; without a split, all images.
+
+    Each file has lines of ``id value``; ids of images are any words, ids of classes integers with gaps.
+    Classes are those that ``image_class_labels.txt`` uses for any image, of either split, in the order of
+    their ids (NABirds' ``classes.txt`` also lists the inner nodes of its hierarchy). A name that occurs
+    twice gets its class id. Images are in the order of ``images.txt``; their ids are the paths given
+    there, below ``DIR/images``.
+
+    Raises:
+        InputError: A file is missing, a line is malformed, or two files disagree.
+    """
+    root = existing_directory(spec, location(spec), f"a directory with {_EXPECTED}")
+    check_split(spec, ("train", "test"))
+    path_of = _table(spec, root / "images.txt")
+    class_of = _table(spec, root / "image_class_labels.txt")
+    name_of = _table(spec, root / "classes.txt")
+    _require(spec, path_of, class_of, f"image_class_labels.txt in {root} has no line for image")
+    _require(spec, class_of, path_of, f"images.txt in {root} has no line for image")
+    used = set(class_of.values())
+    if not_integers := [word for word in used if not word.isdecimal()]:
+        raise wrong(spec, f"image_class_labels.txt in {root} has the class id {min(not_integers)!r}, not an integer")
+    order = sorted(used, key=int)
+    _require(spec, order, name_of, f"classes.txt in {root} has no line for class")
+    if spec.split is None:
+        images = list(path_of)
+    else:
+        in_train = _table(spec, root / "train_test_split.txt")
+        _require(spec, path_of, in_train, f"train_test_split.txt in {root} has no line for image")
+        flags = set(in_train.values()) - {"0", "1"}
+        if flags:
+            raise wrong(
+                spec, f"train_test_split.txt in {root} has the flag {min(flags)!r}; expected 1 (train) or 0 (test)"
+            )
+        wanted = "1" if spec.split == "train" else "0"
+        images = [image for image in path_of if in_train[image] == wanted]
+    position = {class_id: i for i, class_id in enumerate(order)}
+    paths = [path_of[image] for image in images]
+    return ImageDataset(
+        str(spec),
+        distinct_names([name_of[class_id] for class_id in order], order),
+        np.array([position[class_of[image]] for image in images], dtype=np.int64),
+        paths,
+        FileImages(existing_directory(spec, root / "images", "the images, as in the official archive"), paths),
+    )
+
+
+def _table(spec: DatasetSpec, path: Path) -> dict[str, str]:
+    """The lines ``id value`` of a file, in its order."""
+    existing_file(spec, path, _EXPECTED)
+    table: dict[str, str] = {}
+    for number, line in numbered_lines(spec, path):
+        key, *rest = line.split(maxsplit=1)
+        if not rest:
+            raise wrong(spec, f"{path}, line {number}: {line!r} is not 'id value'")
+        if key in table:
+            raise wrong(spec, f"{path}, line {number}: the id {key} occurs twice")
+        table[key] = rest[0]
+    return table
+
+
+def _require(spec: DatasetSpec, keys: Mapping[str, str] | list[str], table: Mapping[str, str], lacks: str) -> None:
+    """Every key must be in the table."""
+    for key in keys:
+        if key not in table:
+            raise wrong(spec, f"{lacks} {key}; unpack the official archive anew")

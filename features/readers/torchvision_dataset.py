@@ -1,0 +1,278 @@
+"""``torch:NAME:DIR@split``: the labelled image classes of torchvision.datasets, never downloaded.
+
+torchvision's classes agree on ``__getitem__``, which decodes, and on little else. Here labels and files
+are taken from the attributes in which they keep them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torchvision
+from numpy.typing import NDArray
+
+from features.dataset import ImageDataset
+from features.errors import InputError
+from features.images import ArrayImages, FileImages
+from features.readers.checks import did_you_mean, existing_directory, expanded, wrong
+from features.readers.draw import DRAW_OPTIONS
+from features.readers.names import distinct_names, numbered_names
+from features.spec import DatasetSpec
+
+#: Constructor arguments that choose a split, in order of preference.
+_SELECTORS = ("split", "train", "version", "image_set")
+#: Attributes that hold (image, label) pairs, images, and labels, in order of preference.
+_PAIRS = ("samples", "_samples", "imgs")
+_IMAGES = ("_image_files", "_images", "data")
+_LABELS = ("_labels", "targets", "labels")
+
+#: What to do about missing files, where ``download=True`` is not the answer.
+_INSTEAD = {
+    "ImageNet": "put ILSVRC2012_devkit_t12.tar.gz and the archive of the split there, "
+    "or read class folders with folder:{root}@{split}",
+    "StanfordCars": "its download address is dead; put devkit/, cars_train/ and cars_test/ into {root}/stanford_cars, "
+    "or use cars:DIR",
+}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One split: paths below the root or pixels, labels, and names of the classes."""
+
+    images: list[str] | NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...] | None
+
+
+def open_torchvision(spec: DatasetSpec) -> ImageDataset:
+    """Read ``torch:NAME:DIR@split``, such as ``torch:Flowers102:data@train+val``.
+
+    DIR is the ``root`` of the class. The split goes to the constructor's ``split``, ``train`` (as
+    ``train`` or ``test``) or ``version``; several joined by ``+`` are read one after the other. Other
+    arguments that are words or numbers can be given as options (``?annotation_level=family``).
+    torchvision may unpack archives that lie in DIR (ImageNet's), but nothing is downloaded. Files are
+    sorted by path, with ids below DIR; images in memory have ids ``split/position``. Classes that have
+    several names are called ``<wnid> <first name>``; those without a name ``class_<label>``.
+
+    Raises:
+        InputError: NAME, the split or an option is unknown, files are missing or damaged, or the
+            class keeps its labels out of sight.
+    """
+    name, _, directory = spec.location.partition(":")
+    kind = _find(spec, name)
+    if not directory:
+        raise wrong(spec, f"torch needs a directory; type torch:{name}:DIR@split")
+    root = existing_directory(
+        spec, Path(os.path.abspath(expanded(directory))), f"the root of torchvision.datasets.{name}"
+    )
+    arguments = _parameters(kind)
+    options = _options(spec, name, arguments)
+    selector = next((word for word in _SELECTORS if word in arguments and word not in options), None)
+    if selector is None and spec.split is not None:
+        raise wrong(spec, f"{name} has no splits; leave @{spec.split} out")
+    parts = []
+    splits = [""] if selector is None or spec.split is None else spec.split.split("+")
+    for split in splits:
+        chosen = {} if selector is None else {selector: _choice(spec, name, selector, split)}
+        opened = _construct(spec, kind, root, arguments, options | chosen, split)
+        parts.append(_part(spec, name, opened, str(root) + os.sep))
+    return _assemble(spec, root, splits, parts)
+
+
+def _assemble(spec: DatasetSpec, root: Path, splits: Sequence[str], parts: Sequence[_Part]) -> ImageDataset:
+    """The parts as one dataset."""
+    labels = np.concatenate([part.labels for part in parts])
+    classes = parts[0].classes
+    if any(part.classes != classes for part in parts):
+        raise wrong(spec, f"the splits {' and '.join(splits)} have different classes; open them one by one")
+    if classes is None:
+        values, labels = np.unique(labels, return_inverse=True)
+        classes = numbered_names(values.tolist())
+    pixels = [part.images for part in parts if isinstance(part.images, np.ndarray)]
+    if pixels:
+        ids = [
+            f"{split}/{i}" if split else str(i)
+            for split, part in zip(splits, parts, strict=True)
+            for i in range(len(part.labels))
+        ]
+        return ImageDataset(str(spec), classes, labels, ids, ArrayImages(np.concatenate(pixels)))
+    paths = [path for part in parts for path in part.images]
+    return ImageDataset(str(spec), classes, labels, paths, FileImages(root, paths))
+
+
+def _find(spec: DatasetSpec, name: str) -> type:
+    """The class of torchvision.datasets called ``name``."""
+    known = [
+        word for word in torchvision.datasets.__all__ if inspect.isclass(getattr(torchvision.datasets, word, None))
+    ]
+    if name not in known:
+        raise wrong(spec, f"torchvision.datasets has no class {name!r}{did_you_mean(name, known)}")
+    kind = getattr(torchvision.datasets, name)
+    arguments = _parameters(kind)
+    if "root" not in arguments:
+        raise wrong(spec, f"torchvision.datasets.{name} does not read from a directory")
+    for word, parameter in arguments.items():
+        if parameter.default is parameter.empty and word not in ("root", *_SELECTORS):
+            raise wrong(spec, f"torchvision.datasets.{name} needs the argument {word!r}, which a spec cannot give")
+    return kind
+
+
+def _parameters(kind: type) -> dict[str, inspect.Parameter]:
+    """The constructor's arguments; where it passes ``**kwargs`` on, those of the class above too."""
+    found: dict[str, inspect.Parameter] = {}
+    for owner in kind.__mro__:
+        if "__init__" not in vars(owner):
+            continue
+        signature = inspect.signature(owner.__init__).parameters  # type: ignore[misc]
+        for word, parameter in signature.items():
+            if word != "self" and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+                found.setdefault(word, parameter)
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.values()):
+            break
+    return found
+
+
+def _options(spec: DatasetSpec, name: str, arguments: dict[str, inspect.Parameter]) -> dict[str, Any]:
+    """The options that are constructor arguments, as the type of their default."""
+    simple = {
+        word: parameter.default
+        for word, parameter in arguments.items()
+        if word not in ("root", "download")
+        and (isinstance(parameter.default, (str, int)) or (word in _SELECTORS and parameter.default is parameter.empty))
+    }
+    converted: dict[str, Any] = {}
+    for word, text in spec.options.items():
+        if word in DRAW_OPTIONS:
+            continue
+        if word not in simple:
+            takes = ", ".join([*simple, *DRAW_OPTIONS])
+            raise wrong(spec, f"unknown option {word!r}{did_you_mean(word, simple)}; torch:{name} takes {takes}")
+        if isinstance(simple[word], bool):
+            if text not in ("true", "false"):
+                raise wrong(spec, f"{word}={text} is neither true nor false")
+            converted[word] = text == "true"
+        else:
+            converted[word] = spec.integer(word) if isinstance(simple[word], int) else text
+    return converted
+
+
+def _choice(spec: DatasetSpec, name: str, selector: str, split: str) -> str | bool:
+    """What the selecting argument gets for a split."""
+    if selector == "version" and split in ("2017", "2018", "2019"):
+        raise wrong(
+            spec,
+            f"torchvision merges train and val of iNaturalist {split}; read its JSON instead, with "
+            f"inat:train{split}.json?root=DIR",
+        )
+    if selector != "train":
+        return split
+    if split not in ("train", "test"):
+        raise _unknown_split(spec, name, ["train", "test"])
+    return split == "train"
+
+
+def _unknown_split(spec: DatasetSpec, name: str, available: Sequence[str]) -> InputError:
+    there = f"{name} has {', '.join(available)}"
+    if spec.split is None:
+        return wrong(spec, f"say which split, such as torch:{spec.location}@{available[0]}; {there}")
+    return wrong(spec, f"unknown split {spec.split!r}{did_you_mean(spec.split, available)}; {there}")
+
+
+def _construct(
+    spec: DatasetSpec,
+    kind: type,
+    root: Path,
+    arguments: Iterable[str],
+    chosen: dict[str, Any],
+    split: str,
+) -> Any:
+    """The torchvision dataset; whatever it raises becomes one line."""
+    name = kind.__name__
+    download = {"download": False} if "download" in arguments else {}
+    message = ""
+    try:
+        # Caltech101 and Caltech256 make their folder before they look into it.
+        if not (name.startswith("Caltech") and not (root / name.lower()).is_dir()):
+            return kind(root=str(root), **chosen, **download)
+        cause: Exception | None = None
+    except Exception as error:  # from torchvision, on the person's files: of any type
+        valid = re.search(r"for argument (?:split|version|image_set)\. Valid values are \{(.*)\}", str(error))
+        if valid:
+            raise _unknown_split(spec, name, re.findall(r"'([^']*)'", valid[1])) from error
+        cause = error
+        message = str(error).partition(" You can ")[0].strip().partition("\n")[0] or type(error).__name__
+    what = f"torchvision.datasets.{name} cannot be read from {root}: {message or 'Dataset not found.'}"
+    if name in _INSTEAD:
+        remedy = _INSTEAD[name].format(root=root, split=split)
+    elif download:
+        words = "".join(f", {word}={value!r}" for word, value in chosen.items() if value != "")
+        call = f"torchvision.datasets.{name}({str(root)!r}{words}, download=True)"
+        remedy = f'to download it there, run python -c "import torchvision; {call}"'
+    else:
+        remedy = f"see the documentation of torchvision.datasets.{name} for its layout"
+    raise wrong(spec, f"{what.rstrip('.')}; {remedy}") from cause
+
+
+def _part(spec: DatasetSpec, name: str, dataset: Any, below: str) -> _Part:
+    """What a torchvision dataset knows without decoding an image."""
+    images, targets = _listing(spec, name, dataset)
+    labels = np.asarray(targets)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(images):
+        raise wrong(spec, f"torchvision.datasets.{name} does not give one class an image in this split")
+    labels = labels.astype(np.int64)
+    if len(labels) and labels.min() < 0:
+        raise wrong(spec, f"{int((labels < 0).sum())} images have no label (-1); choose a labelled split")
+    if not len(images) or isinstance(images[0], (str, os.PathLike)):
+        # Some classes list a directory in the order of the disk: sort, so that ids and labels are stable.
+        paths = [os.fspath(path).removeprefix(below).replace(os.sep, "/") for path in images]
+        order = sorted(range(len(paths)), key=paths.__getitem__)
+        return _Part([paths[i] for i in order], labels[order], _class_names(dataset))
+    pixels = np.asarray(images) if isinstance(images, np.ndarray) else np.stack([np.asarray(image) for image in images])
+    if pixels.ndim == 4 and pixels.shape[-1] != 3 and pixels.shape[1] == 3:
+        pixels = pixels.transpose(0, 2, 3, 1)
+    return _Part(pixels, labels, _class_names(dataset))
+
+
+def _listing(spec: DatasetSpec, name: str, dataset: Any) -> tuple[Any, Any]:
+    """Images (paths, arrays) and labels, as the dataset keeps them."""
+    if name == "INaturalist":
+        folders = [os.path.join(dataset.root, folder) for folder in dataset.all_categories]
+        return [os.path.join(folders[i], file) for i, file in dataset.index], [i for i, _ in dataset.index]
+    if name in ("Caltech101", "Caltech256"):
+        form = ("image_{1:04d}.jpg", "{0:03d}_{1:04d}.jpg")[name == "Caltech256"]
+        folder = os.path.join(dataset.root, f"{name.removeprefix('Caltech')}_ObjectCategories")
+        return [
+            os.path.join(folder, dataset.categories[y], form.format(y + 1, i))
+            for y, i in zip(dataset.y, dataset.index, strict=True)
+        ], dataset.y
+    for word in _PAIRS:
+        if pairs := getattr(dataset, word, None):
+            return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    held = [next((word for word in words if hasattr(dataset, word)), None) for words in (_IMAGES, _LABELS)]
+    if held[0] is None or held[1] is None:
+        raise wrong(
+            spec,
+            f"torchvision.datasets.{name} has no attribute with its images and labels ({', '.join(_LABELS)}), "
+            f"so they are not known without decoding; make class folders and use folder:DIR",
+        )
+    return getattr(dataset, held[0]), getattr(dataset, held[1])
+
+
+def _class_names(dataset: Any) -> tuple[str, ...] | None:
+    """The names of the classes in the order of the labels, if the dataset has any."""
+    names = getattr(dataset, "classes", None) or getattr(dataset, "categories", None)
+    names = names or getattr(dataset, "all_categories", None)
+    if names is None and getattr(dataset, "class_to_idx", None):
+        names = sorted(dataset.class_to_idx, key=dataset.class_to_idx.__getitem__)
+    if not names:
+        return None
+    if not isinstance(names[0], str):  # ImageNet, Imagenette: the synonyms of each WordNet id
+        names = [f"{wnid} {synonyms[0]}" for wnid, synonyms in zip(dataset.wnids, names, strict=True)]
+    return distinct_names(list(names), range(len(names)))

@@ -1,0 +1,105 @@
+"""τ-normalisation: a trained classifier's rows brought nearer to one norm, with τ chosen on held-out images.
+
+Source: Kang et al., ICLR 2020, section 4.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from features.errors import InputError
+from finetune.classifiers.base import LinearClassifier, checked_weight
+from finetune.metrics import evaluate_scores
+
+
+def tau_normalise(weight: ArrayLike, tau: float) -> NDArray[np.floating]:
+    """The rows w_i/‖w_i‖^τ of a linear classifier; its bias is to be dropped.
+
+    Args:
+        weight: (C, D). A row of zeros stays one.
+        tau: τ; 0 leaves the weight as it is, 1 gives every row the norm 1.
+
+    Returns:
+        (C, D), of the type of ``weight``.
+
+    Raises:
+        ValueError: ``weight`` is no finite matrix, or ``tau`` is not finite.
+
+    >>> tau_normalise(np.array([[3.0, 4.0], [0.0, 2.0]]), tau=1.0).tolist()
+    [[0.6, 0.8], [0.0, 1.0]]
+    """
+    matrix = checked_weight(weight)
+    if not np.isfinite(tau):
+        raise ValueError(f"tau must be a finite number, got {tau}")
+    return (matrix / _divisors(matrix, tau)[:, None]).astype(matrix.dtype)
+
+
+class TauNormalisation(LinearClassifier):
+    """A trained classifier with its rows τ-normalised and its bias dropped.
+
+    ``fit`` learns nothing but τ: the first of ``taus`` with the best mean accuracy over the classes.
+    Give it images that were held out of the training, such as those of :func:`balanced_split`, and
+    never the test set.
+
+    Args:
+        weight: (C, D) of the trained classifier, as in ``torch.nn.Linear``.
+        taus: What to choose from; by default 0, 0.05, … 2.
+
+    Attributes:
+        tau_: The τ chosen.
+        accuracies_: Mean accuracy over the classes at each of ``taus``.
+    """
+
+    def __init__(self, weight: ArrayLike, taus: ArrayLike | None = None) -> None:
+        self.weight = weight
+        self.taus = taus
+
+    def _default_classes(self, labels: NDArray[np.integer]) -> int:
+        return len(checked_weight(self.weight))
+
+    def _learn(self, features: NDArray[np.floating], labels: NDArray[np.int64], n_classes: int) -> None:
+        matrix = checked_weight(self.weight, (n_classes, features.shape[1]))
+        taus = np.linspace(0, 2, 41) if self.taus is None else np.atleast_1d(np.asarray(self.taus, dtype=np.float64))
+        logits = features @ matrix.T
+        self.accuracies_ = np.array(
+            [evaluate_scores(logits / _divisors(matrix, tau), labels).macro for tau in taus], dtype=np.float64
+        )
+        self.tau_ = float(taus[self.accuracies_.argmax()])
+        self.weight_ = tau_normalise(matrix, self.tau_)
+        self.bias_ = np.zeros(len(matrix), dtype=matrix.dtype)
+
+
+def balanced_split(labels: ArrayLike, per_class: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hold the same number of images of each class out of the training.
+
+    Args:
+        labels: (N,) integers from 0.
+        per_class: Images to hold out of each class.
+        seed: Which ones.
+
+    Returns:
+        The positions that are left to train on, and those held out, both ascending.
+
+    Raises:
+        InputError: A class has too few images to leave one for training.
+    """
+    truth = np.asarray(labels)
+    order = np.random.default_rng(seed).permutation(len(truth))
+    order = order[np.argsort(truth[order], kind="stable")]
+    counts = np.bincount(truth)
+    scarce = np.flatnonzero((counts > 0) & (counts <= per_class))
+    if len(scarce):
+        raise InputError(
+            f"class number {scarce[0]} has {counts[scarce[0]]} images, too few to hold {per_class} out and train on "
+            f"the rest; hold out at most {counts[counts > 0].min() - 1} a class"
+        )
+    first = np.cumsum(counts) - counts
+    held = np.arange(len(truth)) - first[truth[order]] < per_class
+    return np.sort(order[~held]), np.sort(order[held])
+
+
+def _divisors(matrix: NDArray[np.floating], tau: float) -> NDArray[np.floating]:
+    """(C,) ‖w_i‖^τ, 1 for a row of zeros."""
+    norms = np.linalg.norm(matrix, axis=1)
+    return np.where(norms > 0, norms, 1) ** tau

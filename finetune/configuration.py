@@ -1,0 +1,85 @@
+"""The options that pre-training and fine-tuning share, checked before any work is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from features.errors import InputError
+from finetune.augmentation import augmentation
+from finetune.losses import LOSSES
+from finetune.samplers import SAMPLERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How a model is trained.
+
+    Attributes:
+        out: The run directory. A finished run that matches is reused, an unfinished one resumed.
+        image_size: Side of the network's input in pixels; by default the network's own.
+        epochs: Passes over the training images; 30 if neither epochs nor steps are given.
+        steps: Optimiser steps, instead of epochs: the same budget whatever the number of images.
+        batch_size: Images a step.
+        optimizer: sgd (momentum 0.9) or adamw.
+        lr: Peak learning rate.
+        weight_decay: Weight decay of the weights; biases and normalisation layers have none.
+        warmup: Share of the steps in which the learning rate rises, 0 to 1.
+        schedule: What the learning rate does after that.
+        loss: softmax, cb-softmax, cb-sigmoid, cb-focal, …: see transfer inspect losses.
+        beta: β of the class-balanced losses, in [0, 1), or auto: from the largest class.
+        gamma: γ of the focal losses.
+        sampler: How images are drawn: shuffle, class, sqrt, …: see transfer inspect samplers.
+        augment: none, crop-flip, resized-crop, or affine (characters: no mirror images).
+        test: Dataset spec to evaluate on at the end; by default the training images.
+        seed: Seed of the initial weights, the draws and the augmentation.
+        device: auto, cpu, cuda, mps.
+        precision: auto takes bfloat16 where the hardware has it.
+        workers: Decoding processes; by default one a core.
+    """
+
+    out: str
+    image_size: int | None = None
+    epochs: int | None = None
+    steps: int | None = None
+    batch_size: int = 128
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.1
+    weight_decay: float = 5e-4
+    warmup: float = 0.05
+    schedule: Literal["cosine", "constant"] = "cosine"
+    loss: str = "softmax"
+    beta: float | Literal["auto"] = 0.9999
+    gamma: float = 1.0
+    sampler: str = "shuffle"
+    augment: str = "resized-crop"
+    test: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        faults = [
+            f"--{name.replace('_', '-')} {value}: expected {expected}"
+            for name, value, ok, expected in (
+                ("epochs", self.epochs, self.epochs is None or self.epochs >= 1, "at least 1"),
+                ("steps", self.steps, self.steps is None or self.steps >= 1, "at least 1"),
+                ("image_size", self.image_size, self.image_size is None or self.image_size >= 1, "at least 1"),
+                ("batch_size", self.batch_size, self.batch_size >= 2, "at least 2"),
+                ("lr", self.lr, self.lr > 0, "a positive number"),
+                ("weight_decay", self.weight_decay, self.weight_decay >= 0, "at least 0"),
+                ("warmup", self.warmup, 0 <= self.warmup < 1, "a share from 0 to below 1"),
+                ("beta", self.beta, self.beta == "auto" or 0 <= self.beta < 1, "auto, or at least 0 and below 1"),
+                ("loss", self.loss, self.loss in LOSSES, f"one of {', '.join(LOSSES)}"),
+                ("sampler", self.sampler, self.sampler in SAMPLERS, f"one of {', '.join(SAMPLERS)}"),
+            )
+            if not ok
+        ]
+        if self.epochs is not None and self.steps is not None:
+            faults.append("--epochs and --steps are two ways to say one thing: give one")
+        if faults:
+            raise InputError("; ".join(faults))
+        augmentation(self.augment)
+        if self.epochs is None and self.steps is None:
+            object.__setattr__(self, "epochs", 30)

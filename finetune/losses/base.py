@@ -1,0 +1,89 @@
+"""What all losses share: how the engine reads them, and the checks at their door."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class LongTailLoss(nn.Module):
+    """A loss over logits (B, C) and targets, reduced to one number.
+
+    The class attributes tell a training engine what the loss needs.
+
+    Attributes:
+        sigmoid: The score of a class is the sigmoid of its logit, not a softmax; the classifier's
+            bias starts at :func:`finetune.losses.prior_bias` and is not decayed.
+        cosine_classifier: The logits are cosines between normalised features and class vectors.
+        soft_labels: Targets may be class proportions (B, C), as mixup makes them.
+        deferred: The share of the training after which class weights are switched on by
+            :meth:`set_progress`, or None where nothing changes in the course of training.
+    """
+
+    sigmoid: bool = False
+    cosine_classifier: bool = False
+    soft_labels: bool = True
+    deferred: float | None = None
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.n_classes = n_classes
+
+    def set_progress(self, progress: float) -> None:
+        """Say which share of the training is done, 0 to 1: epochs or steps done, over all of them."""
+
+    def _class_buffer(self, name: str, values: object) -> None:
+        """Keep (C,) numbers that follow the module from device to device.
+
+        They are not persistent: they follow from the counts, and a checkpoint may be opened for
+        other classes. float32, because not every accelerator has float64.
+        """
+        self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32), persistent=False)
+
+    def _checked(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits in at least float32, and a target of a kind that the loss knows."""
+        if logits.ndim != 2 or logits.shape[1] != self.n_classes:
+            raise ValueError(
+                f"logits must have shape (B, {self.n_classes}), one column a class, got {tuple(logits.shape)}"
+            )
+        if target.is_floating_point() and not self.soft_labels:
+            raise ValueError(
+                f"{type(self).__name__} needs one class a sample, target of shape (B,) and an integer type, "
+                f"got soft labels of shape {tuple(target.shape)}; switch mixup and label smoothing off"
+            )
+        return in_float32(logits), checked_target(logits, target)
+
+
+def in_float32(logits: Tensor) -> Tensor:
+    """Half-precision logits widened to float32, in which exponentials and sums are safe; others as they are."""
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+
+def checked_target(logits: Tensor, target: Tensor) -> Tensor:
+    """The target, checked against the logits.
+
+    Args:
+        logits: (B, C).
+        target: (B,) integers in 0 … C − 1, or (B, C) proportions. The range is checked on the CPU
+            only: on an accelerator it would make every step wait.
+
+    Returns:
+        (B,) int64, or (B, C) in the type of the logits after :func:`in_float32`.
+
+    Raises:
+        ValueError: The shape, the type or the range is another.
+    """
+    n_classes = logits.shape[-1]
+    if target.is_floating_point():
+        if target.shape != logits.shape:
+            raise ValueError(
+                f"soft labels must have the logits' shape {tuple(logits.shape)}, got {tuple(target.shape)}"
+            )
+        return target.to(in_float32(logits).dtype)
+    if target.shape != logits.shape[:1]:
+        raise ValueError(f"target must have shape ({logits.shape[0]},), one class a sample, got {tuple(target.shape)}")
+    if target.device.type == "cpu" and len(target):
+        low, high = int(target.min()), int(target.max())
+        if low < 0 or high >= n_classes:
+            raise ValueError(f"target must be in 0 … {n_classes - 1}, got labels from {low} to {high}")
+    return target.long()

@@ -1,0 +1,86 @@
+"""Losses by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from features.errors import InputError
+from finetune.losses.base import LongTailLoss
+from finetune.losses.class_balanced import ClassBalancedLoss, Kind, Normalization
+from finetune.losses.ldam import LDAMLoss
+from finetune.losses.logit_adjustment import BalancedSoftmaxLoss, LogitAdjustedLoss
+from finetune.losses.weights import Beta, class_balanced_weights
+
+
+def build_loss(
+    name: str,
+    counts: ArrayLike,
+    *,
+    beta: Beta = 0.9999,
+    gamma: float = 1.0,
+    tau: float = 1.0,
+    normalization: Normalization = "paper",
+    classes: Sequence[str] | None = None,
+) -> LongTailLoss:
+    """The loss called ``name``, for a training set of these counts.
+
+    Args:
+        name: One of :data:`LOSSES`.
+        counts: (C,) training images of each class in the whole training set. The plain losses use
+            only its length, so that for them a class may have no image.
+        beta: β of the ``cb-`` losses and of ``ldam-drw``, in [0, 1), or "auto".
+        gamma: γ of ``focal`` and ``cb-focal``.
+        tau: τ of ``logit-adjusted``.
+        normalization: What the ``cb-`` losses divide by; see :class:`ClassBalancedLoss`.
+        classes: (C,) names for messages.
+
+    Raises:
+        InputError: The name is unknown, a class has no image, or a number is out of its range.
+        ValueError: ``counts`` is not a vector of counts.
+
+    >>> build_loss("cb-focal", [500, 50, 5], beta="auto").sigmoid
+    True
+    """
+
+    def plain(kind: Kind) -> LongTailLoss:
+        return ClassBalancedLoss(np.ones(np.shape(counts)), 0.0, kind, gamma)
+
+    def balanced(kind: Kind) -> LongTailLoss:
+        return ClassBalancedLoss(counts, beta, kind, gamma, normalization, classes=classes)
+
+    def ldam_drw() -> LongTailLoss:
+        return LDAMLoss(counts, weight=class_balanced_weights(counts, beta, classes=classes), classes=classes)
+
+    builders: dict[str, Callable[[], LongTailLoss]] = {
+        "softmax": lambda: plain("softmax"),
+        "sigmoid": lambda: plain("sigmoid"),
+        "focal": lambda: plain("focal"),
+        "cb-softmax": lambda: balanced("softmax"),
+        "cb-sigmoid": lambda: balanced("sigmoid"),
+        "cb-focal": lambda: balanced("focal"),
+        "ldam": lambda: LDAMLoss(counts, classes=classes),
+        "ldam-drw": ldam_drw,
+        "balanced-softmax": lambda: BalancedSoftmaxLoss(counts, classes=classes),
+        "logit-adjusted": lambda: LogitAdjustedLoss(counts, tau, classes=classes),
+    }
+    if name not in builders:
+        raise InputError(f"there is no loss {name!r}; choose one of: {', '.join(LOSSES)}")
+    return builders[name]()
+
+
+#: The names that :func:`build_loss` knows.
+LOSSES = (
+    "softmax",
+    "sigmoid",
+    "focal",
+    "cb-softmax",
+    "cb-sigmoid",
+    "cb-focal",
+    "ldam",
+    "ldam-drw",
+    "balanced-softmax",
+    "logit-adjusted",
+)

@@ -1,0 +1,209 @@
+"""Softmax, sigmoid and focal loss, plain or with class-balanced weights.
+
+Source: Cui et al., CVPR 2019, section 4 and the authors' code. All three functions take logits
+(B, C) and a target, and divide the weighted sum of the samples' losses by one of:
+
+``"paper"``
+    the number of samples B (for sigmoid and focal: the number of positives, which is B where each
+    sample has one class);
+``"pytorch"``
+    the sum of the samples' weights, as ``torch.nn.CrossEntropyLoss(weight=…)`` does for class
+    indices. It is done for soft labels too, where PyTorch itself divides by B, so that one-hot
+    proportions and class indices give one value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+from torch.nn import functional as F
+
+from features.errors import InputError
+from finetune.losses.base import LongTailLoss, checked_target, in_float32
+from finetune.losses.weights import Beta, class_balanced_weights
+
+Kind = Literal["softmax", "sigmoid", "focal"]
+Normalization = Literal["paper", "pytorch"]
+
+
+def softmax_loss(
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, normalization: Normalization = "paper"
+) -> Tensor:
+    """Weighted softmax cross-entropy Σ_i Σ_c w_c·t_ic·(−log p_ic), normalised.
+
+    Args:
+        logits: (B, C).
+        target: (B,) class indices or (B, C) proportions t.
+        weight: (C,) class weights, or None for ones.
+        normalization: What the sum is divided by; see the module.
+
+    Returns:
+        A scalar, at least float32.
+
+    Raises:
+        ValueError: Target and logits do not fit.
+    """
+    target = checked_target(logits, target)
+    surprise = -F.log_softmax(in_float32(logits), dim=1)
+    if target.ndim == 1:
+        # gather, not F.cross_entropy: that one drops the label −100 in silence
+        losses = surprise.gather(1, target[:, None])[:, 0]
+        if weight is not None:
+            losses = losses * weight.to(losses)[target]
+    else:
+        losses = (surprise * target * (1.0 if weight is None else weight.to(surprise))).sum(dim=1)
+    return losses.sum() / _divisor(target, weight, losses, normalization)
+
+
+def sigmoid_loss(
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, normalization: Normalization = "paper"
+) -> Tensor:
+    """Binary cross-entropy over all C logits, each weighted by the weight of the sample's true class.
+
+    Args:
+        logits: (B, C).
+        target: (B,) class indices or (B, C) proportions t; the sample's weight is then Σ_c w_c·t_c.
+        weight: (C,) class weights, or None for ones.
+        normalization: What the sum is divided by; see the module.
+
+    Returns:
+        A scalar, at least float32.
+
+    Raises:
+        ValueError: Target and logits do not fit.
+    """
+    target = checked_target(logits, target)
+    wide = in_float32(logits)
+    hot = target if target.ndim == 2 else F.one_hot(target, logits.shape[1]).to(wide)
+    losses = F.binary_cross_entropy_with_logits(wide, hot, reduction="none").sum(dim=1)
+    if weight is not None:
+        losses = losses * _sample_weights(target, weight, losses)
+    return losses.sum() / _divisor(target, weight, losses, normalization)
+
+
+def focal_loss(
+    logits: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    gamma: float = 1.0,
+    normalization: Normalization = "paper",
+) -> Tensor:
+    """Sigmoid-based focal loss: each binary cross-entropy times exp(−γ·y·z − γ·log(1 + e^(−z))).
+
+    There is no α; γ = 0 is :func:`sigmoid_loss`.
+
+    Args:
+        logits: (B, C), z.
+        target: (B,) class indices; y is 1 for the true class and 0 for the others.
+        weight: (C,) class weights, or None for ones.
+        gamma: γ ≥ 0, how much the well-classified are discounted.
+        normalization: What the sum is divided by; see the module.
+
+    Returns:
+        A scalar, at least float32.
+
+    Raises:
+        ValueError: Target and logits do not fit, or the target is soft: between y = 0 and y = 1 the
+            modulator has no accepted meaning.
+    """
+    target = checked_target(logits, target)
+    if target.ndim != 1:
+        raise ValueError(f"focal loss needs one class a sample, target of shape (B,), got {tuple(target.shape)}")
+    wide = in_float32(logits)
+    # s is z turned round for the true class, so the modulator σ(s)^γ and the cross-entropy −log σ(−s)
+    # are one expression in both cases, and neither subtracts large numbers.
+    turned = torch.where(F.one_hot(target, logits.shape[1]).bool(), -wide, wide)
+    losses = (torch.exp(gamma * F.logsigmoid(turned)) * F.softplus(turned)).sum(dim=1)
+    if weight is not None:
+        losses = losses * _sample_weights(target, weight, losses)
+    return losses.sum() / _divisor(target, weight, losses, normalization)
+
+
+def prior_bias(n_classes: int) -> float:
+    """The bias −log(C − 1) that makes every sigmoid start at 1/C: for sigmoid and focal loss.
+
+    Raises:
+        ValueError: There are fewer than two classes.
+
+    >>> round(prior_bias(100), 4)
+    -4.5951
+    """
+    if n_classes < 2:
+        raise ValueError(f"n_classes must be at least 2, got {n_classes}")
+    return -math.log(n_classes - 1) if n_classes > 2 else 0.0
+
+
+class ClassBalancedLoss(LongTailLoss):
+    """Softmax, sigmoid or focal loss with the class-balanced weights of the whole training set.
+
+    Args:
+        counts: (C,) training images of each class.
+        beta: In [0, 1), or "auto"; 0 is the plain loss.
+        kind: ``"softmax"``, ``"sigmoid"`` or ``"focal"``.
+        gamma: γ of the focal loss; the others have no use for it.
+        normalization: ``"paper"`` divides by the batch size, ``"pytorch"`` by the sum of weights.
+        classes: (C,) names for messages.
+
+    Raises:
+        ValueError: ``kind`` or ``normalization`` is unknown, ``counts`` is not a vector of counts.
+        InputError: A class has no image, ``beta`` is outside [0, 1), or ``gamma`` is negative.
+
+    >>> loss = ClassBalancedLoss([500, 50, 5], beta=0.999)
+    >>> loss(torch.zeros(2, 3), torch.tensor([0, 2])).shape
+    torch.Size([])
+    """
+
+    weight: Tensor
+
+    def __init__(
+        self,
+        counts: ArrayLike,
+        beta: Beta = 0.9999,
+        kind: Kind = "softmax",
+        gamma: float = 1.0,
+        normalization: Normalization = "paper",
+        *,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        if kind not in get_args(Kind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+        if normalization not in get_args(Normalization):
+            raise ValueError(
+                f"normalization must be one of {', '.join(get_args(Normalization))}, got {normalization!r}"
+            )
+        if not 0 <= gamma < math.inf:
+            raise InputError(f"gamma must be at least 0, got {gamma}")
+        weights = class_balanced_weights(counts, beta, classes=classes)
+        super().__init__(len(weights))
+        self.kind = kind
+        self.gamma = gamma
+        self.normalization: Normalization = normalization
+        self.sigmoid = kind != "softmax"
+        self.soft_labels = kind != "focal"
+        self._class_buffer("weight", weights)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of logits (B, C) and class indices (B,) or proportions (B, C), a scalar."""
+        logits, target = self._checked(logits, target)
+        if self.kind == "softmax":
+            return softmax_loss(logits, target, self.weight, self.normalization)
+        if self.kind == "sigmoid":
+            return sigmoid_loss(logits, target, self.weight, self.normalization)
+        return focal_loss(logits, target, self.weight, self.gamma, self.normalization)
+
+
+def _sample_weights(target: Tensor, weight: Tensor, like: Tensor) -> Tensor:
+    """(B,) the weight of each sample's class, or the mean weight of its proportions."""
+    weight = weight.to(like)
+    return weight[target] if target.ndim == 1 else target @ weight
+
+
+def _divisor(target: Tensor, weight: Tensor | None, losses: Tensor, normalization: Normalization) -> Tensor | float:
+    if normalization == "pytorch" and weight is not None:
+        return _sample_weights(target, weight, losses).sum()
+    return float(len(target)) if target.ndim == 1 else target.sum()

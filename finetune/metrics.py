@@ -1,0 +1,226 @@
+"""Top-1, top-5, macro and many/medium/few-shot accuracy, and the calibration error, of scores.
+
+The split by training images is that of Liu et al., CVPR 2019, and Kang et al., ICLR 2020: many is
+more than 100, medium 20 to 100, few fewer than 20, and the accuracy of a group is the mean over its
+classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from features.errors import InputError
+
+#: A class has many training images if it has more than MANY, and few if it has fewer than FEW.
+MANY, FEW = 100, 20
+#: Equal-width bins of the calibration error (Guo et al., ICML 2017).
+BINS = 15
+#: Scores compared at once: bounds the memory of one comparison to some 16 MB.
+_CHUNK = 1 << 24
+
+
+@dataclass(frozen=True)
+class GroupSize:
+    """What stands behind a mean over classes: its classes and their evaluated images."""
+
+    classes: int
+    images: int
+
+
+@dataclass(frozen=True, eq=False)
+class Metrics:
+    """Figures of one evaluation; accuracies are fractions.
+
+    Attributes:
+        top1: Share of the images whose class has the best score.
+        top5: Share of the images whose class is among the min(5, C) best.
+        macro: Mean over the classes that have an evaluated image.
+        many, medium, few: Mean over the classes of the group, None where it has none or where the
+            training counts are not known.
+        images: N, the evaluated images.
+        groups: The size behind "macro", "many", "medium" and "few".
+        per_class: (C,) accuracy of each class, NaN where it has no evaluated image.
+        calibration_error: The expected calibration error, or None where scores are no probabilities.
+    """
+
+    top1: float
+    top5: float
+    macro: float
+    many: float | None
+    medium: float | None
+    few: float | None
+    images: int
+    groups: Mapping[str, GroupSize]
+    per_class: NDArray[np.float64]
+    calibration_error: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures with the counts behind them, as plain Python values."""
+        names = ("top1", "top5", "macro", "many", "medium", "few", "images", "calibration_error")
+        return {name: getattr(self, name) for name in names} | {
+            "classes": {name: size.classes for name, size in self.groups.items()},
+            "group_images": {name: size.images for name, size in self.groups.items()},
+        }
+
+
+def evaluate_scores(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    train_counts: ArrayLike | None = None,
+    *,
+    probabilities: bool = False,
+) -> Metrics:
+    """Measure scores against labels.
+
+    Args:
+        scores: (N, C) finite; the higher, the likelier. −∞ is allowed: a class that cannot be chosen.
+        labels: (N,) integers in 0 … C − 1.
+        train_counts: (C,) training images of each class, for many, medium and few.
+        probabilities: The scores are probabilities, so that they have a calibration error.
+
+    Raises:
+        InputError: There is no image.
+        ValueError: A shape does not fit, a label is out of range, a score is NaN or +∞, or
+            ``probabilities`` lie outside [0, 1].
+
+    >>> evaluate_scores([[0.9, 0.1], [0.8, 0.2]], [0, 1]).top1
+    0.5
+    """
+    table = np.asarray(scores)
+    ranks = true_class_ranks(table, labels)
+    error = None
+    if probabilities:
+        error = calibration_error(table.max(axis=1), ranks == 0)
+    return evaluate_ranks(ranks, labels, table.shape[1], train_counts, calibration=error)
+
+
+def true_class_ranks(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
+    """How many classes are put before the true one; 0 is a correct prediction.
+
+    Of equal scores the lower class number comes first, as in ``argmax``, so that a model that gives
+    every class one score is right no more often than it deserves.
+
+    Args:
+        scores: (N, C).
+        labels: (N,) integers in 0 … C − 1.
+
+    Returns:
+        (N,) int64 in 0 … C − 1.
+
+    Raises:
+        ValueError: A shape does not fit, a label is out of range, or a score is NaN or +∞.
+
+    >>> true_class_ranks([[0.1, 0.7, 0.2], [0.5, 0.5, 0.0]], [2, 1])
+    array([1, 1])
+    """
+    table = np.asarray(scores)
+    if table.ndim != 2 or not table.shape[1]:
+        raise ValueError(f"scores must have shape (N, C) with at least one class, got {table.shape}")
+    truth = _checked_labels(labels, table.shape[1])
+    if len(truth) != len(table):
+        raise ValueError(f"labels must have one entry for each of the {len(table)} rows of scores, got {len(truth)}")
+    ranks = np.empty(len(table), dtype=np.int64)
+    rows = max(1, _CHUNK // table.shape[1])
+    column = np.arange(table.shape[1])
+    for start in range(0, len(table), rows):
+        part, true = table[start : start + rows], truth[start : start + rows, None]
+        if np.isnan(part).any() or np.isposinf(part).any():
+            raise ValueError(f"scores must not hold NaN or +∞, found in rows {start} to {start + len(part) - 1}")
+        own = np.take_along_axis(part, true, axis=1)
+        ranks[start : start + rows] = ((part > own) | ((part == own) & (column < true))).sum(axis=1)
+    return ranks
+
+
+def evaluate_ranks(
+    ranks: ArrayLike,
+    labels: ArrayLike,
+    n_classes: int,
+    train_counts: ArrayLike | None = None,
+    *,
+    calibration: float | None = None,
+) -> Metrics:
+    """Metrics from :func:`true_class_ranks`, which can be gathered batch by batch.
+
+    Args:
+        ranks: (N,) classes put before the true one.
+        labels: (N,) integers in 0 … ``n_classes`` − 1.
+        n_classes: C.
+        train_counts: (C,) training images of each class, for many, medium and few.
+        calibration: From :func:`calibration_error`, passed through.
+
+    Raises:
+        InputError: There is no image.
+        ValueError: A shape does not fit or a label is out of range.
+    """
+    rank, truth = np.asarray(ranks), _checked_labels(labels, n_classes)
+    if rank.shape != truth.shape:
+        raise ValueError(f"ranks and labels must have one length, got {rank.shape} and {truth.shape}")
+    if not len(truth):
+        raise InputError("there is no image to evaluate; check the split of the dataset")
+    images = np.bincount(truth, minlength=n_classes)
+    correct = np.bincount(truth, weights=rank == 0, minlength=n_classes)
+    per_class = np.divide(correct, images, out=np.full(n_classes, np.nan), where=images > 0)
+
+    members = {"macro": images > 0}
+    if train_counts is not None:
+        counts = np.asarray(train_counts)
+        if counts.shape != (n_classes,):
+            raise ValueError(f"train_counts must have shape ({n_classes},), one count a class, got {counts.shape}")
+        members["many"] = members["macro"] & (counts > MANY)
+        members["medium"] = members["macro"] & (counts >= FEW) & (counts <= MANY)
+        members["few"] = members["macro"] & (counts < FEW)
+    means = {name: float(per_class[chosen].mean()) for name, chosen in members.items() if chosen.any()}
+    return Metrics(
+        top1=float((rank < 1).mean()),
+        top5=float((rank < 5).mean()),
+        macro=means["macro"],
+        many=means.get("many"),
+        medium=means.get("medium"),
+        few=means.get("few"),
+        images=len(truth),
+        groups={name: GroupSize(int(chosen.sum()), int(images[chosen].sum())) for name, chosen in members.items()},
+        per_class=per_class,
+        calibration_error=calibration,
+    )
+
+
+def calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = BINS) -> float:
+    """The expected calibration error Σ_b n_b/N·|accuracy_b − confidence_b| (Guo et al., eq. 3).
+
+    Args:
+        confidence: (N,) probability of the predicted class.
+        correct: (N,) bool, whether the prediction is right.
+        bins: Bins of equal width over (0, 1], each closed on the right.
+
+    Returns:
+        A number in [0, 1].
+
+    Raises:
+        ValueError: The lengths differ, are 0, or a probability is outside [0, 1].
+
+    >>> calibration_error([1.0, 1.0], [True, False])
+    0.5
+    """
+    sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    if sure.shape != right.shape or sure.ndim != 1 or not len(sure):
+        raise ValueError(f"confidence and correct must have one length above 0, got {sure.shape} and {right.shape}")
+    # float32 probabilities that sum to 1 may be above it by rounding
+    if not ((sure >= 0) & (sure <= 1 + 1e-5)).all():
+        raise ValueError(f"probabilities must be in [0, 1], got values from {sure.min()} to {sure.max()}")
+    place = np.clip(np.ceil(sure * bins) - 1, 0, bins - 1).astype(np.int64)
+    gap = np.bincount(place, weights=right - sure, minlength=bins)
+    return float(np.abs(gap).sum() / len(sure))
+
+
+def _checked_labels(labels: ArrayLike, n_classes: int) -> NDArray[np.int64]:
+    truth = np.asarray(labels)
+    if truth.ndim != 1 or not (np.issubdtype(truth.dtype, np.integer) or not len(truth)):
+        raise ValueError(f"labels must be integers of shape (N,), got {truth.dtype} of shape {truth.shape}")
+    if len(truth) and not (truth.min() >= 0 and truth.max() < n_classes):
+        raise ValueError(f"labels must be in 0 … {n_classes - 1}, got {truth.min()} to {truth.max()}")
+    return truth.astype(np.int64)

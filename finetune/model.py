@@ -1,0 +1,88 @@
+"""An image classifier: a backbone and a head over named classes, to disk and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from features.backbones import Backbone, load_backbone
+from features.checkpoint import find_checkpoint, save_checkpoint
+from features.errors import InputError
+
+
+class CosineHead(nn.Linear):
+    """Cosine of features and class weights, in −1 … 1, as LDAM expects (Cao et al. 2019, section 3)."""
+
+    def __init__(self, dim: int, n_classes: int) -> None:
+        super().__init__(dim, n_classes, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(F.normalize(x, dim=1), F.normalize(self.weight, dim=1))
+
+
+_HEADS = {"linear": nn.Linear, "cosine": CosineHead}
+
+
+class ImageClassifier(nn.Module):
+    """Normalised images (B, 3, H, W) to class scores (B, C).
+
+    Args:
+        backbone: Images to features.
+        classes: (C,) class names.
+        head: ``linear`` or ``cosine``.
+    """
+
+    def __init__(self, backbone: Backbone, classes: Sequence[str], head: str = "linear") -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classes = tuple(classes)
+        self.head_kind = head
+        self.head = _HEADS[head](backbone.dim, len(self.classes))
+        # Small weights: every class starts with about the same score, whatever the scale of the features.
+        nn.init.normal_(self.head.weight, std=0.01)
+        if self.head.bias is not None:
+            nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.backbone(x))
+
+    def save(self, path: Path, card: Mapping[str, Any]) -> None:
+        """Write the checkpoint; ``card`` adds to what the classifier itself knows."""
+        tensors = {f"backbone.{name}": value for name, value in self.backbone.network.state_dict().items()}
+        tensors |= {f"head.{name}": value for name, value in self.head.state_dict().items()}
+        own = {
+            "backbone": self.backbone.name,
+            "dim": self.backbone.dim,
+            "preprocessing": self.backbone.preprocessing.to_json(),
+            "weights_sha256": self.backbone.weights_sha256(),
+            "head": self.head_kind,
+            "classes": list(self.classes),
+        }
+        save_checkpoint(path, tensors, own | dict(card))
+
+    @classmethod
+    def open(cls, location: str | Path) -> tuple[ImageClassifier, Mapping[str, Any]]:
+        """The classifier of a run directory or checkpoint file, and its card.
+
+        Raises:
+            InputError: There is no checkpoint.
+        """
+        checkpoint = find_checkpoint(location)
+        if checkpoint is None:
+            raise InputError(
+                f"{location}: no trained model there; expected a finished run directory "
+                f"(with checkpoints/last.safetensors)"
+            )
+        model = cls(load_backbone(str(location)), checkpoint.classes, checkpoint.card["head"])
+        model.head.load_state_dict(checkpoint.state("head."))
+        return model, checkpoint.card
+
+
+def as_scores(logits: Tensor, sigmoid: bool) -> Tensor:
+    """Logits (B, C) as probabilities, by the link function that the loss trained."""
+    return torch.sigmoid(logits) if sigmoid else torch.softmax(logits, dim=1)

@@ -1,0 +1,170 @@
+"""The run directory: what every training run leaves on disk, and when it may be reused or resumed.
+
+``config.yaml`` is the resolved configuration (``transfer COMMAND --config RUN/config.yaml`` runs it
+again), ``environment.json`` the inputs' hashes, versions, seed and command line, ``history.csv`` a line
+an epoch, ``log.txt`` what was said, ``checkpoints/`` the model, and ``metrics.json`` the final figures.
+A run is finished if and only if ``metrics.json`` is there.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from features.errors import InputError
+from features.progress import console
+
+_VERSIONS = ("transfer-toolkit", "torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "POT")
+#: Fields that change how a run goes and not what comes out.
+_IMMATERIAL = ("out", "workers")
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that decide a result."""
+    found = {"python": platform.python_version()}
+    for name in _VERSIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(aside, path)
+
+
+class RunDirectory:
+    """One run on disk.
+
+    Args:
+        path: The directory; made if it is not there.
+        config: A configuration dataclass.
+        inputs: Hashes of what the run reads: dataset manifests, initial weights, the subset.
+
+    Raises:
+        InputError: The directory holds another run.
+    """
+
+    def __init__(self, path: str | Path, config: Any, inputs: Mapping[str, str]) -> None:
+        self.path = Path(path)
+        resolved = {name: value for name, value in asdict(config).items() if name != "out"} | {"out": str(path)}
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"--out {path}: is a file; name a directory for the run")
+        if self._config_path.exists():
+            self._require_same(resolved, inputs)
+        elif self.path.is_dir() and any(self.path.iterdir()):
+            raise InputError(f"--out {path}: the directory is not empty and holds no run; name another")
+        else:
+            self._begin(config, resolved, inputs)
+
+    @property
+    def _config_path(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def _environment_path(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def _begin(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        environment = {
+            "run": type(config).__name__.removesuffix("Config").lower(),
+            "inputs": dict(inputs),
+            "seed": resolved.get("seed"),
+            "versions": versions(),
+            "argv": sys.argv,
+            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        write_json(self._environment_path, environment)
+        aside = self._config_path.with_name(".config.yaml.part")
+        aside.write_text(yaml.safe_dump(_plain(resolved), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        os.replace(aside, self._config_path)
+
+    def _require_same(self, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+        there = yaml.safe_load(self._config_path.read_text(encoding="utf-8"))
+        asked = _plain(resolved)
+        for name in [n for n in (*asked, *there) if n not in _IMMATERIAL]:
+            if there.get(name) != asked.get(name):
+                raise InputError(
+                    f"--out {self.path}: holds another run ({name} is {there.get(name)!r}, asked for "
+                    f"{asked.get(name)!r}); name another directory"
+                )
+        recorded = json.loads(self._environment_path.read_text(encoding="utf-8"))["inputs"]
+        for name, value in inputs.items():
+            if recorded.get(name) != value:
+                raise InputError(f"--out {self.path}: its {name} has changed since the run began; name another directory")
+
+    def metrics(self) -> dict[str, Any] | None:
+        """The final figures, or None while the run is not finished."""
+        path = self.path / "metrics.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Write the final figures: from here on the run counts as finished."""
+        write_json(self.path / "metrics.json", dict(metrics))
+
+    def log(self, line: str) -> None:
+        """Say a line, and keep it in ``log.txt``."""
+        console.print(line)
+        stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        with open(self.path / "log.txt", "a", encoding="utf-8") as file:
+            file.write(f"{stamp} {line}\n")
+
+    def record(self, row: Mapping[str, Any]) -> None:
+        """Add a line to ``history.csv``; a run that is resumed repeats no epoch in it."""
+        path = self.path / "history.csv"
+        rows: list[dict[str, Any]] = []
+        if path.is_file():
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = [old for old in csv.DictReader(file) if int(old["epoch"]) < int(row["epoch"])]
+        aside = path.with_name(".history.csv.part")
+        with open(aside, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(row))
+            writer.writeheader()
+            writer.writerows([*rows, row])
+        os.replace(aside, path)
+
+
+def open_run(path: str | Path) -> dict[str, Any]:
+    """Read a run directory's configuration, environment, metrics and history, for a report.
+
+    Raises:
+        InputError: There is no run.
+    """
+    directory = Path(path)
+    if not (directory / "config.yaml").is_file():
+        raise InputError(f"{path}: no run there; expected a directory that holds config.yaml")
+    read: dict[str, Any] = {"path": str(directory), "metrics": None, "history": []}
+    read["config"] = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
+    read["environment"] = json.loads((directory / "environment.json").read_text(encoding="utf-8"))
+    if (directory / "metrics.json").is_file():
+        read["metrics"] = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
+    if (directory / "history.csv").is_file():
+        with open(directory / "history.csv", newline="", encoding="utf-8") as file:
+            read["history"] = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    return read
+
+
+def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Tuples as lists, as YAML reads them back."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}

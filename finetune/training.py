@@ -1,0 +1,102 @@
+"""From a backbone and labelled images to a finished run: what pre-training and fine-tuning share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from features.backbones import Backbone
+from features.dataset import ImageDataset
+from features.readers import open_dataset
+from finetune.classifiers import LinearProbe
+from finetune.configuration import TrainingConfig
+from finetune.evaluation import align_classes, evaluate_model, score_images
+from finetune.losses import build_loss, prior_bias
+from finetune.model import ImageClassifier
+from finetune.run_directory import RunDirectory
+from finetune.training_images import TrainingImages
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A finished run.
+
+    Attributes:
+        run: The run directory.
+        metrics: Its final figures.
+        reused: It was finished before.
+    """
+
+    run: Path
+    metrics: dict[str, Any]
+    reused: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {"run": str(self.run), "reused": self.reused, **self.metrics}
+
+
+def fit(
+    backbone: Backbone, dataset: ImageDataset, config: TrainingConfig, method: Literal["full", "linear"] = "full"
+) -> TrainingResult:
+    """Train a classifier on a backbone, evaluate it, and write the run directory.
+
+    Args:
+        backbone: Where to start from; changed in place.
+        dataset: The training images.
+        config: The options.
+        method: ``full`` trains everything; ``linear`` fits a logistic regression on the frozen features.
+
+    Raises:
+        features.InputError: ``config.out`` holds another run, or the test set has other classes.
+    """
+    inputs = {"training data": dataset.manifest_sha256, "initial weights": backbone.weights_sha256()}
+    test = open_dataset(config.test) if config.test else None
+    if test is not None:
+        align_classes(test, dataset.classes)
+        inputs["test data"] = test.manifest_sha256
+    run = RunDirectory(config.out, config, inputs)
+    finished = run.metrics()
+    if finished is not None:
+        run.log(f"{run.path}: already finished, reused")
+        return TrainingResult(run.path, finished, reused=True)
+
+    sigmoid = False
+    if method == "linear":
+        model = ImageClassifier(backbone, dataset.classes)
+        _fit_linear(model, dataset, config)
+        counts = dataset.counts
+    else:
+        images = TrainingImages(dataset, backbone.preprocessing, config.workers)
+        counts = images.counts
+        loss = build_loss(config.loss, counts, beta=config.beta, gamma=config.gamma, classes=dataset.classes)
+        sigmoid = loss.sigmoid
+        model = ImageClassifier(backbone, dataset.classes, "cosine" if loss.cosine_classifier else "linear")
+        if sigmoid and model.head.bias is not None:
+            nn.init.constant_(model.head.bias, prior_bias(len(dataset.classes)))
+        run.log(f"{run.path.name}: {len(images.labels)} images, {len(dataset.classes)} classes, loss {config.loss}")
+        from finetune.engine import train  # Lightning takes seconds to import: only where it is used
+
+        train(model, images, loss, config, run)
+
+    card = {"sigmoid": sigmoid, "train_counts": counts.tolist(), "data": dataset.spec}
+    metrics = evaluate_model(model, test or dataset, card, config)
+    final = {"evaluated_on": (test or dataset).spec, **metrics.to_json()}
+    model.save(run.checkpoints / "last.safetensors", card | {"metrics": final})
+    run.finish(final)
+    (run.checkpoints / "resume.ckpt").unlink(missing_ok=True)
+    run.log(f"{run.path.name}: top-1 {metrics.top1:.4f} on {metrics.images} images of {final['evaluated_on']}")
+    return TrainingResult(run.path, final, reused=False)
+
+
+def _fit_linear(model: ImageClassifier, dataset: ImageDataset, config: TrainingConfig) -> None:
+    """Put a logistic regression on the frozen features into the model's head."""
+    features, labels, _ = score_images(model.backbone, dataset, model.backbone.preprocessing, config)
+    probe = LinearProbe().fit(features, labels)
+    with torch.no_grad():
+        model.head.weight.copy_(torch.from_numpy(np.asarray(probe.weight_)))
+        model.head.bias.copy_(torch.from_numpy(np.asarray(probe.bias_)))

@@ -1,0 +1,92 @@
+"""Euclidean distances between sets of points, without forming more than a block at a time.
+
+Distances come from one matrix product, ‖x‖² − 2x·y + ‖y‖². Where that cancels (points that nearly
+coincide) the few affected pairs are computed again from their difference, so a point's distance to
+itself is exactly 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Entries of one distance block (float64: 128 MiB).
+_BLOCK = 1 << 24
+#: Below this share of ‖x‖² + ‖y‖² a squared distance has lost more than about 4 of its 16 digits.
+_CANCELLED = 1e-4
+
+
+def pairwise_distances(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Euclidean distance of every pair.
+
+    Args:
+        x: (S, D) points.
+        y: (T, D) points.
+
+    Returns:
+        (S, T) float64, not negative.
+    """
+    origin = np.asarray(y, dtype=np.float64).mean(axis=0)  # distances do not move with it; round-off shrinks
+    x, y = x - origin, y - origin
+    scale = np.einsum("sd,sd->s", x, x)[:, None] + np.einsum("td,td->t", y, y)[None, :]
+    squared = x @ y.T
+    squared *= -2
+    squared += scale
+    scale *= _CANCELLED
+    rows, columns = np.nonzero(squared < scale)
+    step = max(1, _BLOCK // max(1, x.shape[1]))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        difference = x[rows[part]] - y[columns[part]]
+        squared[rows[part], columns[part]] = np.einsum("pd,pd->p", difference, difference)
+    return np.sqrt(squared, out=squared)
+
+
+def mean_distances(
+    x: NDArray[np.floating], y: NDArray[np.floating], weights: NDArray[np.number]
+) -> NDArray[np.float64]:
+    """Weighted mean distance of each point of ``x`` to all points of ``y``: Σ_j w_j ‖x_i − y_j‖.
+
+    This is the Earth Mover's Distance of the single point x_i to the weighted set y: all mass has
+    one place to come from.
+
+    Args:
+        x: (S, D) points.
+        y: (T, D) points.
+        weights: (T,) non-negative, not all zero; normalised to sum 1.
+
+    Returns:
+        (S,) float64.
+    """
+    share = np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
+    return np.concatenate([block @ share for _, block in _row_blocks(x, y)])
+
+
+def neighbour_distances(points: NDArray[np.floating], neighbours: int) -> NDArray[np.float64]:
+    """Mean distance of each point to its nearest other points of the same set.
+
+    Args:
+        points: (S, D) points.
+        neighbours: How many, at least 1; all others where there are fewer.
+
+    Returns:
+        (S,) float64; 0 for a point that is alone.
+    """
+    k = min(neighbours, len(points) - 1)
+    if k < 1:
+        return np.zeros(len(points))
+    means = []
+    for start, block in _row_blocks(points, points):
+        rows = np.arange(len(block))
+        block[rows, start + rows] = np.inf  # a point is no neighbour of itself; its twin at distance 0 is
+        means.append(np.partition(block, k - 1, axis=1)[:, :k].mean(axis=1))
+    return np.concatenate(means)
+
+
+def _row_blocks(x: NDArray[np.floating], y: NDArray[np.floating]) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Distances of a run of rows of ``x`` to all of ``y``, with the number of its first row."""
+    step = max(1, _BLOCK // max(1, len(y)))
+    for start in range(0, len(x), step):
+        yield start, pairwise_distances(x[start : start + step], y)

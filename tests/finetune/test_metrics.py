@@ -1,0 +1,150 @@
+"""Metrics against scikit-learn, torchmetrics and plain loops; their laws; bad input."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from features.errors import InputError
+from finetune import metrics
+from finetune.metrics import calibration_error, evaluate_ranks, evaluate_scores, true_class_ranks
+
+
+@pytest.fixture
+def problem() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities (600, 12), labels (600,) and training counts (12,) on both sides of every border."""
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 12, 600)
+    logits = rng.normal(0, 1, (600, 12))
+    logits[np.arange(600), labels] += 1.2
+    odds = np.exp(logits)
+    counts = np.array([500, 101, 100, 99, 50, 21, 20, 19, 18, 5, 1, 0])
+    return odds / odds.sum(axis=1, keepdims=True), labels, counts
+
+
+def test_against_scikit_learn(problem):
+    scores, labels, counts = problem
+    found = evaluate_scores(scores, labels, counts)
+    assert found.top1 == pytest.approx(top_k_accuracy_score(labels, scores, k=1))
+    assert found.top5 == pytest.approx(top_k_accuracy_score(labels, scores, k=5))
+    assert found.macro == pytest.approx(balanced_accuracy_score(labels, scores.argmax(1)))
+    assert found.images == 600
+
+
+def test_shots_against_a_plain_loop(problem):
+    scores, labels, counts = problem
+    found = evaluate_scores(scores, labels, counts)
+    groups = {"many": [], "medium": [], "few": []}
+    for c, count in enumerate(counts):
+        mine = scores[labels == c].argmax(1) == c
+        groups["many" if count > 100 else "medium" if count >= 20 else "few"].append((mine.mean(), len(mine)))
+    for name, members in groups.items():
+        assert getattr(found, name) == pytest.approx(np.mean([accuracy for accuracy, _ in members]))
+        assert found.groups[name].classes == len(members)
+        assert found.groups[name].images == sum(size for _, size in members)
+    assert [found.groups[name].classes for name in ("macro", "many", "medium", "few")] == [12, 2, 5, 5]
+
+
+def test_calibration_error_against_torchmetrics(problem):
+    scores, labels, _ = problem
+    for power in (0.3, 1.0, 4.0):  # under-confident, near right, over-confident
+        sharp = scores**power / (scores**power).sum(axis=1, keepdims=True)
+        expected = multiclass_calibration_error(
+            torch.from_numpy(sharp), torch.from_numpy(labels), num_classes=12, n_bins=15, norm="l1"
+        )
+        found = evaluate_scores(sharp, labels, probabilities=True).calibration_error
+        assert found == pytest.approx(expected.item(), abs=1e-6)  # it accumulates in float32
+    assert evaluate_scores(scores, labels).calibration_error is None
+
+
+def test_calibration_error_at_its_ends():
+    assert calibration_error([1.0] * 4, [True] * 4) == 0
+    assert calibration_error([1.0] * 4, [False] * 4) == 1
+    assert calibration_error([0.75] * 4, [True, True, True, False]) == 0
+    # a value on a border belongs to the lower bin, so these two share one and cancel
+    assert calibration_error([0.5, 0.25], [False, True], bins=2) == pytest.approx(0.125)
+
+
+def test_the_order_of_images_and_any_increasing_map_do_not_matter(problem):
+    scores, labels, counts = problem
+    order = np.random.default_rng(2).permutation(600)
+    expected = evaluate_scores(scores, labels, counts).to_json()
+    assert evaluate_scores(scores[order], labels[order], counts).to_json() == expected
+    assert evaluate_scores(np.log(scores), labels, counts).to_json() == expected
+
+
+def test_in_chunks_as_at_once(problem, monkeypatch):
+    scores, labels, _ = problem
+    at_once = true_class_ranks(scores, labels)
+    monkeypatch.setattr(metrics, "_CHUNK", 100)  # 8 rows at a time, and a last part
+    np.testing.assert_array_equal(true_class_ranks(scores, labels), at_once)
+    by_sorting = np.argsort(np.argsort(-scores, axis=1), axis=1)[np.arange(600), labels]
+    np.testing.assert_array_equal(at_once, by_sorting)
+
+
+def test_equal_scores_are_broken_as_argmax_breaks_them():
+    labels = np.arange(10)
+    found = evaluate_scores(np.zeros((10, 10)), labels)
+    assert (found.top1, found.top5) == (0.1, 0.5)
+    ties = np.random.default_rng(3).integers(0, 3, (200, 10)).astype(float)
+    truth = np.random.default_rng(4).integers(0, 10, 200)
+    assert evaluate_scores(ties, truth).top1 == (ties.argmax(1) == truth).mean()
+
+
+def test_fewer_than_five_classes_are_all_among_the_best_five():
+    found = evaluate_scores([[0.9, 0.1, 0.0], [0.9, 0.1, 0.0]], [2, 0])
+    assert (found.top1, found.top5) == (0.5, 1.0)
+
+
+def test_groups_and_classes_without_images_are_none():
+    found = evaluate_scores(np.eye(3)[[0, 0, 2]], [0, 0, 0], [500, 50, 500])
+    assert (found.many, found.medium, found.few) == (pytest.approx(2 / 3), None, None)
+    assert found.macro == pytest.approx(2 / 3)
+    np.testing.assert_array_equal(np.isnan(found.per_class), [False, True, True])
+    assert (found.groups["many"].classes, found.groups["many"].images) == (1, 3)
+    assert (found.groups["medium"].classes, found.groups["medium"].images) == (0, 0)
+    unknown = evaluate_scores(np.eye(3), [0, 1, 2])
+    assert (unknown.many, unknown.medium, unknown.few) == (None, None, None)
+
+
+def test_impossible_classes_may_score_minus_infinity():
+    assert evaluate_scores([[-np.inf, 1.0], [-np.inf, 1.0]], [0, 1]).top1 == 0.5
+
+
+def test_json_holds_the_promised_keys_and_the_counts(problem):
+    scores, labels, counts = problem
+    answer = json.loads(json.dumps(evaluate_scores(scores.astype(np.float16), labels, counts).to_json()))
+    assert {"top1", "top5", "macro", "many", "medium", "few", "images"} <= set(answer)
+    assert answer["classes"] == {"macro": 12, "many": 2, "medium": 5, "few": 5}
+    assert sum(answer["group_images"][name] for name in ("many", "medium", "few")) == answer["images"] == 600
+
+
+def test_bad_input_is_refused(problem):
+    scores, labels, counts = problem
+    for wrong in (labels + 1, labels - 1):
+        with pytest.raises(ValueError, match="labels must be in 0 … 11"):
+            evaluate_scores(scores, wrong)
+    with pytest.raises(ValueError, match="600 rows"):
+        evaluate_scores(scores, labels[:-1])
+    with pytest.raises(ValueError, match="integers"):
+        evaluate_scores(scores, labels.astype(float))
+    with pytest.raises(ValueError, match=r"train_counts must have shape \(12,\)"):
+        evaluate_scores(scores, labels, counts[:-1])
+    with pytest.raises(ValueError, match=r"shape \(N, C\)"):
+        evaluate_scores(scores[0], labels[:1])
+    with pytest.raises(ValueError, match="one length"):
+        evaluate_ranks([0, 1], [0], 3)
+    for value in (np.nan, np.inf):
+        broken = scores.copy()
+        broken[7, 3] = value
+        with pytest.raises(ValueError, match="NaN"):
+            evaluate_scores(broken, labels)
+    with pytest.raises(ValueError, match=r"probabilities must be in \[0, 1\]"):
+        evaluate_scores(scores * 3, labels, probabilities=True)
+    with pytest.raises(InputError, match="no image to evaluate"):
+        evaluate_scores(np.zeros((0, 3)), [])

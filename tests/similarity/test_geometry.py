@@ -1,0 +1,112 @@
+"""What each geometry does to class means."""
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist, mahalanobis
+
+from features.errors import InputError
+from similarity import GEOMETRIES, fit_geometry
+
+
+@pytest.fixture
+def banks(make_bank):
+    rng = np.random.default_rng(0)
+    mixing = rng.standard_normal((6, 6))
+    within = mixing @ mixing.T
+    target = make_bank(rng.random((3, 6)), dataset="folder:target", within=within)
+    sources = [
+        make_bank(rng.random((5, 6)), [1, 2, 3, 4, 5], within=within),
+        make_bank(rng.random((4, 6)), dataset="folder:other", within=2 * within),
+    ]
+    return target, sources
+
+
+def test_euclidean_leaves_the_means_alone(banks):
+    target, sources = banks
+    points = fit_geometry("euclidean", [target], sources).points(target.means)
+    np.testing.assert_array_equal(points, target.means)
+    assert points.dtype == np.float64
+
+
+@pytest.mark.parametrize("name", ["cosine", "centred", "whitened"])
+def test_points_have_length_one(banks, name):
+    target, sources = banks
+    points = fit_geometry(name, [target], sources).points(target.means)
+    np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1, rtol=1e-12)
+
+
+def test_cosine_ignores_length(banks):
+    target, sources = banks
+    metric = fit_geometry("cosine", [target], sources)
+    np.testing.assert_allclose(metric.points(7 * target.means), metric.points(target.means), rtol=1e-6)
+
+
+def test_centre_counts_each_source_class_once(banks):
+    target, sources = banks
+    centre = fit_geometry("centred", [target], sources).centre
+    np.testing.assert_allclose(centre, np.vstack([bank.means for bank in sources]).mean(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["centred", "whitened"])
+def test_a_shift_of_all_features_changes_nothing(banks, make_bank, name):
+    target, sources = banks
+    shifted = [
+        make_bank(bank.means + 3.0, bank.counts, within=bank.within_covariance, dataset=bank.name)
+        for bank in (target, *sources)
+    ]
+    before = fit_geometry(name, [target], sources).points(target.means)
+    after = fit_geometry(name, shifted[:1], shifted[1:]).points(shifted[0].means)
+    np.testing.assert_allclose(after, before, atol=1e-5)  # the means are stored in float32
+
+
+def test_whitened_before_scaling_is_the_mahalanobis_distance(banks):
+    target, sources = banks
+    metric = fit_geometry("whitened", [target], sources)
+    images = np.array([30, 15, 40])
+    covariances = np.stack([bank.within_covariance for bank in (target, *sources)]).astype(float)
+    pooled = (images[:, None, None] * covariances).sum(axis=0) / images.sum()
+    inverse = np.linalg.inv(pooled + np.linalg.eigvalsh(pooled).mean() * np.eye(6))
+    whitened = np.linalg.solve(metric.whitening_factor, target.means.T.astype(float)).T
+    expected = [[mahalanobis(a, b, inverse) for b in target.means.astype(float)] for a in target.means.astype(float)]
+    np.testing.assert_allclose(cdist(whitened, whitened), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_whitening_does_not_depend_on_the_units_of_the_features(banks, make_bank):
+    target, sources = banks
+    larger = [
+        make_bank(4 * bank.means, bank.counts, within=16 * bank.within_covariance, dataset=bank.name)
+        for bank in (target, *sources)
+    ]
+    before = fit_geometry("whitened", [target], sources).points(target.means)
+    after = fit_geometry("whitened", larger[:1], larger[1:]).points(larger[0].means)
+    np.testing.assert_allclose(after, before, atol=1e-6)
+
+
+def test_isotropic_or_unknown_covariance_makes_whitened_centred(banks, make_bank):
+    target, sources = banks
+    centred = fit_geometry("centred", [target], sources).points(target.means)
+    for within in (np.eye(6) * 5, np.zeros((6, 6))):
+        plain = [make_bank(b.means, b.counts, within=within, dataset=b.name) for b in (target, *sources)]
+        points = fit_geometry("whitened", plain[:1], plain[1:]).points(target.means)
+        np.testing.assert_allclose(points, centred, rtol=1e-6)
+
+
+def test_a_class_at_the_centre_stays_finite(make_bank):
+    target, source = make_bank([[1.0, 0.0]], dataset="folder:target"), make_bank([[2.0, 1.0]])
+    for name in GEOMETRIES:
+        assert np.isfinite(fit_geometry(name, [target], [source]).points(source.means)).all()
+
+
+def test_unknown_name(banks):
+    with pytest.raises(InputError, match=r"--geometry manhattan.*euclidean, cosine, centred, whitened"):
+        fit_geometry("manhattan", [banks[0]], banks[1])
+
+
+def test_banks_of_different_backbones(banks, make_bank):
+    with pytest.raises(InputError, match="backbone is 'b' in one and 'other' in the other"):
+        fit_geometry("euclidean", [banks[0]], [make_bank(np.ones((2, 6)), backbone="other")])
+
+
+def test_banks_of_different_width(banks, make_bank):
+    with pytest.raises(InputError, match="width 6 and 4"):
+        fit_geometry("euclidean", [banks[0]], [make_bank(np.ones((2, 4)))])

@@ -1,0 +1,118 @@
+"""Ranking domains: figures, order, intervals, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from features.errors import InputError
+from similarity import emd, rank_domains
+
+
+@pytest.fixture
+def make_bank(make_bank):
+    """Banks of classes that vary much less than their means differ."""
+
+    def make(means, counts=None, **options):
+        small = {"variances": np.full(np.shape(means), 1e-4), "within": 1e-4 * np.eye(8)}
+        return make_bank(means, counts, **{**small, **options})
+
+    return make
+
+
+@pytest.fixture
+def target(make_bank):
+    return make_bank(np.random.default_rng(0).random((4, 8)), [3, 5, 1, 9], dataset="folder:target")
+
+
+@pytest.fixture
+def sources(make_bank, target):
+    rng = np.random.default_rng(1)
+    near = target.means[:3] + 0.05 * rng.random((3, 8))
+    return [
+        make_bank(rng.random((6, 8)) + 2, [1, 2, 3, 4, 5, 600], dataset="folder:far"),
+        make_bank(near, [30, 20, 10], dataset="folder:near"),
+    ]
+
+
+def test_the_nearest_domain_comes_first_with_the_papers_figures(target, sources):
+    ranking = rank_domains(target, sources, geometry="euclidean")
+    assert [domain.source for domain in ranking.domains] == ["folder:near", "folder:far"]
+    near, bank = ranking.domains[0], sources[1]
+    expected = emd(bank.means, bank.counts, target.means, target.counts).value
+    assert near.emd == pytest.approx(expected, rel=1e-12)
+    assert near.similarity == pytest.approx(np.exp(-0.01 * expected), rel=1e-12)
+    assert (near.classes, near.images) == (3, 60)
+    assert near.transport.lower_bound <= near.emd
+    assert near.interval is None
+
+
+@pytest.mark.parametrize("geometry", ["euclidean", "cosine", "centred", "whitened"])
+def test_a_domain_equal_to_the_target_is_at_distance_zero(target, sources, make_bank, geometry):
+    twin = make_bank(target.means, target.counts, dataset="folder:twin")
+    best = rank_domains(target, [*sources, twin], geometry=geometry).domains[0]
+    assert best.source == "folder:twin"
+    assert best.emd == pytest.approx(0, abs=1e-12)
+    assert best.similarity == pytest.approx(1)
+
+
+def test_json_has_the_contracts_keys(target, sources):
+    found = json.loads(json.dumps(rank_domains(target, sources, bootstrap=20, geometry="euclidean").to_json()))
+    assert list(found) == ["target", "domains"]
+    assert found["target"] == "folder:target"
+    for domain in found["domains"]:
+        assert list(domain) == ["source", "emd", "similarity", "interval", "classes", "images"]
+        low, high = domain["interval"]
+        assert 0 < low < domain["similarity"] <= high <= 1
+    assert rank_domains(target, sources).to_json()["domains"][0]["interval"] == [None, None]
+
+
+def test_intervals_are_seeded_and_shrink_with_images(target, sources, make_bank):
+    def width(scale, seed=0):
+        banks = [make_bank(b.means, b.counts * scale, dataset=b.name) for b in (target, *sources)]
+        low, high = rank_domains(banks[0], banks[1:], bootstrap=30, seed=seed).domains[0].interval
+        return high - low
+
+    assert width(1) == width(1) != width(1, seed=1)
+    assert width(10_000) < width(1) / 10
+
+
+def test_few_images_drop_out_of_sources_but_not_of_the_target(target, sources):
+    far = rank_domains(target, sources[:1], min_count=4, geometry="euclidean").domains[0]
+    assert (far.classes, far.images) == (3, 609)
+    kept = sources[0].at_least(4)
+    expected = emd(kept.means, kept.counts, target.means, target.counts).value  # the target's class of one image too
+    assert far.emd == pytest.approx(expected, rel=1e-12)
+
+
+def test_gamma_scales_the_similarity_alone(target, sources):
+    paper, steep = rank_domains(target, sources), rank_domains(target, sources, gamma=1.0)
+    assert [d.emd for d in paper.domains] == [d.emd for d in steep.domains]
+    assert steep.domains[0].similarity == pytest.approx(np.exp(-steep.domains[0].emd))
+
+
+def test_equal_domains_stay_in_the_order_given(target, sources, make_bank):
+    twins = [make_bank(sources[0].means, sources[0].counts, dataset=f"folder:{name}") for name in "zay"]
+    assert [d.source for d in rank_domains(target, twins).domains] == ["folder:z", "folder:a", "folder:y"]
+
+
+def test_target_of_one_class(make_bank, sources):
+    target = make_bank(np.zeros((1, 8)), [7], dataset="folder:target")
+    near = rank_domains(target, sources, geometry="euclidean").domains[0]
+    expected = np.average(np.linalg.norm(sources[1].means, axis=1), weights=sources[1].counts)
+    assert near.emd == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_is_refused(target, sources, make_bank):
+    with pytest.raises(ValueError, match="sources must hold at least one"):
+        rank_domains(target, [])
+    with pytest.raises(ValueError, match="gamma must be positive, got 0"):
+        rank_domains(target, sources, gamma=0)
+    with pytest.raises(ValueError, match="bootstrap must be at least 0, got -1"):
+        rank_domains(target, sources, bootstrap=-1)
+    with pytest.raises(InputError, match=r"folder:near: no class has 500 images.*--min-count"):
+        rank_domains(target, sources, min_count=500)
+    with pytest.raises(InputError, match="--geometry"):
+        rank_domains(target, sources, geometry="flat")
+    with pytest.raises(InputError, match="transform is 't' in one and 'other' in the other"):
+        rank_domains(target, [make_bank(np.ones((2, 8)), transform="other")])

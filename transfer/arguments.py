@@ -1,0 +1,142 @@
+"""From a configuration dataclass to command-line options, and from a mapping back to the dataclass.
+
+The same fields, types and docstrings serve the command line, YAML and Python.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, fields
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from docstring_parser import parse
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from features.errors import InputError
+
+Config = TypeVar("Config")
+
+
+def config_parser(
+    config_type: type, positional: Sequence[str] = (), given: Mapping[str, Any] | None = None, prog: str | None = None
+) -> ArgumentParser:
+    """A parser with one option a field: ``keep_images`` becomes ``--keep-images``.
+
+    Args:
+        config_type: The dataclass; its docstring's attributes are the help.
+        positional: Fields that are given without a flag, in this order.
+        given: Values that stand where the command line says nothing, such as those of a YAML file.
+        prog: What the usage line calls the program.
+    """
+    summary = parse(inspect.getdoc(config_type) or "").short_description
+    parser = ArgumentParser(prog=prog, description=summary, exit_on_error=False, default_env=False)
+    docs, hints = _field_docs(config_type), get_type_hints(config_type)
+    by_name = {field.name: field for field in fields(config_type)}
+    ordered = [by_name[name] for name in positional] + [f for f in fields(config_type) if f.name not in positional]
+    for field in ordered:
+        _add(parser, field, hints[field.name], docs.get(field.name, ""), field.name in positional, given or {})
+    return parser
+
+
+def check_mapping(config_type: type, values: Any, where: str) -> None:
+    """Refuse what is no mapping of the dataclass's fields; required ones may be missing still.
+
+    Raises:
+        InputError: Naming the first key that is unknown, or whose value is of the wrong type.
+    """
+    hints = get_type_hints(config_type)
+    if not isinstance(values, Mapping):
+        raise InputError(f"{where}: expected options as 'name: value' lines, got {type(values).__name__}")
+    known = [field.name for field in fields(config_type)]
+    for name, value in values.items():
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
+            raise InputError(f"{where}: unknown option {name!r}; {hint}")
+        if _list_item(hints[name]) is not None and not isinstance(value, (list, tuple, type(None))):
+            raise InputError(f"{where}: {name} must be a list, got {value!r}")
+    # What is required and not given yet gets a stand-in, so that the types of the rest are checked.
+    required = [f.name for f in fields(config_type) if f.default is MISSING and f.default_factory is MISSING]
+    missing = {name: [] if _list_item(hints[name]) else "" for name in required if name not in values}
+    _parse(config_type, missing | dict(values), where)
+
+
+def plain_error(error: Exception) -> str:
+    """jsonargparse's message as one line that names the option as it is typed."""
+    text = " ".join(str(error).split())
+    found = re.search(r'key "(\w+)": Expected an? (.*?)\. Got value: (.*)$', text)
+    if found:
+        name, expected, got = found.groups()
+        expected = re.sub(r"<class '(\w+)'>", r"\1", expected).removeprefix("typing.")
+        return f"--{name.replace('_', '-')} {got}: expected {expected}"
+    return text.replace("the following arguments are required:", "missing:")
+
+
+def from_mapping(config_type: type[Config], values: Mapping[str, Any], where: str) -> Config:
+    """Build a configuration from a mapping, such as a section of a recipe.
+
+    Raises:
+        InputError: A key is unknown, missing, or of the wrong type; the message begins with ``where``.
+    """
+    check_mapping(config_type, values, where)
+    return to_config(config_type, _parse(config_type, values, where))
+
+
+def _parse(config_type: type, values: Mapping[str, Any], where: str) -> Namespace:
+    try:
+        return config_parser(config_type).parse_object(dict(values))
+    except (ArgumentError, TypeError) as error:
+        raise InputError(f"{where}: {plain_error(error)}") from error
+
+
+def to_config(config_type: type[Config], namespace: Namespace) -> Config:
+    """The parsed options as the dataclass."""
+    return config_type(**{field.name: namespace[field.name] for field in fields(config_type)})  # type: ignore[arg-type]
+
+
+def _add(
+    parser: ArgumentParser, field: Field[Any], hint: Any, doc: str, is_positional: bool, given: Mapping[str, Any]
+) -> None:
+    options: dict[str, Any] = {"help": doc}
+    if field.name in given:
+        options["default"] = given[field.name]
+    elif field.default is not MISSING:
+        options["default"] = field.default
+    elif field.default_factory is not MISSING:
+        options["default"] = field.default_factory()
+    required = "default" not in options
+    flag = f"--{field.name.replace('_', '-')}"
+    if hint is bool:
+        parser.add_argument(flag, action="store_true", **options)
+        return
+    item = _list_item(hint)
+    options["type"] = hint if item is None else item
+    if item is not None:
+        options["nargs"] = "*" if is_positional and not required else "+"
+    elif is_positional and not required:
+        options["nargs"] = "?"
+    if is_positional:
+        parser.add_argument(field.name, **options)
+    else:
+        parser.add_argument(flag, required=required, **options)
+
+
+def _list_item(hint: Any) -> Any:
+    """The item type of ``list[X]`` or ``list[X] | None``, else None."""
+    if get_origin(hint) in (Union, types.UnionType):
+        inner = [arg for arg in get_args(hint) if arg is not type(None)]
+        hint = inner[0] if len(inner) == 1 else hint
+    return get_args(hint)[0] if get_origin(hint) is list else None
+
+
+def _field_docs(config_type: type) -> dict[str, str]:
+    """Field → description, from the docstrings of the class and its bases, the class's own first."""
+    found: dict[str, str] = {}
+    for base in config_type.__mro__:
+        for param in parse(base.__doc__ or "").params:
+            found.setdefault(param.arg_name, " ".join((param.description or "").split()))
+    return found

@@ -1,0 +1,165 @@
+"""The ``transfer`` command: parses, calls one function, prints its result, and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from features.errors import InputError
+
+
+@dataclass(frozen=True)
+class Command:
+    """One sub-command.
+
+    Attributes:
+        summary: One line for ``transfer --help``.
+        function: ``module:name`` of the function: a configuration in, a result with ``to_json()`` out.
+        config: ``module:name`` of its configuration dataclass.
+        positional: Fields given without a flag.
+    """
+
+    summary: str
+    function: str
+    config: str
+    positional: tuple[str, ...] = ()
+
+
+#: In the order in which one uses them. Modules are imported only when their command runs.
+COMMANDS = {
+    "extract": Command("images to a feature bank", "features:extract", "features:ExtractConfig", ("dataset",)),
+    "rank": Command("source domains by similarity to a target", "transfer.commands:rank", "transfer.commands:RankConfig"),
+    "select": Command("source classes to pre-train on", "transfer.commands:select", "transfer.commands:SelectConfig"),
+    "pretrain": Command("train a backbone on source classes", "finetune:pretrain", "finetune:PretrainConfig", ("sources",)),
+    "finetune": Command("transfer to the target", "finetune:finetune", "finetune:FinetuneConfig", ("dataset",)),
+    "evaluate": Command(
+        "accuracy of a trained model", "finetune:evaluate", "finetune:EvaluateConfig", ("run", "dataset")
+    ),
+    "run": Command("a whole recipe, each finished step reused", "transfer.pipeline:run", "transfer.pipeline:RunConfig", ("recipe",)),
+    "report": Command("one HTML page of a run or a recipe", "transfer.report:report", "transfer.report:ReportConfig", ("run",)),
+    "demo": Command("the whole job on embedded data, offline", "transfer.demo:demo", "transfer.demo:DemoConfig"),
+    "inspect": Command(
+        "what a dataset, bank or run holds; which names there are",
+        "transfer.inspection:inspect",
+        "transfer.inspection:InspectConfig",
+        ("what",),
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: What follows ``transfer``; by default the process's own.
+
+    Returns:
+        The exit status: 0 done, 2 the person's input is wrong, 1 anything else.
+    """
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"transfer {version('transfer-toolkit')}")
+        return 0
+    try:
+        return _run(argv[0], argv[1:])
+    except InputError as error:
+        print(f"transfer {argv[0]}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"transfer {argv[0]}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        return 1
+
+
+def _run(name: str, argv: list[str]) -> int:
+    from jsonargparse import ArgumentError
+
+    from transfer.arguments import check_mapping, config_parser, plain_error, to_config
+    from transfer.display import show
+
+    if name not in COMMANDS:
+        import difflib
+
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(COMMANDS)}"
+        raise InputError(f"there is no such command; {hint}")
+    command = COMMANDS[name]
+    config_type = _load(command.config)
+    given, argv = _config_file(argv)
+    check_mapping(config_type, given, "--config")
+    parser = config_parser(config_type, command.positional, given, prog=f"transfer {name}")
+    parser.add_argument("--json", action="store_true", help="Print the result alone, as JSON, on standard output.")
+    parser.epilog = "--config FILE.yaml gives any of these options; what the command line says goes before it."
+    try:
+        namespace = parser.parse_args(argv)
+    except (ArgumentError, TypeError) as error:
+        raise InputError(f"{plain_error(error)} (transfer {name} --help)") from error
+    config = to_config(config_type, namespace)
+    result = _load(command.function)(config)
+    if namespace.json:
+        print(json.dumps(result.to_json(), ensure_ascii=False))
+    else:
+        show(name, config, result)
+    return 0
+
+
+def _config_file(argv: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """What ``--config FILE`` gives, and the arguments without it."""
+    if "--config" not in argv:
+        return {}, argv
+    at = argv.index("--config")
+    if at + 1 == len(argv):
+        raise InputError("--config needs a YAML file")
+    return read_yaml(argv[at + 1]), argv[:at] + argv[at + 2 :]
+
+
+def read_yaml(path: str | Path) -> Any:
+    """The content of a YAML file.
+
+    Raises:
+        InputError: There is no such file, or it is not YAML.
+    """
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; expected a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable YAML file ({error})") from error
+
+
+def _load(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: transfer COMMAND [options]",
+            "",
+            "Choose what to pre-train on: domain similarity, source selection, class-balanced transfer learning.",
+            "",
+            *lines,
+            "",
+            "transfer COMMAND --help says what a command takes. Begin with: transfer demo",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

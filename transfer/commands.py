@@ -1,0 +1,137 @@
+"""The commands that compose packages without training: ``rank`` and ``select``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from features.bank import FeatureBank
+from features.errors import InputError
+from similarity import (
+    DEFAULT_GEOMETRY,
+    DEFAULT_STRATEGY,
+    Ranking,
+    Subset,
+    rank_domains,
+    select_classes,
+)
+from similarity.transport import GAMMA
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankConfig:
+    """Rank source domains by their Earth Mover's Distance to a target, best first.
+
+    Attributes:
+        target: Feature bank of the target.
+        source: Feature banks of the sources.
+        geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
+        gamma: γ of the similarity exp(−γ·EMD).
+        min_count: Leave out source classes of fewer images (the paper: 200).
+        bootstrap: Resamplings behind the 95 % interval of each similarity; 0 for none.
+        seed: Seed of the resampling.
+    """
+
+    target: str
+    source: list[str]
+    geometry: str = DEFAULT_GEOMETRY
+    gamma: float = GAMMA
+    min_count: int = 0
+    bootstrap: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.gamma > 0:
+            raise InputError(f"--gamma {self.gamma}: expected a positive number")
+        if self.min_count < 0:
+            raise InputError(f"--min-count {self.min_count}: expected at least 0")
+        if self.bootstrap < 0:
+            raise InputError(f"--bootstrap {self.bootstrap}: expected at least 0")
+
+
+def rank(config: RankConfig) -> Ranking:
+    """Rank source domains; see :func:`similarity.rank_domains`."""
+    return rank_domains(
+        FeatureBank.open(config.target),
+        [FeatureBank.open(path) for path in config.source],
+        geometry=config.geometry,
+        gamma=config.gamma,
+        min_count=config.min_count,
+        bootstrap=config.bootstrap,
+        seed=config.seed,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectConfig:
+    """Choose source classes to pre-train on, and write them as a subset file.
+
+    Attributes:
+        target: Feature banks of the targets, each with an own number of classes if wanted: BANK[:QUOTA].
+        source: Feature banks of the sources.
+        classes: Classes to choose for each target without a quota.
+        out: The subset file (.csv).
+        strategy: How classes are chosen: nearest is the paper's; see transfer inspect strategies.
+        geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
+        min_count: Leave out source classes of fewer images (the paper: 200).
+        seed: Seed of the random strategy.
+    """
+
+    target: list[str]
+    source: list[str]
+    classes: int | None = None
+    out: str | None = None
+    strategy: str = DEFAULT_STRATEGY
+    geometry: str = DEFAULT_GEOMETRY
+    min_count: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.classes is not None and self.classes < 1:
+            raise InputError(f"--classes {self.classes}: expected at least 1")
+        if self.min_count < 0:
+            raise InputError(f"--min-count {self.min_count}: expected at least 0")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen, and where it was written.
+
+    Attributes:
+        subset: The chosen classes.
+        out: The subset file, if one was asked for.
+    """
+
+    subset: Subset
+    out: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        return self.subset.to_json() | {"out": self.out}
+
+
+def select(config: SelectConfig) -> Selection:
+    """Choose source classes; see :func:`similarity.select_classes`."""
+    paths, quotas = zip(*(_quota(text) for text in config.target), strict=True)
+    subset = select_classes(
+        [FeatureBank.open(path) for path in paths],
+        [FeatureBank.open(path) for path in config.source],
+        classes=config.classes,
+        quotas=quotas,
+        strategy=config.strategy,
+        geometry=config.geometry,
+        min_count=config.min_count,
+        seed=config.seed,
+    )
+    if config.out is not None:
+        subset.write(config.out)
+    return Selection(subset, config.out)
+
+
+def _quota(text: str) -> tuple[str, int | None]:
+    """``BANK[:QUOTA]`` taken apart."""
+    path, colon, quota = text.rpartition(":")
+    if colon and quota.lstrip("-").isdigit():
+        if int(quota) < 1:
+            raise InputError(f"--target {text}: the quota must be at least 1")
+        return path, int(quota)
+    return text, None

@@ -1,0 +1,26 @@
+"""The demo: the whole job on data that the installed packages carry, without a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from transfer.pipeline import Experiment, RunConfig, run
+
+RECIPE = Path(__file__).with_name("demo.yaml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """Glyphs of many scripts to handwritten digits: the whole job on embedded data, offline.
+
+    Attributes:
+        out: Directory of everything that is made.
+    """
+
+    out: str = "runs/demo"
+
+
+def demo(config: DemoConfig) -> Experiment:
+    """Run the demo's recipe."""
+    return run(RunConfig(recipe=str(RECIPE), out=config.out))

@@ -1,0 +1,151 @@
+"""What each command prints for a person: a table, and what one would type next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from finetune.metrics import Metrics
+
+console = Console(highlight=False)
+
+
+def show(command: str, config: Any, result: Any) -> None:
+    """Print a command's result on standard output."""
+    _VIEWS[command](config, result)
+
+
+def _next(*lines: str) -> None:
+    console.print("\nnext:", style="dim")
+    for line in lines:
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def _table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for name in columns:
+        table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_text(value) for value in row))
+    console.print(table)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _extract(config: Any, result: Any) -> None:
+    summary = result.to_json()
+    rate = "reused" if result.reused else f"{summary['images_per_second']:,.1f} images/s"
+    console.print(
+        f"{summary['bank']}: {summary['classes']} classes, {summary['images']} images, {rate}, "
+        f"{summary['skipped']} unreadable images skipped",
+        markup=False,
+    )
+    _next(f"transfer rank --target {config.out} --source BANK …", f"transfer inspect {config.out}")
+
+
+def _rank(config: Any, result: Any) -> None:
+    console.print(f"target {result.target}, geometry {result.geometry}, similarity = exp(−{result.gamma:g}·EMD)\n")
+    _table(
+        ["source", ">EMD", ">similarity", ">95 % interval", ">classes", ">images"],
+        (
+            (
+                domain.source,
+                domain.emd,
+                domain.similarity,
+                "–" if domain.interval is None else f"{domain.interval[0]:.4f} – {domain.interval[1]:.4f}",
+                domain.classes,
+                domain.images,
+            )
+            for domain in result.domains
+        ),
+    )
+    banks = " ".join(config.source)
+    _next(f"transfer select --target {config.target} --source {banks} --classes 100 --out subset.csv")
+
+
+def _select(config: Any, result: Any) -> None:
+    rows = result.subset.rows
+    shown = rows[:30]
+    _table(
+        [">rank", "class", "source", ">images", ">distance"],
+        ((row.rank, row.class_name, row.source, row.count, row.distance) for row in shown),
+    )
+    if len(rows) > len(shown):
+        console.print(f"… and {len(rows) - len(shown)} more")
+    if config.out is None:
+        _next("the same with --out subset.csv, to pre-train on these classes")
+    else:
+        _next(f"transfer pretrain --subset {config.out} --loss cb-softmax --out runs/pre")
+
+
+def _metrics(metrics: Metrics | Mapping[str, Any]) -> None:
+    figures = metrics.to_json() if isinstance(metrics, Metrics) else metrics
+    names = ("top1", "top5", "macro", "many", "medium", "few", "images")
+    _table([f">{name}" for name in names], [[figures[name] for name in names]])
+
+
+def _pretrain(config: Any, result: Any) -> None:
+    _metrics(result.metrics)
+    _next(f"transfer finetune TARGET@train --init {result.run} --test TARGET@test --out runs/target")
+
+
+def _finetune(config: Any, result: Any) -> None:
+    _metrics(result.metrics)
+    _next(f"transfer report {result.run}", f"transfer evaluate {result.run} TARGET@test")
+
+
+def _evaluate(config: Any, result: Any) -> None:
+    _metrics(result)
+    _next(f"transfer report {config.run}")
+
+
+def _experiment(_: Any, result: Any) -> None:
+    content = result.content
+    _table(
+        ["arm", ">top-1, %", ">deviation", ">runs"],
+        (
+            (
+                arm["arm"],
+                f"{100 * arm['top1_mean']:.1f}",
+                "–" if arm["top1_std"] is None else f"{100 * arm['top1_std']:.1f}",
+                " ".join(f"{100 * run['top1']:.1f}" for run in arm["runs"]),
+            )
+            for arm in content["arms"]
+        ),
+    )
+    if content["selected"]:
+        first = ", ".join(row["class"] for row in content["selected"][:8])
+        console.print(f"\nchosen by {content['arms'][-1]['arm']}: {first}, …", markup=False, soft_wrap=True)
+    console.print(f"{content['seconds']:.0f} seconds", markup=False)
+    _next(f"open {content['report']}")
+
+
+def _report(_: Any, result: Any) -> None:
+    console.print(str(result.path), markup=False)
+
+
+def _inspect(_: Any, result: Any) -> None:
+    for name, value in result.content.items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        console.print(f"{name}: {text}", markup=False, soft_wrap=True)
+
+
+_VIEWS: dict[str, Callable[[Any, Any], None]] = {
+    "extract": _extract,
+    "rank": _rank,
+    "select": _select,
+    "pretrain": _pretrain,
+    "finetune": _finetune,
+    "evaluate": _evaluate,
+    "run": _experiment,
+    "demo": _experiment,
+    "report": _report,
+    "inspect": _inspect,
+}

@@ -1,0 +1,188 @@
+"""The whole job: from a recipe to evidence, each finished step reused.
+
+Steps are kept under a key of what went into them, so that a changed recipe or dataset makes new
+steps and never passes old ones off as new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features import ExtractConfig, FeatureBank, extract, open_dataset
+from features.progress import console
+from finetune import FinetuneConfig, PretrainConfig, finetune, pretrain
+from finetune.run_directory import versions, write_json
+from similarity import Subset
+from transfer.archives import unpack
+from transfer.commands import RankConfig, SelectConfig, rank, select
+from transfer.recipe import Arm, Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Run a recipe: extract, rank, select, pre-train, fine-tune, evaluate, report.
+
+    Attributes:
+        recipe: The recipe's YAML file.
+        out: Directory of everything that is made; by default runs/NAME.
+        data: Folder of the recipe's archives; by default $TRANSFER_DATA, else what the recipe says.
+    """
+
+    recipe: str
+    out: str | None = None
+    data: str | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a recipe measured.
+
+    Attributes:
+        path: Its directory; ``result.json`` there holds ``content``.
+        content: The figures; see :meth:`to_json`.
+    """
+
+    path: Path
+    content: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """``selected`` (of the last arm), ``arms`` (mean and deviation over the runs), ``domains``, ``report``, …."""
+        return dict(self.content)
+
+
+def run(config: RunConfig) -> Experiment:
+    """Run a recipe to its report.
+
+    Raises:
+        features.InputError: The recipe or its data is wrong.
+    """
+    recipe = Recipe.read(config.recipe)
+    out = Path(config.out or f"runs/{recipe.name}")
+    data = recipe.data_folder(config.data)
+    return run_recipe(recipe.placed(unpack(recipe.archives, data, out / "data") if recipe.archives else data), out)
+
+
+def run_recipe(recipe: Recipe, out: Path) -> Experiment:
+    """Run a recipe whose data is in place."""
+    from transfer.report import ReportConfig, report
+
+    started = time.perf_counter()
+    steps = _Steps(recipe, out)
+    target = steps.bank(recipe.target)
+    sources = [steps.bank(spec) for spec in recipe.sources]
+    ranking = rank(RankConfig(target=str(target.path), source=[str(b.path) for b in sources], **recipe.rank))
+    arms, selections = [], {}
+    for name, arm in recipe.arms.items():
+        runs = []
+        for seed in recipe.seeds:
+            subset = steps.subset(name, arm, target, sources, seed)
+            if subset is not None:
+                selections.setdefault(name, Subset.read(subset).to_json()["selected"])
+            runs.append(steps.arm_run(name, arm, subset, seed))
+        top1 = np.array([one["top1"] for one in runs])
+        deviation = float(top1.std(ddof=1)) if len(top1) > 1 else None
+        arms.append({"arm": name, "top1_mean": float(top1.mean()), "top1_std": deviation, "runs": runs} | asdict(arm))
+    last = list(recipe.arms)[-1]
+    content = {
+        "name": recipe.name,
+        "selected": selections.get(last, []),
+        "arms": arms,
+        "domains": ranking.to_json()["domains"],
+        "selections": selections,
+        "recipe": asdict(recipe),
+        "banks": {bank.name: str(bank.path) for bank in (target, *sources)},
+        "versions": versions(),
+        "report": str(out / "report.html"),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    write_json(out / "result.json", content)
+    report(ReportConfig(run=str(out), out=str(out / "report.html")))
+    return Experiment(out, content)
+
+
+class _Steps:
+    """The steps of one recipe below one directory."""
+
+    def __init__(self, recipe: Recipe, out: Path) -> None:
+        self.recipe, self.out = recipe, out
+        self.manifests = {
+            spec: open_dataset(spec).manifest_sha256 for spec in (*recipe.sources, recipe.target, recipe.test)
+        }
+        trainings = [arm for arm in recipe.arms.values() if arm.strategy]
+        self.total = 1 + len(recipe.sources) + len(recipe.seeds) * (len(recipe.arms) + len(trainings))
+        self.done = 0
+
+    def say(self, what: str) -> None:
+        self.done += 1
+        console.print(f"[{self.done}/{self.total}] {what}", markup=False)
+
+    def bank(self, spec: str) -> FeatureBank:
+        """The feature bank of a dataset, extracted or reused."""
+        self.say(f"features of {spec}")
+        options = dict(self.recipe.extract)
+        name = _slug(spec, options, self.manifests[spec])
+        return extract(ExtractConfig(dataset=spec, out=str(self.out / "banks" / f"{name}.h5"), **options)).bank
+
+    def subset(
+        self, name: str, arm: Arm, target: FeatureBank, sources: Sequence[FeatureBank], seed: int
+    ) -> str | None:
+        """The subset file of an arm, or None for one that does not pre-train."""
+        if arm.strategy is None:
+            return None
+        suffix = f"-seed{seed}" if arm.strategy == "random" else ""
+        path = self.out / "subsets" / f"{name}{suffix}.csv"
+        config = SelectConfig(
+            target=[str(target.path)],
+            source=[str(bank.path) for bank in sources],
+            classes=None if arm.strategy == "all" else arm.classes or self.recipe.classes,
+            out=str(path),
+            strategy=arm.strategy,
+            geometry=arm.geometry,
+            **{"seed": seed, **self.recipe.select},
+        )
+        select(config)
+        return str(path)
+
+    def arm_run(self, name: str, arm: Arm, subset: str | None, seed: int) -> dict[str, Any]:
+        """Pre-train if the arm does, fine-tune, evaluate: the metrics and where they are."""
+        options = dict(self.recipe.finetune)
+        if subset is not None:
+            init, weights = self._pretrained(name, subset, seed), "default"
+        elif arm.init is not None:
+            init, weights = arm.init, "default"
+        else:
+            init, weights = self.recipe.pretrain.get("backbone", PretrainConfig.backbone), "none"
+            if "image_size" in self.recipe.pretrain:
+                options.setdefault("image_size", self.recipe.pretrain["image_size"])
+        self.say(f"fine-tune, arm {name}, seed {seed}")
+        fields = {"dataset": self.recipe.target, "test": self.recipe.test, "seed": seed, "init": init, "weights": weights}
+        fields |= options
+        manifests = [self.manifests[self.recipe.target], self.manifests[self.recipe.test]]
+        path = self.out / "finetune" / _slug(f"{name}-seed{seed}", fields, *manifests)
+        result = finetune(FinetuneConfig(out=str(path), **fields))
+        return {"seed": seed, "run": str(path), **{k: result.metrics[k] for k in ("top1", "top5", "macro", "images")}}
+
+    def _pretrained(self, name: str, subset: str, seed: int) -> str:
+        self.say(f"pre-train, arm {name}, seed {seed}")
+        fields = {"sources": self.recipe.sources, "subset": subset, "seed": seed} | self.recipe.pretrain
+        chosen = Subset.read(subset).to_json()["selected"]
+        classes = sorted((row["source"], row["class"]) for row in chosen)
+        manifests = [self.manifests[spec] for spec in self.recipe.sources]
+        path = self.out / "pretrain" / _slug(f"{name}-seed{seed}", fields, classes, *manifests)
+        return str(pretrain(PretrainConfig(out=str(path), **fields)).run)
+
+
+def _slug(name: str, *parts: Any) -> str:
+    """A readable file name with a key of everything in ``parts``."""
+    key = hashlib.sha256(json.dumps([name, *parts], sort_keys=True).encode()).hexdigest()[:8]
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[-60:]
+    return f"{readable}-{key}"

@@ -1,0 +1,101 @@
+"""Pictures for the report, as PNG bytes. Drawing only: every figure comes in as an argument."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from features.dataset import ImageDataset
+from features.images import UnreadableImage
+
+matplotlib.use("Agg")
+
+INK, ACCENT, QUIET = "#1f2937", "#b45309", "#6b7280"
+
+
+def arms_plot(arms: Sequence[Mapping[str, object]]) -> bytes:
+    """Top-1 accuracy of each arm: a dot a run, a bar at the mean; the last arm in colour."""
+    figure = Figure(figsize=(7, 0.5 * len(arms) + 1.1), layout="constrained")
+    axes = figure.subplots()
+    for row, arm in enumerate(arms):
+        color = ACCENT if row == len(arms) - 1 else QUIET
+        values = [100 * run["top1"] for run in arm["runs"]]  # type: ignore[attr-defined]
+        axes.plot(values, [row] * len(values), "o", color=color, alpha=0.6, markersize=6)
+        axes.plot([np.mean(values)] * 2, [row - 0.3, row + 0.3], color=color, linewidth=2.5)
+    axes.set_yticks(range(len(arms)), [str(arm["arm"]) for arm in arms])
+    axes.invert_yaxis()
+    axes.set_xlabel("top-1 accuracy on the target's test images, %")
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    return _png(figure)
+
+
+def counts_plot(counts: NDArray[np.int64], title: str) -> bytes:
+    """Images a class, largest class first."""
+    figure = Figure(figsize=(7, 2.4), layout="constrained")
+    axes = figure.subplots()
+    ordered = np.sort(counts)[::-1]
+    axes.fill_between(np.arange(1, len(ordered) + 1), ordered, step="mid", color=QUIET, alpha=0.5)
+    axes.set_yscale("log")
+    axes.set_xlabel("class, by size")
+    axes.set_ylabel("images")
+    axes.set_title(title, fontsize=10, color=INK, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def history_plot(history: Sequence[Mapping[str, float]]) -> bytes:
+    """Training loss by step."""
+    figure = Figure(figsize=(7, 2.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([row["step"] for row in history], [row["train_loss"] for row in history], color=ACCENT)
+    axes.set_xlabel("step")
+    axes.set_ylabel("training loss")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def gallery(images: Sequence[tuple[str, Image.Image]], columns: int = 10) -> bytes:
+    """Captioned thumbnails."""
+    columns = min(columns, max(1, len(images)))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.0 * columns, 1.3 * rows), layout="constrained")
+    for axes, item in zip(np.atleast_1d(figure.subplots(rows, columns)).flat, [*images, *[None] * columns], strict=False):
+        axes.axis("off")
+        if item is not None:
+            caption, image = item
+            axes.imshow(image, interpolation="nearest")
+            axes.set_title(_shortened(caption), fontsize=5.5, color=INK, pad=2)
+    return _png(figure)
+
+
+def examples(dataset: ImageDataset, classes: Sequence[str]) -> list[tuple[str, Image.Image]]:
+    """The first readable image of each class, with the class's name."""
+    position = {name: label for label, name in enumerate(dataset.classes)}
+    found = []
+    for name in classes:
+        for index in np.flatnonzero(dataset.labels == position[name])[:5]:
+            try:
+                found.append((name, dataset.image(int(index), 96).resize((96, 96))))
+                break
+            except UnreadableImage:
+                continue
+    return found
+
+
+def _shortened(text: str, width: int = 22) -> str:
+    """A caption that fits: long names lose their middle."""
+    return text if len(text) <= width else f"{text[: width // 2 - 1]}…{text[-width // 2 :]}"
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    return buffer.getvalue()

@@ -1,0 +1,110 @@
+"""One self-contained HTML page of a training run, or of a whole recipe."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from features import FeatureBank, open_dataset
+from features.errors import InputError
+from finetune.run_directory import open_run
+from transfer.plots import arms_plot, counts_plot, examples, gallery, history_plot
+
+#: Thumbnails in a gallery.
+GALLERY = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """Write one self-contained HTML page of a run or of a recipe's results.
+
+    Attributes:
+        run: Run directory, or the directory of a recipe's results.
+        out: The page; by default report.html in that directory.
+    """
+
+    run: str
+    out: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """A written page.
+
+    Attributes:
+        path: The HTML file.
+    """
+
+    path: Path
+
+    def to_json(self) -> dict[str, Any]:
+        return {"report": str(self.path)}
+
+
+def report(config: ReportConfig) -> Report:
+    """Write the page.
+
+    Raises:
+        InputError: The directory holds neither a run nor a recipe's results.
+    """
+    directory = Path(config.run)
+    result = directory / "result.json"
+    if result.is_file():
+        page = _experiment_page(json.loads(result.read_text(encoding="utf-8")))
+    elif (directory / "config.yaml").is_file():
+        page = _run_page(open_run(directory))
+    else:
+        raise InputError(f"{directory}: nothing to report; expected a run directory or the directory of transfer run")
+    out = Path(config.out or directory / "report.html")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = out.with_name(f".{out.name}.part")
+    aside.write_text(page, encoding="utf-8")
+    os.replace(aside, out)
+    return Report(out)
+
+
+def _experiment_page(result: Mapping[str, Any]) -> str:
+    recipe = result["recipe"]
+    sources = {spec: open_dataset(spec) for spec in recipe["sources"]}
+    target = open_dataset(recipe["target"])
+    galleries = {
+        name: gallery([one for row in chosen[:GALLERY] for one in examples(sources[row["source"]], [row["class"]])])
+        for name, chosen in result["selections"].items()
+        if recipe["arms"][name]["strategy"] != "all"
+    }
+    banks = {name: FeatureBank.open(path) for name, path in result["banks"].items()}
+    return _render(
+        "experiment.html.j2",
+        result=result,
+        arms_picture=arms_plot(result["arms"]),
+        target_picture=gallery(examples(target, target.classes[:GALLERY])),
+        galleries=galleries,
+        tails={name: counts_plot(bank.counts, name) for name, bank in banks.items()},
+        bank_attrs={name: dict(bank.attrs) for name, bank in banks.items()},
+        skipped={name: bank.skipped for name, bank in banks.items() if bank.skipped},
+        recipe_yaml=yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True),
+    )
+
+
+def _run_page(run: Mapping[str, Any]) -> str:
+    return _render(
+        "run.html.j2",
+        run=run,
+        history_picture=history_plot(run["history"]) if run["history"] else None,
+        config_yaml=yaml.safe_dump(run["config"], sort_keys=False, allow_unicode=True),
+    )
+
+
+def _render(template: str, **values: Any) -> str:
+    environment = Environment(loader=PackageLoader("transfer"), autoescape=True, undefined=StrictUndefined)
+    environment.filters["inline"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode()
+    environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.1f}"
+    return environment.get_template(template).render(**values)
