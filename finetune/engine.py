@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
 import time
 import warnings
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -24,9 +26,9 @@ from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
 from finetune.samplers import build_sampler
-from finetune.training_images import EpochBatches, TrainingImages
+from finetune.training_images import EpochBatches, TrainingImages, batches_an_epoch
 
-#: At most this much work is lost when a run is killed between epochs.
+#: About this much work is lost at most when a run is killed.
 CHECKPOINT_SECONDS = 60.0
 
 
@@ -35,8 +37,9 @@ def train(
 ) -> None:
     """Train a model in place.
 
-    A run that was killed goes on from its last checkpoint: epochs draw from (seed, epoch) and steps
-    augment from (seed, step), so it ends as an uninterrupted one does.
+    A run that was killed goes on from its last checkpoint, in the middle of an epoch too: what a step
+    reads, augments and drops out follows from (seed, step), so it ends as an uninterrupted one does.
+    Lightning sees one pass over the steps that are left, and its own restart logic has no part in it.
 
     Args:
         model: The classifier.
@@ -46,64 +49,100 @@ def train(
         run: Where the history and the resumable state go.
 
     Raises:
-        InputError: The loss became NaN or infinite, or memory ran out.
+        InputError: The loss became NaN or infinite, memory ran out, or a whole batch cannot be read.
+        KeyboardInterrupt: The person stopped it; the last checkpoint stands.
     """
     device = pick_device(config.device)
     precision = pick_precision(config.precision, device)
-    steps_an_epoch = max(1, len(images.labels) // config.batch_size)
-    steps = config.steps or (config.epochs or 0) * steps_an_epoch
-    epochs = math.ceil(steps / steps_an_epoch)
+    an_epoch = batches_an_epoch(len(images.labels), config.batch_size)
+    steps = config.steps or (config.epochs or 0) * an_epoch
+    epochs = math.ceil(steps / an_epoch)
     sampler = build_sampler(config.sampler, images.labels, epochs=epochs, beta=config.beta, seed=config.seed)
-    batches = EpochBatches(sampler, config.batch_size)
-    loop = _Loop(model, loss, config, steps)
+    resumed = _read_resume(run)
+    start = resumed["step"] if resumed else 0
+    if resumed:
+        model.load_state_dict(resumed["model"])
+        run.log(f"{run.path.name}: resumed after step {start} of {steps}")
+    loop = _Loop(model, loss, config, steps, start, resumed["optimizer"] if resumed else None)
     _quiet()
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         devices=1 if device.index is None else [device.index],
         precision="bf16-mixed" if precision == "bf16" else "32-true",
-        max_steps=steps,
-        max_epochs=-1,
+        max_epochs=1,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        callbacks=[_Keeper(run, steps)],
+        callbacks=[_Keeper(run, an_epoch, resumed["epoch"] if resumed else None)],
     )
-    resume = run.checkpoints / "resume.ckpt"
-    if resume.is_file():
-        run.log(f"resumed from {resume}")
+    batches = EpochBatches(sampler, config.batch_size, steps, start)
     try:
-        trainer.fit(
-            loop,
-            images.loader(batches, pin_memory=device.type == "cuda"),
-            ckpt_path=str(resume) if resume.is_file() else None,
-            weights_only=True,
-        )
+        trainer.fit(loop, images.loader(batches, pin_memory=device.type == "cuda"))
     except torch.OutOfMemoryError as error:
         raise InputError(
-            f"out of memory on {device} with --batch-size {config.batch_size}; try --batch-size {config.batch_size // 2}"
+            f"out of memory on {device} with --batch-size {config.batch_size}; "
+            f"try --batch-size {config.batch_size // 2}"
         ) from error
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    except SystemExit as error:
+        # Lightning answers Ctrl-C by ending the process, and leaves the signal ignored.
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from error
     model.cpu().eval()
+
+
+def _read_resume(run: RunDirectory) -> Mapping[str, Any] | None:
+    """The state that :class:`_Keeper` saved last."""
+    path = run.checkpoints / "resume.ckpt"
+    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
 
 
 class _Loop(pl.LightningModule):
     """One step: augment, normalise, classify, loss."""
 
-    def __init__(self, model: ImageClassifier, loss: LongTailLoss, config: TrainingConfig, steps: int) -> None:
+    def __init__(
+        self,
+        model: ImageClassifier,
+        loss: LongTailLoss,
+        config: TrainingConfig,
+        steps: int,
+        start: int,
+        optimizer_state: dict[str, Any] | None,
+    ) -> None:
         super().__init__()
-        self.model, self.loss, self.config, self.steps = model, loss, config, steps
+        self.model, self.loss, self.config, self.steps, self.start = model, loss, config, steps, start
+        self.optimizer_state = optimizer_state
         self.augment = augmentation(config.augment)
         self.generator = torch.Generator()
         self.preprocessing = model.backbone.preprocessing
 
+    @property
+    def step(self) -> int:
+        """Steps that are done, those before a resume included."""
+        return self.start + self.global_step
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, as a share of its peak: linear warm-up, then the schedule."""
+        warmup = round(self.config.warmup * self.steps)
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        if self.config.schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup)))
+
     def training_step(self, batch: PixelBatch, _: int) -> Tensor:
-        self.generator.manual_seed(self.config.seed * 1_000_003 + self.global_step)
+        if not len(batch.labels):
+            id_, reason = batch.unreadable[0]
+            raise InputError(f"a whole batch of images cannot be read; the first is {id_} ({reason})")
+        seed = self.config.seed * 1_000_003 + self.step
+        self.generator.manual_seed(seed)
+        torch.manual_seed(seed)  # what dropout draws from
         pixels = self.augment(batch.pixels.float(), self.preprocessing.image_size, self.generator)
         images = self.preprocessing.normalize(pixels).contiguous(memory_format=torch.channels_last)
-        self.loss.set_progress(self.global_step / self.steps)
+        self.loss.set_progress(self.step / self.steps)
         return self.loss(self.model(images), batch.labels)
 
     def transfer_batch_to_device(self, batch: PixelBatch, device: torch.device, _: int) -> PixelBatch:
@@ -112,10 +151,6 @@ class _Loop(pl.LightningModule):
 
     def configure_model(self) -> None:
         self.model.to(memory_format=torch.channels_last)
-
-    def on_train_epoch_start(self) -> None:
-        # Dropout draws from torch's own generator: seeded here, a resumed epoch drops the same.
-        torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
 
     def configure_optimizers(self) -> Any:
         trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -128,63 +163,94 @@ class _Loop(pl.LightningModule):
             optimizer = torch.optim.SGD(groups, lr=self.config.lr, momentum=0.9, nesterov=True)
         else:
             optimizer = torch.optim.AdamW(groups, lr=self.config.lr)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        if self.optimizer_state is not None:
+            optimizer.load_state_dict(self.optimizer_state)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: self.rate(self.start + done))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def _rate(self, step: int) -> float:
-        """The learning rate at a step, as a share of its peak: linear warm-up, then the schedule."""
-        warmup = round(self.config.warmup * self.steps)
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        if self.config.schedule == "constant":
-            return 1.0
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup)))
 
 
 class _Keeper(pl.Callback):
-    """Shows the progress, writes the history, saves the resumable state."""
+    """Shows the progress, writes the history, saves the resumable state.
 
-    def __init__(self, run: RunDirectory, steps: int) -> None:
-        self.run, self.steps = run, steps
-        self.saved = time.monotonic()
+    Args:
+        run: Where to.
+        an_epoch: Steps of an epoch.
+        epoch: What an unfinished epoch had come to when it was saved.
+    """
+
+    def __init__(self, run: RunDirectory, an_epoch: int, epoch: Mapping[str, Any] | None) -> None:
+        self.run, self.an_epoch = run, an_epoch
+        self.resumed = epoch or {"loss": 0.0, "images": 0, "seconds": 0.0}
+        self.unreadable: set[str] = set()
         self.stack = ExitStack()
 
-    def on_train_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
-        self.advance = self.stack.enter_context(progress(f"train {self.run.path.name}", self.steps))
-        self.advance(trainer.global_step)
+    def on_train_start(self, _: pl.Trainer, loop: pl.LightningModule) -> None:
+        self.advance = self.stack.enter_context(progress(f"train {self.run.path.name}", loop.steps))
+        self.advance(loop.start)
+        self.saved = time.monotonic()
+        self._begin_epoch(**self.resumed)
 
-    def on_train_epoch_start(self, *_: Any) -> None:
-        self.losses: list[Tensor] = []
-        self.images, self.began = 0, time.perf_counter()
+    def _begin_epoch(self, loss: float = 0.0, images: int = 0, seconds: float = 0.0) -> None:
+        self.loss: float | Tensor = loss
+        self.images, self.began = images, time.perf_counter() - seconds
 
-    def on_train_batch_end(self, _: pl.Trainer, __: pl.LightningModule, outputs: Any, batch: Any, ___: int) -> None:
-        self.losses.append(outputs["loss"].detach())
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, loop: pl.LightningModule, outputs: Any, batch: PixelBatch, _: int
+    ) -> None:
+        # Summed on the device: reading it there would make every step wait.
+        self.loss = self.loss + outputs["loss"].detach().float()
         self.images += len(batch.labels)
+        for id_, reason in batch.unreadable:
+            if id_ not in self.unreadable:
+                self.unreadable.add(id_)
+                self.run.log(f"left out, unreadable: {id_} ({reason})")
         self.advance(1)
+        if loop.step % self.an_epoch == 0 or loop.step == loop.steps:
+            self._record(loop)
+            self._begin_epoch()
+        if time.monotonic() - self.saved > CHECKPOINT_SECONDS and loop.step < loop.steps:
+            self._save(trainer, loop)
+            self.saved = time.monotonic()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
-        loss = float(torch.stack(self.losses).float().mean())
+    def _finite_loss(self, loop: pl.LightningModule) -> float:
+        """The epoch's summed loss."""
+        loss = float(self.loss)
         if not math.isfinite(loss):
             raise InputError(
-                f"{self.run.path}: the loss is {loss} after step {trainer.global_step}; lower --lr or use --precision fp32"
+                f"{self.run.path}: the loss is {loss} after step {loop.step}; lower --lr or use --precision fp32"
             )
+        return loss
+
+    def _record(self, loop: pl.LightningModule) -> None:
+        epoch = math.ceil(loop.step / self.an_epoch)
+        loss = self._finite_loss(loop) / (loop.step - (epoch - 1) * self.an_epoch)
         seconds = time.perf_counter() - self.began
         self.run.record(
             {
-                "epoch": trainer.current_epoch + 1,
-                "step": trainer.global_step,
-                "lr": f"{trainer.optimizers[0].param_groups[0]['lr']:.6g}",
+                "epoch": epoch,
+                "step": loop.step,
+                "lr": f"{loop.config.lr * loop.rate(loop.step - 1):.6g}",
                 "train_loss": f"{loss:.5f}",
                 "images_per_second": f"{self.images / seconds:.1f}",
                 "seconds": f"{seconds:.2f}",
             }
         )
         self.advance(0, f"loss {loss:.3f}")
-        if time.monotonic() - self.saved > CHECKPOINT_SECONDS and trainer.global_step < self.steps:
-            aside = self.run.checkpoints / ".resume.ckpt.part"
-            trainer.save_checkpoint(aside)
-            os.replace(aside, self.run.checkpoints / "resume.ckpt")
-            self.saved = time.monotonic()
+
+    def _save(self, trainer: pl.Trainer, loop: pl.LightningModule) -> None:
+        state = {
+            "step": loop.step,
+            "model": loop.model.state_dict(),
+            "optimizer": trainer.optimizers[0].state_dict(),
+            "epoch": {
+                "loss": self._finite_loss(loop),
+                "images": self.images,
+                "seconds": time.perf_counter() - self.began,
+            },
+        }
+        aside = self.run.checkpoints / ".resume.ckpt.part"
+        torch.save(state, aside)
+        os.replace(aside, self.run.checkpoints / "resume.ckpt")
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.stack.close()

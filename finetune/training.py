@@ -21,6 +21,9 @@ from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
 from finetune.training_images import TrainingImages
 
+#: Without a test set, so many of the training images are evaluated at the end.
+JUDGED = 2000
+
 
 @dataclass(frozen=True)
 class TrainingResult:
@@ -84,13 +87,22 @@ def fit(
         train(model, images, loss, config, run)
 
     card = {"sigmoid": sigmoid, "train_counts": counts.tolist(), "data": dataset.spec}
-    metrics = evaluate_model(model, test or dataset, card, config)
-    final = {"evaluated_on": (test or dataset).spec, **metrics.to_json()}
+    judged = test or _sample(dataset)
+    metrics = evaluate_model(model, judged, card, config)
+    final = {"evaluated_on": judged.spec, **metrics.to_json()}
     model.save(run.checkpoints / "last.safetensors", card | {"metrics": final})
     run.finish(final)
     (run.checkpoints / "resume.ckpt").unlink(missing_ok=True)
     run.log(f"{run.path.name}: top-1 {metrics.top1:.4f} on {metrics.images} images of {final['evaluated_on']}")
     return TrainingResult(run.path, final, reused=False)
+
+
+def _sample(dataset: ImageDataset) -> ImageDataset:
+    """The training images themselves, or some of them: without a test set a rough figure is enough."""
+    if len(dataset) <= JUDGED:
+        return dataset
+    drawn = np.sort(np.random.default_rng(0).permutation(len(dataset))[:JUDGED])
+    return dataset.take(drawn, f"{JUDGED} training images of {dataset.spec}")
 
 
 def _fit_linear(model: ImageClassifier, dataset: ImageDataset, config: TrainingConfig) -> None:

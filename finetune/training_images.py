@@ -22,26 +22,41 @@ from finetune.samplers import EpochSampler
 MEMORY_SHARE = 0.25
 
 
-class EpochBatches:
-    """A sampler's indices in batches; an epoch that does not divide evenly drops its rest.
+def batches_an_epoch(images: int, batch_size: int) -> int:
+    """Whole batches in an epoch; an epoch smaller than one batch is one batch."""
+    return max(1, images // batch_size)
 
-    Dropping keeps the batch size of every step the same, which batch normalisation and the learning
-    rate rely on. An epoch smaller than one batch is one batch.
+
+class EpochBatches:
+    """Batches of positions, epoch after epoch, from one step of a training to its last.
+
+    An epoch that does not divide evenly drops its rest: the batch size of every step is the same, which
+    batch normalisation and the learning rate rely on. What a step reads follows from the sampler's
+    seed and the step alone, so that a resumed training reads what an uninterrupted one does.
+
+    Args:
+        sampler: Positions of one epoch at a time.
+        batch_size: Positions a batch.
+        steps: Batches of the whole training.
+        start: Batches of it that are left out, because they are done.
     """
 
-    def __init__(self, sampler: EpochSampler, batch_size: int) -> None:
-        self.sampler, self.batch_size = sampler, batch_size
-
-    def set_epoch(self, epoch: int) -> None:
-        self.sampler.set_epoch(epoch)
+    def __init__(self, sampler: EpochSampler, batch_size: int, steps: int, start: int = 0) -> None:
+        self.sampler, self.batch_size, self.steps, self.start = sampler, batch_size, steps, start
 
     def __len__(self) -> int:
-        return max(1, len(self.sampler) // self.batch_size)
+        return self.steps - self.start
 
     def __iter__(self) -> Iterator[list[int]]:
-        indices = list(self.sampler)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield indices[start : start + self.batch_size]
+        an_epoch = batches_an_epoch(len(self.sampler), self.batch_size)
+        step = self.start
+        while step < self.steps:
+            epoch, first = divmod(step, an_epoch)
+            self.sampler.set_epoch(epoch)
+            positions = self.sampler.positions()
+            for batch in range(first, min(an_epoch, self.steps - epoch * an_epoch)):
+                yield positions[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+            step = (epoch + 1) * an_epoch
 
 
 class _Frames(Dataset):

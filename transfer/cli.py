@@ -43,8 +43,8 @@ COMMANDS = {
         "accuracy of a trained model", "finetune:evaluate", "finetune:EvaluateConfig", ("run", "dataset")
     ),
     "run": Command("a whole recipe, each finished step reused", "transfer.pipeline:run", "transfer.pipeline:RunConfig", ("recipe",)),
-    "report": Command("one HTML page of a run or a recipe", "transfer.report:report", "transfer.report:ReportConfig", ("run",)),
-    "demo": Command("the whole job on embedded data, offline", "transfer.demo:demo", "transfer.demo:DemoConfig"),
+    "report": Command("one HTML page of a run or a recipe", "transfer.reporting:report", "transfer.reporting:ReportConfig", ("run",)),
+    "demo": Command("the whole job on embedded data, offline", "transfer.demonstration:demo", "transfer.demonstration:DemoConfig"),
     "inspect": Command(
         "what a dataset, bank or run holds; which names there are",
         "transfer.inspection:inspect",

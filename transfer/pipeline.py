@@ -73,7 +73,7 @@ def run(config: RunConfig) -> Experiment:
 
 def run_recipe(recipe: Recipe, out: Path) -> Experiment:
     """Run a recipe whose data is in place."""
-    from transfer.report import ReportConfig, report
+    from transfer.reporting import ReportConfig, report
 
     started = time.perf_counter()
     steps = _Steps(recipe, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -43,6 +44,7 @@ def counts_plot(counts: NDArray[np.int64], title: str) -> bytes:
     ordered = np.sort(counts)[::-1]
     axes.fill_between(np.arange(1, len(ordered) + 1), ordered, step="mid", color=QUIET, alpha=0.5)
     axes.set_yscale("log")
+    axes.set_ylim(0.8, 1.5 * ordered[0])
     axes.set_xlabel("class, by size")
     axes.set_ylabel("images")
     axes.set_title(title, fontsize=10, color=INK, loc="left")
@@ -66,7 +68,7 @@ def gallery(images: Sequence[tuple[str, Image.Image]], columns: int = 10) -> byt
     """Captioned thumbnails."""
     columns = min(columns, max(1, len(images)))
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.0 * columns, 1.3 * rows), layout="constrained")
+    figure = Figure(figsize=(1.0 * columns, 1.45 * rows), layout="constrained")
     for axes, item in zip(np.atleast_1d(figure.subplots(rows, columns)).flat, [*images, *[None] * columns], strict=False):
         axes.axis("off")
         if item is not None:
@@ -90,9 +92,9 @@ def examples(dataset: ImageDataset, classes: Sequence[str]) -> list[tuple[str, I
     return found
 
 
-def _shortened(text: str, width: int = 22) -> str:
-    """A caption that fits: long names lose their middle."""
-    return text if len(text) <= width else f"{text[: width // 2 - 1]}…{text[-width // 2 :]}"
+def _shortened(text: str, line: int = 15, lines: int = 3) -> str:
+    """A caption that fits above a thumbnail: wrapped, and cut where it is longer than that."""
+    return "\n".join(textwrap.wrap(text.replace("_", " "), line, max_lines=lines, placeholder=" …"))
 
 
 def _png(figure: Figure) -> bytes:

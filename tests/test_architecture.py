@@ -1,0 +1,55 @@
+"""The house's own rules: the direction of imports, the promised names, the shipped recipes."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ORDER = ("features", "similarity", "finetune", "transfer")
+
+
+def imported_packages(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names & set(ORDER)
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_imports_go_leftwards_only(package: str) -> None:
+    allowed = set(ORDER[: ORDER.index(package) + 1])
+    files = list((ROOT / package).rglob("*.py"))
+    assert files
+    wrong = {str(file): sorted(imported_packages(file) - allowed) for file in files}
+    assert not {file: names for file, names in wrong.items() if names}
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_every_promised_name_is_there(package: str) -> None:
+    module = importlib.import_module(package)
+    assert module.__all__
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+
+
+def test_the_names_that_users_rely_on_are_promised() -> None:
+    promised = {
+        "features": {"FeatureBank", "extract"},
+        "similarity": {"emd", "rank_domains", "select_classes"},
+        "finetune": {
+            "effective_number",
+            "class_balanced_weights",
+            "ClassBalancedLoss",
+            "pretrain",
+            "finetune",
+            "evaluate",
+        },
+    }
+    for package, names in promised.items():
+        assert names <= set(importlib.import_module(package).__all__), package

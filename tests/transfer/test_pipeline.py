@@ -1,0 +1,169 @@
+"""A whole recipe on small made images: every step, their reuse, the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from features.errors import InputError
+from transfer.cli import main
+from transfer.recipe import Recipe
+
+COLOURS = [(220, 30, 30), (30, 220, 30), (30, 30, 220), (220, 220, 30), (30, 220, 220), (220, 30, 220)]
+
+
+def write_images(root: Path, classes: list[str], per_class: int, seed: int) -> None:
+    """Noisy pictures whose colour is their class."""
+    generator = np.random.default_rng(seed)
+    for number, name in enumerate(classes):
+        (root / name).mkdir(parents=True)
+        for i in range(per_class):
+            pixels = np.clip(COLOURS[number] + generator.normal(0, 25, (16, 16, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{i}.png")
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_images(tmp_path / "source", ["a", "b", "c", "d", "e", "f"], 8, seed=0)
+    write_images(tmp_path / "target" / "train", ["x", "y"], 6, seed=1)
+    write_images(tmp_path / "target" / "test", ["x", "y"], 5, seed=2)
+    recipe = {
+        "name": "tiny",
+        "sources": ["folder:source"],
+        "target": "folder:target@train",
+        "test": "folder:target@test",
+        "classes": 2,
+        "seeds": [0, 1],
+        "extract": {"backbone": "resnet8", "weights": "none", "image_size": 16},
+        "rank": {"bootstrap": 3},
+        "arms": {
+            "scratch": {},
+            "random": {"strategy": "random"},
+            "all": {"strategy": "all"},
+            "paper": {"strategy": "nearest", "geometry": "euclidean"},
+        },
+        "pretrain": {"backbone": "resnet8", "image_size": 16, "steps": 3, "batch_size": 8, "augment": "none"},
+        "finetune": {"steps": 3, "batch_size": 8, "augment": "none"},
+    }
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    return path
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes, sort_keys=False))
+
+
+def test_a_recipe_runs_to_its_page_and_reuses_every_step(
+    recipe_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run_json(capsys, "run", "recipe.yaml")
+    assert [arm["arm"] for arm in first["arms"]] == ["scratch", "random", "all", "paper"]
+    for arm in first["arms"]:
+        accuracies = [run["top1"] for run in arm["runs"]]
+        assert len(accuracies) == 2
+        assert arm["top1_mean"] == pytest.approx(np.mean(accuracies))
+        assert arm["top1_std"] == pytest.approx(np.std(accuracies, ddof=1))
+        assert all(run["images"] == 10 for run in arm["runs"])
+    assert len(first["selected"]) == 2
+    assert {row["class"] for row in first["selected"]} <= set("abcdef")
+    assert len(first["selections"]["all"]) == 6
+    page = Path(first["report"]).read_text()
+    assert "<html" in page and "src=\"http" not in page and page.count("data:image/png") >= 4
+
+    # Nothing is trained or extracted again: any attempt would fail.
+    import features.forward
+    import finetune.engine
+
+    monkeypatch.setattr(features.forward, "pixel_batches", None)
+    monkeypatch.setattr(finetune.engine, "train", None)
+    second = run_json(capsys, "run", "recipe.yaml")
+    assert second["arms"] == first["arms"]
+    assert second["selected"] == first["selected"]
+
+
+def test_a_changed_budget_makes_new_runs_and_keeps_the_old(
+    recipe_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(recipe_file, arms={"scratch": {}}, seeds=[0])
+    before = run_json(capsys, "run", "recipe.yaml")["arms"][0]["runs"][0]["run"]
+    edit(recipe_file, finetune={"steps": 4, "batch_size": 8, "augment": "none"})
+    after = run_json(capsys, "run", "recipe.yaml")["arms"][0]["runs"][0]["run"]
+    assert before != after
+    assert (Path(before) / "metrics.json").is_file() and (Path(after) / "metrics.json").is_file()
+
+
+def test_a_changed_image_makes_a_new_bank(recipe_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(recipe_file, arms={"scratch": {}}, seeds=[0])
+    before = run_json(capsys, "run", "recipe.yaml")["banks"]
+    Image.new("RGB", (16, 16), "white").save(recipe_file.parent / "source" / "a" / "new.png")
+    after = run_json(capsys, "run", "recipe.yaml")["banks"]
+    assert before["folder:source"] != after["folder:source"]
+    assert before["folder:target@train"] == after["folder:target@train"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"arms": {"one": {"strategy": "nearst"}}}, "nearst"),
+        ({"arms": {"one": {"stratgy": "nearest"}}}, "did you mean 'strategy'"),
+        ({"arms": {}}, "at least one arm"),
+        ({"pretrain": {"lr": "fast"}}, "--lr fast: expected float"),
+        ({"pretrain": {"out": "x"}}, "out is set by the recipe itself"),
+        ({"finetune": {"epochs": 1, "steps": 1}}, "give one"),
+        ({"extract": {"bakbone": "resnet8"}}, "did you mean 'backbone'"),
+        ({"sources": "folder:source"}, "sources must be a list"),
+        ({"target": "folder:nowhere@train"}, "nowhere"),
+        ({"archives": ["missing.tar"]}, "missing.tar: no such archive"),
+        ({"classes": 0}, "--classes 0"),
+    ],
+)
+def test_a_wrong_recipe_is_one_line_before_any_work(
+    recipe_file: Path, capsys: pytest.CaptureFixture[str], changes: dict, said: str
+) -> None:
+    edit(recipe_file, **changes)
+    assert main(["run", "recipe.yaml"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert said in error
+    assert len(error.splitlines()) == 1
+    assert not list(recipe_file.parent.glob("runs/**/*.h5"))
+
+
+def test_shipped_recipes_can_be_read() -> None:
+    root = Path(__file__).parents[2]
+    recipes = [*root.glob("recipes/*.yaml"), root / "transfer" / "demo.yaml"]
+    assert len(recipes) >= 2
+    for path in recipes:
+        recipe = Recipe.read(path)
+        assert list(recipe.arms), path
+
+
+def test_archives_are_unpacked_once_and_whole(tmp_path: Path) -> None:
+    import tarfile
+
+    from transfer.archives import unpack
+
+    (tmp_path / "set" / "a").mkdir(parents=True)
+    (tmp_path / "set" / "a" / "1.txt").write_text("one")
+    with tarfile.open(tmp_path / "set.tar", "w") as archive:
+        archive.add(tmp_path / "set", "set")
+    out = unpack(["set.tar"], tmp_path, tmp_path / "out")
+    assert (out / "set" / "a" / "1.txt").read_text() == "one"
+    (out / "set" / "a" / "1.txt").write_text("mine")
+    unpack(["set.tar"], tmp_path, tmp_path / "out")
+    assert (out / "set" / "a" / "1.txt").read_text() == "mine"
+    (tmp_path / "bad.tar").write_bytes((tmp_path / "set.tar").read_bytes()[:700])
+    with pytest.raises(InputError, match=r"bad\.tar"):
+        unpack(["bad.tar"], tmp_path, tmp_path / "out")
+    assert [p.name for p in out.iterdir() if "bad" in p.name and not p.name.endswith(".part")] == []
