@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -50,8 +51,16 @@ class Checkpoint:
         return Preprocessing.from_json(self.card["preprocessing"])
 
     def state(self, prefix: str) -> dict[str, Tensor]:
-        """The tensors whose names begin with ``prefix``, without it."""
-        return {name[len(prefix) :]: tensor for name, tensor in load_file(self.path).items() if name.startswith(prefix)}
+        """The tensors whose names begin with ``prefix``, without it.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        try:
+            tensors = load_file(self.path)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{self.path}: the checkpoint's tensors cannot be read ({error})") from error
+        return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> Checkpoint:
@@ -64,11 +73,15 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     card = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **card}
+    text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
     aside = path.with_name(f".{path.name}.part")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside)
-    os.replace(aside, path)
-    aside.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(aside, path.with_suffix(".json"))
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside)
+        os.replace(aside, path)
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, path.with_suffix(".json"))
+    finally:
+        aside.unlink(missing_ok=True)
     return Checkpoint(path, card)
 
 
@@ -76,7 +89,7 @@ def find_checkpoint(location: str | Path) -> Checkpoint | None:
     """The checkpoint at a run directory or a ``.safetensors`` file, or None if there is none.
 
     Raises:
-        InputError: There is one, and its card is missing or is not ours.
+        InputError: There is one, and its card is missing, is not ours, or lacks what every card holds.
     """
     path = Path(location)
     if path.is_dir():
@@ -90,4 +103,9 @@ def find_checkpoint(location: str | Path) -> Checkpoint | None:
         raise InputError(f"{card_path}: the checkpoint's card cannot be read ({error})") from error
     if not isinstance(card, dict) or card.get("schema") != SCHEMA or card.get("schema_version") != SCHEMA_VERSION:
         raise InputError(f"{card_path}: not a checkpoint card of schema {SCHEMA} version {SCHEMA_VERSION}")
-    return Checkpoint(path, card)
+    checkpoint = Checkpoint(path, card)
+    try:
+        _ = checkpoint.backbone, checkpoint.classes, checkpoint.preprocessing
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{card_path}: a field of the card is missing or cannot be used ({error})") from error
+    return checkpoint

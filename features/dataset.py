@@ -15,7 +15,7 @@ from features.errors import InputError
 from features.images import ChainedImages, ImageSource
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageDataset:
     """A labelled set of images that is not decoded yet.
 
@@ -44,7 +44,7 @@ class ImageDataset:
             seen: set[str] = set()
             twice = next(name for name in self.classes if name in seen or seen.add(name))  # type: ignore[func-returns-value]
             raise InputError(f"{self.spec}: the class name {twice!r} occurs twice; give each class its own name")
-        if len(self.labels) and not (0 <= self.labels.min() and self.labels.max() < len(self.classes)):
+        if len(self.labels) and (self.labels.min() < 0 or self.labels.max() >= len(self.classes)):
             raise InputError(
                 f"{self.spec}: labels run from {self.labels.min()} to {self.labels.max()}, "
                 f"but there are {len(self.classes)} classes"
@@ -83,8 +83,17 @@ class ImageDataset:
         return self.source.read(index, min_side)
 
     def take(self, indices: NDArray[np.integer] | Sequence[int], spec: str | None = None) -> ImageDataset:
-        """The images at ``indices``, in that order, with the classes unchanged."""
-        chosen = np.asarray(indices, dtype=np.int64)
+        """The images at ``indices``, in that order, with the classes unchanged.
+
+        Raises:
+            ValueError: The indices are not whole numbers (a mask, for one) or not positions in the dataset.
+        """
+        chosen = np.asarray(indices)
+        if len(chosen) and not np.issubdtype(chosen.dtype, np.integer):
+            raise ValueError(f"indices must be integers, got {chosen.dtype}")
+        chosen = chosen.astype(np.int64)
+        if len(chosen) and (chosen.min() < 0 or chosen.max() >= len(self)):
+            raise ValueError(f"indices must be 0 to {len(self) - 1}, got {chosen.min()} to {chosen.max()}")
         return replace(
             self,
             spec=spec or self.spec,

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -49,16 +50,17 @@ class _Decoder(Dataset):
         pixels, kept, unreadable = [], [], []
         for index in batch:
             try:
-                pixels.append(self.preprocessing.pixels(self.dataset.image(index, self.preprocessing.resize)))
+                # Decoded at full size: a JPEG's reduced scales move and blur the pixels, which shows in the features.
+                pixels.append(self.preprocessing.pixels(self.dataset.image(index)))
                 kept.append(index)
             except UnreadableImage as error:
                 unreadable.append((self.dataset.ids[index], str(error)))
         size = self.preprocessing.image_size
-        indices = torch.tensor(kept, dtype=torch.int64)
+        indices = np.array(kept, dtype=np.int64)
         return PixelBatch(
             torch.stack(pixels) if pixels else torch.empty(0, 3, size, size, dtype=torch.uint8),
-            torch.from_numpy(self.dataset.labels)[indices],
-            indices,
+            torch.from_numpy(self.dataset.labels[indices]),
+            torch.from_numpy(indices),
             tuple(unreadable),
         )
 
@@ -80,15 +82,20 @@ def pixel_batches(
         pin_memory: Page-lock the batches, for copies to a CUDA device.
     """
     if workers is None:
-        workers = 0 if isinstance(dataset.source, ArrayImages) else min(16, os.cpu_count() or 1)
+        workers = 0 if isinstance(dataset.source, ArrayImages) else min(16, _cores())
     return DataLoader(
         _Decoder(dataset, preprocessing),
-        sampler=batches,  # type: ignore[arg-type]  # each "index" is a batch of them
+        sampler=batches,  # each "index" is a batch of them
         batch_size=None,
         num_workers=workers,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
     )
+
+
+def _cores() -> int:
+    """The cores that this process may use, which a container or a scheduler can make fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(n: int, batch_size: int) -> list[range]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -23,9 +24,10 @@ def pick_device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).cpu()  # there and back: ``meta`` holds no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"--device {name}: not available here ({str(error).splitlines()[0]}); use auto or cpu") from error
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"--device {name}: not available here ({reason}); use auto or cpu") from error
     return device
 
 
@@ -38,8 +40,17 @@ def pick_precision(name: str, device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if device.type == "cpu":
-        return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+        return "bf16" if _cpu_computes_bfloat16() else "fp32"
     return "fp32"
+
+
+def _cpu_computes_bfloat16() -> bool:
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        # oneDNN takes bfloat16 wherever there is AVX-512, and emulates it where that is all there is.
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

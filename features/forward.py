@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ def forward_pass(
     device: str = "auto",
     precision: str = "auto",
     description: str = "forward",
-) -> Iterator[tuple[Tensor, PixelBatch]]:
+) -> Generator[tuple[Tensor, PixelBatch], None, None]:
     """Every image through the network, in the dataset's order.
 
     Args:
@@ -48,12 +48,14 @@ def forward_pass(
         dataset, preprocessing, in_order(len(dataset), batch_size), workers, pin_memory=where.type == "cuda"
     )
     skipped = 0
-    with progress(f"{description} {dataset.spec}", len(dataset)) as advance, torch.inference_mode():
+    with progress(f"{description} {dataset.spec}", len(dataset)) as advance:
         for batch in batches:
             outputs = torch.empty(0, 0)
             if len(batch.indices):
                 images = preprocessing.normalize(batch.pixels.to(where, non_blocking=True))
-                with autocast(where, how):
+                # Only here, not around the yield: the mode would stay on in the caller's code. And no_grad
+                # rather than inference_mode, so that the outputs can train a classifier.
+                with torch.no_grad(), autocast(where, how):
                     outputs = network(images.to(memory_format=torch.channels_last))
             skipped += len(batch.unreadable)
             advance(len(batch.indices) + len(batch.unreadable), f"{skipped} unreadable" if skipped else "")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 
 class UnreadableImage(Exception):
@@ -41,17 +42,23 @@ class ImageSource(Protocol):
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any decoded image as upright 8-bit RGB, transparency over white."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode == "RGB":
-        return image
+    image = _upright(image)
     if image.mode.startswith("I;16") or image.mode == "I":
         # 16-bit grey: Pillow would clip to 255 where the range must be scaled down.
-        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
-    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA"):
+        image = Image.fromarray((np.asarray(image).clip(0, 65535).astype(np.uint16) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.new("RGBA", layer.size, "white")
         image.alpha_composite(layer)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()  # a damaged image is an error; what follows is about its EXIF block alone
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # cameras write broken EXIF blocks, on which Pillow raises whatever it ran into
+        return image
 
 
 def read_image(path: str | Path, min_side: int | None = None) -> Image.Image:
@@ -62,15 +69,20 @@ def read_image(path: str | Path, min_side: int | None = None) -> Image.Image:
         min_side: The shorter side that is needed, in pixels, or None for full size.
 
     Raises:
-        UnreadableImage: The file is missing, is not an image, or is damaged.
+        UnreadableImage: The file is missing, is not an image, is damaged, or has more pixels than
+            ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
     try:
-        with Image.open(path) as image:
-            if min_side is not None and image.format == "JPEG":
-                image.draft("RGB", (min_side, min_side))
-            return to_rgb(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        # A zero-byte or damaged file raises any of these, depending on the decoder.
+        with warnings.catch_warnings():
+            # Pillow refuses an image of twice its limit and warns from the limit on: both are refused here.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                if min_side is not None and image.format == "JPEG":
+                    image.draft("RGB", (min_side, min_side))
+                return to_rgb(image)
+    except UnidentifiedImageError as error:
+        raise UnreadableImage("not an image, or of an unknown format") from error
+    except Exception as error:  # on a damaged file, each decoder raises what it ran into
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UnreadableImage(reason or type(error).__name__) from error
 
@@ -115,7 +127,7 @@ class ArrayImages:
     """
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
-        if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4):
+        if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] != 3):
             raise ValueError(f"pixels must be (N, H, W) or (N, H, W, 3) uint8, got {pixels.shape} {pixels.dtype}")
         self.pixels = pixels
 
@@ -129,7 +141,7 @@ class ArrayImages:
         return ArrayImages(self.pixels[indices])
 
     def fingerprint(self) -> bytes:
-        return hashlib.sha256(np.ascontiguousarray(self.pixels)).digest()
+        return hashlib.sha256(np.ascontiguousarray(self.pixels).data).digest()
 
 
 class ChainedImages:

@@ -61,15 +61,18 @@ class Preprocessing:
         Returns:
             (3, image_size, image_size) uint8.
         """
-        width, height = image.size
-        side = min(width, height) * self.image_size / self.resize
-        left, top = (width - side) / 2, (height - side) / 2
+        # Crop and resize in one pass, so that only the pixels that are kept are resampled. The box is where
+        # torchvision's and timm's Resize and CenterCrop, one after the other, would cut.
+        (left, right), (top, bottom) = (self._kept(length, min(image.size)) for length in image.size)
         size = (self.image_size, self.image_size)
-        if (width, height) != size or side != self.image_size:
-            # Crop and resize in one pass: only the pixels that are kept are resampled.
-            box = (left, top, left + side, top + side)
-            image = image.resize(size, _RESAMPLING[self.interpolation], box=box, reducing_gap=3.0)
+        image = image.resize(size, _RESAMPLING[self.interpolation], box=(left, top, right, bottom))
         return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+    def _kept(self, length: int, shorter: int) -> tuple[float, float]:
+        """Where the crop begins and ends along a side of ``length`` pixels, in pixels of the image."""
+        resized = int(self.resize * length / shorter)
+        start = round((resized - self.image_size) / 2)
+        return start * length / resized, (start + self.image_size) * length / resized
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Scale a batch.

@@ -38,7 +38,7 @@ class DatasetSpec:
         'images'
 
         Raises:
-            InputError: The text has no scheme, or an option has no value.
+            InputError: The text has no scheme, or an option has no value or is given twice.
         """
         head, _, query = text.partition("?")
         scheme, colon, rest = head.partition(":")
@@ -55,13 +55,15 @@ class DatasetSpec:
             name, equals, value = item.partition("=")
             if not equals or not value:
                 raise InputError(f"dataset spec {text!r}: option {item!r} needs a value, as in {name}=VALUE")
+            if name in options:
+                raise InputError(f"dataset spec {text!r}: option {name!r} is given twice; give it once")
             options[name] = value
         return cls(scheme, location, split or None, options)
 
     def __str__(self) -> str:
         text = f"{self.scheme}:{self.location}"
-        if self.split:
-            text += f"@{self.split}"
+        if self.split or "@" in self.location.rpartition("/")[2]:  # without the second @, the first would be a split
+            text += f"@{self.split or ''}"
         if self.options:
             text += "?" + "&".join(f"{name}={value}" for name, value in self.options.items())
         return text

@@ -72,7 +72,11 @@ class Augmentation:
             return pixels if pixels.shape[-1] == size else F.interpolate(pixels, size, mode="bilinear", antialias=True)
         theta = self.matrices(len(pixels), generator).to(pixels)
         grid = F.affine_grid(theta, [len(pixels), 3, size, size], align_corners=False)
-        return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        # A window that magnifies reads up to half a pixel beyond the outermost pixel centres of the frame,
+        # where zero padding would darken its edge.
+        inside = self.shift == self.rotate == self.shear == 0 and self.area[1] <= 1
+        padding = "border" if inside else "zeros"
+        return F.grid_sample(pixels, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
 #: The augmentations that have a name on the command line.

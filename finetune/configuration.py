@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,8 +70,11 @@ class TrainingConfig:
                 ("batch_size", self.batch_size, self.batch_size >= 2, "at least 2"),
                 ("lr", self.lr, self.lr > 0, "a positive number"),
                 ("weight_decay", self.weight_decay, self.weight_decay >= 0, "at least 0"),
+                ("seed", self.seed, 0 <= self.seed < 2**32, "a whole number from 0 to below 2^32"),
+                ("workers", self.workers, self.workers is None or self.workers >= 0, "at least 0"),
                 ("warmup", self.warmup, 0 <= self.warmup < 1, "a share from 0 to below 1"),
                 ("beta", self.beta, self.beta == "auto" or 0 <= self.beta < 1, "auto, or at least 0 and below 1"),
+                ("gamma", self.gamma, 0 <= self.gamma < math.inf, "at least 0"),
                 ("loss", self.loss, self.loss in LOSSES, f"one of {', '.join(LOSSES)}"),
                 ("sampler", self.sampler, self.sampler in SAMPLERS, f"one of {', '.join(SAMPLERS)}"),
             )

@@ -8,8 +8,7 @@ import os
 import signal
 import time
 import warnings
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning.pytorch as pl
@@ -64,6 +63,7 @@ def train(
         model.load_state_dict(resumed["model"])
         run.log(f"{run.path.name}: resumed after step {start} of {steps}")
     loop = _Loop(model, loss, config, steps, start, resumed["optimizer"] if resumed else None)
+    keeper = _Keeper(run, loop, an_epoch, resumed["epoch"] if resumed else {})
     _quiet()
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
@@ -75,11 +75,13 @@ def train(
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        callbacks=[_Keeper(run, an_epoch, resumed["epoch"] if resumed else None)],
+        callbacks=[keeper],
     )
     batches = EpochBatches(sampler, config.batch_size, steps, start)
     try:
-        trainer.fit(loop, images.loader(batches, pin_memory=device.type == "cuda"))
+        with progress(f"train {run.path.name}", steps) as keeper.advance:
+            keeper.advance(start)
+            trainer.fit(loop, images.loader(batches, pin_memory=device.type == "cuda"))
     except torch.OutOfMemoryError as error:
         raise InputError(
             f"out of memory on {device} with --batch-size {config.batch_size}; "
@@ -174,19 +176,21 @@ class _Keeper(pl.Callback):
 
     Args:
         run: Where to.
+        loop: What is trained.
         an_epoch: Steps of an epoch.
-        epoch: What an unfinished epoch had come to when it was saved.
+        epoch: What an unfinished epoch had come to when it was saved; empty at the start of one.
+
+    Attributes:
+        advance: Moves the progress bar; given by whoever shows it.
     """
 
-    def __init__(self, run: RunDirectory, an_epoch: int, epoch: Mapping[str, Any] | None) -> None:
-        self.run, self.an_epoch = run, an_epoch
-        self.resumed = epoch or {"loss": 0.0, "images": 0, "seconds": 0.0}
-        self.unreadable: set[str] = set()
-        self.stack = ExitStack()
+    advance: Callable[..., None]
 
-    def on_train_start(self, _: pl.Trainer, loop: pl.LightningModule) -> None:
-        self.advance = self.stack.enter_context(progress(f"train {self.run.path.name}", loop.steps))
-        self.advance(loop.start)
+    def __init__(self, run: RunDirectory, loop: _Loop, an_epoch: int, epoch: Mapping[str, Any]) -> None:
+        self.run, self.loop, self.an_epoch, self.resumed = run, loop, an_epoch, epoch
+        self.unreadable: set[str] = set()
+
+    def on_train_start(self, *_: Any) -> None:
         self.saved = time.monotonic()
         self._begin_epoch(**self.resumed)
 
@@ -194,9 +198,7 @@ class _Keeper(pl.Callback):
         self.loss: float | Tensor = loss
         self.images, self.began = images, time.perf_counter() - seconds
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, loop: pl.LightningModule, outputs: Any, batch: PixelBatch, _: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, _: Any, outputs: Any, batch: PixelBatch, __: int) -> None:
         # Summed on the device: reading it there would make every step wait.
         self.loss = self.loss + outputs["loss"].detach().float()
         self.images += len(batch.labels)
@@ -205,31 +207,32 @@ class _Keeper(pl.Callback):
                 self.unreadable.add(id_)
                 self.run.log(f"left out, unreadable: {id_} ({reason})")
         self.advance(1)
-        if loop.step % self.an_epoch == 0 or loop.step == loop.steps:
-            self._record(loop)
+        step, steps = self.loop.step, self.loop.steps
+        if step % self.an_epoch == 0 or step == steps:
+            self._record(step)
             self._begin_epoch()
-        if time.monotonic() - self.saved > CHECKPOINT_SECONDS and loop.step < loop.steps:
-            self._save(trainer, loop)
+        if time.monotonic() - self.saved > CHECKPOINT_SECONDS and step < steps:
+            self._save(step, trainer.optimizers[0])
             self.saved = time.monotonic()
 
-    def _finite_loss(self, loop: pl.LightningModule) -> float:
+    def _finite_loss(self, step: int) -> float:
         """The epoch's summed loss."""
         loss = float(self.loss)
         if not math.isfinite(loss):
             raise InputError(
-                f"{self.run.path}: the loss is {loss} after step {loop.step}; lower --lr or use --precision fp32"
+                f"{self.run.path}: the loss is {loss} after step {step}; lower --lr or use --precision fp32"
             )
         return loss
 
-    def _record(self, loop: pl.LightningModule) -> None:
-        epoch = math.ceil(loop.step / self.an_epoch)
-        loss = self._finite_loss(loop) / (loop.step - (epoch - 1) * self.an_epoch)
+    def _record(self, step: int) -> None:
+        epoch = math.ceil(step / self.an_epoch)
+        loss = self._finite_loss(step) / (step - (epoch - 1) * self.an_epoch)
         seconds = time.perf_counter() - self.began
         self.run.record(
             {
                 "epoch": epoch,
-                "step": loop.step,
-                "lr": f"{loop.config.lr * loop.rate(loop.step - 1):.6g}",
+                "step": step,
+                "lr": f"{self.loop.config.lr * self.loop.rate(step - 1):.6g}",
                 "train_loss": f"{loss:.5f}",
                 "images_per_second": f"{self.images / seconds:.1f}",
                 "seconds": f"{seconds:.2f}",
@@ -237,23 +240,17 @@ class _Keeper(pl.Callback):
         )
         self.advance(0, f"loss {loss:.3f}")
 
-    def _save(self, trainer: pl.Trainer, loop: pl.LightningModule) -> None:
+    def _save(self, step: int, optimizer: torch.optim.Optimizer) -> None:
+        seconds = time.perf_counter() - self.began
         state = {
-            "step": loop.step,
-            "model": loop.model.state_dict(),
-            "optimizer": trainer.optimizers[0].state_dict(),
-            "epoch": {
-                "loss": self._finite_loss(loop),
-                "images": self.images,
-                "seconds": time.perf_counter() - self.began,
-            },
+            "step": step,
+            "model": self.loop.model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "epoch": {"loss": self._finite_loss(step), "images": self.images, "seconds": seconds},
         }
         aside = self.run.checkpoints / ".resume.ckpt.part"
         torch.save(state, aside)
         os.replace(aside, self.run.checkpoints / "resume.ckpt")
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.stack.close()
 
 
 def _quiet() -> None:

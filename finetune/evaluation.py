@@ -83,7 +83,7 @@ def evaluate_model(
     position = align_classes(dataset, model.classes)
     logits, labels, unreadable = score_images(model, dataset, model.backbone.preprocessing, options)
     for id_, reason in unreadable:
-        console.print(f"not evaluated, unreadable: {id_} ({reason})")
+        console.print(f"not evaluated, unreadable: {id_} ({reason})", markup=False, emoji=False)
     scores = as_scores(torch.from_numpy(logits), card["sigmoid"]).numpy()
     return evaluate_scores(scores, position[labels], np.asarray(card["train_counts"]), probabilities=True)
 

@@ -47,8 +47,6 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
             ``out``.
     """
     dataset = source_images(config.sources, config.subset)
-    if len(dataset.classes) < 2:
-        raise InputError(f"{dataset.spec}: pre-training needs at least 2 classes, and 1 is selected")
     torch.manual_seed(config.seed)
     backbone = load_backbone(config.backbone, config.weights, config.image_size)
     return fit(backbone, dataset, config)

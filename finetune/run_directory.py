@@ -112,7 +112,9 @@ class RunDirectory:
         recorded = json.loads(self._environment_path.read_text(encoding="utf-8"))["inputs"]
         for name, value in inputs.items():
             if recorded.get(name) != value:
-                raise InputError(f"--out {self.path}: its {name} has changed since the run began; name another directory")
+                raise InputError(
+                    f"--out {self.path}: its {name} has changed since the run began; name another directory"
+                )
 
     def metrics(self) -> dict[str, Any] | None:
         """The final figures, or None while the run is not finished."""
@@ -125,9 +127,9 @@ class RunDirectory:
 
     def log(self, line: str) -> None:
         """Say a line, and keep it in ``log.txt``."""
-        console.print(line)
+        console.print(line, markup=False, emoji=False)
         stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        with open(self.path / "log.txt", "a", encoding="utf-8") as file:
+        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
             file.write(f"{stamp} {line}\n")
 
     def record(self, row: Mapping[str, Any]) -> None:
@@ -135,10 +137,10 @@ class RunDirectory:
         path = self.path / "history.csv"
         rows: list[dict[str, Any]] = []
         if path.is_file():
-            with open(path, newline="", encoding="utf-8") as file:
+            with path.open(newline="", encoding="utf-8") as file:
                 rows = [old for old in csv.DictReader(file) if int(old["epoch"]) < int(row["epoch"])]
         aside = path.with_name(".history.csv.part")
-        with open(aside, "w", newline="", encoding="utf-8") as file:
+        with aside.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(row))
             writer.writeheader()
             writer.writerows([*rows, row])
@@ -160,7 +162,7 @@ def open_run(path: str | Path) -> dict[str, Any]:
     if (directory / "metrics.json").is_file():
         read["metrics"] = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
     if (directory / "history.csv").is_file():
-        with open(directory / "history.csv", newline="", encoding="utf-8") as file:
+        with (directory / "history.csv").open(newline="", encoding="utf-8") as file:
             read["history"] = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     return read
 

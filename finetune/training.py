@@ -12,6 +12,8 @@ from torch import nn
 
 from features.backbones import Backbone
 from features.dataset import ImageDataset
+from features.devices import pick_device
+from features.errors import InputError
 from features.readers import open_dataset
 from finetune.classifiers import LinearProbe
 from finetune.configuration import TrainingConfig
@@ -55,8 +57,12 @@ def fit(
         method: ``full`` trains everything; ``linear`` fits a logistic regression on the frozen features.
 
     Raises:
-        features.InputError: ``config.out`` holds another run, or the test set has other classes.
+        features.InputError: ``config.out`` holds another run, the test set has other classes, or there is
+            only one class.
     """
+    if len(dataset.classes) < 2:
+        raise InputError(f"{dataset.spec}: training needs at least 2 classes, and there is only {dataset.classes[0]!r}")
+    pick_device(config.device)  # one that is not there is refused before any work
     inputs = {"training data": dataset.manifest_sha256, "initial weights": backbone.weights_sha256()}
     test = open_dataset(config.test) if config.test else None
     if test is not None:
@@ -69,6 +75,8 @@ def fit(
         return TrainingResult(run.path, finished, reused=True)
 
     sigmoid = False
+    # The head's weights do not depend on how many random numbers the reading of the images took.
+    torch.manual_seed(config.seed)
     if method == "linear":
         model = ImageClassifier(backbone, dataset.classes)
         _fit_linear(model, dataset, config)
@@ -81,13 +89,15 @@ def fit(
         model = ImageClassifier(backbone, dataset.classes, "cosine" if loss.cosine_classifier else "linear")
         if sigmoid and model.head.bias is not None:
             nn.init.constant_(model.head.bias, prior_bias(len(dataset.classes)))
+        for id_, reason in images.unreadable:
+            run.log(f"left out, unreadable: {id_} ({reason})")
         run.log(f"{run.path.name}: {len(images.labels)} images, {len(dataset.classes)} classes, loss {config.loss}")
         from finetune.engine import train  # Lightning takes seconds to import: only where it is used
 
         train(model, images, loss, config, run)
 
     card = {"sigmoid": sigmoid, "train_counts": counts.tolist(), "data": dataset.spec}
-    judged = test or _sample(dataset)
+    judged = _sample(dataset) if test is None else test
     metrics = evaluate_model(model, judged, card, config)
     final = {"evaluated_on": judged.spec, **metrics.to_json()}
     model.save(run.checkpoints / "last.safetensors", card | {"metrics": final})
@@ -108,7 +118,7 @@ def _sample(dataset: ImageDataset) -> ImageDataset:
 def _fit_linear(model: ImageClassifier, dataset: ImageDataset, config: TrainingConfig) -> None:
     """Put a logistic regression on the frozen features into the model's head."""
     features, labels, _ = score_images(model.backbone, dataset, model.backbone.preprocessing, config)
-    probe = LinearProbe().fit(features, labels)
+    probe = LinearProbe().fit(features, labels, len(dataset.classes))
     with torch.no_grad():
         model.head.weight.copy_(torch.from_numpy(np.asarray(probe.weight_)))
         model.head.bias.copy_(torch.from_numpy(np.asarray(probe.bias_)))

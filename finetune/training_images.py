@@ -15,7 +15,7 @@ from features.dataset import ImageDataset
 from features.decoding import PixelBatch, in_order, pixel_batches
 from features.errors import InputError
 from features.preprocessing import Preprocessing
-from features.progress import console, progress
+from features.progress import progress
 from finetune.samplers import EpochSampler
 
 #: Decoded pixels are kept in memory up to this share of the machine's.
@@ -79,7 +79,9 @@ class TrainingImages:
         workers: Decoding processes; None for one a core.
 
     Attributes:
-        labels: (N,) int64, without the images that cannot be read.
+        labels: (N,) int64, without the images that cannot be read, as far as that is known.
+        unreadable: Those images, as (id, reason). Where the pixels do not fit in memory none is known yet:
+            an image is then left out of its batch when its turn comes.
 
     Raises:
         InputError: A class has no readable image.
@@ -88,6 +90,7 @@ class TrainingImages:
     def __init__(self, dataset: ImageDataset, preprocessing: Preprocessing, workers: int | None = None) -> None:
         self.dataset, self.frames, self.workers = dataset, preprocessing.uncropped(), workers
         self.labels: NDArray[np.int64] = dataset.labels
+        self.unreadable: tuple[tuple[str, str], ...] = ()
         self._pixels: Tensor | None = None
         if len(dataset) * 3 * self.frames.image_size**2 <= MEMORY_SHARE * _memory_bytes():
             self._decode()
@@ -112,16 +115,14 @@ class TrainingImages:
                 kept += n
                 unreadable += batch.unreadable
                 advance(n + len(batch.unreadable))
-        for id_, reason in unreadable:
-            console.print(f"left out, unreadable: {id_} ({reason})")
-        self._pixels, self.labels = pixels[:kept], labels[:kept]
+        self._pixels, self.labels, self.unreadable = pixels[:kept], labels[:kept], tuple(unreadable)
 
     def loader(self, batches: EpochBatches, pin_memory: bool = False) -> DataLoader[PixelBatch]:
         """Batches of (pixels (B, 3, R, R) uint8, labels (B,)) in the order of ``batches``."""
         if self._pixels is None:
             return pixel_batches(self.dataset, self.frames, batches, self.workers, pin_memory)
         frames = _Frames(self._pixels, torch.from_numpy(self.labels))
-        return DataLoader(frames, sampler=batches, batch_size=None, pin_memory=pin_memory)  # type: ignore[arg-type]
+        return DataLoader(frames, sampler=batches, batch_size=None, pin_memory=pin_memory)
 
 
 def _memory_bytes() -> int:

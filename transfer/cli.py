@@ -35,16 +35,26 @@ class Command:
 #: In the order in which one uses them. Modules are imported only when their command runs.
 COMMANDS = {
     "extract": Command("images to a feature bank", "features:extract", "features:ExtractConfig", ("dataset",)),
-    "rank": Command("source domains by similarity to a target", "transfer.commands:rank", "transfer.commands:RankConfig"),
+    "rank": Command(
+        "source domains by similarity to a target", "transfer.commands:rank", "transfer.commands:RankConfig"
+    ),
     "select": Command("source classes to pre-train on", "transfer.commands:select", "transfer.commands:SelectConfig"),
-    "pretrain": Command("train a backbone on source classes", "finetune:pretrain", "finetune:PretrainConfig", ("sources",)),
+    "pretrain": Command(
+        "train a backbone on source classes", "finetune:pretrain", "finetune:PretrainConfig", ("sources",)
+    ),
     "finetune": Command("transfer to the target", "finetune:finetune", "finetune:FinetuneConfig", ("dataset",)),
     "evaluate": Command(
         "accuracy of a trained model", "finetune:evaluate", "finetune:EvaluateConfig", ("run", "dataset")
     ),
-    "run": Command("a whole recipe, each finished step reused", "transfer.pipeline:run", "transfer.pipeline:RunConfig", ("recipe",)),
-    "report": Command("one HTML page of a run or a recipe", "transfer.reporting:report", "transfer.reporting:ReportConfig", ("run",)),
-    "demo": Command("the whole job on embedded data, offline", "transfer.demonstration:demo", "transfer.demonstration:DemoConfig"),
+    "run": Command(
+        "a whole recipe, each finished step reused", "transfer.pipeline:run", "transfer.pipeline:RunConfig", ("recipe",)
+    ),
+    "report": Command(
+        "one HTML page of a run or a recipe", "transfer.reporting:report", "transfer.reporting:ReportConfig", ("run",)
+    ),
+    "demo": Command(
+        "the whole job on embedded data, offline", "transfer.demonstration:demo", "transfer.demonstration:DemoConfig"
+    ),
     "inspect": Command(
         "what a dataset, bank or run holds; which names there are",
         "transfer.inspection:inspect",

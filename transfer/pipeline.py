@@ -77,14 +77,16 @@ def run_recipe(recipe: Recipe, out: Path) -> Experiment:
 
     started = time.perf_counter()
     steps = _Steps(recipe, out)
-    target = steps.bank(recipe.target)
+    targets = {spec: steps.bank(spec) for spec in steps.targets}
     sources = [steps.bank(spec) for spec in recipe.sources]
-    ranking = rank(RankConfig(target=str(target.path), source=[str(b.path) for b in sources], **recipe.rank))
-    arms, selections = [], {}
+    first = targets[recipe.target_at(recipe.seeds[0])]
+    ranking = rank(RankConfig(target=str(first.path), source=[str(b.path) for b in sources], **recipe.rank))
+    arms: list[dict[str, Any]] = []
+    selections: dict[str, list[dict[str, Any]]] = {}
     for name, arm in recipe.arms.items():
         runs = []
         for seed in recipe.seeds:
-            subset = steps.subset(name, arm, target, sources, seed)
+            subset = steps.subset(name, arm, targets[recipe.target_at(seed)], sources, seed)
             if subset is not None:
                 selections.setdefault(name, Subset.read(subset).to_json()["selected"])
             runs.append(steps.arm_run(name, arm, subset, seed))
@@ -94,12 +96,13 @@ def run_recipe(recipe: Recipe, out: Path) -> Experiment:
     last = list(recipe.arms)[-1]
     content = {
         "name": recipe.name,
+        "target": first.name,
         "selected": selections.get(last, []),
         "arms": arms,
         "domains": ranking.to_json()["domains"],
         "selections": selections,
         "recipe": asdict(recipe),
-        "banks": {bank.name: str(bank.path) for bank in (target, *sources)},
+        "banks": {bank.name: str(bank.path) for bank in (first, *sources)},
         "versions": versions(),
         "report": str(out / "report.html"),
         "seconds": round(time.perf_counter() - started, 1),
@@ -114,11 +117,11 @@ class _Steps:
 
     def __init__(self, recipe: Recipe, out: Path) -> None:
         self.recipe, self.out = recipe, out
-        self.manifests = {
-            spec: open_dataset(spec).manifest_sha256 for spec in (*recipe.sources, recipe.target, recipe.test)
-        }
+        self.targets = list(dict.fromkeys(recipe.target_at(seed) for seed in recipe.seeds))
+        specs = (*recipe.sources, *self.targets, recipe.test)
+        self.manifests = {spec: open_dataset(spec).manifest_sha256 for spec in specs}
         trainings = [arm for arm in recipe.arms.values() if arm.strategy]
-        self.total = 1 + len(recipe.sources) + len(recipe.seeds) * (len(recipe.arms) + len(trainings))
+        self.total = len(self.targets) + len(recipe.sources) + len(recipe.seeds) * (len(recipe.arms) + len(trainings))
         self.done = 0
 
     def say(self, what: str) -> None:
@@ -132,13 +135,11 @@ class _Steps:
         name = _slug(spec, options, self.manifests[spec])
         return extract(ExtractConfig(dataset=spec, out=str(self.out / "banks" / f"{name}.h5"), **options)).bank
 
-    def subset(
-        self, name: str, arm: Arm, target: FeatureBank, sources: Sequence[FeatureBank], seed: int
-    ) -> str | None:
+    def subset(self, name: str, arm: Arm, target: FeatureBank, sources: Sequence[FeatureBank], seed: int) -> str | None:
         """The subset file of an arm, or None for one that does not pre-train."""
         if arm.strategy is None:
             return None
-        suffix = f"-seed{seed}" if arm.strategy == "random" else ""
+        suffix = f"-seed{seed}" if arm.strategy == "random" or len(self.targets) > 1 else ""
         path = self.out / "subsets" / f"{name}{suffix}.csv"
         config = SelectConfig(
             target=[str(target.path)],
@@ -164,16 +165,18 @@ class _Steps:
             if "image_size" in self.recipe.pretrain:
                 options.setdefault("image_size", self.recipe.pretrain["image_size"])
         self.say(f"fine-tune, arm {name}, seed {seed}")
-        fields = {"dataset": self.recipe.target, "test": self.recipe.test, "seed": seed, "init": init, "weights": weights}
-        fields |= options
-        manifests = [self.manifests[self.recipe.target], self.manifests[self.recipe.test]]
+        target = self.recipe.target_at(seed)
+        fields: dict[str, Any] = {"dataset": target, "test": self.recipe.test, "seed": seed}
+        fields |= {"init": init, "weights": weights} | options
+        manifests = [self.manifests[target], self.manifests[self.recipe.test]]
         path = self.out / "finetune" / _slug(f"{name}-seed{seed}", fields, *manifests)
         result = finetune(FinetuneConfig(out=str(path), **fields))
         return {"seed": seed, "run": str(path), **{k: result.metrics[k] for k in ("top1", "top5", "macro", "images")}}
 
     def _pretrained(self, name: str, subset: str, seed: int) -> str:
         self.say(f"pre-train, arm {name}, seed {seed}")
-        fields = {"sources": self.recipe.sources, "subset": subset, "seed": seed} | self.recipe.pretrain
+        fields: dict[str, Any] = {"sources": self.recipe.sources, "subset": subset, "seed": seed}
+        fields |= self.recipe.pretrain
         chosen = Subset.read(subset).to_json()["selected"]
         classes = sorted((row["source"], row["class"]) for row in chosen)
         manifests = [self.manifests[spec] for spec in self.recipe.sources]

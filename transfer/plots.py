@@ -69,12 +69,12 @@ def gallery(images: Sequence[tuple[str, Image.Image]], columns: int = 10) -> byt
     columns = min(columns, max(1, len(images)))
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(1.0 * columns, 1.45 * rows), layout="constrained")
-    for axes, item in zip(np.atleast_1d(figure.subplots(rows, columns)).flat, [*images, *[None] * columns], strict=False):
+    frames = list(np.atleast_1d(figure.subplots(rows, columns)).flat)
+    for axes in frames:
         axes.axis("off")
-        if item is not None:
-            caption, image = item
-            axes.imshow(image, interpolation="nearest")
-            axes.set_title(_shortened(caption), fontsize=5.5, color=INK, pad=2)
+    for axes, (caption, image) in zip(frames, images, strict=False):  # the last row may be short
+        axes.imshow(image, interpolation="nearest")
+        axes.set_title(_shortened(caption), fontsize=5.5, color=INK, pad=2)
     return _png(figure)
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from features.errors import InputError
 from features.extraction import ExtractConfig
-from finetune.configuration import TrainingConfig
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
 from similarity import DEFAULT_GEOMETRY, STRATEGIES
@@ -53,7 +52,8 @@ class Recipe:
     Attributes:
         name: What to call it.
         sources: Dataset specs of the sources.
-        target: Dataset spec of the target's training images.
+        target: Dataset spec of the target's training images; {seed} in it is each run's seed, so that
+            every seed draws its own images (digits:@train?per_class=2&seed={seed}) and selects for them.
         test: Dataset spec of the target's test images.
         classes: Source classes that an arm selects.
         arms: Arm by name; the last one is the one that the experiment is about.
@@ -129,11 +129,10 @@ class Recipe:
             test=self.test.replace("{data}", str(data)),
         )
 
+    def target_at(self, seed: int) -> str:
+        """The target's spec for one seed."""
+        return self.target.replace("{seed}", str(seed))
+
     def data_folder(self, given: str | None) -> Path:
         """Where the archives are: what was given, else ``$TRANSFER_DATA``, else what the recipe says."""
         return Path(given or os.environ.get("TRANSFER_DATA") or self.data)
-
-    @property
-    def training_options(self) -> set[str]:
-        """Names of the options that all training shares."""
-        return {f.name for f in fields(TrainingConfig)}

@@ -74,7 +74,7 @@ def report(config: ReportConfig) -> Report:
 def _experiment_page(result: Mapping[str, Any]) -> str:
     recipe = result["recipe"]
     sources = {spec: open_dataset(spec) for spec in recipe["sources"]}
-    target = open_dataset(recipe["target"])
+    target = open_dataset(result["target"])
     galleries = {
         name: gallery([one for row in chosen[:GALLERY] for one in examples(sources[row["source"]], [row["class"]])])
         for name, chosen in result["selections"].items()

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from features import open_dataset
 from features.errors import InputError
 from transfer.cli import main
 from transfer.recipe import Recipe
@@ -80,7 +81,7 @@ def test_a_recipe_runs_to_its_page_and_reuses_every_step(
     assert {row["class"] for row in first["selected"]} <= set("abcdef")
     assert len(first["selections"]["all"]) == 6
     page = Path(first["report"]).read_text()
-    assert "<html" in page and "src=\"http" not in page and page.count("data:image/png") >= 4
+    assert "<html" in page and 'src="http' not in page and page.count("data:image/png") >= 4
 
     # Nothing is trained or extracted again: any attempt would fail.
     import features.forward
@@ -111,6 +112,23 @@ def test_a_changed_image_makes_a_new_bank(recipe_file: Path, capsys: pytest.Capt
     after = run_json(capsys, "run", "recipe.yaml")["banks"]
     assert before["folder:source"] != after["folder:source"]
     assert before["folder:target@train"] == after["folder:target@train"]
+
+
+def test_each_seed_can_draw_its_own_target(recipe_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(
+        recipe_file,
+        target="folder:target@train?per_class=2&seed={seed}",
+        arms={"paper": {"strategy": "nearest", "geometry": "euclidean"}},
+    )
+    result = run_json(capsys, "run", "recipe.yaml")
+    ids = []
+    for run in result["arms"][0]["runs"]:
+        config = yaml.safe_load((Path(run["run"]) / "config.yaml").read_text())
+        assert config["dataset"].endswith(f"seed={run['seed']}")
+        ids.append(tuple(open_dataset(config["dataset"]).ids))
+    assert len(ids[0]) == len(ids[1]) == 4
+    assert ids[0] != ids[1]
+    assert {path.name for path in Path("runs/tiny/subsets").iterdir()} == {"paper-seed0.csv", "paper-seed1.csv"}
 
 
 @pytest.mark.parametrize(
