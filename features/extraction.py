@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -64,6 +66,10 @@ class ExtractConfig:
             raise InputError(f"--batch-size {self.batch_size}: expected at least 1")
         if self.image_size is not None and self.image_size < 1:
             raise InputError(f"--image-size {self.image_size}: expected at least 1")
+        if self.workers is not None and self.workers < 0:
+            raise InputError(f"--workers {self.workers}: expected at least 0")
+        if self.on_error not in ("skip", "fail"):
+            raise InputError(f"--on-error {self.on_error}: expected skip or fail")
         if not 0 <= self.max_unreadable <= 1:
             raise InputError(f"--max-unreadable {self.max_unreadable}: expected a share from 0 to 1")
 
@@ -102,18 +108,20 @@ def extract(config: ExtractConfig) -> Extraction:
         InputError: The dataset or backbone cannot be opened, another bank stands at ``out``, too
             many images are unreadable, or a class has none left.
     """
+    _check_out(config.out)
     dataset = open_dataset(config.dataset)
     precision = pick_precision(config.precision, pick_device(config.device))
     if config.weights == "none":
         torch.manual_seed(0)  # random weights are the same in every bank, so that banks can be compared
     backbone = load_backbone(config.backbone, config.weights, config.image_size)
     attrs = _attributes(dataset, backbone, precision)
-    existing = _reusable(config, attrs)
+    existing = _reusable(config, dataset, attrs)
     if existing is not None:
         return Extraction(existing, int(existing.counts.sum()), 0.0, reused=True)
     started = time.perf_counter()
     bank, images = class_statistics(dataset, backbone, attrs, config)
-    return Extraction(bank.write(config.out, images), int(bank.counts.sum()), time.perf_counter() - started, reused=False)
+    bank = bank.write(config.out, images)
+    return Extraction(bank, int(bank.counts.sum()), time.perf_counter() - started, reused=False)
 
 
 def class_statistics(
@@ -126,7 +134,7 @@ def class_statistics(
     statistics = ClassStatistics(len(dataset.classes), backbone.dim)
     skipped: list[tuple[str, str]] = []
     features_kept, indices_kept = [], []
-    outputs = forward_pass(
+    passes = forward_pass(
         backbone,
         dataset,
         backbone.preprocessing,
@@ -136,16 +144,16 @@ def class_statistics(
         precision=config.precision,
         description="extract",
     )
-    for features, batch in outputs:
-        if batch.unreadable and config.on_error == "fail":
-            raise InputError(f"{dataset.spec}: cannot read {batch.unreadable[0][0]} ({batch.unreadable[0][1]})")
-        skipped += batch.unreadable
-        if len(batch.indices):
-            statistics.add(features, batch.labels)
-            if config.keep_images:
-                features_kept.append(features.numpy())
-                indices_kept.append(batch.indices.numpy())
-    _check_readable(dataset, statistics.counts.numpy(), skipped, config.max_unreadable)
+    with closing(passes):  # an error ends the workers and the progress bar at once
+        for features, batch in passes:
+            skipped += batch.unreadable
+            _check_skipped(dataset, skipped, config)
+            if len(batch.indices):
+                statistics.add(features, batch.labels)
+                if config.keep_images:
+                    features_kept.append(features.numpy())
+                    indices_kept.append(batch.indices.numpy())
+    _check_counts(dataset, statistics.counts.numpy())
     bank = FeatureBank(
         classes=dataset.classes,
         counts=statistics.counts.numpy(),
@@ -178,11 +186,27 @@ def _attributes(dataset: ImageDataset, backbone: Backbone, precision: str) -> di
     }
 
 
-def _reusable(config: ExtractConfig, attrs: Mapping[str, Any]) -> FeatureBank | None:
+def _check_out(out: str) -> None:
+    """Refuse a place that cannot be written to before the pass, not after it."""
+    path = Path(out)
+    if path.is_dir():
+        raise InputError(f"--out {out}: is a directory; name a file, such as {path / 'bank.h5'}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: its directory cannot be made ({error.strerror}); name another file") from error
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"--out {out}: {path.parent} cannot be written to; name another file")
+
+
+def _reusable(config: ExtractConfig, dataset: ImageDataset, attrs: Mapping[str, Any]) -> FeatureBank | None:
     """The bank at ``out`` if it is what is asked for; None if there is none, or it may be replaced."""
     if not Path(config.out).exists() or config.overwrite:
         return None
-    bank = FeatureBank.open(config.out)
+    try:
+        bank = FeatureBank.open(config.out)
+    except InputError as error:
+        raise InputError(f"--out: something else is there ({error}); name another file or give --overwrite") from error
     differing = [name for name in IDENTITY if bank.attrs.get(name) != attrs[name]]
     if differing:
         name = differing[0]
@@ -192,20 +216,28 @@ def _reusable(config: ExtractConfig, attrs: Mapping[str, Any]) -> FeatureBank | 
         )
     if config.keep_images and not bank.keeps_images:
         raise InputError(f"--out {config.out}: holds this bank without image features; give --overwrite to add them")
+    _check_skipped(dataset, bank.skipped, config)
     console.print(f"{config.out}: already extracted, reused")
     return bank
 
 
-def _check_readable(
-    dataset: ImageDataset, counts: NDArray[np.int64], skipped: list[tuple[str, str]], max_unreadable: float
-) -> None:
+def _check_skipped(dataset: ImageDataset, skipped: Sequence[tuple[str, str]], config: ExtractConfig) -> None:
+    """Refuse unreadable images, as soon as they are more than ``config`` allows."""
+    if not skipped:
+        return
+    id_, reason = skipped[0]
+    if config.on_error == "fail":
+        raise InputError(f"{dataset.spec}: cannot read {id_} ({reason})")
+    if len(skipped) / len(dataset) > config.max_unreadable:
+        raise InputError(
+            f"{dataset.spec}: at least {len(skipped)} of {len(dataset)} images cannot be read, more than "
+            f"--max-unreadable {config.max_unreadable:g}; the first is {id_} ({reason})"
+        )
+
+
+def _check_counts(dataset: ImageDataset, counts: NDArray[np.int64]) -> None:
     if len(dataset) == 0:
         raise InputError(f"{dataset.spec}: the dataset has no image")
-    if len(skipped) > max_unreadable * len(dataset):
-        raise InputError(
-            f"{dataset.spec}: {len(skipped)} of {len(dataset)} images cannot be read, more than --max-unreadable "
-            f"{max_unreadable:g}; the first is {skipped[0][0]} ({skipped[0][1]})"
-        )
     if not counts.all():
         empty = int(np.argmin(counts))
         raise InputError(

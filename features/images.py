@@ -15,7 +15,18 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+#: EXIF orientation → what makes the image upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class UnreadableImage(Exception):
@@ -56,9 +67,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def _upright(image: Image.Image) -> Image.Image:
     image.load()  # a damaged image is an error; what follows is about its EXIF block alone
     try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # cameras write broken EXIF blocks, on which Pillow raises whatever it ran into
+        turn = _TURNS.get(image.getexif()[ExifTags.Base.Orientation])
+    except Exception:  # none, or one of the broken blocks that cameras write: Pillow raises what it ran into
         return image
+    return image if turn is None else image.transpose(turn)
 
 
 def read_image(path: str | Path, min_side: int | None = None) -> Image.Image:

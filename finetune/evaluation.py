@@ -57,6 +57,8 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise InputError(f"--batch-size {self.batch_size}: expected at least 1")
+        if self.workers is not None and self.workers < 0:
+            raise InputError(f"--workers {self.workers}: expected at least 0")
 
 
 def evaluate(config: EvaluateConfig) -> Metrics:

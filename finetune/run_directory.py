@@ -58,7 +58,7 @@ class RunDirectory:
         inputs: Hashes of what the run reads: dataset manifests, initial weights, the subset.
 
     Raises:
-        InputError: The directory holds another run.
+        InputError: The directory holds another run, or cannot be made.
     """
 
     def __init__(self, path: str | Path, config: Any, inputs: Mapping[str, str]) -> None:
@@ -71,7 +71,10 @@ class RunDirectory:
         elif self.path.is_dir() and any(self.path.iterdir()):
             raise InputError(f"--out {path}: the directory is not empty and holds no run; name another")
         else:
-            self._begin(config, resolved, inputs)
+            try:
+                self._begin(config, resolved, inputs)
+            except OSError as error:
+                raise InputError(f"--out {path}: cannot be written ({error.strerror or error})") from error
 
     @property
     def _config_path(self) -> Path:
@@ -101,7 +104,7 @@ class RunDirectory:
         os.replace(aside, self._config_path)
 
     def _require_same(self, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
-        there = yaml.safe_load(self._config_path.read_text(encoding="utf-8"))
+        there, environment = _read_start(self.path)
         asked = _plain(resolved)
         for name in [n for n in (*asked, *there) if n not in _IMMATERIAL]:
             if there.get(name) != asked.get(name):
@@ -109,9 +112,8 @@ class RunDirectory:
                     f"--out {self.path}: holds another run ({name} is {there.get(name)!r}, asked for "
                     f"{asked.get(name)!r}); name another directory"
                 )
-        recorded = json.loads(self._environment_path.read_text(encoding="utf-8"))["inputs"]
         for name, value in inputs.items():
-            if recorded.get(name) != value:
+            if environment["inputs"].get(name) != value:
                 raise InputError(
                     f"--out {self.path}: its {name} has changed since the run began; name another directory"
                 )
@@ -154,17 +156,29 @@ def open_run(path: str | Path) -> dict[str, Any]:
         InputError: There is no run.
     """
     directory = Path(path)
-    if not (directory / "config.yaml").is_file():
-        raise InputError(f"{path}: no run there; expected a directory that holds config.yaml")
-    read: dict[str, Any] = {"path": str(directory), "metrics": None, "history": []}
-    read["config"] = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
-    read["environment"] = json.loads((directory / "environment.json").read_text(encoding="utf-8"))
+    config, environment = _read_start(directory)
+    read: dict[str, Any] = {"path": str(directory), "config": config, "environment": environment}
+    read |= {"metrics": None, "history": []}
     if (directory / "metrics.json").is_file():
         read["metrics"] = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
     if (directory / "history.csv").is_file():
         with (directory / "history.csv").open(newline="", encoding="utf-8") as file:
             read["history"] = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     return read
+
+
+def _read_start(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a run wrote when it began: its configuration and its environment."""
+    try:
+        config = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
+        environment = json.loads((directory / "environment.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(
+            f"{directory}: no run there; expected a directory that holds config.yaml and environment.json ({error})"
+        ) from error
+    if not isinstance(config, dict) or not isinstance(environment, dict) or "inputs" not in environment:
+        raise InputError(f"{directory}: no run there; its config.yaml or environment.json is not one of a run")
+    return config, environment
 
 
 def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,8 +75,6 @@ def fit(
         return TrainingResult(run.path, finished, reused=True)
 
     sigmoid = False
-    # The head's weights do not depend on how many random numbers the reading of the images took.
-    torch.manual_seed(config.seed)
     if method == "linear":
         model = ImageClassifier(backbone, dataset.classes)
         _fit_linear(model, dataset, config)
@@ -86,6 +84,7 @@ def fit(
         counts = images.counts
         loss = build_loss(config.loss, counts, beta=config.beta, gamma=config.gamma, classes=dataset.classes)
         sigmoid = loss.sigmoid
+        torch.manual_seed(config.seed)  # reading the images took random numbers, and how many depends on the way
         model = ImageClassifier(backbone, dataset.classes, "cosine" if loss.cosine_classifier else "linear")
         if sigmoid and model.head.bias is not None:
             nn.init.constant_(model.head.bias, prior_bias(len(dataset.classes)))

@@ -11,7 +11,7 @@ import re
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from docstring_parser import parse
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
@@ -33,7 +33,7 @@ def config_parser(
         prog: What the usage line calls the program.
     """
     summary = parse(inspect.getdoc(config_type) or "").short_description
-    parser = ArgumentParser(prog=prog, description=summary, exit_on_error=False, default_env=False)
+    parser = ArgumentParser(prog=prog, description=summary, exit_on_error=False, default_env=False, allow_abbrev=False)
     docs, hints = _field_docs(config_type), get_type_hints(config_type)
     by_name = {field.name: field for field in fields(config_type)}
     ordered = [by_name[name] for name in positional] + [f for f in fields(config_type) if f.name not in positional]
@@ -59,21 +59,38 @@ def check_mapping(config_type: type, values: Any, where: str) -> None:
             raise InputError(f"{where}: unknown option {name!r}; {hint}")
         if _list_item(hints[name]) is not None and not isinstance(value, (list, tuple, type(None))):
             raise InputError(f"{where}: {name} must be a list, got {value!r}")
+        if hints[name] is bool and not isinstance(value, bool):
+            raise InputError(f"{where}: {name} must be true or false, got {value!r}")
     # What is required and not given yet gets a stand-in, so that the types of the rest are checked.
     required = [f.name for f in fields(config_type) if f.default is MISSING and f.default_factory is MISSING]
     missing = {name: [] if _list_item(hints[name]) else "" for name in required if name not in values}
     _parse(config_type, missing | dict(values), where)
 
 
-def plain_error(error: Exception) -> str:
-    """jsonargparse's message as one line that names the option as it is typed."""
+def plain_error(error: Exception, config_type: type, positional: Sequence[str] = ()) -> str:
+    """jsonargparse's message as one line that names the option as it is typed, and what it takes.
+
+    Args:
+        error: What the parser raised.
+        config_type: What it parsed.
+        positional: Fields that are given without a flag.
+    """
     text = " ".join(str(error).split())
-    found = re.search(r'key "(\w+)": Expected an? (.*?)\. Got value: (.*)$', text)
-    if found:
-        name, expected, got = found.groups()
-        expected = re.sub(r"<class '(\w+)'>", r"\1", expected).removeprefix("typing.")
-        return f"--{name.replace('_', '-')} {got}: expected {expected}"
-    return text.replace("the following arguments are required:", "missing:")
+    hints = get_type_hints(config_type)
+    wrong = re.search(r'key "(\w+)".*\b(?:Given|Got) value: (.*)$', text)
+    if wrong and wrong[1] in hints:
+        return f"{_flag(wrong[1])} {wrong[2]}: expected {_in_words(hints[wrong[1]])}"
+    _, missing, names = text.partition("the following arguments are required: ")
+    if missing:
+        return "missing: " + ", ".join(name if name in positional else _flag(name) for name in names.split(", "))
+    _, unknown, rest = text.partition("unrecognized arguments: ")
+    if unknown:
+        option = next((word for word in rest.split() if word.startswith("-")), None)
+        if option is None:
+            return f"too many values: {rest}"
+        near = difflib.get_close_matches(option.partition("=")[0], [_flag(n) for n in hints if n not in positional], 1)
+        return f"unknown option {option}" + (f"; did you mean {near[0]}?" if near else "")
+    return text
 
 
 def from_mapping(config_type: type[Config], values: Mapping[str, Any], where: str) -> Config:
@@ -90,7 +107,7 @@ def _parse(config_type: type, values: Mapping[str, Any], where: str) -> Namespac
     try:
         return config_parser(config_type).parse_object(dict(values))
     except (ArgumentError, TypeError) as error:
-        raise InputError(f"{where}: {plain_error(error)}") from error
+        raise InputError(f"{where}: {plain_error(error, config_type, tuple(get_type_hints(config_type)))}") from error
 
 
 def to_config(config_type: type[Config], namespace: Namespace) -> Config:
@@ -109,7 +126,7 @@ def _add(
     elif field.default_factory is not MISSING:
         options["default"] = field.default_factory()
     required = "default" not in options
-    flag = f"--{field.name.replace('_', '-')}"
+    flag = _flag(field.name)
     if hint is bool:
         parser.add_argument(flag, action="store_true", **options)
         return
@@ -123,6 +140,23 @@ def _add(
         parser.add_argument(field.name, **options)
     else:
         parser.add_argument(flag, required=required, **options)
+
+
+def _flag(name: str) -> str:
+    """The option of a field, as it is typed."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _in_words(hint: Any) -> str:
+    """What a type takes, as one tells a person."""
+    if get_origin(hint) is Literal:
+        names = ", ".join(map(str, get_args(hint)))
+        return f"one of {names}" if len(get_args(hint)) > 1 else names
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(_in_words(arg) for arg in get_args(hint) if arg is not type(None))
+    if get_origin(hint) is list:
+        return f"a list of {_in_words(get_args(hint)[0])}"
+    return getattr(hint, "__name__", str(hint))
 
 
 def _list_item(hint: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,6 +75,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 2 the person's input is wrong, 1 anything else.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _start(argv)
+        sys.stdout.flush()  # here, where a reader that has gone is noticed
+        return status
+    except InputError as error:
+        print(f"transfer {argv[0]}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"transfer {argv[0]}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        return 1
+
+
+def _start(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(_help())
         return 0 if argv else 2
@@ -82,16 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"transfer {version('transfer-toolkit')}")
         return 0
-    try:
-        return _run(argv[0], argv[1:])
-    except InputError as error:
-        print(f"transfer {argv[0]}: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"transfer {argv[0]}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        return 1
+    return _run(argv[0], argv[1:])
 
 
 def _run(name: str, argv: list[str]) -> int:
@@ -108,15 +116,15 @@ def _run(name: str, argv: list[str]) -> int:
         raise InputError(f"there is no such command; {hint}")
     command = COMMANDS[name]
     config_type = _load(command.config)
-    given, argv = _config_file(argv)
-    check_mapping(config_type, given, "--config")
+    given, where, argv = _config_file(argv)
+    check_mapping(config_type, given, where)
     parser = config_parser(config_type, command.positional, given, prog=f"transfer {name}")
     parser.add_argument("--json", action="store_true", help="Print the result alone, as JSON, on standard output.")
     parser.epilog = "--config FILE.yaml gives any of these options; what the command line says goes before it."
     try:
         namespace = parser.parse_args(argv)
     except (ArgumentError, TypeError) as error:
-        raise InputError(f"{plain_error(error)} (transfer {name} --help)") from error
+        raise InputError(f"{plain_error(error, config_type, command.positional)} (transfer {name} --help)") from error
     config = to_config(config_type, namespace)
     result = _load(command.function)(config)
     if namespace.json:
@@ -126,14 +134,21 @@ def _run(name: str, argv: list[str]) -> int:
     return 0
 
 
-def _config_file(argv: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """What ``--config FILE`` gives, and the arguments without it."""
-    if "--config" not in argv:
-        return {}, argv
-    at = argv.index("--config")
-    if at + 1 == len(argv):
+def _config_file(argv: list[str]) -> tuple[Any, str, list[str]]:
+    """What ``--config FILE`` gives, what to call it in a message, and the arguments without it."""
+    places = [i for i, word in enumerate(argv) if word.partition("=")[0] == "--config"]
+    if not places:
+        return {}, "", argv
+    if len(places) > 1:
+        raise InputError("--config is given twice; give one YAML file")
+    at = places[0]
+    _, equals, path = argv[at].partition("=")
+    rest = argv[at + 1 :]
+    if not equals and rest:
+        path, *rest = rest
+    if not path:
         raise InputError("--config needs a YAML file")
-    return read_yaml(argv[at + 1]), argv[:at] + argv[at + 2 :]
+    return read_yaml(path), f"--config {path}", argv[:at] + rest
 
 
 def read_yaml(path: str | Path) -> Any:

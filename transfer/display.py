@@ -10,7 +10,8 @@ from rich.table import Table
 
 from finetune.metrics import Metrics
 
-console = Console(highlight=False)
+# Class names and paths are printed as they are: [a] is no style and :a: no picture.
+console = Console(highlight=False, markup=False, emoji=False)
 
 
 def show(command: str, config: Any, result: Any) -> None:
@@ -21,7 +22,7 @@ def show(command: str, config: Any, result: Any) -> None:
 def _next(*lines: str) -> None:
     console.print("\nnext:", style="dim")
     for line in lines:
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+        console.print(f"  {line}", soft_wrap=True)
 
 
 def _table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -45,7 +46,6 @@ def _extract(config: Any, result: Any) -> None:
     console.print(
         f"{summary['bank']}: {summary['classes']} classes, {summary['images']} images, {rate}, "
         f"{summary['skipped']} unreadable images skipped",
-        markup=False,
     )
     _next(f"transfer rank --target {config.out} --source BANK …", f"transfer inspect {config.out}")
 
@@ -122,19 +122,19 @@ def _experiment(_: Any, result: Any) -> None:
     )
     if content["selected"]:
         first = ", ".join(row["class"] for row in content["selected"][:8])
-        console.print(f"\nchosen by {content['arms'][-1]['arm']}: {first}, …", markup=False, soft_wrap=True)
-    console.print(f"{content['seconds']:.0f} seconds", markup=False)
+        console.print(f"\nchosen by {content['arms'][-1]['arm']}: {first}, …", soft_wrap=True)
+    console.print(f"{content['seconds']:.0f} seconds")
     _next(f"open {content['report']}")
 
 
 def _report(_: Any, result: Any) -> None:
-    console.print(str(result.path), markup=False)
+    console.print(str(result.path))
 
 
 def _inspect(_: Any, result: Any) -> None:
     for name, value in result.content.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        console.print(f"{name}: {text}", markup=False, soft_wrap=True)
+        console.print(f"{name}: {text}", soft_wrap=True)
 
 
 _VIEWS: dict[str, Callable[[Any, Any], None]] = {

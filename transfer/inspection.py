@@ -70,6 +70,9 @@ def inspect(config: InspectConfig) -> Inspection:
     path = Path(what)
     if what in _NAMES:
         return Inspection("names", dict(_NAMES[what]()))
+    scheme, colon, _ = what.partition(":")
+    if colon and scheme in SCHEMES:  # before the suffixes: list:train.csv is no subset file
+        return _dataset(what)
     if path.suffix in (".h5", ".hdf5"):
         return Inspection("bank", _bank(FeatureBank.open(path)))
     if path.suffix == ".csv":
@@ -81,12 +84,16 @@ def inspect(config: InspectConfig) -> Inspection:
     checkpoint = find_checkpoint(path)
     if checkpoint is not None:
         return Inspection("checkpoint", dict(checkpoint.card))
-    if ":" in what:
-        return Inspection("dataset", _tail(open_dataset(what).counts) | {"dataset": what})
+    if colon:
+        return _dataset(what)  # which knows what the scheme may have meant
     raise InputError(
         f"{what}: not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or subset file (.csv), "
         f"and not one of {', '.join(_NAMES)}"
     )
+
+
+def _dataset(spec: str) -> Inspection:
+    return Inspection("dataset", _tail(open_dataset(spec).counts) | {"dataset": spec})
 
 
 def _bank(bank: FeatureBank) -> dict[str, Any]:

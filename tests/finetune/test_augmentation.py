@@ -1,0 +1,128 @@
+"""Augmentation against SciPy, Pillow and plain loops; its laws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.ndimage import map_coordinates
+
+from features.errors import InputError
+from finetune.augmentation import AUGMENTATIONS, Augmentation, augmentation
+
+
+def draw(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(n: int = 4, size: int = 16) -> torch.Tensor:
+    return torch.rand(n, 3, size, size, generator=draw(9)) * 255
+
+
+class Given(Augmentation):
+    """An augmentation whose matrices are given, not drawn."""
+
+    theta: torch.Tensor
+
+    def matrices(self, n: int, generator: torch.Generator) -> torch.Tensor:
+        return Given.theta.expand(n, 2, 3)
+
+
+def test_none_leaves_the_pixels_as_they_are():
+    pixels = noise()
+    assert torch.equal(augmentation("none")(pixels, 16, draw()), pixels)
+
+
+def test_none_at_another_size_is_an_antialiased_resize():
+    pixels = noise(1, 24)
+    found = augmentation("none")(pixels, 10, draw())[0, 1].numpy()
+    expected = Image.fromarray(pixels[0, 1].numpy()).resize((10, 10), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(found, np.asarray(expected), atol=0.01)  # of 255: float32 on both sides
+
+
+@pytest.mark.parametrize("name", ["crop-flip", "resized-crop", "affine"])
+def test_the_generator_alone_decides_and_every_image_has_its_own_draw(name):
+    one = noise(1).expand(6, 3, 16, 16)
+    first, again = (augmentation(name)(one, 12, draw(3)) for _ in range(2))
+    assert first.shape == (6, 3, 12, 12)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, augmentation(name)(one, 12, draw(4)))
+    assert all(not torch.equal(first[i], first[j]) for i in range(6) for j in range(i))
+
+
+def test_a_flip_mirrors_about_half_of_the_images_and_leaves_the_others():
+    pixels = noise(400, 8)
+    found = Augmentation(flip=True)(pixels, 8, draw())
+    close = 0.01  # of 255: the grid's coordinates are rounded to float32
+    same = (found - pixels).abs().amax((1, 2, 3)) < close
+    mirrored = (found - pixels.flip(3)).abs().amax((1, 2, 3)) < close
+    assert (same ^ mirrored).all()
+    assert 160 <= mirrored.sum() <= 240  # 4 standard deviations; the seed is fixed
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(0, 0), (3, 0), (0, -2), (-5, 4)])
+def test_a_shift_by_whole_pixels_against_a_plain_loop(dx, dy):
+    size, pixels = 8, noise(2, 8)
+    Given.theta = torch.tensor([[1.0, 0, 2 * dx / size], [0, 1.0, 2 * dy / size]])
+    found = Given(shift=1.0)(pixels, size, draw())
+    expected = torch.zeros_like(pixels)
+    for y in range(size):
+        for x in range(size):
+            if 0 <= y + dy < size and 0 <= x + dx < size:
+                expected[:, :, y, x] = pixels[:, :, y + dy, x + dx]
+    torch.testing.assert_close(found, expected, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["crop-flip", "affine"])
+def test_what_is_drawn_against_scipy(name):
+    size, out = 16, 12
+    pixels = noise(5, size)
+    found = augmentation(name)(pixels, out, draw(2)).numpy()
+    theta = augmentation(name).matrices(5, draw(2)).numpy().astype(np.float64)
+    centre = (2 * np.arange(out) + 1) / out - 1  # pixel centres in −1 … 1
+    for i in range(5):
+        x = theta[i, 0, 0] * centre[None, :] + theta[i, 0, 1] * centre[:, None] + theta[i, 0, 2]
+        y = theta[i, 1, 0] * centre[None, :] + theta[i, 1, 1] * centre[:, None] + theta[i, 1, 2]
+        at = [((y + 1) * size - 1) / 2, ((x + 1) * size - 1) / 2]
+        expected = [map_coordinates(channel, at, order=1, mode="grid-constant") for channel in pixels[i].numpy()]
+        np.testing.assert_allclose(found[i], expected, atol=0.02)
+
+
+def test_a_crop_within_the_frame_brings_in_no_black():
+    grey = torch.full((200, 3, 16, 16), 200.0)
+    for size in (8, 16, 32):  # smaller, the same and magnified
+        found = augmentation("resized-crop")(grey, size, draw())
+        torch.testing.assert_close(found, torch.full_like(found, 200.0), atol=0.01, rtol=0)
+    assert (augmentation("crop-flip")(grey, 16, draw()) < 1).any()  # its shift does
+
+
+def test_ranges_are_kept_and_used():
+    crop = Augmentation(area=(0.25, 1.0), aspect=4 / 3).matrices(5000, draw())
+    width, height, x, y = crop[:, 0, 0], crop[:, 1, 1], crop[:, 0, 2], crop[:, 1, 2]
+    share, ratio = width * height, width / height
+    assert 0.25 - 1e-4 <= share.min() < 0.27
+    assert 0.95 < share.max() <= 1 + 1e-4
+    assert 0.75 - 1e-4 <= ratio.min() < 0.77
+    assert 1.30 < ratio.max() <= 4 / 3 + 1e-4
+    for centre, side in ((x, width), (y, height)):
+        assert (centre.abs() + side).max() <= 1 + 1e-5  # the window stays inside −1 … 1
+    shift = Augmentation(shift=0.125).matrices(5000, draw())[:, :, 2] * 32 / 2  # in pixels of a side of 32
+    assert 3.9 < shift.abs().amax(0).min() <= shift.abs().max() <= 4
+    turned = Augmentation(rotate=12).matrices(5000, draw())
+    angle = torch.atan2(turned[:, 1, 0], turned[:, 0, 0]).rad2deg()
+    assert 11.8 < angle.abs().max() <= 12 + 1e-3
+    assert abs(angle.mean()) < 0.5
+
+
+def test_characters_are_never_mirrored():
+    area = torch.linalg.det(augmentation("affine").matrices(1000, draw())[:, :, :2])
+    assert (area > 0).all()
+    mirrored = torch.linalg.det(augmentation("crop-flip").matrices(1000, draw())[:, :, :2]) < 0
+    assert 400 < mirrored.sum() < 600
+
+
+def test_unknown_names_are_refused_with_the_known_ones():
+    with pytest.raises(InputError, match="--augment cutmix: expected one of none, crop-flip, resized-crop, affine"):
+        augmentation("cutmix")
+    assert list(AUGMENTATIONS) == ["none", "crop-flip", "resized-crop", "affine"]

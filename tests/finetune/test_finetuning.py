@@ -1,0 +1,171 @@
+"""Fine-tuning: from a run, from scratch, and the linear probe against scikit-learn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from features import open_dataset
+from features.backbones import load_backbone
+from features.checkpoint import find_checkpoint
+from features.errors import InputError
+from finetune import training, training_images
+from finetune.evaluation import EvaluateConfig, evaluate
+from finetune.finetuning import FinetuneConfig, finetune
+from finetune.pretraining import PretrainConfig, pretrain
+
+CPU = {"device": "cpu", "precision": "fp32", "workers": 0}
+TRAIN, TEST = "digits:@train?per_class=8", "digits:@test?per_class=6"
+
+
+@pytest.fixture(scope="module")
+def source_run(tmp_path_factory) -> Path:
+    """A backbone that has seen some images."""
+    out = tmp_path_factory.mktemp("source") / "run"
+    options = {"backbone": "resnet8", "steps": 3, "batch_size": 32, "augment": "affine", "lr": 0.02}
+    return pretrain(PretrainConfig(sources=["digits:@test?per_class=4&seed=1"], out=str(out), **options, **CPU)).run
+
+
+def features_of(spec: str, run: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Features and labels, image by image."""
+    dataset, backbone = open_dataset(spec), load_backbone(str(run)).eval()
+    rows = []
+    with torch.inference_mode():
+        for i in range(len(dataset)):
+            pixels = backbone.preprocessing.pixels(dataset.image(i))[None]
+            rows.append(backbone(backbone.preprocessing.normalize(pixels))[0].numpy())
+    return np.array(rows), dataset.labels
+
+
+def test_the_whole_network_moves_from_where_the_run_ended(source_run, tmp_path):
+    config = FinetuneConfig(
+        dataset=TRAIN, test=TEST, init=str(source_run), out=str(tmp_path / "run"), steps=2, augment="affine", **CPU
+    )
+    result = finetune(config)
+    start, end = find_checkpoint(source_run), find_checkpoint(result.run)
+    environment = json.loads((result.run / "environment.json").read_text())
+    assert environment["inputs"]["initial weights"] == start.card["weights_sha256"]
+    before, after = start.state("backbone."), end.state("backbone.")
+    assert before.keys() == after.keys()
+    assert not any(torch.equal(before[name], after[name]) for name in before if name.endswith("conv1.weight"))
+    assert end.classes == tuple(f"digit {i}" for i in range(10))
+    assert result.metrics["evaluated_on"] == TEST
+    assert result.metrics["images"] == 60
+    found = evaluate(EvaluateConfig(run=str(result.run), dataset=TEST, **CPU)).to_json()
+    assert found == {name: result.metrics[name] for name in found}  # what was written is what the model gives
+
+
+def test_the_linear_probe_is_scikit_learns_logistic_regression(source_run, tmp_path):
+    config = FinetuneConfig(
+        dataset=TRAIN, test=TEST, init=str(source_run), out=str(tmp_path / "run"), method="linear", **CPU
+    )
+    result = finetune(config)
+    features, labels = features_of(TRAIN, source_run)
+    oracle = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(features, labels)
+    unseen, truth = features_of(TEST, source_run)
+    assert result.metrics["top1"] == pytest.approx(oracle.score(unseen, truth))
+    head = find_checkpoint(result.run).state("head.")
+    found = unseen @ head["weight"].numpy().T + head["bias"].numpy()
+    # float32 weights on features of this scale, and L-BFGS stopping at gradients of 1e-4
+    np.testing.assert_allclose(found, oracle.decision_function(unseen), atol=0.02)
+    frozen, start = find_checkpoint(result.run), find_checkpoint(source_run)
+    assert frozen.card["weights_sha256"] == start.card["weights_sha256"]
+    assert frozen.card["train_counts"] == [8] * 10
+    again = finetune(config)
+    assert again.reused
+    assert again.metrics == result.metrics
+
+
+def test_the_probe_of_a_class_that_cannot_be_read(tmp_path, write_folder):
+    folder = write_folder(tmp_path / "data", {"blue": 2, "green": 1, "red": 0})
+    for picture in (folder / "red").iterdir():
+        picture.write_bytes(b"no picture")
+    options = {"init": "resnet8", "weights": "none", "image_size": 16, "method": "linear"}
+    result = finetune(FinetuneConfig(dataset=f"folder:{folder}", out=str(tmp_path / "run"), **options, **CPU))
+    head = find_checkpoint(result.run).state("head.")
+    assert head["bias"].shape == (3,)
+    assert result.metrics["images"] == 12
+    assert result.metrics["top1"] == 1.0
+
+
+def test_from_scratch(tmp_path):
+    options = {"init": "resnet8", "weights": "none", "steps": 2, "augment": "affine"}
+    first, again, other = (
+        finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / name), seed=seed, **options, **CPU))
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert first.metrics == again.metrics
+    weights = [find_checkpoint(result.run).card["weights_sha256"] for result in (first, again, other)]
+    assert weights[0] == weights[1] != weights[2]
+    assert first.metrics["evaluated_on"] == TRAIN  # for want of a test set
+    with pytest.raises(InputError, match="resnet8 has no published weights"):
+        finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "d"), init="resnet8", **CPU))
+    with pytest.raises(InputError, match="no checkpoint there"):
+        finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "d"), init=str(tmp_path / "none"), **CPU))
+
+
+@pytest.mark.parametrize(("loss", "sigmoid", "head"), [("cb-sigmoid", True, "linear"), ("ldam", False, "cosine")])
+def test_the_loss_decides_the_head_and_how_scores_are_read(tmp_path, loss, sigmoid, head):
+    options = {"init": "resnet8", "weights": "none", "steps": 1, "lr": 1e-12, "augment": "affine"}
+    result = finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "run"), loss=loss, **options, **CPU))
+    checkpoint = find_checkpoint(result.run)
+    assert checkpoint.card["sigmoid"] is sigmoid
+    assert checkpoint.card["head"] == head
+    if sigmoid:  # −log(C − 1): every class begins with probability 1/C
+        torch.testing.assert_close(checkpoint.state("head.")["bias"], torch.full((10,), -np.log(9.0)).float())
+    else:
+        assert "bias" not in checkpoint.state("head.")
+
+
+def test_a_test_set_with_a_foreign_class_is_refused_before_any_work(tmp_path, write_folder):
+    train = write_folder(tmp_path / "train", {"blue": 2, "red": 0})
+    test = write_folder(tmp_path / "test", {"blue": 2, "pink": 5})
+    options = {"init": "resnet8", "weights": "none", "steps": 1}
+    with pytest.raises(InputError, match=r"test: class 'pink' is not one of the model's 2 classes \(1 of 2 are not\)"):
+        finetune(FinetuneConfig(dataset=f"folder:{train}", test=f"folder:{test}", out=str(tmp_path / "run"), **options))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("method", ["full", "linear"])
+def test_one_class_is_not_enough(tmp_path, write_folder, method):
+    folder = write_folder(tmp_path / "data", {"blue": 2})
+    options = {"init": "resnet8", "weights": "none", "method": method}
+    with pytest.raises(InputError, match="training needs at least 2 classes, and there is only 'blue'"):
+        finetune(FinetuneConfig(dataset=f"folder:{folder}", out=str(tmp_path / "run"), **options))
+
+
+def test_unreadable_training_images_are_written_down(tmp_path, write_folder):
+    folder = write_folder(tmp_path / "data", {"blue": 2, "red": 0})
+    (folder / "red" / "4.png").write_bytes(b"no picture")
+    options = {"init": "resnet8", "weights": "none", "image_size": 16, "steps": 1, "augment": "none"}
+    result = finetune(FinetuneConfig(dataset=f"folder:{folder}", out=str(tmp_path / "run"), **options, **CPU))
+    assert "left out, unreadable: red/4.png (" in (result.run / "log.txt").read_text()
+    assert find_checkpoint(result.run).card["train_counts"] == [6, 5]
+    assert result.metrics["images"] == 11
+
+
+def test_without_a_test_set_some_of_many_training_images_are_enough(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "JUDGED", 50)
+    options = {"init": "resnet8", "weights": "none", "method": "linear"}
+    result = finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "run"), **options, **CPU))
+    assert result.metrics["images"] == 50
+    assert result.metrics["evaluated_on"] == f"50 training images of {TRAIN}"
+
+
+def test_reading_the_images_in_another_way_changes_nothing(tmp_path, monkeypatch):
+    options = {"init": "resnet8", "weights": "none", "steps": 3, "augment": "affine", "batch_size": 16}
+    cached = finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "cached"), **options, **CPU))
+    monkeypatch.setattr(training_images, "MEMORY_SHARE", 0)
+    streamed = finetune(
+        FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "streamed"), **options, **CPU | {"workers": 1})
+    )
+    one, other = find_checkpoint(cached.run), find_checkpoint(streamed.run)
+    assert one.card["weights_sha256"] == other.card["weights_sha256"]
+    assert all(torch.equal(one.state("head.")[name], other.state("head.")[name]) for name in ("weight", "bias"))

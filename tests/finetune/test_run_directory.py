@@ -1,0 +1,148 @@
+"""The run directory: what it holds, when it is reused, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+import yaml
+
+from features.errors import InputError
+from finetune.finetuning import FinetuneConfig
+from finetune.pretraining import PretrainConfig
+from finetune.run_directory import RunDirectory, open_run
+
+INPUTS = {"training data": "abc", "initial weights": "def"}
+
+
+def config(out, **options) -> PretrainConfig:
+    return PretrainConfig(**{"sources": ["digits:@train"], "out": str(out), "seed": 3} | options)
+
+
+@pytest.fixture
+def run(tmp_path) -> RunDirectory:
+    return RunDirectory(tmp_path / "run", config(tmp_path / "run"), INPUTS)
+
+
+def test_a_new_run_holds_its_configuration_and_its_environment(run):
+    assert sorted(path.name for path in run.path.iterdir()) == ["checkpoints", "config.yaml", "environment.json"]
+    written = yaml.safe_load((run.path / "config.yaml").read_text())
+    # resolved: defaults are written out, and it is a configuration again
+    assert written["epochs"] == 30
+    assert written["loss"] == "cb-softmax"
+    assert PretrainConfig(**written) == config(run.path)
+    environment = json.loads((run.path / "environment.json").read_text())
+    assert environment["run"] == "pretrain"
+    assert environment["inputs"] == INPUTS
+    assert environment["seed"] == 3
+    assert {"python", "torch", "lightning", "numpy"} <= set(environment["versions"])
+    assert run.metrics() is None
+
+
+def test_the_same_run_goes_on(run, tmp_path):
+    again = RunDirectory(run.path, config(run.path), INPUTS)
+    assert again.metrics() is None
+    run.finish({"top1": 0.5})
+    assert RunDirectory(run.path, config(run.path), INPUTS).metrics() == {"top1": 0.5}
+
+
+def test_what_does_not_change_the_result_may_change(run, monkeypatch):
+    monkeypatch.chdir(run.path.parent)
+    assert RunDirectory("run", config("run", workers=0), INPUTS).metrics() is None
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "there", "asked"),
+    [
+        ({"lr": 0.5}, "lr", "0.1", "0.5"),
+        ({"seed": 4}, "seed", "3", "4"),
+        ({"steps": 10}, "epochs", "30", "None"),
+        ({"sources": ["digits:@train", "glyphs:"]}, "sources", "['digits:@train']", "['digits:@train', 'glyphs:']"),
+        ({"subset": "s.csv"}, "subset", "None", "'s.csv'"),
+    ],
+)
+def test_another_configuration_is_refused_by_its_field(run, options, field, there, asked):
+    with pytest.raises(InputError) as refusal:
+        RunDirectory(run.path, config(run.path, **options), INPUTS)
+    assert f"{run.path}: holds another run ({field} is {there}, asked for {asked})" in str(refusal.value)
+
+
+def test_a_run_of_another_command_is_refused(run):
+    with pytest.raises(InputError, match="holds another run"):
+        RunDirectory(run.path, FinetuneConfig(dataset="digits:", init="resnet8", out=str(run.path)), INPUTS)
+
+
+@pytest.mark.parametrize("name", list(INPUTS))
+def test_changed_inputs_are_refused_by_name(run, name):
+    with pytest.raises(InputError, match=f"its {name} has changed since the run began; name another directory"):
+        RunDirectory(run.path, config(run.path), INPUTS | {name: "other"})
+
+
+def test_a_foreign_directory_is_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty and holds no run"):
+        RunDirectory(tmp_path, config(tmp_path), INPUTS)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("content", "environment"), [("not: ours", None), ("- a\n- b\n", "{}"), ("a: [", "{}"), ("a: 1", "[]")]
+)
+def test_another_programs_config_file_is_no_run(tmp_path, content, environment):
+    (tmp_path / "config.yaml").write_text(content)
+    if environment is not None:
+        (tmp_path / "environment.json").write_text(environment)
+    with pytest.raises(InputError, match="no run there"):
+        RunDirectory(tmp_path, config(tmp_path), INPUTS)
+    with pytest.raises(InputError, match="no run there"):
+        open_run(tmp_path)
+
+
+def test_a_file_cannot_become_a_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is a file; name a directory"):
+        RunDirectory(tmp_path / "file", config("file"), INPUTS)
+    with pytest.raises(InputError, match="cannot be written"):
+        RunDirectory(tmp_path / "file" / "run", config("file/run"), INPUTS)
+
+
+def test_an_empty_directory_can(tmp_path):
+    RunDirectory(tmp_path, config(tmp_path), INPUTS)
+    assert (tmp_path / "config.yaml").is_file()
+
+
+def epochs_of(run: RunDirectory) -> list[tuple[str, str]]:
+    with (run.path / "history.csv").open() as file:
+        return [(row["epoch"], row["loss"]) for row in csv.DictReader(file)]
+
+
+def test_the_history_holds_each_epoch_once(run):
+    for epoch, loss in ((1, 3.0), (2, 2.0), (3, 1.0), (2, 2.5), (3, 1.5), (10, 0.5)):
+        run.record({"epoch": epoch, "loss": loss})
+    assert epochs_of(run) == [("1", "3.0"), ("2", "2.5"), ("3", "1.5"), ("10", "0.5")]
+
+
+def test_what_is_said_is_kept_as_it_is(run, capsys):
+    run.log("left out: [/red] :dog: [bold]x")  # neither a style nor a picture
+    run.log("second")
+    assert "left out: [/red] :dog: [bold]x" in capsys.readouterr().err
+    lines = (run.path / "log.txt").read_text().splitlines()
+    assert lines[0].endswith("left out: [/red] :dog: [bold]x")
+    assert lines[1].endswith("second")
+
+
+def test_a_run_is_read_back_for_a_report(run):
+    run.record({"epoch": 1, "train_loss": 2.5})
+    read = open_run(run.path)
+    assert read["config"]["backbone"] == "resnet50"
+    assert read["environment"]["seed"] == 3
+    assert read["metrics"] is None
+    assert read["history"] == [{"epoch": 1.0, "train_loss": 2.5}]
+    run.finish({"top1": 1.0})
+    assert open_run(run.path)["metrics"] == {"top1": 1.0}
+
+
+def test_where_no_run_is(tmp_path):
+    with pytest.raises(InputError, match="no run there"):
+        open_run(tmp_path / "nothing")

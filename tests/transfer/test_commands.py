@@ -1,0 +1,139 @@
+"""``rank`` and ``select``: the options reach the library, and what is wrong is said before any work."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from features.bank import FeatureBank
+from features.errors import InputError
+from similarity import Subset, rank_domains, select_classes
+from transfer.commands import RankConfig, SelectConfig, rank, select
+
+
+def test_rank_is_the_librarys_ranking(banks):
+    sources = [banks["far"], banks["near"]]
+    options = {"geometry": "euclidean", "gamma": 0.1, "min_count": 6, "bootstrap": 5, "seed": 2}
+    found = rank(RankConfig(target=banks["target"], source=sources, **options)).to_json()
+    expected = rank_domains(FeatureBank.open(banks["target"]), [FeatureBank.open(path) for path in sources], **options)
+    assert found == expected.to_json()
+    assert found["target"] == "folder:target"
+    assert [domain["source"] for domain in found["domains"]] == ["folder:near", "folder:far"]
+    near = found["domains"][0]
+    assert near["classes"] == 2  # the third has 5 images, fewer than min_count
+    assert near["images"] == 50
+    assert near["similarity"] == pytest.approx(math.exp(-0.1 * near["emd"]))
+
+
+def test_select_writes_what_it_returns(banks, tmp_path):
+    out = tmp_path / "deep" / "subset.csv"
+    config = SelectConfig(
+        target=[banks["target"]],
+        source=[banks["near"], banks["far"]],
+        classes=3,
+        out=str(out),
+        strategy="nearest",
+        geometry="euclidean",
+    )
+    result = select(config)
+    # by hand: mean distance to (0, 0) and (0, 2), half each
+    means = {"near0": (0, 1), "near1": (1, 1), "near2": (0, 4), "far0": (50, 1), "far1": (60, 1)}
+    by_hand = {
+        name: (np.hypot(x, y) + np.hypot(x, y - 2)) / 2 for name, (x, y) in means.items()
+    }  # near0 1, near1 √2, near2 3
+    expected = sorted(by_hand, key=by_hand.__getitem__)[:3]
+    chosen = result.to_json()["selected"]
+    assert [row["class"] for row in chosen] == expected == ["near0", "near1", "near2"]
+    assert [row["rank"] for row in chosen] == [1, 2, 3]
+    assert [row["distance"] for row in chosen] == pytest.approx([by_hand[name] for name in expected], rel=1e-5)
+    assert {row["source"] for row in chosen} == {"folder:near"}
+    assert result.to_json()["out"] == str(out)
+    assert Subset.read(out).to_json() == result.subset.to_json()
+
+
+def test_nothing_is_written_unasked(banks, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    result = select(SelectConfig(target=[banks["target"]], source=[banks["near"]], classes=1))
+    assert result.out is None
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_every_target_may_have_its_own_number(banks, write_bank):
+    other = write_bank("other", [[55, 0], [56, 2]])
+    sources = [banks["near"], banks["far"]]
+    common = {"source": sources, "strategy": "nearest", "geometry": "euclidean"}
+    result = select(SelectConfig(target=[f"{banks['target']}:2", other], classes=1, **common))
+    expected = select_classes(
+        [FeatureBank.open(banks["target"]), FeatureBank.open(other)],
+        [FeatureBank.open(path) for path in sources],
+        quotas=[2, 1],
+        strategy="nearest",
+        geometry="euclidean",
+    )
+    assert result.subset.rows == expected.rows
+    wanted = {target for row in result.subset.rows for target in row.targets}
+    assert wanted == {"folder:target", "folder:other"}
+    assert len(select(SelectConfig(target=[f"{banks['target']}:4"], **common)).subset) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"classes": 0}, "--classes 0: expected at least 1"),
+        ({"classes": 1, "min_count": -1}, "--min-count -1: expected at least 0"),
+        ({}, "--classes is missing"),
+        ({"classes": 9}, "--classes 9: not possible for folder:target; the sources have 3 classes"),
+        ({"classes": 1, "strategy": "best"}, "--strategy best: there is no such strategy; choose from nearest"),
+        ({"classes": 1, "geometry": "flat"}, "flat"),
+        ({"classes": 1, "strategy": "all"}, "--strategy all takes every class"),
+        ({"classes": 1, "min_count": 1000}, "no class has 1000 images"),
+    ],
+)
+def test_wrong_select_options(banks, given, message):
+    with pytest.raises(InputError) as refusal:
+        select(SelectConfig(target=[banks["target"]], source=[banks["near"]], **given))
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize("quota", ["0", "-3"])
+def test_a_quota_of_none_is_refused(banks, quota):
+    with pytest.raises(InputError, match=f":{quota}: the quota must be at least 1"):
+        select(SelectConfig(target=[f"{banks['target']}:{quota}"], source=[banks["near"]]))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"gamma": 0.0}, "--gamma 0.0: expected a positive number"),
+        ({"gamma": float("nan")}, "--gamma nan: expected a positive number"),
+        ({"min_count": -1}, "--min-count -1: expected at least 0"),
+        ({"bootstrap": -1}, "--bootstrap -1: expected at least 0"),
+        ({"geometry": "flat"}, "flat"),
+    ],
+)
+def test_wrong_rank_options(banks, given, message):
+    with pytest.raises(InputError) as refusal:
+        rank(RankConfig(target=banks["target"], source=[banks["near"]], **given))
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize("command", ["rank", "select"])
+@pytest.mark.parametrize("attribute", ["backbone", "weights_sha256", "transform", "pooling"])
+def test_banks_of_another_kind_are_refused(banks, write_bank, command, attribute):
+    alien = write_bank("alien", [[0, 0]], **{attribute: "other"})
+    with pytest.raises(InputError) as refusal:
+        if command == "rank":
+            rank(RankConfig(target=banks["target"], source=[banks["near"], alien]))
+        else:
+            select(SelectConfig(target=[banks["target"]], source=[banks["near"], alien], classes=1))
+    assert f"cannot be compared: {attribute} is" in str(refusal.value)
+    assert "alien.h5" in str(refusal.value)
+
+
+def test_missing_banks_say_how_to_make_them(banks):
+    with pytest.raises(InputError, match=r"none\.h5: no such feature bank; make one with: transfer extract"):
+        rank(RankConfig(target="none.h5", source=[banks["near"]]))
+    with pytest.raises(InputError, match=r"none\.h5: no such feature bank"):
+        select(SelectConfig(target=["none.h5:3"], source=[banks["near"]]))

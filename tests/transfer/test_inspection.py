@@ -1,0 +1,132 @@
+"""``inspect``: every kind of thing it knows, and what it says of others."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from features.backbones import load_backbone
+from features.errors import InputError
+from finetune.augmentation import AUGMENTATIONS
+from finetune.losses import LOSSES
+from finetune.model import ImageClassifier
+from finetune.pretraining import PretrainConfig
+from finetune.run_directory import RunDirectory
+from finetune.samplers import SAMPLERS
+from similarity import GEOMETRIES, STRATEGIES
+from transfer.commands import SelectConfig, select
+from transfer.inspection import InspectConfig, inspect
+
+
+def looked_at(what: object) -> dict:
+    """What ``--json`` would print, read again."""
+    return json.loads(json.dumps(inspect(InspectConfig(what=str(what))).to_json()))
+
+
+def test_a_dataset_and_its_tail(tmp_path, write_folder):
+    write_folder(tmp_path, {"a": 130, "b": 101, "c": 100, "d": 20, "e": 19, "f": 2})
+    found = looked_at(f"folder:{tmp_path}")
+    assert found == {
+        "kind": "dataset",
+        "dataset": f"folder:{tmp_path}",
+        "classes": 6,
+        "images": 372,
+        "largest": 130,
+        "smallest": 2,
+        "imbalance": 65.0,
+        "many": 2,
+        "medium": 2,
+        "few": 2,
+    }
+
+
+@pytest.fixture
+def write_folder():
+    """A function that makes empty picture files: none is decoded."""
+
+    def write(root, counts):
+        for name, count in counts.items():
+            (root / name).mkdir()
+            for i in range(count):
+                (root / name / f"{i}.jpg").touch()
+
+    return write
+
+
+def test_a_list_is_a_dataset_whatever_its_suffix(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.csv").write_text("a/1.jpg 0\na/2.jpg 0\nb/1.jpg 1\n")
+    found = looked_at("list:train.csv")
+    assert (found["kind"], found["classes"], found["images"]) == ("dataset", 2, 3)
+
+
+def test_a_bank(write_bank):
+    found = looked_at(write_bank("source", np.zeros((3, 5)), counts=[120, 20, 4]))
+    assert found["kind"] == "bank"
+    assert found["dataset"] == "folder:source"
+    assert found["schema"] == "transfer.feature-bank"
+    assert (found["classes"], found["images"], found["dimensions"], found["skipped"]) == (3, 144, 5, 0)
+    assert (found["many"], found["medium"], found["few"]) == (1, 1, 1)
+
+
+def test_a_subset(banks, tmp_path):
+    out = str(tmp_path / "s.csv")
+    select(SelectConfig(target=[banks["target"]], source=[banks["near"]], classes=2, out=out, strategy="nearest"))
+    found = looked_at(out)
+    assert (found["kind"], found["classes"], found["strategy"]) == ("subset", 2, "nearest")
+    assert [row["rank"] for row in found["selected"]] == [1, 2]
+
+
+def test_a_run_and_a_checkpoint(tmp_path):
+    out = tmp_path / "run"
+    run = RunDirectory(out, PretrainConfig(sources=["digits:"], out=str(out)), {"training data": "x"})
+    found = looked_at(out)
+    assert (found["kind"], found["run"], found["metrics"]) == ("run", "pretrain", None)
+    assert found["config"]["sources"] == ["digits:"]
+    model = ImageClassifier(load_backbone("resnet8", "none"), ["a", "b"])
+    model.save(run.checkpoints / "last.safetensors", {"sigmoid": False, "train_counts": [1, 2]})
+    found = looked_at(run.checkpoints / "last.safetensors")
+    assert (found["kind"], found["backbone"], found["classes"]) == ("checkpoint", "resnet8", ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("losses", LOSSES),
+        ("samplers", SAMPLERS),
+        ("augmentations", AUGMENTATIONS),
+        ("geometries", GEOMETRIES),
+        ("strategies", STRATEGIES),
+        ("schemes", ("folder", "cub", "inat", "list", "torch", "digits")),
+        ("backbones", ("resnet50", "efficientnet_lite0", "resnet32")),
+    ],
+)
+def test_names(what, expected):
+    found = looked_at(what)
+    assert found["kind"] == "names"
+    said = json.dumps(found)
+    assert all(f'"{name}"' in said for name in expected)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("nothing", "nothing: not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or subset"),
+        ("none.h5", "none.h5: no such feature bank"),
+        ("none.csv", "none.csv: no such subset file"),
+        ("folder:none", "no such directory: none"),
+        ("foldr:none", "unknown scheme 'foldr' (did you mean 'folder'?)"),
+    ],
+)
+def test_what_it_does_not_know(what, message):
+    with pytest.raises(InputError) as refusal:
+        looked_at(what)
+    assert message in str(refusal.value)
+
+
+def test_a_directory_that_holds_no_run(tmp_path):
+    (tmp_path / "config.yaml").write_text("theme: dark")
+    with pytest.raises(InputError, match="no run there"):
+        looked_at(tmp_path)
