@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import signal
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -88,10 +87,9 @@ def train(
             f"try --batch-size {config.batch_size // 2}"
         ) from error
     except SystemExit as error:
-        # Lightning answers Ctrl-C by ending the process, and leaves the signal ignored.
+        # Lightning answers Ctrl-C by ending the process.
         if not isinstance(error.__context__, KeyboardInterrupt):
             raise
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from error
     model.cpu().eval()
 

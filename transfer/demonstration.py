@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from transfer.pipeline import Experiment, RunConfig, run
 
 RECIPE = Path(__file__).with_name("demo.yaml")
@@ -23,4 +25,6 @@ class DemoConfig:
 
 def demo(config: DemoConfig) -> Experiment:
     """Run the demo's recipe."""
+    # Its network is so small that handing work to a second thread costs more than the work.
+    torch.set_num_threads(1)
     return run(RunConfig(recipe=str(RECIPE), out=config.out))

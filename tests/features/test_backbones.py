@@ -69,14 +69,14 @@ def test_the_offline_backbone_recognises_what_it_was_trained_on(lite0, birds):
     backbone, published = load_backbone(lite0).eval(), published_tensors()
     pixels, labels = [], []
     for folder, label in IMAGENET.items():
-        for path in sorted((birds / "images" / folder).iterdir())[:8]:
+        for path in sorted((birds / "images" / folder).iterdir())[:4]:
             pixels.append(backbone.preprocessing.pixels(read_image(path)))
             labels.append(label)
     with torch.no_grad():
         features = backbone(backbone.preprocessing.normalize(torch.stack(pixels)))
     scores = features @ published["_fc.weight"].T + published["_fc.bias"]
     correct = (scores.argmax(dim=1) == torch.tensor(labels)).float().mean()
-    assert len(labels) == 56
+    assert len(labels) == 28
     # Measured: 1.00; 0.95 with PyTorch's padding instead of TensorFlow's, 0.89 with ImageNet's usual means.
     assert correct > 0.95
 
@@ -126,7 +126,6 @@ def test_a_shortcut_subsamples_and_pads_with_zeros():
         ("resnet18", "fc"),
         ("mobilenet_v3_small", "classifier.3"),
         ("shufflenet_v2_x0_5", "fc"),
-        ("alexnet", "classifier.6"),
     ],
 )
 def test_torchvision_features_are_what_the_classifier_would_see(name, classifier):
@@ -152,7 +151,7 @@ def test_a_torchvision_model_without_a_linear_classifier_is_refused():
     assert "squeezenet1_1: has no linear classifier" in refused("squeezenet1_1", "none")
 
 
-@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "resnet10t", "vit_tiny_patch16_224", "test_convnext"])
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "resnet10t", "test_vit", "test_convnext"])
 def test_timm_features_are_what_the_classifier_would_see(name):
     backbone = seeded(name)
     whole = timm.create_model(name, pretrained=False).eval()
@@ -310,7 +309,7 @@ def test_the_image_size_can_be_chosen():
     assert backbone.weights_sha256() == seeded("resnet18").weights_sha256()  # trying the size leaves no trace
 
 
-@pytest.mark.parametrize(("name", "size"), [("vit_tiny_patch16_224", 64), ("alexnet", 32)])
+@pytest.mark.parametrize(("name", "size"), [("test_vit", 64), ("alexnet", 32)])
 def test_a_size_that_the_network_does_not_take_is_refused(name, size):
     message = refused(name, "none", size)
     assert message.startswith(f"--image-size {size}: {name} does not take it (")

@@ -48,7 +48,7 @@ def check(batches, asked_for):
         assert batch.labels.dtype == batch.indices.dtype == torch.int64
 
 
-@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
 def test_every_image_comes_once_with_its_own_label(shaded, batch_size, workers):
     batches = in_order(N, batch_size)
@@ -110,7 +110,7 @@ def test_outputs_are_those_of_the_image_whatever_the_batch(shaded, batch_size, w
         network, shaded, EYES, batch_size=batch_size, workers=workers, device="cpu", precision="fp32"
     ):
         assert output.dtype == torch.float32 and output.device.type == "cpu" and len(output) == len(batch.indices)
-        outputs += output[:, 0].tolist()
+        outputs += [row[0].item() for row in output]  # none where no image could be read
         indices += batch.indices.tolist()
     assert indices == [i for i in range(N) if i not in BROKEN]
     np.testing.assert_allclose(outputs, [shade(i) / 255 for i in indices], atol=1e-6)

@@ -83,8 +83,8 @@ def plain_loop(root, network, resize, crop, resample, mean, std):
 
 
 @pytest.mark.parametrize(
-    ("precision", "cosine", "close"), [("fp32", 0.9999999, 1e-5), ("bf16", 0.999, 0.03)]
-)  # relative to the largest value: single precision over 7 layers, and bfloat16's 8 bits
+    ("precision", "cosine", "close"), [("fp32", 0.9999999, 1e-3), ("bf16", 0.999, 0.03)]
+)  # relative to the largest value: a few pixels are rounded otherwise by one level of 255, and bfloat16 has 8 bits
 def test_a_plain_loop_agrees(folder, precision, cosine, close):
     found = extract(config(folder, precision=precision, keep_images=True))
     torch.manual_seed(0)  # what --weights none promises
@@ -135,7 +135,10 @@ def compare_birds(birds, per_class, size, tmp_path, precisions):
             assert np.abs(ours - theirs).max() <= close * np.abs(theirs).max()
 
 
-FP32, BF16 = ("fp32", 0.9999, 1e-3), ("bf16", 0.999, 0.1)
+# The least cosine of two class means, and the largest difference relative to the largest value. The plain loop resizes
+# first and crops then: a few pixels are rounded otherwise, by one level of 255. Measured: 0.9999995 and 0.0044 at 64
+# pixels, 0.9999999 and 0.0012 at 128, and in bfloat16 0.9995 and 0.10, of the variances of 6 images.
+FP32, BF16 = ("fp32", 0.9999, 0.01), ("bf16", 0.999, 0.15)
 
 
 def test_a_plain_loop_over_real_photos_agrees(birds, lite0, tmp_path):
