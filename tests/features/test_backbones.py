@@ -196,7 +196,7 @@ def test_every_name_is_listed():
 )
 def test_an_unknown_name_brings_suggestions(name, near):
     message = refused(name)
-    assert message.startswith(f"--backbone {name}: no such model or run directory; did you mean ")
+    assert message.startswith(f"backbone {name}: no such model or run directory; did you mean ")
     assert near in message.partition("did you mean ")[2].partition("?")[0].split(", ")
 
 
@@ -296,7 +296,7 @@ def test_weights_that_cannot_be_downloaded(name, tmp_path, monkeypatch):
         message = refused(name)
     finally:
         torch.hub.set_dir(torch_home)
-    assert message.startswith(f"--backbone {name}: its published weights could not be loaded")
+    assert message.startswith(f"backbone {name}: its published weights could not be loaded")
     assert "give --weights FILE, or --backbone efficientnet_lite0" in message
 
 
@@ -309,7 +309,7 @@ def test_the_image_size_can_be_chosen():
     assert backbone.weights_sha256() == seeded("resnet18").weights_sha256()  # trying the size leaves no trace
 
 
-@pytest.mark.parametrize(("name", "size"), [("test_vit", 64), ("alexnet", 32)])
+@pytest.mark.parametrize(("name", "size"), [("vit_tiny_patch16_224", 64), ("alexnet", 32)])
 def test_a_size_that_the_network_does_not_take_is_refused(name, size):
     message = refused(name, "none", size)
     assert message.startswith(f"--image-size {size}: {name} does not take it (")
