@@ -24,7 +24,7 @@ SCHEMA_VERSION = 1
 #: Two banks can be compared only if all of these agree.
 COMPARABLE = ("backbone", "weights_sha256", "transform", "pooling")
 #: A bank is reused only if all of these agree with what is asked for.
-IDENTITY = (*COMPARABLE, "image_size", "precision", "manifest_sha256")
+IDENTITY = (*COMPARABLE, "image_size", "precision", "dataset", "manifest_sha256")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from features.backbones import load_backbone
+from features.checkpoint import find_checkpoint
 from features.dataset import ImageDataset, concatenate
 from features.errors import InputError
 from features.readers import open_dataset
@@ -24,13 +25,14 @@ class PretrainConfig(TrainingConfig):
         sources: Dataset specs of the sources; with --subset, by default those that it names.
         subset: Subset file of transfer select; by default every class.
         backbone: A torchvision or timm name, efficientnet_lite0, resnet8 … resnet56, or a run directory.
-        weights: none starts from random weights; default from published ones; or a state-dict file.
+        weights: For a model's name: none starts from random weights (as if not given), default from
+            published ones; or a state-dict file.
     """
 
     sources: list[str] = field(default_factory=list)
     subset: str | None = None
     backbone: str = "resnet50"
-    weights: str = "none"
+    weights: str | None = None
     loss: str = "cb-softmax"
 
     def __post_init__(self) -> None:
@@ -48,12 +50,15 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
     """
     dataset = source_images(config.sources, config.subset)
     torch.manual_seed(config.seed)
-    backbone = load_backbone(config.backbone, config.weights, config.image_size)
+    own = "default" if find_checkpoint(config.backbone) else "none"
+    backbone = load_backbone(config.backbone, config.weights or own, config.image_size)
     return fit(backbone, dataset, config)
 
 
 def source_images(sources: Sequence[str], subset_file: str | None) -> ImageDataset:
     """The images of the selected classes of all sources, as one dataset.
+
+    With a subset, the order of its classes follows from their names alone: equal choices train equally.
 
     Raises:
         InputError: The subset names a source that is not given, or a class that it lacks.
@@ -68,6 +73,13 @@ def source_images(sources: Sequence[str], subset_file: str | None) -> ImageDatas
             f"--subset {subset_file}: names the source {unknown[0]!r}, which is not given; given: {', '.join(sources)}"
         )
     try:
-        return concatenate([open_dataset(spec).restrict(subset.classes_of(spec)) for spec in named])
+        return concatenate([_restricted(open_dataset(spec), subset) for spec in sorted(named)])
     except InputError as error:
         raise InputError(f"--subset {subset_file}: {error}") from error
+
+
+def _restricted(dataset: ImageDataset, subset: Subset) -> ImageDataset:
+    """The chosen classes in the dataset's own order: what is trained does not depend on who ranked first."""
+    position = {name: i for i, name in enumerate(dataset.classes)}
+    chosen = subset.classes_of(dataset.spec)
+    return dataset.restrict(sorted(chosen, key=lambda name: position.get(name, len(position))))

@@ -68,7 +68,7 @@ class RunDirectory:
             raise InputError(f"--out {path}: is a file; name a directory for the run")
         if self._config_path.exists():
             self._require_same(resolved, inputs)
-        elif self.path.is_dir() and any(self.path.iterdir()):
+        elif self.path.is_dir() and any(not _half_begun(entry) for entry in self.path.iterdir()):
             raise InputError(f"--out {path}: the directory is not empty and holds no run; name another")
         else:
             try:
@@ -147,6 +147,11 @@ class RunDirectory:
             writer.writeheader()
             writer.writerows([*rows, row])
         os.replace(aside, path)
+
+
+def _half_begun(entry: Path) -> bool:
+    """Whether a run that was killed before its ``config.yaml`` stood may have left this."""
+    return entry.name in ("environment.json", "checkpoints") or entry.name.endswith(".part")
 
 
 def open_run(path: str | Path) -> dict[str, Any]:

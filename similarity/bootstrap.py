@@ -46,23 +46,23 @@ class MeanSampler:
 def basic_interval(value: float, replicates: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
     """Interval of a distance by the basic (pivotal) bootstrap, made to hold the distance itself.
 
-        Noise in the means pushes points apart, so a distance between sample means is larger than between
-        the true ones, and a replicate, which adds the same noise again, larger still. The plain
-        percentiles of the replicates would lie off on the wrong side. The basic interval reflects
-        them: replicates stand to the value as the value stands to the truth,
+    Noise in the means pushes points apart, so a distance between sample means is larger than between
+    the true ones, and a replicate, which adds the same noise again, larger still. The plain
+    percentiles of the replicates would lie off on the wrong side. The basic interval reflects
+    them: replicates stand to the value as the value stands to the truth,
 
-            [2·value − q(1 − α/2), 2·value − q(α/2)].
+        [2·value − q(1 − α/2), 2·value − q(α/2)].
 
-        Where classes have few images, all of it can lie below the value; it is then stretched up to the
-        value, so that an interval always holds the figure that it is printed beside, and its length tells
-    X
-        Args:
-            value: The distance of the means as they are, at least 0.
-            replicates: (B,) distances of means drawn again.
-            level: Share of cases in which the interval is to hold the true distance, 0 to 1.
+    Where classes have few images, all of it can lie below the value; it is then stretched up to the
+    value, so that an interval always holds the figure that it is printed beside.
 
-        Returns:
-            Its lower and upper end, at least 0.
+    Args:
+        value: The distance of the means as they are, at least 0.
+        replicates: (B,) distances of means drawn again.
+        level: Share of cases in which the interval is to hold the true distance, 0 to 1.
+
+    Returns:
+        Its lower and upper end, at least 0.
     """
     tail = (1 - level) / 2
     low, high = 2 * value - np.quantile(replicates, [1 - tail, tail])

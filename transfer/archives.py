@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tarfile
@@ -10,10 +11,13 @@ from pathlib import Path
 
 from features.errors import InputError
 from features.progress import progress
+from finetune.run_directory import write_json
 
 
 def unpack(archives: Sequence[str], data: Path, out: Path) -> Path:
     """Unpack tar archives from ``data`` below ``out``; what is unpacked already is left alone.
+
+    An archive that has changed (another size or time) is unpacked again.
 
     Args:
         archives: File names in ``data``.
@@ -28,13 +32,16 @@ def unpack(archives: Sequence[str], data: Path, out: Path) -> Path:
     """
     out.mkdir(parents=True, exist_ok=True)
     for name in archives:
-        source, done = data / name, out / f".{name}.unpacked"
-        if done.exists():
-            continue
+        source, marker = data / name, out / f".{name}.json"
         if not source.is_file():
             raise InputError(f"{source}: no such archive; give its folder with --data DIR or $TRANSFER_DATA")
+        state = {"size": source.stat().st_size, "modified": source.stat().st_mtime_ns}
+        unpacked = json.loads(marker.read_text()) if marker.is_file() else {}
+        if {key: unpacked.get(key) for key in state} == state:
+            continue
         aside = out / f".{name}.part"
         shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
         try:
             with tarfile.open(source) as archive:
                 members = archive.getmembers()
@@ -44,9 +51,13 @@ def unpack(archives: Sequence[str], data: Path, out: Path) -> Path:
                         advance()
         except (tarfile.TarError, OSError, EOFError) as error:
             raise InputError(f"{source}: cannot be unpacked ({error})") from error
-        for entry in aside.iterdir():
-            shutil.rmtree(out / entry.name, ignore_errors=True)
-            os.replace(entry, out / entry.name)
+        entries = sorted(entry.name for entry in aside.iterdir())
+        foreign = [entry for entry in entries if (out / entry).exists() and entry not in unpacked.get("entries", [])]
+        if foreign:
+            raise InputError(f"{source}: {out / foreign[0]} is there already and is not of this archive; remove it")
+        for entry in entries:
+            shutil.rmtree(out / entry, ignore_errors=True)
+            os.replace(aside / entry, out / entry)
         aside.rmdir()
-        done.touch()
+        write_json(marker, state | {"entries": entries})
     return out

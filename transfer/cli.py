@@ -82,6 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"transfer {argv[0]}: error: {error}", file=sys.stderr)
         return 2
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        print(f"transfer {argv[0]}: error: {error.filename}: {error.strerror}; name another path", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"transfer {argv[0]}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 1

@@ -26,5 +26,9 @@ class DemoConfig:
 def demo(config: DemoConfig) -> Experiment:
     """Run the demo's recipe."""
     # Its network is so small that handing work to a second thread costs more than the work.
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    return run(RunConfig(recipe=str(RECIPE), out=config.out))
+    try:
+        return run(RunConfig(recipe=str(RECIPE), out=config.out))
+    finally:
+        torch.set_num_threads(threads)

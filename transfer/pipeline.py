@@ -20,6 +20,7 @@ import numpy as np
 from features import ExtractConfig, FeatureBank, extract, open_dataset
 from features.progress import console
 from finetune import FinetuneConfig, PretrainConfig, finetune, pretrain
+from finetune.evaluation import align_classes
 from finetune.run_directory import versions, write_json
 from similarity import Subset
 from transfer.archives import unpack
@@ -80,13 +81,19 @@ def run_recipe(recipe: Recipe, out: Path) -> Experiment:
     targets = {spec: steps.bank(spec) for spec in steps.targets}
     sources = [steps.bank(spec) for spec in recipe.sources]
     first = targets[recipe.target_at(recipe.seeds[0])]
-    ranking = rank(RankConfig(target=str(first.path), source=[str(b.path) for b in sources], **recipe.rank))
+    domains = steps.ranking(first, sources)
+    # Every choice is made before the first training, so that one that is not possible costs nothing.
+    subsets = {
+        (name, seed): steps.subset(name, arm, targets[recipe.target_at(seed)], sources, seed)
+        for name, arm in recipe.arms.items()
+        for seed in recipe.seeds
+    }
     arms: list[dict[str, Any]] = []
     selections: dict[str, list[dict[str, Any]]] = {}
     for name, arm in recipe.arms.items():
         runs = []
         for seed in recipe.seeds:
-            subset = steps.subset(name, arm, targets[recipe.target_at(seed)], sources, seed)
+            subset = subsets[name, seed]
             if subset is not None:
                 selections.setdefault(name, Subset.read(subset).to_json()["selected"])
             runs.append(steps.arm_run(name, arm, subset, seed))
@@ -99,7 +106,7 @@ def run_recipe(recipe: Recipe, out: Path) -> Experiment:
         "target": first.name,
         "selected": selections.get(last, []),
         "arms": arms,
-        "domains": ranking.to_json()["domains"],
+        "domains": domains,
         "selections": selections,
         "recipe": asdict(recipe),
         "banks": {bank.name: str(bank.path) for bank in (first, *sources)},
@@ -119,7 +126,10 @@ class _Steps:
         self.recipe, self.out = recipe, out
         self.targets = list(dict.fromkeys(recipe.target_at(seed) for seed in recipe.seeds))
         specs = (*recipe.sources, *self.targets, recipe.test)
-        self.manifests = {spec: open_dataset(spec).manifest_sha256 for spec in specs}
+        opened = {spec: open_dataset(spec) for spec in dict.fromkeys(specs)}
+        for spec in self.targets:
+            align_classes(opened[recipe.test], opened[spec].classes)
+        self.manifests = {spec: dataset.manifest_sha256 for spec, dataset in opened.items()}
         trainings = [arm for arm in recipe.arms.values() if arm.strategy]
         self.total = len(self.targets) + len(recipe.sources) + len(recipe.seeds) * (len(recipe.arms) + len(trainings))
         self.done = 0
@@ -135,21 +145,30 @@ class _Steps:
         name = _slug(spec, options, self.manifests[spec])
         return extract(ExtractConfig(dataset=spec, out=str(self.out / "banks" / f"{name}.h5"), **options)).bank
 
+    def ranking(self, target: FeatureBank, sources: Sequence[FeatureBank]) -> list[dict[str, Any]]:
+        """The source domains, nearest first, ranked or reused."""
+        banks = [str(bank.path) for bank in (target, *sources)]
+        path = self.out / "rankings" / f"{_slug(target.name, banks, self.recipe.rank)}.json"
+        if not path.is_file():
+            ranking = rank(RankConfig(target=banks[0], source=banks[1:], **self.recipe.rank))
+            write_json(path, ranking.to_json())
+        return json.loads(path.read_text(encoding="utf-8"))["domains"]
+
     def subset(self, name: str, arm: Arm, target: FeatureBank, sources: Sequence[FeatureBank], seed: int) -> str | None:
         """The subset file of an arm, or None for one that does not pre-train."""
         if arm.strategy is None:
             return None
-        suffix = f"-seed{seed}" if arm.strategy == "random" or len(self.targets) > 1 else ""
-        path = self.out / "subsets" / f"{name}{suffix}.csv"
-        config = SelectConfig(
-            target=[str(target.path)],
-            source=[str(bank.path) for bank in sources],
-            classes=None if arm.strategy == "all" else arm.classes or self.recipe.classes,
-            out=str(path),
-            strategy=arm.strategy,
-            geometry=arm.geometry,
-            **{"seed": seed, **self.recipe.select},
-        )
+        fields: dict[str, Any] = {
+            "target": [str(target.path)],
+            "source": [str(bank.path) for bank in sources],
+            "classes": None if arm.strategy == "all" else arm.classes or self.recipe.classes,
+            "strategy": arm.strategy,
+            "geometry": arm.geometry,
+            "seed": seed,
+        }
+        fields |= self.recipe.select
+        path = self.out / "subsets" / f"{_slug(f'{name}-seed{seed}', fields)}.csv"
+        config = SelectConfig(out=str(path), **fields)
         select(config)
         return str(path)
 

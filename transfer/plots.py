@@ -6,7 +6,6 @@ import io
 import textwrap
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -14,8 +13,6 @@ from PIL import Image
 
 from features.dataset import ImageDataset
 from features.images import UnreadableImage
-
-matplotlib.use("Agg")
 
 INK, ACCENT, QUIET = "#1f2937", "#b45309", "#6b7280"
 

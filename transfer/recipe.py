@@ -16,7 +16,7 @@ from features.errors import InputError
 from features.extraction import ExtractConfig
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
-from similarity import DEFAULT_GEOMETRY, STRATEGIES
+from similarity import DEFAULT_GEOMETRY, GEOMETRIES, STRATEGIES
 from transfer.arguments import from_mapping
 from transfer.cli import read_yaml
 from transfer.commands import RankConfig, SelectConfig
@@ -41,6 +41,10 @@ class Arm:
     def __post_init__(self) -> None:
         if self.strategy is not None and self.strategy not in STRATEGIES:
             raise InputError(f"strategy {self.strategy!r} is not one of {', '.join(STRATEGIES)}")
+        if self.geometry not in GEOMETRIES:
+            raise InputError(f"geometry {self.geometry!r} is not one of {', '.join(GEOMETRIES)}")
+        if self.classes is not None and self.classes < 1:
+            raise InputError(f"classes {self.classes}: expected at least 1")
         if self.strategy is not None and self.init is not None:
             raise InputError("an arm either selects classes to pre-train on (strategy) or starts from init, not both")
 
@@ -98,6 +102,8 @@ class Recipe:
                 raise error if str(path) in str(error) else InputError(f"{path}, arm {name}: {error}") from None
         if not arms or not recipe.seeds:
             raise InputError(f"{path}: an experiment needs at least one arm and one seed")
+        if len(set(recipe.seeds)) < len(recipe.seeds) or min(recipe.seeds) < 0:
+            raise InputError(f"{path}: seeds {recipe.seeds}: expected different integers of at least 0")
         recipe = replace(recipe, arms=arms)
         recipe._check_steps(str(path))
         return recipe
@@ -107,9 +113,22 @@ class Recipe:
         own: Mapping[str, tuple[type, Mapping[str, Any], Mapping[str, Any]]] = {
             "extract": (ExtractConfig, self.extract, {"dataset": self.target, "out": "-"}),
             "rank": (RankConfig, self.rank, {"target": "-", "source": ["-"]}),
-            "select": (SelectConfig, self.select, {"target": ["-"], "source": ["-"], "classes": self.classes}),
-            "pretrain": (PretrainConfig, self.pretrain, {"sources": self.sources, "out": "-"}),
-            "finetune": (FinetuneConfig, self.finetune, {"dataset": self.target, "init": "-", "out": "-"}),
+            "select": (
+                SelectConfig,
+                self.select,
+                {"target": ["-"], "source": ["-"], "classes": self.classes, "out": "-"}
+                | {"strategy": "random", "geometry": DEFAULT_GEOMETRY, "seed": 0},
+            ),
+            "pretrain": (
+                PretrainConfig,
+                self.pretrain,
+                {"sources": self.sources, "subset": "-", "out": "-", "seed": 0},
+            ),
+            "finetune": (
+                FinetuneConfig,
+                self.finetune,
+                {"dataset": self.target, "test": self.test, "init": "-", "weights": "none", "out": "-", "seed": 0},
+            ),
         }
         for step, (config, given, fixed) in own.items():
             clash = [name for name in given if name in fixed]

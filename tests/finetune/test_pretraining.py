@@ -52,8 +52,8 @@ def test_a_subset_takes_its_classes_of_both_sources(sources, tmp_path):
     file = subset_file(tmp_path / "s.csv", *chosen)
     for given in (sources, sources[::-1], (*sources, "digits:@test"), ()):  # without any: those that it names
         dataset = source_images(given, file)
-        assert dataset.classes == ("three", "both", "two", "one")
-        assert dataset.counts.tolist() == [4, 4, 6, 6]
+        assert dataset.classes == ("one", "two", "both", "three")
+        assert dataset.counts.tolist() == [6, 6, 4, 4]
         first = source_images(sources[:1], None)
         for name in ("one", "two"):
             label = dataset.classes.index(name)
@@ -104,8 +104,8 @@ def test_a_run_and_its_reuse(sources, tmp_path):
     assert written["images"] == 10
     assert written["group_images"]["few"] == 10  # the counts behind a figure
     card = find_checkpoint(result.run).card
-    assert card["classes"] == ["three", "two"]
-    assert card["train_counts"] == [4, 6]
+    assert card["classes"] == ["two", "three"]  # by name, not by rank
+    assert card["train_counts"] == [6, 4]
 
     before = (result.run / "checkpoints" / "last.safetensors").read_bytes()
     again = pretrain(config)

@@ -128,7 +128,8 @@ def test_each_seed_can_draw_its_own_target(recipe_file: Path, capsys: pytest.Cap
         ids.append(tuple(open_dataset(config["dataset"]).ids))
     assert len(ids[0]) == len(ids[1]) == 4
     assert ids[0] != ids[1]
-    assert {path.name for path in Path("runs/tiny/subsets").iterdir()} == {"paper-seed0.csv", "paper-seed1.csv"}
+    names = sorted(path.name for path in Path("runs/tiny/subsets").iterdir())
+    assert [name.rpartition("-")[0] for name in names] == ["paper-seed0", "paper-seed1"]
 
 
 @pytest.mark.parametrize(
@@ -145,6 +146,11 @@ def test_each_seed_can_draw_its_own_target(recipe_file: Path, capsys: pytest.Cap
         ({"target": "folder:nowhere@train"}, "nowhere"),
         ({"archives": ["missing.tar"]}, "missing.tar: no such archive"),
         ({"classes": 0}, "--classes 0"),
+        ({"seeds": [0, 0]}, "expected different integers"),
+        ({"finetune": {"seed": 3}}, "seed is set by the recipe itself"),
+        ({"select": {"strategy": "all"}}, "strategy is set by the recipe itself"),
+        ({"arms": {"one": {"strategy": "nearest", "geometry": "whitend"}}}, "whitend"),
+        ({"test": "folder:source"}, "class 'a' is not one of"),
     ],
 )
 def test_a_wrong_recipe_is_one_line_before_any_work(
@@ -155,7 +161,16 @@ def test_a_wrong_recipe_is_one_line_before_any_work(
     error = capsys.readouterr().err.strip()
     assert said in error
     assert len(error.splitlines()) == 1
-    assert not list(recipe_file.parent.glob("runs/**/*.h5"))
+    assert not list(recipe_file.parent.glob("runs/**/metrics.json"))
+
+
+def test_a_choice_that_is_not_possible_is_refused_before_any_training(
+    recipe_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(recipe_file, classes=7)
+    assert main(["run", "recipe.yaml"]) == 2
+    assert "--classes 7: not possible" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not list(recipe_file.parent.glob("runs/**/config.yaml"))
 
 
 def test_shipped_recipes_can_be_read() -> None:
@@ -181,6 +196,15 @@ def test_archives_are_unpacked_once_and_whole(tmp_path: Path) -> None:
     (out / "set" / "a" / "1.txt").write_text("mine")
     unpack(["set.tar"], tmp_path, tmp_path / "out")
     assert (out / "set" / "a" / "1.txt").read_text() == "mine"
+    (tmp_path / "set" / "a" / "2.txt").write_text("two")
+    with tarfile.open(tmp_path / "set.tar", "w") as archive:
+        archive.add(tmp_path / "set", "set")
+    unpack(["set.tar"], tmp_path, tmp_path / "out")  # another archive now: unpacked anew
+    assert (out / "set" / "a" / "1.txt").read_text() == "one"
+    assert (out / "set" / "a" / "2.txt").read_text() == "two"
+    (tmp_path / "other.tar").write_bytes((tmp_path / "set.tar").read_bytes())
+    with pytest.raises(InputError, match="is not of this archive"):
+        unpack(["other.tar"], tmp_path, tmp_path / "out")
     (tmp_path / "bad.tar").write_bytes((tmp_path / "set.tar").read_bytes()[:700])
     with pytest.raises(InputError, match=r"bad\.tar"):
         unpack(["bad.tar"], tmp_path, tmp_path / "out")
