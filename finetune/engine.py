@@ -47,9 +47,12 @@ def train(
         run: Where the history and the resumable state go.
 
     Raises:
-        InputError: The loss became NaN or infinite, memory ran out, or a whole batch cannot be read.
+        InputError: There are several processes, the loss became NaN or infinite, memory ran out, or a whole
+            batch cannot be read.
         KeyboardInterrupt: The person stopped it; the last checkpoint stands.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("training in several processes is not supported yet; start it without torchrun")
     device = pick_device(config.device)
     precision = pick_precision(config.precision, device)
     an_epoch = batches_an_epoch(len(images.labels), config.batch_size)

@@ -79,14 +79,15 @@ def evaluate_model(
     Args:
         model: The classifier.
         dataset: The images; its classes are matched by name.
-        card: ``sigmoid`` (how scores are read) and ``train_counts`` (C,), behind many/medium/few.
+        card: ``sigmoid`` and ``scale`` (how logits become probabilities), and ``train_counts`` (C,),
+            behind many/medium/few.
         options: Batch size, device, precision, workers.
     """
     position = align_classes(dataset, model.classes)
     logits, labels, unreadable = score_images(model, dataset, model.backbone.preprocessing, options)
     for id_, reason in unreadable:
         console.print(f"not evaluated, unreadable: {id_} ({reason})", markup=False, emoji=False)
-    scores = as_scores(torch.from_numpy(logits), card["sigmoid"]).numpy()
+    scores = as_scores(torch.from_numpy(logits) * card["scale"], card["sigmoid"]).numpy()
     return evaluate_scores(scores, position[labels], np.asarray(card["train_counts"]), probabilities=True)
 
 

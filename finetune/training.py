@@ -74,7 +74,7 @@ def fit(
         run.log(f"{run.path}: already finished, reused")
         return TrainingResult(run.path, finished, reused=True)
 
-    sigmoid = False
+    sigmoid, scale = False, 1.0
     if method == "linear":
         model = ImageClassifier(backbone, dataset.classes)
         _fit_linear(model, dataset, config)
@@ -83,7 +83,7 @@ def fit(
         images = TrainingImages(dataset, backbone.preprocessing, config.workers)
         counts = images.counts
         loss = build_loss(config.loss, counts, beta=config.beta, gamma=config.gamma, classes=dataset.classes)
-        sigmoid = loss.sigmoid
+        sigmoid, scale = loss.sigmoid, loss.scale
         torch.manual_seed(config.seed)  # reading the images took random numbers, and how many depends on the way
         model = ImageClassifier(backbone, dataset.classes, "cosine" if loss.cosine_classifier else "linear")
         if sigmoid and model.head.bias is not None:
@@ -95,7 +95,7 @@ def fit(
 
         train(model, images, loss, config, run)
 
-    card = {"sigmoid": sigmoid, "train_counts": counts.tolist(), "data": dataset.spec}
+    card = {"sigmoid": sigmoid, "scale": scale, "train_counts": counts.tolist(), "data": dataset.spec}
     judged = _sample(dataset) if test is None else test
     metrics = evaluate_model(model, judged, card, config)
     final = {"evaluated_on": judged.spec, **metrics.to_json()}

@@ -14,6 +14,7 @@ class LongTailLoss(nn.Module):
     Attributes:
         sigmoid: The score of a class is the sigmoid of its logit, not a softmax; the classifier's
             bias starts at :func:`finetune.losses.prior_bias` and is not decayed.
+        scale: What the logits are multiplied by before they become probabilities.
         cosine_classifier: The logits are cosines between normalised features and class vectors.
         soft_labels: Targets may be class proportions (B, C), as mixup makes them.
         deferred: The share of the training after which class weights are switched on by
@@ -21,6 +22,7 @@ class LongTailLoss(nn.Module):
     """
 
     sigmoid: bool = False
+    scale: float = 1.0
     cosine_classifier: bool = False
     soft_labels: bool = True
     deferred: float | None = None

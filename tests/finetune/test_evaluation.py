@@ -41,7 +41,7 @@ def model(folder) -> ImageClassifier:
     return model
 
 
-CARD = {"sigmoid": False, "train_counts": [200, 50, 50, 5, 5]}
+CARD = {"sigmoid": False, "scale": 1.0, "train_counts": [200, 50, 50, 5, 5]}
 
 
 def by_hand(model: ImageClassifier, dataset) -> tuple[np.ndarray, np.ndarray]:

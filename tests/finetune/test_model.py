@@ -56,7 +56,7 @@ def test_scores_follow_the_link_that_was_trained():
 def test_to_disk_and_back(tmp_path, images, head):
     model = classifier(head)
     path = tmp_path / "run" / "checkpoints" / "last.safetensors"
-    model.save(path, {"sigmoid": False, "train_counts": [3, 2, 1]})
+    model.save(path, {"sigmoid": False, "scale": 1.0, "train_counts": [3, 2, 1]})
     for location in (tmp_path / "run", path):
         opened, card = ImageClassifier.open(location)
         assert opened.classes == ("a", "b", "c")

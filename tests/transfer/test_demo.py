@@ -22,7 +22,7 @@ def test_the_demo_measures_every_arm(capsys: pytest.CaptureFixture[str], monkeyp
     result = json.loads(capsys.readouterr().out)
 
     arms = {arm["arm"]: arm for arm in result["arms"]}
-    assert {"scratch", "random", "all", "paper", "default", "coverage"} <= set(arms)
+    assert {"scratch", "random", "all", "paper", "toolkit", "coverage"} <= set(arms)
     test_images = len(open_dataset("digits:@test"))
     for arm in arms.values():
         accuracies = [run["top1"] for run in arm["runs"]]
