@@ -213,7 +213,8 @@ class FeatureBank:
             if mine != theirs:
                 raise InputError(
                     f"{self.path or self.name} and {other.path or other.name} cannot be compared: {name} is "
-                    f"{mine!r} in one and {theirs!r} in the other; extract both with the same backbone"
+                    f"{mine!r} in one and {theirs!r} in the other; extract both with the same --backbone, --weights "
+                    f"and --image-size"
                 )
 
     def at_least(self, min_count: int) -> FeatureBank:

@@ -121,7 +121,10 @@ def select_classes(
         rank, _, distance = best[index]
         rows.append(SubsetRow(bank.name, name, count, rank, distance, tuple(wanted[index])))
     provenance = {
-        "targets": [_provenance(bank) | {"classes": size} for bank, size in zip(targets, sizes, strict=True)],
+        "targets": [
+            _provenance(bank) | {"classes": len(bank.classes), "quota": size}
+            for bank, size in zip(targets, sizes, strict=True)
+        ],
         "sources": [_provenance(bank) | {"classes": len(bank.classes)} for bank in kept],
         "strategy": strategy,
         "geometry": geometry,

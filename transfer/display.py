@@ -47,7 +47,7 @@ def _extract(config: Any, result: Any) -> None:
         f"{summary['bank']}: {summary['classes']} classes, {summary['images']} images, {rate}, "
         f"{summary['skipped']} unreadable images skipped",
     )
-    _next(f"transfer rank --target {config.out} --source BANK …", f"transfer inspect {config.out}")
+    _next("transfer rank --target TARGET.h5 --source SOURCE.h5 …", f"transfer inspect {config.out}")
 
 
 def _rank(config: Any, result: Any) -> None:
@@ -74,7 +74,7 @@ def _select(config: Any, result: Any) -> None:
     rows = result.subset.rows
     shown = rows[:30]
     _table(
-        [">rank", "class", "source", ">images", ">distance"],
+        [">rank", "class", "source", ">images", ">score" if config.strategy == "local-scaling" else ">distance"],
         ((row.rank, row.class_name, row.source, row.count, row.distance) for row in shown),
     )
     if len(rows) > len(shown):
@@ -82,7 +82,7 @@ def _select(config: Any, result: Any) -> None:
     if config.out is None:
         _next("the same with --out subset.csv, to pre-train on these classes")
     else:
-        _next(f"transfer pretrain --subset {config.out} --loss cb-softmax --out runs/pre")
+        _next(f"transfer pretrain --subset {config.out} --backbone resnet50 --loss cb-softmax --out runs/pre")
 
 
 def _metrics(metrics: Metrics | Mapping[str, Any]) -> None:
@@ -91,13 +91,19 @@ def _metrics(metrics: Metrics | Mapping[str, Any]) -> None:
     _table([f">{name}" for name in names], [[figures[name] for name in names]])
 
 
-def _pretrain(config: Any, result: Any) -> None:
+def _trained(config: Any, result: Any) -> None:
+    if config.test is None:
+        console.print("on training images; give --test for a figure that counts")
     _metrics(result.metrics)
+
+
+def _pretrain(config: Any, result: Any) -> None:
+    _trained(config, result)
     _next(f"transfer finetune TARGET@train --init {result.run} --test TARGET@test --out runs/target")
 
 
 def _finetune(config: Any, result: Any) -> None:
-    _metrics(result.metrics)
+    _trained(config, result)
     _next(f"transfer report {result.run}", f"transfer evaluate {result.run} TARGET@test")
 
 

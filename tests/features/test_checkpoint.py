@@ -122,7 +122,7 @@ def test_tensors_of_another_network_are_refused(run, backbone):
     message = refused(load_backbone, str(run))
     assert "last.safetensors: does not fit resnet14: " in message and "tensors are missing" in message
     save_checkpoint(run / "checkpoints" / "last.safetensors", tensors(backbone), CARD | {"backbone": "resnet-eight"})
-    assert "--backbone resnet-eight: no such model" in refused(load_backbone, str(run))
+    assert "backbone resnet-eight: no such model" in refused(load_backbone, str(run))
 
 
 @pytest.mark.parametrize("weights", ["none", "file.pth"])

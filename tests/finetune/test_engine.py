@@ -195,7 +195,15 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, colours, monkeypat
             assert one[name] == other[name]
 
 
-def test_ctrl_c_leaves_a_resumable_run(tmp_path, colours, monkeypatch):
+@pytest.fixture
+def listening():
+    """Ctrl-C is heard, also where the tests were started in the background and inherit it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_leaves_a_resumable_run(tmp_path, colours, monkeypatch, listening):
     dataset, config = colours(9, 9), options(tmp_path / "run", steps=8)
     whole = trained(dataset, options(tmp_path / "whole", steps=8))
     with monkeypatch.context() as patched:

@@ -142,7 +142,7 @@ def test_provenance_says_how_and_survives_the_file(target, sources, tmp_path):
     assert (provenance["min_count"], provenance["seed"]) == (2, 4)
     assert [bank["dataset"] for bank in provenance["sources"]] == ["folder:a", "folder:b"]
     assert [bank["classes"] for bank in provenance["sources"]] == [5, 4]
-    assert [(bank["dataset"], bank["classes"]) for bank in provenance["targets"]] == [("folder:target", 3)]
+    assert [(bank["dataset"], bank["quota"]) for bank in provenance["targets"]] == [("folder:target", 3)]
     subset.write(tmp_path / "subset.csv")
     assert Subset.read(tmp_path / "subset.csv") == subset
     assert json.loads(json.dumps(subset.to_json())) == subset.to_json()

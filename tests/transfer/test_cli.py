@@ -196,7 +196,7 @@ def test_banks_of_another_backbone(banks, write_bank, refused):
     alien = write_bank("alien", [[0, 0]], backbone="resnet50")
     line = refused("rank", "--target", banks["target"], "--source", alien)
     assert "cannot be compared: backbone is 'b' in one and 'resnet50' in the other" in line
-    assert "extract both with the same backbone" in line
+    assert "extract both with the same --backbone" in line
 
 
 def test_a_subset_of_unknown_classes(banks, refused, tmp_path):
