@@ -5,6 +5,7 @@ from features.bank import FeatureBank
 from features.dataset import ImageDataset, concatenate
 from features.errors import InputError
 from features.extraction import ExtractConfig, Extraction, extract
+from features.merging import MergeConfig, merge
 from features.readers import open_dataset
 from features.spec import DatasetSpec
 
@@ -16,9 +17,11 @@ __all__ = [
     "FeatureBank",
     "ImageDataset",
     "InputError",
+    "MergeConfig",
     "backbone_names",
     "concatenate",
     "extract",
     "load_backbone",
+    "merge",
     "open_dataset",
 ]

@@ -6,7 +6,6 @@ that a file under the final name is always whole.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import InputError
+from features.storage import read_attributes, read_text, whole_file, write_text
 
 SCHEMA = "transfer.feature-bank"
 SCHEMA_VERSION = 1
@@ -25,6 +25,9 @@ SCHEMA_VERSION = 1
 COMPARABLE = ("backbone", "weights_sha256", "transform", "pooling")
 #: A bank is reused only if all of these agree with what is asked for.
 IDENTITY = (*COMPARABLE, "image_size", "precision", "dataset", "manifest_sha256")
+
+#: Features (N, D), labels (N,) and ids (N,) of images.
+Images = tuple[NDArray[np.floating], NDArray[np.int64], list[str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,10 +99,11 @@ class FeatureBank:
             raise InputError(f"{path}: no such feature bank; make one with: transfer extract DATASET --out {path}")
         try:
             with h5py.File(path, "r") as file:
-                attrs = {name: _plain(value) for name, value in file.attrs.items()}
+                attrs = read_attributes(file)
                 if attrs.get("schema") != SCHEMA:
                     raise InputError(
-                        f"{path}: an HDF5 file, but not a feature bank (schema is {attrs.get('schema')!r})"
+                        f"{path}: an HDF5 file, but not a feature bank (schema is {attrs.get('schema')!r}); "
+                        f"shards become a bank with: transfer merge"
                     )
                 if attrs.get("schema_version") != SCHEMA_VERSION or not attrs.get("complete"):
                     raise InputError(
@@ -107,13 +111,13 @@ class FeatureBank:
                         f"expected a complete bank of version {SCHEMA_VERSION}; extract it again"
                     )
                 return cls(
-                    classes=tuple(_strings(file["class/name"])),
+                    classes=tuple(read_text(file, "class/name")),
                     counts=file["class/count"][:],
                     means=file["class/mean"][:],
                     variances=file["class/variance"][:],
                     within_covariance=file["within/covariance"][:],
                     attrs=attrs,
-                    skipped=tuple(zip(_strings(file["skipped/id"]), _strings(file["skipped/reason"]), strict=True)),
+                    skipped=tuple(zip(read_text(file, "skipped/id"), read_text(file, "skipped/reason"), strict=True)),
                     path=path,
                 )
         except InputError:
@@ -130,7 +134,7 @@ class FeatureBank:
         with h5py.File(self.path, "r") as file:
             return "image/feature" in file
 
-    def images(self) -> tuple[NDArray[np.floating], NDArray[np.int64], list[str]]:
+    def images(self) -> Images:
         """Per-image features (N, D), labels (N,) and ids, of a bank made with ``--keep-images``.
 
         Raises:
@@ -140,7 +144,7 @@ class FeatureBank:
             raise InputError(f"{self.name}: the bank keeps no image features; extract it again with --keep-images")
         with h5py.File(self.path, "r") as file:
             features, labels = file["image/feature"][:], file["image/label"][:]
-            ids, classes = _strings(file["image/id"]), _strings(file["class/name"])
+            ids, classes = read_text(file, "image/id"), read_text(file, "class/name")
         # The file's labels are positions among all its classes; this bank may hold some of them.
         position = {name: label for label, name in enumerate(self.classes)}
         labels = np.array([position.get(name, -1) for name in classes], dtype=np.int64)[labels]
@@ -152,7 +156,7 @@ class FeatureBank:
     def write(
         self,
         path: str | Path,
-        images: tuple[NDArray[np.floating], NDArray[np.int64], list[str]] | None = None,
+        images: Images | None = None,
     ) -> FeatureBank:
         """Write the bank, whole or not at all, and return it as opened from ``path``.
 
@@ -171,35 +175,16 @@ class FeatureBank:
                     f"got {images[0].shape}, {len(images[1])} and {len(images[2])}"
                 )
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        text = h5py.string_dtype()
-        try:
-            with h5py.File(aside, "w") as file:
-                for name, value in {**self.attrs, "schema": SCHEMA, "schema_version": SCHEMA_VERSION}.items():
-                    if value is None or isinstance(value, str):
-                        file.attrs.create(name, _encoded(value or ""), dtype=text)
-                    else:
-                        file.attrs[name] = value
-                file.create_dataset("class/name", data=[_encoded(name) for name in self.classes], dtype=text)
-                file["class/count"] = self.counts.astype(np.int64)
-                file["class/mean"] = self.means.astype(np.float32)
-                file["class/variance"] = self.variances.astype(np.float32)
-                file["within/covariance"] = self.within_covariance.astype(np.float32)
-                file.create_dataset("skipped/id", data=[_encoded(id_) for id_, _ in self.skipped], dtype=text)
-                reasons = [_encoded(reason) for _, reason in self.skipped]
-                file.create_dataset("skipped/reason", data=reasons, dtype=text)
-                if images is not None:
-                    features, labels, ids = images
-                    file["image/feature"] = features
-                    file["image/label"] = labels.astype(np.int64)
-                    file.create_dataset("image/id", data=[_encoded(id_) for id_ in ids], dtype=text)
-                file.attrs["complete"] = True
-            with aside.open("rb") as written:
-                os.fsync(written.fileno())
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+        with whole_file(path, {**self.attrs, "schema": SCHEMA, "schema_version": SCHEMA_VERSION}) as file:
+            write_text(file, "class/name", self.classes)
+            file["class/count"] = self.counts.astype(np.int64)
+            file["class/mean"] = self.means.astype(np.float32)
+            file["class/variance"] = self.variances.astype(np.float32)
+            file["within/covariance"] = self.within_covariance.astype(np.float32)
+            write_text(file, "skipped/id", [id_ for id_, _ in self.skipped])
+            write_text(file, "skipped/reason", [reason for _, reason in self.skipped])
+            if images is not None:
+                write_images(file, images)
         return FeatureBank.open(path)
 
     def require_comparable(self, other: FeatureBank) -> None:
@@ -240,15 +225,9 @@ class FeatureBank:
         )
 
 
-def _encoded(text: str) -> bytes:
-    """UTF-8, except that a file name which is not UTF-8 is the bytes that the disk has."""
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _strings(dataset: h5py.Dataset) -> list[str]:
-    return list(dataset.asstr(errors="surrogateescape")[:])
-
-
-def _plain(value: Any) -> Any:
-    """An HDF5 attribute as a plain Python value."""
-    return value.item() if isinstance(value, np.generic) else value
+def write_images(file: h5py.File, images: Images) -> None:
+    """Store the features, labels and ids of images."""
+    features, labels, ids = images
+    file["image/feature"] = features
+    file["image/label"] = labels.astype(np.int64)
+    write_text(file, "image/id", ids)

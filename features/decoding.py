@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,11 @@ from torch.utils.data import DataLoader, Dataset
 from features.dataset import ImageDataset
 from features.images import ArrayImages, UnreadableImage
 from features.preprocessing import Preprocessing
+
+Batch = TypeVar("Batch")
+
+#: Beyond these, worker processes cost more memory than they gain time.
+MAX_WORKERS = 64
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,13 @@ class PixelBatch:
         return PixelBatch(self.pixels.pin_memory(), self.labels.pin_memory(), self.indices, self.unreadable)
 
 
-class _Decoder(Dataset):
-    """Lists of indices to batches. It fetches a whole batch, so that a worker returns one tensor."""
+class Decoder(Dataset):
+    """Lists of indices to batches. It fetches a whole batch, so that a worker returns one tensor.
+
+    Args:
+        dataset: What to read.
+        preprocessing: Size and interpolation of the pixels; they are not normalised here.
+    """
 
     def __init__(self, dataset: ImageDataset, preprocessing: Preprocessing) -> None:
         self.dataset, self.preprocessing = dataset, preprocessing
@@ -50,8 +61,8 @@ class _Decoder(Dataset):
         pixels, kept, unreadable = [], [], []
         for index in batch:
             try:
-                # Decoded at full size: a JPEG's reduced scales move and blur the pixels, which shows in the features.
-                pixels.append(self.preprocessing.pixels(self.dataset.image(index)))
+                image = self.dataset.image(index, self.preprocessing.side_needed)
+                pixels.append(self.preprocessing.pixels(image))
                 kept.append(index)
             except UnreadableImage as error:
                 unreadable.append((self.dataset.ids[index], str(error)))
@@ -81,10 +92,16 @@ def pixel_batches(
         workers: Worker processes; None takes one a core, and none at all for images in memory.
         pin_memory: Page-lock the batches, for copies to a CUDA device.
     """
-    if workers is None:
-        workers = 0 if isinstance(dataset.source, ArrayImages) else min(16, _cores())
+    workers = default_workers(dataset) if workers is None else workers
+    return fetched(Decoder(dataset, preprocessing), batches, workers, pin_memory)
+
+
+def fetched(
+    dataset: Dataset[Batch], batches: Iterable[Sequence[int]], workers: int, pin_memory: bool = False
+) -> DataLoader[Batch]:
+    """What ``dataset`` makes of each of ``batches``, in order, computed in ``workers`` processes."""
     return DataLoader(
-        _Decoder(dataset, preprocessing),
+        dataset,
         sampler=batches,  # each "index" is a batch of them
         batch_size=None,
         num_workers=workers,
@@ -93,11 +110,17 @@ def pixel_batches(
     )
 
 
-def _cores() -> int:
-    """The cores that this process may use, which a container or a scheduler can make fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def default_workers(dataset: ImageDataset) -> int:
+    """A process for each core that this one may use, which a container can make fewer than there are.
+
+    None at all for images in memory: there is nothing to decode.
+    """
+    if isinstance(dataset.source, ArrayImages):
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MAX_WORKERS, cores)
 
 
-def in_order(n: int, batch_size: int) -> list[range]:
-    """0 … n − 1 in batches."""
-    return [range(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
+def in_order(positions: range, batch_size: int) -> list[range]:
+    """The positions in batches."""
+    return [positions[start : start + batch_size] for start in range(0, len(positions), batch_size)]

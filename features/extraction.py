@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from features.backbones import Backbone, load_backbone
 from features.bank import IDENTITY, FeatureBank
@@ -21,10 +21,15 @@ from features.dataset import ImageDataset
 from features.devices import pick_device, pick_precision
 from features.errors import InputError
 from features.forward import forward_pass
+from features.locking import locked
 from features.progress import console
 from features.readers import open_dataset
+from features.shard import KeptFeatures, Shard
 from features.spec import DatasetSpec
 from features.statistics import ClassStatistics
+
+#: Largest C × D whose sums are kept on a GPU: half a gigabyte.
+_SUMS_ON_DEVICE = 2**26
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class ExtractConfig:
         keep_images: Keep the feature of every image in the bank too.
         on_error: What an unreadable image does: skip lists it in the bank, fail stops at the first.
         max_unreadable: Largest share of unreadable images, 0 to 1.
+        shard: Read only a part: 3/8 is the third of eight. Shards become a bank with transfer merge.
+        checkpoint_seconds: Work, in seconds, that is lost at most when the process is killed; 0 for none.
         overwrite: Replace a bank that does not match instead of refusing.
     """
 
@@ -59,6 +66,8 @@ class ExtractConfig:
     keep_images: bool = False
     on_error: Literal["skip", "fail"] = "skip"
     max_unreadable: float = 0.05
+    shard: str | None = None
+    checkpoint_seconds: float = 60.0
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -72,6 +81,12 @@ class ExtractConfig:
             raise InputError(f"--on-error {self.on_error}: expected skip or fail")
         if not 0 <= self.max_unreadable <= 1:
             raise InputError(f"--max-unreadable {self.max_unreadable}: expected a share from 0 to 1")
+        if self.checkpoint_seconds < 0:
+            raise InputError(f"--checkpoint-seconds {self.checkpoint_seconds:g}: expected at least 0")
+        if self.shard is not None:
+            parts = re.fullmatch(r"(\d+)/(\d+)", self.shard)
+            if parts is None or not 1 <= int(parts[1]) <= int(parts[2]):
+                raise InputError(f"--shard {self.shard}: expected a number and the total, such as 3/8")
 
 
 @dataclass(frozen=True)
@@ -79,24 +94,42 @@ class Extraction:
     """What an extraction did.
 
     Attributes:
-        bank: The feature bank.
+        path: The feature bank, or the shard of one.
+        classes: Classes in it.
         images: Images that went into it.
-        seconds: Time of the pass; 0 if the bank was reused.
-        reused: The bank was there already.
+        skipped: Images that could not be read.
+        read: Images that were read this time; fewer where an interrupted extraction went on.
+        seconds: Time that took; 0 if all was there already.
     """
 
-    bank: FeatureBank
+    path: Path
+    classes: int
     images: int
+    skipped: int
+    read: int
     seconds: float
-    reused: bool
+
+    @property
+    def reused(self) -> bool:
+        """The bank was there already."""
+        return self.seconds == 0
+
+    @cached_property
+    def bank(self) -> FeatureBank:
+        """The feature bank.
+
+        Raises:
+            InputError: It is a shard, which is no bank by itself.
+        """
+        return FeatureBank.open(self.path)
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "bank": str(self.bank.path),
-            "classes": len(self.bank.classes),
+            "bank": str(self.path),
+            "classes": self.classes,
             "images": self.images,
-            "skipped": len(self.bank.skipped),
-            "images_per_second": round(self.images / self.seconds, 2) if self.seconds else None,
+            "skipped": self.skipped,
+            "images_per_second": None if self.reused else round(self.read / self.seconds, 2),
             "reused": self.reused,
         }
 
@@ -104,72 +137,154 @@ class Extraction:
 def extract(config: ExtractConfig) -> Extraction:
     """Extract a feature bank, or reuse the one at ``config.out`` if it is exactly what is asked for.
 
+    While it runs, what has been read is kept in ``OUT.resume``; the same call goes on from there.
+
     Raises:
-        InputError: The dataset or backbone cannot be opened, another bank stands at ``out``, too
-            many images are unreadable, or a class has none left.
+        InputError: The dataset or backbone cannot be opened, another bank stands at ``out`` or another
+            process writes it, too many images are unreadable, or a class has none left.
     """
-    _check_out(config.out)
-    dataset = open_dataset(config.dataset)
-    precision = pick_precision(config.precision, pick_device(config.device))
-    if config.weights == "none":
-        torch.manual_seed(0)  # random weights are the same in every bank, so that banks can be compared
-    backbone = load_backbone(config.backbone, config.weights, config.image_size)
-    attrs = _attributes(dataset, backbone, precision)
-    existing = _reusable(config, dataset, attrs)
-    if existing is not None:
-        return Extraction(existing, int(existing.counts.sum()), 0.0, reused=True)
-    started = time.perf_counter()
-    bank, images = class_statistics(dataset, backbone, attrs, config)
-    bank = bank.write(config.out, images)
-    return Extraction(bank, int(bank.counts.sum()), time.perf_counter() - started, reused=False)
+    out = Path(config.out)
+    _check_out(out)
+    with locked(out):
+        dataset = open_dataset(config.dataset)
+        if len(dataset) == 0:
+            raise InputError(f"{dataset.spec}: the dataset has no image")
+        precision = pick_precision(config.precision, pick_device(config.device))
+        if config.weights == "none":
+            torch.manual_seed(0)  # random weights are the same in every bank, so that banks can be compared
+        backbone = load_backbone(config.backbone, config.weights, config.image_size)
+        attrs = _attributes(dataset, backbone, precision, config.shard)
+        if out.exists() and not config.overwrite:
+            return _reused(config, dataset, attrs)
+        shard = _resumed(config, dataset, attrs) or _empty(config, dataset, attrs, backbone.dim)
+        started, before = time.perf_counter(), shard.position
+        with ExitStack() as stack:
+            features = None
+            if shard.kept is not None:
+                features = KeptFeatures(_beside(out, ".features"), backbone.dim, len(shard.kept))
+                stack.callback(features.close)
+            read_images(shard, dataset, backbone, config, features)
+            images = None
+            if shard.kept is not None and features is not None:
+                images = features.array(), dataset.labels[shard.kept], [dataset.ids[i] for i in shard.kept]
+            if config.shard is None:
+                shard.bank().write(out, images)
+            else:
+                shard.write(out, images)
+        for rest in (_beside(out), _beside(out, ".features")):
+            rest.unlink(missing_ok=True)
+        return _extraction(shard, out, shard.position - before, time.perf_counter() - started)
 
 
-def class_statistics(
-    dataset: ImageDataset,
-    backbone: Backbone,
-    attrs: Mapping[str, Any],
-    config: ExtractConfig,
-) -> tuple[FeatureBank, tuple[NDArray[np.float32], NDArray[np.int64], list[str]] | None]:
-    """One pass over the images: the bank in memory, and the features of every image if they are kept."""
-    statistics = ClassStatistics(len(dataset.classes), backbone.dim)
-    skipped: list[tuple[str, str]] = []
-    features_kept, indices_kept = [], []
+def read_images(
+    shard: Shard, dataset: ImageDataset, backbone: Backbone, config: ExtractConfig, features: KeptFeatures | None
+) -> None:
+    """Read what a shard has not read yet, with a checkpoint every ``config.checkpoint_seconds``."""
     passes = forward_pass(
         backbone,
         dataset,
         backbone.preprocessing,
+        positions=range(shard.position, shard.positions.stop),
         batch_size=config.batch_size,
         workers=config.workers,
         device=config.device,
         precision=config.precision,
         description="extract",
     )
+    saved, cost = time.perf_counter(), 0.0
+    shard.statistics.to(_sums_device(shard.statistics, pick_device(config.device)))
     with closing(passes):  # an error ends the workers and the progress bar at once
-        for features, batch in passes:
-            skipped += batch.unreadable
-            _check_skipped(dataset, skipped, config)
+        for batch in passes:
             if len(batch.indices):
-                statistics.add(features, batch.labels)
-                if config.keep_images:
-                    features_kept.append(features.numpy())
-                    indices_kept.append(batch.indices.numpy())
-    _check_counts(dataset, statistics.counts.numpy())
-    bank = FeatureBank(
-        classes=dataset.classes,
-        counts=statistics.counts.numpy(),
-        means=statistics.means(),
-        variances=statistics.variances(),
-        within_covariance=statistics.within_covariance(),
-        attrs=attrs,
-        skipped=tuple(skipped),
+                with _one_thread():
+                    shard.statistics.add(batch.outputs, batch.labels)
+                if features is not None and shard.kept is not None:
+                    shard.kept += batch.indices.tolist()
+                    features.append(batch.outputs.cpu().numpy())
+            shard.skipped += batch.unreadable
+            shard.position += len(batch.indices) + len(batch.unreadable)
+            _check_skipped(dataset.spec, shard.skipped, len(shard.positions), config)
+            now = time.perf_counter()
+            # Where checkpoints are large, they keep a distance of 20 times what one costs.
+            if now - saved >= (config.checkpoint_seconds and max(config.checkpoint_seconds, 20 * cost)):
+                if features is not None:
+                    features.flush()
+                shard.write(_beside(Path(config.out)))
+                saved = time.perf_counter()
+                cost = saved - now
+
+
+def _sums_device(statistics: ClassStatistics, device: torch.device) -> torch.device:
+    """Sums of very many classes would fill a GPU, and accelerators other than CUDA's have no float64."""
+    return device if device.type == "cuda" and statistics.sums.numel() <= _SUMS_ON_DEVICE else torch.device("cpu")
+
+
+def _empty(config: ExtractConfig, dataset: ImageDataset, attrs: Mapping[str, Any], dim: int) -> Shard:
+    """A shard of which nothing has been read yet."""
+    positions = _positions(config.shard, len(dataset))
+    statistics = ClassStatistics(len(dataset.classes), dim)
+    return Shard(
+        attrs, dataset.classes, positions, positions.start, statistics, kept=[] if config.keep_images else None
     )
-    if not config.keep_images:
-        return bank, None
-    indices = np.concatenate(indices_kept)
-    return bank, (np.concatenate(features_kept), dataset.labels[indices], [dataset.ids[i] for i in indices])
 
 
-def _attributes(dataset: ImageDataset, backbone: Backbone, precision: str) -> dict[str, Any]:
+def _resumed(config: ExtractConfig, dataset: ImageDataset, attrs: Mapping[str, Any]) -> Shard | None:
+    """The unfinished extraction beside ``out``, or None where there is none that still holds.
+
+    Raises:
+        InputError: What is there was asked for with other options.
+    """
+    path = _beside(Path(config.out))
+    if not path.exists():
+        return None
+    shard = Shard.open(path)
+    differing = _differing(shard.attrs, attrs)
+    if "manifest_sha256" in differing or dataset.source.modified() > _made(shard.attrs):
+        console.print(f"{path}: the images have changed since; starting from the first")
+        return None
+    if differing or (shard.kept is not None) != config.keep_images:
+        if config.overwrite:
+            return None
+        raise InputError(f"--out {config.out}: an unfinished {_other(shard.attrs, attrs)}")
+    if shard.kept is not None and not _beside(Path(config.out), ".features").exists():
+        return None
+    done, whole = shard.position - shard.positions.start, len(shard.positions)
+    console.print(f"{path}: going on after {done} of {whole} images")
+    return shard
+
+
+def _extraction(shard: Shard, out: Path, read: int, seconds: float) -> Extraction:
+    images = int(shard.statistics.counts.sum())
+    return Extraction(out, len(shard.classes), images, len(shard.skipped), read, seconds)
+
+
+def _beside(out: Path, ending: str = "") -> Path:
+    """Where an unfinished extraction lies."""
+    return out.with_name(f"{out.name}.resume{ending}")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """For work beside the worker processes, which keep every core busy: threads would wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _positions(shard: str | None, n: int) -> range:
+    """The part of ``n`` images that is shard ``i/k``."""
+    if shard is None:
+        return range(n)
+    number, total = (int(part) for part in shard.split("/"))
+    if total > n:
+        raise InputError(f"--shard {shard}: the dataset has {n} images; take at most {n} shards")
+    return range(n * (number - 1) // total, n * number // total)
+
+
+def _attributes(dataset: ImageDataset, backbone: Backbone, precision: str, shard: str | None) -> dict[str, Any]:
     return {
         "dataset": dataset.spec,
         "split": DatasetSpec.parse(dataset.spec).split,
@@ -182,65 +297,75 @@ def _attributes(dataset: ImageDataset, backbone: Backbone, precision: str) -> di
         "precision": precision,
         "manifest_sha256": dataset.manifest_sha256,
         "torch": str(torch.__version__),
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
+        "created": datetime.now(timezone.utc).isoformat(),
+    } | ({} if shard is None else {"shard": shard})
 
 
-def _check_out(out: str) -> None:
+def _check_out(out: Path) -> None:
     """Refuse a place that cannot be written to before the pass, not after it."""
-    path = Path(out)
-    if path.is_dir():
-        raise InputError(f"--out {out}: is a directory; name a file, such as {path / 'bank.h5'}")
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a directory; name a file, such as {out / 'bank.h5'}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {out}: its directory cannot be made ({error.strerror}); name another file") from error
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"--out {out}: {path.parent} cannot be written to; name another file")
+    if not os.access(out.parent, os.W_OK):
+        raise InputError(f"--out {out}: {out.parent} cannot be written to; name another file")
 
 
-def _reusable(config: ExtractConfig, dataset: ImageDataset, attrs: Mapping[str, Any]) -> FeatureBank | None:
-    """The bank at ``out`` if it is what is asked for; None if there is none, or it may be replaced."""
-    if not Path(config.out).exists() or config.overwrite:
-        return None
+def _reused(config: ExtractConfig, dataset: ImageDataset, attrs: Mapping[str, Any]) -> Extraction:
+    """What stands at ``out``, if it is what is asked for.
+
+    Raises:
+        InputError: It is something else.
+    """
     try:
-        bank = FeatureBank.open(config.out)
+        found = Shard.open(Path(config.out)) if config.shard else FeatureBank.open(config.out)
     except InputError as error:
         raise InputError(f"--out: something else is there ({error}); name another file or give --overwrite") from error
-    differing = [name for name in IDENTITY if bank.attrs.get(name) != attrs[name]]
-    if differing:
-        name = differing[0]
+    if _differing(found.attrs, attrs):
+        raise InputError(f"--out {config.out}: holds another {_other(found.attrs, attrs)}")
+    if dataset.source.modified() > _made(found.attrs):
         raise InputError(
-            f"--out {config.out}: holds another bank ({name} is {bank.attrs.get(name)!r}, asked for {attrs[name]!r}); "
-            f"name another file or give --overwrite"
+            f"--out {config.out}: images of {dataset.spec} were changed after it was made; give --overwrite to "
+            f"extract them again"
         )
-    if config.keep_images and not bank.keeps_images:
+    if config.keep_images and not found.keeps_images:
         raise InputError(f"--out {config.out}: holds this bank without image features; give --overwrite to add them")
-    _check_skipped(dataset, bank.skipped, config)
+    _check_skipped(dataset.spec, found.skipped, len(dataset), config)
     console.print(f"{config.out}: already extracted, reused")
-    return bank
+    counts = found.statistics.counts if isinstance(found, Shard) else found.counts
+    return Extraction(Path(config.out), len(found.classes), int(counts.sum()), len(found.skipped), 0, 0.0)
 
 
-def _check_skipped(dataset: ImageDataset, skipped: Sequence[tuple[str, str]], config: ExtractConfig) -> None:
+def _differing(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """The attributes in which something on the disk is not what is asked for."""
+    return [name for name in (*IDENTITY, "shard") if found.get(name) != asked.get(name)]
+
+
+def _other(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """The end of a sentence on something on the disk that is not what is asked for."""
+    names = _differing(found, asked)
+    if not names:
+        return "extraction with another --keep-images; name another file or give --overwrite"
+    what = f"{names[0]} is {found.get(names[0])!r}, asked for {asked.get(names[0])!r}"
+    return f"bank ({what}); name another file or give --overwrite"
+
+
+def _made(attrs: Mapping[str, Any]) -> float:
+    """When the extraction of a bank began, in seconds since the epoch."""
+    return datetime.fromisoformat(attrs["created"]).timestamp()
+
+
+def _check_skipped(spec: str, skipped: Sequence[tuple[str, str]], n_images: int, config: ExtractConfig) -> None:
     """Refuse unreadable images, as soon as they are more than ``config`` allows."""
     if not skipped:
         return
     id_, reason = skipped[0]
     if config.on_error == "fail":
-        raise InputError(f"{dataset.spec}: cannot read {id_} ({reason})")
-    if len(skipped) / len(dataset) > config.max_unreadable:
+        raise InputError(f"{spec}: cannot read {id_} ({reason})")
+    if len(skipped) / n_images > config.max_unreadable:
         raise InputError(
-            f"{dataset.spec}: at least {len(skipped)} of {len(dataset)} images cannot be read, more than "
+            f"{spec}: at least {len(skipped)} of {n_images} images cannot be read, more than "
             f"--max-unreadable {config.max_unreadable:g}; the first is {id_} ({reason})"
-        )
-
-
-def _check_counts(dataset: ImageDataset, counts: NDArray[np.int64]) -> None:
-    if len(dataset) == 0:
-        raise InputError(f"{dataset.spec}: the dataset has no image")
-    if not counts.all():
-        empty = int(np.argmin(counts))
-        raise InputError(
-            f"{dataset.spec}: class {dataset.classes[empty]!r} has no readable image "
-            f"({int((counts == 0).sum())} such classes); mend or remove the class"
         )

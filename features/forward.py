@@ -2,16 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from features.dataset import ImageDataset
-from features.decoding import PixelBatch, in_order, pixel_batches
-from features.devices import autocast, pick_device, pick_precision
+from features.decoding import Decoder, PixelBatch, default_workers, fetched, in_order
+from features.devices import pick_device, pick_precision
+from features.inference import InferenceNetwork
 from features.preprocessing import Preprocessing
 from features.progress import progress
+
+
+@dataclass(frozen=True)
+class OutputBatch:
+    """What a network made of some images.
+
+    Attributes:
+        outputs: (B, K) float32, on the device of the pass; of no row where no image could be read.
+        labels: (B,) int64.
+        indices: (B,) int64, positions in the dataset.
+        unreadable: What could not be read, as (id, reason); not part of the other fields.
+    """
+
+    outputs: Tensor
+    labels: Tensor
+    indices: Tensor
+    unreadable: tuple[tuple[str, str], ...]
+
+
+class _DecodeAndRun(Dataset):
+    """Lists of indices to outputs, all in one worker process.
+
+    On CPUs this keeps every core busy with its own images. Cores that share one batch wait for each
+    other at every layer, and for the decoders besides.
+    """
+
+    def __init__(self, decoder: Decoder, network: InferenceNetwork) -> None:
+        self.decoder, self.network = decoder, network
+
+    def __getitem__(self, batch: Sequence[int]) -> OutputBatch:
+        return _run(self.network, self.decoder[batch])
+
+
+def _run(network: InferenceNetwork, batch: PixelBatch) -> OutputBatch:
+    outputs = network(batch.pixels) if len(batch.indices) else torch.empty(0, 0)
+    return OutputBatch(outputs, batch.labels, batch.indices, batch.unreadable)
 
 
 def forward_pass(
@@ -19,44 +58,41 @@ def forward_pass(
     dataset: ImageDataset,
     preprocessing: Preprocessing,
     *,
+    positions: range | None = None,
     batch_size: int = 64,
     workers: int | None = None,
     device: str = "auto",
     precision: str = "auto",
     description: str = "forward",
-) -> Generator[tuple[Tensor, PixelBatch], None, None]:
+) -> Generator[OutputBatch, None, None]:
     """Every image through the network, in the dataset's order.
 
     Args:
-        network: Normalised images (B, 3, S, S) to outputs (B, K); put into evaluation mode.
+        network: Normalised images (B, 3, S, S) to outputs (B, K); it is not changed.
         dataset: What to read.
         preprocessing: The network's input transform.
+        positions: The part of the dataset to read, by default all of it.
         batch_size: Images a batch.
-        workers: Decoding processes; None for one a core.
+        workers: Worker processes; None for one a core. They decode, and on a CPU run the network too.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
         precision: ``auto``, ``fp32`` or ``bf16``.
         description: What the progress bar says.
-
-    Yields:
-        Outputs (B, K) float32 on the CPU, and the batch that they belong to. A batch without a
-        readable image has outputs of no row.
     """
     where = pick_device(device)
-    how = pick_precision(precision, where)
-    network = network.eval().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches = pixel_batches(
-        dataset, preprocessing, in_order(len(dataset), batch_size), workers, pin_memory=where.type == "cuda"
-    )
+    ready = InferenceNetwork(network, preprocessing, where, pick_precision(precision, where))
+    positions = range(len(dataset)) if positions is None else positions
+    batches = in_order(positions, batch_size)
+    decoder = Decoder(dataset, preprocessing)
+    workers = default_workers(dataset) if workers is None else workers
+    passes: Iterable[OutputBatch]
+    if where.type == "cpu" and workers:
+        passes = fetched(_DecodeAndRun(decoder, ready), batches, workers)
+    else:
+        decoded = fetched(decoder, batches, workers, pin_memory=where.type == "cuda")
+        passes = (_run(ready, batch) for batch in decoded)
     skipped = 0
-    with progress(f"{description} {dataset.spec}", len(dataset)) as advance:
-        for batch in batches:
-            outputs = torch.empty(0, 0)
-            if len(batch.indices):
-                images = preprocessing.normalize(batch.pixels.to(where, non_blocking=True))
-                # Only here, not around the yield: the mode would stay on in the caller's code. And no_grad
-                # rather than inference_mode, so that the outputs can train a classifier.
-                with torch.no_grad(), autocast(where, how):
-                    outputs = network(images.to(memory_format=torch.channels_last))
+    with progress(f"{description} {dataset.spec}", len(positions)) as advance:
+        for batch in passes:
             skipped += len(batch.unreadable)
             advance(len(batch.indices) + len(batch.unreadable), f"{skipped} unreadable" if skipped else "")
-            yield outputs.float().cpu(), batch
+            yield batch

@@ -10,6 +10,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +28,10 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+#: Where an image carries its extent, if that is not its size.
+_EXTENT = "extent"
 
 
 class UnreadableImage(Exception):
@@ -50,6 +55,10 @@ class ImageSource(Protocol):
         """Changes when the images change; found without decoding them."""
         ...
 
+    def modified(self) -> float:
+        """When the images were changed last, in seconds since the epoch; 0 where the fingerprint says it all."""
+        ...
+
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any decoded image as upright 8-bit RGB, transparency over white."""
@@ -70,7 +79,22 @@ def _upright(image: Image.Image) -> Image.Image:
         turn = _TURNS.get(image.getexif()[ExifTags.Base.Orientation])
     except Exception:  # none, or one of the broken blocks that cameras write: Pillow raises what it ran into
         return image
-    return image if turn is None else image.transpose(turn)
+    if turn is None:
+        return image
+    upright = image.transpose(turn)
+    if upright.size != image.size and _EXTENT in image.info:
+        upright.info[_EXTENT] = image.info[_EXTENT][::-1]
+    return upright
+
+
+def extent(image: Image.Image) -> tuple[float, float]:
+    """Width and height of what an image shows, in its own pixels.
+
+    It is the image's size, except where a JPEG was decoded at a reduced scale that does not divide its
+    size: then a part of the last column or row lies outside of the picture.
+    """
+    width, height = image.info.get(_EXTENT, image.size)
+    return width, height
 
 
 def read_image(path: str | Path, min_side: int | None = None) -> Image.Image:
@@ -90,7 +114,9 @@ def read_image(path: str | Path, min_side: int | None = None) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 if min_side is not None and image.format == "JPEG":
-                    image.draft("RGB", (min_side, min_side))
+                    reduced = image.draft(None, (min_side, min_side))
+                    if reduced is not None:
+                        image.info[_EXTENT] = reduced[1][2:]
                 return to_rgb(image)
     except UnidentifiedImageError as error:
         raise UnreadableImage("not an image, or of an unknown format") from error
@@ -121,14 +147,23 @@ class FileImages:
         return FileImages(self.root, [self.paths[i] for i in indices])
 
     def fingerprint(self) -> bytes:
-        sizes = np.fromiter((self._size(path) for path in self.paths), np.int64, len(self.paths))
-        return sizes.tobytes()
+        return self._on_disk[0].astype(np.int64).tobytes()
 
-    def _size(self, path: str) -> int:
-        try:
-            return os.stat(os.path.join(self.root, path)).st_size
-        except OSError:
-            return -1  # missing: reported when it is read
+    def modified(self) -> float:
+        return float(self._on_disk[1].max(initial=0))
+
+    @cached_property
+    def _on_disk(self) -> NDArray[np.float64]:
+        """(2, N) sizes and times of change; −1 where a file is missing, which is reported when it is read."""
+
+        def look(path: str) -> tuple[float, float]:
+            try:
+                status = os.stat(os.path.join(self.root, path))
+            except OSError:
+                return -1, -1
+            return status.st_size, status.st_mtime
+
+        return np.array([look(path) for path in self.paths], dtype=np.float64).reshape(-1, 2).T
 
 
 class ArrayImages:
@@ -154,6 +189,9 @@ class ArrayImages:
 
     def fingerprint(self) -> bytes:
         return hashlib.sha256(np.ascontiguousarray(self.pixels).data).digest()
+
+    def modified(self) -> float:
+        return 0.0
 
 
 class ChainedImages:
@@ -184,3 +222,6 @@ class ChainedImages:
 
     def fingerprint(self) -> bytes:
         return b"".join(source.fingerprint() for source in self.sources)
+
+    def modified(self) -> float:
+        return max((source.modified() for source in self.sources), default=0.0)

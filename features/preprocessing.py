@@ -11,6 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from features.errors import InputError
+from features.images import extent
+
+#: A JPEG is decoded at a half, a quarter or an eighth of its size only if at least this many times the pixels that
+#: are needed remain on each side. With fewer, the means of real photos move by more than bfloat16 moves them.
+DETAIL = 3
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -53,7 +58,13 @@ class Preprocessing:
     def describe(self) -> str:
         """One line that identifies the transform, as stored in a bank."""
         mean, std = (",".join(f"{v:g}" for v in values) for values in (self.mean, self.std))
-        return f"pillow-{self.interpolation} resize {self.resize} crop {self.image_size} mean {mean} std {std}"
+        size = f"resize {self.resize} crop {self.image_size}"
+        return f"pillow-{self.interpolation} draft {DETAIL} {size} mean {mean} std {std}"
+
+    @property
+    def side_needed(self) -> int:
+        """The shorter side, in pixels, that an image has to be decoded at."""
+        return DETAIL * self.resize
 
     def pixels(self, image: Image.Image) -> Tensor:
         """Resize and crop one RGB image.
@@ -63,12 +74,13 @@ class Preprocessing:
         """
         # Crop and resize in one pass, so that only the pixels that are kept are resampled. The box is where
         # torchvision's and timm's Resize and CenterCrop, one after the other, would cut.
-        (left, right), (top, bottom) = (self._kept(length, min(image.size)) for length in image.size)
+        lengths = extent(image)
+        (left, right), (top, bottom) = (self._kept(length, min(lengths)) for length in lengths)
         size = (self.image_size, self.image_size)
         image = image.resize(size, _RESAMPLING[self.interpolation], box=(left, top, right, bottom))
         return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
-    def _kept(self, length: int, shorter: int) -> tuple[float, float]:
+    def _kept(self, length: float, shorter: float) -> tuple[float, float]:
         """Where the crop begins and ends along a side of ``length`` pixels, in pixels of the image."""
         resized = int(self.resize * length / shorter)
         start = round((resized - self.image_size) / 2)

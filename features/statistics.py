@@ -15,6 +15,12 @@ from torch import Tensor
 class ClassStatistics:
     """Streaming statistics of features by class.
 
+    Attributes:
+        counts: (C,) int64, on the CPU.
+        sums: (C, D) float64, sums of the features.
+        squares: (C, D) float64, sums of their squares.
+        scatter: (D, D) float64, Σ x xᵀ over all images.
+
     Args:
         n_classes: C.
         dim: Width D of the features.
@@ -26,17 +32,26 @@ class ClassStatistics:
         self.squares = torch.zeros(n_classes, dim, dtype=torch.float64)
         self.scatter = torch.zeros(dim, dim, dtype=torch.float64)
 
+    def to(self, device: torch.device | str) -> ClassStatistics:
+        """Keep the sums on a device, which must compute in float64."""
+        self.sums, self.squares, self.scatter = (x.to(device) for x in (self.sums, self.squares, self.scatter))
+        return self
+
     def add(self, features: Tensor, labels: Tensor) -> None:
         """Count a batch in.
 
         Args:
             features: (B, D), any float type.
-            labels: (B,) int64, 0 to C − 1.
+            labels: (B,) int64, 0 to C − 1, on the CPU.
         """
-        x = features.to(torch.float64)
-        self.counts += torch.bincount(labels, minlength=len(self.counts))
-        self.sums.index_add_(0, labels, x)
-        self.squares.index_add_(0, labels, x * x)
+        x = features.to(self.sums)
+        # Each class gets its own sum of the batch, by a product: adding rows one by one has no fixed order on GPUs.
+        present, place, counts = torch.unique(labels, return_inverse=True, return_counts=True)
+        member = (place == torch.arange(len(present))[:, None]).to(self.sums)
+        self.counts[present] += counts
+        present = present.to(x.device)
+        self.sums.index_add_(0, present, member @ x)
+        self.squares.index_add_(0, present, member @ (x * x))
         self.scatter.addmm_(x.T, x)
 
     def merge(self, other: ClassStatistics) -> None:
@@ -48,15 +63,17 @@ class ClassStatistics:
 
     def means(self) -> NDArray[np.float32]:
         """(C, D) mean feature of each class."""
-        return (self.sums / self.counts[:, None]).numpy().astype(np.float32)
+        return self._means().cpu().numpy().astype(np.float32)
 
     def variances(self) -> NDArray[np.float32]:
         """(C, D) population variance of each feature in each class."""
-        mean = self.sums / self.counts[:, None]
-        variance = self.squares / self.counts[:, None] - mean * mean
-        return variance.clamp_min(0).numpy().astype(np.float32)  # rounding may leave −1e-17
+        variance = self.squares / self.counts[:, None].to(self.sums) - self._means().square()
+        return variance.clamp_min(0).cpu().numpy().astype(np.float32)  # rounding may leave −1e-17
 
     def within_covariance(self) -> NDArray[np.float32]:
         """(D, D) pooled within-class covariance: Σ_c Σ_{x in c} (x − m_c)(x − m_c)ᵀ / N."""
-        between = (self.sums / self.counts[:, None]).T @ self.sums
-        return ((self.scatter - between) / self.counts.sum()).numpy().astype(np.float32)
+        between = self._means().T @ self.sums
+        return ((self.scatter - between) / self.counts.sum()).cpu().numpy().astype(np.float32)
+
+    def _means(self) -> Tensor:
+        return self.sums / self.counts[:, None].to(self.sums)

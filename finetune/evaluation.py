@@ -127,10 +127,10 @@ def score_images(
         precision=options.precision,
         description="evaluate",
     )
-    for output, batch in passes:
+    for batch in passes:
         unreadable += batch.unreadable
         if len(batch.indices):
-            outputs.append(output.numpy())
+            outputs.append(batch.outputs.cpu().numpy())
             labels.append(batch.labels.numpy())
     if not outputs:
         raise InputError(f"{dataset.spec}: no image can be read")

@@ -106,7 +106,7 @@ class TrainingImages:
         kept = 0
         labels = np.empty(len(self.dataset), dtype=np.int64)
         unreadable: list[tuple[str, str]] = []
-        batches = pixel_batches(self.dataset, self.frames, in_order(len(self.dataset), 64), self.workers)
+        batches = pixel_batches(self.dataset, self.frames, in_order(range(len(self.dataset)), 64), self.workers)
         with progress(f"decode {self.dataset.spec}", len(self.dataset)) as advance:
             for batch in batches:
                 n = len(batch.indices)

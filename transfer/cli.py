@@ -36,6 +36,7 @@ class Command:
 #: In the order in which one uses them. Modules are imported only when their command runs.
 COMMANDS = {
     "extract": Command("images to a feature bank", "features:extract", "features:ExtractConfig", ("dataset",)),
+    "merge": Command("shards of a feature bank to the whole", "features:merge", "features:MergeConfig", ("shards",)),
     "rank": Command(
         "source domains by similarity to a target", "transfer.commands:rank", "transfer.commands:RankConfig"
     ),

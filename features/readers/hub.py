@@ -61,6 +61,9 @@ class HubImages:
             sizes.append(length)
         return np.concatenate(sizes)[self.indices].tobytes()
 
+    def modified(self) -> float:
+        return max((os.path.getmtime(file["filename"]) for file in self.table.cache_files), default=0.0)
+
 
 def open_hub(spec: DatasetSpec) -> ImageDataset:
     """Read ``hf:NAME@split[?config=NAME][&image=COLUMN][&label=COLUMN]``.

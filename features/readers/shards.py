@@ -67,6 +67,9 @@ class TarImages:
     def fingerprint(self) -> bytes:
         return self.size.tobytes()
 
+    def modified(self) -> float:
+        return max((os.path.getmtime(path) for path in self.shards), default=0.0)
+
 
 def open_shards(spec: DatasetSpec) -> ImageDataset:
     """Read ``wds:PATTERN[?names=FILE]``, such as ``wds:data/train-{0000..0099}.tar`` or ``wds:data/*.tar``.

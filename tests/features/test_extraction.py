@@ -1,6 +1,7 @@
 """The extractor against a plain loop, its care for damaged images, and when a bank is reused."""
 
 import json
+import os
 from dataclasses import replace
 
 import h5py
@@ -12,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from features import ExtractConfig, FeatureBank, InputError, extract, extraction, open_dataset
 from features.bank import IDENTITY
-from features.extraction import class_statistics
+from features.extraction import read_images
 
 COLOURS = {"azure": (0, 120, 240), "brick": (180, 60, 40), "coal": (20, 20, 20)}
 PER_CLASS = 8
@@ -170,7 +171,7 @@ def test_the_bank_says_what_it_was_made_of(folder):
         32,
         "avg",
     )
-    assert attrs["transform"].startswith("pillow-bilinear resize 32 crop 32 ") and attrs["precision"] == "fp32"
+    assert attrs["transform"].startswith("pillow-bilinear draft 3 resize 32 crop 32 ") and attrs["precision"] == "fp32"
     assert len(attrs["weights_sha256"]) == len(attrs["manifest_sha256"]) == 64
     assert attrs["schema"] == "transfer.feature-bank" and attrs["complete"] is True and "T" in attrs["created"]
     assert set(IDENTITY) <= set(attrs)
@@ -185,7 +186,7 @@ def test_the_bank_says_what_it_was_made_of(folder):
 # Images that cannot be read
 
 
-def test_a_damaged_image_is_listed_and_no_other_takes_its_place(folder, colour_backbone):
+def test_a_damaged_image_is_listed_and_no_other_takes_its_place(folder, colour_backbone, monkeypatch):
     for name in ("azure/0.png", "brick/3.png", "brick/4.png", "coal/7.png"):
         (folder / name).write_bytes(b"damaged")
     (folder / "coal" / "6.png").unlink()
@@ -194,9 +195,9 @@ def test_a_damaged_image_is_listed_and_no_other_takes_its_place(folder, colour_b
         for path in (folder / name).iterdir():
             if path.exists() and path.read_bytes() != b"damaged":
                 Image.new("RGB", (20, 20), COLOURS[name]).save(path)
-    settings = config(folder, max_unreadable=0.5, keep_images=True, batch_size=4)
-    dataset = open_dataset(settings.dataset)
-    bank, (features, labels, ids) = class_statistics(dataset, colour_backbone, {}, settings)
+    monkeypatch.setattr(extraction, "load_backbone", lambda *arguments: colour_backbone)
+    bank = extract(config(folder, max_unreadable=0.5, keep_images=True, batch_size=4)).bank
+    features, labels, ids = bank.images()
     assert dict(bank.skipped) == {
         **dict.fromkeys(
             ["azure/0.png", "brick/3.png", "brick/4.png", "coal/7.png"], "not an image, or of an unknown format"
@@ -256,9 +257,7 @@ def test_a_class_without_a_readable_image_is_named(folder, batch_size):
 def passes(monkeypatch):
     """A list that grows with every pass over the images."""
     made = []
-    monkeypatch.setattr(
-        extraction, "class_statistics", lambda *arguments: made.append(1) or class_statistics(*arguments)
-    )
+    monkeypatch.setattr(extraction, "read_images", lambda *arguments: made.append(1) or read_images(*arguments))
     return made
 
 
@@ -301,6 +300,14 @@ def test_another_bank_is_not_reused_and_the_difference_is_named(folder, passes, 
     assert "name another file or give --overwrite" in message and len(passes) == 1
     after = extract(config(folder, overwrite=True, **options))
     assert not after.reused and after.bank.attrs[attribute] != before.attrs[attribute] and len(passes) == 2
+
+
+def test_a_file_changed_after_the_bank_was_made_is_noticed_though_its_size_is_the_same(folder, passes):
+    extract(config(folder))
+    os.utime(folder / "coal" / "7.png")
+    assert "were changed after it was made; give --overwrite" in refused(config(folder)) and len(passes) == 1
+    extract(config(folder, overwrite=True))
+    assert extract(config(folder)).reused and len(passes) == 2
 
 
 @pytest.mark.parametrize("change", ["added", "changed", "removed", "renamed"])
@@ -379,6 +386,8 @@ def test_a_pass_that_breaks_off_leaves_no_bank(folder, monkeypatch):
         ({"max_unreadable": 1.5}, "--max-unreadable 1.5: expected a share from 0 to 1"),
         ({"max_unreadable": float("nan")}, "--max-unreadable nan"),
         ({"on_error": "ignore"}, "--on-error ignore: expected skip or fail"),
+        ({"checkpoint_seconds": -1}, "--checkpoint-seconds -1: expected at least 0"),
+        *(({"shard": text}, f"--shard {text}: expected a number and the total") for text in ("0/4", "5/4", "1/0", "x")),
     ],
 )
 def test_options_that_make_no_sense_are_refused_at_once(options, complaint):

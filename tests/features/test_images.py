@@ -1,6 +1,7 @@
 """Reading images: what can be read is read right, what cannot is an error about that image."""
 
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageFile
 
-from features.images import ArrayImages, ChainedImages, FileImages, UnreadableImage, read_image, to_rgb
+from features.images import ArrayImages, ChainedImages, FileImages, UnreadableImage, extent, read_image, to_rgb
+from features.preprocessing import Preprocessing
 
 
 def noise(height=12, width=16, seed=0):
@@ -299,14 +301,37 @@ def test_the_fingerprint_changes_with_the_images(tmp_path):
     before = source.fingerprint()
     assert files(tmp_path).fingerprint() == before != source.take(np.array([0, 1])).fingerprint()
     Image.fromarray(noise()).save(tmp_path / "2.png")
-    changed = source.fingerprint()
+    os.utime(tmp_path / "2.png", (10.0, 4e9))
+    changed = FileImages(source.root, source.paths)
+    assert changed.modified() == 4e9 > source.modified() > arrays().modified() == 0
+    assert ChainedImages([arrays(), changed]).modified() == 4e9
     (tmp_path / "2.png").unlink()
-    assert len({before, changed, source.fingerprint()}) == 3
+    without = FileImages(source.root, source.paths)
+    assert len({before, changed.fingerprint(), without.fingerprint()}) == 3 and without.modified() < 4e9
     other = noise()[None].copy()
     other[0, 3, 3, 1] ^= 1
     assert ArrayImages(noise()[None]).fingerprint() == ArrayImages(noise()[None].copy()).fingerprint()
     assert ArrayImages(noise()[None]).fingerprint() != ArrayImages(other).fingerprint()
     assert ChainedImages([arrays()]).fingerprint() == arrays().fingerprint()
+
+
+@pytest.mark.parametrize("size", [(96, 64), (97, 67), (65, 102)])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_reduced_jpeg_says_what_it_spans(size, orientation):
+    """Two photos side by side, whose seam must lie where it lies at full size, though an edge was padded."""
+    image = Image.new("RGB", size, (250, 10, 10))
+    image.paste((10, 10, 250), (0, 0, size[0] // 2, size[1]))
+    exif = Image.Exif()
+    exif[274] = orientation
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=95, exif=exif)
+    full, reduced = read_image(io.BytesIO(file.getvalue())), read_image(io.BytesIO(file.getvalue()), 16)
+    scale = 4 if min(size) < 16 * 8 else 8
+    assert extent(full) == full.size
+    assert extent(reduced) == (full.size[0] / scale, full.size[1] / scale)
+    assert reduced.size == tuple(int(np.ceil(length)) for length in extent(reduced))
+    recipe = Preprocessing(5, 5)
+    np.testing.assert_allclose(recipe.pixels(reduced).float(), recipe.pixels(full).float(), atol=14)  # of 255
 
 
 def test_arrays_are_grey_or_rgb_bytes():

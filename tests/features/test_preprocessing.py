@@ -78,7 +78,9 @@ def test_uncropped_frames_contain_the_crop():
 
 def test_the_description_tells_recipes_apart():
     recipe = Preprocessing(224, 256)
-    assert recipe.describe() == ("pillow-bilinear resize 256 crop 224 mean 0.485,0.456,0.406 std 0.229,0.224,0.225")
+    assert recipe.describe() == (
+        "pillow-bilinear draft 3 resize 256 crop 224 mean 0.485,0.456,0.406 std 0.229,0.224,0.225"
+    )
     others = [
         Preprocessing(192, 256),
         Preprocessing(224, 232),

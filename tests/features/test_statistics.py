@@ -116,5 +116,5 @@ def test_a_class_of_one_image_is_that_image():
 
 
 def test_a_label_beyond_the_classes_is_an_error():
-    with pytest.raises(RuntimeError):
+    with pytest.raises(IndexError):
         ClassStatistics(2, 3).add(torch.zeros(1, 3), torch.tensor([2]))

@@ -1,0 +1,81 @@
+"""Batch normalisation folded into the convolution before it: the same function in one step instead of two."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+#: Largest difference that counts as rounding, relative to the largest output.
+ROUNDING = 1e-3
+
+
+@torch.no_grad()
+def fold_batch_norm(network: nn.Module, example: Tensor) -> nn.Module:
+    """A copy of a network in evaluation mode with every batch normalisation folded that can be.
+
+    Which layers follow each other is found by running ``example``: a normalisation whose input is the
+    very tensor that a convolution returned. What a network does with a tensor besides cannot be seen, so
+    the copy's output is compared with the network's, and a copy that differs is not used.
+
+    Args:
+        network: Images to outputs; it is not changed.
+        example: (B, 3, H, W) images that the network takes.
+
+    Returns:
+        The folded copy, or a plain copy where folding changes the output.
+    """
+    plain = copy.deepcopy(network).eval()
+    expected, pairs = _pairs(plain, example)
+    folded = copy.deepcopy(plain)
+    for convolution, normalisation in pairs:
+        layer, norm = folded.get_submodule(convolution), folded.get_submodule(normalisation)
+        folded.set_submodule(convolution, fuse_conv_bn_eval(layer, norm))  # type: ignore[type-var, arg-type]
+        folded.set_submodule(normalisation, _rest(norm))
+    difference = (folded(example) - expected).abs().max()
+    return folded if difference <= ROUNDING * expected.abs().max() else plain
+
+
+def _pairs(network: nn.Module, example: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
+    """The network's output, and the names of (convolution, normalisation) that follow each other, each used once."""
+    outputs: dict[int, tuple[str, Tensor]] = {}  # the tensor is kept, or another one could get its id
+    pairs: list[tuple[str, str]] = []
+    calls: dict[str, int] = {}
+
+    def watch(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            calls[name] = calls.get(name, 0) + 1
+            if is_plain_convolution(module):
+                outputs[id(output)] = (name, output)
+            elif id(inputs[0]) in outputs:
+                pairs.append((outputs[id(inputs[0])][0], name))
+
+        return hook
+
+    layers = [(n, m) for n, m in network.named_modules() if is_plain_convolution(m) or _is_batch_norm(m)]
+    hooks = [module.register_forward_hook(watch(name)) for name, module in layers]
+    try:
+        expected = network(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return expected, [(c, n) for c, n in pairs if calls[c] == calls[n] == 1]
+
+
+def is_plain_convolution(module: nn.Module) -> bool:
+    """One that uses its weights as they are: PyTorch's own, or timm's with TensorFlow's padding."""
+    return type(module).__name__ in ("Conv2d", "Conv2dSame") and isinstance(module, nn.Conv2d)
+
+
+def _is_batch_norm(module: nn.Module) -> bool:
+    """PyTorch's own, or timm's, which carries the activation that follows it."""
+    return type(module) is nn.BatchNorm2d or type(module).__name__ == "BatchNormAct2d"
+
+
+def _rest(norm: nn.Module) -> nn.Module:
+    """What a normalisation does besides normalising."""
+    activation = getattr(norm, "act", None)
+    return activation if isinstance(activation, nn.Module) else nn.Identity()

@@ -1,0 +1,103 @@
+"""Shards of an extraction made into the bank of the whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from features.bank import IDENTITY, Images
+from features.errors import InputError
+from features.extraction import Extraction
+from features.locking import locked
+from features.shard import KeptFeatures, Shard
+from features.storage import read_text
+
+
+@dataclass(frozen=True)
+class MergeConfig:
+    """Shards of an extraction in, the feature bank of the whole out.
+
+    Attributes:
+        shards: The shards' files, all of them, in any order.
+        out: The bank's file (.h5).
+        overwrite: Replace a file that is there instead of refusing.
+    """
+
+    shards: list[str]
+    out: str
+    overwrite: bool = False
+
+
+def merge(config: MergeConfig) -> Extraction:
+    """Add shards up to the bank that one extraction of the whole dataset would have made.
+
+    The sums are added in float64, so the bank's float32 figures agree to their last digit or two.
+
+    Raises:
+        InputError: A shard is missing, given twice, or of another extraction; ``out`` is there already;
+            a class has no readable image in any shard.
+    """
+    out, started = Path(config.out), time.perf_counter()
+    if out.exists() and not config.overwrite:
+        raise InputError(f"--out {out}: is there already; name another file or give --overwrite")
+    shards = sorted((Shard.open(Path(path)) for path in config.shards), key=lambda shard: shard.positions.start)
+    _check_whole(shards)
+    first = shards[0]
+    for shard in shards[1:]:
+        first.statistics.merge(shard.statistics)
+        first.skipped += shard.skipped
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        if all(shard.keeps_images for shard in shards):
+            aside = out.with_name(f"{out.name}.merge.features")
+            with closing(KeptFeatures(aside, first.statistics.sums.shape[1], 0)) as features:
+                bank = first.bank().write(out, _images(shards, features))
+            aside.unlink()
+        else:
+            bank = first.bank().write(out)
+    images = int(bank.counts.sum())
+    return Extraction(out, len(bank.classes), images, len(bank.skipped), images, time.perf_counter() - started)
+
+
+def _check_whole(shards: Sequence[Shard]) -> None:
+    """Refuse shards that are not, together, one extraction."""
+    first = shards[0]
+    for shard in shards:
+        for name in IDENTITY:
+            if shard.attrs.get(name) != first.attrs.get(name):
+                raise InputError(
+                    f"{shard.name} and {first.name} are of different extractions: {name} is "
+                    f"{shard.attrs.get(name)!r} in one and {first.attrs.get(name)!r} in the other"
+                )
+        if not shard.complete:
+            raise InputError(f"{shard.name}: is not finished; run its extraction to the end first")
+        if shard.keeps_images != first.keeps_images:
+            raise InputError(f"{shard.name} and {first.name}: one keeps image features and the other does not")
+    total = int(str(first.attrs["shard"]).partition("/")[2])
+    given = [str(shard.attrs["shard"]) for shard in shards]
+    for number in range(1, total + 1):
+        name = f"{number}/{total}"
+        if given.count(name) != 1:
+            fault = "is missing" if name not in given else "is given twice"
+            raise InputError(f"shard {name} of {first.attrs['dataset']} {fault}; a bank needs each of the {total} once")
+    if len(given) > total:
+        raise InputError(f"{first.name}: shards of different totals ({', '.join(given)}); give those of one")
+
+
+def _images(shards: Sequence[Shard], features: KeptFeatures) -> Images:
+    """The images of all shards, their features by way of the disk."""
+    labels: list[np.ndarray] = []
+    ids: list[str] = []
+    for shard in shards:
+        with h5py.File(shard.name, "r") as file:
+            for start in range(0, len(file["image/feature"]), 4096):
+                features.append(file["image/feature"][start : start + 4096])
+            labels.append(file["image/label"][:])
+            ids += read_text(file, "image/id")
+    return features.array(), np.concatenate(labels), ids
