@@ -32,7 +32,7 @@ import numpy as np
 
 from features import ExtractConfig, FeatureBank, extract
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, GEOMETRIES, class_scores, fit_geometry, select_classes
-from similarity.distance import neighbour_distances, pairwise_distances
+from similarity.distance import neighbour_squared_distances, pairwise_distances
 from similarity.selection import NEIGHBOURS
 from transfer.archives import unpack
 
@@ -80,7 +80,7 @@ def take(whole: FeatureBank, classes: np.ndarray) -> FeatureBank:
 
 def local_scaling(points: np.ndarray, target_points: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The score behind ``--strategy local-scaling``."""
-    return class_scores(points, target_points, weights, neighbour_distances(points, NEIGHBOURS))
+    return class_scores(points, target_points, weights, neighbour_squared_distances(points, NEIGHBOURS))
 
 
 def z_norm(points: np.ndarray, target_points: np.ndarray, weights: np.ndarray) -> np.ndarray:

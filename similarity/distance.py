@@ -64,8 +64,29 @@ def mean_distances(
     return np.concatenate([block @ share for _, block in _row_blocks(x, y)])
 
 
-def neighbour_distances(points: NDArray[np.floating], neighbours: int) -> NDArray[np.float64]:
-    """Mean distance of each point to its nearest other points of the same set.
+def mean_squared_distances(
+    x: NDArray[np.floating], y: NDArray[np.floating], weights: NDArray[np.number]
+) -> NDArray[np.float64]:
+    """Weighted mean squared distance of each point of ``x`` to all points of ``y``: Σ_j w_j ‖x_i − y_j‖².
+
+    It is the squared distance to the weighted mean of ``y`` plus the variance of ``y``, so no pair is formed.
+
+    Args:
+        x: (S, D) points.
+        y: (T, D) points.
+        weights: (T,) non-negative, not all zero; normalised to sum 1.
+
+    Returns:
+        (S,) float64.
+    """
+    share = np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
+    centre = share @ y
+    away, spread = x - centre, y - centre
+    return np.einsum("sd,sd->s", away, away) + share @ np.einsum("td,td->t", spread, spread)
+
+
+def neighbour_squared_distances(points: NDArray[np.floating], neighbours: int) -> NDArray[np.float64]:
+    """Mean squared distance of each point to its nearest other points of the same set.
 
     Args:
         points: (S, D) points.
@@ -81,7 +102,8 @@ def neighbour_distances(points: NDArray[np.floating], neighbours: int) -> NDArra
     for start, block in _row_blocks(points, points):
         rows = np.arange(len(block))
         block[rows, start + rows] = np.inf  # a point is no neighbour of itself; its twin at distance 0 is
-        means.append(np.partition(block, k - 1, axis=1)[:, :k].mean(axis=1))
+        nearest = np.partition(block, k - 1, axis=1)[:, :k]
+        means.append(np.square(nearest).mean(axis=1))
     return np.concatenate(means)
 
 

@@ -23,9 +23,12 @@ GEOMETRIES = {
     "cosine": "means scaled to length 1",
     "centred": "the mean over all source classes taken off, then scaled to length 1",
     "whitened": "centred, whitened by the within-class covariance, then scaled to length 1",
+    "sqrt-whitened": "the square root of the means first, where none is negative; then whitened",
 }
 #: What finds related classes best: see ``benchmarks/selection_quality.py``.
-DEFAULT_GEOMETRY = "whitened"
+DEFAULT_GEOMETRY = "sqrt-whitened"
+#: Least mean of a feature, relative to the average feature, at which the square root still has a slope.
+_LEAST_MEAN = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +41,14 @@ class Geometry:
         whitening_factor: (D, D) lower Cholesky factor L of the covariance that is whitened by (points
             become L⁻¹·x, whose distances are Mahalanobis distances), or None.
         unit_length: Whether points are scaled to length 1 at last. A point at the centre stays there.
+        square_root: Whether the square root of the means is taken first.
     """
 
     name: str
     centre: NDArray[np.float64] | None = None
     whitening_factor: NDArray[np.float64] | None = None
     unit_length: bool = False
+    square_root: bool = False
 
     def points(self, means: NDArray[np.floating]) -> NDArray[np.float64]:
         """Where class means go.
@@ -55,6 +60,8 @@ class Geometry:
             (C, D) float64 points; their Euclidean distance is the ground metric.
         """
         points = np.array(means, dtype=np.float64)
+        if self.square_root:
+            points = np.sqrt(np.maximum(points, 0))
         if self.centre is not None:
             points -= self.centre
         if self.whitening_factor is not None:
@@ -77,6 +84,11 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
     directions of little variance from being blown up. Where it is zero (one image a class) nothing is
     known of it and ``whitened`` is ``centred``.
 
+    Pooled features after a rectifier are not negative, and vary the more the larger their mean: the square
+    root brings the variances nearer to each other (Tukey's ladder of powers; used on few-shot features by
+    Yang et al., ICLR 2021). The covariance is carried along to first order, by the slope at the mean of the
+    source classes. Features of other networks can be negative; ``sqrt-whitened`` is ``whitened`` for them.
+
     Args:
         name: One of :data:`GEOMETRIES`.
         targets: The target banks, at least one.
@@ -97,17 +109,32 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
             )
     if name in ("euclidean", "cosine"):
         return Geometry(name, unit_length=name == "cosine")
-    centre = np.concatenate([bank.means for bank in sources]).mean(axis=0, dtype=np.float64)
-    factor = _whitening_factor(banks) if name == "whitened" else None
-    return Geometry(name, centre, factor, unit_length=True)
+    means = np.concatenate([bank.means for bank in sources]).astype(np.float64)
+    slope = None
+    if name == "sqrt-whitened" and min(bank.means.min() for bank in banks) >= 0:
+        average = means.mean(axis=0)
+        least = _LEAST_MEAN * average.mean() or 1.0  # where all is zero, any slope will do
+        slope = 0.5 / np.sqrt(np.maximum(average, least))
+        means = np.sqrt(means)
+    factor = None if name == "centred" else _whitening_factor(banks, slope)
+    return Geometry(name, means.mean(axis=0), factor, unit_length=True, square_root=slope is not None)
 
 
-def _whitening_factor(banks: Sequence[FeatureBank]) -> NDArray[np.float64] | None:
-    """Cholesky factor of the pooled, shrunk within-class covariance; None where that is zero."""
+def _whitening_factor(
+    banks: Sequence[FeatureBank], slope: NDArray[np.float64] | None = None
+) -> NDArray[np.float64] | None:
+    """Cholesky factor of the pooled, shrunk within-class covariance; None where that is zero.
+
+    Args:
+        banks: Whose covariances are pooled.
+        slope: (D,) derivative of what has been done to each feature, None for nothing.
+    """
     images = np.array([bank.counts.sum() for bank in banks], dtype=np.float64)
     pooled = np.zeros(banks[0].within_covariance.shape)
     for bank, share in zip(banks, images / images.sum(), strict=True):
         pooled += share * bank.within_covariance
+    if slope is not None:
+        pooled *= np.outer(slope, slope)
     mean_eigenvalue = np.trace(pooled) / len(pooled)
     if not mean_eigenvalue > 0:
         return None

@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 from features.bank import FeatureBank
 from features.errors import InputError
 from similarity.coverage import cover
-from similarity.distance import mean_distances, neighbour_distances, pairwise_distances
+from similarity.distance import (
+    mean_distances,
+    mean_squared_distances,
+    neighbour_squared_distances,
+    pairwise_distances,
+)
 from similarity.geometry import DEFAULT_GEOMETRY, fit_geometry
 from similarity.subset import Subset, SubsetRow
 
@@ -24,8 +29,8 @@ STRATEGIES = {
 }
 #: What finds related classes best: see ``benchmarks/selection_quality.py``.
 DEFAULT_STRATEGY = "local-scaling"
-#: Own neighbours that say how crowded the place of a source class is.
-NEIGHBOURS = 5
+#: Own neighbours that say how crowded the place of a source class is: as many as CSLS was published with.
+NEIGHBOURS = 10
 
 
 def class_scores(
@@ -37,23 +42,25 @@ def class_scores(
     """Score each source class alone against a target; less is nearer.
 
     The Earth Mover's Distance of one class to the target is d_i = Σ_j w_j ‖s_i − t_j‖: all mass
-    comes from one place. With local scaling the score is 2·d_i − r_i, where r_i is the mean distance of
-    the class to its own nearest source classes (CSLS of Conneau et al., ICLR 2018, in distances,
-    with the scale taken within the sources; the target's own scale is a constant and falls out). A class
-    that is near everything has to be nearer to the target than to its neighbours to count.
+    comes from one place. With local scaling the score is 2·Σ_j w_j ‖s_i − t_j‖² − r_i, where r_i is the mean
+    squared distance of the class to its own nearest source classes. On points of length 1, where
+    ‖x − y‖² = 2 − 2·cos(x, y), that is CSLS (Conneau et al., ICLR 2018) with the scale taken within the sources;
+    the target's own scale is a constant and falls out. A class that is near everything has to be nearer
+    to the target than to its neighbours to count.
 
     Args:
         source_points: (S, D) points of a geometry.
         target_points: (T, D) points of the same geometry.
         target_weights: (T,) non-negative, not all zero.
-        crowding: (S,) the r_i, from :func:`similarity.distance.neighbour_distances` of the source points
+        crowding: (S,) the r_i, from :func:`similarity.distance.neighbour_squared_distances` of the points,
             with :data:`NEIGHBOURS`; None for the distance alone.
 
     Returns:
         (S,) float64.
     """
-    distances = mean_distances(source_points, target_points, target_weights)
-    return distances if crowding is None else 2 * distances - crowding
+    if crowding is None:
+        return mean_distances(source_points, target_points, target_weights)
+    return 2 * mean_squared_distances(source_points, target_points, target_weights) - crowding
 
 
 def select_classes(
@@ -98,7 +105,7 @@ def select_classes(
     sizes = _sizes(targets, classes, quotas, strategy, len(origin), min_count)
     metric = fit_geometry(geometry, targets, kept)
     points = np.concatenate([metric.points(bank.means) for bank in kept])
-    crowding = neighbour_distances(points, NEIGHBOURS) if strategy == "local-scaling" else None
+    crowding = neighbour_squared_distances(points, NEIGHBOURS) if strategy == "local-scaling" else None
 
     best: dict[int, tuple[int, int, float]] = {}  # class → best rank, which target's, distance
     wanted: dict[int, list[str]] = {}

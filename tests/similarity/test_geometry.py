@@ -110,3 +110,34 @@ def test_banks_of_different_backbones(banks, make_bank):
 def test_banks_of_different_width(banks, make_bank):
     with pytest.raises(InputError, match="width 6 and 4"):
         fit_geometry("euclidean", [banks[0]], [make_bank(np.ones((2, 4)))])
+
+
+def test_square_roots_are_whitened_by_the_covariance_carried_along(banks, make_bank):
+    target, sources = banks
+    metric = fit_geometry("sqrt-whitened", [target], sources)
+    assert metric.square_root
+    average = np.concatenate([bank.means for bank in sources]).astype(float).mean(axis=0)
+    slope = np.diag(0.5 / np.sqrt(average))
+    roots = [
+        make_bank(np.sqrt(bank.means), bank.counts, within=slope @ bank.within_covariance @ slope, dataset=bank.name)
+        for bank in (target, *sources)
+    ]
+    expected = fit_geometry("whitened", roots[:1], roots[1:]).points(roots[0].means)
+    np.testing.assert_allclose(metric.points(target.means), expected, atol=1e-5)  # these banks hold float32
+
+
+def test_features_that_can_be_negative_have_no_square_root(banks, make_bank):
+    target, sources = banks
+    below = make_bank(-target.means, target.counts, dataset="folder:below")
+    for targets, pool in (([below], sources), ([target], [*sources, below])):
+        metric, plain = (fit_geometry(name, targets, pool) for name in ("sqrt-whitened", "whitened"))
+        assert not metric.square_root
+        np.testing.assert_array_equal(metric.points(target.means), plain.points(target.means))
+
+
+def test_a_feature_that_is_always_zero_does_no_harm(make_bank):
+    means = np.random.default_rng(0).random((5, 4))
+    means[:, 2] = 0
+    for values in (means, 0 * means):
+        target, source = make_bank(values[:2], dataset="folder:target"), make_bank(values)
+        assert np.isfinite(fit_geometry("sqrt-whitened", [target], [source]).points(source.means)).all()
