@@ -1,8 +1,10 @@
 """Class statistics in, decisions out: which source domains and classes resemble a target."""
 
+from similarity.curve import SelectionCurve, selection_curves, write_curves
 from similarity.geometry import DEFAULT_GEOMETRY, GEOMETRIES, Geometry, fit_geometry
+from similarity.pool import STRATEGIES, class_scores
 from similarity.ranking import Domain, Ranking, rank_domains
-from similarity.selection import DEFAULT_STRATEGY, STRATEGIES, class_scores, select_classes
+from similarity.selection import DEFAULT_STRATEGY, select_classes
 from similarity.subset import Subset, SubsetRow
 from similarity.transport import TransportResult, emd, similarity
 
@@ -14,6 +16,7 @@ __all__ = [
     "Domain",
     "Geometry",
     "Ranking",
+    "SelectionCurve",
     "Subset",
     "SubsetRow",
     "TransportResult",
@@ -22,5 +25,7 @@ __all__ = [
     "fit_geometry",
     "rank_domains",
     "select_classes",
+    "selection_curves",
     "similarity",
+    "write_curves",
 ]

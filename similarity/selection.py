@@ -9,58 +9,12 @@ from numpy.typing import NDArray
 
 from features.bank import FeatureBank
 from features.errors import InputError
-from similarity.coverage import cover
-from similarity.distance import (
-    mean_distances,
-    mean_squared_distances,
-    neighbour_squared_distances,
-    pairwise_distances,
-)
-from similarity.geometry import DEFAULT_GEOMETRY, fit_geometry
+from similarity.geometry import DEFAULT_GEOMETRY
+from similarity.pool import SourcePool, check_strategy
 from similarity.subset import Subset, SubsetRow
 
-#: Name and meaning of every strategy.
-STRATEGIES = {
-    "nearest": "classes nearest to the target on average, as in the paper",
-    "local-scaling": "as nearest, less the distance to the class's own neighbours: hubs lose their lead",
-    "coverage": "classes that together lie near every target class",
-    "random": "classes drawn by chance, the control",
-    "all": "every class, nearest first",
-}
 #: What finds related classes best: see ``benchmarks/selection_quality.py``.
 DEFAULT_STRATEGY = "local-scaling"
-#: Own neighbours that say how crowded the place of a source class is: as many as CSLS was published with.
-NEIGHBOURS = 10
-
-
-def class_scores(
-    source_points: NDArray[np.floating],
-    target_points: NDArray[np.floating],
-    target_weights: NDArray[np.number],
-    crowding: NDArray[np.float64] | None = None,
-) -> NDArray[np.float64]:
-    """Score each source class alone against a target; less is nearer.
-
-    The Earth Mover's Distance of one class to the target is d_i = Σ_j w_j ‖s_i − t_j‖: all mass
-    comes from one place. With local scaling the score is 2·Σ_j w_j ‖s_i − t_j‖² − r_i, where r_i is the mean
-    squared distance of the class to its own nearest source classes. On points of length 1, where
-    ‖x − y‖² = 2 − 2·cos(x, y), that is CSLS (Conneau et al., ICLR 2018) with the scale taken within the sources;
-    the target's own scale is a constant and falls out. A class that is near everything has to be nearer
-    to the target than to its neighbours to count.
-
-    Args:
-        source_points: (S, D) points of a geometry.
-        target_points: (T, D) points of the same geometry.
-        target_weights: (T,) non-negative, not all zero.
-        crowding: (S,) the r_i, from :func:`similarity.distance.neighbour_squared_distances` of the points,
-            with :data:`NEIGHBOURS`; None for the distance alone.
-
-    Returns:
-        (S,) float64.
-    """
-    if crowding is None:
-        return mean_distances(source_points, target_points, target_weights)
-    return 2 * mean_squared_distances(source_points, target_points, target_weights) - crowding
 
 
 def select_classes(
@@ -69,6 +23,7 @@ def select_classes(
     *,
     classes: int | None = None,
     quotas: Sequence[int | None] | None = None,
+    images: int | None = None,
     strategy: str = DEFAULT_STRATEGY,
     geometry: str = DEFAULT_GEOMETRY,
     min_count: int = 0,
@@ -88,6 +43,8 @@ def select_classes(
         sources: Banks of the sources, no dataset twice.
         classes: How many classes each target chooses, 1 to the number of source classes.
         quotas: The same for each target on its own; None stands for ``classes``.
+        images: Budget of images for each target: classes are taken in the strategy's order for as long as the
+            images of all taken stay within it. With ``classes`` too, whichever is used up first.
         strategy: One of :data:`STRATEGIES`. ``all`` takes neither ``classes`` nor ``quotas``.
         geometry: Ground metric, one of :data:`similarity.GEOMETRIES`, fitted to all banks together.
         min_count: Source classes of fewer images are left out.
@@ -98,41 +55,31 @@ def select_classes(
         InputError: A size, strategy or geometry that is not possible, or banks that cannot be compared.
     """
     _require_distinct(targets, sources)
-    if strategy not in STRATEGIES:
-        raise InputError(f"--strategy {strategy}: there is no such strategy; choose from {', '.join(STRATEGIES)}")
-    kept = [source.at_least(min_count) for source in sources]
-    origin = [(bank, name, int(count)) for bank in kept for name, count in zip(bank.classes, bank.counts, strict=True)]
-    sizes = _sizes(targets, classes, quotas, strategy, len(origin), min_count)
-    metric = fit_geometry(geometry, targets, kept)
-    points = np.concatenate([metric.points(bank.means) for bank in kept])
-    crowding = neighbour_squared_distances(points, NEIGHBOURS) if strategy == "local-scaling" else None
-
+    check_strategy(strategy)
+    pool = SourcePool.of(targets, sources, geometry, min_count)
+    sizes = _sizes(targets, classes, quotas, images, strategy, len(pool), min_count)
     best: dict[int, tuple[int, int, float]] = {}  # class → best rank, which target's, distance
     wanted: dict[int, list[str]] = {}
     for place, (target, size) in enumerate(zip(targets, sizes, strict=True)):
-        target_points = metric.points(target.means)
-        distances = class_scores(points, target_points, target.counts, crowding)
-        if strategy == "coverage":
-            order = cover(pairwise_distances(points, target_points), target.counts, size)
-        elif strategy == "random":
-            order = np.random.default_rng((seed, place)).permutation(len(points))[:size]
-        else:
-            order = np.argsort(distances, kind="stable")[:size]
+        order, scores = pool.order(target, strategy, size, (seed, place))
+        if images is not None:
+            order = _affordable(order, pool.counts, images)
         for rank, index in enumerate(order.tolist(), start=1):
-            entry = (rank, place, float(distances[index]))
+            entry = (rank, place, float(scores[index]))
             best[index] = min(best.get(index, entry), entry)
             wanted.setdefault(index, []).append(target.name)
     rows = []
     for index in sorted(best, key=lambda index: best[index][:2]):
-        bank, name, count = origin[index]
         rank, _, distance = best[index]
-        rows.append(SubsetRow(bank.name, name, count, rank, distance, tuple(wanted[index])))
+        bank, count = pool.banks[pool.bank[index]], int(pool.counts[index])
+        rows.append(SubsetRow(bank.name, pool.classes[index], count, rank, distance, tuple(wanted[index])))
     provenance = {
         "targets": [
             _provenance(bank) | {"classes": len(bank.classes), "quota": size}
             for bank, size in zip(targets, sizes, strict=True)
         ],
-        "sources": [_provenance(bank) | {"classes": len(bank.classes)} for bank in kept],
+        "sources": [_provenance(bank) | {"classes": len(bank.classes)} for bank in pool.banks],
+        "images": images,
         "strategy": strategy,
         "geometry": geometry,
         "min_count": min_count,
@@ -145,6 +92,7 @@ def _sizes(
     targets: Sequence[FeatureBank],
     classes: int | None,
     quotas: Sequence[int | None] | None,
+    images: int | None,
     strategy: str,
     available: int,
     min_count: int,
@@ -154,14 +102,17 @@ def _sizes(
         raise ValueError(f"quotas must have one entry a target, got {len(quotas)} for {len(targets)} targets")
     asked = [classes if quota is None else quota for quota in quotas or [None] * len(targets)]
     if strategy == "all":
-        if any(size is not None for size in asked):
-            raise InputError("--strategy all takes every class; leave out --classes and the targets' quotas")
+        if images is not None or any(size is not None for size in asked):
+            raise InputError("--strategy all takes every class; leave out --classes, --images and the targets' quotas")
         return [available] * len(targets)
     sizes = []
     for target, size in zip(targets, asked, strict=True):
+        if size is None and images is not None:
+            size = available
         if size is None:
             raise InputError(
-                f"--classes is missing: say how many of the {available} source classes {target.name} needs"
+                f"--classes is missing: say how many of the {available} source classes {target.name} needs, or give "
+                f"a budget with --images; --curve FILE.csv shows what each number gains"
             )
         if not 1 <= size <= available:
             least = f" of at least {min_count} images" if min_count > 0 else ""
@@ -171,6 +122,14 @@ def _sizes(
             )
         sizes.append(size)
     return sizes
+
+
+def _affordable(order: NDArray[np.int64], counts: NDArray[np.int64], images: int) -> NDArray[np.int64]:
+    """The classes at the beginning of ``order`` that stay within a budget of images together."""
+    kept = order[np.cumsum(counts[order]) <= images]
+    if not len(kept):
+        raise InputError(f"--images {images}: the first class alone has {counts[order[0]]}; raise the budget")
+    return kept
 
 
 def _require_distinct(targets: Sequence[FeatureBank], sources: Sequence[FeatureBank]) -> None:

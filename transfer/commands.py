@@ -11,9 +11,12 @@ from similarity import (
     DEFAULT_GEOMETRY,
     DEFAULT_STRATEGY,
     Ranking,
+    SelectionCurve,
     Subset,
     rank_domains,
     select_classes,
+    selection_curves,
+    write_curves,
 )
 from similarity.transport import GAMMA
 
@@ -70,7 +73,9 @@ class SelectConfig:
         target: Feature banks of the targets, each with an own number of classes if wanted: BANK[:QUOTA].
         source: Feature banks of the sources.
         classes: Classes to choose for each target without a quota.
+        images: Budget of images for each target: classes are taken as long as all of theirs stay within it.
         out: The subset file (.csv).
+        curve: Write what each number of classes gains, and the suggested number, as a table (.csv).
         strategy: How classes are chosen: nearest is the paper's; see transfer inspect strategies.
         geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
         min_count: Leave out source classes of fewer images (the paper: 200).
@@ -80,7 +85,9 @@ class SelectConfig:
     target: list[str]
     source: list[str]
     classes: int | None = None
+    images: int | None = None
     out: str | None = None
+    curve: str | None = None
     strategy: str = DEFAULT_STRATEGY
     geometry: str = DEFAULT_GEOMETRY
     min_count: int = 0
@@ -89,6 +96,8 @@ class SelectConfig:
     def __post_init__(self) -> None:
         if self.classes is not None and self.classes < 1:
             raise InputError(f"--classes {self.classes}: expected at least 1")
+        if self.images is not None and self.images < 1:
+            raise InputError(f"--images {self.images}: expected at least 1")
         if self.min_count < 0:
             raise InputError(f"--min-count {self.min_count}: expected at least 0")
 
@@ -100,31 +109,37 @@ class Selection:
     Attributes:
         subset: The chosen classes.
         out: The subset file, if one was asked for.
+        curves: What each number of classes gains for each target, if that was asked for.
     """
 
     subset: Subset
     out: str | None
+    curves: tuple[SelectionCurve, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return self.subset.to_json() | {"out": self.out}
+        return self.subset.to_json() | {"out": self.out, "knees": [curve.to_json() for curve in self.curves]}
 
 
 def select(config: SelectConfig) -> Selection:
     """Choose source classes; see :func:`similarity.select_classes`."""
     paths, quotas = zip(*(_quota(text) for text in config.target), strict=True)
-    subset = select_classes(
-        [FeatureBank.open(path) for path in paths],
-        [FeatureBank.open(path) for path in config.source],
-        classes=config.classes,
-        quotas=quotas,
-        strategy=config.strategy,
-        geometry=config.geometry,
-        min_count=config.min_count,
-        seed=config.seed,
-    )
+    targets, sources = ([FeatureBank.open(path) for path in group] for group in (paths, config.source))
+    options: dict[str, Any] = {
+        "strategy": config.strategy,
+        "geometry": config.geometry,
+        "min_count": config.min_count,
+        "seed": config.seed,
+    }
+    curves: tuple[SelectionCurve, ...] = ()
+    if config.curve is not None:  # first: one who asks for it may not know how many classes to choose yet
+        curves = selection_curves(targets, sources, **options)
+        write_curves(curves, config.curve, options)
+        if config.classes is None and config.images is None and None in quotas:
+            quotas = tuple(curve.knee if quota is None else quota for curve, quota in zip(curves, quotas, strict=True))
+    subset = select_classes(targets, sources, classes=config.classes, quotas=quotas, images=config.images, **options)
     if config.out is not None:
         subset.write(config.out)
-    return Selection(subset, config.out)
+    return Selection(subset, config.out, curves)
 
 
 def _quota(text: str) -> tuple[str, int | None]:

@@ -47,7 +47,10 @@ def _extract(config: Any, result: Any) -> None:
         f"{summary['bank']}: {summary['classes']} classes, {summary['images']} images, {rate}, "
         f"{summary['skipped']} unreadable images skipped",
     )
-    _next("transfer rank --target TARGET.h5 --source SOURCE.h5 …", f"transfer inspect {config.out}")
+    if getattr(config, "shard", None):
+        _next(f"transfer merge SHARD.h5 … --out BANK.h5    (all {config.shard.partition('/')[2]} shards)")
+    else:
+        _next("transfer rank --target TARGET.h5 --source SOURCE.h5 …", f"transfer inspect {config.out}")
 
 
 def _rank(config: Any, result: Any) -> None:
@@ -79,6 +82,13 @@ def _select(config: Any, result: Any) -> None:
     )
     if len(rows) > len(shown):
         console.print(f"… and {len(rows) - len(shown)} more")
+    for curve in result.curves:
+        knee = curve.to_json()
+        console.print(
+            f"\n{curve.target}: {knee['classes']} classes of {knee['images']} images bring {100 * knee['gain']:.0f} % "
+            f"of what all {len(curve.gain)} gain; the curve is in {config.curve}",
+            soft_wrap=True,
+        )
     if config.out is None:
         _next("the same with --out subset.csv, to pre-train on these classes")
     else:
@@ -145,6 +155,7 @@ def _inspect(_: Any, result: Any) -> None:
 
 _VIEWS: dict[str, Callable[[Any, Any], None]] = {
     "extract": _extract,
+    "merge": _extract,
     "rank": _rank,
     "select": _select,
     "pretrain": _pretrain,

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 from features.errors import InputError
 from similarity import STRATEGIES, Subset, class_scores, emd, select_classes
 from similarity.distance import neighbour_squared_distances
-from similarity.selection import NEIGHBOURS
+from similarity.pool import NEIGHBOURS
 
 
 @pytest.fixture
