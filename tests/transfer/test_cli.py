@@ -107,10 +107,10 @@ def test_help_says_what_the_docstrings_say(command, capsys):
     assert "--config FILE.yaml" in out
 
 
-def test_the_ten_commands(capsys):
+def test_the_commands_in_the_order_of_use(capsys):
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
-    names = ["extract", "rank", "select", "pretrain", "finetune", "evaluate", "run", "report", "demo", "inspect"]
+    names = ["extract", "merge", "rank", "select", "pretrain", "finetune", "evaluate", "run", "report", "demo", "inspect"]
     assert list(COMMANDS) == names
     listed = [line.split()[0] for line in out.splitlines() if line.startswith("  ")]
     assert listed == names
@@ -132,7 +132,7 @@ def test_version(capsys):
     ("line", "message"),
     [
         ("extrac digits:", "there is no such command; did you mean extract?"),
-        ("xyz", "there is no such command; expected one of extract, rank,"),
+        ("xyz", "there is no such command; expected one of extract, merge, rank,"),
         ("extract", "missing: dataset, --out"),
         ("extract folder:nowhere --out a.h5", "no such directory: nowhere"),
         ("extract foldr:nowhere --out a.h5", "unknown scheme 'foldr' (did you mean 'folder'?)"),

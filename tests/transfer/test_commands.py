@@ -88,7 +88,7 @@ def test_every_target_may_have_its_own_number(banks, write_bank):
         ({"classes": 1, "strategy": "best"}, "--strategy best: there is no such strategy; choose from nearest"),
         ({"classes": 1, "geometry": "flat"}, "flat"),
         ({"classes": 1, "strategy": "all"}, "--strategy all takes every class"),
-        ({"classes": 1, "min_count": 1000}, "no class has 1000 images"),
+        ({"classes": 1, "min_count": 1000}, "--min-count 1000: no source class has so many images"),
     ],
 )
 def test_wrong_select_options(banks, given, message):

@@ -87,7 +87,7 @@ def test_a_recipe_runs_to_its_page_and_reuses_every_step(
     import features.forward
     import finetune.engine
 
-    monkeypatch.setattr(features.forward, "pixel_batches", None)
+    monkeypatch.setattr(features.forward, "fetched", None)
     monkeypatch.setattr(finetune.engine, "train", None)
     second = run_json(capsys, "run", "recipe.yaml")
     assert second["arms"] == first["arms"]
