@@ -2,8 +2,9 @@
 
     python benchmarks/selection_quality.py
 
-The target is two classes of a group, 20 images each; the sources are classes with 40 images each; what belongs
-to the group should come first. Four checks, each with every geometry, nearest and local-scaling:
+The target is two classes of a group, 20 images each; the sources are classes of 40 other images each (of CUB's
+50 to 60 images a species, a third and the rest); what belongs to the group should come first. Four checks, each
+with every geometry, nearest and local-scaling:
 
 - CIFAR-100: its 20 superclasses; the source is the other 98 classes.
 - Tiny ImageNet: 23 groups of its classes; the source is the other 198.
@@ -22,7 +23,15 @@ plaque); they then decided for square roots and 10 neighbours, so they are not u
 
 Last: which classes of Tiny ImageNet come first for CUB? Four of them are birds.
 
-Expected: TO BE MEASURED. The data lies in $TRANSFER_DATA, else in ../shared/data.
+Expected (2 cores, about 11 minutes): the paper, whitened + nearest, the default, and the default less either:
+
+    CIFAR-100                    0.533        0.640          0.677       0.144 ± 0.027   0.037 ± 0.010
+    Tiny ImageNet                0.633        0.768          0.801       0.168 ± 0.035   0.033 ± 0.012
+    CIFAR-100 by Tiny ImageNet   0.444        0.672          0.654       0.210 ± 0.051  -0.018 ± 0.024
+    CUB                          0.507        0.547          0.663       0.157 ± 0.066   0.116 ± 0.049
+
+The four birds come first by the default, at places 1, 2, 5 and 7 by the paper. The data lies in $TRANSFER_DATA,
+else in ../shared/data.
 """
 
 from __future__ import annotations

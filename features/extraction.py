@@ -150,9 +150,9 @@ def extract(config: ExtractConfig) -> Extraction:
         if len(dataset) == 0:
             raise InputError(f"{dataset.spec}: the dataset has no image")
         precision = pick_precision(config.precision, pick_device(config.device))
-        if config.weights == "none":
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # random weights are the same in every bank, so that banks can be compared
-        backbone = load_backbone(config.backbone, config.weights, config.image_size)
+            backbone = load_backbone(config.backbone, config.weights, config.image_size)
         attrs = _attributes(dataset, backbone, precision, config.shard)
         if out.exists() and not config.overwrite:
             return _reused(config, dataset, attrs)

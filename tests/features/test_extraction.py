@@ -404,6 +404,8 @@ def test_what_cannot_be_opened_leaves_no_file(folder):
 
 def test_random_weights_give_comparable_banks(folder):
     torch.manual_seed(123)  # whatever the state of the generator
+    state = torch.get_rng_state()
     first = extract(config(folder)).bank
+    assert torch.equal(torch.get_rng_state(), state)  # which is the caller's
     second = extract(config(folder, dataset=f"folder:{folder}?per_class=3", out=str(folder.parent / "b.h5"))).bank
     first.require_comparable(second)
