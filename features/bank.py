@@ -1,7 +1,7 @@
 """The feature bank: class statistics of one dataset under one backbone, in one HDF5 file.
 
-This module is the only place that knows the file's layout. A bank is written aside and renamed, so
-that a file under the final name is always whole.
+This module knows the file's layout; a shard (``features/shard.py``) keeps images in the same way. A bank is
+written aside and renamed, so that a file under the final name is always whole.
 """
 
 from __future__ import annotations

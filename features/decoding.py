@@ -97,16 +97,21 @@ def pixel_batches(
 
 
 def fetched(
-    dataset: Dataset[Batch], batches: Iterable[Sequence[int]], workers: int, pin_memory: bool = False
+    dataset: Dataset[Batch],
+    batches: Iterable[Sequence[int]],
+    workers: int,
+    pin_memory: bool = False,
+    ahead: int = 4,
 ) -> DataLoader[Batch]:
-    """What ``dataset`` makes of each of ``batches``, in order, computed in ``workers`` processes."""
+    """What ``dataset`` makes of each of ``batches``, in order, by ``workers`` processes, each ``ahead`` batches."""
     return DataLoader(
         dataset,
         sampler=batches,  # each "index" is a batch of them
         batch_size=None,
         num_workers=workers,
         pin_memory=pin_memory,
-        prefetch_factor=4 if workers else None,
+        generator=torch.Generator(),  # or making an iterator would draw from the caller's
+        prefetch_factor=ahead if workers else None,
     )
 
 

@@ -30,6 +30,8 @@ def fold_batch_norm(network: nn.Module, example: Tensor) -> nn.Module:
     """
     plain = copy.deepcopy(network).eval()
     expected, pairs = _pairs(plain, example)
+    if not pairs:
+        return plain
     folded = copy.deepcopy(plain)
     for convolution, normalisation in pairs:
         layer, norm = folded.get_submodule(convolution), folded.get_submodule(normalisation)
@@ -72,7 +74,7 @@ def is_plain_convolution(module: nn.Module) -> bool:
 
 def _is_batch_norm(module: nn.Module) -> bool:
     """PyTorch's own, or timm's, which carries the activation that follows it."""
-    return type(module) is nn.BatchNorm2d or type(module).__name__ == "BatchNormAct2d"
+    return type(module).__name__ in ("BatchNorm2d", "BatchNormAct2d") and module.running_mean is not None
 
 
 def _rest(norm: nn.Module) -> nn.Module:

@@ -72,11 +72,14 @@ def forward_pass(
         dataset: What to read.
         preprocessing: The network's input transform.
         positions: The part of the dataset to read, by default all of it.
-        batch_size: Images a batch.
+        batch_size: Images a batch, at most.
         workers: Worker processes; None for one a core. They decode, and on a CPU run the network too.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
         precision: ``auto``, ``fp32`` or ``bf16``.
         description: What the progress bar says.
+
+    Raises:
+        InputError: There is no such device or precision here.
     """
     where = pick_device(device)
     ready = InferenceNetwork(network, preprocessing, where, pick_precision(precision, where))
@@ -86,7 +89,9 @@ def forward_pass(
     workers = default_workers(dataset) if workers is None else workers
     passes: Iterable[OutputBatch]
     if where.type == "cpu" and workers:
-        passes = fetched(_DecodeAndRun(decoder, ready), batches, workers)
+        # Short batches: at the end no core waits long for another, and little is in flight when a process is killed.
+        batches = in_order(positions, min(batch_size, 32))
+        passes = fetched(_DecodeAndRun(decoder, ready), batches, workers, ahead=2)
     else:
         decoded = fetched(decoder, batches, workers, pin_memory=where.type == "cuda")
         passes = (_run(ready, batch) for batch in decoded)

@@ -30,8 +30,8 @@ _TURNS = {
 }
 
 
-#: Where an image carries its extent, if that is not its size.
-_EXTENT = "extent"
+#: Where an image carries its extent, if that is not its size. No file can have such a key.
+_EXTENT = (-1, -1)
 
 
 class UnreadableImage(Exception):

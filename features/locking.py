@@ -14,6 +14,8 @@ from features.errors import InputError
 def locked(out: Path) -> Iterator[None]:
     """Hold ``out`` for this process; the operating system lets go of it however the process ends.
 
+    Threads of one process do not exclude each other.
+
     Raises:
         InputError: Another process holds it.
     """
@@ -25,7 +27,7 @@ def locked(out: Path) -> Iterator[None]:
             try:
                 # A record lock belongs to the process: worker processes that outlive it by a moment do not hold it.
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except (BlockingIOError, PermissionError) as error:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
                 raise InputError(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -13,9 +13,10 @@ import numpy as np
 
 from features.bank import IDENTITY, Images
 from features.errors import InputError
-from features.extraction import Extraction
+from features.extraction import Extraction, check_out
 from features.locking import locked
 from features.shard import KeptFeatures, Shard
+from features.statistics import ClassStatistics
 from features.storage import read_text
 
 
@@ -37,36 +38,42 @@ class MergeConfig:
 def merge(config: MergeConfig) -> Extraction:
     """Add shards up to the bank that one extraction of the whole dataset would have made.
 
-    The sums are added in float64, so the bank's float32 figures agree to their last digit or two.
+    The sums are added in float64, so the bank's float32 figures agree to their last digit or two. One
+    shard's sums are in memory at a time, besides the total.
 
     Raises:
-        InputError: A shard is missing, given twice, or of another extraction; ``out`` is there already;
-            a class has no readable image in any shard.
+        InputError: A shard is missing, given twice, not finished or of another extraction; ``out`` cannot be
+            written or is there already; a class has no readable image in any shard.
     """
     out, started = Path(config.out), time.perf_counter()
+    check_out(out)
     if out.exists() and not config.overwrite:
         raise InputError(f"--out {out}: is there already; name another file or give --overwrite")
-    shards = sorted((Shard.open(Path(path)) for path in config.shards), key=lambda shard: shard.positions.start)
+    shards = [replace(Shard.open(Path(path)), statistics=ClassStatistics(0, 0)) for path in config.shards]
+    shards.sort(key=lambda shard: shard.positions.start)
     _check_whole(shards)
-    first = shards[0]
-    for shard in shards[1:]:
-        first.statistics.merge(shard.statistics)
-        first.skipped += shard.skipped
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with locked(out):
-        if all(shard.keeps_images for shard in shards):
+    with locked(out), ExitStack() as stack:
+        whole = Shard.open(Path(shards[0].name))
+        for shard in shards[1:]:
+            whole.statistics.merge(Shard.open(Path(shard.name)).statistics)
+            whole.skipped += shard.skipped
+        # The oldest: an image that was changed after any shard had begun makes the bank an old one.
+        whole.attrs = {**whole.attrs, "created": min(str(shard.attrs["created"]) for shard in shards)}
+        images = None
+        if whole.keeps_images:
             aside = out.with_name(f"{out.name}.merge.features")
-            with closing(KeptFeatures(aside, first.statistics.sums.shape[1], 0)) as features:
-                bank = first.bank().write(out, _images(shards, features))
-            aside.unlink()
-        else:
-            bank = first.bank().write(out)
-    images = int(bank.counts.sum())
-    return Extraction(out, len(bank.classes), images, len(bank.skipped), images, time.perf_counter() - started)
+            stack.callback(aside.unlink, missing_ok=True)
+            features = stack.enter_context(closing(KeptFeatures(aside, whole.statistics.sums.shape[1], 0)))
+            images = _images(shards, features)
+        whole.bank().write(out, images)
+    count = int(whole.counts.sum())
+    return Extraction(out, len(whole.classes), count, len(whole.skipped), count, time.perf_counter() - started)
 
 
 def _check_whole(shards: Sequence[Shard]) -> None:
     """Refuse shards that are not, together, one extraction."""
+    if not shards:
+        raise InputError("no shard is given; name the files that transfer extract --shard has made")
     first = shards[0]
     for shard in shards:
         for name in IDENTITY:
@@ -75,6 +82,8 @@ def _check_whole(shards: Sequence[Shard]) -> None:
                     f"{shard.name} and {first.name} are of different extractions: {name} is "
                     f"{shard.attrs.get(name)!r} in one and {first.attrs.get(name)!r} in the other"
                 )
+        if "shard" not in shard.attrs:
+            raise InputError(f"{shard.name}: is an unfinished extraction of the whole; run it to the end instead")
         if not shard.complete:
             raise InputError(f"{shard.name}: is not finished; run its extraction to the end first")
         if shard.keeps_images != first.keeps_images:

@@ -61,6 +61,11 @@ class Shard:
         return self.position >= self.positions.stop
 
     @property
+    def counts(self) -> NDArray[np.int64]:
+        """(C,) images of each class that have been read."""
+        return self.statistics.counts.numpy()
+
+    @property
     def name(self) -> str:
         """What to call it in a message."""
         return str(self.path or self.attrs.get("dataset"))
@@ -111,10 +116,10 @@ class Shard:
                     )
                 sums = file["class/sum"][:]
                 statistics = ClassStatistics(*sums.shape)
-                statistics.counts = torch.from_numpy(file["class/count"][:])
-                statistics.sums = torch.from_numpy(sums)
-                statistics.squares = torch.from_numpy(file["class/square"][:])
-                statistics.scatter = torch.from_numpy(file["within/scatter"][:])
+                statistics.counts.copy_(torch.from_numpy(file["class/count"][:]))
+                statistics.sums.copy_(torch.from_numpy(sums))
+                statistics.squares.copy_(torch.from_numpy(file["class/square"][:]))
+                statistics.scatter.copy_(torch.from_numpy(file["within/scatter"][:]))
                 return cls(
                     attrs=attrs,
                     classes=tuple(read_text(file, "class/name")),
@@ -137,7 +142,7 @@ class Shard:
         Raises:
             InputError: A class has no readable image.
         """
-        counts = self.statistics.counts.numpy()
+        counts = self.counts
         if not counts.all():
             empty = int(np.argmin(counts))
             raise InputError(
@@ -174,6 +179,11 @@ class KeptFeatures:
         self._file.truncate(rows * dim * 4)
         self._file.seek(0, os.SEEK_END)
 
+    @staticmethod
+    def rows(path: Path, dim: int) -> int:
+        """How many whole rows a file has; 0 if it is not there."""
+        return path.stat().st_size // (4 * dim) if path.exists() else 0
+
     def append(self, features: NDArray[np.float32]) -> None:
         self._file.write(np.ascontiguousarray(features, dtype=np.float32).data)
 
@@ -185,7 +195,7 @@ class KeptFeatures:
     def array(self) -> NDArray[np.float32]:
         """(N, D), read from the disk as it is used."""
         self.flush()
-        rows = os.path.getsize(self.path) // (4 * self.dim)
+        rows = self.rows(self.path, self.dim)
         return np.memmap(self.path, np.float32, "r", shape=(rows, self.dim)) if rows else np.empty((0, self.dim), "f4")
 
     def close(self) -> None:

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from features.errors import InputError
+
 
 class ClassStatistics:
     """Streaming statistics of features by class.
@@ -32,10 +34,22 @@ class ClassStatistics:
         self.squares = torch.zeros(n_classes, dim, dtype=torch.float64)
         self.scatter = torch.zeros(dim, dim, dtype=torch.float64)
 
-    def to(self, device: torch.device | str) -> ClassStatistics:
+    def to(self, device: torch.device | str) -> None:
         """Keep the sums on a device, which must compute in float64."""
         self.sums, self.squares, self.scatter = (x.to(device) for x in (self.sums, self.squares, self.scatter))
-        return self
+
+    def require_finite(self, where: str) -> None:
+        """Refuse features that are NaN or infinite: one of them spoils its class for good.
+
+        Raises:
+            InputError: Naming how many classes are concerned; ``where`` says of what.
+        """
+        spoilt = int((~torch.isfinite(self.squares).all(dim=1)).sum())
+        if spoilt:
+            raise InputError(
+                f"{where}: the backbone gave NaN or infinite features in {spoilt} classes; "
+                f"check its weights, or give --precision fp32"
+            )
 
     def add(self, features: Tensor, labels: Tensor) -> None:
         """Count a batch in.
@@ -44,7 +58,7 @@ class ClassStatistics:
             features: (B, D), any float type.
             labels: (B,) int64, 0 to C − 1, on the CPU.
         """
-        x = features.to(self.sums)
+        x = features.to(self.sums.device).double()
         # Each class gets its own sum of the batch, by a product: adding rows one by one has no fixed order on GPUs.
         present, place, counts = torch.unique(labels, return_inverse=True, return_counts=True)
         member = (place == torch.arange(len(present))[:, None]).to(self.sums)

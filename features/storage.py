@@ -23,7 +23,7 @@ def whole_file(path: Path, attrs: Mapping[str, Any]) -> Iterator[h5py.File]:
         attrs: Its attributes; to them comes ``complete``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = path.with_name(f".{path.name}.part")  # one name: what a killed process left is written over
     try:
         with h5py.File(aside, "w") as file:
             for name, value in attrs.items():

@@ -82,6 +82,7 @@ def select_classes(
         "images": images,
         "strategy": strategy,
         "geometry": geometry,
+        "square_root": pool.metric.square_root,
         "min_count": min_count,
         "seed": seed,
     }

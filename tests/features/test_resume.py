@@ -135,7 +135,7 @@ def test_images_that_changed_meanwhile_are_read_anew(photos, tmp_path, monkeypat
     interrupted(config(photos, tmp_path / "bank.h5"), monkeypatch, 5)
     os.utime(photos / "class0" / "00.png")
     assert extract(config(photos, tmp_path / "bank.h5")).read == 120
-    assert "the images have changed since; starting from the first" in capfd.readouterr().err
+    assert "the images have changed since; starting from the first image" in capfd.readouterr().err
 
 
 def test_rows_written_after_the_last_checkpoint_do_not_count(photos, whole, tmp_path, monkeypatch):
@@ -288,3 +288,79 @@ def test_a_class_that_no_shard_could_read_is_named(photos, tmp_path):
         file["class/count"][1] = 0
     with pytest.raises(InputError, match="class 'class1' has no readable image"):
         merge(MergeConfig([str(tmp_path / "1.h5"), str(tmp_path / "2.h5")], str(tmp_path / "bank.h5")))
+
+
+def test_nothing_of_a_discarded_extraction_gets_into_another(photos, whole, tmp_path, monkeypatch):
+    """Interrupted, overwritten by another kind that dies before its first checkpoint, and asked for again."""
+    out = tmp_path / "bank.h5"
+    interrupted(config(photos, out), monkeypatch, 5)
+    other = config(photos, out, backbone="resnet14", overwrite=True, checkpoint_seconds=3600)
+    interrupted(other, monkeypatch, 7)
+    result = extract(config(photos, out))
+    assert result.read == 120
+    assert_same_bits(out, whole.path)
+
+
+def test_features_that_were_lost_are_extracted_again(photos, whole, tmp_path, monkeypatch, capfd):
+    interrupted(config(photos, tmp_path / "bank.h5"), monkeypatch, 5)
+    os.truncate(tmp_path / "bank.h5.resume.features", 1000)
+    assert extract(config(photos, tmp_path / "bank.h5")).read == 120
+    assert "its file of features is not whole; starting from the first image" in capfd.readouterr().err
+    assert_same_bits(tmp_path / "bank.h5", whole.path)
+
+
+def test_a_damaged_checkpoint_is_named_and_can_be_overwritten(photos, tmp_path):
+    resume = tmp_path / "bank.h5.resume"
+    resume.write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"not a readable shard .*; remove .*bank\.h5\.resume, or give --overwrite"):
+        extract(config(photos, tmp_path / "bank.h5"))
+    assert extract(config(photos, tmp_path / "bank.h5", overwrite=True)).read == 120 and not resume.exists()
+
+
+def test_features_that_are_not_finite_end_it_and_are_in_no_checkpoint(photos, tmp_path, monkeypatch):
+    out = tmp_path / "bank.h5"
+    torch = pytest.importorskip("torch")
+    from features.networks import CifarResNet
+
+    weights = CifarResNet(1).state_dict()
+    weights["conv1.weight" if "conv1.weight" in weights else next(iter(weights))].fill_(float("nan"))
+    torch.save(weights, tmp_path / "nan.pth")
+    with pytest.raises(InputError, match=r"gave NaN or infinite features in . classes; check its weights"):
+        extract(config(photos, out, weights=str(tmp_path / "nan.pth")))
+    assert sorted(path.name for path in tmp_path.iterdir() if ".resume.features" not in path.name) == ["nan.pth"]
+
+
+def test_a_merged_bank_is_as_old_as_its_oldest_shard(photos, tmp_path):
+    shards = [tmp_path / "1.h5", tmp_path / "2.h5"]
+    for i in (2, 1):  # the first part is read last
+        extract(config(photos, shards[i - 1], shard=f"{i}/2", max_unreadable=0.1))
+    os.utime(photos / "class5" / "19.png")
+    extract(config(photos, shards[0], shard="1/2", max_unreadable=0.1, overwrite=True))
+    merge(MergeConfig([str(path) for path in shards], str(tmp_path / "bank.h5")))
+    with pytest.raises(InputError, match="were changed after it was made"):
+        extract(config(photos, tmp_path / "bank.h5"))
+
+
+def test_dates_in_the_future_do_not_make_every_bank_an_old_one(photos, tmp_path):
+    os.utime(photos / "class5" / "19.png", (4e9, 4e9))
+    try:
+        extract(config(photos, tmp_path / "bank.h5"))
+        assert extract(config(photos, tmp_path / "bank.h5")).reused
+    finally:
+        os.utime(photos / "class5" / "19.png")
+
+
+def test_a_finished_bank_is_reused_while_another_process_holds_it(photos, tmp_path):
+    extract(config(photos, tmp_path / "bank.h5"))
+    with locked(tmp_path / "bank.h5"):
+        assert extract(config(photos, tmp_path / "bank.h5")).reused
+
+
+def test_what_is_no_shard_is_not_merged(photos, tmp_path, monkeypatch):
+    interrupted(config(photos, tmp_path / "bank.h5"), monkeypatch, 5)
+    with pytest.raises(InputError, match="is an unfinished extraction of the whole"):
+        merge(MergeConfig([str(tmp_path / "bank.h5.resume")], str(tmp_path / "out.h5")))
+    with pytest.raises(InputError, match="no shard is given"):
+        merge(MergeConfig([], str(tmp_path / "out.h5")))
+    with pytest.raises(InputError, match="is a directory"):
+        merge(MergeConfig(["x.h5"], str(tmp_path), overwrite=True))
