@@ -1,10 +1,12 @@
 """Class statistics in, decisions out: which source domains and classes resemble a target."""
 
 from similarity.curve import SelectionCurve, selection_curves, write_curves
+from similarity.explanation import ExplanationRow, explain, write_explanation
 from similarity.geometry import DEFAULT_GEOMETRY, GEOMETRIES, Geometry, fit_geometry
 from similarity.pool import STRATEGIES, class_scores
 from similarity.ranking import Domain, Ranking, rank_domains
 from similarity.selection import DEFAULT_STRATEGY, select_classes
+from similarity.stability import ClassStability, SelectionStability, selection_stability
 from similarity.subset import Subset, SubsetRow
 from similarity.transport import TransportResult, emd, similarity
 
@@ -13,19 +15,25 @@ __all__ = [
     "DEFAULT_STRATEGY",
     "GEOMETRIES",
     "STRATEGIES",
+    "ClassStability",
     "Domain",
+    "ExplanationRow",
     "Geometry",
     "Ranking",
     "SelectionCurve",
+    "SelectionStability",
     "Subset",
     "SubsetRow",
     "TransportResult",
     "class_scores",
     "emd",
+    "explain",
     "fit_geometry",
     "rank_domains",
     "select_classes",
     "selection_curves",
+    "selection_stability",
     "similarity",
     "write_curves",
+    "write_explanation",
 ]

@@ -1,8 +1,10 @@
-"""How far class means would move if as many images were drawn again, and what that does to a distance.
+"""How far class means would move if as many images were drawn again.
 
-A bank keeps no images, only the mean, variance and count of each class, so the bootstrap is
+A bank needs to keep no images, only the mean, variance and count of each class, so the bootstrap is
 parametric: a class mean of n images is redrawn from a Gaussian around it with the class's variance
-of each feature divided by n, features correlated as within the classes of the bank on average.
+of each feature divided by n, features correlated as within the classes of the bank on average. Images
+that a bank did keep are not resampled: the few images of a small class span too few directions, and
+their means, drawn again, vary far too much along those and not at all along the others.
 """
 
 from __future__ import annotations
@@ -31,39 +33,29 @@ class MeanSampler:
         variance = np.where(counts > 1, bank.variances / np.maximum(counts - 1, 1), pooled)
         self._means = bank.means.astype(np.float64)
         self._deviation = np.sqrt(variance)
-        scale = np.sqrt(np.where(pooled > 0, pooled, 1))
-        correlation = bank.within_covariance / np.outer(scale, scale)
-        correlation *= 1 - _JITTER
-        np.fill_diagonal(correlation, 1)
-        self._factor = np.linalg.cholesky(correlation)
+        self._factor = covariance_factor(bank.within_covariance, correlation=True)
+        self._least = 0.0 if self._means.min() >= 0 else -np.inf  # what a rectifier keeps from being negative
 
     def draw(self, generator: np.random.Generator) -> NDArray[np.float64]:
-        """(C, D) class means, drawn once."""
+        """(C, D) class means, drawn once. Features that are nowhere negative stay so."""
         noise = generator.standard_normal(self._means.shape)
-        return self._means + self._deviation * (noise @ self._factor.T)
+        return np.maximum(self._means + self._deviation * (noise @ self._factor.T), self._least)
 
 
-def basic_interval(value: float, replicates: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
-    """Interval of a distance by the basic (pivotal) bootstrap, made to hold the distance itself.
-
-    Noise in the means pushes points apart, so a distance between sample means is larger than between
-    the true ones, and a replicate, which adds the same noise again, larger still. The plain
-    percentiles of the replicates would lie off on the wrong side. The basic interval reflects
-    them: replicates stand to the value as the value stands to the truth,
-
-        [2·value − q(1 − α/2), 2·value − q(α/2)].
-
-    Where classes have few images, all of it can lie below the value; it is then stretched up to the
-    value, so that an interval always holds the figure that it is printed beside.
+def covariance_factor(covariance: NDArray[np.floating], *, correlation: bool = False) -> NDArray[np.float64]:
+    """A square root F of a covariance that may be short of rank: F·Fᵀ is the covariance, but for round-off.
 
     Args:
-        value: The distance of the means as they are, at least 0.
-        replicates: (B,) distances of means drawn again.
-        level: Share of cases in which the interval is to hold the true distance, 0 to 1.
+        covariance: (D, D) symmetric, positive semi-definite up to the round-off of float32.
+        correlation: Return a square root of the correlation matrix instead; 1 for a feature without variance.
 
     Returns:
-        Its lower and upper end, at least 0.
+        (D, D) lower triangular.
     """
-    tail = (1 - level) / 2
-    low, high = 2 * value - np.quantile(replicates, [1 - tail, tail])
-    return max(0.0, min(float(low), value)), max(float(high), value)
+    deviation = np.sqrt(np.maximum(np.diag(covariance), 0).astype(np.float64))
+    scale = np.where(deviation > 0, deviation, 1)
+    matrix = covariance / np.outer(scale, scale)
+    matrix *= 1 - _JITTER
+    np.fill_diagonal(matrix, 1)
+    factor = np.asarray(np.linalg.cholesky(matrix), dtype=np.float64)
+    return factor if correlation else deviation[:, None] * factor

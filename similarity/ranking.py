@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.bank import FeatureBank
 from features.progress import progress
-from similarity.bootstrap import MeanSampler, basic_interval
-from similarity.geometry import DEFAULT_GEOMETRY, Geometry, fit_geometry
-from similarity.transport import GAMMA, TransportResult, emd, similarity
+from similarity.calibration import Gamma, calibrated_gamma, given_gamma
+from similarity.geometry import DEFAULT_GEOMETRY, fit_geometry
+from similarity.interval import distance_interval
+from similarity.sampling_error import mean_clouds
+from similarity.transport import TransportResult, emd, similarity
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,19 +25,24 @@ class Domain:
         source: Its dataset spec.
         emd: Earth Mover's Distance to the target, in the units of the geometry.
         similarity: exp(−γ·emd). Comparable between sources of one target and one geometry only.
-        interval: 95 % interval of the similarity, or None where no bootstrap was asked for; see
-            :func:`similarity.bootstrap.basic_interval`.
+        emd_interval: 95 % interval of the distance between the true class means, stretched to hold ``emd``, which
+            noise makes too large; None where no bootstrap was asked for. See
+            :func:`similarity.interval.distance_interval`.
+        interval: The same of the similarity.
         classes: Classes that took part.
         images: Images behind them.
+        class_names: The classes, in the order of the plan's rows.
         transport: The plan from its classes to the target's, and the bounds.
     """
 
     source: str
     emd: float
     similarity: float
+    emd_interval: tuple[float, float] | None
     interval: tuple[float, float] | None
     classes: int
     images: int
+    class_names: tuple[str, ...]
     transport: TransportResult
 
 
@@ -49,21 +55,27 @@ class Ranking:
         domains: The sources by ascending distance; in the order given where distances are equal.
         geometry: The ground metric's name.
         gamma: γ of the similarity.
+        half: What a similarity of 0.5 stands for, to end a sentence with.
+        target_classes: Its classes, in the order of the plans' columns.
     """
 
     target: str
     domains: tuple[Domain, ...]
     geometry: str
     gamma: float
+    half: str
+    target_classes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """What ``transfer rank --json`` prints; an interval that was not asked for is two nulls."""
         return {
             "target": self.target,
+            "gamma": self.gamma,
             "domains": [
                 {
                     "source": domain.source,
                     "emd": domain.emd,
+                    "emd_interval": list(domain.emd_interval or (None, None)),
                     "similarity": domain.similarity,
                     "interval": list(domain.interval or (None, None)),
                     "classes": domain.classes,
@@ -79,7 +91,7 @@ def rank_domains(
     sources: Sequence[FeatureBank],
     *,
     geometry: str = DEFAULT_GEOMETRY,
-    gamma: float = GAMMA,
+    gamma: float | None = None,
     min_count: int = 0,
     bootstrap: int = 0,
     seed: int = 0,
@@ -92,9 +104,11 @@ def rank_domains(
         target: The target's bank; all its classes take part.
         sources: The sources' banks, at least one.
         geometry: Ground metric, one of :data:`similarity.GEOMETRIES`, fitted to all banks together.
-        gamma: γ of the similarity, positive.
+        gamma: γ of the similarity, positive (the paper: 0.01). None calibrates it so that 0.5 means as far as
+            the target's classes are from each other: see :func:`similarity.calibration.calibrated_gamma`.
         min_count: Source classes of fewer images are left out (the paper: 200).
-        bootstrap: Replicates behind the intervals, each one more transport problem a source; 0 for none.
+        bootstrap: Replicates behind the intervals, each one more transport problem a source; 0 for none, else
+            at least 2.
         seed: Seed of the bootstrap.
 
     Raises:
@@ -103,57 +117,52 @@ def rank_domains(
     """
     if not sources:
         raise ValueError("sources must hold at least one feature bank, got none")
-    if not gamma > 0:
+    if gamma is not None and not 0 < gamma < np.inf:
         raise ValueError(f"gamma must be positive, got {gamma}")
-    for name, number in (("min_count", min_count), ("bootstrap", bootstrap)):
-        if number < 0:
-            raise ValueError(f"{name} must be at least 0, got {number}")
+    if min_count < 0:
+        raise ValueError(f"min_count must be at least 0, got {min_count}")
+    if bootstrap < 0 or bootstrap == 1:
+        raise ValueError(f"bootstrap must be 0 or at least 2, got {bootstrap}")
     kept = [source.at_least(min_count) for source in sources]
     metric = fit_geometry(geometry, [target], kept)
     with progress("transport", total=len(kept) * (1 + bootstrap)) as advance:
-        results = []
-        target_points = metric.points(target.means)
-        for bank in kept:
-            results.append(emd(metric.points(bank.means), bank.counts, target_points, target.counts))
-            advance(note=bank.name)
-        replicates = _replicates(metric, target, kept, bootstrap, seed, advance) if bootstrap else None
-    domains = []
-    for i, (bank, result) in enumerate(zip(kept, results, strict=True)):
-        interval = None
-        if replicates is not None:
-            near, far = basic_interval(result.value, replicates[:, i])
-            interval = similarity(far, gamma), similarity(near, gamma)
-        domains.append(
-            Domain(
-                source=bank.name,
-                emd=result.value,
-                similarity=similarity(result.value, gamma),
-                interval=interval,
-                classes=len(bank.classes),
-                images=int(bank.counts.sum()),
-                transport=result,
-            )
+        points, target_points = [metric.points(bank.means) for bank in kept], metric.points(target.means)
+        scale = (
+            calibrated_gamma(target_points, target.counts, points, [bank.counts for bank in kept])
+            if gamma is None
+            else given_gamma(gamma)
         )
+        results = []
+        for bank, its_points in zip(kept, points, strict=True):
+            results.append(emd(its_points, bank.counts, target_points, target.counts))
+            advance(note=bank.name)
+        intervals: list[tuple[float, float] | None] = [None] * len(kept)
+        if bootstrap:
+            target_cloud, *clouds = mean_clouds(metric, [target, *kept])
+            for i, cloud in enumerate(clouds):
+                interval = distance_interval(
+                    cloud,
+                    target_cloud,
+                    unit_length=metric.unit_length,
+                    replicates=bootstrap,
+                    generator=np.random.default_rng((seed, i)),
+                    advance=advance,
+                ).holding(results[i].value)
+                intervals[i] = interval.low, interval.high
+    domains = [_domain(*row, scale) for row in zip(kept, results, intervals, strict=True)]
     domains.sort(key=lambda domain: domain.emd)
-    return Ranking(target.name, tuple(domains), geometry, gamma)
+    return Ranking(target.name, tuple(domains), geometry, scale.value, scale.meaning, target.classes)
 
 
-def _replicates(
-    metric: Geometry,
-    target: FeatureBank,
-    sources: Sequence[FeatureBank],
-    bootstrap: int,
-    seed: int,
-    advance: Callable[..., None],
-) -> NDArray[np.float64]:
-    """(B, sources) distances between means drawn again; one draw of the target serves all sources."""
-    generator = np.random.default_rng(seed)
-    target_sampler, samplers = MeanSampler(target), [MeanSampler(source) for source in sources]
-    values = np.empty((bootstrap, len(sources)))
-    for row in values:
-        target_points = metric.points(target_sampler.draw(generator))
-        for i, (source, sampler) in enumerate(zip(sources, samplers, strict=True)):
-            points = metric.points(sampler.draw(generator))
-            row[i] = emd(points, source.counts, target_points, target.counts).value
-            advance(note=source.name)
-    return values
+def _domain(bank: FeatureBank, result: TransportResult, interval: tuple[float, float] | None, gamma: Gamma) -> Domain:
+    return Domain(
+        source=bank.name,
+        emd=result.value,
+        similarity=similarity(result.value, gamma.value),
+        emd_interval=interval,
+        interval=interval and (similarity(interval[1], gamma.value), similarity(interval[0], gamma.value)),
+        classes=len(bank.classes),
+        images=int(bank.counts.sum()),
+        class_names=bank.classes,
+        transport=result,
+    )

@@ -19,7 +19,7 @@ from scipy.sparse import coo_array, csr_array
 
 from similarity.distance import pairwise_distances
 
-#: γ of the paper's similarity exp(−γ·EMD); made for raw ResNet-101 features.
+#: γ of the paper's similarity exp(−γ·EMD); made for raw ResNet-101 features. See similarity/calibration.py.
 GAMMA = 0.01
 #: Network-simplex pivots. POT's own default stops early at 10,000 classes.
 MAX_ITERATIONS = 100_000_000
@@ -37,6 +37,7 @@ class TransportResult:
             it and ``upper_bound`` whatever the solver did.
         upper_bound: The cost of ``plan``.
         plan: (S, T) sparse float64, mass moved from each source point to each target point; sums to 1.
+        distances: (S, T) sparse float64, the ground distance wherever ``plan`` has an entry, in the same order.
         source_potentials: (S,) u. With v, u_i + v_j is at most the ground distance of i and j, up to round-off.
         target_potentials: (T,) v.
         solver: ``network-simplex``, or ``single-class`` where one side has one point and the plan has
@@ -47,6 +48,7 @@ class TransportResult:
     lower_bound: float
     upper_bound: float
     plan: csr_array
+    distances: csr_array
     source_potentials: NDArray[np.float64]
     target_potentials: NDArray[np.float64]
     solver: str
@@ -95,12 +97,7 @@ def emd(
         )
     costs = pairwise_distances(np.asarray(source_points, np.float64), np.asarray(target_points, np.float64))
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
-    if len(rows) == 1 or len(columns) == 1:
-        solver, mass = "single-class", np.outer(a[rows], b[columns])
-        v = costs[rows[0], columns] if len(rows) == 1 else np.zeros(1)
-    else:
-        solver = "network-simplex"
-        mass, v = _network_simplex(a[rows], b[columns], costs[np.ix_(rows, columns)], max_iterations)
+    mass, v, solver = transport_plan(costs[np.ix_(rows, columns)], a[rows], b[columns], max_iterations=max_iterations)
 
     # The largest feasible u for this v (the c-transform), then the same for points that were left out:
     # every pair becomes feasible, in float64, whatever the solver's own tolerance.
@@ -110,33 +107,56 @@ def emd(
     lower = float(a @ u + b @ potentials)
 
     from_, to = np.nonzero(mass)
-    plan = coo_array((mass[from_, to], (rows[from_], columns[to])), shape=costs.shape).tocsr()
-    value = float(mass[from_, to] @ costs[rows[from_], columns[to]])
+    place = rows[from_], columns[to]
+    plan, distances = (coo_array((of, place), shape=costs.shape).tocsr() for of in (mass[from_, to], costs[place]))
+    value = float(mass[from_, to] @ costs[place])
     _require_optimal(mass, a[rows], b[columns], lower, value, scale=float(costs.max()))
     return TransportResult(
         value=value,
         lower_bound=max(0.0, min(lower, value)),  # they may cross by round-off
         upper_bound=value,
         plan=plan,
+        distances=distances,
         source_potentials=u,
         target_potentials=potentials,
         solver=solver,
     )
 
 
-def _network_simplex(
-    a: NDArray[np.float64], b: NDArray[np.float64], costs: NDArray[np.float64], max_iterations: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Plan (S, T) and target potentials (T,) of POT's solver."""
+def transport_plan(
+    costs: NDArray[np.float64],
+    source_weights: NDArray[np.float64],
+    target_weights: NDArray[np.float64],
+    *,
+    max_iterations: int = MAX_ITERATIONS,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """The cheapest way to move weights, unchecked: what :func:`emd` puts its certificate on.
+
+    Args:
+        costs: (S, T) finite ground distances.
+        source_weights: (S,) positive, sum 1.
+        target_weights: (T,) positive, sum 1.
+        max_iterations: Pivots after which the solver gives up.
+
+    Returns:
+        (S, T) mass moved, (T,) potentials of the targets, and what found them: see :class:`TransportResult`.
+
+    Raises:
+        RuntimeError: The solver did not finish.
+    """
+    if min(costs.shape) == 1:
+        v = costs[0] if len(costs) == 1 else np.zeros(1)
+        return np.outer(source_weights, target_weights), v, "single-class"
     import ot
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            plan, log = ot.emd(a, b, costs, numItermax=max_iterations, log=True)
+            plan, log = ot.emd(source_weights, target_weights, costs, numItermax=max_iterations, log=True)
         except UserWarning as warning:
-            raise RuntimeError(f"the transport problem of {len(a)} × {len(b)} was not solved: {warning}") from warning
-    return plan, log["v"]
+            size = f"{costs.shape[0]} × {costs.shape[1]}"
+            raise RuntimeError(f"the transport problem of {size} was not solved: {warning}") from warning
+    return plan, log["v"], "network-simplex"
 
 
 def _require_optimal(

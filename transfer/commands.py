@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,8 @@ from similarity import (
     select_classes,
     selection_curves,
     write_curves,
+    write_explanation,
 )
-from similarity.transport import GAMMA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,32 +30,35 @@ class RankConfig:
         target: Feature bank of the target.
         source: Feature banks of the sources.
         geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
-        gamma: γ of the similarity exp(−γ·EMD).
+        gamma: γ of the similarity exp(−γ·EMD), such as the paper's 0.01; by default such that 0.5 means as far as
+            the target's classes are from each other.
         min_count: Leave out source classes of fewer images (the paper: 200).
-        bootstrap: Resamplings behind the 95 % interval of each similarity; 0 for none.
+        bootstrap: Resamplings behind the 95 % intervals, at least 2; 0 for none.
         seed: Seed of the resampling.
+        explain: A file (.csv) for the transport plans: which source classes serve which target classes.
     """
 
     target: str
     source: list[str]
     geometry: str = DEFAULT_GEOMETRY
-    gamma: float = GAMMA
+    gamma: float | None = None
     min_count: int = 0
     bootstrap: int = 100
     seed: int = 0
+    explain: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.gamma > 0:
+        if self.gamma is not None and not 0 < self.gamma < math.inf:
             raise InputError(f"--gamma {self.gamma}: expected a positive number")
         if self.min_count < 0:
             raise InputError(f"--min-count {self.min_count}: expected at least 0")
-        if self.bootstrap < 0:
-            raise InputError(f"--bootstrap {self.bootstrap}: expected at least 0")
+        if self.bootstrap < 0 or self.bootstrap == 1:
+            raise InputError(f"--bootstrap {self.bootstrap}: expected 0, or at least 2")
 
 
 def rank(config: RankConfig) -> Ranking:
-    """Rank source domains; see :func:`similarity.rank_domains`."""
-    return rank_domains(
+    """Rank source domains, and write why; see :func:`similarity.rank_domains` and :func:`similarity.explain`."""
+    ranking = rank_domains(
         FeatureBank.open(config.target),
         [FeatureBank.open(path) for path in config.source],
         geometry=config.geometry,
@@ -63,6 +67,9 @@ def rank(config: RankConfig) -> Ranking:
         bootstrap=config.bootstrap,
         seed=config.seed,
     )
+    if config.explain is not None:
+        write_explanation(ranking, config.explain)
+    return ranking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +82,8 @@ class SelectConfig:
         classes: Classes to choose for each target without a quota.
         images: Budget of images for each target: classes are taken as long as all of theirs stay within it.
         out: The subset file (.csv).
-        curve: Write what each number of classes gains, and the suggested number, as a table (.csv).
+        curve: Write what each number of classes gains, and the suggested number, as a table (.csv); where no
+            number is given, the suggested one is taken.
         strategy: How classes are chosen: nearest is the paper's; see transfer inspect strategies.
         geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
         min_count: Leave out source classes of fewer images (the paper: 200).
@@ -134,7 +142,7 @@ def select(config: SelectConfig) -> Selection:
     if config.curve is not None:  # first: one who asks for it may not know how many classes to choose yet
         curves = selection_curves(targets, sources, **options)
         write_curves(curves, config.curve, options)
-        if config.classes is None and config.images is None and None in quotas:
+        if config.classes is None and config.images is None and config.strategy != "all":
             quotas = tuple(curve.knee if quota is None else quota for curve, quota in zip(curves, quotas, strict=True))
     subset = select_classes(targets, sources, classes=config.classes, quotas=quotas, images=config.images, **options)
     if config.out is not None:

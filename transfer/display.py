@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from finetune.metrics import Metrics
+from similarity import explain
 
 # Class names and paths are printed as they are: [a] is no style and :a: no picture.
 console = Console(highlight=False, markup=False, emoji=False)
@@ -42,7 +43,7 @@ def _text(value: Any) -> str:
 
 def _extract(config: Any, result: Any) -> None:
     summary = result.to_json()
-    rate = "reused" if result.reused else f"{summary['images_per_second']:,.1f} images/s"
+    rate = "reused" if result.reused else f"{summary['images_per_second']:,.0f} images/s"
     console.print(
         f"{summary['bank']}: {summary['classes']} classes, {summary['images']} images, {rate}, "
         f"{summary['skipped']} unreadable images skipped",
@@ -54,23 +55,52 @@ def _extract(config: Any, result: Any) -> None:
 
 
 def _rank(config: Any, result: Any) -> None:
-    console.print(f"target {result.target}, geometry {result.geometry}, similarity = exp(−{result.gamma:g}·EMD)\n")
+    console.print(
+        f"target {result.target}, geometry {result.geometry}\n"
+        f"similarity = exp(−{result.gamma:.4g}·EMD); 0.5 is {result.half}\n",
+        soft_wrap=True,
+    )
     _table(
-        ["source", ">EMD", ">similarity", ">95 % interval", ">classes", ">images"],
+        ["source", ">EMD", ">(95 %)", ">similarity", ">(95 %)", ">classes", ">images"],
         (
             (
                 domain.source,
                 domain.emd,
+                _interval(domain.emd_interval),
                 domain.similarity,
-                "–" if domain.interval is None else f"{domain.interval[0]:.4f} – {domain.interval[1]:.4f}",
+                _interval(domain.interval),
                 domain.classes,
                 domain.images,
             )
             for domain in result.domains
         ),
     )
+    if config.explain is not None:
+        _explanation(config, result)
     banks = " ".join(config.source)
     _next(f"transfer select --target {config.target} --source {banks} --classes 100 --out subset.csv")
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    return "–" if ends is None else f"{ends[0]:.4g}–{ends[1]:.4g}"
+
+
+def _explanation(config: Any, result: Any) -> None:
+    """The costliest target classes of the best domain, and what serves them."""
+    best = result.domains[0]
+    rows = explain(best, best.class_names, result.target_classes, top=3)
+    shown = rows[:12]
+    console.print(f"\nwhat {best.source} does for {result.target}, the costliest classes first:", soft_wrap=True)
+    _table(
+        ["target class", "source class", ">share of it, %", ">distance", ">of the EMD"],
+        (
+            (row.target_class, row.source_class, f"{100 * row.share:.1f}", row.distance, row.contribution)
+            for row in shown
+        ),
+    )
+    if len(rows) > len(shown):
+        console.print("…")
+    console.print(f"all rows of all sources: {config.explain}", soft_wrap=True)
 
 
 def _select(config: Any, result: Any) -> None:

@@ -36,7 +36,7 @@ def sources(make_bank, target):
 
 
 def test_the_nearest_domain_comes_first_with_the_papers_figures(target, sources):
-    ranking = rank_domains(target, sources, geometry="euclidean")
+    ranking = rank_domains(target, sources, geometry="euclidean", gamma=0.01)
     assert [domain.source for domain in ranking.domains] == ["folder:near", "folder:far"]
     near, bank = ranking.domains[0], sources[1]
     expected = emd(bank.means, bank.counts, target.means, target.counts).value
@@ -58,13 +58,15 @@ def test_a_domain_equal_to_the_target_is_at_distance_zero(target, sources, make_
 
 def test_json_has_the_contracts_keys(target, sources):
     found = json.loads(json.dumps(rank_domains(target, sources, bootstrap=20, geometry="euclidean").to_json()))
-    assert list(found) == ["target", "domains"]
+    assert list(found) == ["target", "gamma", "domains"]
     assert found["target"] == "folder:target"
     for domain in found["domains"]:
-        assert list(domain) == ["source", "emd", "similarity", "interval", "classes", "images"]
-        low, high = domain["interval"]
-        assert 0 < low < domain["similarity"] <= high <= 1
-    assert rank_domains(target, sources).to_json()["domains"][0]["interval"] == [None, None]
+        assert list(domain) == ["source", "emd", "emd_interval", "similarity", "interval", "classes", "images"]
+        near, far = domain["emd_interval"]
+        assert 0 <= near <= domain["emd"] <= far
+        assert domain["interval"] == pytest.approx([np.exp(-found["gamma"] * end) for end in (far, near)])
+    bare = rank_domains(target, sources).to_json()["domains"][0]
+    assert bare["interval"] == bare["emd_interval"] == [None, None]
 
 
 def test_intervals_are_seeded_and_shrink_with_images(target, sources, make_bank):
@@ -86,7 +88,7 @@ def test_few_images_drop_out_of_sources_but_not_of_the_target(target, sources):
 
 
 def test_gamma_scales_the_similarity_alone(target, sources):
-    paper, steep = rank_domains(target, sources), rank_domains(target, sources, gamma=1.0)
+    paper, steep = (rank_domains(target, sources, gamma=gamma) for gamma in (0.01, 1.0))
     assert [d.emd for d in paper.domains] == [d.emd for d in steep.domains]
     assert steep.domains[0].similarity == pytest.approx(np.exp(-steep.domains[0].emd))
 
@@ -103,13 +105,31 @@ def test_target_of_one_class(make_bank, sources):
     assert near.emd == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("bootstrap", [0, 3])
+def test_one_class_against_one_class(make_bank, bootstrap):
+    target, source = make_bank(np.zeros((1, 8)), [1], dataset="folder:target"), make_bank(np.ones((1, 8)), [1])
+    domain = rank_domains(target, [source], geometry="euclidean", bootstrap=bootstrap).domains[0]
+    assert domain.emd == pytest.approx(np.sqrt(8))
+    assert 0 < domain.similarity < 1
+
+
+def test_splitting_a_class_changes_nothing_in_the_papers_geometry(target, sources, make_bank):
+    bank = sources[1]
+    split = make_bank(np.vstack([bank.means, bank.means[:1]]), [13, 20, 10, 17], dataset="folder:split")
+    whole, parted = rank_domains(target, [bank, split], geometry="euclidean").domains
+    assert whole.emd == pytest.approx(parted.emd, rel=1e-12)
+
+
 def test_what_is_refused(target, sources, make_bank):
     with pytest.raises(ValueError, match="sources must hold at least one"):
         rank_domains(target, [])
     with pytest.raises(ValueError, match="gamma must be positive, got 0"):
         rank_domains(target, sources, gamma=0)
-    with pytest.raises(ValueError, match="bootstrap must be at least 0, got -1"):
-        rank_domains(target, sources, bootstrap=-1)
+    for replicates in (-1, 1):
+        with pytest.raises(ValueError, match=f"bootstrap must be 0 or at least 2, got {replicates}"):
+            rank_domains(target, sources, bootstrap=replicates)
+    with pytest.raises(ValueError, match="min_count must be at least 0, got -2"):
+        rank_domains(target, sources, min_count=-2)
     with pytest.raises(InputError, match=r"folder:near: no class has 500 images.*--min-count"):
         rank_domains(target, sources, min_count=500)
     with pytest.raises(InputError, match="--geometry"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import linprog
+from scipy.optimize import linear_sum_assignment, linprog
 from scipy.spatial.distance import cdist
 from scipy.stats import wasserstein_distance
 
@@ -42,6 +42,25 @@ def test_agrees_with_linear_programming(seed, shape):
     assert result.value == pytest.approx(linear_program(x, a, y, b), rel=1e-7)  # HiGHS' own tolerance
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_agrees_with_pyemd(seed):
+    pyemd = pytest.importorskip("pyemd", reason="pyemd, the solver behind the paper's figures, is not installed")
+    x, a, y, b = problem(seed, 40, 25)
+    points, weights = np.vstack([x, y]), np.zeros((2, 65))
+    weights[0, :40], weights[1, 40:] = a / a.sum(), b / b.sum()
+    expected = pyemd.emd(*weights, cdist(points, points))
+    assert emd(x, a, y, b).value == pytest.approx(expected, rel=1e-5)  # it works in 6 digits of the masses
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_agrees_with_assignment(seed):
+    """Equal weights and as many points: some one-to-one plan is optimal (Birkhoff)."""
+    x, _, y, _ = problem(seed, 50, 50)
+    costs = cdist(x, y)
+    expected = costs[linear_sum_assignment(costs)].mean()
+    assert emd(x, np.ones(50), y, np.ones(50)).value == pytest.approx(expected, rel=1e-12)
+
+
 def test_agrees_with_the_closed_form_on_a_line():
     x, a, y, b = problem(0, 30, 20, 1)
     assert emd(x, a, y, b).value == pytest.approx(wasserstein_distance(x[:, 0], y[:, 0], a, b), rel=1e-12)
@@ -58,6 +77,7 @@ def test_the_evidence_holds(seed):
     assert (plan >= 0).all()
     np.testing.assert_allclose(plan.sum(axis=1), a / a.sum(), atol=1e-12)
     np.testing.assert_allclose(plan.sum(axis=0), b / b.sum(), atol=1e-12)
+    np.testing.assert_allclose(result.distances.data, costs[result.plan.tocoo().coords], rtol=1e-12)
     assert (plan * costs).sum() == pytest.approx(result.value, rel=1e-12) == result.upper_bound
     u, v = result.source_potentials, result.target_potentials
     assert (u[:, None] + v[None, :] <= costs + 1e-12).all()  # of all points, those of weight 0 too

@@ -110,7 +110,19 @@ def test_help_says_what_the_docstrings_say(command, capsys):
 def test_the_commands_in_the_order_of_use(capsys):
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
-    names = ["extract", "merge", "rank", "select", "pretrain", "finetune", "evaluate", "run", "report", "demo", "inspect"]
+    names = [
+        "extract",
+        "merge",
+        "rank",
+        "select",
+        "pretrain",
+        "finetune",
+        "evaluate",
+        "run",
+        "report",
+        "demo",
+        "inspect",
+    ]
     assert list(COMMANDS) == names
     listed = [line.split()[0] for line in out.splitlines() if line.startswith("  ")]
     assert listed == names
@@ -283,6 +295,12 @@ def test_a_person_sees_a_table_and_what_to_type_next(banks, write_bank, capsys):
     lines = out.splitlines()
     rows = [line.split()[0] for line in lines if line.startswith("folder:")]
     assert rows == ["folder:near", "folder:far"]
+    assert "0.5 is as far as the target's classes are from each other" in out
+    why = odd + ".why.csv"
+    assert main(["rank", "--target", banks["target"], "--source", odd, "--bootstrap", "2", "--explain", why]) == 0
+    out = capsys.readouterr().out
+    assert "what folder:odd does for folder:target" in out and "target1" in out and why in out
+    assert "[bold]:dog:[/x]" in out
 
 
 # Configuration files

