@@ -92,7 +92,9 @@ class ExtractConfig:
         if self.shard is not None:
             parts = re.fullmatch(r"(\d+)/(\d+)", self.shard)
             if parts is None or not 1 <= int(parts[1]) <= int(parts[2]):
-                raise InputError(f"--shard {self.shard}: expected a number and the total, such as 3/8")
+                raise InputError(
+                    f"--shard {self.shard}: expected a number from 1 to the total, and the total, such as 3/8"
+                )
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Extraction:
             "classes": self.classes,
             "images": self.images,
             "skipped": self.skipped,
-            "images_per_second": None if self.reused else round(self.read / self.seconds, 2),
+            "images_per_second": round(self.read / self.seconds, 2) if self.read else None,
             "reused": self.reused,
         }
 

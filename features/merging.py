@@ -66,8 +66,8 @@ def merge(config: MergeConfig) -> Extraction:
             features = stack.enter_context(closing(KeptFeatures(aside, whole.statistics.sums.shape[1], 0)))
             images = _images(shards, features)
         whole.bank().write(out, images)
-    count = int(whole.counts.sum())
-    return Extraction(out, len(whole.classes), count, len(whole.skipped), count, time.perf_counter() - started)
+    images_in = int(whole.counts.sum())
+    return Extraction(out, len(whole.classes), images_in, len(whole.skipped), 0, time.perf_counter() - started)
 
 
 def _check_whole(shards: Sequence[Shard]) -> None:

@@ -14,6 +14,10 @@ from rich.text import Text
 console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
+#: Seconds between two lines where there is no terminal to draw a bar on.
+PLAIN_SECONDS = 60.0
+
+
 class _RateColumn(ProgressColumn):
     """Finished items a second."""
 
@@ -26,7 +30,7 @@ class _RateColumn(ProgressColumn):
 def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
     """A bar over ``total`` items; yields ``advance(n=1, note="")``.
 
-    Off a terminal it prints one plain line at the end. Only rank 0 of a distributed run prints.
+    Off a terminal it prints a plain line a minute, and one at the end. Only rank 0 of a distributed run prints.
 
     >>> with progress("reading", 2) as advance:
     ...     advance(2)
@@ -46,13 +50,22 @@ def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
         task = bar.add_task(description, total=total, note="")
         last = {"note": ""}
 
+        state = bar.tasks[0]
+        printed = 0.0
+
         def advance(n: int = 1, note: str = "") -> None:
+            nonlocal printed
             last["note"] = note or last["note"]
             bar.update(task, advance=n, note=last["note"])
+            if not console.is_terminal and (state.elapsed or 0.0) - printed > PLAIN_SECONDS:
+                printed = state.elapsed or 0.0
+                say()
+
+        def say() -> None:
+            elapsed = state.elapsed or 0.0
+            rate = f", {state.completed / elapsed:,.1f}/s" if elapsed > 0 else ""
+            console.print(f"{description}: {int(state.completed)} of {total}{rate} {last['note']}".rstrip())
 
         yield advance
-        state = bar.tasks[0]
     if not console.is_terminal:
-        elapsed = state.elapsed or 0.0
-        rate = f", {state.completed / elapsed:,.1f}/s" if elapsed > 0 else ""
-        console.print(f"{description}: {int(state.completed)} of {total}{rate} {last['note']}".rstrip())
+        say()

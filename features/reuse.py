@@ -131,7 +131,8 @@ def check_unreadable(
     if len(skipped) / n_images > max_unreadable:
         raise InputError(
             f"{spec}: at least {len(skipped)} of {n_images} images cannot be read, more than "
-            f"--max-unreadable {max_unreadable:g}; the first is {id_} ({reason})"
+            f"--max-unreadable {max_unreadable:g}; the first is {id_} ({reason}); mend them, or raise the limit: the "
+            f"bank then lists them"
         )
 
 

@@ -43,11 +43,14 @@ def _text(value: Any) -> str:
 
 def _extract(config: Any, result: Any) -> None:
     summary = result.to_json()
-    rate = "reused" if result.reused else f"{summary['images_per_second']:,.0f} images/s"
-    console.print(
-        f"{summary['bank']}: {summary['classes']} classes, {summary['images']} images, {rate}, "
-        f"{summary['skipped']} unreadable images skipped",
-    )
+    parts = [f"{summary['classes']} classes", f"{summary['images']} images"]
+    if result.reused:
+        parts.append("reused")
+    elif result.read:
+        parts.append(f"{summary['images_per_second']:,.0f} images/s")
+    if summary["skipped"]:
+        parts.append(f"{summary['skipped']} unreadable images skipped (transfer inspect {config.out} lists them)")
+    console.print(f"{summary['bank']}: {', '.join(parts)}", soft_wrap=True)
     if getattr(config, "shard", None):
         _next(f"transfer merge SHARD.h5 … --out BANK.h5    (all {config.shard.partition('/')[2]} shards)")
     else:
@@ -106,12 +109,20 @@ def _explanation(config: Any, result: Any) -> None:
 def _select(config: Any, result: Any) -> None:
     rows = result.subset.rows
     shown = rows[:30]
-    _table(
-        [">rank", "class", "source", ">images", ">score" if config.strategy == "local-scaling" else ">distance"],
-        ((row.rank, row.class_name, row.source, row.count, row.distance) for row in shown),
-    )
+    score = ">score" if config.strategy == "local-scaling" else ">distance"
+    sources = list(dict.fromkeys(row.source for row in rows))
+    numbers = {source: number for number, source in enumerate(sources, start=1)}
+    columns = [">rank", "class", ">images", score] + ([">source"] if len(sources) > 1 else [])
+    cells = ([row.rank, row.class_name, row.count, row.distance, numbers[row.source]] for row in shown)
+    _table(columns, (line[: len(columns)] for line in cells))
+    for source, number in numbers.items():
+        console.print(f"source {number}: {source}" if len(sources) > 1 else f"source: {source}", soft_wrap=True)
     if len(rows) > len(shown):
         console.print(f"… and {len(rows) - len(shown)} more")
+    images = sum(row.count for row in rows)
+    written = "" if config.out is None else f", written to {config.out}"
+    line = f"{len(rows)} classes of {images} images{written}; the less the {score[1:]}, the nearer"
+    console.print(line, soft_wrap=True)
     for curve in result.curves:
         knee = curve.to_json()
         console.print(

@@ -97,7 +97,8 @@ def _dataset(spec: str) -> Inspection:
 
 
 def _bank(bank: FeatureBank) -> dict[str, Any]:
-    return dict(bank.attrs) | _tail(bank.counts) | {"dimensions": bank.means.shape[1], "skipped": len(bank.skipped)}
+    skipped = [f"{id_} ({reason})" for id_, reason in bank.skipped]
+    return dict(bank.attrs) | _tail(bank.counts) | {"dimensions": bank.means.shape[1], "skipped": skipped}
 
 
 def _tail(counts: np.ndarray) -> dict[str, Any]:

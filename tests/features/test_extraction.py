@@ -387,7 +387,10 @@ def test_a_pass_that_breaks_off_leaves_no_bank(folder, monkeypatch):
         ({"max_unreadable": float("nan")}, "--max-unreadable nan"),
         ({"on_error": "ignore"}, "--on-error ignore: expected skip or fail"),
         ({"checkpoint_seconds": -1}, "--checkpoint-seconds -1: expected at least 0"),
-        *(({"shard": text}, f"--shard {text}: expected a number and the total") for text in ("0/4", "5/4", "1/0", "x")),
+        *(
+            ({"shard": text}, f"--shard {text}: expected a number from 1 to the total")
+            for text in ("0/4", "5/4", "1/0", "x")
+        ),
     ],
 )
 def test_options_that_make_no_sense_are_refused_at_once(options, complaint):
