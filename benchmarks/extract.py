@@ -155,6 +155,13 @@ def decode(decoder: Decoder, cores: int, seconds: float = 4.0) -> float:
     return parallel(work, seconds, cores) / cores
 
 
+def _measuring(arguments: list[str]) -> list[str]:
+    """The arguments without --out, which says nothing of what was measured and may be a machine's own path."""
+    places = [i for i, word in enumerate(arguments) if word == "--out"]
+    left_out = {i for place in places for i in (place, place + 1)}
+    return [word for i, word in enumerate(arguments) if i not in left_out and not word.startswith("--out=")]
+
+
 def main() -> None:
     """Measure, print, record."""
     arguments = options()
@@ -185,7 +192,7 @@ def main() -> None:
     else:
         bound = min(median["forward"], median["decode"] * cores)
     result = {
-        "command": " ".join(["python", "benchmarks/extract.py", *sys.argv[1:]]),
+        "command": " ".join(["python", "benchmarks/extract.py", *_measuring(sys.argv[1:])]),
         "backbone": arguments.backbone,
         "image_size": backbone.preprocessing.image_size,
         "images": len(dataset),
