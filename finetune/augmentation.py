@@ -24,6 +24,7 @@ class Augmentation:
         area: Smallest and largest share of the frame's area that is kept.
         aspect: Largest change of the aspect ratio, as a factor of at least 1.
         shift: Largest shift beyond the frame, as a share of the side; what comes in is black.
+        whole_pixels: Shifts are by whole pixels of the result, all in the range alike, so that no pixel is blurred.
         rotate: Largest rotation, in degrees.
         shear: Largest shear, as a tangent.
         flip: Mirror half of the images left to right.
@@ -32,12 +33,13 @@ class Augmentation:
     area: tuple[float, float] = (1.0, 1.0)
     aspect: float = 1.0
     shift: float = 0.0
+    whole_pixels: bool = False
     rotate: float = 0.0
     shear: float = 0.0
     flip: bool = False
 
-    def matrices(self, n: int, generator: torch.Generator) -> Tensor:
-        """(n, 2, 3) affine maps from output to input coordinates, both in −1 … 1."""
+    def matrices(self, n: int, size: int, generator: torch.Generator) -> Tensor:
+        """(n, 2, 3) affine maps from output coordinates (a side of ``size`` pixels) to input, both in −1 … 1."""
 
         def uniform(low: float, high: float) -> Tensor:
             return torch.rand(n, generator=generator) * (high - low) + low
@@ -52,7 +54,13 @@ class Augmentation:
         cos, sin = angle.cos(), angle.sin()
         # The kept window lies anywhere inside the frame; the shift may move it beyond.
         free_x, free_y = (1 - width).clamp(min=0) + 2 * self.shift, (1 - height).clamp(min=0) + 2 * self.shift
-        x, y = uniform(-1, 1) * free_x, uniform(-1, 1) * free_y
+        x, y = uniform(-1, 1), uniform(-1, 1)
+        if self.whole_pixels:
+            pixels = math.floor(self.shift * size + 0.5)
+            x, y = (torch.floor((u + 1) / 2 * (2 * pixels + 1)).clamp(max=2 * pixels) - pixels for u in (x, y))
+            x, y = x * 2 / size, y * 2 / size
+        else:
+            x, y = x * free_x, y * free_y
         first = torch.stack([mirror * width * cos, height * (shear * cos - sin), x], dim=1)
         second = torch.stack([mirror * width * sin, height * (shear * sin + cos), y], dim=1)
         return torch.stack([first, second], dim=1)
@@ -70,7 +78,7 @@ class Augmentation:
         """
         if self == Augmentation():
             return pixels if pixels.shape[-1] == size else F.interpolate(pixels, size, mode="bilinear", antialias=True)
-        theta = self.matrices(len(pixels), generator).to(pixels)
+        theta = self.matrices(len(pixels), size, generator).to(pixels)
         grid = F.affine_grid(theta, [len(pixels), 3, size, size], align_corners=False)
         # A window that magnifies reads up to half a pixel beyond the outermost pixel centres of the frame,
         # where zero padding would darken its edge.
@@ -82,8 +90,8 @@ class Augmentation:
 #: The augmentations that have a name on the command line.
 AUGMENTATIONS = {
     "none": Augmentation(),
-    # 4 pixels each way of 32, and a mirror: the CIFAR protocol (He et al. 2016, section 4.2), at subpixel shifts
-    "crop-flip": Augmentation(shift=0.125, flip=True),
+    # 4 pixels each way of 32, and a mirror: the CIFAR protocol (He et al. 2016, section 4.2)
+    "crop-flip": Augmentation(shift=0.125, whole_pixels=True, flip=True),
     # the ImageNet protocol (Szegedy et al. 2015), with a gentler smallest crop for small datasets
     "resized-crop": Augmentation(area=(0.25, 1.0), aspect=4 / 3, flip=True),
     # for characters and signs, whose mirror image is another class

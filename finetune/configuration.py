@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from features.errors import InputError
@@ -22,11 +22,14 @@ class TrainingConfig:
         epochs: Passes over the training images; 30 if neither epochs nor steps are given.
         steps: Optimiser steps, instead of epochs: the same budget whatever the number of images.
         batch_size: Images a step.
-        optimizer: sgd (momentum 0.9) or adamw.
+        optimizer: nesterov or sgd (momentum 0.9), or adamw.
         lr: Peak learning rate.
         weight_decay: Weight decay of the weights; biases and normalisation layers have none.
         warmup: Share of the steps in which the learning rate rises, 0 to 1.
-        schedule: What the learning rate does after that.
+        schedule: What the learning rate does after that; step multiplies it by --decay at each of --milestones.
+        milestones: Shares of the steps after which the schedule "step" lowers the rate (by default, 160 and 180
+            of 200 epochs).
+        decay: The factor of each milestone.
         loss: softmax, cb-softmax, cb-sigmoid, cb-focal, …: see transfer inspect losses.
         beta: β of the class-balanced losses, in [0, 1), or auto: from the largest class.
         gamma: γ of the focal losses.
@@ -44,11 +47,13 @@ class TrainingConfig:
     epochs: int | None = None
     steps: int | None = None
     batch_size: int = 128
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["nesterov", "sgd", "adamw"] = "nesterov"
     lr: float = 0.1
     weight_decay: float = 5e-4
     warmup: float = 0.05
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    milestones: list[float] = field(default_factory=lambda: [0.8, 0.9])
+    decay: float = 0.01
     loss: str = "softmax"
     beta: float | Literal["auto"] = 0.9999
     gamma: float = 1.0
@@ -73,6 +78,8 @@ class TrainingConfig:
                 ("seed", self.seed, 0 <= self.seed < 2**32, "a whole number from 0 to below 2^32"),
                 ("workers", self.workers, self.workers is None or self.workers >= 0, "at least 0"),
                 ("warmup", self.warmup, 0 <= self.warmup < 1, "a share from 0 to below 1"),
+                ("milestones", self.milestones, all(0 < m < 1 for m in self.milestones), "shares between 0 and 1"),
+                ("decay", self.decay, 0 < self.decay < 1, "a factor between 0 and 1"),
                 ("beta", self.beta, self.beta == "auto" or 0 <= self.beta < 1, "auto, or at least 0 and below 1"),
                 ("gamma", self.gamma, 0 <= self.gamma < math.inf, "at least 0"),
                 ("loss", self.loss, self.loss in LOSSES, f"one of {', '.join(LOSSES)}"),

@@ -134,6 +134,8 @@ class _Loop(pl.LightningModule):
             return (step + 1) / (warmup + 1)
         if self.config.schedule == "constant":
             return 1.0
+        if self.config.schedule == "step":
+            return float(self.config.decay ** sum(step >= round(m * self.steps) for m in self.config.milestones))
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup)))
 
     def training_step(self, batch: PixelBatch, _: int) -> Tensor:
@@ -162,10 +164,11 @@ class _Loop(pl.LightningModule):
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
         optimizer: torch.optim.Optimizer
-        if self.config.optimizer == "sgd":
-            optimizer = torch.optim.SGD(groups, lr=self.config.lr, momentum=0.9, nesterov=True)
-        else:
+        if self.config.optimizer == "adamw":
             optimizer = torch.optim.AdamW(groups, lr=self.config.lr)
+        else:
+            nesterov = self.config.optimizer == "nesterov"
+            optimizer = torch.optim.SGD(groups, lr=self.config.lr, momentum=0.9, nesterov=nesterov)
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: self.rate(self.start + done))

@@ -25,7 +25,7 @@ class Given(Augmentation):
 
     theta: torch.Tensor
 
-    def matrices(self, n: int, generator: torch.Generator) -> torch.Tensor:
+    def matrices(self, n: int, size: int, generator: torch.Generator) -> torch.Tensor:
         return Given.theta.expand(n, 2, 3)
 
 
@@ -79,7 +79,7 @@ def test_what_is_drawn_against_scipy(name):
     size, out = 16, 12
     pixels = noise(5, size)
     found = augmentation(name)(pixels, out, draw(2)).numpy()
-    theta = augmentation(name).matrices(5, draw(2)).numpy().astype(np.float64)
+    theta = augmentation(name).matrices(5, out, draw(2)).numpy().astype(np.float64)
     centre = (2 * np.arange(out) + 1) / out - 1  # pixel centres in −1 … 1
     for i in range(5):
         x = theta[i, 0, 0] * centre[None, :] + theta[i, 0, 1] * centre[:, None] + theta[i, 0, 2]
@@ -98,7 +98,7 @@ def test_a_crop_within_the_frame_brings_in_no_black():
 
 
 def test_ranges_are_kept_and_used():
-    crop = Augmentation(area=(0.25, 1.0), aspect=4 / 3).matrices(5000, draw())
+    crop = Augmentation(area=(0.25, 1.0), aspect=4 / 3).matrices(5000, 32, draw())
     width, height, x, y = crop[:, 0, 0], crop[:, 1, 1], crop[:, 0, 2], crop[:, 1, 2]
     share, ratio = width * height, width / height
     assert 0.25 - 1e-4 <= share.min() < 0.27
@@ -107,18 +107,36 @@ def test_ranges_are_kept_and_used():
     assert 1.30 < ratio.max() <= 4 / 3 + 1e-4
     for centre, side in ((x, width), (y, height)):
         assert (centre.abs() + side).max() <= 1 + 1e-5  # the window stays inside −1 … 1
-    shift = Augmentation(shift=0.125).matrices(5000, draw())[:, :, 2] * 32 / 2  # in pixels of a side of 32
+    shift = Augmentation(shift=0.125).matrices(5000, 32, draw())[:, :, 2] * 32 / 2  # in pixels of a side of 32
     assert 3.9 < shift.abs().amax(0).min() <= shift.abs().max() <= 4
-    turned = Augmentation(rotate=12).matrices(5000, draw())
+    turned = Augmentation(rotate=12).matrices(5000, 32, draw())
     angle = torch.atan2(turned[:, 1, 0], turned[:, 0, 0]).rad2deg()
     assert 11.8 < angle.abs().max() <= 12 + 1e-3
     assert abs(angle.mean()) < 0.5
 
 
+def test_crop_flip_pads_by_four_of_32_pixels_crops_anywhere_and_mirrors():
+    pixels = noise(3000, 32).round()
+    found = augmentation("crop-flip")(pixels, 32, draw())
+    padded = torch.nn.functional.pad(pixels, (4, 4, 4, 4))
+    crops = {
+        (y, x, mirrored): padded[:, :, y : y + 32, x : x + 32].flip(3) if mirrored else padded[:, :, y : y + 32, x : x + 32]
+        for y in range(9)
+        for x in range(9)
+        for mirrored in (False, True)
+    }
+    same = torch.stack([((found - crop).abs().amax((1, 2, 3)) < 0.05) for crop in crops.values()])
+    assert (same.sum(0) == 1).all()  # every image is one of the 162 crops
+    # 162 alike: the 0.999 quantile of chi-square with 161 degrees of freedom is 222
+    times = same.sum(1).double()
+    expected = len(pixels) / len(crops)
+    assert ((times - expected) ** 2 / expected).sum() < 222
+
+
 def test_characters_are_never_mirrored():
-    area = torch.linalg.det(augmentation("affine").matrices(1000, draw())[:, :, :2])
+    area = torch.linalg.det(augmentation("affine").matrices(1000, 32, draw())[:, :, :2])
     assert (area > 0).all()
-    mirrored = torch.linalg.det(augmentation("crop-flip").matrices(1000, draw())[:, :, :2]) < 0
+    mirrored = torch.linalg.det(augmentation("crop-flip").matrices(1000, 32, draw())[:, :, :2]) < 0
     assert 400 < mirrored.sum() < 600
 
 

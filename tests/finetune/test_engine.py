@@ -69,10 +69,10 @@ def same_weights(one: nn.Module, other: nn.Module) -> bool:
     return all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["nesterov", "sgd", "adamw"])
 def test_it_learns_colours(tmp_path, colours, optimizer):
     dataset = colours(24, 24, 24)
-    lr = {"sgd": 0.05, "adamw": 0.02}[optimizer]
+    lr = 0.02 if optimizer == "adamw" else 0.05
     model = trained(dataset, options(tmp_path / "run", epochs=6, optimizer=optimizer, lr=lr))
     rows = history(tmp_path / "run")
     assert [(row["epoch"], row["step"]) for row in rows] == [(e, 9 * e) for e in range(1, 7)]
@@ -104,6 +104,14 @@ def test_the_learning_rate_rises_and_falls(tmp_path, colours):
     assert found == pytest.approx(expected, rel=1e-4)  # six digits are written
     trained(colours(4, 4), options(tmp_path / "flat", steps=3, lr=lr, warmup=0, schedule="constant"))
     assert [row["lr"] for row in history(tmp_path / "flat")] == [lr] * 3
+
+
+def test_the_cifar_schedule_falls_a_hundredfold_at_160_and_180_of_200_epochs(tmp_path, colours):
+    config = options(tmp_path / "run", epochs=200, lr=0.1, warmup=0.025, schedule="step")  # one step an epoch
+    trained(colours(2, 2), config)
+    found = [row["lr"] for row in history(tmp_path / "run")]
+    assert found[:5] == pytest.approx([0.1 * i / 6 for i in range(1, 6)], rel=1e-4)
+    assert found[5:] == pytest.approx([0.1] * 155 + [1e-3] * 20 + [1e-5] * 20)
 
 
 def test_weight_decay_spares_biases_and_normalisation(tmp_path, colours, monkeypatch):
