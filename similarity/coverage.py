@@ -9,8 +9,58 @@ and few have to be computed again (Minoux, 1978).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
+
+#: Steps of the ascent behind a certificate.
+_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How near a choice is to the best one of its size.
+
+    Attributes:
+        distance: Weighted mean distance of the columns to their nearest chosen row.
+        bound: No choice of as many rows has a smaller one.
+    """
+
+    distance: float
+    bound: float
+
+
+def certify(distances: NDArray[np.float64], weights: NDArray[np.number], chosen: NDArray[np.int64]) -> Certificate:
+    """A lower bound on the distance of every choice of as many rows, whoever made it.
+
+    For any radii v_j ≥ 0, Σ_j w_j·v_j less the k largest of Σ_j w_j·max(0, v_j − d_ij) is such a bound (the
+    Lagrangian of the k-median problem: Cornuéjols, Fisher and Nemhauser, 1977). Subgradient ascent from the
+    distances to the chosen rows looks for radii with a large one; every step of it is a proof.
+
+    Args:
+        distances: (S, T) distance of each source to each target.
+        weights: (T,) non-negative, not all zero.
+        chosen: (k,) rows.
+    """
+    share = np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
+    radii = distances[chosen].min(axis=0)
+    value = float(share @ radii)
+    best = float(share @ distances.min(axis=0))
+    size, scale = len(chosen), 1.0
+    for _ in range(_STEPS):
+        within = np.maximum(radii - distances, 0)
+        gains = within @ share
+        served = np.argpartition(-gains, size - 1)[:size]
+        bound = float(share @ radii - gains[served].sum())
+        best, improved = max(best, bound), bound > best
+        direction = 1.0 - np.count_nonzero(within[served], axis=0)  # of one column's radius, per unit of its weight
+        length = float(share @ direction**2)
+        if not length > 0 or value - best <= 1e-9 * value:
+            break
+        scale = scale if improved else 0.9 * scale
+        radii = np.maximum(radii + scale * (value - bound) / length * direction, 0)
+    return Certificate(value, min(best, value))
 
 
 def cover(distances: NDArray[np.float64], weights: NDArray[np.number], size: int) -> NDArray[np.int64]:

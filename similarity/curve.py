@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
-from similarity.distance import pairwise_distances
 from similarity.geometry import DEFAULT_GEOMETRY
 from similarity.pool import SourcePool, check_strategy
 from similarity.selection import DEFAULT_STRATEGY
+from similarity.table import write_table
+
+COLUMNS = ("target", "classes", "images", "distance", "gain")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +28,8 @@ class SelectionCurve:
         images: (S,) images of the first k classes together.
         distance: (S,) mean distance of the target's classes, weighted by their images, to the nearest of the
             first k classes: the objective that ``coverage`` lowers greedily. It never rises.
-        knee: How many classes to take: where the gain so far is farthest above the share of the classes
-            taken (Satopaa et al., ICDCS workshops 2011).
+        knee: How many classes to take: where the gain is farthest above the share of the classes taken
+            (Satopaa et al., ICDCS workshops 2011).
     """
 
     target: str
@@ -40,7 +39,7 @@ class SelectionCurve:
 
     @property
     def gain(self) -> NDArray[np.float64]:
-        """(S,) how much of what all classes gain over the first one is gained, 0 to 1."""
+        """(S,) the share of the way from the first class alone (0) to all classes together (1)."""
         return _gain(self.distance)
 
     def to_json(self) -> dict[str, Any]:
@@ -65,31 +64,32 @@ def selection_curves(
 ) -> tuple[SelectionCurve, ...]:
     """The curve of each target over all source classes; see :func:`similarity.select_classes`."""
     check_strategy(strategy)
-    pool = SourcePool.of(targets, sources, geometry, min_count)
+    return curves_from(SourcePool.of(targets, sources, geometry, min_count), targets, strategy=strategy, seed=seed)
+
+
+def curves_from(
+    pool: SourcePool, targets: Sequence[FeatureBank], *, strategy: str = DEFAULT_STRATEGY, seed: int = 0
+) -> tuple[SelectionCurve, ...]:
+    """:func:`selection_curves` over a pool that is there already, whose geometry was fitted to these targets."""
     curves = []
     for place, target in enumerate(targets):
         order, _ = pool.order(target, strategy, len(pool), (seed, place))
         share = target.counts / target.counts.sum()
-        distances = pairwise_distances(pool.points, pool.metric.points(target.means))[order]
-        objective = np.minimum.accumulate(distances, axis=0) @ share
+        objective = np.minimum.accumulate(pool.distances(target)[order], axis=0) @ share
         curves.append(SelectionCurve(target.name, np.cumsum(pool.counts[order]), objective, _knee(objective)))
     return tuple(curves)
 
 
 def write_curves(curves: Sequence[SelectionCurve], path: str | Path, provenance: dict[str, Any]) -> None:
     """Write ``target,classes,images,distance,gain`` lines, under a line that holds the provenance as JSON."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    with aside.open("w", newline="", encoding="utf-8") as file:
-        knees = [curve.to_json() for curve in curves]
-        file.write(f"# {json.dumps(provenance | {'knees': knees}, ensure_ascii=False)}\n")
-        writer = csv.writer(file)
-        writer.writerow(["target", "classes", "images", "distance", "gain"])
-        for curve in curves:
-            rows = zip(curve.images.tolist(), curve.distance.tolist(), curve.gain.tolist(), strict=True)
-            writer.writerows([curve.target, k, *row] for k, row in enumerate(rows, start=1))
-    os.replace(aside, path)
+    rows = (
+        (curve.target, k, *row)
+        for curve in curves
+        for k, row in enumerate(
+            zip(curve.images.tolist(), curve.distance.tolist(), curve.gain.tolist(), strict=True), start=1
+        )
+    )
+    write_table(path, provenance | {"knees": [curve.to_json() for curve in curves]}, COLUMNS, rows)
 
 
 def _gain(distance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from similarity.ranking import Domain, Ranking
+from similarity.table import write_table
 from similarity.transport import TransportResult
 
 COLUMNS = ("source", "target_class", "source_class", "share", "distance", "contribution")
@@ -97,33 +94,19 @@ def write_explanation(ranking: Ranking, path: str | Path) -> None:
     The first line is ``#`` and one JSON object: target, geometry, γ, and each source's distance, which the
     contributions of its rows sum to.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    provenance: dict[str, Any] = {
+    provenance = {
         "target": ranking.target,
         "geometry": ranking.geometry,
         "gamma": ranking.gamma,
         "sources": [{"source": domain.source, "emd": domain.emd} for domain in ranking.domains],
     }
-    try:
-        with aside.open("w", encoding="utf-8", newline="") as file:
-            file.write(f"# {json.dumps(provenance, ensure_ascii=False)}\n")
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(COLUMNS)
-            table.writerows(_lines(ranking))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_table(path, provenance, COLUMNS, _lines(ranking))
 
 
-def _lines(ranking: Ranking) -> Iterator[tuple[str, ...]]:
+def _lines(ranking: Ranking) -> Iterator[tuple[str | float, ...]]:
     for domain in ranking.domains:
         for row in explain(domain, domain.class_names, ranking.target_classes):
-            figures = (repr(value) for value in (row.share, row.distance, row.contribution))
-            yield (domain.source, row.target_class, row.source_class, *figures)
+            yield domain.source, row.target_class, row.source_class, row.share, row.distance, row.contribution
 
 
 def _figures(mass: NDArray[np.float64], distance: NDArray[np.float64], total: float) -> tuple[float, float, float]:

@@ -41,14 +41,15 @@ class Geometry:
         whitening_factor: (D, D) lower Cholesky factor L of the covariance that is whitened by (points
             become L⁻¹·x, whose distances are Mahalanobis distances), or None.
         unit_length: Whether points are scaled to length 1 at last. A point at the centre stays there.
-        square_root: Whether the square root of the means is taken first.
+        slope: (D,) derivative, at the mean of the source classes, of the square root that is taken of the means
+            first; None where none is taken.
     """
 
     name: str
     centre: NDArray[np.float64] | None = None
     whitening_factor: NDArray[np.float64] | None = None
     unit_length: bool = False
-    square_root: bool = False
+    slope: NDArray[np.float64] | None = None
 
     def points(self, means: NDArray[np.floating]) -> NDArray[np.float64]:
         """Where class means go.
@@ -60,7 +61,7 @@ class Geometry:
             (C, D) float64 points; their Euclidean distance is the ground metric.
         """
         points = np.array(means, dtype=np.float64)
-        if self.square_root:
+        if self.slope is not None:
             points = np.sqrt(np.maximum(points, 0))
         if self.centre is not None:
             points -= self.centre
@@ -117,7 +118,7 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
         slope = 0.5 / np.sqrt(np.maximum(average, least))
         means = np.sqrt(means)
     factor = None if name == "centred" else _whitening_factor(banks, slope)
-    return Geometry(name, means.mean(axis=0), factor, unit_length=True, square_root=slope is not None)
+    return Geometry(name, means.mean(axis=0), factor, unit_length=True, slope=slope)
 
 
 def _whitening_factor(

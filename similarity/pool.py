@@ -86,6 +86,7 @@ class SourcePool:
         counts: (S,) its images.
         points: (S, D) its point.
         metric: The geometry.
+        min_count: Classes of fewer images were left out.
     """
 
     banks: tuple[FeatureBank, ...]
@@ -94,6 +95,7 @@ class SourcePool:
     counts: NDArray[np.int64]
     points: NDArray[np.float64]
     metric: Geometry
+    min_count: int
 
     @classmethod
     def of(
@@ -102,11 +104,11 @@ class SourcePool:
         """The classes of at least ``min_count`` images of the sources, in a geometry fitted to all banks.
 
         Raises:
-            ValueError: There is no source.
-            InputError: ``min_count`` leaves no class, the banks cannot be compared, or there is no such geometry.
+            ValueError: There is no target or no source.
+            InputError: A bank is given twice, ``min_count`` leaves no class, the banks cannot be compared, or there
+                is no such geometry.
         """
-        if not sources:
-            raise ValueError("sources must hold at least one feature bank, got none")
+        _require_distinct(targets, sources)
         kept = tuple(_kept(sources, min_count))
         metric = fit_geometry(geometry, targets, kept)
         return cls(
@@ -116,6 +118,7 @@ class SourcePool:
             counts=np.concatenate([bank.counts for bank in kept]),
             points=np.concatenate([metric.points(bank.means) for bank in kept]),
             metric=metric,
+            min_count=min_count,
         )
 
     def __len__(self) -> int:
@@ -125,6 +128,10 @@ class SourcePool:
     def crowding(self) -> NDArray[np.float64]:
         """(S,) mean squared distance of each class to its nearest others."""
         return neighbour_squared_distances(self.points, NEIGHBOURS)
+
+    def distances(self, target: FeatureBank) -> NDArray[np.float64]:
+        """(S, T) distance of each class to each of the target's."""
+        return pairwise_distances(self.points, self.metric.points(target.means))
 
     def order(
         self,
@@ -149,7 +156,7 @@ class SourcePool:
         crowding = self.crowding if strategy == "local-scaling" else None
         scores = class_scores(self.points, target_points, target.counts, crowding)
         if strategy == "coverage":
-            return cover(pairwise_distances(self.points, target_points), target.counts, size), scores
+            return cover(self.distances(target), target.counts, size), scores
         if strategy == "random":
             return np.random.default_rng(seed).permutation(len(self))[:size], scores
         return np.argsort(scores, kind="stable")[:size], scores
@@ -161,3 +168,18 @@ def _kept(sources: Sequence[FeatureBank], min_count: int) -> list[FeatureBank]:
         largest = max(int(bank.counts.max()) for bank in sources)
         raise InputError(f"--min-count {min_count}: no source class has so many images; the largest has {largest}")
     return [bank.at_least(min_count) for bank in sources if (bank.counts >= min_count).any()]
+
+
+def _require_distinct(targets: Sequence[FeatureBank], sources: Sequence[FeatureBank]) -> None:
+    """Refuse banks that the subset file could not tell apart."""
+    for option, banks in (("--target", targets), ("--source", sources)):
+        if not banks:
+            raise ValueError(f"{option.strip('-')}s must hold at least one feature bank, got none")
+        names = [bank.name for bank in banks]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"{option}: {twice} is given twice; give each dataset once")
+        if option == "--target" and any(";" in name for name in names):
+            raise InputError(
+                f"--target: a dataset spec must not hold ';', which parts the targets in a subset: {names}"
+            )

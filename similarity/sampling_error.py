@@ -67,8 +67,7 @@ def mean_clouds(metric: Geometry, banks: Sequence[FeatureBank]) -> list[MeanClou
             taken to be those of the largest other. Where no bank has more, errors are 0.
     """
     before_length = replace(metric, unit_length=False)
-    slope = _slope(metric, banks)
-    spreads = [_spread(metric, bank, slope) for bank in banks]
+    spreads = [_spread(metric, bank) for bank in banks]
     images = np.array([bank.counts.sum() for bank in banks], dtype=np.float64)
     freedom = images.sum() - sum(len(bank.classes) for bank in banks)
     inflation = 1.0
@@ -110,27 +109,12 @@ class _Spread:
     dimensions: float
 
 
-def _slope(metric: Geometry, banks: Sequence[FeatureBank]) -> NDArray[np.float64]:
-    """(D,) what one unit of each feature becomes in the covariance that the geometry whitens by; 1 where it does not.
-
-    That covariance is C + λI with C the pooled one, features scaled, and λ the mean of C's eigenvalues: of its
-    trace one half is C's.
-    """
-    images = np.array([bank.counts.sum() for bank in banks], dtype=np.float64)
-    diagonals = np.stack([np.diag(bank.within_covariance) for bank in banks]).astype(np.float64)
-    pooled = images @ diagonals / images.sum()
-    if metric.whitening_factor is None or not metric.square_root:
-        return np.ones(len(pooled))
-    diagonal = np.square(metric.whitening_factor).sum(axis=1)
-    scaled = np.maximum(diagonal - diagonal.sum() / (2 * len(diagonal)), 0)
-    return np.sqrt(np.divide(scaled, pooled, out=np.zeros_like(pooled), where=pooled > 0))
-
-
-def _spread(metric: Geometry, bank: FeatureBank, slope: NDArray[np.float64]) -> _Spread:
-    """The spread of a bank, features scaled by (D,) slopes first."""
+def _spread(metric: Geometry, bank: FeatureBank) -> _Spread:
+    """The spread of a bank, carried along with its features to first order."""
     counts = bank.counts.astype(np.float64)
     variances, covariance = bank.variances.astype(np.float64), bank.within_covariance.astype(np.float64)
-    variances, covariance = variances * slope**2, covariance * np.outer(slope, slope)
+    if metric.slope is not None:
+        variances, covariance = variances * metric.slope**2, covariance * np.outer(metric.slope, metric.slope)
     stored = float(np.trace(covariance))
     totals, freedom = variances.sum(axis=1), counts - 1
     if stored <= 0 or not freedom.any():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
 from features.errors import InputError
+from similarity.coverage import certify
 from similarity.geometry import DEFAULT_GEOMETRY
 from similarity.pool import SourcePool, check_strategy
 from similarity.subset import Subset, SubsetRow
@@ -36,7 +38,9 @@ def select_classes(
     order of the sources, then of their classes.
 
     The distance in the subset is what the class was ranked by: the score for ``nearest`` and
-    ``local-scaling`` (see :func:`class_scores`), the mean distance to the target for the others.
+    ``local-scaling`` (see :func:`class_scores`), the mean distance to the target for the others. For ``coverage``
+    the provenance holds, for each target, how near the choice is to the best one of its size
+    (:class:`similarity.coverage.Certificate`).
 
     Args:
         targets: Banks of the targets; all their classes take part, weighted by their images.
@@ -54,12 +58,26 @@ def select_classes(
         ValueError: ``targets`` or ``sources`` is empty, or ``quotas`` is not one a target.
         InputError: A size, strategy or geometry that is not possible, or banks that cannot be compared.
     """
-    _require_distinct(targets, sources)
     check_strategy(strategy)
     pool = SourcePool.of(targets, sources, geometry, min_count)
-    sizes = _sizes(targets, classes, quotas, images, strategy, len(pool), min_count)
+    return select_from(pool, targets, classes=classes, quotas=quotas, images=images, strategy=strategy, seed=seed)
+
+
+def select_from(
+    pool: SourcePool,
+    targets: Sequence[FeatureBank],
+    *,
+    classes: int | None = None,
+    quotas: Sequence[int | None] | None = None,
+    images: int | None = None,
+    strategy: str = DEFAULT_STRATEGY,
+    seed: int = 0,
+) -> Subset:
+    """:func:`select_classes` from a pool that is there already, whose geometry was fitted to these targets."""
+    sizes = _sizes(targets, classes, quotas, images, strategy, pool)
     best: dict[int, tuple[int, int, float]] = {}  # class → best rank, which target's, distance
     wanted: dict[int, list[str]] = {}
+    asked = []
     for place, (target, size) in enumerate(zip(targets, sizes, strict=True)):
         order, scores = pool.order(target, strategy, size, (seed, place))
         if images is not None:
@@ -68,22 +86,22 @@ def select_classes(
             entry = (rank, place, float(scores[index]))
             best[index] = min(best.get(index, entry), entry)
             wanted.setdefault(index, []).append(target.name)
+        asked.append(_provenance(target) | {"classes": len(target.classes), "quota": size, "chosen": len(order)})
+        if strategy == "coverage":
+            asked[-1]["coverage"] = asdict(certify(pool.distances(target), target.counts, order))
     rows = []
     for index in sorted(best, key=lambda index: best[index][:2]):
         rank, _, distance = best[index]
         bank, count = pool.banks[pool.bank[index]], int(pool.counts[index])
         rows.append(SubsetRow(bank.name, pool.classes[index], count, rank, distance, tuple(wanted[index])))
     provenance = {
-        "targets": [
-            _provenance(bank) | {"classes": len(bank.classes), "quota": size}
-            for bank, size in zip(targets, sizes, strict=True)
-        ],
+        "targets": asked,
         "sources": [_provenance(bank) | {"classes": len(bank.classes)} for bank in pool.banks],
         "images": images,
         "strategy": strategy,
-        "geometry": geometry,
-        "square_root": pool.metric.square_root,
-        "min_count": min_count,
+        "geometry": pool.metric.name,
+        "square_root": pool.metric.slope is not None,
+        "min_count": pool.min_count,
         "seed": seed,
     }
     return Subset(tuple(rows), provenance)
@@ -95,10 +113,10 @@ def _sizes(
     quotas: Sequence[int | None] | None,
     images: int | None,
     strategy: str,
-    available: int,
-    min_count: int,
+    pool: SourcePool,
 ) -> list[int]:
-    """How many classes each target chooses."""
+    """How many classes each target chooses at most."""
+    available = len(pool)
     if quotas is not None and len(quotas) != len(targets):
         raise ValueError(f"quotas must have one entry a target, got {len(quotas)} for {len(targets)} targets")
     asked = [classes if quota is None else quota for quota in quotas or [None] * len(targets)]
@@ -116,7 +134,7 @@ def _sizes(
                 f"a budget with --images; --curve FILE.csv shows what each number gains"
             )
         if not 1 <= size <= available:
-            least = f" of at least {min_count} images" if min_count > 0 else ""
+            least = f" of at least {pool.min_count} images" if pool.min_count > 0 else ""
             raise InputError(
                 f"--classes {size}: not possible for {target.name}; the sources have {available} classes{least}; "
                 f"ask for 1 to {available}"
@@ -131,21 +149,6 @@ def _affordable(order: NDArray[np.int64], counts: NDArray[np.int64], images: int
     if not len(kept):
         raise InputError(f"--images {images}: the first class alone has {counts[order[0]]}; raise the budget")
     return kept
-
-
-def _require_distinct(targets: Sequence[FeatureBank], sources: Sequence[FeatureBank]) -> None:
-    """Refuse banks that the subset file could not tell apart."""
-    for option, banks in (("--target", targets), ("--source", sources)):
-        if not banks:
-            raise ValueError(f"{option.strip('-')}s must hold at least one feature bank, got none")
-        names = [bank.name for bank in banks]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise InputError(f"{option}: {twice} is given twice; give each dataset once")
-        if option == "--target" and any(";" in name for name in names):
-            raise InputError(
-                f"--target: a dataset spec must not hold ';', which parts the targets in a subset: {names}"
-            )
 
 
 def _provenance(bank: FeatureBank) -> dict[str, object]:

@@ -52,6 +52,17 @@ class SelectionStability:
     replicates: int
     seed: int
 
+    def to_json(self) -> dict[str, Any]:
+        """What ``transfer select --resample`` adds."""
+        return {
+            "jaccard": self.jaccard,
+            "replicates": self.replicates,
+            "classes": [
+                {"source": row.source, "class": row.class_name, "chosen": row.chosen, "share": row.share}
+                for row in self.classes
+            ],
+        }
+
 
 def selection_stability(
     targets: Sequence[FeatureBank],
@@ -69,8 +80,8 @@ def selection_stability(
         targets: Banks of the targets.
         sources: Banks of the sources.
         replicates: How often to draw, at least 1.
-        seed: Seed of the resampling; ``random`` draws the same in each.
-        select_options: What :func:`similarity.select_classes` takes, its ``seed`` excepted: size, strategy, geometry.
+        seed: Seed of the resampling, and of ``random``, which draws the same each time.
+        select_options: What else :func:`similarity.select_classes` takes: size, strategy, geometry.
 
     Raises:
         ValueError: ``replicates`` is less than 1.
@@ -78,6 +89,7 @@ def selection_stability(
     """
     if replicates < 1:
         raise ValueError(f"replicates must be at least 1, got {replicates}")
+    select_options["seed"] = seed
     subset = select_classes(targets, sources, **select_options)
     chosen = dict.fromkeys((row.source, row.class_name) for row in subset.rows)
     samplers = [MeanSampler(bank) for bank in (*targets, *sources)]

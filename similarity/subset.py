@@ -10,13 +10,13 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from features.errors import InputError
+from similarity.table import write_table
 
 COLUMNS = ("source", "class", "count", "rank", "distance", "targets")
 
@@ -77,22 +77,11 @@ class Subset:
 
     def write(self, path: str | Path) -> None:
         """Write the file, whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with aside.open("w", encoding="utf-8", newline="") as file:
-                file.write(f"# {json.dumps(dict(self.provenance), ensure_ascii=False)}\n")
-                table = csv.writer(file, lineterminator="\n")
-                table.writerow(COLUMNS)
-                for row in self.rows:
-                    names = (row.source, row.class_name, row.count, row.rank, repr(float(row.distance)))
-                    table.writerow((*names, ";".join(row.targets)))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+        rows = (
+            (row.source, row.class_name, row.count, row.rank, float(row.distance), ";".join(row.targets))
+            for row in self.rows
+        )
+        write_table(path, self.provenance, COLUMNS, rows)
 
     @classmethod
     def read(cls, path: str | Path) -> Subset:

@@ -13,13 +13,16 @@ from similarity import (
     DEFAULT_STRATEGY,
     Ranking,
     SelectionCurve,
+    SelectionStability,
     Subset,
     rank_domains,
-    select_classes,
-    selection_curves,
+    selection_stability,
     write_curves,
     write_explanation,
 )
+from similarity.curve import curves_from
+from similarity.pool import SourcePool, check_strategy
+from similarity.selection import select_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,8 @@ class SelectConfig:
         strategy: How classes are chosen: nearest is the paper's; see transfer inspect strategies.
         geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
         min_count: Leave out source classes of fewer images (the paper: 200).
-        seed: Seed of the random strategy.
+        resample: Choose so many times again, from class means drawn again, and say how often each class is chosen.
+        seed: Seed of the random strategy and of the resampling.
     """
 
     target: list[str]
@@ -99,15 +103,19 @@ class SelectConfig:
     strategy: str = DEFAULT_STRATEGY
     geometry: str = DEFAULT_GEOMETRY
     min_count: int = 0
+    resample: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_strategy(self.strategy)
         if self.classes is not None and self.classes < 1:
             raise InputError(f"--classes {self.classes}: expected at least 1")
         if self.images is not None and self.images < 1:
             raise InputError(f"--images {self.images}: expected at least 1")
         if self.min_count < 0:
             raise InputError(f"--min-count {self.min_count}: expected at least 0")
+        if self.resample < 0:
+            raise InputError(f"--resample {self.resample}: expected at least 0")
 
 
 @dataclass(frozen=True)
@@ -118,36 +126,44 @@ class Selection:
         subset: The chosen classes.
         out: The subset file, if one was asked for.
         curves: What each number of classes gains for each target, if that was asked for.
+        stability: How often each class is chosen again, if that was asked for.
     """
 
     subset: Subset
     out: str | None
     curves: tuple[SelectionCurve, ...] = ()
+    stability: SelectionStability | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return self.subset.to_json() | {"out": self.out, "knees": [curve.to_json() for curve in self.curves]}
+        return self.subset.to_json() | {
+            "out": self.out,
+            "targets": self.subset.provenance["targets"],
+            "knees": [curve.to_json() for curve in self.curves],
+            "stability": self.stability and self.stability.to_json(),
+        }
 
 
 def select(config: SelectConfig) -> Selection:
     """Choose source classes; see :func:`similarity.select_classes`."""
     paths, quotas = zip(*(_quota(text) for text in config.target), strict=True)
     targets, sources = ([FeatureBank.open(path) for path in group] for group in (paths, config.source))
-    options: dict[str, Any] = {
-        "strategy": config.strategy,
-        "geometry": config.geometry,
-        "min_count": config.min_count,
-        "seed": config.seed,
-    }
+    pool = SourcePool.of(targets, sources, config.geometry, config.min_count)
+    options: dict[str, Any] = {"strategy": config.strategy, "seed": config.seed}
     curves: tuple[SelectionCurve, ...] = ()
     if config.curve is not None:  # first: one who asks for it may not know how many classes to choose yet
-        curves = selection_curves(targets, sources, **options)
-        write_curves(curves, config.curve, options)
+        curves = curves_from(pool, targets, **options)
+        write_curves(curves, config.curve, options | {"geometry": config.geometry, "min_count": config.min_count})
         if config.classes is None and config.images is None and config.strategy != "all":
             quotas = tuple(curve.knee if quota is None else quota for curve, quota in zip(curves, quotas, strict=True))
-    subset = select_classes(targets, sources, classes=config.classes, quotas=quotas, images=config.images, **options)
+    sizes: dict[str, Any] = {"classes": config.classes, "quotas": quotas, "images": config.images}
+    subset = select_from(pool, targets, **sizes, **options)
     if config.out is not None:
         subset.write(config.out)
-    return Selection(subset, config.out, curves)
+    stability = None
+    if config.resample:
+        options |= {"geometry": config.geometry, "min_count": config.min_count}
+        stability = selection_stability(targets, sources, config.resample, **sizes, **options)
+    return Selection(subset, config.out, curves, stability)
 
 
 def _quota(text: str) -> tuple[str, int | None]:

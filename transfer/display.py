@@ -13,6 +13,8 @@ from similarity import explain
 
 # Class names and paths are printed as they are: [a] is no style and :a: no picture.
 console = Console(highlight=False, markup=False, emoji=False)
+#: A dataset spec of more characters would be folded in a table: the table then holds its number.
+_LONG = 24
 
 
 def show(command: str, config: Any, result: Any) -> None:
@@ -63,11 +65,12 @@ def _rank(config: Any, result: Any) -> None:
         f"similarity = exp(−{result.gamma:.4g}·EMD); 0.5 is {result.half}\n",
         soft_wrap=True,
     )
+    numbered = max(len(domain.source) for domain in result.domains) > _LONG
     _table(
-        ["source", ">EMD", ">(95 %)", ">similarity", ">(95 %)", ">classes", ">images"],
+        [">source" if numbered else "source", ">EMD", ">(95 %)", ">similarity", ">(95 %)", ">classes", ">images"],
         (
             (
-                domain.source,
+                number if numbered else domain.source,
                 domain.emd,
                 _interval(domain.emd_interval),
                 domain.similarity,
@@ -75,9 +78,11 @@ def _rank(config: Any, result: Any) -> None:
                 domain.classes,
                 domain.images,
             )
-            for domain in result.domains
+            for number, domain in enumerate(result.domains, start=1)
         ),
     )
+    for number, domain in enumerate(result.domains if numbered else (), start=1):
+        console.print(f"source {number}: {domain.source}", soft_wrap=True)
     if config.explain is not None:
         _explanation(config, result)
     banks = " ".join(config.source)
@@ -112,9 +117,18 @@ def _select(config: Any, result: Any) -> None:
     score = ">score" if config.strategy == "local-scaling" else ">distance"
     sources = list(dict.fromkeys(row.source for row in rows))
     numbers = {source: number for number, source in enumerate(sources, start=1)}
-    columns = [">rank", "class", ">images", score] + ([">source"] if len(sources) > 1 else [])
-    cells = ([row.rank, row.class_name, row.count, row.distance, numbers[row.source]] for row in shown)
-    _table(columns, (line[: len(columns)] for line in cells))
+    columns: dict[str, list[Any]] = {
+        ">rank": [row.rank for row in shown],
+        "class": [row.class_name for row in shown],
+        ">images": [row.count for row in shown],
+        score: [row.distance for row in shown],
+    }
+    if result.stability is not None:
+        again = {(row.source, row.class_name): row.share for row in result.stability.classes}
+        columns[">chosen again, %"] = [f"{100 * again[row.source, row.class_name]:.0f}" for row in shown]
+    if len(sources) > 1:
+        columns[">source"] = [numbers[row.source] for row in shown]
+    _table(columns, zip(*columns.values(), strict=True))
     for source, number in numbers.items():
         console.print(f"source {number}: {source}" if len(sources) > 1 else f"source: {source}", soft_wrap=True)
     if len(rows) > len(shown):
@@ -123,17 +137,43 @@ def _select(config: Any, result: Any) -> None:
     written = "" if config.out is None else f", written to {config.out}"
     line = f"{len(rows)} classes of {images} images{written}; the less the {score[1:]}, the nearer"
     console.print(line, soft_wrap=True)
+    for target in result.subset.provenance["targets"]:
+        _budget(config, target)
     for curve in result.curves:
         knee = curve.to_json()
         console.print(
-            f"\n{curve.target}: {knee['classes']} classes of {knee['images']} images bring {100 * knee['gain']:.0f} % "
-            f"of what all {len(curve.gain)} gain; the curve is in {config.curve}",
+            f"{curve.target}: suggested are {knee['classes']} classes of {knee['images']} images, "
+            f"{100 * knee['gain']:.0f} % of the way from the first class alone to all {len(curve.gain)}; "
+            f"the curve is in {config.curve}",
+            soft_wrap=True,
+        )
+    if result.stability is not None:
+        console.print(
+            f"{result.stability.replicates} choices from class means drawn again share "
+            f"{100 * result.stability.jaccard:.0f} % with this one on average (intersection over union)",
             soft_wrap=True,
         )
     if config.out is None:
         _next("the same with --out subset.csv, to pre-train on these classes")
     else:
         _next(f"transfer pretrain --subset {config.out} --backbone resnet50 --loss cb-softmax --out runs/pre")
+
+
+def _budget(config: Any, target: Mapping[str, Any]) -> None:
+    """What ended a target's choice where two budgets are given, and how near to the best one it is."""
+    if config.images is not None and target["chosen"] < target["quota"]:
+        console.print(
+            f"{target['dataset']}: the budget of {config.images} images ends the choice, number of classes: "
+            f"{target['chosen']}",
+            soft_wrap=True,
+        )
+    if "coverage" in target:
+        found = target["coverage"]
+        console.print(
+            f"{target['dataset']}: mean distance to the nearest chosen class {found['distance']:.4f}; no choice of "
+            f"{target['chosen']} classes reaches less than {found['bound']:.4f}",
+            soft_wrap=True,
+        )
 
 
 def _metrics(metrics: Metrics | Mapping[str, Any]) -> None:

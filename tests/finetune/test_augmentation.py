@@ -120,7 +120,9 @@ def test_crop_flip_pads_by_four_of_32_pixels_crops_anywhere_and_mirrors():
     found = augmentation("crop-flip")(pixels, 32, draw())
     padded = torch.nn.functional.pad(pixels, (4, 4, 4, 4))
     crops = {
-        (y, x, mirrored): padded[:, :, y : y + 32, x : x + 32].flip(3) if mirrored else padded[:, :, y : y + 32, x : x + 32]
+        (y, x, mirrored): padded[:, :, y : y + 32, x : x + 32].flip(3)
+        if mirrored
+        else padded[:, :, y : y + 32, x : x + 32]
         for y in range(9)
         for x in range(9)
         for mirrored in (False, True)

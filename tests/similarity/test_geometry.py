@@ -115,7 +115,7 @@ def test_banks_of_different_width(banks, make_bank):
 def test_square_roots_are_whitened_by_the_covariance_carried_along(banks, make_bank):
     target, sources = banks
     metric = fit_geometry("sqrt-whitened", [target], sources)
-    assert metric.square_root
+    assert metric.slope is not None
     average = np.concatenate([bank.means for bank in sources]).astype(float).mean(axis=0)
     slope = np.diag(0.5 / np.sqrt(average))
     roots = [
@@ -131,7 +131,7 @@ def test_features_that_can_be_negative_have_no_square_root(banks, make_bank):
     below = make_bank(-target.means, target.counts, dataset="folder:below")
     for targets, pool in (([below], sources), ([target], [*sources, below])):
         metric, plain = (fit_geometry(name, targets, pool) for name in ("sqrt-whitened", "whitened"))
-        assert not metric.square_root
+        assert metric.slope is None
         np.testing.assert_array_equal(metric.points(target.means), plain.points(target.means))
 
 

@@ -13,6 +13,7 @@ from features.bank import FeatureBank
 from features.errors import InputError
 from similarity import Subset, rank_domains, select_classes
 from transfer.commands import RankConfig, SelectConfig, rank, select
+from transfer.display import show
 
 
 def test_rank_is_the_librarys_ranking(banks):
@@ -99,9 +100,36 @@ def test_every_target_may_have_its_own_number(banks, write_bank):
     assert len(select(SelectConfig(target=[f"{banks['target']}:4"], **common)).subset) == 4
 
 
+@pytest.mark.parametrize("strategy", ["nearest", "random", "coverage"])
+def test_select_says_how_often_each_class_is_chosen_again(banks, strategy):
+    config = SelectConfig(
+        target=[banks["target"]], source=[banks["near"]], classes=2, strategy=strategy, resample=4, seed=3
+    )
+    found = select(config).to_json()
+    again = found["stability"]
+    assert again["replicates"] == 4 and 0 < again["jaccard"] <= 1
+    chosen = [(row["source"], row["class"]) for row in again["classes"] if row["chosen"]]
+    assert chosen == [(row["source"], row["class"]) for row in found["selected"]]
+    assert sum(row["share"] for row in again["classes"]) == pytest.approx(2)  # every choice is of two
+    assert ("coverage" in found["targets"][0]) == (strategy == "coverage")
+
+
+@pytest.mark.parametrize(("images", "chosen"), [(10**6, 2), (30, 1)])
+def test_select_says_which_budget_ended_the_choice(banks, capsys, images, chosen):
+    config = SelectConfig(
+        target=[banks["target"]], source=[banks["near"]], classes=2, images=images, strategy="nearest"
+    )
+    result = select(config)
+    (target,) = result.to_json()["targets"]
+    assert (target["quota"], target["chosen"]) == (2, chosen)
+    show("select", config, result)
+    assert ("the budget of 30 images ends the choice, number of classes: 1" in capsys.readouterr().out) == (chosen == 1)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"classes": 1, "resample": -1}, "--resample -1: expected at least 0"),
         ({"classes": 0}, "--classes 0: expected at least 1"),
         ({"classes": 1, "min_count": -1}, "--min-count -1: expected at least 0"),
         ({}, "--classes is missing"),
