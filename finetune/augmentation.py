@@ -1,19 +1,19 @@
-"""Random crops, flips and small affine changes of a whole batch, each image with its own draw.
+"""Augmentation of a whole batch, each image with its own draw and no Python a sample.
 
-One affine sampling grid does all of them, so that augmentation costs one interpolation a batch and
-no Python a sample.
+One affine sampling grid does crops, flips and small affine changes; RandAugment goes before it, cutout after.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from features.errors import InputError
+from finetune.policy import rand_augment
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,9 @@ class Augmentation:
         rotate: Largest rotation, in degrees.
         shear: Largest shear, as a tangent.
         flip: Mirror half of the images left to right.
+        operations: RandAugment's operations an image, at its usual magnitude; 0 for none.
+        cutout: Side of the square that is blacked out, as a share of the image's; 0 for none. Its centre lies
+            anywhere in the image (DeVries and Taylor 2017).
     """
 
     area: tuple[float, float] = (1.0, 1.0)
@@ -37,6 +40,8 @@ class Augmentation:
     rotate: float = 0.0
     shear: float = 0.0
     flip: bool = False
+    operations: int = 0
+    cutout: float = 0.0
 
     def matrices(self, n: int, size: int, generator: torch.Generator) -> Tensor:
         """(n, 2, 3) affine maps from output coordinates (a side of ``size`` pixels) to input, both in −1 … 1."""
@@ -69,14 +74,21 @@ class Augmentation:
         """Draw and apply.
 
         Args:
-            pixels: (B, 3, R, R) float.
+            pixels: (B, 3, R, R) uint8.
             size: Side S of the result.
             generator: A CPU generator, so that the draw is the same on every device.
 
         Returns:
-            (B, 3, S, S) float.
+            (B, 3, S, S) float, 0 to 255.
         """
-        if self == Augmentation():
+        if self.operations:
+            pixels = rand_augment(pixels, generator, operations=self.operations)
+        placed = self._placed(pixels.float(), size, generator)
+        return placed * self._uncovered(len(pixels), size, generator).to(placed) if self.cutout else placed
+
+    def _placed(self, pixels: Tensor, size: int, generator: torch.Generator) -> Tensor:
+        """Pixels (B, 3, R, R) cropped, turned and mirrored to a side of ``size``."""
+        if replace(self, operations=0, cutout=0.0) == Augmentation():
             return pixels if pixels.shape[-1] == size else F.interpolate(pixels, size, mode="bilinear", antialias=True)
         theta = self.matrices(len(pixels), size, generator).to(pixels)
         grid = F.affine_grid(theta, [len(pixels), 3, size, size], align_corners=False)
@@ -85,6 +97,14 @@ class Augmentation:
         inside = self.shift == self.rotate == self.shear == 0 and self.area[1] <= 1
         padding = "border" if inside else "zeros"
         return F.grid_sample(pixels, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+
+    def _uncovered(self, n: int, size: int, generator: torch.Generator) -> Tensor:
+        """(n, 1, size, size) 0 in a square of each image, 1 elsewhere."""
+        side = round(self.cutout * size)
+        start = torch.randint(size, (n, 2, 1), generator=generator) - side // 2
+        at = torch.arange(size)
+        rows, columns = ((at >= start) & (at < start + side)).unbind(1)
+        return ~(rows[:, None, :, None] & columns[:, None, None, :])
 
 
 #: The augmentations that have a name on the command line.
@@ -99,12 +119,23 @@ AUGMENTATIONS = {
 }
 
 
+#: What may follow one of them, after a plus sign.
+ADDITIONS: dict[str, dict[str, float]] = {"randaugment": {"operations": 2}, "cutout": {"cutout": 0.5}}
+
+
 def augmentation(name: str) -> Augmentation:
-    """The augmentation of that name.
+    """The augmentation of that name, such as ``crop-flip`` or ``crop-flip+randaugment+cutout``.
 
     Raises:
         InputError: There is none.
     """
-    if name not in AUGMENTATIONS:
-        raise InputError(f"--augment {name}: expected one of {', '.join(AUGMENTATIONS)}")
-    return AUGMENTATIONS[name]
+    base, *additions = name.split("+")
+    if base not in AUGMENTATIONS or not set(additions) <= ADDITIONS.keys():
+        raise InputError(
+            f"--augment {name}: expected one of {', '.join(AUGMENTATIONS)}, and after it, if wanted, "
+            f"{' and '.join('+' + addition for addition in ADDITIONS)}"
+        )
+    found = AUGMENTATIONS[base]
+    for addition in additions:
+        found = replace(found, **ADDITIONS[addition])  # type: ignore[arg-type]
+    return found

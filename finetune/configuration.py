@@ -8,7 +8,8 @@ from typing import Literal
 
 from features.errors import InputError
 from finetune.augmentation import augmentation
-from finetune.losses import LOSSES
+from finetune.losses import HARD_LABEL_LOSSES, LOSSES
+from finetune.mixing import Mixing
 from finetune.samplers import SAMPLERS
 
 
@@ -34,7 +35,11 @@ class TrainingConfig:
         beta: β of the class-balanced losses, in [0, 1), or auto: from the largest class.
         gamma: γ of the focal losses.
         sampler: How images are drawn: shuffle, class, sqrt, …: see transfer inspect samplers.
-        augment: none, crop-flip, resized-crop, or affine (characters: no mirror images).
+        augment: none, crop-flip, resized-crop, or affine (characters: no mirror images); +randaugment and +cutout
+            may follow, as in crop-flip+randaugment+cutout.
+        mixup: α of mixup, 0 for none; the loss has to take class proportions, as for the next two.
+        cutmix: α of CutMix, 0 for none. With both, each batch takes one of them.
+        label_smoothing: ε of label smoothing, 0 for none.
         test: Dataset spec to evaluate on at the end; by default the training images.
         seed: Seed of the initial weights, the draws and the augmentation.
         device: auto, cpu, cuda, mps.
@@ -59,6 +64,9 @@ class TrainingConfig:
     gamma: float = 1.0
     sampler: str = "shuffle"
     augment: str = "resized-crop"
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    label_smoothing: float = 0.0
     test: str | None = None
     seed: int = 0
     device: str = "auto"
@@ -80,6 +88,9 @@ class TrainingConfig:
                 ("warmup", self.warmup, 0 <= self.warmup < 1, "a share from 0 to below 1"),
                 ("milestones", self.milestones, all(0 < m < 1 for m in self.milestones), "shares between 0 and 1"),
                 ("decay", self.decay, 0 < self.decay < 1, "a factor between 0 and 1"),
+                ("mixup", self.mixup, 0 <= self.mixup < math.inf, "at least 0"),
+                ("cutmix", self.cutmix, 0 <= self.cutmix < math.inf, "at least 0"),
+                ("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "at least 0 and below 1"),
                 ("beta", self.beta, self.beta == "auto" or 0 <= self.beta < 1, "auto, or at least 0 and below 1"),
                 ("gamma", self.gamma, 0 <= self.gamma < math.inf, "at least 0"),
                 ("loss", self.loss, self.loss in LOSSES, f"one of {', '.join(LOSSES)}"),
@@ -92,5 +103,14 @@ class TrainingConfig:
         if faults:
             raise InputError("; ".join(faults))
         augmentation(self.augment)
+        if self.mixing and self.loss in HARD_LABEL_LOSSES:
+            raise InputError(
+                f"--loss {self.loss}: needs one class an image; leave out --mixup, --cutmix and --label-smoothing"
+            )
         if self.epochs is None and self.steps is None:
             object.__setattr__(self, "epochs", 30)
+
+    @property
+    def mixing(self) -> Mixing:
+        """How images and targets are mixed."""
+        return Mixing(self.mixup, self.cutmix, self.label_smoothing)

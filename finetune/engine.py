@@ -119,6 +119,7 @@ class _Loop(pl.LightningModule):
         self.model, self.loss, self.config, self.steps, self.start = model, loss, config, steps, start
         self.optimizer_state = optimizer_state
         self.augment = augmentation(config.augment)
+        self.mixing = config.mixing
         self.generator = torch.Generator()
         self.preprocessing = model.backbone.preprocessing
 
@@ -145,10 +146,13 @@ class _Loop(pl.LightningModule):
         seed = self.config.seed * 1_000_003 + self.step
         self.generator.manual_seed(seed)
         torch.manual_seed(seed)  # what dropout draws from
-        pixels = self.augment(batch.pixels.float(), self.preprocessing.image_size, self.generator)
+        pixels = self.augment(batch.pixels, self.preprocessing.image_size, self.generator)
         images = self.preprocessing.normalize(pixels).contiguous(memory_format=torch.channels_last)
+        target = batch.labels
+        if self.mixing:
+            images, target = self.mixing(images, target, len(self.model.classes), self.generator)
         self.loss.set_progress(self.step / self.steps)
-        return self.loss(self.model(images), batch.labels)
+        return self.loss(self.model(images), target)
 
     def transfer_batch_to_device(self, batch: PixelBatch, device: torch.device, _: int) -> PixelBatch:
         pixels, labels = batch.pixels.to(device, non_blocking=True), batch.labels.to(device, non_blocking=True)

@@ -84,3 +84,5 @@ LOSSES = (
     "balanced-softmax",
     "logit-adjusted",
 )
+#: Those of them that do not take class proportions.
+HARD_LABEL_LOSSES = ("focal", "cb-focal", "ldam", "ldam-drw")

@@ -143,6 +143,26 @@ def test_characters_are_never_mirrored():
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
-    with pytest.raises(InputError, match="--augment cutmix: expected one of none, crop-flip, resized-crop, affine"):
-        augmentation("cutmix")
+    for name in ("cutmix", "crop-flip+cutmix", "randaugment"):
+        with pytest.raises(InputError, match="expected one of none, crop-flip, resized-crop, affine, and after it"):
+            augmentation(name)
     assert list(AUGMENTATIONS) == ["none", "crop-flip", "resized-crop", "affine"]
+
+
+def test_cutout_blacks_out_one_square_wherever_its_centre_lies():
+    white = torch.full((4000, 3, 8, 8), 255, dtype=torch.uint8)
+    found = augmentation("none+cutout")(white, 8, draw())
+    black = found[:, 0] == 0
+    assert torch.equal(black, found[:, 2] == 0)  # all channels alike
+    area = black.sum((1, 2))
+    assert area.max() == 16 and area.min() == 4  # half of the side; a quarter of it where the centre is a corner
+    rows = black.any(2).sum(1)
+    assert torch.equal(area, rows * black.any(1).sum(1))  # a rectangle
+    share = black.float().mean(0)
+    assert share[3:5, 3:5].mean() == pytest.approx(16 / 64, abs=0.03) and share[0, 0] < share[4, 4]
+
+
+def test_additions_follow_the_base():
+    assert augmentation("crop-flip+randaugment+cutout") == Augmentation(
+        shift=0.125, whole_pixels=True, flip=True, operations=2, cutout=0.5
+    )
