@@ -6,9 +6,10 @@
 Every row trains a ResNet-32 by recipes/cifar-lt.yaml with the options in ROWS, which were fixed before any result
 was seen, and is evaluated once, after its last epoch, on the balanced test set of 10,000 images. A killed row goes
 on from its last checkpoint in runs/benchmarks/long-tail. A finished row is recorded in benchmarks/results/long-tail;
-without --rows left to train, only the table is printed.
+--rows with none named only prints the table.
 
-Expected: about two hours a row on one core with bfloat16, four for the last. The data lies in $TRANSFER_DATA, else in ../shared/data.
+Expected: about two hours a row on one core with bfloat16, four for the last. The data lies in $TRANSFER_DATA, else
+in ../shared/data.
 """
 
 from __future__ import annotations

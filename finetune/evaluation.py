@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -17,8 +17,10 @@ from features.forward import forward_pass
 from features.preprocessing import Preprocessing
 from features.progress import console
 from features.readers import open_dataset
-from finetune.metrics import Metrics, evaluate_scores
-from finetune.model import ImageClassifier, as_scores
+from features.table import write_table
+from finetune.metrics import Confusion, Metrics, evaluate_scores, worst_confusions
+from finetune.model import ImageClassifier
+from finetune.views import Views
 
 
 class ForwardOptions(Protocol):
@@ -41,6 +43,9 @@ class EvaluateConfig:
     Attributes:
         run: Run directory of transfer finetune or pretrain.
         dataset: Dataset spec to evaluate on; its classes are matched by name.
+        views: Views of each image whose probabilities are averaged: 1 (the centre), 2 (and its mirror image), 5
+            (centre and corners), 10 (and their mirror images).
+        per_class: A file (.csv) for the accuracy of each class.
         batch_size: Images a forward pass.
         device: auto, cpu, cuda, mps.
         precision: auto takes bfloat16 where the hardware has it.
@@ -49,6 +54,8 @@ class EvaluateConfig:
 
     run: str
     dataset: str
+    views: Literal[1, 2, 5, 10] = 1
+    per_class: str | None = None
     batch_size: int = 64
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -61,19 +68,60 @@ class EvaluateConfig:
             raise InputError(f"--workers {self.workers}: expected at least 0")
 
 
-def evaluate(config: EvaluateConfig) -> Metrics:
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A model's figures on a dataset.
+
+    Attributes:
+        metrics: The figures.
+        classes: (C,) class names of the model.
+        train_counts: (C,) images of each class that the model was trained on.
+        confusions: The pairs of classes that are confused most.
+        unreadable: Images that could not be read, as (id, reason); they count nowhere.
+    """
+
+    metrics: Metrics
+    classes: tuple[str, ...]
+    train_counts: NDArray[np.int64]
+    confusions: tuple[Confusion, ...]
+    unreadable: tuple[tuple[str, str], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures, the confusions by class name, and how many images could not be read."""
+        confusions = [
+            asdict(pair) | {"true": self.classes[pair.true], "predicted": self.classes[pair.predicted]}
+            for pair in self.confusions
+        ]
+        return self.metrics.to_json() | {"confusions": confusions, "unreadable": len(self.unreadable)}
+
+    def write_per_class(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
+        """Write ``class,train_images,images,accuracy``, one line a class that was evaluated."""
+        images, accuracy = self.metrics.per_class_images, self.metrics.per_class
+        rows = (
+            (self.classes[i], int(self.train_counts[i]), int(images[i]), float(accuracy[i]))
+            for i in np.flatnonzero(images)
+        )
+        write_table(path, provenance, ("class", "train_images", "images", "accuracy"), rows)
+
+
+def evaluate(config: EvaluateConfig) -> Evaluation:
     """Evaluate the model of a run on a dataset.
 
     Raises:
-        InputError: There is no model, or the dataset has a class that the model lacks.
+        InputError: There is no model, the dataset has a class that the model lacks, or its images are not larger
+            than the model's crop, so that 5 or 10 views would be one.
     """
     model, card = ImageClassifier.open(config.run)
-    return evaluate_model(model, open_dataset(config.dataset), card, config)
+    found = evaluate_model(model, open_dataset(config.dataset), card, config, config.views)
+    if config.per_class is not None:
+        about = {"run": config.run, "dataset": config.dataset, "views": config.views}
+        found.write_per_class(config.per_class, about)
+    return found
 
 
 def evaluate_model(
-    model: ImageClassifier, dataset: ImageDataset, card: Mapping[str, Any], options: ForwardOptions
-) -> Metrics:
+    model: ImageClassifier, dataset: ImageDataset, card: Mapping[str, Any], options: ForwardOptions, views: int = 1
+) -> Evaluation:
     """Evaluate a model in memory.
 
     Args:
@@ -82,13 +130,21 @@ def evaluate_model(
         card: ``sigmoid`` and ``scale`` (how logits become probabilities), and ``train_counts`` (C,),
             behind many/medium/few.
         options: Batch size, device, precision, workers.
+        views: 1, 2, 5 or 10; see :class:`EvaluateConfig`.
     """
     position = align_classes(dataset, model.classes)
-    logits, labels, unreadable = score_images(model, dataset, model.backbone.preprocessing, options)
+    network = Views(model, views, sigmoid=card["sigmoid"], scale=card["scale"])
+    scores, labels, unreadable = score_images(network, dataset, network.preprocessing, options)
     for id_, reason in unreadable:
         console.print(f"not evaluated, unreadable: {id_} ({reason})", markup=False, emoji=False)
-    scores = as_scores(torch.from_numpy(logits) * card["scale"], card["sigmoid"]).numpy()
-    return evaluate_scores(scores, position[labels], np.asarray(card["train_counts"]), probabilities=True)
+    truth, counts = position[labels], np.asarray(card["train_counts"])
+    return Evaluation(
+        metrics=evaluate_scores(scores, truth, counts, probabilities=True),
+        classes=model.classes,
+        train_counts=counts,
+        confusions=worst_confusions(scores.argmax(axis=1), truth, len(model.classes)),
+        unreadable=tuple(unreadable),
+    )
 
 
 def align_classes(dataset: ImageDataset, classes: tuple[str, ...]) -> NDArray[np.int64]:

@@ -45,6 +45,7 @@ class Metrics:
         images: N, the evaluated images.
         groups: The size behind "macro", "many", "medium" and "few".
         per_class: (C,) accuracy of each class, NaN where it has no evaluated image.
+        per_class_images: (C,) evaluated images of each class.
         calibration_error: The expected calibration error, or None where scores are no probabilities.
     """
 
@@ -57,6 +58,7 @@ class Metrics:
     images: int
     groups: Mapping[str, GroupSize]
     per_class: NDArray[np.float64]
+    per_class_images: NDArray[np.int64]
     calibration_error: float | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -185,8 +187,51 @@ def evaluate_ranks(
         images=len(truth),
         groups={name: GroupSize(int(chosen.sum()), int(images[chosen].sum())) for name, chosen in members.items()},
         per_class=per_class,
+        per_class_images=images,
         calibration_error=calibration,
     )
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Images of one class that are taken for another.
+
+    Attributes:
+        true: Number of their class.
+        predicted: Number of the class that they are taken for.
+        images: How many they are.
+        share: The same as a share of the evaluated images of their class, 0 to 1.
+    """
+
+    true: int
+    predicted: int
+    images: int
+    share: float
+
+
+def worst_confusions(predicted: ArrayLike, labels: ArrayLike, n_classes: int, top: int = 10) -> tuple[Confusion, ...]:
+    """The pairs of classes with the largest share of images confused, the largest first.
+
+    No C × C matrix is formed: only pairs that occur are counted.
+
+    Args:
+        predicted: (N,) integers in 0 … C − 1.
+        labels: (N,) integers in 0 … C − 1.
+        n_classes: C.
+        top: Pairs at most.
+
+    Raises:
+        ValueError: A shape does not fit or a number is out of range.
+    """
+    guess, truth = (_checked_labels(values, n_classes) for values in (predicted, labels))
+    if guess.shape != truth.shape:
+        raise ValueError(f"predicted and labels must have one length, got {guess.shape} and {truth.shape}")
+    wrong = guess != truth
+    pairs, images = np.unique(truth[wrong] * n_classes + guess[wrong], return_counts=True)
+    true, taken = np.divmod(pairs, n_classes)
+    share = images / np.bincount(truth, minlength=n_classes)[true]
+    first = np.lexsort((pairs, -images, -share))[:top]
+    return tuple(Confusion(int(true[i]), int(taken[i]), int(images[i]), float(share[i])) for i in first)
 
 
 def calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = BINS) -> float:

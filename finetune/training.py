@@ -97,12 +97,15 @@ def fit(
 
     card = {"sigmoid": sigmoid, "scale": scale, "train_counts": counts.tolist(), "data": dataset.spec}
     judged = _sample(dataset) if test is None else test
-    metrics = evaluate_model(model, judged, card, config)
-    final = {"evaluated_on": judged.spec, **metrics.to_json()}
+    found = evaluate_model(model, judged, card, config)
+    final = {"evaluated_on": judged.spec, **found.to_json()}
     model.save(run.checkpoints / "last.safetensors", card | {"metrics": final})
+    found.write_per_class(run.path / "per_class.csv", {"evaluated_on": judged.spec})
     run.finish(final)
     (run.checkpoints / "resume.ckpt").unlink(missing_ok=True)
-    run.log(f"{run.path.name}: top-1 {metrics.top1:.4f} on {metrics.images} images of {final['evaluated_on']}")
+    run.log(
+        f"{run.path.name}: top-1 {found.metrics.top1:.4f} on {found.metrics.images} images of {final['evaluated_on']}"
+    )
     return TrainingResult(run.path, final, reused=False)
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
+from features.table import write_table
 from similarity.geometry import DEFAULT_GEOMETRY
 from similarity.pool import SourcePool, check_strategy
 from similarity.selection import DEFAULT_STRATEGY
-from similarity.table import write_table
 
 COLUMNS = ("target", "classes", "images", "distance", "gain")
 

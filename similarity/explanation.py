@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from features.table import write_table
 from similarity.ranking import Domain, Ranking
-from similarity.table import write_table
 from similarity.transport import TransportResult
 
 COLUMNS = ("source", "target_class", "source_class", "share", "distance", "contribution")

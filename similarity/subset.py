@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import InputError
-from similarity.table import write_table
+from features.table import write_table
 
 COLUMNS = ("source", "class", "count", "rank", "distance", "targets")
 

@@ -8,7 +8,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from finetune.metrics import Metrics
 from similarity import explain
 
 # Class names and paths are printed as they are: [a] is no style and :a: no picture.
@@ -176,8 +175,7 @@ def _budget(config: Any, target: Mapping[str, Any]) -> None:
         )
 
 
-def _metrics(metrics: Metrics | Mapping[str, Any]) -> None:
-    figures = metrics.to_json() if isinstance(metrics, Metrics) else metrics
+def _metrics(figures: Mapping[str, Any]) -> None:
     names = ("top1", "top5", "macro", "many", "medium", "few", "images")
     _table([f">{name}" for name in names], [[figures[name] for name in names]])
 
@@ -199,8 +197,23 @@ def _finetune(config: Any, result: Any) -> None:
 
 
 def _evaluate(config: Any, result: Any) -> None:
-    _metrics(result)
-    _next(f"transfer report {config.run}")
+    figures = result.to_json()
+    _metrics(figures)
+    console.print(f"\nexpected calibration error {figures['calibration_error']:.4f}")
+    if figures["confusions"]:
+        console.print("\nmost often taken for another class:")
+        _table(
+            ["class", "taken for", ">images", ">share, %"],
+            (
+                (pair["true"], pair["predicted"], pair["images"], f"{100 * pair['share']:.0f}")
+                for pair in figures["confusions"]
+            ),
+        )
+    if config.per_class is None:
+        _next("the same with --per-class FILE.csv, for every class", f"transfer report {config.run}")
+    else:
+        console.print(f"every class: {config.per_class}", soft_wrap=True)
+        _next(f"transfer report {config.run}")
 
 
 def _experiment(_: Any, result: Any) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +14,10 @@ import torch
 from features import open_dataset
 from features.backbones import load_backbone
 from features.errors import InputError
-from finetune.evaluation import EvaluateConfig, align_classes, evaluate, evaluate_model
+from features.preprocessing import Preprocessing
+from finetune.evaluation import EvaluateConfig, align_classes, evaluate, evaluate_model, score_images
 from finetune.model import ImageClassifier
+from finetune.views import Views
 
 CLASSES = {"blue": 2, "green": 1, "red": 0, "yellow": 3}
 
@@ -63,12 +68,12 @@ def test_against_a_plain_loop(model, folder):
     right = order[:, 0] == truth
     per_class = [right[truth == c].mean() for c in range(4)]
     assert 0 < right.mean() < 1  # or the comparison would say little
-    assert found.top1 == pytest.approx(right.mean())
-    assert found.macro == pytest.approx(np.mean(per_class))
-    assert found.many == pytest.approx(per_class[0])
-    assert found.medium == pytest.approx(np.mean(per_class[1:3]))
-    assert found.few == pytest.approx(per_class[3])
-    assert found.images == 20
+    assert found.metrics.top1 == pytest.approx(right.mean())
+    assert found.metrics.macro == pytest.approx(np.mean(per_class))
+    assert found.metrics.many == pytest.approx(per_class[0])
+    assert found.metrics.medium == pytest.approx(np.mean(per_class[1:3]))
+    assert found.metrics.few == pytest.approx(per_class[3])
+    assert found.metrics.images == 20
 
 
 def test_the_order_of_the_classes_does_not_matter(model, folder):
@@ -77,38 +82,38 @@ def test_the_order_of_the_classes_does_not_matter(model, folder):
     for names in (["red", "yellow", "blue", "green"], ["yellow", "red", "green", "blue"]):
         found = evaluate_model(model, dataset.restrict(names), CARD, options())
         assert found.to_json() == expected.to_json()
-        np.testing.assert_array_equal(found.per_class, expected.per_class)
+        np.testing.assert_array_equal(found.metrics.per_class, expected.metrics.per_class)
 
 
 def test_some_of_the_classes(model, folder):
     dataset = open_dataset(f"folder:{folder}").restrict(["yellow", "blue"])
     found = evaluate_model(model, dataset, CARD, options())
     truth, order = by_hand(model, dataset)
-    assert found.top1 == pytest.approx((order[:, 0] == truth).mean())
-    assert found.images == 10
-    assert np.isnan(found.per_class[[1, 2, 4]]).all()
-    assert found.medium is None
+    assert found.metrics.top1 == pytest.approx((order[:, 0] == truth).mean())
+    assert found.metrics.images == 10
+    assert np.isnan(found.metrics.per_class[[1, 2, 4]]).all()
+    assert found.metrics.medium is None
 
 
 def test_the_batch_size_does_not_matter(model, folder):
     dataset = open_dataset(f"folder:{folder}")
     one, all_at_once = (evaluate_model(model, dataset, CARD, options(batch_size=n)) for n in (1, 64))
-    assert one.top1 == all_at_once.top1
-    assert one.calibration_error == pytest.approx(all_at_once.calibration_error, abs=1e-5)
+    assert one.metrics.top1 == all_at_once.metrics.top1
+    assert one.metrics.calibration_error == pytest.approx(all_at_once.metrics.calibration_error, abs=1e-5)
 
 
 def test_sigmoid_scores_are_read_as_such(model, folder):
     dataset = open_dataset(f"folder:{folder}")
     softmax, sigmoid = (evaluate_model(model, dataset, CARD | {"sigmoid": s}, options()) for s in (False, True))
-    assert softmax.top1 == sigmoid.top1
-    assert softmax.calibration_error != sigmoid.calibration_error
+    assert softmax.metrics.top1 == sigmoid.metrics.top1
+    assert softmax.metrics.calibration_error != sigmoid.metrics.calibration_error
 
 
 def test_unreadable_images_are_said_and_not_counted(model, folder, capsys):
     (folder / "red" / "2.png").write_bytes(b"no picture")
     found = evaluate_model(model, open_dataset(f"folder:{folder}"), CARD, options())
-    assert found.images == 19
-    assert found.groups["medium"].images == 9
+    assert found.metrics.images == 19
+    assert found.metrics.groups["medium"].images == 9
     assert "not evaluated, unreadable: red/2.png" in capsys.readouterr().err
     for picture in folder.rglob("*.png"):
         picture.write_bytes(b"no picture")
@@ -138,3 +143,64 @@ def test_positions_by_name(folder):
 def test_bad_options(given):
     with pytest.raises(InputError, match="expected at least"):
         options(**given)
+
+
+# Views
+
+
+def views_by_hand(model, dataset, views, sigmoid=False) -> np.ndarray:
+    """Mean probabilities over crops cut from each frame with NumPy slices."""
+    preprocessing = model.backbone.preprocessing
+    frames, size, rows = preprocessing.uncropped(), preprocessing.image_size, []
+    end = frames.image_size - size
+    places = [(round(end / 2), round(end / 2)), (0, 0), (0, end), (end, 0), (end, end)][: 1 if views <= 2 else 5]
+    for i in range(len(dataset)):
+        frame = frames.pixels(dataset.image(i)).numpy()
+        crops = [frame[:, y : y + size, x : x + size] for y, x in places]
+        if views in (2, 10):
+            crops += [crop[:, :, ::-1].copy() for crop in crops]
+        assert len(crops) == views
+        with torch.inference_mode():
+            logits = torch.cat([model(preprocessing.normalize(torch.from_numpy(crop)[None])) for crop in crops])
+        rows.append((torch.sigmoid(logits) if sigmoid else torch.softmax(logits, 1)).mean(0).numpy())
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("views", [1, 2, 5, 10])
+@pytest.mark.parametrize("sigmoid", [False, True])
+def test_views_against_a_plain_loop(model, folder, views, sigmoid):
+    model.backbone.preprocessing = Preprocessing(image_size=12, resize=16)
+    dataset = open_dataset(f"folder:{folder}")
+    network = Views(model, views, sigmoid=sigmoid, scale=1.0)
+    found, _, _ = score_images(network, dataset, network.preprocessing, options())
+    np.testing.assert_allclose(found, views_by_hand(model, dataset, views, sigmoid), atol=1e-5)
+    if views > 1:
+        assert np.abs(found - views_by_hand(model, dataset, 1, sigmoid)).max() > 1e-3
+
+
+def test_corners_of_a_whole_image_are_refused(model, folder):
+    with pytest.raises(InputError, match="--views 5: this model sees the whole image"):
+        evaluate_model(model, open_dataset(f"folder:{folder}"), CARD, options(), views=5)
+
+
+# What is said beside the figures
+
+
+def test_the_table_of_classes_and_the_confusions(model, folder, tmp_path):
+    model.save(tmp_path / "run" / "checkpoints" / "last.safetensors", CARD)
+    out = tmp_path / "classes.csv"
+    found = evaluate(options(run=str(tmp_path / "run"), dataset=f"folder:{folder}", per_class=str(out)))
+    truth, order = by_hand(model, open_dataset(f"folder:{folder}"))
+    first, *lines = out.read_text().splitlines()
+    assert json.loads(first.removeprefix("# "))["views"] == 1
+    rows = list(csv.DictReader(lines))
+    assert [row["class"] for row in rows] == ["yellow", "red", "green", "blue"]  # violet has no image
+    for row in rows:
+        number = model.classes.index(row["class"])
+        assert float(row["accuracy"]) == pytest.approx((order[truth == number, 0] == number).mean())
+        assert (int(row["train_images"]), int(row["images"])) == (CARD["train_counts"][number], 5)
+    wrong = [(model.classes[t], model.classes[p]) for t, p in zip(truth, order[:, 0], strict=True) if t != p]
+    told = found.to_json()["confusions"]
+    assert {(pair["true"], pair["predicted"]): pair["images"] for pair in told} == dict(Counter(wrong))
+    assert [pair["share"] for pair in told] == sorted((wrong.count(pair) / 5 for pair in set(wrong)), reverse=True)
+    assert found.to_json()["unreadable"] == 0

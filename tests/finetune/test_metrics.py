@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from features.errors import InputError
 from finetune import metrics
-from finetune.metrics import calibration_error, evaluate_ranks, evaluate_scores, true_class_ranks
+from finetune.metrics import calibration_error, evaluate_ranks, evaluate_scores, true_class_ranks, worst_confusions
 
 
 @pytest.fixture
@@ -148,3 +148,21 @@ def test_bad_input_is_refused(problem):
         evaluate_scores(scores * 3, labels, probabilities=True)
     with pytest.raises(InputError, match="no image to evaluate"):
         evaluate_scores(np.zeros((0, 3)), [])
+
+
+def test_confusions_against_the_whole_matrix():
+    rng = np.random.default_rng(0)
+    truth = rng.choice(6, 400, p=[0.5, 0.2, 0.1, 0.1, 0.05, 0.05])
+    guess = np.where(rng.random(400) < 0.5, truth, rng.integers(6, size=400))
+    matrix = np.zeros((6, 6))
+    np.add.at(matrix, (truth, guess), 1)
+    np.fill_diagonal(matrix, 0)
+    share = matrix / np.bincount(truth)[:, None]
+    found = worst_confusions(guess, truth, 6, top=7)
+    assert [pair.share for pair in found] == pytest.approx(np.sort(share.ravel())[::-1][:7])
+    for pair in found:
+        assert pair.images == matrix[pair.true, pair.predicted]
+        assert pair.share == pytest.approx(share[pair.true, pair.predicted])
+    assert worst_confusions(truth, truth, 6) == ()
+    with pytest.raises(ValueError, match="predicted and labels must have one length"):
+        worst_confusions([0], [0, 1], 2)
