@@ -1,16 +1,27 @@
-"""Transfer: fine-tune a pre-trained backbone to the target, or probe it."""
+"""Transfer: fine-tune a pre-trained backbone to the target, or fit a classifier to its frozen features."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import MISSING, dataclass, fields
+from functools import partial
 from typing import Literal
 
 import torch
 
 from features.backbones import load_backbone
+from features.errors import InputError
 from features.readers import open_dataset
 from finetune.configuration import TrainingConfig
+from finetune.evaluation import align_classes
+from finetune.frozen import KEEP_CLASSIFIER, TrainedClassifier, fit_frozen
 from finetune.training import TrainingResult, fit
+
+#: Options that a method which trains by no loop of steps has a use for.
+_OF_FROZEN = {
+    "out", "dataset", "init", "weights", "method", "validation", "tau", "image_size", "batch_size", "test", "seed",
+    "device", "precision", "workers",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,24 +32,76 @@ class FinetuneConfig(TrainingConfig):
         dataset: Dataset spec of the target's training images.
         init: Where to start: a run directory of transfer pretrain, or a backbone's name.
         weights: For a backbone's name: default (published), none (from scratch), or a state-dict file.
-        method: full trains everything; linear fits a logistic regression on the frozen features.
+        method: full trains everything; the others fit a classifier to the frozen features: linear (logistic
+            regression), crt, lws, tau, ncm; see transfer inspect methods.
+        validation: Dataset spec of images that the model was not trained on, to choose the τ of method tau.
+        tau: τ of method tau itself.
     """
 
     dataset: str
     init: str
     weights: str = "default"
-    method: Literal["full", "linear"] = "full"
+    method: Literal["full", "linear", "crt", "lws", "tau", "ncm"] = "full"
+    validation: str | None = None
+    tau: float | None = None
     batch_size: int = 64
     lr: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.method != "tau" and (self.validation is not None or self.tau is not None):
+            raise InputError("--validation and --tau are for --method tau")
+        if self.method == "tau" and (self.validation is None) == (self.tau is None):
+            raise InputError("--method tau: give --validation, images to choose τ on, or --tau")
+        if self.tau is not None and not math.isfinite(self.tau):
+            raise InputError(f"--tau {self.tau}: expected a finite number")
+        if self.method != "full":
+            self._require_unset()
+        super().__post_init__()
+        if self.method != "full":
+            object.__setattr__(self, "epochs", None)
+
+    def _require_unset(self) -> None:
+        """Refuse options of the training loop, which would be without effect."""
+        for field in fields(self):
+            default = field.default if field.default_factory is MISSING else field.default_factory()
+            if field.name not in _OF_FROZEN and getattr(self, field.name) != default:
+                raise InputError(
+                    f"--{field.name.replace('_', '-')}: --method {self.method} has no training loop; leave it out"
+                )
 
 
 def finetune(config: FinetuneConfig) -> TrainingResult:
     """Fine-tune, resume, or reuse the finished run at ``config.out``.
 
     Raises:
-        features.InputError: The target or the start cannot be opened, or another run stands at ``out``.
+        features.InputError: The target or the start cannot be opened, they do not fit the method, or another run
+            stands at ``out``.
     """
     dataset = open_dataset(config.dataset)
     torch.manual_seed(config.seed)
     backbone = load_backbone(config.init, config.weights, config.image_size)
-    return fit(backbone, dataset, config, config.method)
+    if config.method == "full":
+        return fit(backbone, dataset, config)
+    trained = None
+    if config.method in KEEP_CLASSIFIER:
+        trained = TrainedClassifier.of(config.init, dataset.classes, config.method)
+    validation = None
+    if config.validation is not None:
+        validation = open_dataset(config.validation)
+        align_classes(validation, dataset.classes)
+        validation = validation.restrict(dataset.classes)
+    inputs = {"validation data": validation.manifest_sha256} if validation else {}
+    if trained is not None:
+        inputs["trained classifier"] = trained.sha256()
+    frozen = partial(
+        fit_frozen,
+        config.method,
+        backbone,
+        dataset,
+        config,
+        trained=trained,
+        validation=validation,
+        tau=config.tau,
+        seed=config.seed,
+    )
+    return fit(backbone, dataset, config, frozen, inputs)

@@ -241,7 +241,7 @@ def build_sampler(
     Args:
         name: ``shuffle`` (every image once an epoch; what training uses unless told otherwise),
             ``instance``, ``class`` or ``sqrt`` (q = 1, 0, ½, with replacement), ``progressive``
-            (instance sampling at first, class-balanced from epoch ``epochs`` on), or ``effective``
+            (instance sampling in the first epoch, class-balanced in the last), or ``effective``
             (each image as often as the class-balanced loss would weigh it).
         labels: (N,) class of each image, integers from 0.
         epochs: T, the epochs of the training, for ``progressive``.
@@ -263,7 +263,7 @@ def build_sampler(
         "instance": 1.0,
         "class": 0.0,
         "sqrt": 0.5,
-        "progressive": lambda epoch: progressive_probabilities(counts, min(1.0, epoch / epochs)),
+        "progressive": lambda epoch: progressive_probabilities(counts, min(1.0, epoch / max(1, epochs - 1))),
         "effective": lambda _: effective_probabilities(counts, beta),
     }
     if name not in schedules:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +16,8 @@ from features.dataset import ImageDataset
 from features.devices import pick_device
 from features.errors import InputError
 from features.readers import open_dataset
-from finetune.classifiers import LinearProbe
 from finetune.configuration import TrainingConfig
-from finetune.evaluation import align_classes, evaluate_model, score_images
+from finetune.evaluation import align_classes, evaluate_model
 from finetune.losses import build_loss, prior_bias
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
@@ -46,7 +46,11 @@ class TrainingResult:
 
 
 def fit(
-    backbone: Backbone, dataset: ImageDataset, config: TrainingConfig, method: Literal["full", "linear"] = "full"
+    backbone: Backbone,
+    dataset: ImageDataset,
+    config: TrainingConfig,
+    frozen: Callable[[], tuple[ImageClassifier, str]] | None = None,
+    inputs: Mapping[str, str] | None = None,
 ) -> TrainingResult:
     """Train a classifier on a backbone, evaluate it, and write the run directory.
 
@@ -54,7 +58,8 @@ def fit(
         backbone: Where to start from; changed in place.
         dataset: The training images.
         config: The options.
-        method: ``full`` trains everything; ``linear`` fits a logistic regression on the frozen features.
+        frozen: What fits a classifier to the frozen features instead, as :func:`finetune.frozen.fit_frozen`.
+        inputs: What else the run depends on, by name: hashes.
 
     Raises:
         features.InputError: ``config.out`` holds another run, the test set has other classes, or there is
@@ -63,7 +68,11 @@ def fit(
     if len(dataset.classes) < 2:
         raise InputError(f"{dataset.spec}: training needs at least 2 classes, and there is only {dataset.classes[0]!r}")
     pick_device(config.device)  # one that is not there is refused before any work
-    inputs = {"training data": dataset.manifest_sha256, "initial weights": backbone.weights_sha256()}
+    inputs = {
+        "training data": dataset.manifest_sha256,
+        "initial weights": backbone.weights_sha256(),
+        **(inputs or {}),
+    }
     test = open_dataset(config.test) if config.test else None
     if test is not None:
         align_classes(test, dataset.classes)
@@ -75,10 +84,11 @@ def fit(
         return TrainingResult(run.path, finished, reused=True)
 
     sigmoid, scale = False, 1.0
-    if method == "linear":
-        model = ImageClassifier(backbone, dataset.classes)
-        _fit_linear(model, dataset, config)
+    if frozen is not None:
+        model, said = frozen()
         counts = dataset.counts
+        if said:
+            run.log(f"{run.path.name}: {said}")
     else:
         images = TrainingImages(dataset, backbone.preprocessing, config.workers)
         counts = images.counts
@@ -115,12 +125,3 @@ def _sample(dataset: ImageDataset) -> ImageDataset:
         return dataset
     drawn = np.sort(np.random.default_rng(0).permutation(len(dataset))[:JUDGED])
     return dataset.take(drawn, f"{JUDGED} training images of {dataset.spec}")
-
-
-def _fit_linear(model: ImageClassifier, dataset: ImageDataset, config: TrainingConfig) -> None:
-    """Put a logistic regression on the frozen features into the model's head."""
-    features, labels, _ = score_images(model.backbone, dataset, model.backbone.preprocessing, config)
-    probe = LinearProbe().fit(features, labels, len(dataset.classes))
-    with torch.no_grad():
-        model.head.weight.copy_(torch.from_numpy(np.asarray(probe.weight_)))
-        model.head.bias.copy_(torch.from_numpy(np.asarray(probe.bias_)))

@@ -14,6 +14,7 @@ from features.checkpoint import find_checkpoint
 from features.errors import InputError
 from features.readers import SCHEMES
 from finetune.augmentation import AUGMENTATIONS
+from finetune.frozen import FROZEN_METHODS
 from finetune.losses import LOSSES
 from finetune.metrics import FEW, MANY
 from finetune.run_directory import open_run
@@ -27,7 +28,7 @@ class InspectConfig:
 
     Attributes:
         what: A dataset spec, a bank (.h5), a run directory, a checkpoint, a subset file (.csv), or one of
-            backbones, schemes, losses, samplers, augmentations, geometries, strategies.
+            backbones, schemes, losses, samplers, methods, augmentations, geometries, strategies.
     """
 
     what: str
@@ -53,6 +54,7 @@ _NAMES: dict[str, Callable[[], Mapping[str, Any]]] = {
     "backbones": backbone_names,
     "schemes": lambda: SCHEMES,
     "losses": lambda: {"losses": list(LOSSES)},
+    "methods": lambda: {"full": "everything is trained"} | FROZEN_METHODS,
     "samplers": lambda: {"samplers": list(SAMPLERS)},
     "augmentations": lambda: {name: str(value) for name, value in AUGMENTATIONS.items()},
     "geometries": lambda: {"geometries": list(GEOMETRIES)},

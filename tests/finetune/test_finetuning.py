@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -17,8 +18,11 @@ from features.backbones import load_backbone
 from features.checkpoint import find_checkpoint
 from features.errors import InputError
 from finetune import training, training_images
+from finetune.classifiers import ClassifierRetraining, LearnableWeightScaling, TauNormalisation
 from finetune.evaluation import EvaluateConfig, evaluate
 from finetune.finetuning import FinetuneConfig, finetune
+from finetune.frozen import TrainedClassifier
+from finetune.model import ImageClassifier
 from finetune.pretraining import PretrainConfig, pretrain
 
 CPU = {"device": "cpu", "precision": "fp32", "workers": 0}
@@ -81,6 +85,115 @@ def test_the_linear_probe_is_scikit_learns_logistic_regression(source_run, tmp_p
     again = finetune(config)
     assert again.reused
     assert again.metrics == result.metrics
+
+
+# The other classifiers on frozen features
+
+
+HELD_OUT = "digits:@train?per_class=8&seed=5"
+
+
+def head_of(run: Path) -> tuple[np.ndarray, np.ndarray]:
+    head = find_checkpoint(run).state("head.")
+    return head["weight"].numpy(), head["bias"].numpy()
+
+
+def expected_head(method: str, run: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Weight and bias of the classifier on features taken image by image."""
+    features, labels = features_of(TRAIN, run)
+    weight, bias = head_of(run)
+    if method == "crt":
+        fitted = ClassifierRetraining(seed=4).fit(features, labels)
+    elif method == "lws":
+        fitted = LearnableWeightScaling(weight, bias, seed=4).fit(features, labels)
+    else:
+        fitted = TauNormalisation(weight).fit(*features_of(HELD_OUT, run))
+    return fitted.weight_, fitted.bias_
+
+
+@pytest.mark.parametrize("method", ["crt", "lws", "tau"])
+def test_a_classifier_is_fitted_and_the_backbone_stays_as_it_is(source_run, tmp_path, method):
+    given = {"validation": HELD_OUT} if method == "tau" else {}
+    options = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "method": method, "seed": 4}
+    result = finetune(FinetuneConfig(out=str(tmp_path / "run"), **options, **given, **CPU))
+    weight, bias = expected_head(method, source_run)
+    np.testing.assert_allclose(head_of(result.run)[0], weight, rtol=1e-3, atol=1e-4 * np.abs(weight).max())
+    np.testing.assert_allclose(head_of(result.run)[1], bias, rtol=1e-3, atol=1e-3 * max(1e-3, np.abs(bias).max()))
+    before, after = find_checkpoint(source_run).state("backbone."), find_checkpoint(result.run).state("backbone.")
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert ("τ = " in (result.run / "log.txt").read_text()) == (method == "tau")
+    assert finetune(FinetuneConfig(out=str(tmp_path / "run"), **options, **given, **CPU)).reused
+    config = yaml.safe_load((result.run / "config.yaml").read_text())
+    assert FinetuneConfig(**config).method == method  # what is written runs again
+
+
+def test_tau_zero_is_the_trained_classifier_without_its_bias(source_run, tmp_path):
+    options = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "method": "tau", "tau": 0.0}
+    result = finetune(FinetuneConfig(out=str(tmp_path / "run"), **options, **CPU))
+    np.testing.assert_array_equal(head_of(result.run)[0], head_of(source_run)[0])
+    assert (head_of(result.run)[1] == 0).all()
+
+
+def test_the_nearest_class_mean_becomes_a_cosine_head(source_run, tmp_path):
+    options = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "method": "ncm"}
+    result = finetune(FinetuneConfig(out=str(tmp_path / "run"), **options, **CPU))
+    features, labels = features_of(TRAIN, source_run)
+    unseen, truth = features_of(TEST, source_run)
+    means = np.stack([features[labels == c].mean(0) for c in range(10)])
+    cosine = (unseen / np.linalg.norm(unseen, axis=1)[:, None]) @ (means / np.linalg.norm(means, axis=1)[:, None]).T
+    assert result.metrics["top1"] == pytest.approx((cosine.argmax(1) == truth).mean())
+    assert find_checkpoint(result.run).card["head"] == "cosine"
+    again = {**options, "init": str(result.run), "method": "lws"}
+    with pytest.raises(InputError, match="--method lws needs a linear classifier, and this run's is cosine"):
+        finetune(FinetuneConfig(out=str(tmp_path / "other"), **again, **CPU))
+
+
+def test_rows_follow_the_names_of_the_classes(source_run, tmp_path):
+    """A run whose classes stand in another order than the dataset's."""
+    names = [f"digit {i}" for i in range(10)]
+    model, _ = ImageClassifier.open(source_run)
+    order = np.random.default_rng(0).permutation(10)
+    other = ImageClassifier(model.backbone, [names[i] for i in order])
+    with torch.no_grad():
+        other.head.weight.copy_(model.head.weight[order])
+        other.head.bias.copy_(model.head.bias[order])
+    other.save(tmp_path / "shuffled" / "checkpoints" / "last.safetensors", {"sigmoid": False, "scale": 1.0})
+    found = TrainedClassifier.of(str(tmp_path / "shuffled"), names, "tau")
+    np.testing.assert_array_equal(found.weight, model.head.weight.detach().numpy())
+    np.testing.assert_array_equal(found.bias, model.head.bias.detach().numpy())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"method": "crt", "lr": 0.5}, "--lr: --method crt has no training loop; leave it out"),
+        ({"method": "linear", "epochs": 3}, "--epochs: --method linear has no training loop; leave it out"),
+        ({"method": "ncm", "weight_decay": 0.0}, "--weight-decay: --method ncm has no training loop"),
+        ({"method": "tau"}, "--method tau: give --validation, images to choose τ on, or --tau"),
+        ({"method": "tau", "tau": 1.0, "validation": TEST}, "--method tau: give --validation"),
+        ({"method": "tau", "tau": float("nan")}, "--tau nan: expected a finite number"),
+        ({"method": "crt", "tau": 1.0}, "--validation and --tau are for --method tau"),
+    ],
+)
+def test_options_that_would_have_no_effect_are_refused(given, message):
+    with pytest.raises(InputError) as refusal:
+        FinetuneConfig(dataset=TRAIN, init="resnet8", out="run", **given)
+    assert str(refusal.value).startswith(message)
+
+
+def test_what_lws_and_tau_start_from(source_run, tmp_path, write_folder):
+    folder = write_folder(tmp_path / "data", {"blue": 2, "digit 3": 1})
+    options = {"out": str(tmp_path / "run"), "method": "lws"}
+    with pytest.raises(
+        InputError, match="--init resnet8: --method lws changes a trained classifier; give a finished run"
+    ):
+        finetune(FinetuneConfig(dataset=TRAIN, init="resnet8", weights="none", **options, **CPU))
+    with pytest.raises(InputError, match="the dataset's 2 classes; 10 are not in both, such as 'blue'"):
+        finetune(FinetuneConfig(dataset=f"folder:{folder}", init=str(source_run), **options, **CPU))
+    options = {"out": str(tmp_path / "run"), "method": "tau", "validation": f"folder:{folder}"}
+    with pytest.raises(InputError, match="class 'blue' is not one of the model's 10 classes"):
+        finetune(FinetuneConfig(dataset=TRAIN, init=str(source_run), **options, **CPU))
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_probe_of_a_class_that_cannot_be_read(tmp_path, write_folder):

@@ -47,7 +47,7 @@ def test_the_chi_square_would_notice_a_wrong_q():
 
 
 def test_progressive_moves_from_instance_to_class_balanced():
-    sampler = build_sampler("progressive", LABELS, epochs=10, length=100_000)
+    sampler = build_sampler("progressive", LABELS, epochs=11, length=100_000)
     for epoch, t in ((0, 0.0), (4, 0.4), (10, 1.0), (25, 1.0)):
         expected = (1 - t) * COUNTS / COUNTS.sum() + t * (COUNTS > 0) / 4
         by_class = np.bincount(LABELS[drawn(sampler, epoch)], minlength=5)
