@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -241,10 +242,44 @@ def _report(_: Any, result: Any) -> None:
     console.print(str(result.path))
 
 
-def _inspect(_: Any, result: Any) -> None:
+def _inspect(config: Any, result: Any) -> None:
+    if result.kind == "dataset":
+        _dataset(config, result.content)
+        return
     for name, value in result.content.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         console.print(f"{name}: {text}", soft_wrap=True)
+
+
+def _dataset(config: Any, content: Mapping[str, Any]) -> None:
+    """How long the tail is, what each β makes of it, and what fits."""
+    console.print(content["dataset"], soft_wrap=True)
+    names = ("classes", "images", "largest", "smallest", "imbalance", "many", "medium", "few")
+    _table([f">{name}" for name in names], [[str(content[name]) for name in names]])
+    console.print("\nwhat each β makes of the largest and the smallest class (the weights have the mean 1):")
+    _table(
+        ["β", ">effective number", ">and", ">weight", ">and"],
+        (
+            (
+                f"{row['beta']:.6g}{' (auto)' if row['automatic'] else ''}",
+                f"{row['effective_largest']:.1f}",
+                f"{row['effective_smallest']:.1f}",
+                row["weight_largest"],
+                row["weight_smallest"],
+            )
+            for row in content["betas"]
+        ),
+    )
+    advice = content["advice"]
+    console.print(f"\nfits: --loss {advice['loss']} --sampler {advice['sampler']}")
+    for reason in advice["reasons"]:
+        console.print(f"- {reason}")
+    if config.plot is not None:
+        console.print(f"plot: {config.plot}", soft_wrap=True)
+    _next(
+        f"transfer extract {shlex.quote(content['dataset'])} --out BANK.h5",
+        f"transfer finetune {shlex.quote(content['dataset'])} --init BACKBONE --loss {advice['loss']} --out runs/NAME",
+    )
 
 
 _VIEWS: dict[str, Callable[[Any, Any], None]] = {

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from features import FeatureBank, backbone_names, open_dataset
 from features.checkpoint import find_checkpoint
 from features.errors import InputError
 from features.readers import SCHEMES
+from finetune.advice import advise, beta_table, describe_tail
 from finetune.augmentation import AUGMENTATIONS
 from finetune.frozen import FROZEN_METHODS
 from finetune.losses import LOSSES
-from finetune.metrics import FEW, MANY
 from finetune.run_directory import open_run
 from finetune.samplers import SAMPLERS
 from similarity import GEOMETRIES, STRATEGIES, Subset
+from transfer.plots import counts_plot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +28,15 @@ class InspectConfig:
     Attributes:
         what: A dataset spec, a bank (.h5), a run directory, a checkpoint, a subset file (.csv), or one of
             backbones, schemes, losses, samplers, methods, augmentations, geometries, strategies.
+        plot: A file (.png) for the images of each class of a dataset, largest class first.
     """
 
     what: str
+    plot: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.plot is not None and not self.plot.endswith(".png"):
+            raise InputError(f"--plot {self.plot}: expected a file name that ends in .png")
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def inspect(config: InspectConfig) -> Inspection:
         return Inspection("names", dict(_NAMES[what]()))
     scheme, colon, _ = what.partition(":")
     if colon and scheme in SCHEMES:  # before the suffixes: list:train.csv is no subset file
-        return _dataset(what)
+        return _dataset(config)
     if path.suffix in (".h5", ".hdf5"):
         return Inspection("bank", _bank(FeatureBank.open(path)))
     if path.suffix == ".csv":
@@ -87,31 +92,28 @@ def inspect(config: InspectConfig) -> Inspection:
     if checkpoint is not None:
         return Inspection("checkpoint", dict(checkpoint.card))
     if colon:
-        return _dataset(what)  # which knows what the scheme may have meant
+        return _dataset(config)  # which knows what the scheme may have meant
     raise InputError(
         f"{what}: not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or subset file (.csv), "
         f"and not one of {', '.join(_NAMES)}"
     )
 
 
-def _dataset(spec: str) -> Inspection:
-    return Inspection("dataset", _tail(open_dataset(spec).counts) | {"dataset": spec})
+def _dataset(config: InspectConfig) -> Inspection:
+    counts = open_dataset(config.what).counts
+    advice = advise(counts)
+    if config.plot is not None:
+        Path(config.plot).parent.mkdir(parents=True, exist_ok=True)
+        Path(config.plot).write_bytes(counts_plot(counts, config.what))
+    content = {
+        **describe_tail(counts),
+        "dataset": config.what,
+        "betas": [asdict(row) for row in beta_table(counts)],
+        "advice": asdict(advice),
+    }
+    return Inspection("dataset", content)
 
 
 def _bank(bank: FeatureBank) -> dict[str, Any]:
     skipped = [f"{id_} ({reason})" for id_, reason in bank.skipped]
-    return dict(bank.attrs) | _tail(bank.counts) | {"dimensions": bank.means.shape[1], "skipped": skipped}
-
-
-def _tail(counts: np.ndarray) -> dict[str, Any]:
-    """How long the tail of a dataset is."""
-    return {
-        "classes": len(counts),
-        "images": int(counts.sum()),
-        "largest": int(counts.max()),
-        "smallest": int(counts.min()),
-        "imbalance": round(float(counts.max() / max(1, counts.min())), 2),
-        "many": int((counts > MANY).sum()),
-        "medium": int(((counts >= FEW) & (counts <= MANY)).sum()),
-        "few": int((counts < FEW).sum()),
-    }
+    return dict(bank.attrs) | describe_tail(bank.counts) | {"dimensions": bank.means.shape[1], "skipped": skipped}

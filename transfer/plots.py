@@ -13,6 +13,7 @@ from PIL import Image
 
 from features.dataset import ImageDataset
 from features.images import UnreadableImage
+from finetune.metrics import FEW, MANY
 
 INK, ACCENT, QUIET = "#1f2937", "#b45309", "#6b7280"
 
@@ -35,16 +36,31 @@ def arms_plot(arms: Sequence[Mapping[str, object]]) -> bytes:
 
 
 def counts_plot(counts: NDArray[np.int64], title: str) -> bytes:
-    """Images a class, largest class first."""
-    figure = Figure(figsize=(7, 2.4), layout="constrained")
+    """Images a class, largest class first, with the borders of many, medium and few."""
+    figure = Figure(figsize=(7, 2.6), layout="constrained")
     axes = figure.subplots()
     ordered = np.sort(counts)[::-1]
-    axes.fill_between(np.arange(1, len(ordered) + 1), ordered, step="mid", color=QUIET, alpha=0.5)
+    axes.fill_between(np.arange(1, len(ordered) + 1), ordered, 0.5, step="mid", color=QUIET, alpha=0.5)
     axes.set_yscale("log")
-    axes.set_ylim(0.8, 1.5 * ordered[0])
+    axes.set_ylim(0.7, 1.8 * max(ordered[0], 1))
+    axes.set_xlim(0.5, len(ordered) + 0.5)
+    for border, name in ((MANY, "many"), (FEW, "few")):
+        if ordered[-1] < border < ordered[0]:
+            axes.axhline(border, color=ACCENT, linewidth=0.8, linestyle=":")
+            above = name == "many"
+            axes.annotate(
+                f"{name} ({'>' if above else '<'} {border})",
+                (len(ordered) + 0.5, border),
+                xytext=(-3, 3 if above else -3),
+                textcoords="offset points",
+                ha="right",
+                va="bottom" if above else "top",
+                fontsize=8,
+                color=ACCENT,
+            )
     axes.set_xlabel("class, by size")
     axes.set_ylabel("images")
-    axes.set_title(title, fontsize=10, color=INK, loc="left")
+    axes.set_title(textwrap.shorten(title, 90), fontsize=10, color=INK, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from features.backbones import load_backbone
 from features.errors import InputError
@@ -28,6 +29,9 @@ def looked_at(what: object) -> dict:
 def test_a_dataset_and_its_tail(tmp_path, write_folder):
     write_folder(tmp_path, {"a": 130, "b": 101, "c": 100, "d": 20, "e": 19, "f": 2})
     found = looked_at(f"folder:{tmp_path}")
+    betas, advice = found.pop("betas"), found.pop("advice")
+    assert [row["beta"] for row in betas if row["automatic"]] == [1 - 1 / 130] and len(betas) == 5
+    assert advice["loss"] == "balanced-softmax"
     assert found == {
         "kind": "dataset",
         "dataset": f"folder:{tmp_path}",
@@ -53,6 +57,14 @@ def write_folder():
                 (root / name / f"{i}.jpg").touch()
 
     return write
+
+
+def test_the_plot_of_a_dataset(tmp_path):
+    plot = tmp_path / "plots" / "tail.png"
+    inspect(InspectConfig(what="digits:@train?imbalance=10", plot=str(plot)))
+    assert Image.open(plot).size[0] > 500
+    with pytest.raises(InputError, match=r"--plot tail\.svg: expected a file name that ends in \.png"):
+        InspectConfig(what="digits:", plot="tail.svg")
 
 
 def test_a_list_is_a_dataset_whatever_its_suffix(tmp_path, monkeypatch):
