@@ -1,9 +1,5 @@
 """What several of these tests need: one thread, the real birds, and a network whose features say what it saw."""
 
-import os
-import tarfile
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
@@ -11,28 +7,10 @@ from torch import nn
 from features.backbones import Backbone
 from features.preprocessing import Preprocessing
 
-DATA = Path(os.environ.get("TRANSFER_DATA", Path(__file__).parents[3] / "shared" / "data"))
-
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def unpack(tmp_path_factory):
-    """A function that unpacks (part of) an archive of real data, or skips the test where there is none."""
-
-    def unpacked(archive, wanted=lambda name: True):
-        path = DATA / archive
-        if not path.is_file():
-            pytest.skip(f"{path} is not there")
-        to = tmp_path_factory.mktemp(path.stem)
-        with tarfile.open(path) as tar:
-            tar.extractall(to, [member for member in tar if wanted(member.name)], filter="data")
-        return to
-
-    return unpacked
 
 
 @pytest.fixture(scope="session")

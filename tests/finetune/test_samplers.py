@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
+import torch.multiprocessing
 from scipy.stats import chisquare
 
 from features.errors import InputError
@@ -87,6 +92,49 @@ def test_all_ranks_together_draw_what_one_draws(name, world_size):
     together = np.stack(ranks, axis=1).ravel()
     np.testing.assert_array_equal(together[: len(LABELS)], alone)
     np.testing.assert_array_equal(together[len(LABELS) :], alone[: len(together) - len(LABELS)])
+
+
+def _draw_on_a_rank(rank: int, world_size: int, port: int, out: Path) -> None:
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size
+    )
+    found = {}
+    for name in SAMPLERS:
+        sampler = build_sampler(
+            name,
+            LABELS,
+            epochs=5,
+            seed=3,
+            rank=torch.distributed.get_rank(),
+            world_size=torch.distributed.get_world_size(),
+        )
+        sampler.set_epoch(2)
+        mine = torch.tensor(list(sampler))
+        parts = [torch.empty_like(mine) for _ in range(world_size)]
+        torch.distributed.all_gather(parts, mine)
+        found[name] = torch.stack(parts, dim=1).flatten()
+    if rank == 0:
+        torch.save(found, out)
+    torch.distributed.destroy_process_group()
+
+
+def test_two_gloo_processes_together_draw_what_one_draws(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = torch.multiprocessing.get_context("fork")
+    processes = [
+        context.Process(target=_draw_on_a_rank, args=(rank, 2, port, tmp_path / "drawn.pt")) for rank in (0, 1)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    found = torch.load(tmp_path / "drawn.pt")
+    for name in SAMPLERS:
+        alone = drawn(build_sampler(name, LABELS, epochs=5, seed=3), 2)
+        np.testing.assert_array_equal(found[name].numpy()[: len(alone)], alone)
 
 
 def test_more_ranks_than_images_still_give_each_a_share():

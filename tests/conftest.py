@@ -1,0 +1,25 @@
+"""Real data, where there is some."""
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+DATA = Path(os.environ.get("TRANSFER_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def unpack(tmp_path_factory):
+    """A function that unpacks (part of) an archive of real data, or skips the test where there is none."""
+
+    def unpacked(archive, wanted=lambda name: True):
+        path = DATA / archive
+        if not path.is_file():
+            pytest.skip(f"{path} is not there")
+        to = tmp_path_factory.mktemp(path.stem)
+        with tarfile.open(path) as tar:
+            tar.extractall(to, [member for member in tar if wanted(member.name)], filter="data")
+        return to
+
+    return unpacked
