@@ -23,9 +23,10 @@ def write_table(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = path.with_name(f".{path.name}.part")  # one name: what a killed process left is written over
     try:
-        with aside.open("w", encoding="utf-8", newline="") as file:
+        # surrogateescape: a file name that is not UTF-8 stays the bytes that the disk has
+        with aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             file.write(f"# {json.dumps(dict(provenance), ensure_ascii=False)}\n")
             table = csv.writer(file, lineterminator="\n")
             table.writerow(columns)

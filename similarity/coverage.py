@@ -63,7 +63,9 @@ def certify(distances: NDArray[np.float64], weights: NDArray[np.number], chosen:
     return Certificate(value, min(best, value))
 
 
-def cover(distances: NDArray[np.float64], weights: NDArray[np.number], size: int) -> NDArray[np.int64]:
+def cover(
+    distances: NDArray[np.float64], weights: NDArray[np.number], size: int, rounds: float = np.inf
+) -> NDArray[np.int64]:
     """Greedy choice of rows that lie near all columns.
 
     Once every column has its nearest row, no further row gains anything. The choice then begins anew
@@ -74,6 +76,7 @@ def cover(distances: NDArray[np.float64], weights: NDArray[np.number], size: int
         distances: (S, T) distance of each source to each target.
         weights: (T,) non-negative, not all zero.
         size: How many rows, 1 to S.
+        rounds: End after so many rounds, even if fewer rows are chosen then.
 
     Returns:
         (size,) row numbers in the order chosen; of equal gains the lower number first.
@@ -82,7 +85,8 @@ def cover(distances: NDArray[np.float64], weights: NDArray[np.number], size: int
     farthest = distances.max(initial=0.0)
     first_gains = farthest - distances @ share
     chosen: list[int] = []
-    while len(chosen) < size:
+    while len(chosen) < size and rounds > 0:
+        rounds -= 1
         nearest = np.full(distances.shape[1], farthest)
         bounds = first_gains.copy()
         bounds[chosen] = -np.inf

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from features.bank import FeatureBank
 from features.table import write_table
+from similarity.coverage import cover
 from similarity.geometry import DEFAULT_GEOMETRY
 from similarity.pool import SourcePool, check_strategy
 from similarity.selection import DEFAULT_STRATEGY
@@ -21,25 +22,28 @@ COLUMNS = ("target", "classes", "images", "distance", "gain")
 
 @dataclass(frozen=True, eq=False)
 class SelectionCurve:
-    """What the first 1, 2, … classes of a choice are worth to a target.
+    """What the first 1, 2, … classes of a choice are worth to a target, up to the last one that gains anything.
 
     Attributes:
         target: Its dataset spec.
-        images: (S,) images of the first k classes together.
-        distance: (S,) mean distance of the target's classes, weighted by their images, to the nearest of the
-            first k classes: the objective that ``coverage`` lowers greedily. It never rises.
-        knee: How many classes to take: where the gain is farthest above the share of the classes taken
-            (Satopaa et al., ICDCS workshops 2011).
+        available: Source classes there are.
+        images: (K,) images of the first k classes together.
+        distance: (K,) mean distance of the target's classes, weighted by their images, to the nearest of the
+            first k classes: the objective that ``coverage`` lowers greedily. It never rises, and its last value is
+            that of all classes.
+        knee: How many classes to take: where the gain is farthest above the share of the K classes taken (Satopaa
+            et al., ICDCS workshops 2011); K where it is nowhere above.
     """
 
     target: str
+    available: int
     images: NDArray[np.int64]
     distance: NDArray[np.float64]
     knee: int
 
     @property
     def gain(self) -> NDArray[np.float64]:
-        """(S,) the share of the way from the first class alone (0) to all classes together (1)."""
+        """(K,) the share of the way from the first class alone (0) to all classes together (1)."""
         return _gain(self.distance)
 
     def to_json(self) -> dict[str, Any]:
@@ -62,7 +66,15 @@ def selection_curves(
     min_count: int = 0,
     seed: int = 0,
 ) -> tuple[SelectionCurve, ...]:
-    """The curve of each target over all source classes; see :func:`similarity.select_classes`."""
+    """The curve of each target over all source classes.
+
+    Args:
+        targets, sources, strategy, geometry, min_count, seed: As of :func:`similarity.select_classes`.
+
+    Raises:
+        ValueError: ``targets`` or ``sources`` is empty.
+        InputError: A strategy or geometry that is not possible, or banks that cannot be compared.
+    """
     check_strategy(strategy)
     return curves_from(SourcePool.of(targets, sources, geometry, min_count), targets, strategy=strategy, seed=seed)
 
@@ -73,10 +85,16 @@ def curves_from(
     """:func:`selection_curves` over a pool that is there already, whose geometry was fitted to these targets."""
     curves = []
     for place, target in enumerate(targets):
-        order, _ = pool.order(target, strategy, len(pool), (seed, place))
+        distances = pool.distances(target)
+        if strategy == "coverage":  # its second round gains nothing
+            order = cover(distances, target.counts, len(pool), rounds=1)
+        else:
+            order, _ = pool.order(target, strategy, len(pool), (seed, place))
         share = target.counts / target.counts.sum()
-        objective = np.minimum.accumulate(pool.distances(target)[order], axis=0) @ share
-        curves.append(SelectionCurve(target.name, np.cumsum(pool.counts[order]), objective, _knee(objective)))
+        objective = np.minimum.accumulate(distances[order], axis=0) @ share
+        end = int(np.argmax(objective <= objective[-1])) + 1
+        images = np.cumsum(pool.counts[order[:end]])
+        curves.append(SelectionCurve(target.name, len(pool), images, objective[:end], _knee(objective[:end])))
     return tuple(curves)
 
 
@@ -98,5 +116,5 @@ def _gain(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _knee(distance: NDArray[np.float64]) -> int:
-    taken = np.arange(len(distance)) / max(1, len(distance) - 1)
-    return int(np.argmax(_gain(distance) - taken)) + 1
+    above = _gain(distance) - np.arange(len(distance)) / max(1, len(distance) - 1)
+    return int(np.argmax(above)) + 1 if above.max() > 0 else len(distance)

@@ -22,10 +22,11 @@ class ExplanationRow:
 
     Attributes:
         target_class: The class that is served.
-        source_class: The class that serves it; in the row that folds several, how many: ``3 more``.
+        source_class: The class that serves it; empty in the row that folds several.
         share: Its share of the target class's mass, 0 to 1; those of one target class sum to 1.
         distance: The ground distance between the two; of several, the mean over their mass.
         contribution: Mass times distance. Those of all target classes sum to the Earth Mover's Distance.
+        folded: How many source classes this row stands for, where they are several; else 0.
     """
 
     target_class: str
@@ -33,6 +34,7 @@ class ExplanationRow:
     share: float
     distance: float
     contribution: float
+    folded: int = 0
 
 
 def explain(
@@ -51,8 +53,8 @@ def explain(
         domain: A ranked domain, or the transport itself.
         source_classes: (S,) names of the plan's rows.
         target_classes: (T,) names of the plan's columns.
-        top: Source classes to name for each target class, at least 1; the rest are folded into one row. None
-            names all.
+        top: Source classes to name for each target class, at least 1; the rest, if more than one, are folded into
+            one row. None names all.
 
     Returns:
         Target classes by their contribution to the distance, the costliest first; for each, source classes by
@@ -78,13 +80,13 @@ def explain(
     for served in np.split(order, ends) if len(order) else []:
         name = target_classes[columns[served[0]]]
         total = mass[served].sum()
-        kept = len(served) if top is None else top
+        kept = len(served) if top is None or len(served) == top + 1 else top
         for pair in served[:kept]:
             figures = _figures(mass[[pair]], distance[[pair]], total)
             table.append(ExplanationRow(name, source_classes[rows[pair]], *figures))
         if len(served) > kept:
             rest = served[kept:]
-            table.append(ExplanationRow(name, f"{len(rest)} more", *_figures(mass[rest], distance[rest], total)))
+            table.append(ExplanationRow(name, "", *_figures(mass[rest], distance[rest], total), folded=len(rest)))
     return tuple(table)
 
 

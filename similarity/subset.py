@@ -76,7 +76,18 @@ class Subset:
         }
 
     def write(self, path: str | Path) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file, whole or not at all.
+
+        Raises:
+            InputError: A name begins or ends with a space or holds a line end, which an edited file cannot keep.
+        """
+        for row in self.rows:
+            for name in (row.source, row.class_name, *row.targets):
+                if name != name.strip() or len(name.splitlines()) > 1:
+                    raise InputError(
+                        f"{path}: the name {name!r} cannot stand in a subset file, because of the space at its end or "
+                        f"the line end in it; rename it in the dataset"
+                    )
         rows = (
             (row.source, row.class_name, row.count, row.rank, float(row.distance), ";".join(row.targets))
             for row in self.rows
@@ -96,11 +107,13 @@ class Subset:
         """
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
         except FileNotFoundError:
             raise InputError(f"{path}: no such subset file; make one with: transfer select --out {path}") from None
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise InputError(f"{path}: not a readable subset file ({error})") from error
+        if "\0" in text:
+            raise InputError(f"{path}: not a readable subset file (it is not text)")
         header: list[str] = []
         first_line: dict[tuple[str, str], int] = {}
         rows = []
@@ -115,7 +128,7 @@ class Subset:
                     )
                 continue
             if len(values) != len(header):
-                if values[0].startswith("#"):
+                if _is_comment(values[0]):
                     continue  # a person's comment
                 raise InputError(
                     f"{path} line {line}: {len(values)} values for {len(header)} columns; "
@@ -139,7 +152,7 @@ def _table(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     lines = io.StringIO(text, newline="")
     skipped = 0
     start = lines.tell()
-    while (read := lines.readline()) and (not read.strip() or read.lstrip().startswith("#")):
+    while (read := lines.readline()) and (not read.strip() or _is_comment(read)):
         skipped, start = skipped + 1, lines.tell()  # JSON is not CSV: the comment must not meet the CSV reader
     lines.seek(start)
     # Not strict: a space after a closing quote is a hand's doing, and a quote that is never closed shows
@@ -156,9 +169,16 @@ def _table(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"{path} line {line}: not a row of a CSV file ({error})") from error
 
 
+def _is_comment(line: str) -> bool:
+    """A line that begins with #, in quotes where a spreadsheet saved it."""
+    return line.lstrip().lstrip('"').startswith("#")
+
+
 def _provenance(text: str) -> dict[str, Any]:
     """The JSON object of the first comment line; empty where a person took it out."""
     first = next((line for line in text.split("\n") if line.strip()), "").strip()
+    if first.startswith('"'):
+        first = next(csv.reader([first]))[0]
     try:
         found = json.loads(first.removeprefix("#")) if first.startswith("#") else {}
     except json.JSONDecodeError:
@@ -186,6 +206,6 @@ def _row(values: dict[str, str], where: str) -> SubsetRow:
 
 def _number(kind: type[int] | type[float], text: str) -> float | None:
     try:
-        return kind(text)
+        return None if "_" in text else kind(text)  # which Python allows between digits
     except ValueError:
         return None

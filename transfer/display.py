@@ -102,7 +102,13 @@ def _explanation(config: Any, result: Any) -> None:
     _table(
         ["target class", "source class", ">share of it, %", ">distance", ">of the EMD"],
         (
-            (row.target_class, row.source_class, f"{100 * row.share:.1f}", row.distance, row.contribution)
+            (
+                row.target_class,
+                f"({row.folded} more)" if row.folded else row.source_class,
+                f"{100 * row.share:.1f}",
+                row.distance,
+                row.contribution,
+            )
             for row in shown
         ),
     )
@@ -143,7 +149,7 @@ def _select(config: Any, result: Any) -> None:
         knee = curve.to_json()
         console.print(
             f"{curve.target}: suggested are {knee['classes']} classes of {knee['images']} images, "
-            f"{100 * knee['gain']:.0f} % of the way from the first class alone to all {len(curve.gain)}; "
+            f"{100 * knee['gain']:.0f} % of the way from the first class alone to all {curve.available}; "
             f"the curve is in {config.curve}",
             soft_wrap=True,
         )

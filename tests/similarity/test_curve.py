@@ -27,14 +27,19 @@ def test_the_curve_is_that_of_the_classes_chosen(banks, strategy):
     target, sources = banks
     (curve,) = selection_curves([target], sources, strategy=strategy, geometry="euclidean", seed=3)
     means = {(bank.name, name): mean for bank in sources for name, mean in zip(bank.classes, bank.means, strict=True)}
-    for size in range(1, 10):
+    assert curve.available == 9
+    for size in range(1, len(curve.distance) + 1):
         rows = select_classes([target], sources, classes=size, strategy=strategy, geometry="euclidean", seed=3).rows
         chosen = np.stack([means[row.source, row.class_name] for row in rows])
         nearest = cdist(chosen, target.means).min(axis=0)
         assert curve.distance[size - 1] == pytest.approx(np.average(nearest, weights=target.counts), rel=1e-6)
         assert curve.images[size - 1] == sum(row.count for row in rows)
     assert (np.diff(curve.distance) <= 0).all() and curve.gain[-1] == 1
-    assert 1 <= curve.knee <= 9
+    assert curve.distance[-1] == pytest.approx(  # further classes gain nothing
+        np.average(cdist(np.stack(list(means.values())), target.means).min(axis=0), weights=target.counts), rel=1e-6
+    )
+    assert len(curve.distance) == 1 or curve.distance[-2] > curve.distance[-1]
+    assert 1 <= curve.knee <= len(curve.distance)
 
 
 def test_coverage_is_within_its_guarantee_of_the_best_set(banks):
@@ -55,6 +60,37 @@ def test_the_knee_is_where_the_gain_ends(make_bank):
     assert curve.knee == 3 and curve.to_json() == {"target": "folder:target", "classes": 3, "images": 30, "gain": 1.0}
 
 
+@pytest.mark.parametrize("strategy", ["nearest", "coverage"])
+def test_the_knee_does_not_move_with_classes_that_gain_nothing(make_bank, strategy):
+    rng = np.random.default_rng(1)
+    target = make_bank(rng.random((6, 3)), dataset="folder:target")
+    useful, far = rng.random((40, 3)), rng.random((300, 3)) + 50
+    knees = {
+        selection_curves([target], [make_bank(means)], strategy=strategy, geometry="euclidean")[0].knee
+        for means in (useful, np.vstack([useful, far]))
+    }
+    assert len(knees) == 1 and 1 < max(knees) < 40
+
+
+def test_the_knee_of_a_known_curve(make_bank):
+    # target classes at 0 and 100; nearest on average come first, and the two that serve them best come last
+    target = make_bank([[0.0], [100.0]], dataset="folder:target")
+    source = make_bank([[50.0], [45.0], [40.0], [35.0], [0.0], [100.0], [1e4]])
+    (curve,) = selection_curves([target], [source], strategy="nearest", geometry="euclidean")
+    # mean distances to the nearest chosen: 50, 47.5, 45, 42.5, 25, 0
+    np.testing.assert_allclose(curve.distance, [50, 47.5, 45, 42.5, 25, 0])
+    assert curve.knee == 6 and curve.gain[-1] == 1  # it falls late, nowhere above the diagonal: all that gain
+
+
+def test_every_target_draws_by_its_place_and_few_images_are_left_out(banks, make_bank):
+    target, sources = banks
+    twin = make_bank(target.means, target.counts, dataset="folder:twin")
+    first, second = selection_curves([target, twin], sources, strategy="random", geometry="euclidean", seed=1)
+    assert first.distance.tolist() != second.distance.tolist()
+    (kept,) = selection_curves([target], sources, strategy="nearest", geometry="euclidean", min_count=4)
+    assert kept.available == 6 and kept.images[0] >= 4
+
+
 def test_a_pool_of_one_class_or_of_twins_has_its_knee_at_one(make_bank):
     target = make_bank(np.eye(3), dataset="folder:target")
     for means in (np.ones((1, 3)), np.ones((4, 3))):
@@ -69,9 +105,8 @@ def test_the_table_has_a_line_a_size_and_says_how_it_was_made(banks, tmp_path):
     first, *lines = (tmp_path / "new" / "curve.csv").read_text().splitlines()
     assert json.loads(first.removeprefix("# ")) == {"geometry": "cosine", "knees": [curves[0].to_json()]}
     rows = list(csv.DictReader(lines))
-    assert [int(row["classes"]) for row in rows] == list(range(1, 10)) and {row["target"] for row in rows} == {
-        "folder:target"
-    }
+    assert [int(row["classes"]) for row in rows] == list(range(1, len(curves[0].distance) + 1))
+    assert {row["target"] for row in rows} == {"folder:target"}
     np.testing.assert_array_equal([float(row["distance"]) for row in rows], curves[0].distance)
 
 

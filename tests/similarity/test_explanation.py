@@ -31,9 +31,11 @@ def test_contributions_sum_to_the_distance_and_shares_to_one(transport, top):
         costs[row.target_class] += row.contribution
     assert shares == pytest.approx(dict.fromkeys(NAMES[1], 1.0), rel=1e-9)
     assert list(costs.values()) == sorted(costs.values(), reverse=True)
-    named = Counter(row.target_class for row in rows if "more" not in row.source_class)
+    named = Counter(row.target_class for row in rows if not row.folded)
     if top is not None:
-        assert max(named.values()) <= top
+        folded = {row.target_class: row.folded for row in rows if row.folded}
+        assert all(named[name] == top and count > 1 for name, count in folded.items())
+        assert all(named[name] <= top + 1 for name in named.keys() - folded.keys())
         assert len(rows) < len(explain(transport, *NAMES))
 
 
@@ -48,7 +50,7 @@ def test_what_is_folded_is_counted_and_weighted():
     x = np.array([[0.0], [1.0], [3.0]])
     rows = explain(emd(x, np.array([4, 1, 1]), np.zeros((1, 1)), np.ones(1)), "abc", "p", top=1)
     assert rows[0].source_class == "a" and rows[0].share == pytest.approx(4 / 6)
-    assert rows[1].source_class == "2 more"
+    assert (rows[1].source_class, rows[1].folded) == ("", 2)
     assert (rows[1].distance, rows[1].contribution) == pytest.approx((2.0, 4 / 6))
 
 

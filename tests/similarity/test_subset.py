@@ -116,3 +116,32 @@ def test_not_text(path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not a readable subset file"):
         Subset.read(path)
+
+
+def test_a_name_that_is_not_utf_8_keeps_its_bytes(tmp_path):
+    name = b"m\xf6we".decode("utf-8", "surrogateescape")
+    Subset((SubsetRow("folder:x", name, 3, 1, 0.5, ("t",)),)).write(tmp_path / "s.csv")
+    assert b",m\xf6we," in (tmp_path / "s.csv").read_bytes()
+    assert Subset.read(tmp_path / "s.csv").rows[0].class_name == name
+
+
+@pytest.mark.parametrize("name", [" gull", "gull ", "gu\rll", "gu\nll"])
+def test_a_name_that_an_edited_file_cannot_keep_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="cannot stand in a subset file"):
+        Subset((SubsetRow("folder:x", name, 3, 1, 0.5, ("t",)),)).write(tmp_path / "s.csv")
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_a_file_that_a_spreadsheet_saved(tmp_path):
+    path = tmp_path / "s.csv"
+    Subset((SubsetRow("folder:x", "gull", 3, 1, 0.5, ("t",)),), {"strategy": "nearest"}).write(path)
+    first, *rest = path.read_text().splitlines()
+    path.write_text("\n".join(['"' + first.replace('"', '""') + '",,,,,', *rest]))
+    found = Subset.read(path)
+    assert found.provenance == {"strategy": "nearest"} and found.rows[0].class_name == "gull"
+
+
+def test_a_number_with_an_underscore_is_no_number(tmp_path):
+    (tmp_path / "s.csv").write_text("source,class,count,rank,distance,targets\nfolder:x,a,1_000,1,0.5,t\n")
+    with pytest.raises(InputError, match="count must be a whole number"):
+        Subset.read(tmp_path / "s.csv")
