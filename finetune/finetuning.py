@@ -33,23 +33,25 @@ class FinetuneConfig(TrainingConfig):
         init: Where to start: a run directory of transfer pretrain, or a backbone's name.
         weights: For a backbone's name: default (published), none (from scratch), or a state-dict file.
         method: full trains everything; the others fit a classifier to the frozen features: linear (logistic
-            regression), crt, lws, tau, ncm; see transfer inspect methods.
+            regression), crt, lws, tau, logit-adjusted, ncm; see transfer inspect methods.
         validation: Dataset spec of images that the model was not trained on, to choose the τ of method tau.
-        tau: τ of method tau itself.
+        tau: τ of method tau itself, or of logit-adjusted (by default 1).
     """
 
     dataset: str
     init: str
     weights: str = "default"
-    method: Literal["full", "linear", "crt", "lws", "tau", "ncm"] = "full"
+    method: Literal["full", "linear", "crt", "lws", "tau", "logit-adjusted", "ncm"] = "full"
     validation: str | None = None
     tau: float | None = None
     batch_size: int = 64
     lr: float = 0.02
 
     def __post_init__(self) -> None:
-        if self.method != "tau" and (self.validation is not None or self.tau is not None):
-            raise InputError("--validation and --tau are for --method tau")
+        if self.validation is not None and self.method != "tau":
+            raise InputError("--validation is for --method tau")
+        if self.tau is not None and self.method not in ("tau", "logit-adjusted"):
+            raise InputError("--tau is for --method tau and logit-adjusted")
         if self.method == "tau" and (self.validation is None) == (self.tau is None):
             raise InputError("--method tau: give --validation, images to choose τ on, or --tau")
         if self.tau is not None and not math.isfinite(self.tau):

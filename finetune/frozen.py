@@ -1,7 +1,7 @@
 """Methods that leave the representation as it is: a classifier fitted to its features becomes the model's head.
 
-Sources: Kang et al., ICLR 2020, section 4 (cRT, LWS, τ-normalisation, nearest class mean); Cui et al., CVPR 2018
-(the linear probe).
+Sources: Kang et al., ICLR 2020, section 4 (cRT, LWS, τ-normalisation, nearest class mean); Menon et
+al., ICLR 2021, section 4 (post-hoc logit adjustment); Cui et al., CVPR 2018 (the linear probe).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from finetune.classifiers import (
     TauNormalisation,
 )
 from finetune.evaluation import ForwardOptions, score_images
+from finetune.losses import log_prior
 from finetune.model import ImageClassifier
 
 #: Name → meaning.
@@ -35,10 +36,11 @@ FROZEN_METHODS = {
     "crt": "a new linear classifier, trained with class-balanced sampling (cRT)",
     "lws": "one scale a class of the trained classifier, learned with class-balanced sampling (LWS)",
     "tau": "the trained classifier's rows divided by their norm to the power τ, without its bias",
+    "logit-adjusted": "the trained classifier, its bias less τ times the log of the classes' shares of the images",
     "ncm": "the class whose mean feature has the largest cosine",
 }
 #: Those that start from the classifier that the run was trained with.
-KEEP_CLASSIFIER = ("lws", "tau")
+KEEP_CLASSIFIER = ("lws", "tau", "logit-adjusted")
 
 
 @dataclass(frozen=True)
@@ -104,38 +106,48 @@ def fit_frozen(
         trained: The classifier of the run, for :data:`KEEP_CLASSIFIER`.
         validation: Images that the model was not trained on, of the dataset's classes in its order: τ is chosen
             by the mean accuracy over them.
-        tau: τ itself, instead.
+        tau: τ itself, instead; that of ``logit-adjusted`` is 1 where it is not given.
         seed: Of the draws of ``crt`` and ``lws``.
 
     Returns:
         The model, and what there is to say about the fit; empty where there is nothing.
     """
-    said = ""
+    if method in KEEP_CLASSIFIER and trained is None:
+        raise ValueError(f"trained must be the classifier that {method!r} starts from")
+    if method == "logit-adjusted" and trained is not None:
+        prior = log_prior(dataset.counts, classes=dataset.classes)
+        return _with_head(backbone, dataset, trained.weight, trained.bias - (1.0 if tau is None else tau) * prior), ""
     fitted_to = validation if method == "tau" and tau is None and validation is not None else dataset
     features, labels, _ = score_images(backbone, fitted_to, backbone.preprocessing, options)
     if method == "ncm":
         means = NearestClassMean("cosine").fit(features, labels, len(dataset.classes)).means_
-        model = ImageClassifier(backbone, dataset.classes, "cosine")
-        with torch.no_grad():
-            model.head.weight.copy_(torch.from_numpy(means))
-        return model, said
-    classifier: LinearClassifier
-    if method == "linear":
-        classifier = LinearProbe()
-    elif method == "crt":
-        classifier = ClassifierRetraining(seed=seed)
-    elif trained is None:
-        raise ValueError(f"trained must be the classifier that {method!r} starts from")
-    elif method == "lws":
-        classifier = LearnableWeightScaling(trained.weight, trained.bias, seed=seed)
-    else:
-        classifier = TauNormalisation(trained.weight, None if tau is None else [tau])
-    classifier.fit(features, labels, len(dataset.classes))
+        return _with_head(backbone, dataset, means), ""
+    classifier = _classifier(method, trained, tau, seed).fit(features, labels, len(dataset.classes))
+    said = ""
     if isinstance(classifier, TauNormalisation) and tau is None:
         best = classifier.accuracies_.max()
         said = f"τ = {classifier.tau_:.2f}, with a mean accuracy of {best:.4f} over the classes of {fitted_to.spec}"
-    model = ImageClassifier(backbone, dataset.classes)
+    return _with_head(backbone, dataset, classifier.weight_, classifier.bias_), said
+
+
+def _classifier(method: str, trained: TrainedClassifier | None, tau: float | None, seed: int) -> LinearClassifier:
+    """The classifier behind a method that is fitted to features."""
+    if method == "linear":
+        return LinearProbe()
+    if method == "crt" or trained is None:
+        return ClassifierRetraining(seed=seed)
+    if method == "lws":
+        return LearnableWeightScaling(trained.weight, trained.bias, seed=seed)
+    return TauNormalisation(trained.weight, None if tau is None else [tau])
+
+
+def _with_head(
+    backbone: Backbone, dataset: ImageDataset, weight: NDArray[np.floating], bias: NDArray[np.floating] | None = None
+) -> ImageClassifier:
+    """A model with this classifier (C, D) and (C,); one without a bias is a cosine classifier."""
+    model = ImageClassifier(backbone, dataset.classes, "cosine" if bias is None else "linear")
     with torch.no_grad():
-        model.head.weight.copy_(torch.from_numpy(np.asarray(classifier.weight_)))
-        model.head.bias.copy_(torch.from_numpy(np.asarray(classifier.bias_)))
-    return model, said
+        model.head.weight.copy_(torch.from_numpy(np.asarray(weight)))
+        if bias is not None:
+            model.head.bias.copy_(torch.from_numpy(np.asarray(bias)))
+    return model

@@ -22,6 +22,7 @@ from finetune.classifiers import ClassifierRetraining, LearnableWeightScaling, T
 from finetune.evaluation import EvaluateConfig, evaluate
 from finetune.finetuning import FinetuneConfig, finetune
 from finetune.frozen import TrainedClassifier
+from finetune.losses import adjust_logits
 from finetune.model import ImageClassifier
 from finetune.pretraining import PretrainConfig, pretrain
 
@@ -134,6 +135,19 @@ def test_tau_zero_is_the_trained_classifier_without_its_bias(source_run, tmp_pat
     assert (head_of(result.run)[1] == 0).all()
 
 
+@pytest.mark.parametrize("tau", [None, 0.5])
+def test_post_hoc_logit_adjustment_is_that_of_the_logits(source_run, tmp_path, tau):
+    tail = "digits:@train?imbalance=8&per_class=40"
+    options = {"dataset": tail, "test": TEST, "init": str(source_run), "method": "logit-adjusted", "tau": tau}
+    result = finetune(FinetuneConfig(out=str(tmp_path / "run"), **options, **CPU))
+    counts = open_dataset(tail).counts
+    assert counts.max() > 3 * counts.min()
+    (weight, bias), (found_weight, found_bias) = head_of(source_run), head_of(result.run)
+    expected = adjust_logits(torch.from_numpy(bias), counts, 1.0 if tau is None else tau)
+    np.testing.assert_array_equal(found_weight, weight)
+    np.testing.assert_allclose(found_bias, expected.numpy(), rtol=1e-5)
+
+
 def test_the_nearest_class_mean_becomes_a_cosine_head(source_run, tmp_path):
     options = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "method": "ncm"}
     result = finetune(FinetuneConfig(out=str(tmp_path / "run"), **options, **CPU))
@@ -172,7 +186,8 @@ def test_rows_follow_the_names_of_the_classes(source_run, tmp_path):
         ({"method": "tau"}, "--method tau: give --validation, images to choose τ on, or --tau"),
         ({"method": "tau", "tau": 1.0, "validation": TEST}, "--method tau: give --validation"),
         ({"method": "tau", "tau": float("nan")}, "--tau nan: expected a finite number"),
-        ({"method": "crt", "tau": 1.0}, "--validation and --tau are for --method tau"),
+        ({"method": "crt", "tau": 1.0}, "--tau is for --method tau and logit-adjusted"),
+        ({"method": "crt", "validation": TEST}, "--validation is for --method tau"),
     ],
 )
 def test_options_that_would_have_no_effect_are_refused(given, message):
