@@ -26,6 +26,11 @@ class TrainingConfig:
         optimizer: nesterov or sgd (momentum 0.9), or adamw.
         lr: Peak learning rate.
         weight_decay: Weight decay of the weights; biases and normalisation layers have none.
+        layer_decay: Each layer's learning rate as a share of that of the layer above it, the head being the last;
+            1 for one rate.
+        l2_sp: Pull of the backbone's weights to where they start (L2-SP) instead of their weight decay; 0 for none.
+        freeze: Share of the backbone's layers, from the first on, that stay as they are.
+        ema: Decay of the average of the weights over the steps, such as 0.999; the average is what is kept. 0 for none.
         warmup: Share of the steps in which the learning rate rises, 0 to 1.
         schedule: What the learning rate does after that; step multiplies it by --decay at each of --milestones.
         milestones: Shares of the steps after which the schedule "step" lowers the rate (by default, 160 and 180
@@ -55,6 +60,10 @@ class TrainingConfig:
     optimizer: Literal["nesterov", "sgd", "adamw"] = "nesterov"
     lr: float = 0.1
     weight_decay: float = 5e-4
+    layer_decay: float = 1.0
+    l2_sp: float = 0.0
+    freeze: float = 0.0
+    ema: float = 0.0
     warmup: float = 0.05
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     milestones: list[float] = field(default_factory=lambda: [0.8, 0.9])
@@ -88,6 +97,10 @@ class TrainingConfig:
                 ("warmup", self.warmup, 0 <= self.warmup < 1, "a share from 0 to below 1"),
                 ("milestones", self.milestones, all(0 < m < 1 for m in self.milestones), "shares between 0 and 1"),
                 ("decay", self.decay, 0 < self.decay < 1, "a factor between 0 and 1"),
+                ("layer_decay", self.layer_decay, 0 < self.layer_decay <= 1, "above 0 and at most 1"),
+                ("l2_sp", self.l2_sp, 0 <= self.l2_sp < math.inf, "at least 0"),
+                ("freeze", self.freeze, 0 <= self.freeze <= 1, "a share from 0 to 1"),
+                ("ema", self.ema, 0 <= self.ema < 1, "at least 0 and below 1"),
                 ("mixup", self.mixup, 0 <= self.mixup < math.inf, "at least 0"),
                 ("cutmix", self.cutmix, 0 <= self.cutmix < math.inf, "at least 0"),
                 ("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "at least 0 and below 1"),

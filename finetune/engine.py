@@ -22,6 +22,7 @@ from finetune.augmentation import augmentation
 from finetune.configuration import TrainingConfig
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier
+from finetune.optimisation import PullToStart, WeightAverage, build_optimizer, freeze, rate
 from finetune.run_directory import RunDirectory
 from finetune.samplers import build_sampler
 from finetune.training_images import EpochBatches, TrainingImages, batches_an_epoch
@@ -60,12 +61,12 @@ def train(
     epochs = math.ceil(steps / an_epoch)
     sampler = build_sampler(config.sampler, images.labels, epochs=epochs, beta=config.beta, seed=config.seed)
     resumed = _read_resume(run)
-    start = resumed["step"] if resumed else 0
+    loop = _Loop(model, loss, config, steps, resumed)
     if resumed:
         model.load_state_dict(resumed["model"])
-        run.log(f"{run.path.name}: resumed after step {start} of {steps}")
-    loop = _Loop(model, loss, config, steps, start, resumed["optimizer"] if resumed else None)
-    keeper = _Keeper(run, loop, an_epoch, resumed["epoch"] if resumed else {})
+        run.log(f"{run.path.name}: resumed after step {loop.start} of {steps}")
+    loop.train()  # which Lightning leaves to us
+    keeper = _Keeper(run, loop, an_epoch, resumed.get("epoch", {}))
     _quiet()
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
@@ -79,10 +80,10 @@ def train(
         use_distributed_sampler=False,
         callbacks=[keeper],
     )
-    batches = EpochBatches(sampler, config.batch_size, steps, start)
+    batches = EpochBatches(sampler, config.batch_size, steps, loop.start)
     try:
         with progress(f"train {run.path.name}", steps) as keeper.advance:
-            keeper.advance(start)
+            keeper.advance(loop.start)
             trainer.fit(loop, images.loader(batches, pin_memory=device.type == "cuda"))
     except torch.OutOfMemoryError as error:
         raise InputError(
@@ -95,31 +96,29 @@ def train(
             raise
         raise KeyboardInterrupt from error
     model.cpu().eval()
+    if loop.average is not None:
+        model.load_state_dict(loop.average.state())
 
 
-def _read_resume(run: RunDirectory) -> Mapping[str, Any] | None:
-    """The state that :class:`_Keeper` saved last."""
+def _read_resume(run: RunDirectory) -> Mapping[str, Any]:
+    """The state that :class:`_Keeper` saved last; empty where there is none."""
     path = run.checkpoints / "resume.ckpt"
-    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else {}
 
 
 class _Loop(pl.LightningModule):
     """One step: augment, normalise, classify, loss."""
 
     def __init__(
-        self,
-        model: ImageClassifier,
-        loss: LongTailLoss,
-        config: TrainingConfig,
-        steps: int,
-        start: int,
-        optimizer_state: dict[str, Any] | None,
+        self, model: ImageClassifier, loss: LongTailLoss, config: TrainingConfig, steps: int, resumed: Mapping[str, Any]
     ) -> None:
         super().__init__()
-        self.model, self.loss, self.config, self.steps, self.start = model, loss, config, steps, start
-        self.optimizer_state = optimizer_state
-        self.augment = augmentation(config.augment)
-        self.mixing = config.mixing
+        self.model, self.loss, self.config, self.steps = model, loss, config, steps
+        self.start, self.optimizer_state = resumed.get("step", 0), resumed.get("optimizer")
+        self.frozen = freeze(model, config.freeze)
+        self.pull = PullToStart(model, config.l2_sp, resumed.get("start")) if config.l2_sp else None
+        self.average = WeightAverage(model, config.ema, resumed.get("average")) if config.ema else None
+        self.augment, self.mixing = augmentation(config.augment), config.mixing
         self.generator = torch.Generator()
         self.preprocessing = model.backbone.preprocessing
 
@@ -128,16 +127,11 @@ class _Loop(pl.LightningModule):
         """Steps that are done, those before a resume included."""
         return self.start + self.global_step
 
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, as a share of its peak: linear warm-up, then the schedule."""
-        warmup = round(self.config.warmup * self.steps)
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        if self.config.schedule == "constant":
-            return 1.0
-        if self.config.schedule == "step":
-            return float(self.config.decay ** sum(step >= round(m * self.steps) for m in self.config.milestones))
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup)))
+    def train(self, mode: bool = True) -> _Loop:
+        super().train(mode)
+        for layer in self.frozen:
+            layer.eval()  # statistics of batch normalisation stay too
+        return self
 
     def training_step(self, batch: PixelBatch, _: int) -> Tensor:
         if not len(batch.labels):
@@ -152,7 +146,8 @@ class _Loop(pl.LightningModule):
         if self.mixing:
             images, target = self.mixing(images, target, len(self.model.classes), self.generator)
         self.loss.set_progress(self.step / self.steps)
-        return self.loss(self.model(images), target)
+        loss = self.loss(self.model(images), target)
+        return loss if self.pull is None else loss + self.pull()
 
     def transfer_batch_to_device(self, batch: PixelBatch, device: torch.device, _: int) -> PixelBatch:
         pixels, labels = batch.pixels.to(device, non_blocking=True), batch.labels.to(device, non_blocking=True)
@@ -162,21 +157,28 @@ class _Loop(pl.LightningModule):
         self.model.to(memory_format=torch.channels_last)
 
     def configure_optimizers(self) -> Any:
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.config.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimizer: torch.optim.Optimizer
-        if self.config.optimizer == "adamw":
-            optimizer = torch.optim.AdamW(groups, lr=self.config.lr)
-        else:
-            nesterov = self.config.optimizer == "nesterov"
-            optimizer = torch.optim.SGD(groups, lr=self.config.lr, momentum=0.9, nesterov=nesterov)
+        optimizer = build_optimizer(self.model, self.config)
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: self.rate(self.start + done))
+
+        def share(done: int) -> float:
+            return rate(self.start + done, self.steps, self.config)
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """What a resumed training needs."""
+        state: dict[str, Any] = {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        }
+        if self.pull is not None:
+            state["start"] = self.pull.state()
+        if self.average is not None:
+            state["average"] = self.average.state()
+        return state
 
 
 class _Keeper(pl.Callback):
@@ -216,6 +218,8 @@ class _Keeper(pl.Callback):
                 self.run.log(f"left out, unreadable: {id_} ({reason})")
         self.advance(1)
         step, steps = self.loop.step, self.loop.steps
+        if self.loop.average is not None:
+            self.loop.average.update(self.loop.model, step)
         if step % self.an_epoch == 0 or step == steps:
             self._record(step)
             self._begin_epoch()
@@ -240,7 +244,7 @@ class _Keeper(pl.Callback):
             {
                 "epoch": epoch,
                 "step": step,
-                "lr": f"{self.loop.config.lr * self.loop.rate(step - 1):.6g}",
+                "lr": f"{self.loop.config.lr * rate(step - 1, self.loop.steps, self.loop.config):.6g}",
                 "train_loss": f"{loss:.5f}",
                 "images_per_second": f"{self.images / seconds:.1f}",
                 "seconds": f"{seconds:.2f}",
@@ -250,12 +254,8 @@ class _Keeper(pl.Callback):
 
     def _save(self, step: int, optimizer: torch.optim.Optimizer) -> None:
         seconds = time.perf_counter() - self.began
-        state = {
-            "step": step,
-            "model": self.loop.model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "epoch": {"loss": self._finite_loss(step), "images": self.images, "seconds": seconds},
-        }
+        state = self.loop.state(optimizer)
+        state["epoch"] = {"loss": self._finite_loss(step), "images": self.images, "seconds": seconds}
         aside = self.run.checkpoints / ".resume.ckpt.part"
         torch.save(state, aside)
         os.replace(aside, self.run.checkpoints / "resume.ckpt")

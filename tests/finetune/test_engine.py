@@ -182,6 +182,10 @@ BETWEEN, EARLY, LATE = (6, 9), (7, 11), (10, 16)
         pytest.param({"sampler": "shuffle"}, EARLY, id="shuffle, amid an epoch"),
         pytest.param({"sampler": "progressive", "optimizer": "adamw", "lr": 0.01}, LATE, id="progressive, adamw"),
         pytest.param({"sampler": "class", "loss": "ldam-drw", "augment": "affine"}, LATE, id="class, drw, affine"),
+        pytest.param({"ema": 0.9, "l2_sp": 0.1, "layer_decay": 0.5, "mixup": 0.4}, LATE, id="average, pull, mixup"),
+        pytest.param(
+            {"augment": "crop-flip+randaugment+cutout", "cutmix": 1.0, "freeze": 0.5}, EARLY, id="randaugment"
+        ),
         pytest.param({"workers": 1, "augment": "crop-flip", "streamed": True}, EARLY, id="streamed by a worker"),
     ],
 )

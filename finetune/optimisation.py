@@ -1,0 +1,153 @@
+"""The optimiser of a training: which parameters move, how fast, and what pulls on them.
+
+Sources: Howard and Ruder, ACL 2018 (rates that fall from layer to layer); Li, Grandvalet and Davoine, ICML 2018
+(L2-SP, a pull towards the start); Morales-Brotons, Vogels and Hendrikx, TMLR 2024 (averages of weights).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from finetune.configuration import TrainingConfig
+from finetune.model import ImageClassifier
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList)
+
+
+def layers(network: nn.Module) -> list[nn.Module]:
+    """The layers of a network from input to output, as it registers them: blocks, where it is made of blocks.
+
+    Containers are taken apart, and so is what holds a container and most of the parameters, such as the encoder of a
+    transformer. Modules without parameters are left out.
+    """
+    total = sum(p.numel() for p in network.parameters())
+
+    def holds_layers(module: nn.Module, size: int) -> bool:
+        return size > total / 2 and any(isinstance(child, _CONTAINERS) for child in module.children())
+
+    def taken_apart(module: nn.Module) -> list[nn.Module]:
+        found = []
+        for child in module.children():
+            size = sum(p.numel() for p in child.parameters())
+            if isinstance(child, _CONTAINERS) or holds_layers(child, size):
+                found += taken_apart(child) or ([child] if size else [])
+            elif size:
+                found.append(child)
+        return found
+
+    return taken_apart(network) or [network]
+
+
+def freeze(model: ImageClassifier, share: float) -> list[nn.Module]:
+    """Keep the first layers of the backbone as they are, and return them.
+
+    Args:
+        model: Their parameters get no gradient from here on.
+        share: Share of the layers, 0 to 1, rounded to whole ones.
+    """
+    every = layers(model.backbone.network)
+    frozen = every[: round(share * len(every))]
+    for layer in frozen:
+        layer.requires_grad_(False)
+    return frozen
+
+
+def parameter_groups(model: ImageClassifier, config: TrainingConfig) -> list[dict[str, Any]]:
+    """The trained parameters with their learning rate and weight decay.
+
+    A layer that lies d layers below the head has the rate lr·(layer decay)^d. Biases and normalisations (what has
+    one dimension) have no weight decay, and neither has a backbone that is pulled towards its start.
+    """
+    every = layers(model.backbone.network)
+    depth = {id(p): len(every) - place for place, layer in enumerate(every) for p in layer.parameters()}
+    head = {id(p) for p in model.head.parameters()}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            # what stands in no layer, such as a class token, is as far from the head as the first one
+            below = 0 if id(parameter) in head else depth.get(id(parameter), len(every))
+            pulled = config.l2_sp > 0 and id(parameter) not in head
+            decay = 0.0 if parameter.ndim <= 1 or pulled else config.weight_decay
+            groups.setdefault((config.lr * config.layer_decay**below, decay), []).append(parameter)
+    return [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
+
+
+def build_optimizer(model: ImageClassifier, config: TrainingConfig) -> torch.optim.Optimizer:
+    """The optimiser that ``config`` names, over :func:`parameter_groups`."""
+    groups = parameter_groups(model, config)
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=config.lr)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=config.optimizer == "nesterov")
+
+
+def rate(step: int, steps: int, config: TrainingConfig) -> float:
+    """The learning rate of a step, as a share of its peak: linear warm-up, then the schedule."""
+    warmup = round(config.warmup * steps)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if config.schedule == "constant":
+        return 1.0
+    if config.schedule == "step":
+        return float(config.decay ** sum(step >= round(m * steps) for m in config.milestones))
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+class PullToStart:
+    """L2-SP: α/2 · Σ (w − w⁰)² over the trained parameters of the backbone.
+
+    Args:
+        model: The classifier; where its backbone starts is remembered here.
+        alpha: α, at least 0.
+        start: What :meth:`state` gave, for a training that is resumed.
+    """
+
+    def __init__(self, model: ImageClassifier, alpha: float, start: Sequence[Tensor] | None = None) -> None:
+        self.alpha = alpha
+        self.parameters = [p for p in model.backbone.parameters() if p.requires_grad]
+        self.start = [p.detach().clone() for p in self.parameters] if start is None else list(start)
+
+    def __call__(self) -> Tensor:
+        """The penalty, a scalar."""
+        self.start = [begun.to(now.device) for begun, now in zip(self.start, self.parameters, strict=True)]
+        moved = (now - begun for now, begun in zip(self.parameters, self.start, strict=True))
+        return self.alpha / 2 * torch.stack([part.square().sum() for part in moved]).sum()
+
+    def state(self) -> list[Tensor]:
+        """Where the backbone started."""
+        return [begun.cpu() for begun in self.start]
+
+
+class WeightAverage:
+    """An exponential moving average of a model's weights and statistics.
+
+    The decay grows to its value over the first steps, (1 + t)/(10 + t), so that the start is forgotten.
+
+    Args:
+        model: The model that is trained.
+        decay: Share of the average that stays at each step, 0 to below 1.
+        state: What :meth:`state` gave, for a training that is resumed.
+    """
+
+    def __init__(self, model: nn.Module, decay: float, state: Mapping[str, Tensor] | None = None) -> None:
+        self.decay = decay
+        self.average = {name: value.detach().clone() for name, value in (state or model.state_dict()).items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the weights after step ``step``, from 1."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        now = model.state_dict()
+        self.average = {name: value.to(now[name].device) for name, value in self.average.items()}
+        floats = [name for name, value in now.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.average[n] for n in floats], [now[n] for n in floats], 1 - decay)
+        for name in now.keys() - set(floats):  # counts
+            self.average[name].copy_(now[name])
+
+    def state(self) -> dict[str, Tensor]:
+        """The averaged state dict."""
+        return {name: value.cpu() for name, value in self.average.items()}
