@@ -4,8 +4,9 @@ from features.backbones import Backbone, backbone_names, load_backbone
 from features.bank import FeatureBank
 from features.dataset import ImageDataset, concatenate
 from features.errors import InputError
-from features.extraction import ExtractConfig, Extraction, extract
+from features.extraction import ExtractConfig, Extraction
 from features.merging import MergeConfig, merge
+from features.parallel import extract
 from features.readers import open_dataset
 from features.spec import DatasetSpec
 

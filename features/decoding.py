@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from features.dataset import ImageDataset
+from features.distributed import local_world_size
 from features.images import ArrayImages, UnreadableImage
 from features.preprocessing import Preprocessing
 
@@ -118,12 +119,14 @@ def fetched(
 def default_workers(dataset: ImageDataset) -> int:
     """A process for each core that this one may use, which a container can make fewer than there are.
 
+    The processes of a job on one machine share its cores.
+
     None at all for images in memory: there is nothing to decode.
     """
     if isinstance(dataset.source, ArrayImages):
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MAX_WORKERS, cores)
+    return min(MAX_WORKERS, max(1, cores // local_world_size()))
 
 
 def in_order(positions: range, batch_size: int) -> list[range]:

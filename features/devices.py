@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from features.distributed import local_rank, world_size
 from features.errors import InputError
 
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -15,12 +16,14 @@ PRECISIONS = ("auto", "fp32", "bf16")
 def pick_device(name: str = "auto") -> torch.device:
     """The device by name; ``auto`` is the first of CUDA, MPS, CPU that is there.
 
+    Of several processes on a machine each takes the GPU of its number.
+
     Raises:
         InputError: There is no such device here.
     """
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", local_rank()) if world_size() > 1 else torch.device("cuda")
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,8 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-#: Everything meant for a person goes here; standard output is kept for results.
-console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+from features.distributed import rank
+
+#: Everything meant for a person goes here; standard output is kept for results. Of several processes one speaks.
+console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False, quiet=rank() != 0)
 
 
 #: Seconds between two lines where there is no terminal to draw a bar on.
@@ -35,7 +36,7 @@ def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
     >>> with progress("reading", 2) as advance:
     ...     advance(2)
     """
-    if int(os.environ.get("RANK", "0")) != 0:
+    if rank() != 0:
         yield lambda n=1, note="": None
         return
     columns = (

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from features.decoding import PixelBatch
 from features.devices import pick_device, pick_precision
+from features.distributed import gather, local_world_size, rank, world_size
 from features.errors import InputError
 from features.progress import progress
 from finetune.augmentation import augmentation
@@ -38,6 +39,8 @@ def train(
 
     A run that was killed goes on from its last checkpoint, in the middle of an epoch too: what a step
     reads, augments and drops out follows from (seed, step), so it ends as an uninterrupted one does.
+    Under torchrun each process takes its share of every batch; on CUDA statistics of batch normalisation are
+    those of the whole batch, elsewhere those of the first process's share are kept.
     Lightning sees one pass over the steps that are left, and its own restart logic has no part in it.
 
     Args:
@@ -48,12 +51,10 @@ def train(
         run: Where the history and the resumable state go.
 
     Raises:
-        InputError: There are several processes, the loss became NaN or infinite, memory ran out, or a whole
-            batch cannot be read.
+        InputError: The loss became NaN or infinite, memory ran out, a whole batch cannot be read, or a batch cannot
+            be shared out among the processes.
         KeyboardInterrupt: The person stopped it; the last checkpoint stands.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("training in several processes is not supported yet; start it without torchrun")
     device = pick_device(config.device)
     precision = pick_precision(config.precision, device)
     an_epoch = batches_an_epoch(len(images.labels), config.batch_size)
@@ -70,7 +71,7 @@ def train(
     _quiet()
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
-        devices=1 if device.index is None else [device.index],
+        **_placement(device),
         precision="bf16-mixed" if precision == "bf16" else "32-true",
         max_epochs=1,
         logger=False,
@@ -98,6 +99,18 @@ def train(
     model.cpu().eval()
     if loop.average is not None:
         model.load_state_dict(loop.average.state())
+
+
+def _placement(device: torch.device) -> dict[str, Any]:
+    """Lightning's options for where to train."""
+    if world_size() == 1:
+        return {"devices": 1 if device.index is None else [device.index]}
+    return {
+        "strategy": "ddp",
+        "devices": local_world_size(),
+        "num_nodes": world_size() // local_world_size(),
+        "sync_batchnorm": device.type == "cuda",
+    }
 
 
 def _read_resume(run: RunDirectory) -> Mapping[str, Any]:
@@ -137,7 +150,7 @@ class _Loop(pl.LightningModule):
         if not len(batch.labels):
             id_, reason = batch.unreadable[0]
             raise InputError(f"a whole batch of images cannot be read; the first is {id_} ({reason})")
-        seed = self.config.seed * 1_000_003 + self.step
+        seed = self.config.seed * 1_000_003 + self.step + 1_000_000_007 * rank()
         self.generator.manual_seed(seed)
         torch.manual_seed(seed)  # what dropout draws from
         pixels = self.augment(batch.pixels, self.preprocessing.image_size, self.generator)
@@ -198,7 +211,8 @@ class _Keeper(pl.Callback):
 
     def __init__(self, run: RunDirectory, loop: _Loop, an_epoch: int, epoch: Mapping[str, Any]) -> None:
         self.run, self.loop, self.an_epoch, self.resumed = run, loop, an_epoch, epoch
-        self.unreadable: set[str] = set()
+        self.unreadable: dict[str, str] = {}
+        self.said: set[str] = set()
 
     def on_train_start(self, *_: Any) -> None:
         self.saved = time.monotonic()
@@ -212,10 +226,7 @@ class _Keeper(pl.Callback):
         # Summed on the device: reading it there would make every step wait.
         self.loss = self.loss + outputs["loss"].detach().float()
         self.images += len(batch.labels)
-        for id_, reason in batch.unreadable:
-            if id_ not in self.unreadable:
-                self.unreadable.add(id_)
-                self.run.log(f"left out, unreadable: {id_} ({reason})")
+        self.unreadable.update(batch.unreadable)
         self.advance(1)
         step, steps = self.loop.step, self.loop.steps
         if self.loop.average is not None:
@@ -223,7 +234,7 @@ class _Keeper(pl.Callback):
         if step % self.an_epoch == 0 or step == steps:
             self._record(step)
             self._begin_epoch()
-        if time.monotonic() - self.saved > CHECKPOINT_SECONDS and step < steps:
+        if rank() == 0 and time.monotonic() - self.saved > CHECKPOINT_SECONDS and step < steps:
             self._save(step, trainer.optimizers[0])
             self.saved = time.monotonic()
 
@@ -238,7 +249,15 @@ class _Keeper(pl.Callback):
 
     def _record(self, step: int) -> None:
         epoch = math.ceil(step / self.an_epoch)
-        loss = self._finite_loss(step) / (step - (epoch - 1) * self.an_epoch)
+        unsaid = {id_: reason for id_, reason in self.unreadable.items() if id_ not in self.said}
+        every = gather((self._finite_loss(step), self.images, unsaid))
+        loss = sum(part[0] for part in every) / len(every) / (step - (epoch - 1) * self.an_epoch)
+        images = sum(part[1] for part in every)
+        for _, _, found in every:
+            for id_, reason in found.items():
+                if id_ not in self.said:
+                    self.said.add(id_)
+                    self.run.log(f"left out, unreadable: {id_} ({reason})")
         seconds = time.perf_counter() - self.began
         self.run.record(
             {
@@ -246,7 +265,7 @@ class _Keeper(pl.Callback):
                 "step": step,
                 "lr": f"{self.loop.config.lr * rate(step - 1, self.loop.steps, self.loop.config):.6g}",
                 "train_loss": f"{loss:.5f}",
-                "images_per_second": f"{self.images / seconds:.1f}",
+                "images_per_second": f"{images / seconds:.1f}",
                 "seconds": f"{seconds:.2f}",
             }
         )
@@ -264,5 +283,11 @@ class _Keeper(pl.Callback):
 def _quiet() -> None:
     """Lightning's own notices about what this toolkit decides are not for the person."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for text in (".*does not have many workers.*", ".*`ModelCheckpoint`.*", ".*lr_scheduler.step.*", ".*LeafSpec.*"):
+    for text in (
+        ".*in eval mode at the start.*",
+        ".*does not have many workers.*",
+        ".*`ModelCheckpoint`.*",
+        ".*lr_scheduler.step.*",
+        ".*LeafSpec.*",
+    ):
         warnings.filterwarnings("ignore", text)

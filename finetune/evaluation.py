@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from features.dataset import ImageDataset
+from features.distributed import gather, rank, share
 from features.errors import InputError
 from features.forward import forward_pass
 from features.preprocessing import Preprocessing
@@ -113,7 +114,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     """
     model, card = ImageClassifier.open(config.run)
     found = evaluate_model(model, open_dataset(config.dataset), card, config, config.views)
-    if config.per_class is not None:
+    if config.per_class is not None and rank() == 0:
         about = {"run": config.run, "dataset": config.dataset, "views": config.views}
         found.write_per_class(config.per_class, about)
     return found
@@ -168,15 +169,19 @@ def score_images(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], list[tuple[str, str]]]:
     """Every readable image through a network, in the dataset's order.
 
+    Of several processes each takes its share of the images, and all of them get the whole.
+
     Returns:
         Outputs (N, K) float32, labels (N,) int64, and what could not be read as (id, reason).
     """
-    outputs, labels = [], []
+    outputs: list[NDArray[np.float32]] = []
+    labels: list[NDArray[np.int64]] = []
     unreadable: list[tuple[str, str]] = []
     passes = forward_pass(
         network,
         dataset,
         preprocessing,
+        positions=share(range(len(dataset))),
         batch_size=options.batch_size,
         workers=options.workers,
         device=options.device,
@@ -188,6 +193,9 @@ def score_images(
         if len(batch.indices):
             outputs.append(batch.outputs.cpu().numpy())
             labels.append(batch.labels.numpy())
+    every = gather((outputs, labels, unreadable))
+    outputs = [part for of_process in every for part in of_process[0]]
     if not outputs:
         raise InputError(f"{dataset.spec}: no image can be read")
-    return np.concatenate(outputs), np.concatenate(labels), unreadable
+    labels = [part for of_process in every for part in of_process[1]]
+    return np.concatenate(outputs), np.concatenate(labels), [one for of_process in every for one in of_process[2]]

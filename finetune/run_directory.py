@@ -14,7 +14,8 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,7 +23,9 @@ from typing import Any
 
 import yaml
 
+from features.distributed import gather, rank, wait_for_all
 from features.errors import InputError
+from features.locking import locked
 from features.progress import console
 
 _VERSIONS = ("transfer-toolkit", "torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "POT")
@@ -50,7 +53,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 class RunDirectory:
-    """One run on disk.
+    """One run on disk; of several processes the first one writes it.
 
     Args:
         path: The directory; made if it is not there.
@@ -64,6 +67,13 @@ class RunDirectory:
     def __init__(self, path: str | Path, config: Any, inputs: Mapping[str, str]) -> None:
         self.path = Path(path)
         resolved = {name: value for name, value in asdict(config).items() if name != "out"} | {"out": str(path)}
+        if rank() == 0:
+            self._open(config, resolved, inputs)
+        wait_for_all()
+        self._finished = gather(self._read_metrics())[0]  # before any process of this job writes them
+
+    def _open(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+        path = self.path
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--out {path}: is a file; name a directory for the run")
         if self._config_path.exists():
@@ -118,17 +128,36 @@ class RunDirectory:
                     f"--out {self.path}: its {name} has changed since the run began; name another directory"
                 )
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other jobs away from the run, and remove what only an unfinished one needs in the end.
+
+        Raises:
+            InputError: Another job trains here.
+        """
+        with locked(self.path) if rank() == 0 else nullcontext():
+            yield
+        if rank() == 0:
+            (self.checkpoints / "resume.ckpt").unlink(missing_ok=True)
+
+    @property
     def metrics(self) -> dict[str, Any] | None:
-        """The final figures, or None while the run is not finished."""
+        """The final figures of a run that was finished before, else None."""
+        return self._finished
+
+    def _read_metrics(self) -> dict[str, Any] | None:
         path = self.path / "metrics.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Write the final figures: from here on the run counts as finished."""
-        write_json(self.path / "metrics.json", dict(metrics))
+        if rank() == 0:
+            write_json(self.path / "metrics.json", dict(metrics))
 
     def log(self, line: str) -> None:
-        """Say a line, and keep it in ``log.txt``."""
+        """Say a line, and keep it in ``log.txt``; of several processes the first one does."""
+        if rank() != 0:
+            return
         console.print(line, markup=False, emoji=False)
         stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
         with (self.path / "log.txt").open("a", encoding="utf-8") as file:
@@ -136,6 +165,8 @@ class RunDirectory:
 
     def record(self, row: Mapping[str, Any]) -> None:
         """Add a line to ``history.csv``; a run that is resumed repeats no epoch in it."""
+        if rank() != 0:
+            return
         path = self.path / "history.csv"
         rows: list[dict[str, Any]] = []
         if path.is_file():

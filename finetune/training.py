@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from features.backbones import Backbone
 from features.dataset import ImageDataset
 from features.devices import pick_device
+from features.distributed import rank, wait_for_all
 from features.errors import InputError
 from features.readers import open_dataset
 from finetune.configuration import TrainingConfig
@@ -78,45 +80,57 @@ def fit(
         align_classes(test, dataset.classes)
         inputs["test data"] = test.manifest_sha256
     run = RunDirectory(config.out, config, inputs)
-    finished = run.metrics()
-    if finished is not None:
+    if run.metrics is not None:
         run.log(f"{run.path}: already finished, reused")
-        return TrainingResult(run.path, finished, reused=True)
-
-    sigmoid, scale = False, 1.0
-    if frozen is not None:
-        model, said = frozen()
-        counts = dataset.counts
-        if said:
-            run.log(f"{run.path.name}: {said}")
-    else:
-        images = TrainingImages(dataset, backbone.preprocessing, config.workers)
-        counts = images.counts
-        loss = build_loss(config.loss, counts, beta=config.beta, gamma=config.gamma, classes=dataset.classes)
-        sigmoid, scale = loss.sigmoid, loss.scale
-        torch.manual_seed(config.seed)  # reading the images took random numbers, and how many depends on the way
-        model = ImageClassifier(backbone, dataset.classes, "cosine" if loss.cosine_classifier else "linear")
-        if sigmoid and model.head.bias is not None:
-            nn.init.constant_(model.head.bias, prior_bias(len(dataset.classes)))
-        for id_, reason in images.unreadable:
-            run.log(f"left out, unreadable: {id_} ({reason})")
-        run.log(f"{run.path.name}: {len(images.labels)} images, {len(dataset.classes)} classes, loss {config.loss}")
-        from finetune.engine import train  # Lightning takes seconds to import: only where it is used
-
-        train(model, images, loss, config, run)
-
-    card = {"sigmoid": sigmoid, "scale": scale, "train_counts": counts.tolist(), "data": dataset.spec}
-    judged = _sample(dataset) if test is None else test
-    found = evaluate_model(model, judged, card, config)
-    final = {"evaluated_on": judged.spec, **found.to_json()}
-    model.save(run.checkpoints / "last.safetensors", card | {"metrics": final})
-    found.write_per_class(run.path / "per_class.csv", {"evaluated_on": judged.spec})
-    run.finish(final)
-    (run.checkpoints / "resume.ckpt").unlink(missing_ok=True)
-    run.log(
-        f"{run.path.name}: top-1 {found.metrics.top1:.4f} on {found.metrics.images} images of {final['evaluated_on']}"
-    )
+        return TrainingResult(run.path, run.metrics, reused=True)
+    with run.held():
+        model, card = _frozen_model(frozen, dataset, run) if frozen else _trained_model(backbone, dataset, config, run)
+        judged = _sample(dataset) if test is None else test
+        found = evaluate_model(model, judged, card, config)
+        final = {"evaluated_on": judged.spec, **found.to_json()}
+        if rank() == 0:
+            model.save(run.checkpoints / "last.safetensors", card | {"metrics": final})
+            found.write_per_class(run.path / "per_class.csv", {"evaluated_on": judged.spec})
+            run.finish(final)
+        wait_for_all()
+    metrics = found.metrics
+    run.log(f"{run.path.name}: top-1 {metrics.top1:.4f} on {metrics.images} images of {final['evaluated_on']}")
     return TrainingResult(run.path, final, reused=False)
+
+
+def _trained_model(
+    backbone: Backbone, dataset: ImageDataset, config: TrainingConfig, run: RunDirectory
+) -> tuple[ImageClassifier, dict[str, Any]]:
+    """A classifier trained on the images, and what a checkpoint says of it."""
+    from finetune.engine import train  # Lightning takes seconds to import: only where it is used
+
+    images = TrainingImages(dataset, backbone.preprocessing, config.workers)
+    loss = build_loss(config.loss, images.counts, beta=config.beta, gamma=config.gamma, classes=dataset.classes)
+    torch.manual_seed(config.seed)  # reading the images took random numbers, and how many depends on the way
+    model = ImageClassifier(backbone, dataset.classes, "cosine" if loss.cosine_classifier else "linear")
+    if loss.sigmoid and model.head.bias is not None:
+        nn.init.constant_(model.head.bias, prior_bias(len(dataset.classes)))
+    for id_, reason in images.unreadable:
+        run.log(f"left out, unreadable: {id_} ({reason})")
+    run.log(f"{run.path.name}: {len(images.labels)} images, {len(dataset.classes)} classes, loss {config.loss}")
+    train(model, images, loss, config, run)
+    return model, _card(dataset, images.counts, loss.sigmoid, loss.scale)
+
+
+def _frozen_model(
+    frozen: Callable[[], tuple[ImageClassifier, str]], dataset: ImageDataset, run: RunDirectory
+) -> tuple[ImageClassifier, dict[str, Any]]:
+    """A classifier on the backbone as it is, and what a checkpoint says of it."""
+    model, said = frozen()
+    if said:
+        run.log(f"{run.path.name}: {said}")
+    return model, _card(dataset, dataset.counts)
+
+
+def _card(
+    dataset: ImageDataset, counts: NDArray[np.int64], sigmoid: bool = False, scale: float = 1.0
+) -> dict[str, Any]:
+    return {"sigmoid": sigmoid, "scale": scale, "train_counts": counts.tolist(), "data": dataset.spec}
 
 
 def _sample(dataset: ImageDataset) -> ImageDataset:

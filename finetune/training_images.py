@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from features.dataset import ImageDataset
 from features.decoding import PixelBatch, in_order, pixel_batches
+from features.distributed import local_world_size, rank, world_size
 from features.errors import InputError
 from features.preprocessing import Preprocessing
 from features.progress import progress
@@ -39,10 +40,21 @@ class EpochBatches:
         batch_size: Positions a batch.
         steps: Batches of the whole training.
         start: Batches of it that are left out, because they are done.
+
+    Of several processes each gets every so-manieth position of every batch, so that together they take the steps
+    that one would.
+
+    Raises:
+        InputError: A batch cannot be shared out evenly.
     """
 
     def __init__(self, sampler: EpochSampler, batch_size: int, steps: int, start: int = 0) -> None:
         self.sampler, self.batch_size, self.steps, self.start = sampler, batch_size, steps, start
+        if min(batch_size, len(sampler)) % world_size():
+            raise InputError(
+                f"--batch-size {batch_size}: cannot be shared out evenly among {world_size()} processes; "
+                f"give a multiple of {world_size()}"
+            )
 
     def __len__(self) -> int:
         return self.steps - self.start
@@ -55,7 +67,8 @@ class EpochBatches:
             self.sampler.set_epoch(epoch)
             positions = self.sampler.positions()
             for batch in range(first, min(an_epoch, self.steps - epoch * an_epoch)):
-                yield positions[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+                whole = positions[batch * self.batch_size : (batch + 1) * self.batch_size]
+                yield whole[rank() :: world_size()].tolist()
             step = (epoch + 1) * an_epoch
 
 
@@ -92,7 +105,7 @@ class TrainingImages:
         self.labels: NDArray[np.int64] = dataset.labels
         self.unreadable: tuple[tuple[str, str], ...] = ()
         self._pixels: Tensor | None = None
-        if len(dataset) * 3 * self.frames.image_size**2 <= MEMORY_SHARE * _memory_bytes():
+        if len(dataset) * 3 * self.frames.image_size**2 <= MEMORY_SHARE * _memory_bytes() / local_world_size():
             self._decode()
         counts = np.bincount(self.labels, minlength=len(dataset.classes))
         if not counts.all():

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from features.distributed import rank
 from features.errors import InputError
 
 
@@ -131,6 +132,8 @@ def _run(name: str, argv: list[str]) -> int:
         raise InputError(f"{plain_error(error, config_type, command.positional)} (transfer {name} --help)") from error
     config = to_config(config_type, namespace)
     result = _load(command.function)(config)
+    if rank() != 0:
+        return 0  # of several processes one speaks
     if namespace.json:
         print(json.dumps(result.to_json(), ensure_ascii=False))
     else:

@@ -319,12 +319,3 @@ def test_unreadable_images_of_a_streamed_training_are_said_once(tmp_path, write_
         picture.write_bytes(b"no picture")
     with pytest.raises(InputError, match="a whole batch of images cannot be read; the first is"):
         trained(open_dataset(f"folder:{folder}"), options(tmp_path / "other", epochs=3, batch_size=6))
-
-
-def test_several_processes_are_refused_for_now(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    config = FinetuneConfig(
-        dataset="digits:@train?per_class=2", init="resnet8", weights="none", steps=1, out=str(tmp_path / "run")
-    )
-    with pytest.raises(InputError, match="several processes is not supported yet"):
-        finetune(config)

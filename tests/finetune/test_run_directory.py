@@ -37,19 +37,19 @@ def test_a_new_run_holds_its_configuration_and_its_environment(run):
     assert environment["inputs"] == INPUTS
     assert environment["seed"] == 3
     assert {"python", "torch", "lightning", "numpy"} <= set(environment["versions"])
-    assert run.metrics() is None
+    assert run.metrics is None
 
 
 def test_the_same_run_goes_on(run, tmp_path):
     again = RunDirectory(run.path, config(run.path), INPUTS)
-    assert again.metrics() is None
+    assert again.metrics is None
     run.finish({"top1": 0.5})
-    assert RunDirectory(run.path, config(run.path), INPUTS).metrics() == {"top1": 0.5}
+    assert RunDirectory(run.path, config(run.path), INPUTS).metrics == {"top1": 0.5}
 
 
 def test_what_does_not_change_the_result_may_change(run, monkeypatch):
     monkeypatch.chdir(run.path.parent)
-    assert RunDirectory("run", config("run", workers=0), INPUTS).metrics() is None
+    assert RunDirectory("run", config("run", workers=0), INPUTS).metrics is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""Several processes of one job, as torchrun or a cluster's launcher starts them.
+
+The launcher says who a process is in its environment: RANK and WORLD_SIZE, and of those on its machine LOCAL_RANK
+and LOCAL_WORLD_SIZE. What the processes tell each other is waited for by all of them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from typing import TypeVar
+
+import torch
+import torch.distributed
+
+Value = TypeVar("Value")
+
+
+def rank() -> int:
+    """Number of this process among all, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    """Processes of the job, on all machines."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def local_rank() -> int:
+    """Number of this process among those on its machine, from 0."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def local_world_size() -> int:
+    """Processes on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", str(world_size())))
+
+
+def share(positions: range) -> range:
+    """The part of ``positions`` that is this process's: no one is left out or taken twice."""
+    n, size, own = len(positions), world_size(), rank()
+    return positions[n * own // size : n * (own + 1) // size]
+
+
+def gather(value: Value) -> list[Value]:
+    """What every process gives, by rank; anything that can be pickled."""
+    if world_size() == 1:
+        return [value]
+    _join()
+    values: list[Value] = [value] * world_size()
+    torch.distributed.all_gather_object(values, value)
+    return values
+
+
+def wait_for_all() -> None:
+    """Go on when every process has come here."""
+    gather(None)
+
+
+def _join() -> None:
+    if not torch.distributed.is_initialized():
+        backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        if torch.cuda.is_available():
+            torch.cuda.set_device(local_rank())
+        torch.distributed.init_process_group(backends)
+        atexit.register(torch.distributed.destroy_process_group)

@@ -1,0 +1,99 @@
+"""The same command under torchrun: two processes give the bank, the metrics and the training of one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from features.bank import FeatureBank
+from finetune import EvaluateConfig, FinetuneConfig, evaluate, finetune
+from transfer.cli import main
+
+CPU = ["--device", "cpu", "--precision", "fp32", "--workers", "0"]
+
+
+def two_processes(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run ``transfer`` as two processes of one job."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return subprocess.run(
+        [*launcher, "-m", "transfer.cli", *command],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+
+
+def test_extraction(tmp_path):
+    common = ["digits:@train?per_class=7", "--backbone", "resnet8", "--weights", "none", "--keep-images", *CPU]
+    assert main(["extract", *common, "--out", str(tmp_path / "one.h5")]) == 0
+    found = two_processes("extract", *common, "--out", str(tmp_path / "two.h5"), "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["images"] == 70  # one line, from one of them
+    one, two = FeatureBank.open(tmp_path / "one.h5"), FeatureBank.open(tmp_path / "two.h5")
+    np.testing.assert_allclose(two.means, one.means, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(two.within_covariance, one.within_covariance, rtol=1e-4, atol=1e-5)
+    assert one.classes == two.classes and (one.counts == two.counts).all()
+    assert one.images()[2] == two.images()[2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.h5", "two.h5"]
+    again = two_processes("extract", *common, "--out", str(tmp_path / "two.h5"))
+    assert again.returncode == 0 and again.stderr.count("already extracted, reused") == 1
+
+
+@pytest.fixture(scope="module")
+def plain_network(tmp_path_factory) -> Path:
+    """A run of few steps, to evaluate and to begin from."""
+    out = tmp_path_factory.mktemp("plain") / "run"
+    options = {"init": "resnet8", "weights": "none", "steps": 12, "augment": "none", "workers": 0}
+    finetune(FinetuneConfig(dataset="digits:@train", out=str(out), device="cpu", precision="fp32", **options))
+    return out
+
+
+def test_evaluation(plain_network):
+    dataset = "digits:@test?per_class=15"
+    found = two_processes("evaluate", str(plain_network), dataset, "--json", *CPU)
+    assert found.returncode == 0, found.stderr
+    alone = evaluate(
+        EvaluateConfig(run=str(plain_network), dataset=dataset, device="cpu", precision="fp32", workers=0)
+    ).to_json()
+    together = json.loads(found.stdout)
+    assert together.pop("calibration_error") == pytest.approx(alone.pop("calibration_error"), abs=1e-6)
+    assert together == alone
+
+
+def test_training(tmp_path, plain_network):
+    """With its layers frozen, and so without statistics of a batch, a network trains the same on halves of batches."""
+    options = ["digits:@train?per_class=8", "--test", "digits:@test?per_class=9", "--init", str(plain_network)]
+    options += ["--steps", "9", "--batch-size", "16", "--augment", "none", "--freeze", "1.0", "--lr", "0.5", *CPU]
+    assert main(["finetune", *options, "--out", str(tmp_path / "one")]) == 0
+    found = two_processes("finetune", *options, "--out", str(tmp_path / "two"), "--json")
+    assert found.returncode == 0, found.stderr
+    one, two = (load_file(tmp_path / name / "checkpoints" / "last.safetensors") for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-5)
+    metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two")]
+    assert metrics[1]["top1"] == metrics[0]["top1"] == json.loads(found.stdout)["top1"]
+    histories = [list(csv.DictReader((tmp_path / name / "history.csv").open())) for name in ("one", "two")]
+    assert [row["step"] for row in histories[0]] == [row["step"] for row in histories[1]] == ["5", "9"]
+    for before, after in zip(*histories, strict=True):
+        assert float(after["train_loss"]) == pytest.approx(float(before["train_loss"]), abs=1e-4)
+    assert yaml.safe_load((tmp_path / "two" / "config.yaml").read_text())["batch_size"] == 16
+
+
+def test_a_batch_that_cannot_be_shared_out(tmp_path):
+    options = ["digits:@train?per_class=8", "--init", "resnet8", "--weights", "none", "--steps", "2", *CPU]
+    found = two_processes("finetune", *options, "--batch-size", "15", "--out", str(tmp_path / "run"))
+    assert found.returncode != 0
+    assert "--batch-size 15: cannot be shared out evenly among 2 processes; give a multiple of 2" in found.stderr
