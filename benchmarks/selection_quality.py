@@ -32,8 +32,8 @@ Expected (20 minutes on one core): the paper, whitened + nearest, the default, a
     CIFAR-100 by Tiny ImageNet   0.462        0.683          0.665       0.203 ± 0.046  -0.018 ± 0.022
     CUB                          0.507        0.547          0.663       0.157 ± 0.066   0.116 ± 0.049
 
-The four birds come first by either. --strategy coverage and the bound proved on it differ by 0.3 % at most. The data lies in $TRANSFER_DATA,
-else in ../shared/data.
+The four birds come first by either. The distance that --strategy coverage reaches and the bound proved on it differ
+by 0.3 % at most. The data lies in $TRANSFER_DATA, else in ../shared/data.
 """
 
 from __future__ import annotations
