@@ -88,12 +88,15 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str
 def find_checkpoint(location: str | Path) -> Checkpoint | None:
     """The checkpoint at a run directory or a ``.safetensors`` file, or None if there is none.
 
+    Of a run that was judged by a validation it is the best epoch's, else the last one's.
+
     Raises:
         InputError: There is one, and its card is missing, is not ours, or lacks what every card holds.
     """
     path = Path(location)
     if path.is_dir():
-        path = path / "checkpoints" / "last.safetensors"
+        best, last = (path / "checkpoints" / f"{name}.safetensors" for name in ("best", "last"))
+        path = best if best.is_file() else last
     if path.suffix != ".safetensors" or not path.is_file():
         return None
     card_path = path.with_suffix(".json")

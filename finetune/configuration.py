@@ -45,6 +45,12 @@ class TrainingConfig:
         mixup: α of mixup, 0 for none; the loss has to take class proportions, as for the next two.
         cutmix: α of CutMix, 0 for none. With both, each batch takes one of them.
         label_smoothing: ε of label smoothing, 0 for none.
+        small_size: Side in pixels for the first two thirds of the steps; the rest is at the full image size (Cui et al.
+            2018 train small and finish large).
+        validation: Images to judge the training by after each epoch, so that its best epoch is kept: a dataset spec, or
+            a number of images of each class, which are then held out of the training.
+        patience: Stop after so many epochs without a better one; 0 goes on to the end.
+        tensorboard: Write the history for TensorBoard too.
         test: Dataset spec to evaluate on at the end; by default the training images.
         seed: Seed of the initial weights, the draws and the augmentation.
         device: auto, cpu, cuda, mps.
@@ -76,6 +82,10 @@ class TrainingConfig:
     mixup: float = 0.0
     cutmix: float = 0.0
     label_smoothing: float = 0.0
+    small_size: int | None = None
+    validation: str | None = None
+    patience: int = 0
+    tensorboard: bool = False
     test: str | None = None
     seed: int = 0
     device: str = "auto"
@@ -89,6 +99,8 @@ class TrainingConfig:
                 ("epochs", self.epochs, self.epochs is None or self.epochs >= 1, "at least 1"),
                 ("steps", self.steps, self.steps is None or self.steps >= 1, "at least 1"),
                 ("image_size", self.image_size, self.image_size is None or self.image_size >= 1, "at least 1"),
+                ("small_size", self.small_size, self.small_size is None or self.small_size >= 1, "at least 1"),
+                ("patience", self.patience, self.patience >= 0, "at least 0"),
                 ("batch_size", self.batch_size, self.batch_size >= 2, "at least 2"),
                 ("lr", self.lr, self.lr > 0, "a positive number"),
                 ("weight_decay", self.weight_decay, self.weight_decay >= 0, "at least 0"),
@@ -116,6 +128,8 @@ class TrainingConfig:
         if faults:
             raise InputError("; ".join(faults))
         augmentation(self.augment)
+        if self.patience and self.validation is None:
+            raise InputError(f"--patience {self.patience}: needs --validation, images to judge the epochs by")
         if self.mixing and self.loss in HARD_LABEL_LOSSES:
             raise InputError(
                 f"--loss {self.loss}: needs one class an image; leave out --mixup, --cutmix and --label-smoothing"

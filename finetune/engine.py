@@ -8,33 +8,61 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from features.decoding import PixelBatch
 from features.devices import pick_device, pick_precision
-from features.distributed import gather, local_world_size, rank, world_size
+from features.distributed import gather, local_world_size, rank, wait_for_all, world_size
 from features.errors import InputError
 from features.progress import progress
 from finetune.augmentation import augmentation
 from finetune.configuration import TrainingConfig
 from finetune.losses import LongTailLoss
+from finetune.metrics import Metrics
 from finetune.model import ImageClassifier
 from finetune.optimisation import PullToStart, WeightAverage, build_optimizer, freeze, rate
 from finetune.run_directory import RunDirectory
 from finetune.samplers import build_sampler
 from finetune.training_images import EpochBatches, TrainingImages, batches_an_epoch
+from finetune.validation import Validator
 
+#: Share of the steps that a training with a small size takes at it.
+SMALL_SHARE = 2 / 3
 #: About this much work is lost at most when a run is killed.
 CHECKPOINT_SECONDS = 60.0
 
 
+@dataclass(frozen=True)
+class Best:
+    """The epoch that a validation judged best.
+
+    Attributes:
+        epoch: Its number, from 1.
+        metrics: The validation's figures.
+        state: The model's weights after it.
+    """
+
+    epoch: int
+    metrics: dict[str, Any]
+    state: dict[str, Tensor]
+
+
 def train(
-    model: ImageClassifier, images: TrainingImages, loss: LongTailLoss, config: TrainingConfig, run: RunDirectory
-) -> None:
+    model: ImageClassifier,
+    images: TrainingImages,
+    loss: LongTailLoss,
+    config: TrainingConfig,
+    run: RunDirectory,
+    validator: Validator | None = None,
+) -> Best | None:
     """Train a model in place.
 
     A run that was killed goes on from its last checkpoint, in the middle of an epoch too: what a step
@@ -49,6 +77,11 @@ def train(
         loss: Scores (B, C) and labels (B,) to a scalar.
         config: The options.
         run: Where the history and the resumable state go.
+        validator: Judges each epoch.
+
+    Returns:
+        The best epoch by mean accuracy over the classes, the first of equals; None without a validation. The model
+        itself has the last epoch's weights.
 
     Raises:
         InputError: The loss became NaN or infinite, memory ran out, a whole batch cannot be read, or a batch cannot
@@ -67,7 +100,8 @@ def train(
         model.load_state_dict(resumed["model"])
         run.log(f"{run.path.name}: resumed after step {loop.start} of {steps}")
     loop.train()  # which Lightning leaves to us
-    keeper = _Keeper(run, loop, an_epoch, resumed.get("epoch", {}))
+    judge = None if validator is None else partial(validator, device=device, precision=precision)
+    keeper = _Keeper(run, loop, an_epoch, judge, resumed)
     _quiet()
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
@@ -97,8 +131,8 @@ def train(
             raise
         raise KeyboardInterrupt from error
     model.cpu().eval()
-    if loop.average is not None:
-        model.load_state_dict(loop.average.state())
+    model.load_state_dict(loop.weights())
+    return keeper.best_epoch()
 
 
 def _placement(device: torch.device) -> dict[str, Any]:
@@ -150,10 +184,13 @@ class _Loop(pl.LightningModule):
         if not len(batch.labels):
             id_, reason = batch.unreadable[0]
             raise InputError(f"a whole batch of images cannot be read; the first is {id_} ({reason})")
+        pixels, size = batch.pixels, self.preprocessing.image_size
+        if self.config.small_size is not None and self.step < SMALL_SHARE * self.steps:
+            pixels, size = _shrunk(pixels, self.config.small_size / size), self.config.small_size
         seed = self.config.seed * 1_000_003 + self.step + 1_000_000_007 * rank()
         self.generator.manual_seed(seed)
         torch.manual_seed(seed)  # what dropout draws from
-        pixels = self.augment(batch.pixels, self.preprocessing.image_size, self.generator)
+        pixels = self.augment(pixels, size, self.generator)
         images = self.preprocessing.normalize(pixels).contiguous(memory_format=torch.channels_last)
         target = batch.labels
         if self.mixing:
@@ -180,6 +217,12 @@ class _Loop(pl.LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def weights(self) -> dict[str, Tensor]:
+        """What is kept of the model: its weights, or their average; on the CPU."""
+        if self.average is not None:
+            return self.average.state()
+        return {name: value.cpu() for name, value in self.model.state_dict().items()}
+
     def state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         """What a resumed training needs."""
         state: dict[str, Any] = {
@@ -195,13 +238,14 @@ class _Loop(pl.LightningModule):
 
 
 class _Keeper(pl.Callback):
-    """Shows the progress, writes the history, saves the resumable state.
+    """Shows the progress, writes the history, judges the epochs, saves the resumable state.
 
     Args:
         run: Where to.
         loop: What is trained.
         an_epoch: Steps of an epoch.
-        epoch: What an unfinished epoch had come to when it was saved; empty at the start of one.
+        judge: A model and its weights to the figures of a validation.
+        resumed: What was saved of an unfinished training; empty for a new one.
 
     Attributes:
         advance: Moves the progress bar; given by whoever shows it.
@@ -209,8 +253,16 @@ class _Keeper(pl.Callback):
 
     advance: Callable[..., None]
 
-    def __init__(self, run: RunDirectory, loop: _Loop, an_epoch: int, epoch: Mapping[str, Any]) -> None:
-        self.run, self.loop, self.an_epoch, self.resumed = run, loop, an_epoch, epoch
+    def __init__(
+        self,
+        run: RunDirectory,
+        loop: _Loop,
+        an_epoch: int,
+        judge: Callable[[ImageClassifier, dict[str, Tensor]], Metrics] | None,
+        resumed: Mapping[str, Any],
+    ) -> None:
+        self.run, self.loop, self.an_epoch, self.judge = run, loop, an_epoch, judge
+        self.resumed, self.best = resumed.get("epoch", {}), resumed.get("best", {"epoch": 0})
         self.unreadable: dict[str, str] = {}
         self.said: set[str] = set()
 
@@ -232,8 +284,12 @@ class _Keeper(pl.Callback):
         if self.loop.average is not None:
             self.loop.average.update(self.loop.model, step)
         if step % self.an_epoch == 0 or step == steps:
-            self._record(step)
+            self._end_epoch(step)
             self._begin_epoch()
+            patience = self.loop.config.patience
+            if patience and math.ceil(step / self.an_epoch) - self.best["epoch"] >= patience and step < steps:
+                self.run.log(f"{self.run.path.name}: stopped, no better epoch than {self.best['epoch']} in {patience}")
+                trainer.should_stop = True
         if rank() == 0 and time.monotonic() - self.saved > CHECKPOINT_SECONDS and step < steps:
             self._save(step, trainer.optimizers[0])
             self.saved = time.monotonic()
@@ -247,7 +303,7 @@ class _Keeper(pl.Callback):
             )
         return loss
 
-    def _record(self, step: int) -> None:
+    def _end_epoch(self, step: int) -> None:
         epoch = math.ceil(step / self.an_epoch)
         unsaid = {id_: reason for id_, reason in self.unreadable.items() if id_ not in self.said}
         every = gather((self._finite_loss(step), self.images, unsaid))
@@ -259,25 +315,63 @@ class _Keeper(pl.Callback):
                     self.said.add(id_)
                     self.run.log(f"left out, unreadable: {id_} ({reason})")
         seconds = time.perf_counter() - self.began
-        self.run.record(
-            {
-                "epoch": epoch,
-                "step": step,
-                "lr": f"{self.loop.config.lr * rate(step - 1, self.loop.steps, self.loop.config):.6g}",
-                "train_loss": f"{loss:.5f}",
-                "images_per_second": f"{images / seconds:.1f}",
-                "seconds": f"{seconds:.2f}",
-            }
-        )
-        self.advance(0, f"loss {loss:.3f}")
+        row = {
+            "epoch": epoch,
+            "step": step,
+            "lr": f"{self.loop.config.lr * rate(step - 1, self.loop.steps, self.loop.config):.6g}",
+            "train_loss": f"{loss:.5f}",
+            "images_per_second": f"{images / seconds:.1f}",
+            "seconds": f"{seconds:.2f}",
+        }
+        note = f"loss {loss:.3f}"
+        if self.judge is not None:
+            metrics = self.judge(self.loop.model, self.loop.weights())
+            row |= {"validation_top1": f"{metrics.top1:.5f}", "validation_macro": f"{metrics.macro:.5f}"}
+            note += f", validation {metrics.macro:.3f}"
+            self._keep_best(epoch, metrics)
+        self.run.record(row)
+        self.advance(0, note)
+
+    def _keep_best(self, epoch: int, metrics: Metrics) -> None:
+        """Keep the weights of an epoch that is better than all before."""
+        if metrics.macro > self.best.get("macro", -math.inf):
+            figures = {name: getattr(metrics, name) for name in ("top1", "top5", "macro", "images")}
+            self.best = {"epoch": epoch, **figures}
+            if rank() == 0:
+                _save_whole(self.loop.weights(), self._best_path)
+
+    @property
+    def _best_path(self) -> Path:
+        return self.run.checkpoints / "best.ckpt"
+
+    def best_epoch(self) -> Best | None:
+        """The best epoch of a training that has ended."""
+        if self.judge is None:
+            return None
+        wait_for_all()  # until the first process has written it
+        state = torch.load(self._best_path, map_location="cpu", weights_only=True)
+        figures = dict(self.best)
+        return Best(figures.pop("epoch"), figures, state)
 
     def _save(self, step: int, optimizer: torch.optim.Optimizer) -> None:
         seconds = time.perf_counter() - self.began
         state = self.loop.state(optimizer)
         state["epoch"] = {"loss": self._finite_loss(step), "images": self.images, "seconds": seconds}
-        aside = self.run.checkpoints / ".resume.ckpt.part"
-        torch.save(state, aside)
-        os.replace(aside, self.run.checkpoints / "resume.ckpt")
+        state["best"] = self.best
+        _save_whole(state, self.run.checkpoints / "resume.ckpt")
+
+
+def _save_whole(state: Mapping[str, Any], path: Path) -> None:
+    """Write tensors for this project alone to read again, whole or not at all."""
+    aside = path.with_name(f".{path.name}.part")
+    torch.save(state, aside)
+    os.replace(aside, path)
+
+
+def _shrunk(pixels: Tensor, share: float) -> Tensor:
+    """Frames (B, 3, R, R) uint8 at a share of their side."""
+    side = max(1, round(pixels.shape[-1] * share))
+    return F.interpolate(pixels.float(), side, mode="bilinear", antialias=True).round().to(torch.uint8)
 
 
 def _quiet() -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import MISSING, dataclass, fields
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
-from features.backbones import load_backbone
+from features.backbones import Backbone, load_backbone
+from features.dataset import ImageDataset
 from features.errors import InputError
 from features.readers import open_dataset
 from finetune.configuration import TrainingConfig
 from finetune.evaluation import align_classes
-from finetune.frozen import KEEP_CLASSIFIER, TrainedClassifier, fit_frozen
+from finetune.frozen import KEEP_CLASSIFIER, TrainedClassifier, fit_frozen, probe
 from finetune.training import TrainingResult, fit
+from finetune.validation import split_off
 
 #: Options that a method which trains by no loop of steps has a use for.
 _OF_FROZEN = {
@@ -34,7 +36,8 @@ class FinetuneConfig(TrainingConfig):
         weights: For a backbone's name: default (published), none (from scratch), or a state-dict file.
         method: full trains everything; the others fit a classifier to the frozen features: linear (logistic
             regression), crt, lws, tau, logit-adjusted, ncm; see transfer inspect methods.
-        validation: Dataset spec of images that the model was not trained on, to choose the τ of method tau.
+        classifier: What the classifier starts as with method full: new, probe (a logistic regression on the features of
+            the start), or keep (that of the run).
         tau: τ of method tau itself, or of logit-adjusted (by default 1).
     """
 
@@ -42,14 +45,19 @@ class FinetuneConfig(TrainingConfig):
     init: str
     weights: str = "default"
     method: Literal["full", "linear", "crt", "lws", "tau", "logit-adjusted", "ncm"] = "full"
-    validation: str | None = None
+    classifier: Literal["new", "probe", "keep"] = "new"
     tau: float | None = None
     batch_size: int = 64
     lr: float = 0.02
 
     def __post_init__(self) -> None:
-        if self.validation is not None and self.method != "tau":
-            raise InputError("--validation is for --method tau")
+        if self.validation is not None and self.method not in ("full", "tau"):
+            raise InputError("--validation is for --method full and tau")
+        if self.method == "tau" and self.validation is not None and self.validation.isdigit():
+            raise InputError(
+                f"--validation {self.validation}: --method tau needs images that the run was not trained on; give the "
+                f"spec of a dataset"
+            )
         if self.tau is not None and self.method not in ("tau", "logit-adjusted"):
             raise InputError("--tau is for --method tau and logit-adjusted")
         if self.method == "tau" and (self.validation is None) == (self.tau is None):
@@ -83,7 +91,7 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
     torch.manual_seed(config.seed)
     backbone = load_backbone(config.init, config.weights, config.image_size)
     if config.method == "full":
-        return fit(backbone, dataset, config)
+        return fit(backbone, dataset, config, **_start(config, backbone, dataset))
     trained = None
     if config.method in KEEP_CLASSIFIER:
         trained = TrainedClassifier.of(config.init, dataset.classes, config.method)
@@ -107,3 +115,13 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
         seed=config.seed,
     )
     return fit(backbone, dataset, config, frozen, inputs)
+
+
+def _start(config: FinetuneConfig, backbone: Backbone, dataset: ImageDataset) -> dict[str, Any]:
+    """What the classifier starts as, as options of :func:`finetune.training.fit`."""
+    if config.classifier == "new":
+        return {}
+    if config.classifier == "probe":
+        return {"head": partial(probe, backbone, split_off(dataset, config.validation, config.seed).training, config)}
+    kept = TrainedClassifier.of(config.init, dataset.classes, "full --classifier keep")
+    return {"head": lambda: kept, "inputs": {"trained classifier": kept.sha256()}}

@@ -80,6 +80,18 @@ class TrainedClassifier:
         order = [position[name] for name in classes]
         return cls(head["weight"].numpy()[order], head["bias"].numpy()[order])
 
+    def into(self, model: ImageClassifier) -> None:
+        """Make it the head of a model.
+
+        Raises:
+            InputError: The model's head is not linear.
+        """
+        if model.head_kind != "linear":
+            raise InputError(f"this loss needs a {model.head_kind} classifier; --classifier probe and keep are linear")
+        with torch.no_grad():
+            model.head.weight.copy_(torch.from_numpy(self.weight))
+            model.head.bias.copy_(torch.from_numpy(self.bias))
+
     def sha256(self) -> str:
         """Hash over weight and bias."""
         return hashlib.sha256(self.weight.tobytes() + self.bias.tobytes()).hexdigest()
@@ -146,8 +158,16 @@ def _with_head(
 ) -> ImageClassifier:
     """A model with this classifier (C, D) and (C,); one without a bias is a cosine classifier."""
     model = ImageClassifier(backbone, dataset.classes, "cosine" if bias is None else "linear")
+    if bias is not None:
+        TrainedClassifier(np.asarray(weight), np.asarray(bias)).into(model)
+        return model
     with torch.no_grad():
         model.head.weight.copy_(torch.from_numpy(np.asarray(weight)))
-        if bias is not None:
-            model.head.bias.copy_(torch.from_numpy(np.asarray(bias)))
     return model
+
+
+def probe(backbone: Backbone, dataset: ImageDataset, options: ForwardOptions) -> TrainedClassifier:
+    """A logistic regression on the features of a backbone, to start its fine-tuning from (Kumar et al., ICLR 2022)."""
+    features, labels, _ = score_images(backbone, dataset, backbone.preprocessing, options)
+    fitted = LinearProbe().fit(features, labels, len(dataset.classes))
+    return TrainedClassifier(fitted.weight_.astype(np.float32), fitted.bias_.astype(np.float32))

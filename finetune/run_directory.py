@@ -69,6 +69,7 @@ class RunDirectory:
         resolved = {name: value for name, value in asdict(config).items() if name != "out"} | {"out": str(path)}
         if rank() == 0:
             self._open(config, resolved, inputs)
+        self._board = _board(self.path) if getattr(config, "tensorboard", False) and rank() == 0 else None
         wait_for_all()
         self._finished = gather(self._read_metrics())[0]  # before any process of this job writes them
 
@@ -138,7 +139,8 @@ class RunDirectory:
         with locked(self.path) if rank() == 0 else nullcontext():
             yield
         if rank() == 0:
-            (self.checkpoints / "resume.ckpt").unlink(missing_ok=True)
+            for name in ("resume.ckpt", "best.ckpt"):
+                (self.checkpoints / name).unlink(missing_ok=True)
 
     @property
     def metrics(self) -> dict[str, Any] | None:
@@ -178,6 +180,20 @@ class RunDirectory:
             writer.writeheader()
             writer.writerows([*rows, row])
         os.replace(aside, path)
+        if self._board is not None:
+            for name, value in row.items():
+                if name != "step":
+                    self._board.add_scalar(name, float(value), int(row["step"]))
+            self._board.flush()
+
+
+def _board(path: Path) -> Any:
+    """What writes a history for TensorBoard."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError("--tensorboard: the package tensorboard is missing; pip install tensorboard") from error
+    return SummaryWriter(str(path / "tensorboard"))
 
 
 def _half_begun(entry: Path) -> bool:

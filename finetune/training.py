@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,10 +20,15 @@ from features.errors import InputError
 from features.readers import open_dataset
 from finetune.configuration import TrainingConfig
 from finetune.evaluation import align_classes, evaluate_model
+from finetune.frozen import TrainedClassifier
 from finetune.losses import build_loss, prior_bias
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
 from finetune.training_images import TrainingImages
+from finetune.validation import Split, Validator, split_off
+
+if TYPE_CHECKING:
+    from finetune.engine import Best
 
 #: Without a test set, so many of the training images are evaluated at the end.
 JUDGED = 2000
@@ -53,6 +58,7 @@ def fit(
     config: TrainingConfig,
     frozen: Callable[[], tuple[ImageClassifier, str]] | None = None,
     inputs: Mapping[str, str] | None = None,
+    head: Callable[[], TrainedClassifier] | None = None,
 ) -> TrainingResult:
     """Train a classifier on a backbone, evaluate it, and write the run directory.
 
@@ -62,6 +68,7 @@ def fit(
         config: The options.
         frozen: What fits a classifier to the frozen features instead, as :func:`finetune.frozen.fit_frozen`.
         inputs: What else the run depends on, by name: hashes.
+        head: What gives the linear classifier to start from; by default a new one.
 
     Raises:
         features.InputError: ``config.out`` holds another run, the test set has other classes, or there is
@@ -79,17 +86,30 @@ def fit(
     if test is not None:
         align_classes(test, dataset.classes)
         inputs["test data"] = test.manifest_sha256
+    split = split_off(dataset, config.validation if frozen is None else None, config.seed)
+    if split.validation is not None:
+        inputs["validation data"] = split.validation.manifest_sha256
     run = RunDirectory(config.out, config, inputs)
     if run.metrics is not None:
         run.log(f"{run.path}: already finished, reused")
         return TrainingResult(run.path, run.metrics, reused=True)
     with run.held():
-        model, card = _frozen_model(frozen, dataset, run) if frozen else _trained_model(backbone, dataset, config, run)
-        judged = _sample(dataset) if test is None else test
+        best: Best | None = None
+        if frozen is not None:
+            model, card = _frozen_model(frozen, dataset, run)
+        else:
+            model, card, best = _trained_model(backbone, split, config, run, head)
+        if best is not None:
+            if rank() == 0:
+                model.save(run.checkpoints / "last.safetensors", card)
+            model.load_state_dict(best.state)
+        judged = _sample(split.training) if test is None else test
         found = evaluate_model(model, judged, card, config)
         final = {"evaluated_on": judged.spec, **found.to_json()}
+        if best is not None:
+            final["validation"] = {"epoch": best.epoch, **best.metrics}
         if rank() == 0:
-            model.save(run.checkpoints / "last.safetensors", card | {"metrics": final})
+            model.save(run.checkpoints / f"{'last' if best is None else 'best'}.safetensors", card | {"metrics": final})
             found.write_per_class(run.path / "per_class.csv", {"evaluated_on": judged.spec})
             run.finish(final)
         wait_for_all()
@@ -99,22 +119,33 @@ def fit(
 
 
 def _trained_model(
-    backbone: Backbone, dataset: ImageDataset, config: TrainingConfig, run: RunDirectory
-) -> tuple[ImageClassifier, dict[str, Any]]:
-    """A classifier trained on the images, and what a checkpoint says of it."""
+    backbone: Backbone,
+    split: Split,
+    config: TrainingConfig,
+    run: RunDirectory,
+    head: Callable[[], TrainedClassifier] | None,
+) -> tuple[ImageClassifier, dict[str, Any], Best | None]:
+    """A classifier trained on the images, what a checkpoint says of it, and its best epoch."""
     from finetune.engine import train  # Lightning takes seconds to import: only where it is used
 
+    dataset = split.training
     images = TrainingImages(dataset, backbone.preprocessing, config.workers)
     loss = build_loss(config.loss, images.counts, beta=config.beta, gamma=config.gamma, classes=dataset.classes)
+    started = None if head is None else head()
     torch.manual_seed(config.seed)  # reading the images took random numbers, and how many depends on the way
     model = ImageClassifier(backbone, dataset.classes, "cosine" if loss.cosine_classifier else "linear")
     if loss.sigmoid and model.head.bias is not None:
         nn.init.constant_(model.head.bias, prior_bias(len(dataset.classes)))
+    if started is not None:
+        started.into(model)
+    validator = None
+    if split.validation is not None:
+        validator = Validator(split.validation, model, loss, config.batch_size, config.workers)
     for id_, reason in images.unreadable:
         run.log(f"left out, unreadable: {id_} ({reason})")
     run.log(f"{run.path.name}: {len(images.labels)} images, {len(dataset.classes)} classes, loss {config.loss}")
-    train(model, images, loss, config, run)
-    return model, _card(dataset, images.counts, loss.sigmoid, loss.scale)
+    best = train(model, images, loss, config, run, validator)
+    return model, _card(dataset, images.counts, loss.sigmoid, loss.scale), best
 
 
 def _frozen_model(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -17,14 +20,15 @@ from features import open_dataset
 from features.backbones import load_backbone
 from features.checkpoint import find_checkpoint
 from features.errors import InputError
-from finetune import training, training_images
+from finetune import engine, training, training_images
 from finetune.classifiers import ClassifierRetraining, LearnableWeightScaling, TauNormalisation
-from finetune.evaluation import EvaluateConfig, evaluate
+from finetune.evaluation import EvaluateConfig, evaluate, evaluate_model
 from finetune.finetuning import FinetuneConfig, finetune
 from finetune.frozen import TrainedClassifier
 from finetune.losses import adjust_logits
 from finetune.model import ImageClassifier
 from finetune.pretraining import PretrainConfig, pretrain
+from finetune.validation import split_off
 
 CPU = {"device": "cpu", "precision": "fp32", "workers": 0}
 TRAIN, TEST = "digits:@train?per_class=8", "digits:@test?per_class=6"
@@ -187,7 +191,13 @@ def test_rows_follow_the_names_of_the_classes(source_run, tmp_path):
         ({"method": "tau", "tau": 1.0, "validation": TEST}, "--method tau: give --validation"),
         ({"method": "tau", "tau": float("nan")}, "--tau nan: expected a finite number"),
         ({"method": "crt", "tau": 1.0}, "--tau is for --method tau and logit-adjusted"),
-        ({"method": "crt", "validation": TEST}, "--validation is for --method tau"),
+        ({"method": "crt", "validation": TEST}, "--validation is for --method full and tau"),
+        (
+            {"method": "tau", "validation": "3"},
+            "--validation 3: --method tau needs images that the run was not trained on",
+        ),
+        ({"patience": 2}, "--patience 2: needs --validation, images to judge the epochs by"),
+        ({"method": "ncm", "classifier": "probe"}, "--classifier: --method ncm has no training loop; leave it out"),
     ],
 )
 def test_options_that_would_have_no_effect_are_refused(given, message):
@@ -209,6 +219,116 @@ def test_what_lws_and_tau_start_from(source_run, tmp_path, write_folder):
     with pytest.raises(InputError, match="class 'blue' is not one of the model's 10 classes"):
         finetune(FinetuneConfig(dataset=TRAIN, init=str(source_run), **options, **CPU))
     assert not (tmp_path / "run").exists()
+
+
+# What the classifier starts as
+
+
+def test_it_may_start_as_a_probe_or_as_the_classifier_of_the_run(source_run, tmp_path):
+    still = {"dataset": TRAIN, "init": str(source_run), "steps": 1, "lr": 1e-12, "augment": "none"}
+    kept = finetune(FinetuneConfig(out=str(tmp_path / "kept"), classifier="keep", **still, **CPU))
+    np.testing.assert_allclose(head_of(kept.run)[0], head_of(source_run)[0], atol=1e-6)
+    probed = finetune(FinetuneConfig(out=str(tmp_path / "probed"), classifier="probe", **still, **CPU))
+    options = {"dataset": TRAIN, "init": str(source_run), "method": "linear"}
+    linear = finetune(FinetuneConfig(out=str(tmp_path / "linear"), **options, **CPU))
+    for found, expected in zip(head_of(probed.run), head_of(linear.run), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    with pytest.raises(InputError, match="this loss needs a cosine classifier; --classifier probe and keep are linear"):
+        finetune(FinetuneConfig(out=str(tmp_path / "x"), classifier="keep", loss="ldam", **still, **CPU))
+    with pytest.raises(
+        InputError, match="--init resnet8: --method full --classifier keep changes"
+    ):
+        foreign = still | {"init": "resnet8", "weights": "none"}
+        finetune(FinetuneConfig(out=str(tmp_path / "y"), classifier="keep", **foreign, **CPU))
+
+
+# Validation
+
+
+def test_the_best_epoch_by_the_validation_is_kept(source_run, tmp_path):
+    data = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "augment": "affine", "steps": 24, "lr": 0.1}
+    result = finetune(FinetuneConfig(out=str(tmp_path / "run"), validation="3", batch_size=25, **data, **CPU))
+    rows = list(csv.DictReader((result.run / "history.csv").open()))
+    macro = [float(row["validation_macro"]) for row in rows]
+    assert len(rows) == 12  # 50 images are left to train on
+    best = result.metrics["validation"]
+    assert best["epoch"] == 1 + int(np.argmax(macro)) and best["macro"] == pytest.approx(max(macro), abs=1e-5)
+    assert best["images"] == 30
+    assert "validation data" in json.loads((result.run / "environment.json").read_text())["inputs"]
+    files = sorted(path.name for path in (result.run / "checkpoints").iterdir())
+    assert files == ["best.json", "best.safetensors", "last.json", "last.safetensors"]
+    checkpoint = find_checkpoint(result.run)
+    assert checkpoint.path.name == "best.safetensors" and checkpoint.card["train_counts"] == [5] * 10
+    # the best epoch's weights give the figures that were taken then
+    split = split_off(open_dataset(TRAIN), "3", 0)
+    assert len(split.training) == 50 and not set(split.training.ids) & set(split.validation.ids)
+    model, card = ImageClassifier.open(result.run)
+    again = evaluate_model(model, split.validation, card, EvaluateConfig(run="", dataset="", **CPU)).metrics
+    assert again.macro == pytest.approx(best["macro"])
+
+
+def test_it_stops_when_nothing_gets_better(source_run, tmp_path):
+    data = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "augment": "none", "epochs": 30, "lr": 1e-12}
+    still = finetune(FinetuneConfig(out=str(tmp_path / "run"), validation=HELD_OUT, patience=3, **data, **CPU))
+    assert len(list(csv.DictReader((still.run / "history.csv").open()))) == 4  # the first epoch, and three no better
+    assert still.metrics["validation"]["epoch"] == 1
+    assert "stopped, no better epoch than 1 in 3" in (still.run / "log.txt").read_text()
+
+
+def test_a_killed_run_remembers_its_best_epoch(source_run, tmp_path, monkeypatch):
+    data = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "augment": "none", "validation": "2"}
+    data |= {"steps": 12, "batch_size": 20, "lr": 0.3, "warmup": 0.0}
+    whole = finetune(FinetuneConfig(out=str(tmp_path / "whole"), **data, **CPU))
+    step = engine._Loop.training_step
+
+    def fragile(self, batch, i):
+        engine.CHECKPOINT_SECONDS = -1 if self.step == 7 else math.inf
+        if self.step == 10:
+            raise RuntimeError("killed")
+        return step(self, batch, i)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "CHECKPOINT_SECONDS", math.inf)
+        patched.setattr(engine._Loop, "training_step", fragile)
+        with pytest.raises(RuntimeError, match="killed"):
+            finetune(FinetuneConfig(out=str(tmp_path / "killed"), **data, **CPU))
+    resumed = finetune(FinetuneConfig(out=str(tmp_path / "killed"), **data, **CPU))
+    assert resumed.metrics == whole.metrics
+    for name in ("best", "last"):
+        one, other = (load_file(tmp_path / run / "checkpoints" / f"{name}.safetensors") for run in ("whole", "killed"))
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_validation_that_is_not_possible(source_run, tmp_path):
+    data = {"dataset": TRAIN, "init": str(source_run), "out": str(tmp_path / "run")}
+    with pytest.raises(InputError, match="--validation 8: class number 0 has 8 images, too few to hold 8 out"):
+        finetune(FinetuneConfig(validation="8", **data, **CPU))
+    assert not (tmp_path / "run").exists()
+
+
+# The rest of the loop's options
+
+
+def test_small_images_first_and_large_ones_last(source_run, tmp_path, monkeypatch):
+    seen = []
+    forward = ImageClassifier.forward
+    monkeypatch.setattr(ImageClassifier, "forward", lambda self, x: (seen.append(tuple(x.shape)), forward(self, x))[1])
+    data = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "steps": 6, "small_size": 20, "batch_size": 16}
+    finetune(FinetuneConfig(out=str(tmp_path / "run"), augment="affine", **data, **CPU))
+    sides = [shape[-1] for shape in seen if shape[0] == 16][:6]
+    assert sides == [20] * 4 + [32] * 2
+
+
+def test_the_history_for_tensorboard(source_run, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    data = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "steps": 4, "augment": "none", "batch_size": 40}
+    result = finetune(FinetuneConfig(out=str(tmp_path / "run"), tensorboard=True, **data, **CPU))
+    events = EventAccumulator(str(result.run / "tensorboard")).Reload()
+    rows = list(csv.DictReader((result.run / "history.csv").open()))
+    found = [(event.step, event.value) for event in events.Scalars("train_loss")]
+    assert found == [(int(row["step"]), pytest.approx(float(row["train_loss"]))) for row in rows] and len(rows) == 2
 
 
 def test_the_probe_of_a_class_that_cannot_be_read(tmp_path, write_folder):
