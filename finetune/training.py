@@ -28,7 +28,7 @@ from finetune.training_images import TrainingImages
 from finetune.validation import Split, Validator, split_off
 
 if TYPE_CHECKING:
-    from finetune.engine import Best
+    from finetune.keeping import Best
 
 #: Without a test set, so many of the training images are evaluated at the end.
 JUDGED = 2000

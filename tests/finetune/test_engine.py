@@ -21,7 +21,7 @@ from torch import nn
 from features.backbones import Backbone
 from features.errors import InputError
 from features.preprocessing import Preprocessing
-from finetune import engine, training_images
+from finetune import engine, keeping, training_images
 from finetune.configuration import TrainingConfig
 from finetune.engine import train
 from finetune.finetuning import FinetuneConfig, finetune
@@ -154,12 +154,12 @@ def interrupted(monkeypatch, saved: int, killed: int, how: Callable[[], None]) -
     step = engine._Loop.training_step
 
     def fragile(self, batch, i):
-        engine.CHECKPOINT_SECONDS = -1 if self.step == saved - 1 else math.inf
+        keeping.CHECKPOINT_SECONDS = -1 if self.step == saved - 1 else math.inf
         if self.step == killed:
             how()
         return step(self, batch, i)
 
-    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", math.inf)
+    monkeypatch.setattr(keeping, "CHECKPOINT_SECONDS", math.inf)
     monkeypatch.setattr(engine._Loop, "training_step", fragile)
 
 
@@ -243,12 +243,12 @@ DRIVER = """
 import math, os, signal, sys
 import torch
 torch.set_num_threads(1)
-from finetune import FinetuneConfig, engine, finetune
+from finetune import FinetuneConfig, engine, finetune, keeping
 
 step = engine._Loop.training_step
 
 def mortal(self, batch, i):
-    engine.CHECKPOINT_SECONDS = -1 if self.step == 6 else math.inf
+    keeping.CHECKPOINT_SECONDS = -1 if self.step == 6 else math.inf
     if self.step == 12:
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, batch, i)
@@ -291,7 +291,7 @@ def test_a_loss_that_explodes_is_one_clear_error(tmp_path, colours):
 
 
 def test_a_broken_state_is_never_kept(tmp_path, colours, monkeypatch):
-    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1)
+    monkeypatch.setattr(keeping, "CHECKPOINT_SECONDS", -1)
     monkeypatch.setattr(engine._Loop, "training_step", lambda self, *_: self.model.head.weight.sum() * math.nan)
     with pytest.raises(InputError, match="the loss is nan after step 1;"):
         trained(colours(90, 90), options(tmp_path / "run", epochs=2))

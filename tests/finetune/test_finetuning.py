@@ -20,7 +20,7 @@ from features import open_dataset
 from features.backbones import load_backbone
 from features.checkpoint import find_checkpoint
 from features.errors import InputError
-from finetune import engine, training, training_images
+from finetune import engine, keeping, training, training_images
 from finetune.classifiers import ClassifierRetraining, LearnableWeightScaling, TauNormalisation
 from finetune.evaluation import EvaluateConfig, evaluate, evaluate_model
 from finetune.finetuning import FinetuneConfig, finetune
@@ -235,9 +235,7 @@ def test_it_may_start_as_a_probe_or_as_the_classifier_of_the_run(source_run, tmp
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
     with pytest.raises(InputError, match="this loss needs a cosine classifier; --classifier probe and keep are linear"):
         finetune(FinetuneConfig(out=str(tmp_path / "x"), classifier="keep", loss="ldam", **still, **CPU))
-    with pytest.raises(
-        InputError, match="--init resnet8: --method full --classifier keep changes"
-    ):
+    with pytest.raises(InputError, match="--init resnet8: --method full --classifier keep changes"):
         foreign = still | {"init": "resnet8", "weights": "none"}
         finetune(FinetuneConfig(out=str(tmp_path / "y"), classifier="keep", **foreign, **CPU))
 
@@ -282,13 +280,13 @@ def test_a_killed_run_remembers_its_best_epoch(source_run, tmp_path, monkeypatch
     step = engine._Loop.training_step
 
     def fragile(self, batch, i):
-        engine.CHECKPOINT_SECONDS = -1 if self.step == 7 else math.inf
+        keeping.CHECKPOINT_SECONDS = -1 if self.step == 7 else math.inf
         if self.step == 10:
             raise RuntimeError("killed")
         return step(self, batch, i)
 
     with monkeypatch.context() as patched:
-        patched.setattr(engine, "CHECKPOINT_SECONDS", math.inf)
+        patched.setattr(keeping, "CHECKPOINT_SECONDS", math.inf)
         patched.setattr(engine._Loop, "training_step", fragile)
         with pytest.raises(RuntimeError, match="killed"):
             finetune(FinetuneConfig(out=str(tmp_path / "killed"), **data, **CPU))
