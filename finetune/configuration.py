@@ -50,6 +50,8 @@ class TrainingConfig:
         validation: Images to judge the training by after each epoch, so that its best epoch is kept: a dataset spec, or
             a number of images of each class, which are then held out of the training.
         patience: Stop after so many epochs without a better one; 0 goes on to the end.
+        search: First try six pairs of learning rate and weight decay around the given ones, each judged by the
+            validation, or by a fifth of the smallest class's images of every class; then train with the best.
         tensorboard: Write the history for TensorBoard too.
         test: Dataset spec to evaluate on at the end; by default the training images.
         seed: Seed of the initial weights, the draws and the augmentation.
@@ -85,6 +87,7 @@ class TrainingConfig:
     small_size: int | None = None
     validation: str | None = None
     patience: int = 0
+    search: bool = False
     tensorboard: bool = False
     test: str | None = None
     seed: int = 0

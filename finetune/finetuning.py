@@ -16,6 +16,7 @@ from features.readers import open_dataset
 from finetune.configuration import TrainingConfig
 from finetune.evaluation import align_classes
 from finetune.frozen import KEEP_CLASSIFIER, TrainedClassifier, fit_frozen, probe
+from finetune.search import best_options
 from finetune.training import TrainingResult, fit
 from finetune.validation import split_off
 
@@ -88,6 +89,8 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
             stands at ``out``.
     """
     dataset = open_dataset(config.dataset)
+    if config.search:
+        config = best_options(config, finetune, int(dataset.counts.min()))
     torch.manual_seed(config.seed)
     backbone = load_backbone(config.init, config.weights, config.image_size)
     if config.method == "full":

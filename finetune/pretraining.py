@@ -13,6 +13,7 @@ from features.dataset import ImageDataset, concatenate
 from features.errors import InputError
 from features.readers import open_dataset
 from finetune.configuration import TrainingConfig
+from finetune.search import best_options
 from finetune.training import TrainingResult, fit
 from similarity.subset import Subset
 
@@ -49,6 +50,8 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
             ``out``.
     """
     dataset = source_images(config.sources, config.subset)
+    if config.search:
+        config = best_options(config, pretrain, int(dataset.counts.min()))
     torch.manual_seed(config.seed)
     own = "default" if find_checkpoint(config.backbone) else "none"
     backbone = load_backbone(config.backbone, config.weights or own, config.image_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -388,3 +389,15 @@ def test_every_command_is_there():
     for command in COMMANDS.values():
         assert callable(cli._load(command.function))
         assert isinstance(cli._load(command.config), type)
+
+
+def test_a_full_disk_is_one_line(monkeypatch, capsys):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/pre/history.csv")
+
+    monkeypatch.setattr("transfer.inspection.inspect", full)
+    assert main(["inspect", "losses"]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "transfer inspect: error: runs/pre/history.csv: the disk is full; free some space and give the command again\n"
+    )
