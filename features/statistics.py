@@ -13,6 +13,9 @@ from torch import Tensor
 
 from features.errors import InputError
 
+#: Share of a feature's sum of squares below which what is left within the classes is the round-off of long sums.
+_ROUND_OFF = 1e-12
+
 
 class ClassStatistics:
     """Streaming statistics of features by class.
@@ -85,9 +88,15 @@ class ClassStatistics:
         return variance.clamp_min(0).cpu().numpy().astype(np.float32)  # rounding may leave −1e-17
 
     def within_covariance(self) -> NDArray[np.float32]:
-        """(D, D) pooled within-class covariance: Σ_c Σ_{x in c} (x − m_c)(x − m_c)ᵀ / N."""
-        between = self._means().T @ self.sums
-        return ((self.scatter - between) / self.counts.sum()).cpu().numpy().astype(np.float32)
+        """(D, D) pooled within-class covariance: Σ_c Σ_{x in c} (x − m_c)(x − m_c)ᵀ / N.
+
+        Exactly 0 for features that do not vary within the classes, such as those of one image a class.
+        """
+        within = self.scatter - self._means().T @ self.sums
+        still = within.diagonal() <= _ROUND_OFF * self.scatter.diagonal()
+        within[still] = 0
+        within[:, still] = 0
+        return (within / self.counts.sum()).cpu().numpy().astype(np.float32)
 
     def _means(self) -> Tensor:
         return self.sums / self.counts[:, None].to(self.sums)

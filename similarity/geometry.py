@@ -85,6 +85,8 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
     directions of little variance from being blown up. Where it is zero (one image a class) nothing is
     known of it and ``whitened`` is ``centred``.
 
+    A single source class would be the centre itself, and as far from one target as from any other.
+
     Pooled features after a rectifier are not negative, and vary the more the larger their mean: the square
     root brings the variances nearer to each other (Tukey's ladder of powers; used on few-shot features by
     Yang et al., ICLR 2021). The covariance is carried along to first order, by the slope at the mean of the
@@ -96,7 +98,8 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
         sources: The source banks, at least one, already cut to the classes that take part.
 
     Raises:
-        InputError: There is no geometry of that name, or the banks cannot be compared.
+        InputError: There is no geometry of that name, the banks cannot be compared, or the sources have one class
+            in all and the geometry takes their centre off.
     """
     if name not in GEOMETRIES:
         raise InputError(f"--geometry {name}: there is no such geometry; choose from {', '.join(GEOMETRIES)}")
@@ -111,6 +114,11 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
     if name in ("euclidean", "cosine"):
         return Geometry(name, unit_length=name == "cosine")
     means = np.concatenate([bank.means for bank in sources]).astype(np.float64)
+    if len(means) == 1:
+        raise InputError(
+            f"--geometry {name}: takes the mean of the source classes off, but there is only one source class, which "
+            f"would be as far from any target as from another; give more sources, or --geometry euclidean"
+        )
     slope = None
     if name == "sqrt-whitened" and min(bank.means.min() for bank in banks) >= 0:
         average = means.mean(axis=0)
@@ -130,6 +138,8 @@ def _whitening_factor(
         banks: Whose covariances are pooled.
         slope: (D,) derivative of what has been done to each feature, None for nothing.
     """
+    if all(bank.counts.max() == 1 for bank in banks):
+        return None  # whatever the banks hold is round-off
     images = np.array([bank.counts.sum() for bank in banks], dtype=np.float64)
     pooled = np.zeros(banks[0].within_covariance.shape)
     for bank, share in zip(banks, images / images.sum(), strict=True):

@@ -10,11 +10,14 @@ import numpy as np
 
 from features.bank import FeatureBank
 from features.progress import progress
-from similarity.calibration import Gamma, calibrated_gamma, given_gamma
+from similarity.calibration import calibrated_gamma, gamma_without_noise, given_gamma
 from similarity.geometry import DEFAULT_GEOMETRY, fit_geometry
-from similarity.interval import distance_interval
+from similarity.interval import Interval, distance_interval
 from similarity.sampling_error import mean_clouds
 from similarity.transport import TransportResult, emd, similarity
+
+#: Least source classes whose mean is a centre: one is the centre itself, two lie opposite each other around it.
+_LEAST_CLASSES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +29,10 @@ class Domain:
         emd: Earth Mover's Distance to the target, in the units of the geometry.
         similarity: exp(−γ·emd). Comparable between sources of one target and one geometry only.
         emd_interval: 95 % interval of the distance between the true class means, stretched to hold ``emd``, which
-            noise makes too large; None where no bootstrap was asked for. See
-            :func:`similarity.interval.distance_interval`.
-        interval: The same of the similarity.
+            noise makes too large; None where no bootstrap was asked for, or where the geometry takes off the centre
+            of less than three source classes. See :func:`similarity.interval.distance_interval`.
+        interval: The same of the similarity, with a calibrated γ that has lost the noise too, stretched to hold
+            ``similarity``; 0 to 1 where noise explains all of what γ is calibrated on.
         classes: Classes that took part.
         images: Images behind them.
         class_names: The classes, in the order of the plan's rows.
@@ -67,7 +71,7 @@ class Ranking:
     target_classes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """What ``transfer rank --json`` prints; an interval that was not asked for is two nulls."""
+        """What ``transfer rank --json`` prints; an interval that is not there is two nulls."""
         return {
             "target": self.target,
             "gamma": self.gamma,
@@ -113,7 +117,8 @@ def rank_domains(
 
     Raises:
         ValueError: ``sources`` is empty, or a number is out of its range.
-        InputError: Banks cannot be compared, there is no such geometry, or ``min_count`` leaves no class.
+        InputError: Banks cannot be compared, there is no such geometry, ``min_count`` leaves no class, or only one
+            while the geometry takes the centre off.
     """
     if not sources:
         raise ValueError("sources must hold at least one feature bank, got none")
@@ -125,42 +130,53 @@ def rank_domains(
         raise ValueError(f"bootstrap must be 0 or at least 2, got {bootstrap}")
     kept = [source.at_least(min_count) for source in sources]
     metric = fit_geometry(geometry, [target], kept)
+    if metric.centre is not None and sum(len(bank.classes) for bank in kept) < _LEAST_CLASSES:
+        bootstrap = 0
     with progress("transport", total=len(kept) * (1 + bootstrap)) as advance:
         points, target_points = [metric.points(bank.means) for bank in kept], metric.points(target.means)
-        scale = (
-            calibrated_gamma(target_points, target.counts, points, [bank.counts for bank in kept])
-            if gamma is None
-            else given_gamma(gamma)
-        )
+        counts = [bank.counts for bank in kept]
+        scale = calibrated_gamma(target_points, target.counts, points, counts) if gamma is None else given_gamma(gamma)
         results = []
         for bank, its_points in zip(kept, points, strict=True):
             results.append(emd(its_points, bank.counts, target_points, target.counts))
             advance(note=bank.name)
-        intervals: list[tuple[float, float] | None] = [None] * len(kept)
+        intervals: list[Interval | None] = [None] * len(kept)
+        true_gamma = None
         if bootstrap:
-            target_cloud, *clouds = mean_clouds(metric, [target, *kept])
-            for i, cloud in enumerate(clouds):
-                interval = distance_interval(
+            clouds = mean_clouds(metric, [target, *kept])
+            true_gamma = gamma_without_noise(scale, clouds, [target.counts, *counts], unit_length=metric.unit_length)
+            intervals = [
+                distance_interval(
                     cloud,
-                    target_cloud,
+                    clouds[0],
                     unit_length=metric.unit_length,
                     replicates=bootstrap,
                     generator=np.random.default_rng((seed, i)),
                     advance=advance,
-                ).holding(results[i].value)
-                intervals[i] = interval.low, interval.high
-    domains = [_domain(*row, scale) for row in zip(kept, results, intervals, strict=True)]
+                )
+                for i, cloud in enumerate(clouds[1:])
+            ]
+    domains = [_domain(*row, scale.value, true_gamma) for row in zip(kept, results, intervals, strict=True)]
     domains.sort(key=lambda domain: domain.emd)
     return Ranking(target.name, tuple(domains), geometry, scale.value, scale.meaning, target.classes)
 
 
-def _domain(bank: FeatureBank, result: TransportResult, interval: tuple[float, float] | None, gamma: Gamma) -> Domain:
+def _domain(
+    bank: FeatureBank, result: TransportResult, interval: Interval | None, gamma: float, true_gamma: float | None
+) -> Domain:
+    value = similarity(result.value, gamma)
+    distances = similarities = None
+    if interval is not None:
+        held = interval.holding(result.value)
+        distances = held.low, held.high
+        ends = (0.0, 1.0) if true_gamma is None else [similarity(d, true_gamma) for d in (interval.high, interval.low)]
+        similarities = min(ends[0], value), max(ends[1], value)
     return Domain(
         source=bank.name,
         emd=result.value,
-        similarity=similarity(result.value, gamma.value),
-        emd_interval=interval,
-        interval=interval and (similarity(interval[1], gamma.value), similarity(interval[0], gamma.value)),
+        similarity=value,
+        emd_interval=distances,
+        interval=similarities,
         classes=len(bank.classes),
         images=int(bank.counts.sum()),
         class_names=bank.classes,

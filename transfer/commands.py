@@ -46,7 +46,7 @@ class RankConfig:
     geometry: str = DEFAULT_GEOMETRY
     gamma: float | None = None
     min_count: int = 0
-    bootstrap: int = 100
+    bootstrap: int = 20
     seed: int = 0
     explain: str | None = None
 

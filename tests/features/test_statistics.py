@@ -115,6 +115,24 @@ def test_a_class_of_one_image_is_that_image():
     np.testing.assert_allclose(statistics.variances(), 0, atol=1e-12)
 
 
+def test_one_image_a_class_leaves_no_round_off_in_the_covariance():
+    rng = np.random.default_rng(0)
+    x = np.abs(rng.standard_normal((200, 1280)))
+    statistics = accumulated(x, rng.permutation(200), n_classes=200, dtype=torch.float32)
+    assert np.diag((statistics.scatter - statistics.means().T.astype(float) @ statistics.sums.numpy()).numpy()).any()
+    assert not statistics.within_covariance().any()
+
+
+def test_nor_do_features_that_never_vary():
+    rng = np.random.default_rng(0)
+    x = np.abs(rng.standard_normal((320, 32)))
+    x[:, :6] = 5 * rng.random(6)
+    labels = rng.permutation(np.repeat(np.arange(40), 8))
+    covariance = accumulated(x, labels, n_classes=40, dtype=torch.float32).within_covariance()
+    assert not covariance[:6].any() and not covariance[:, :6].any()
+    assert np.linalg.eigvalsh(covariance[6:, 6:]).min() > 0.1
+
+
 def test_a_label_beyond_the_classes_is_an_error():
     with pytest.raises(IndexError):
         ClassStatistics(2, 3).add(torch.zeros(1, 3), torch.tensor([2]))

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.distance import cdist, mahalanobis
 
 from features.errors import InputError
+from features.statistics import ClassStatistics
 from similarity import GEOMETRIES, fit_geometry
 
 
@@ -92,9 +94,39 @@ def test_isotropic_or_unknown_covariance_makes_whitened_centred(banks, make_bank
 
 
 def test_a_class_at_the_centre_stays_finite(make_bank):
-    target, source = make_bank([[1.0, 0.0]], dataset="folder:target"), make_bank([[2.0, 1.0]])
+    target, source = make_bank([[1.0, 0.0]], dataset="folder:target"), make_bank([[2.0, 1.0], [0.0, 3.0], [1.0, 2.0]])
     for name in GEOMETRIES:
         assert np.isfinite(fit_geometry(name, [target], [source]).points(source.means)).all()
+
+
+@pytest.mark.parametrize("name", ["centred", "whitened", "sqrt-whitened"])
+def test_a_single_source_class_is_no_centre(make_bank, name):
+    target, source = make_bank([[1.0, 0.0], [0.0, 1.0]], dataset="folder:target"), make_bank([[2.0, 1.0]])
+    with pytest.raises(InputError, match=f"--geometry {name}.*only one source class.*--geometry euclidean"):
+        fit_geometry(name, [target], [source])
+    fit_geometry(name, [target], [source, make_bank([[1.0, 2.0]], dataset="folder:other")])
+
+
+@pytest.mark.parametrize("name", ["whitened", "sqrt-whitened"])
+def test_one_image_a_class_through_the_statistics_makes_whitened_centred(make_bank, name):
+    """Banks as they are now, and as they were written while round-off of sums stayed in their covariance."""
+    rng = np.random.default_rng(0)
+    banks = []
+    for dataset in ("folder:target", "folder:source"):
+        x, labels = torch.from_numpy(np.abs(rng.standard_normal((200, 1280)))).float(), rng.permutation(200)
+        statistics = ClassStatistics(200, 1280)
+        for part in torch.arange(200).split(64):
+            statistics.add(x[part], torch.from_numpy(labels[part]))
+        means, counts = statistics.means(), statistics.counts.numpy()
+        noise = 1e-15 * rng.standard_normal((1280, 1280))
+        banks.append(
+            [
+                make_bank(means, counts, dataset=dataset, variances=0 * means, within=within)
+                for within in (statistics.within_covariance(), noise + noise.T)
+            ]
+        )
+    for target, source in zip(*banks, strict=True):
+        assert fit_geometry(name, [target], [source]).whitening_factor is None
 
 
 def test_unknown_name(banks):

@@ -1,11 +1,14 @@
 """The interval of a distance: what it holds, how often, and its parts against what they estimate."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from similarity import fit_geometry, rank_domains
-from similarity.interval import Interval, _Plane, _Sphere, distance_interval
-from similarity.sampling_error import mean_clouds
+from similarity.interval import Interval, _Plane, _signal, _Sphere, distance_interval, without_noise
+from similarity.sampling_error import MeanCloud, mean_clouds
 from similarity.transport import emd
 
 
@@ -36,22 +39,41 @@ def interval_and_truth(make_bank, rng, sources, targets, images, geometry, repli
     )
 
 
-@pytest.mark.parametrize("geometry", ["euclidean", "whitened"])
-@pytest.mark.parametrize("apart", [0.0, 0.3, 2.0])
-def test_holds_the_true_distance_in_most_samples(make_bank, geometry, apart):
-    """0 and 0.3: distances that 8 images a class cannot tell from noise; 2: where noise is a correction."""
+def intervals(make_bank, geometry, apart, samples, images, replicates=20):
+    """(N,) each: true distance, distance of the sample means, and the ends of the bare interval."""
     rng = np.random.default_rng(0)
-    held = naive = 0
-    for _ in range(40):
+    rows = []
+    for _ in range(samples):
         targets = rng.standard_normal((6, 24))
         sources = np.concatenate([targets, targets]) + apart * rng.standard_normal((12, 24))
-        interval, truth, value = interval_and_truth(make_bank, rng, sources, targets, 8, geometry)
-        printed = interval.holding(value)
-        held += printed.low <= truth <= printed.high
-        naive += abs(value - truth) < 0.05 * value
-    assert held >= 34  # of 40; at a coverage of 95 % fewer happen once in 400
-    if apart < 1:
-        assert naive == 0  # the distance of sample means is no estimate here
+        interval, truth, value = interval_and_truth(make_bank, rng, sources, targets, images, geometry, replicates)
+        rows.append((truth, value, interval.low, interval.high))
+    return np.array(rows).T
+
+
+@pytest.mark.parametrize("geometry", ["euclidean", "whitened"])
+def test_is_centred_on_the_truth_and_as_wide_as_its_middle_varies(make_bank, geometry):
+    """3 images a class: the distance of the sample means is half as large again as the true one."""
+    truth, value, low, high = intervals(make_bank, geometry, apart=0.7, samples=40, images=3)
+    off = (low + high) / 2 - truth
+    assert abs(off.mean()) < 4 * off.std() / np.sqrt(40)
+    assert 0.7 < (high - low).mean() / (4 * off.std()) < 1.6  # 4 deviations hold 95 %
+    assert ((low <= truth) & (truth <= high)).sum() >= 36  # of 40
+    assert (value > 1.05 * truth).all()
+
+
+@pytest.mark.parametrize("geometry", ["euclidean", "whitened"])
+def test_few_replicates_make_it_wider_and_not_too_sure(make_bank, geometry):
+    """3 replicates know their deviation badly: ±1.96 of them would hold the truth in 77 % of the samples."""
+    truth, _, low, high = intervals(make_bank, geometry, apart=2.0, samples=80, images=8, replicates=3)
+    assert ((low <= truth) & (truth <= high)).mean() >= 0.9
+
+
+@pytest.mark.parametrize("geometry", ["euclidean", "whitened"])
+def test_begins_at_zero_where_the_classes_are_the_same(make_bank, geometry):
+    _, value, low, high = intervals(make_bank, geometry, apart=0.0, samples=60, images=3)
+    assert (low == 0).sum() >= 59  # the bootstrap alone: 55
+    assert high.mean() < 0.7 * value.mean()
 
 
 def test_narrows_with_images_around_the_truth(make_bank):
@@ -112,10 +134,80 @@ def test_a_replicate_without_errors_is_its_world(make_bank, unit_length):
     np.testing.assert_allclose(world.coinciding(rows, columns, *zeros), 0, atol=1e-12)
 
 
+@pytest.mark.parametrize("unit_length", [False, True])
+def test_a_replicate_of_means_without_noise_moves_the_points_themselves(unit_length):
+    rng = np.random.default_rng(5)
+    clouds = [cloud_of(rng.standard_normal((k, 10))) for k in (4, 3)]
+    errors = [rng.standard_normal(cloud.points.shape) for cloud in clouds]
+    sizes = [rng.random(len(cloud.points)) for cloud in clouds]
+    observed, unbiased = (_Sphere if unit_length else _Plane)(*clouds).replicate(*errors, *sizes)
+    moved = [cloud.points + error for cloud, error in zip(clouds, errors, strict=True)]
+    if unit_length:
+        np.testing.assert_allclose(observed, 2 * cdist(*moved, "cosine"), rtol=1e-9)
+        lengths = [np.square(points).sum(axis=1) - size for points, size in zip(moved, sizes, strict=True)]
+        np.testing.assert_allclose(unbiased, 2 - 2 * moved[0] @ moved[1].T / np.sqrt(np.outer(*lengths)), rtol=1e-9)
+    else:
+        np.testing.assert_allclose(observed, cdist(*moved) ** 2, rtol=1e-9)
+        np.testing.assert_allclose(unbiased, observed - np.add.outer(*sizes), rtol=1e-9)
+
+
+def test_a_replicate_of_noisy_means_adds_the_noise_to_the_truth_and_shrinks_what_it_is_added_to():
+    """Errors and their mirror images: the mean of both is exact, and their difference is the cross term 4Δ·ε."""
+    rng = np.random.default_rng(6)
+    source, target = (replace(cloud_of(3 * rng.standard_normal((k, 10))), error=np.full(k, 20.0)) for k in (4, 3))
+    world = _Plane(source, target)
+    assert (world.unbiased > 0).all()
+    e, f = 0.3 * rng.standard_normal((4, 10)), 0.3 * rng.standard_normal((3, 10))
+    (there, _), (back, _) = (world.replicate(sign * e, sign * f, np.zeros(4), np.zeros(3)) for sign in (1, -1))
+    difference = e[:, None] - f
+    np.testing.assert_allclose((there + back) / 2, world.truth + np.square(difference).sum(axis=2), rtol=1e-9)
+    apart = source.points[:, None] - target.points
+    shrunk = apart * np.sqrt(world.truth / world.observed)[:, :, None]
+    np.testing.assert_allclose(there - back, 4 * (shrunk * difference).sum(axis=2), rtol=1e-9, atol=1e-9)
+
+
+def test_lengths_lose_their_noise_but_never_all():
+    np.testing.assert_allclose(_signal(np.array([4.0, 4.0]), np.array([1.0, 2.0])), [3, 2])
+    # The bank's average share of signal is 3/8: a class whose noise is as long as itself keeps half of that.
+    np.testing.assert_allclose(_signal(np.array([4.0, 4.0]), np.array([1.0, 4.0])), [3, 4 * 3 / 16])
+    # A bank that is all noise is taken to be one tenth of signal.
+    np.testing.assert_allclose(_signal(np.array([4.0, 4.0]), np.array([4.0, 5.0])), [0.2, 0.2])
+
+
+@pytest.mark.parametrize("unit_length", [False, True])
+def test_points_without_noise_have_the_unbiased_distances(unit_length):
+    rng = np.random.default_rng(7)
+    cloud = replace(cloud_of(rng.standard_normal((5, 30))), error=rng.random(5))
+    cloud.points[4] = 0
+    points, noise = without_noise(cloud, unit_length=unit_length)
+    found = cdist(points, points) ** 2 - np.add.outer(noise, noise)
+    different = ~np.eye(5, dtype=bool)
+    expected = (_Sphere if unit_length else _Plane)(cloud, cloud).unbiased
+    np.testing.assert_allclose(found[different], expected[different], rtol=1e-9)
+
+
+def cloud_of(points):
+    """Means without errors."""
+    n, width = points.shape
+    return MeanCloud(points, np.full(n, 1 / n), np.zeros(n), np.eye(width) / np.sqrt(width), np.full(n, 10.0))
+
+
 def test_points_at_the_centre_stay_finite(make_bank):
-    banks = [make_bank(np.zeros((2, 3)), [2, 2], dataset=f"folder:{name}") for name in "ab"]
+    banks = [make_bank(np.zeros((3, 3)), [2, 2, 2], dataset=f"folder:{name}") for name in "ab"]
     interval = rank_domains(banks[0], banks[1:], geometry="centred", bootstrap=4).domains[0].emd_interval
     assert interval is not None and np.isfinite(interval).all()
+
+
+@pytest.mark.parametrize("geometry", ["cosine", "centred"])
+def test_points_of_length_one_are_at_most_two_apart(make_bank, geometry):
+    """Where nearly all is noise, the ends would run up to 8."""
+    rng = np.random.default_rng(8)
+    for _ in range(5):
+        means = rng.standard_normal((3, 4))
+        banks = [make_bank(sign * means, [2] * 3, dataset=f"folder:{sign}") for sign in (-1, 1)]
+        clouds = mean_clouds(metric := fit_geometry(geometry, banks[1:], banks[:1]), banks)
+        interval = distance_interval(*clouds, unit_length=metric.unit_length, replicates=4, generator=rng)
+        assert 0 <= interval.low <= interval.high <= 2
 
 
 def test_stretching():

@@ -1,6 +1,7 @@
 """Ranking domains: figures, order, intervals, and what is refused."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,7 +58,8 @@ def test_a_domain_equal_to_the_target_is_at_distance_zero(target, sources, make_
 
 
 def test_json_has_the_contracts_keys(target, sources):
-    found = json.loads(json.dumps(rank_domains(target, sources, bootstrap=20, geometry="euclidean").to_json()))
+    ranking = rank_domains(target, sources, bootstrap=20, geometry="euclidean", gamma=0.2)
+    found = json.loads(json.dumps(ranking.to_json()))
     assert list(found) == ["target", "gamma", "domains"]
     assert found["target"] == "folder:target"
     for domain in found["domains"]:
@@ -77,6 +79,35 @@ def test_intervals_are_seeded_and_shrink_with_images(target, sources, make_bank)
 
     assert width(1) == width(1) != width(1, seed=1)
     assert width(10_000) < width(1) / 10
+
+
+@pytest.mark.parametrize("geometry", ["euclidean", "sqrt-whitened"])
+def test_similarity_of_few_images_agrees_with_that_of_many(make_bank, geometry):
+    """The target's spread, behind γ, is noise in part; an interval of the distance alone would lie above the truth."""
+    rng = np.random.default_rng(0)
+    aims, others = 20 + rng.standard_normal((8, 40)), 20.5 + rng.standard_normal((30, 40))
+    held = 0
+    for _ in range(20):
+        banks = []
+        for means, images, name in ((aims, 3, "target"), (others, 30, "source")):
+            features = means[:, None] + 2 * rng.standard_normal((len(means), images, 40))
+            variances = features.var(axis=1)
+            own = {"variances": variances, "within": np.diag(variances.mean(axis=0))}
+            banks.append(make_bank(features.mean(axis=1), [images] * len(means), dataset=f"folder:{name}", **own))
+        few = rank_domains(banks[0], banks[1:], geometry=geometry, bootstrap=10).domains[0]
+        true = [replace(bank, means=m.astype(np.float32)) for bank, m in zip(banks, (aims, others), strict=True)]
+        truth = rank_domains(true[0], true[1:], geometry=geometry).domains[0].similarity
+        held += few.interval[0] <= truth <= few.interval[1]
+        assert few.interval[0] <= few.similarity <= few.interval[1]
+    assert held >= 17
+
+
+@pytest.mark.parametrize(("classes", "known"), [(2, False), (3, True)])
+def test_no_interval_around_the_centre_of_two_classes(target, make_bank, classes, known):
+    source = make_bank(np.random.default_rng(0).random((classes, 8)))
+    domain = rank_domains(target, [source], geometry="centred", bootstrap=3).domains[0]
+    assert (domain.interval is not None, domain.emd_interval is not None) == (known, known)
+    assert rank_domains(target, [source], geometry="cosine", bootstrap=3).domains[0].interval is not None
 
 
 def test_few_images_drop_out_of_sources_but_not_of_the_target(target, sources):

@@ -284,9 +284,8 @@ def test_a_person_sees_a_table_and_what_to_type_next(banks, write_bank, capsys):
     odd = write_bank("odd", [[0, 1]], classes=["[bold]:dog:[/x]"])
     assert main(["select", "--target", banks["target"], "--source", odd, "--classes", "1", "--strategy", "all"]) == 2
     capsys.readouterr()
-    assert (
-        main(["select", "--target", banks["target"], "--source", odd, "--strategy", "all", "--out", odd + ".csv"]) == 0
-    )
+    everything = ["--strategy", "all", "--geometry", "euclidean", "--out", odd + ".csv"]
+    assert main(["select", "--target", banks["target"], "--source", odd, *everything]) == 0
     out = capsys.readouterr().out
     assert "[bold]:dog:[/x]" in out  # as it is: neither a style nor a picture
     assert f"transfer pretrain --subset {odd}.csv" in out
@@ -297,8 +296,8 @@ def test_a_person_sees_a_table_and_what_to_type_next(banks, write_bank, capsys):
     rows = [line.split()[0] for line in lines if line.startswith("folder:")]
     assert rows == ["folder:near", "folder:far"]
     assert "0.5 is as far as the target's classes are from each other" in out
-    why = odd + ".why.csv"
-    assert main(["rank", "--target", banks["target"], "--source", odd, "--bootstrap", "2", "--explain", why]) == 0
+    why, plain = odd + ".why.csv", ["--geometry", "euclidean", "--bootstrap", "2"]
+    assert main(["rank", "--target", banks["target"], "--source", odd, *plain, "--explain", why]) == 0
     out = capsys.readouterr().out
     assert "what folder:odd does for folder:target" in out and "target1" in out and why in out
     assert "[bold]:dog:[/x]" in out
