@@ -3,10 +3,10 @@
     OMP_NUM_THREADS=1 python benchmarks/long_tail.py                      # every row, one after the other
     OMP_NUM_THREADS=1 python benchmarks/long_tail.py --rows ldam-drw      # one of them; another core takes another
 
-Every row trains a ResNet-32 by recipes/cifar-lt.yaml with the options in ROWS, which were fixed before any result
-was seen, and is evaluated once, after its last epoch, on the balanced test set of 10,000 images. A killed row goes
-on from its last checkpoint in runs/benchmarks/long-tail. A finished row is recorded in benchmarks/results/long-tail;
---rows with none named only prints the table.
+Every row trains a ResNet-32 by recipes/training/cifar-lt.yaml with the options in ROWS, which were fixed before any
+result was seen, and is evaluated once, after its last epoch, on the balanced test set of 10,000 images. A killed row
+goes on from its last checkpoint in runs/benchmarks/long-tail. A finished row is recorded in
+benchmarks/results/long-tail; --rows with none named only prints the table.
 
 Expected: about two hours a row on one core with bfloat16, four for the last. The data lies in $TRANSFER_DATA, else
 in ../shared/data.
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("TRANSFER_DATA", ROOT.parent / "shared" / "data"))
 WORK = ROOT / "runs" / "benchmarks"
 RESULTS = ROOT / "benchmarks" / "results" / "long-tail"
-PROTOCOL = ROOT / "recipes" / "cifar-lt.yaml"
+PROTOCOL = ROOT / "recipes" / "training" / "cifar-lt.yaml"
 #: Options of each row beside the protocol's. Cui et al. chose β for each dataset on its test set; here it is 0.9,
 #: for with 5 to 500 images a class 0.9999 is inverse frequency, which hurts from the first epoch on.
 ROWS: dict[str, dict[str, Any]] = {
@@ -133,7 +133,7 @@ def main() -> None:
     unpack(["cifar-100-lt-if100.tar"], DATA, WORK)
     for row in rows:
         run(row)
-        show()
+    show()
 
 
 if __name__ == "__main__":

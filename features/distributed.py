@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections.abc import Iterable
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed
+from torch import Tensor
 
 Value = TypeVar("Value")
 
@@ -52,6 +55,15 @@ def gather(value: Value) -> list[Value]:
     return values
 
 
+@torch.no_grad()
+def same_for_all(tensors: Iterable[Tensor]) -> None:
+    """Give every process the first one's values, in place; whole numbers too."""
+    if world_size() > 1:
+        _join()
+        for tensor in tensors:
+            torch.distributed.broadcast(tensor, 0)
+
+
 def wait_for_all() -> None:
     """Go on when every process has come here."""
     gather(None)
@@ -62,5 +74,6 @@ def _join() -> None:
         backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         if torch.cuda.is_available():
             torch.cuda.set_device(local_rank())
-        torch.distributed.init_process_group(backends)
+        # No limit to speak of: one process may have a long way to go where another had little left.
+        torch.distributed.init_process_group(backends, timeout=timedelta(days=7))
         atexit.register(torch.distributed.destroy_process_group)

@@ -21,7 +21,7 @@ def locked(out: Path) -> Iterator[None]:
     """
     import fcntl
 
-    lock = out.with_name(f".{out.name}.lock")
+    lock = out.absolute().with_name(f".{out.absolute().name}.lock")
     while True:
         with lock.open("a+") as file:
             try:

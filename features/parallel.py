@@ -7,6 +7,7 @@ from pathlib import Path
 
 from features import extraction
 from features.distributed import gather, rank, world_size
+from features.errors import InputError
 from features.extraction import ExtractConfig, Extraction
 from features.merging import MergeConfig, merge
 
@@ -20,13 +21,16 @@ def extract(config: ExtractConfig) -> Extraction:
     Raises:
         InputError: As of :func:`features.extraction.extract`.
     """
+    if world_size() > 1 and config.shard is not None:
+        raise InputError(f"--shard {config.shard}: the processes of one job share the images already; leave it out")
     there = gather(Path(config.out).exists())[0] and not config.overwrite
-    if world_size() == 1 or config.shard is not None or there:
+    if world_size() == 1 or there:
         return extraction.extract(config)
     names = [f"{number}/{world_size()}" for number in range(1, world_size() + 1)]
     shards = [f"{config.out}.{name.replace('/', '-of-')}" for name in names]
-    mine = gather(extraction.extract(replace(config, shard=names[rank()], out=shards[rank()])))
+    mine = extraction.extract(replace(config, shard=names[rank()], out=shards[rank()]))
+    reads, seconds = zip(*gather((mine.read, mine.seconds)), strict=True)
     made = gather(merge(MergeConfig(shards, config.out, overwrite=True)) if rank() == 0 else None)[0]
     Path(shards[rank()]).unlink()
     assert made is not None
-    return replace(made, read=sum(part.read for part in mine), seconds=max(part.seconds for part in mine))
+    return replace(made, read=sum(reads), seconds=max(seconds))

@@ -131,6 +131,12 @@ class TrainingConfig:
         if faults:
             raise InputError("; ".join(faults))
         augmentation(self.augment)
+        if self.validation is not None and self.validation.isdigit() and int(self.validation) < 1:
+            raise InputError(f"--validation {self.validation}: expected a dataset, or at least 1 image a class")
+        if self.small_size is not None and self.image_size is not None and self.small_size >= self.image_size:
+            raise InputError(f"--small-size {self.small_size}: expected less than the image size, {self.image_size}")
+        if self.freeze == 1 and self.l2_sp:
+            raise InputError("--l2-sp: pulls nothing where --freeze 1.0 keeps the whole backbone; leave one out")
         if self.patience and self.validation is None:
             raise InputError(f"--patience {self.patience}: needs --validation, images to judge the epochs by")
         if self.mixing and self.loss in HARD_LABEL_LOSSES:

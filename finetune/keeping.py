@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import time
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from features.decoding import PixelBatch
-from features.distributed import gather, rank, wait_for_all
+from features.distributed import gather, rank, same_for_all, wait_for_all
 from features.errors import InputError
 from finetune.configuration import TrainingConfig
 from finetune.metrics import Metrics
@@ -82,6 +83,9 @@ class Keeper(pl.Callback):
     ) -> None:
         self.run, self.loop, self.an_epoch, self.judge = run, loop, an_epoch, judge
         self.resumed, self.best = resumed.get("epoch", {}), resumed.get("best", {"epoch": 0})
+        if self.best["epoch"] and self._kept_epoch() != self.best["epoch"]:
+            # Killed after a better epoch was kept and before the state was saved: that epoch comes again.
+            self.best = {"epoch": 0}
         self.unreadable: dict[str, str] = {}
         self.said: set[str] = set()
 
@@ -100,16 +104,26 @@ class Keeper(pl.Callback):
         self.unreadable.update(batch.unreadable)
         self.advance(1)
         step, steps = self.loop.step, self.loop.steps
+        ends = step % self.an_epoch == 0 or step == steps
+        if ends:
+            same_for_all(self.loop.model.buffers())  # each process has statistics of its own share of the batches
         if self.loop.average is not None:
             self.loop.average.update(self.loop.model, step)
-        if step % self.an_epoch == 0 or step == steps:
+        if ends:
+            if self.loop.average is not None:
+                same_for_all(self.loop.average.average.values())
             self._end_epoch(step)
             self._begin_epoch()
             patience = self.loop.config.patience
             if patience and math.ceil(step / self.an_epoch) - self.best["epoch"] >= patience and step < steps:
                 self.run.log(f"{self.run.path.name}: stopped, no better epoch than {self.best['epoch']} in {patience}")
                 trainer.should_stop = True
-        if rank() == 0 and time.monotonic() - self.saved > CHECKPOINT_SECONDS and step < steps:
+        if (
+            rank() == 0
+            and time.monotonic() - self.saved > CHECKPOINT_SECONDS
+            and step < steps
+            and not trainer.should_stop
+        ):
             self._save(step, trainer.optimizers[0])
             self.saved = time.monotonic()
 
@@ -157,20 +171,27 @@ class Keeper(pl.Callback):
             figures = {name: getattr(metrics, name) for name in ("top1", "top5", "macro", "images")}
             self.best = {"epoch": epoch, **figures}
             if rank() == 0:
-                _save_whole(self.loop.weights(), self._best_path)
+                _save_whole({"epoch": epoch, "model": self.loop.weights()}, self._best_path)
 
     @property
     def _best_path(self) -> Path:
         return self.run.checkpoints / "best.ckpt"
+
+    def _kept_epoch(self) -> int:
+        """The epoch whose weights are kept as the best."""
+        if not self._best_path.is_file():
+            return 0
+        return int(torch.load(self._best_path, map_location="cpu", weights_only=True)["epoch"])
 
     def best_epoch(self) -> Best | None:
         """The best epoch of a training that has ended."""
         if self.judge is None:
             return None
         wait_for_all()  # until the first process has written it
-        state = torch.load(self._best_path, map_location="cpu", weights_only=True)
+        kept = torch.load(self._best_path, map_location="cpu", weights_only=True)
         figures = dict(self.best)
-        return Best(figures.pop("epoch"), figures, state)
+        epoch = figures.pop("epoch")
+        return Best(epoch, figures, kept["model"])
 
     def _save(self, step: int, optimizer: torch.optim.Optimizer) -> None:
         seconds = time.perf_counter() - self.began
@@ -183,5 +204,10 @@ class Keeper(pl.Callback):
 def _save_whole(state: Mapping[str, Any], path: Path) -> None:
     """Write tensors for this project alone to read again, whole or not at all."""
     aside = path.with_name(f".{path.name}.part")
-    torch.save(state, aside)
-    os.replace(aside, path)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    try:
+        aside.write_bytes(buffer.getbuffer())  # a full disk is an OSError here, which torch.save does not raise
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -46,14 +46,21 @@ def layers(network: nn.Module) -> list[nn.Module]:
 def freeze(model: ImageClassifier, share: float) -> list[nn.Module]:
     """Keep the first layers of the backbone as they are, and return them.
 
+    What stands in no layer, such as the class token of a transformer, is frozen with the first one.
+
     Args:
         model: Their parameters get no gradient from here on.
-        share: Share of the layers, 0 to 1, rounded to whole ones.
+        share: Share of the layers, 0 to 1, rounded to whole ones, but at least one of a share above 0.
     """
     every = layers(model.backbone.network)
-    frozen = every[: round(share * len(every))]
+    frozen = every[: max(round(share * len(every)), share > 0)]
     for layer in frozen:
         layer.requires_grad_(False)
+    if frozen:
+        inside = {id(p) for layer in every for p in layer.parameters()}
+        for parameter in model.backbone.parameters():
+            if id(parameter) not in inside:
+                parameter.requires_grad_(False)
     return frozen
 
 

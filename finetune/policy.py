@@ -23,7 +23,8 @@ def _affine(
 ) -> Tensor:
     shear = [_degrees(shear_x), _degrees(shear_y)]
     translate = [round(x * images.shape[-1]), round(y * images.shape[-2])]
-    return F.affine(images, angle=angle, translate=translate, scale=1.0, shear=shear, interpolation=_NEAREST)
+    corner = [0.0, 0.0] if shear_x or shear_y else None  # as torchvision, which turns about the centre
+    return F.affine(images, angle, translate, 1.0, shear, interpolation=_NEAREST, center=corner)
 
 
 def _degrees(tangent: float) -> float:
@@ -41,7 +42,7 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor, float], Tensor], float, bool]] = {
     "shear-y": (lambda images, v: _affine(images, shear_y=v), 0.3, True),
     "translate-x": (lambda images, v: _affine(images, x=v), 150.0 / 331.0, True),
     "translate-y": (lambda images, v: _affine(images, y=v), 150.0 / 331.0, True),
-    "rotate": (lambda images, v: _affine(images, angle=v), 30.0, True),
+    "rotate": (lambda images, v: _affine(images, angle=-v), 30.0, True),
     "brightness": (partial(_adjusted, F.adjust_brightness), 0.9, True),
     "color": (partial(_adjusted, F.adjust_saturation), 0.9, True),
     "contrast": (partial(_adjusted, F.adjust_contrast), 0.9, True),

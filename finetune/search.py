@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from features.distributed import rank
+from features.errors import InputError
 from features.progress import console
 from finetune.configuration import TrainingConfig
 from finetune.run_directory import write_json
@@ -40,6 +41,8 @@ def best_options(
     Raises:
         InputError: As of a training.
     """
+    if config.validation is None and smallest < 2:
+        raise InputError("--search: a class has a single image, none to hold out; give --validation, a dataset spec")
     beside = Path(f"{config.out}.search")
     validation = config.validation or str(max(1, int(HELD_OUT * smallest)))
     found = []
@@ -54,6 +57,7 @@ def best_options(
 
 
 def _trials(config: Config, beside: Path, validation: str) -> Iterator[Config]:
-    for lr, decay in ((config.lr * lr, config.weight_decay * decay) for lr, decay in product(RATES, DECAYS)):
+    pairs = [(config.lr * lr, config.weight_decay * decay) for lr, decay in product(RATES, DECAYS)]
+    for lr, decay in dict.fromkeys(pairs):  # without weight decay there are fewer
         out = str(beside / f"lr-{lr:.4g}-wd-{decay:.4g}")
         yield replace(config, out=out, validation=validation, test=None, search=False, lr=lr, weight_decay=decay)

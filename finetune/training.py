@@ -15,7 +15,7 @@ from torch import nn
 from features.backbones import Backbone
 from features.dataset import ImageDataset
 from features.devices import pick_device
-from features.distributed import rank, wait_for_all
+from features.distributed import rank, wait_for_all, world_size
 from features.errors import InputError
 from features.readers import open_dataset
 from finetune.configuration import TrainingConfig
@@ -74,6 +74,13 @@ def fit(
         features.InputError: ``config.out`` holds another run, the test set has other classes, or there is
             only one class.
     """
+    if config.batch_size % world_size():
+        raise InputError(
+            f"--batch-size {config.batch_size}: cannot be shared out evenly among {world_size()} processes; "
+            f"give a multiple of {world_size()}"
+        )
+    if world_size() > 1 and config.loss == "ldam-drw":
+        raise InputError("--loss ldam-drw: divides by the weights of a whole batch; train it in one process")
     if len(dataset.classes) < 2:
         raise InputError(f"{dataset.spec}: training needs at least 2 classes, and there is only {dataset.classes[0]!r}")
     pick_device(config.device)  # one that is not there is refused before any work
@@ -99,9 +106,8 @@ def fit(
             model, card = _frozen_model(frozen, dataset, run)
         else:
             model, card, best = _trained_model(backbone, split, config, run, head)
+        last = {name: value.clone() for name, value in model.state_dict().items()}
         if best is not None:
-            if rank() == 0:
-                model.save(run.checkpoints / "last.safetensors", card)
             model.load_state_dict(best.state)
         judged = _sample(split.training) if test is None else test
         found = evaluate_model(model, judged, card, config)
@@ -110,6 +116,9 @@ def fit(
             final["validation"] = {"epoch": best.epoch, **best.metrics}
         if rank() == 0:
             model.save(run.checkpoints / f"{'last' if best is None else 'best'}.safetensors", card | {"metrics": final})
+            if best is not None:  # after the best one, which is the run's model
+                model.load_state_dict(last)
+                model.save(run.checkpoints / "last.safetensors", card)
             found.write_per_class(run.path / "per_class.csv", {"evaluated_on": judged.spec})
             run.finish(final)
         wait_for_all()
@@ -141,7 +150,7 @@ def _trained_model(
     validator = None
     if split.validation is not None:
         validator = Validator(split.validation, model, loss, config.batch_size, config.workers)
-    for id_, reason in images.unreadable:
+    for id_, reason in (*images.unreadable, *(validator.unreadable if validator else ())):
         run.log(f"left out, unreadable: {id_} ({reason})")
     run.log(f"{run.path.name}: {len(images.labels)} images, {len(dataset.classes)} classes, loss {config.loss}")
     best = train(model, images, loss, config, run, validator)

@@ -52,8 +52,8 @@ class EpochBatches:
         self.sampler, self.batch_size, self.steps, self.start = sampler, batch_size, steps, start
         if min(batch_size, len(sampler)) % world_size():
             raise InputError(
-                f"--batch-size {batch_size}: cannot be shared out evenly among {world_size()} processes; "
-                f"give a multiple of {world_size()}"
+                f"{len(sampler)} images cannot be shared out evenly among {world_size()} processes as one batch; "
+                f"give a smaller --batch-size, or start fewer processes"
             )
 
     def __len__(self) -> int:

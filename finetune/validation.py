@@ -72,6 +72,12 @@ class Validator:
         loss: How its logits become scores.
         batch_size: Images a pass.
         workers: Decoding processes; None for one a core.
+
+    Attributes:
+        unreadable: Images that count nowhere, as (id, reason).
+
+    Raises:
+        InputError: No image can be read.
     """
 
     def __init__(
@@ -84,9 +90,12 @@ class Validator:
     ) -> None:
         self.loss, self.preprocessing, self.classes = loss, model.backbone.preprocessing, len(model.classes)
         batches = in_order(share(range(len(dataset))), batch_size)
-        self.batches = [
-            batch for batch in pixel_batches(dataset, self.preprocessing, batches, workers) if len(batch.labels)
-        ]
+        decoded = list(pixel_batches(dataset, self.preprocessing, batches, workers))
+        self.batches = [batch for batch in decoded if len(batch.labels)]
+        every = gather(([one for batch in decoded for one in batch.unreadable], bool(self.batches)))
+        self.unreadable = [one for unreadable, _ in every for one in unreadable]
+        if not any(readable for _, readable in every):
+            raise InputError(f"--validation {dataset.spec}: no image can be read")
 
     @torch.inference_mode()
     def __call__(

@@ -75,6 +75,8 @@ def inspect(config: InspectConfig) -> Inspection:
     """
     what = config.what
     path = Path(what)
+    if config.plot is not None and what.partition(":")[0] not in SCHEMES:
+        raise InputError(f"--plot {config.plot}: draws the classes of a dataset; {what} is none")
     if what in _NAMES:
         return Inspection("names", dict(_NAMES[what]()))
     scheme, colon, _ = what.partition(":")

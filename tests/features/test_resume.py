@@ -16,6 +16,7 @@ from PIL import Image
 from features import ExtractConfig, FeatureBank, InputError, MergeConfig, extract, merge
 from features.locking import locked
 from features.shard import Shard
+from features.statistics import ClassStatistics
 
 CLASSES, PER_CLASS = 6, 20
 
@@ -81,7 +82,7 @@ def interrupted(settings, monkeypatch, after):
     """An extraction that breaks off after some batches."""
     seen = []
 
-    def add(statistics, *arguments, original=extract.__globals__["ClassStatistics"].add):
+    def add(statistics, *arguments, original=ClassStatistics.add):
         if len(seen) == after:
             raise Stop
         seen.append(1)

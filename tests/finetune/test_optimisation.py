@@ -87,7 +87,7 @@ def test_frozen_layers_keep_weights_and_statistics(tmp_path, colours, share, kep
             assert torch.equal(value, after.state_dict()[name]) == frozen, name
 
 
-def test_all_parameters_train_again_after_freeze_is_lifted():
+def test_frozen_parameters_have_no_gradient():
     model = network()
     assert len(freeze(model, 0.7)) == 2
     assert [p.requires_grad for p in model.parameters()].count(False) == 8
@@ -154,3 +154,11 @@ def test_numbers_out_of_range_are_refused(given, message):
     with pytest.raises(InputError) as refusal:
         options(**given)
     assert str(refusal.value) == message
+
+
+def test_what_stands_in_no_layer_is_frozen_with_the_first():
+    model = network()
+    model.backbone.network.register_parameter("token", nn.Parameter(torch.zeros(1)))
+    assert len(freeze(model, 0.01)) == 1  # of a share above 0 at least one
+    assert not model.backbone.network.token.requires_grad
+    assert freeze(network(), 0.0) == []

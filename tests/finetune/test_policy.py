@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torchvision.transforms.v2 import RandAugment
 
 from finetune.policy import OPERATIONS, rand_augment
 
@@ -45,3 +46,32 @@ def test_the_generator_alone_decides():
     first, again = rand_augment(images, draw(3)), rand_augment(images, draw(3))
     assert torch.equal(first, again) and not torch.equal(first, rand_augment(images, draw(4)))
     assert torch.equal(images, noise(64))  # what was given is left as it was
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("shear-x", "ShearX"),
+        ("shear-y", "ShearY"),
+        ("translate-x", "TranslateX"),
+        ("translate-y", "TranslateY"),
+        ("brightness", "Brightness"),
+        ("contrast", "Contrast"),
+        ("sharpness", "Sharpness"),
+        ("posterize", "Posterize"),
+        ("solarize", "Solarize"),
+        ("autocontrast", "AutoContrast"),
+        ("equalize", "Equalize"),
+        ("rotate", "Rotate"),
+    ],
+)
+def test_operations_are_torchvisions(name, theirs, sign):
+    magnitudes, signed = RandAugment._AUGMENTATION_SPACE[theirs]
+    strengths = magnitudes(31, 32, 32)
+    value = 0.0 if strengths is None else float(strengths[9]) * (sign if signed else 1)
+    images = noise(4, 32)
+    expected = RandAugment()._apply_image_or_video_transform(images, theirs, value, RandAugment().interpolation, {})
+    operation, strength, _ = OPERATIONS[name]
+    found = operation(images, 0.3 * strength * (sign if signed else 1))
+    assert (found != expected).float().mean() < 0.01  # rounding of the strength

@@ -12,7 +12,9 @@ from PIL import Image
 
 from features import open_dataset
 from features.errors import InputError
-from transfer.cli import main
+from finetune import FinetuneConfig
+from transfer.arguments import from_mapping
+from transfer.cli import main, read_yaml
 from transfer.recipe import Recipe
 
 COLOURS = [(220, 30, 30), (30, 220, 30), (30, 30, 220), (220, 220, 30), (30, 220, 220), (220, 30, 220)]
@@ -180,6 +182,12 @@ def test_shipped_recipes_can_be_read() -> None:
     for path in recipes:
         recipe = Recipe.read(path)
         assert list(recipe.arms), path
+
+
+def test_shipped_options_of_a_training_can_be_read() -> None:
+    (path,) = (Path(__file__).parents[2] / "recipes" / "training").glob("*.yaml")
+    config = from_mapping(FinetuneConfig, read_yaml(path) | {"dataset": "digits:", "out": "run"}, str(path))
+    assert (config.init, config.epochs, config.schedule, config.optimizer) == ("resnet32", 200, "step", "sgd")
 
 
 def test_archives_are_unpacked_once_and_whole(tmp_path: Path) -> None:

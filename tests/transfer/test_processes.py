@@ -15,8 +15,13 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from features import open_dataset
 from features.bank import FeatureBank
-from finetune import EvaluateConfig, FinetuneConfig, evaluate, finetune
+from finetune import EvaluateConfig, FinetuneConfig, ImageClassifier, evaluate, finetune
+from finetune.evaluation import evaluate_model
+from finetune.samplers import build_sampler
+from finetune.training_images import EpochBatches
+from finetune.validation import split_off
 from transfer.cli import main
 
 CPU = ["--device", "cpu", "--precision", "fp32", "--workers", "0"]
@@ -92,8 +97,50 @@ def test_training(tmp_path, plain_network):
     assert yaml.safe_load((tmp_path / "two" / "config.yaml").read_text())["batch_size"] == 16
 
 
+def test_the_validation_judges_what_is_kept(tmp_path):
+    """Statistics of batch normalisation differ between the processes until an epoch ends."""
+    options = ["digits:@train?per_class=12", "--init", "resnet8", "--weights", "none", "--validation", "4", *CPU]
+    options += ["--epochs", "3", "--batch-size", "16", "--augment", "none", "--lr", "0.05", "--ema", "0.5"]
+    found = two_processes("finetune", *options, "--out", str(tmp_path / "run"), "--json")
+    assert found.returncode == 0, found.stderr
+    judged = json.loads(found.stdout)["validation"]
+    held = split_off(open_dataset("digits:@train?per_class=12"), "4", 0).validation
+    model, card = ImageClassifier.open(tmp_path / "run")
+    options = EvaluateConfig(run="", dataset="", device="cpu", precision="fp32", workers=0)
+    alone = evaluate_model(model, held, card, options).metrics
+    assert (judged["macro"], judged["top5"]) == pytest.approx((alone.macro, alone.top5))
+    read = [float(row["images_per_second"]) for row in csv.DictReader((tmp_path / "run" / "history.csv").open())]
+    assert len(read) == 3
+
+
+def test_each_process_takes_its_own_share_of_a_batch(monkeypatch):
+    sampler = build_sampler("shuffle", [0, 1] * 20, seed=1)
+    whole = list(EpochBatches(sampler, 8, 7))
+    parts = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for own in ("0", "1"):
+        monkeypatch.setenv("RANK", own)
+        parts.append(list(EpochBatches(sampler, 8, 7)))
+    for batch, one, other in zip(whole, *parts, strict=True):
+        assert len(one) == len(other) == 4 and sorted(one + other) == sorted(batch)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--loss", "ldam-drw"], "--loss ldam-drw: divides by the weights of a whole batch; train it in one process"),
+    ],
+)
+def test_what_several_processes_cannot_do(tmp_path, options, message):
+    common = ["digits:@train?per_class=4", "--init", "resnet8", "--weights", "none", "--steps", "2", *CPU]
+    found = two_processes("finetune", *common, *options, "--out", str(tmp_path / "run"))
+    assert found.returncode != 0 and message in found.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_batch_that_cannot_be_shared_out(tmp_path):
     options = ["digits:@train?per_class=8", "--init", "resnet8", "--weights", "none", "--steps", "2", *CPU]
     found = two_processes("finetune", *options, "--batch-size", "15", "--out", str(tmp_path / "run"))
     assert found.returncode != 0
     assert "--batch-size 15: cannot be shared out evenly among 2 processes; give a multiple of 2" in found.stderr
+    assert not (tmp_path / "run").exists()
