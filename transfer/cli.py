@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"transfer {argv[0]}: error: {error}", file=sys.stderr)
         return 2
-    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         print(f"transfer {argv[0]}: error: {error.filename}: {error.strerror}; name another path", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

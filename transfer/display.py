@@ -85,8 +85,8 @@ def _rank(config: Any, result: Any) -> None:
         console.print(f"source {number}: {domain.source}", soft_wrap=True)
     if config.explain is not None:
         _explanation(config, result)
-    banks = " ".join(config.source)
-    _next(f"transfer select --target {config.target} --source {banks} --classes 100 --out subset.csv")
+    banks, classes = " ".join(config.source), min(100, sum(domain.classes for domain in result.domains))
+    _next(f"transfer select --target {config.target} --source {banks} --classes {classes} --out subset.csv")
 
 
 def _interval(ends: tuple[float, float] | None) -> str:
