@@ -14,10 +14,9 @@ shares of samples whose truth lies below and above the printed one; ``naive / tr
 over the true one; the width of the bare interval over the true distance.
 
 Expected (one core, 5 minutes, 10 with a bank): held 0.97 on average, 0.88 to 1.00 row by row (standard error 0.02);
-more where noise is larger than the differences, for the interval is stretched. One row is low, 0.69: whitened points,
-width 256, 5 images; the interval is 1.6 % wide there and misses by less. On real features (CIFAR-100, width 1280) 0.85
-to 1.00, but 0.4 to 0.9 for the whitened geometries where both sides are the same classes and have 5 to 20 images:
-the distance is all noise then, whose size is known to some per cent only.
+more where noise is larger than the differences, for the interval is stretched. One row is low, 0.70: whitened points,
+width 256, 5 images; the interval is 1.7 % wide there and misses by less. On real features (CIFAR-100, width 1280) 0.85
+to 1.00, but 0.75 for whitened points of 5 images where both sides are the same classes.
 """
 
 from __future__ import annotations
