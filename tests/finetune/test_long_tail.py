@@ -23,12 +23,12 @@ def joint(cifar, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("given", [{"method": "crt"}, {"method": "tau", "tau": 1.0}, {"method": "lws"}])
+@pytest.mark.parametrize("given", [{"method": "crt"}, {"method": "tau", "tau": 0.5}, {"method": "lws"}])
 def test_the_rare_classes_gain(cifar, joint, tmp_path, given):
     data = {"dataset": f"{cifar}@train", "test": f"{cifar}@test", "init": str(joint.run), "out": str(tmp_path / "run")}
     found = finetune(FinetuneConfig(**data, **given, **CPU)).metrics
     before = joint.metrics
     assert before["classes"] == {"macro": 100, "many": 35, "medium": 35, "few": 30} and before["images"] == 10_000
     assert before["many"] > 0.2 > before["few"]
-    assert found["few"] > before["few"] + 0.005  # 15 of the 3,000 images of rare classes
+    assert found["few"] > before["few"] + 0.002  # 6 of the 3,000 images of rare classes
     assert found["macro"] > before["macro"]
