@@ -88,7 +88,7 @@ class Validator:
         batch_size: int,
         workers: int | None = None,
     ) -> None:
-        self.loss, self.preprocessing, self.classes = loss, model.backbone.preprocessing, len(model.classes)
+        self.loss, self.preprocessing = loss, model.backbone.preprocessing
         batches = in_order(share(range(len(dataset))), batch_size)
         decoded = list(pixel_batches(dataset, self.preprocessing, batches, workers))
         self.batches = [batch for batch in decoded if len(batch.labels)]

@@ -23,12 +23,19 @@ def joint(cifar, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("given", [{"method": "crt"}, {"method": "tau", "tau": 0.5}, {"method": "lws"}])
-def test_the_rare_classes_gain(cifar, joint, tmp_path, given):
+@pytest.mark.parametrize(
+    ("given", "gain"),
+    [
+        ({"method": "crt"}, 0.02),
+        ({"method": "lws"}, 0.02),
+        ({"method": "tau", "tau": 0.5}, 0.002),  # of the 3,000 images of rare classes 6; a trial gave 13
+    ],
+)
+def test_the_rare_classes_gain(cifar, joint, tmp_path, given, gain):
     data = {"dataset": f"{cifar}@train", "test": f"{cifar}@test", "init": str(joint.run), "out": str(tmp_path / "run")}
     found = finetune(FinetuneConfig(**data, **given, **CPU)).metrics
     before = joint.metrics
     assert before["classes"] == {"macro": 100, "many": 35, "medium": 35, "few": 30} and before["images"] == 10_000
     assert before["many"] > 0.2 > before["few"]
-    assert found["few"] > before["few"] + 0.002  # 6 of the 3,000 images of rare classes
+    assert found["few"] > before["few"] + gain
     assert found["macro"] > before["macro"]
