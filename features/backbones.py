@@ -81,8 +81,8 @@ def load_backbone(name: str, weights: str = "default", image_size: int | None = 
         if weights not in ("default", "none"):
             _load_state(backbone, weights)
     if image_size is not None:
+        check_image_size(backbone, image_size, "--image-size")
         backbone.preprocessing = backbone.preprocessing.at(image_size)
-        _check_image_size(backbone)
     return backbone
 
 
@@ -94,14 +94,18 @@ def _no_checkpoint(name: str) -> InputError:
 
 
 @torch.no_grad()
-def _check_image_size(backbone: Backbone) -> None:
-    """Run one blank image: some networks take one size alone, and every one has a smallest size."""
-    size, training = backbone.preprocessing.image_size, backbone.training
+def check_image_size(backbone: Backbone, size: int, option: str) -> None:
+    """Run one blank image: some networks take one size alone, and every one has a smallest size.
+
+    Raises:
+        InputError: The network does not take images of a side of ``size`` pixels, which ``option`` asked for.
+    """
+    training = backbone.training
     try:
         backbone.eval()(torch.zeros(1, 3, size, size))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"--image-size {size}: {backbone.name} does not take it ({reason}); try another") from error
+        raise InputError(f"{option} {size}: {backbone.name} does not take it ({reason}); try another") from error
     backbone.train(training)
 
 

@@ -6,6 +6,7 @@ card. This module is the only place that knows the layout.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -80,6 +81,8 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str
         os.replace(aside, path)
         aside.write_text(text, encoding="utf-8")
         os.replace(aside, path.with_suffix(".json"))
+    except SafetensorError as error:
+        raise OSError(errno.ENOSPC if "os error 28" in str(error) else errno.EIO, str(error), str(path)) from error
     finally:
         aside.unlink(missing_ok=True)
     return Checkpoint(path, card)

@@ -56,6 +56,17 @@ def gather(value: Value) -> list[Value]:
 
 
 @torch.no_grad()
+def mean_over_processes(value: Tensor) -> Tensor:
+    """The mean of a tensor over all processes, for each of them; no gradient goes through it."""
+    if world_size() == 1:
+        return value
+    _join()
+    total = value.detach().clone()
+    torch.distributed.all_reduce(total)
+    return total / world_size()
+
+
+@torch.no_grad()
 def same_for_all(tensors: Iterable[Tensor]) -> None:
     """Give every process the first one's values, in place; whole numbers too."""
     if world_size() > 1:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, Literal
 
 from features.errors import InputError
 from finetune.augmentation import augmentation
@@ -28,7 +28,8 @@ class TrainingConfig:
         weight_decay: Weight decay of the weights; biases and normalisation layers have none.
         layer_decay: Each layer's learning rate as a share of that of the layer above it, the head being the last;
             1 for one rate.
-        l2_sp: Pull of the backbone's weights to where they start (L2-SP) instead of their weight decay; 0 for none.
+        l2_sp: Pull of the backbone's weights to where they start (L2-SP) instead of their weight decay, a part of the
+            loss in the history; 0 for none.
         freeze: Share of the backbone's layers, from the first on, that stay as they are.
         ema: Decay of the average of the weights over the steps, such as 0.999; the average is what is kept. 0 for none.
         warmup: Share of the steps in which the learning rate rises, 0 to 1.
@@ -85,7 +86,7 @@ class TrainingConfig:
     cutmix: float = 0.0
     label_smoothing: float = 0.0
     small_size: int | None = None
-    validation: str | None = None
+    validation: int | str | None = None
     patience: int = 0
     search: bool = False
     tensorboard: bool = False
@@ -96,6 +97,8 @@ class TrainingConfig:
     workers: int | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.validation, str) and self.validation.isdigit():
+            object.__setattr__(self, "validation", int(self.validation))
         faults = [
             f"--{name.replace('_', '-')} {value}: expected {expected}"
             for name, value, ok, expected in (
@@ -131,12 +134,11 @@ class TrainingConfig:
         if faults:
             raise InputError("; ".join(faults))
         augmentation(self.augment)
-        if self.validation is not None and self.validation.isdigit() and int(self.validation) < 1:
+        if isinstance(self.validation, int) and self.validation < 1:
             raise InputError(f"--validation {self.validation}: expected a dataset, or at least 1 image a class")
-        if self.small_size is not None and self.image_size is not None and self.small_size >= self.image_size:
-            raise InputError(f"--small-size {self.small_size}: expected less than the image size, {self.image_size}")
         if self.freeze == 1 and self.l2_sp:
             raise InputError("--l2-sp: pulls nothing where --freeze 1.0 keeps the whole backbone; leave one out")
+        self._refuse_without_effect()
         if self.patience and self.validation is None:
             raise InputError(f"--patience {self.patience}: needs --validation, images to judge the epochs by")
         if self.mixing and self.loss in HARD_LABEL_LOSSES:
@@ -146,7 +148,27 @@ class TrainingConfig:
         if self.epochs is None and self.steps is None:
             object.__setattr__(self, "epochs", 30)
 
+    def _refuse_without_effect(self) -> None:
+        """Refuse options that nothing reads, for whoever gave them expects them to do something."""
+        weighted = self.loss.startswith("cb-") or self.loss == "ldam-drw" or self.sampler == "effective"
+        stepped = self.schedule == "step"
+        readers = {
+            "milestones": (stepped, "--schedule step"),
+            "decay": (stepped, "--schedule step"),
+            "beta": (weighted, "the losses cb-… and ldam-drw, and for --sampler effective"),
+            "gamma": (self.loss.endswith("focal"), "the focal losses"),
+        }
+        for option in fields(self):
+            read, where = readers.get(option.name, (True, ""))
+            if not read and getattr(self, option.name) != default_of(option):
+                raise InputError(f"--{option.name} {getattr(self, option.name)}: is for {where}; leave it out")
+
     @property
     def mixing(self) -> Mixing:
         """How images and targets are mixed."""
         return Mixing(self.mixup, self.cutmix, self.label_smoothing)
+
+
+def default_of(option: Field[Any]) -> object:
+    """What a field of a configuration is where nothing is given."""
+    return option.default if option.default_factory is MISSING else option.default_factory()

@@ -21,6 +21,7 @@ from features.errors import InputError
 from features.progress import progress
 from finetune.augmentation import augmentation
 from finetune.configuration import TrainingConfig
+from finetune.depthwise import depthwise_in_float32
 from finetune.keeping import Best, Keeper
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier
@@ -96,10 +97,12 @@ def train(
     )
     batches = EpochBatches(sampler, config.batch_size, steps, loop.start)
     try:
-        with progress(f"train {run.path.name}", steps) as keeper.advance:
+        with progress(f"train {run.path.name}", steps) as keeper.advance, depthwise_in_float32(model):
             keeper.advance(loop.start)
             trainer.fit(loop, images.loader(batches, pin_memory=device.type == "cuda"))
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
         raise InputError(
             f"out of memory on {device} with --batch-size {config.batch_size}; "
             f"try --batch-size {config.batch_size // 2}"
@@ -142,7 +145,7 @@ class _Loop(pl.LightningModule):
         self.model, self.loss, self.config, self.steps = model, loss, config, steps
         self.start, self.optimizer_state = resumed.get("step", 0), resumed.get("optimizer")
         self.frozen = freeze(model, config.freeze)
-        self.pull = PullToStart(model, config.l2_sp, resumed.get("start")) if config.l2_sp else None
+        self.pull = PullToStart(model, config.l2_sp) if config.l2_sp else None
         self.average = WeightAverage(model, config.ema, resumed.get("average")) if config.ema else None
         self.augment, self.mixing = augmentation(config.augment), config.mixing
         self.generator = torch.Generator()
@@ -209,8 +212,6 @@ class _Loop(pl.LightningModule):
             "model": self.model.state_dict(),
             "optimizer": optimizer.state_dict(),
         }
-        if self.pull is not None:
-            state["start"] = self.pull.state()
         if self.average is not None:
             state["average"] = self.average.state()
         return state

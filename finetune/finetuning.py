@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Literal
 
 import torch
 
 from features.backbones import Backbone, load_backbone
-from features.dataset import ImageDataset
 from features.errors import InputError
 from features.readers import open_dataset
-from finetune.configuration import TrainingConfig
+from finetune.configuration import TrainingConfig, default_of
 from finetune.evaluation import align_classes
 from finetune.frozen import KEEP_CLASSIFIER, TrainedClassifier, fit_frozen, probe
 from finetune.search import best_options
 from finetune.training import TrainingResult, fit
-from finetune.validation import split_off
 
 #: Options that a method which trains by no loop of steps has a use for.
 _OF_FROZEN = {
@@ -54,11 +53,6 @@ class FinetuneConfig(TrainingConfig):
     def __post_init__(self) -> None:
         if self.validation is not None and self.method not in ("full", "tau"):
             raise InputError("--validation is for --method full and tau")
-        if self.method == "tau" and self.validation is not None and self.validation.isdigit():
-            raise InputError(
-                f"--validation {self.validation}: --method tau needs images that the run was not trained on; give the "
-                f"spec of a dataset"
-            )
         if self.tau is not None and self.method not in ("tau", "logit-adjusted"):
             raise InputError("--tau is for --method tau and logit-adjusted")
         if self.method == "tau" and (self.validation is None) == (self.tau is None):
@@ -68,14 +62,18 @@ class FinetuneConfig(TrainingConfig):
         if self.method != "full":
             self._require_unset()
         super().__post_init__()
+        if self.method == "tau" and isinstance(self.validation, int):
+            raise InputError(
+                f"--validation {self.validation}: --method tau needs images that the run was not trained on; give the "
+                f"spec of a dataset"
+            )
         if self.method != "full":
             object.__setattr__(self, "epochs", None)
 
     def _require_unset(self) -> None:
         """Refuse options of the training loop, which would be without effect."""
         for field in fields(self):
-            default = field.default if field.default_factory is MISSING else field.default_factory()
-            if field.name not in _OF_FROZEN and getattr(self, field.name) != default:
+            if field.name not in _OF_FROZEN and getattr(self, field.name) != default_of(field):
                 raise InputError(
                     f"--{field.name.replace('_', '-')}: --method {self.method} has no training loop; leave it out"
                 )
@@ -94,12 +92,12 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
     torch.manual_seed(config.seed)
     backbone = load_backbone(config.init, config.weights, config.image_size)
     if config.method == "full":
-        return fit(backbone, dataset, config, **_start(config, backbone, dataset))
+        return fit(backbone, dataset, config, **_start(config, backbone, dataset.classes))
     trained = None
     if config.method in KEEP_CLASSIFIER:
         trained = TrainedClassifier.of(config.init, dataset.classes, config.method)
     validation = None
-    if config.validation is not None:
+    if isinstance(config.validation, str):
         validation = open_dataset(config.validation)
         align_classes(validation, dataset.classes)
         validation = validation.restrict(dataset.classes)
@@ -120,11 +118,11 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
     return fit(backbone, dataset, config, frozen, inputs)
 
 
-def _start(config: FinetuneConfig, backbone: Backbone, dataset: ImageDataset) -> dict[str, Any]:
+def _start(config: FinetuneConfig, backbone: Backbone, classes: Sequence[str]) -> dict[str, Any]:
     """What the classifier starts as, as options of :func:`finetune.training.fit`."""
     if config.classifier == "new":
         return {}
     if config.classifier == "probe":
-        return {"head": partial(probe, backbone, split_off(dataset, config.validation, config.seed).training, config)}
-    kept = TrainedClassifier.of(config.init, dataset.classes, "full --classifier keep")
-    return {"head": lambda: kept, "inputs": {"trained classifier": kept.sha256()}}
+        return {"head": partial(probe, backbone, options=config)}
+    kept = TrainedClassifier.of(config.init, classes, "full --classifier keep")
+    return {"head": lambda _: kept, "inputs": {"trained classifier": kept.sha256()}}

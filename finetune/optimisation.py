@@ -7,7 +7,7 @@ Sources: Howard and Ruder, ACL 2018 (rates that fall from layer to layer); Li, G
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -22,25 +22,33 @@ _CONTAINERS = (nn.Sequential, nn.ModuleList)
 def layers(network: nn.Module) -> list[nn.Module]:
     """The layers of a network from input to output, as it registers them: blocks, where it is made of blocks.
 
-    Containers are taken apart, and so is what holds a container and most of the parameters, such as the encoder of a
-    transformer. Modules without parameters are left out.
+    Containers are taken apart, and so is what holds a row of blocks, such as the encoder of a transformer or a stage of
+    ConvNeXt. Modules without parameters are left out.
     """
-    total = sum(p.numel() for p in network.parameters())
-
-    def holds_layers(module: nn.Module, size: int) -> bool:
-        return size > total / 2 and any(isinstance(child, _CONTAINERS) for child in module.children())
 
     def taken_apart(module: nn.Module) -> list[nn.Module]:
         found = []
         for child in module.children():
             size = sum(p.numel() for p in child.parameters())
-            if isinstance(child, _CONTAINERS) or holds_layers(child, size):
+            if isinstance(child, _CONTAINERS) or any(map(_is_row_of_blocks, child.children())):
                 found += taken_apart(child) or ([child] if size else [])
             elif size:
                 found.append(child)
         return found
 
     return taken_apart(network) or [network]
+
+
+def _is_row_of_blocks(module: nn.Module) -> bool:
+    """Whether it is a container of modules of one kind that have parts of their own and are no containers."""
+    kinds = {type(child) for child in module.children()}
+    first = next(module.children(), None)
+    return (
+        isinstance(module, _CONTAINERS)
+        and len(kinds) == 1
+        and not isinstance(first, _CONTAINERS)
+        and any(True for _ in first.children())  # type: ignore[union-attr]
+    )
 
 
 def freeze(model: ImageClassifier, share: float) -> list[nn.Module]:
@@ -110,23 +118,18 @@ class PullToStart:
     Args:
         model: The classifier; where its backbone starts is remembered here.
         alpha: α, at least 0.
-        start: What :meth:`state` gave, for a training that is resumed.
     """
 
-    def __init__(self, model: ImageClassifier, alpha: float, start: Sequence[Tensor] | None = None) -> None:
+    def __init__(self, model: ImageClassifier, alpha: float) -> None:
         self.alpha = alpha
         self.parameters = [p for p in model.backbone.parameters() if p.requires_grad]
-        self.start = [p.detach().clone() for p in self.parameters] if start is None else list(start)
+        self.start = [p.detach().clone() for p in self.parameters]
 
     def __call__(self) -> Tensor:
         """The penalty, a scalar."""
         self.start = [begun.to(now.device) for begun, now in zip(self.start, self.parameters, strict=True)]
         moved = (now - begun for now, begun in zip(self.parameters, self.start, strict=True))
         return self.alpha / 2 * torch.stack([part.square().sum() for part in moved]).sum()
-
-    def state(self) -> list[Tensor]:
-        """Where the backbone started."""
-        return [begun.cpu() for begun in self.start]
 
 
 class WeightAverage:

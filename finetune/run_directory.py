@@ -30,7 +30,7 @@ from features.progress import console
 
 _VERSIONS = ("transfer-toolkit", "torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "POT")
 #: Fields that change how a run goes and not what comes out.
-_IMMATERIAL = ("out", "workers")
+_IMMATERIAL = ("out", "workers", "tensorboard")
 
 
 def versions() -> dict[str, str]:
@@ -69,7 +69,7 @@ class RunDirectory:
         resolved = {name: value for name, value in asdict(config).items() if name != "out"} | {"out": str(path)}
         if rank() == 0:
             self._open(config, resolved, inputs)
-        self._board = _board(self.path) if getattr(config, "tensorboard", False) and rank() == 0 else None
+        self._board = getattr(config, "tensorboard", False) and _board()
         wait_for_all()
         self._finished = gather(self._read_metrics())[0]  # before any process of this job writes them
 
@@ -180,20 +180,20 @@ class RunDirectory:
             writer.writeheader()
             writer.writerows([*rows, row])
         os.replace(aside, path)
-        if self._board is not None:
-            for name, value in row.items():
-                if name != "step":
-                    self._board.add_scalar(name, float(value), int(row["step"]))
-            self._board.flush()
+        if self._board:
+            with self._board(str(self.path / "tensorboard")) as board:
+                for name, value in row.items():
+                    if name != "step":
+                        board.add_scalar(name, float(value), int(row["step"]))
 
 
-def _board(path: Path) -> Any:
-    """What writes a history for TensorBoard."""
+def _board() -> Any:
+    """The class that writes a history for TensorBoard."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise InputError("--tensorboard: the package tensorboard is missing; pip install tensorboard") from error
-    return SummaryWriter(str(path / "tensorboard"))
+    return SummaryWriter
 
 
 def _half_begun(entry: Path) -> bool:

@@ -44,7 +44,7 @@ def best_options(
     if config.validation is None and smallest < 2:
         raise InputError("--search: a class has a single image, none to hold out; give --validation, a dataset spec")
     beside = Path(f"{config.out}.search")
-    validation = config.validation or str(max(1, int(HELD_OUT * smallest)))
+    validation = config.validation or max(1, int(HELD_OUT * smallest))
     found = []
     for trial in _trials(config, beside, validation):
         macro = train(trial).metrics["validation"]["macro"]
@@ -56,7 +56,7 @@ def best_options(
     return replace(config, search=False, lr=best["lr"], weight_decay=best["weight_decay"])
 
 
-def _trials(config: Config, beside: Path, validation: str) -> Iterator[Config]:
+def _trials(config: Config, beside: Path, validation: int | str) -> Iterator[Config]:
     pairs = [(config.lr * lr, config.weight_decay * decay) for lr, decay in product(RATES, DECAYS)]
     for lr, decay in dict.fromkeys(pairs):  # without weight decay there are fewer
         out = str(beside / f"lr-{lr:.4g}-wd-{decay:.4g}")

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from features.backbones import Backbone
+from features.backbones import Backbone, check_image_size
 from features.dataset import ImageDataset
 from features.devices import pick_device
 from features.distributed import rank, wait_for_all, world_size
@@ -58,7 +58,7 @@ def fit(
     config: TrainingConfig,
     frozen: Callable[[], tuple[ImageClassifier, str]] | None = None,
     inputs: Mapping[str, str] | None = None,
-    head: Callable[[], TrainedClassifier] | None = None,
+    head: Callable[[ImageDataset], TrainedClassifier] | None = None,
 ) -> TrainingResult:
     """Train a classifier on a backbone, evaluate it, and write the run directory.
 
@@ -68,7 +68,7 @@ def fit(
         config: The options.
         frozen: What fits a classifier to the frozen features instead, as :func:`finetune.frozen.fit_frozen`.
         inputs: What else the run depends on, by name: hashes.
-        head: What gives the linear classifier to start from; by default a new one.
+        head: The images that are trained on to the linear classifier to start from; by default a new one.
 
     Raises:
         features.InputError: ``config.out`` holds another run, the test set has other classes, or there is
@@ -79,11 +79,11 @@ def fit(
             f"--batch-size {config.batch_size}: cannot be shared out evenly among {world_size()} processes; "
             f"give a multiple of {world_size()}"
         )
-    if world_size() > 1 and config.loss == "ldam-drw":
-        raise InputError("--loss ldam-drw: divides by the weights of a whole batch; train it in one process")
     if len(dataset.classes) < 2:
         raise InputError(f"{dataset.spec}: training needs at least 2 classes, and there is only {dataset.classes[0]!r}")
     pick_device(config.device)  # one that is not there is refused before any work
+    if config.small_size is not None:
+        _check_small_size(backbone, config.small_size)
     inputs = {
         "training data": dataset.manifest_sha256,
         "initial weights": backbone.weights_sha256(),
@@ -127,12 +127,19 @@ def fit(
     return TrainingResult(run.path, final, reused=False)
 
 
+def _check_small_size(backbone: Backbone, small: int) -> None:
+    size = backbone.preprocessing.image_size
+    if small >= size:
+        raise InputError(f"--small-size {small}: expected less than the image size, {size}")
+    check_image_size(backbone, small, "--small-size")
+
+
 def _trained_model(
     backbone: Backbone,
     split: Split,
     config: TrainingConfig,
     run: RunDirectory,
-    head: Callable[[], TrainedClassifier] | None,
+    head: Callable[[ImageDataset], TrainedClassifier] | None,
 ) -> tuple[ImageClassifier, dict[str, Any], Best | None]:
     """A classifier trained on the images, what a checkpoint says of it, and its best epoch."""
     from finetune.engine import train  # Lightning takes seconds to import: only where it is used
@@ -140,7 +147,7 @@ def _trained_model(
     dataset = split.training
     images = TrainingImages(dataset, backbone.preprocessing, config.workers)
     loss = build_loss(config.loss, images.counts, beta=config.beta, gamma=config.gamma, classes=dataset.classes)
-    started = None if head is None else head()
+    started = None if head is None else head(dataset)
     torch.manual_seed(config.seed)  # reading the images took random numbers, and how many depends on the way
     model = ImageClassifier(backbone, dataset.classes, "cosine" if loss.cosine_classifier else "linear")
     if loss.sigmoid and model.head.bias is not None:

@@ -36,12 +36,12 @@ class Split:
     validation: ImageDataset | None
 
 
-def split_off(dataset: ImageDataset, validation: str | None, seed: int) -> Split:
+def split_off(dataset: ImageDataset, validation: int | str | None, seed: int) -> Split:
     """Hold images out of a training, or take those of another dataset.
 
     Args:
         dataset: The training images.
-        validation: None; a number, as text: so many images of each class are held out; or a dataset spec.
+        validation: None; a number: so many images of each class are held out; or a dataset spec.
         seed: Which ones are held out.
 
     Raises:
@@ -49,9 +49,9 @@ def split_off(dataset: ImageDataset, validation: str | None, seed: int) -> Split
     """
     if validation is None:
         return Split(dataset, None)
-    if validation.isdigit():
+    if isinstance(validation, int):
         try:
-            kept, held = balanced_split(dataset.labels, int(validation), seed)
+            kept, held = balanced_split(dataset.labels, validation, seed)
         except InputError as error:
             raise InputError(f"--validation {validation}: {error}") from error
         name = f"{validation} images a class held out of {dataset.spec}"

@@ -15,6 +15,7 @@ from typing import Any
 from features.errors import InputError
 from features.extraction import ExtractConfig
 from finetune.finetuning import FinetuneConfig
+from finetune.frozen import KEEP_CLASSIFIER
 from finetune.pretraining import PretrainConfig
 from similarity import DEFAULT_GEOMETRY, GEOMETRIES, STRATEGIES
 from transfer.arguments import from_mapping
@@ -110,6 +111,11 @@ class Recipe:
 
     def _check_steps(self, where: str) -> None:
         """Build every step's configuration once, so that a wrong option is refused before any work."""
+        if self.finetune.get("classifier") == "keep" or self.finetune.get("method") in KEEP_CLASSIFIER:
+            raise InputError(
+                f"{where}, finetune: starts from the run's own classifier, which is one of the source classes; leave "
+                f"out classifier: keep, and methods {', '.join(KEEP_CLASSIFIER)}"
+            )
         own: Mapping[str, tuple[type, Mapping[str, Any], Mapping[str, Any]]] = {
             "extract": (ExtractConfig, self.extract, {"dataset": self.target, "out": "-"}),
             "rank": (RankConfig, self.rank, {"target": "-", "source": ["-"]}),

@@ -9,7 +9,8 @@ Source: Cui et al., CVPR 2019, section 4 and the authors' code. All three functi
 ``"pytorch"``
     the sum of the samples' weights, as ``torch.nn.CrossEntropyLoss(weight=…)`` does for class
     indices. It is done for soft labels too, where PyTorch itself divides by B, so that one-hot
-    proportions and class indices give one value.
+    proportions and class indices give one value. Of several processes that share a batch, it is the
+    mean of their sums: the mean of their losses is then the loss of the whole batch.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
 
+from features.distributed import mean_over_processes
 from features.errors import InputError
 from finetune.losses.base import LongTailLoss, checked_target, in_float32
 from finetune.losses.weights import Beta, class_balanced_weights
@@ -205,5 +207,5 @@ def _sample_weights(target: Tensor, weight: Tensor, like: Tensor) -> Tensor:
 
 def _divisor(target: Tensor, weight: Tensor | None, losses: Tensor, normalization: Normalization) -> Tensor | float:
     if normalization == "pytorch" and weight is not None:
-        return _sample_weights(target, weight, losses).sum()
+        return mean_over_processes(_sample_weights(target, weight, losses).sum())
     return float(len(target)) if target.ndim == 1 else target.sum()

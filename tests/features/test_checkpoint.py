@@ -1,9 +1,11 @@
 """A trained model on disk: tensors beside a card."""
 
+import errno
 import json
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors import safe_open
 
 from features import checkpoint as module
@@ -128,6 +130,16 @@ def test_tensors_of_another_network_are_refused(run, backbone):
 @pytest.mark.parametrize("weights", ["none", "file.pth"])
 def test_a_trained_model_has_weights_of_its_own(run, weights):
     assert f"--weights {weights}: {run} is a trained model" in refused(load_backbone, str(run), weights)
+
+
+def test_a_full_disk_is_an_error_of_the_system(run, backbone, monkeypatch):
+    def full(*_):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(module, "save_file", full)
+    with pytest.raises(OSError) as error:
+        save_checkpoint(run / "checkpoints" / "last.safetensors", tensors(backbone), CARD)
+    assert error.value.errno == errno.ENOSPC and error.value.filename.endswith("last.safetensors")
 
 
 def test_a_write_that_breaks_off_leaves_the_old_checkpoint(run, backbone, monkeypatch):

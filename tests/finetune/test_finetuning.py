@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from finetune.evaluation import EvaluateConfig, evaluate, evaluate_model
 from finetune.finetuning import FinetuneConfig, finetune
 from finetune.frozen import TrainedClassifier
 from finetune.losses import adjust_logits
+from finetune.metrics import evaluate_scores
 from finetune.model import ImageClassifier
 from finetune.pretraining import PretrainConfig, pretrain
 from finetune.validation import split_off
@@ -197,6 +199,10 @@ def test_rows_follow_the_names_of_the_classes(source_run, tmp_path):
             "--validation 3: --method tau needs images that the run was not trained on",
         ),
         ({"patience": 2}, "--patience 2: needs --validation, images to judge the epochs by"),
+        ({"milestones": [0.5]}, "--milestones [0.5]: is for --schedule step; leave it out"),
+        ({"decay": 0.1, "schedule": "cosine"}, "--decay 0.1: is for --schedule step; leave it out"),
+        ({"beta": 0.9, "loss": "balanced-softmax"}, "--beta 0.9: is for the losses cb-… and ldam-drw, and for"),
+        ({"gamma": 2.0, "loss": "cb-sigmoid"}, "--gamma 2.0: is for the focal losses; leave it out"),
         ({"method": "ncm", "classifier": "probe"}, "--classifier: --method ncm has no training loop; leave it out"),
     ],
 )
@@ -258,11 +264,35 @@ def test_the_best_epoch_by_the_validation_is_kept(source_run, tmp_path):
     checkpoint = find_checkpoint(result.run)
     assert checkpoint.path.name == "best.safetensors" and checkpoint.card["train_counts"] == [5] * 10
     # the best epoch's weights give the figures that were taken then
-    split = split_off(open_dataset(TRAIN), "3", 0)
+    split = split_off(open_dataset(TRAIN), 3, 0)
     assert len(split.training) == 50 and not set(split.training.ids) & set(split.validation.ids)
     model, card = ImageClassifier.open(result.run)
     again = evaluate_model(model, split.validation, card, EvaluateConfig(run="", dataset="", **CPU)).metrics
     assert again.macro == pytest.approx(best["macro"])
+
+
+def test_the_judge_is_the_mean_over_the_classes(source_run, tmp_path, monkeypatch):
+    """Top-1 and the mean over the classes may disagree on a validation of unequal classes."""
+    figures = iter([(0.9, 0.3), (0.2, 0.5), (0.8, 0.4)])
+
+    def judged(*_, **__):
+        top1, macro = next(figures)
+        return replace(evaluate_scores(np.eye(2), np.arange(2)), top1=top1, macro=macro)
+
+    monkeypatch.setattr("finetune.validation.Validator.__call__", judged)
+    data = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "augment": "none", "epochs": 3, "ema": 0.5}
+    result = finetune(FinetuneConfig(out=str(tmp_path / "run"), validation=HELD_OUT, **data, **CPU))
+    assert result.metrics["validation"]["epoch"] == 2
+
+
+def test_with_a_moving_average_it_is_the_average_that_is_judged_and_kept(source_run, tmp_path):
+    data = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "augment": "none", "epochs": 3, "lr": 0.1}
+    result = finetune(FinetuneConfig(out=str(tmp_path / "run"), validation=3, ema=0.6, **data, **CPU))
+    model, card = ImageClassifier.open(result.run)
+    held = split_off(open_dataset(TRAIN), 3, 0).validation
+    again = evaluate_model(model, held, card, EvaluateConfig(run="", dataset="", **CPU)).metrics
+    best = result.metrics["validation"]
+    assert (again.macro, again.top1) == pytest.approx((best["macro"], best["top1"]))
 
 
 def test_it_stops_when_nothing_gets_better(source_run, tmp_path):
@@ -305,6 +335,21 @@ def test_a_validation_that_is_not_possible(source_run, tmp_path):
 
 
 # The rest of the loop's options
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "message"),
+    [
+        ("resnet8", 32, "--small-size 32: expected less than the image size, 32"),
+        ("vit_tiny_patch16_224", 112, "--small-size 112: vit_tiny_patch16_224 does not take it"),
+    ],
+)
+def test_a_small_size_that_is_not_possible(tmp_path, backbone, size, message):
+    data = {"dataset": TRAIN, "init": backbone, "weights": "none", "out": str(tmp_path / "run"), "steps": 1}
+    with pytest.raises(InputError) as refusal:
+        finetune(FinetuneConfig(small_size=size, **data, **CPU))
+    assert str(refusal.value).startswith(message)
+    assert not (tmp_path / "run").exists()
 
 
 def test_small_images_first_and_large_ones_last(source_run, tmp_path, monkeypatch):

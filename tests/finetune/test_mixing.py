@@ -51,6 +51,15 @@ def test_mixup_blends_and_cutmix_pastes():
         assert set(image.unique().tolist()) <= set(row.nonzero()[:, 0].tolist())
 
 
+def test_with_both_each_batch_takes_one_of_them_by_a_toss():
+    images, labels = flat(16)
+    pasted = []
+    for seed in range(200):
+        found, _ = Mixing(mixup=0.4, cutmix=1.0)(images, labels, 16, draw(seed))
+        pasted.append(bool((found == found.round()).all()))  # whole images' values, nothing blended
+    assert 70 < sum(pasted) < 130  # 100 ± 4 standard deviations
+
+
 def test_proportions_follow_beta():
     images, labels = flat(4000, 1)
     _, target = Mixing(mixup=0.2)(images, labels, 4000, draw())

@@ -64,6 +64,28 @@ def test_layers_are_blocks_in_order():
     assert layers(nn.Linear(2, 2))[0].in_features == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "block", "blocks"),
+    [
+        ("resnet18", "BasicBlock", 8),
+        ("efficientnet_lite0", "InvertedResidual", 15),
+        ("convnext_tiny", "CNBlock", 18),
+        ("convnextv2_atto", "ConvNeXtBlock", 12),
+        ("swin_tiny_patch4_window7_224", "SwinTransformerBlock", 12),
+        ("vit_tiny_patch16_224", "Block", 12),
+        ("efficientnet_v2_s", "FusedMBConv", 10),
+    ],
+)
+def test_every_stage_of_published_networks_is_cut_into_its_blocks(name, block, blocks):
+    with torch.device("meta"):
+        network = load_backbone(name, "none").network
+    every = layers(network)
+    assert [type(layer).__name__ for layer in every].count(block) == blocks
+    assert sum(p.numel() for layer in every for p in layer.parameters()) > 0.99 * sum(
+        p.numel() for p in network.parameters()
+    )
+
+
 def test_the_rate_falls_from_the_head_down():
     model = network()
     groups = parameter_groups(model, options(lr=1.0, layer_decay=0.5, weight_decay=0.1))
