@@ -24,7 +24,8 @@ class Augmentation:
         area: Smallest and largest share of the frame's area that is kept.
         aspect: Largest change of the aspect ratio, as a factor of at least 1.
         shift: Largest shift beyond the frame, as a share of the side; what comes in is black.
-        whole_pixels: Shifts are by whole pixels of the result, all in the range alike, so that no pixel is blurred.
+        whole_pixels: Nothing is resized: of a frame that is larger than the result a window of the result's size is
+            taken, anywhere inside it; of one that is not, shifts are by whole pixels, all in the range alike.
         rotate: Largest rotation, in degrees.
         shear: Largest shear, as a tangent.
         flip: Mirror half of the images left to right.
@@ -88,8 +89,14 @@ class Augmentation:
 
     def _placed(self, pixels: Tensor, size: int, generator: torch.Generator) -> Tensor:
         """Pixels (B, 3, R, R) cropped, turned and mirrored to a side of ``size``."""
+        free = pixels.shape[-1] - size
         if replace(self, operations=0, cutout=0.0) == Augmentation():
-            return pixels if pixels.shape[-1] == size else F.interpolate(pixels, size, mode="bilinear", antialias=True)
+            return _windows(pixels, torch.full((len(pixels), 2), round(free / 2)), size)
+        if self.whole_pixels and free > 0:
+            corners = torch.randint(free + 1, (len(pixels), 2), generator=generator)
+            return replace(self, shift=0.0, whole_pixels=False)._placed(
+                _windows(pixels, corners, size), size, generator
+            )
         theta = self.matrices(len(pixels), size, generator).to(pixels)
         grid = F.affine_grid(theta, [len(pixels), 3, size, size], align_corners=False)
         # A window that magnifies reads up to half a pixel beyond the outermost pixel centres of the frame,
@@ -107,10 +114,22 @@ class Augmentation:
         return ~(rows[:, None, :, None] & columns[:, None, None, :])
 
 
+def _windows(pixels: Tensor, corners: Tensor, size: int) -> Tensor:
+    """The window of each frame (B, 3, R, R) with its upper left corner (B, 2) and a side of ``size`` pixels."""
+    if pixels.shape[-1] == size:
+        return pixels
+    corners, at = corners.to(pixels.device), torch.arange(size, device=pixels.device)
+    rows, columns = (corners[:, :, None] + at).unbind(1)
+    image = torch.arange(len(pixels), device=pixels.device)[:, None, None]
+    return pixels.movedim(1, 3)[image, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
+
+
 #: The augmentations that have a name on the command line.
 AUGMENTATIONS = {
+    # the view that the network is tested with
     "none": Augmentation(),
-    # 4 pixels each way of 32, and a mirror: the CIFAR protocol (He et al. 2016, section 4.2)
+    # 4 pixels each way of 32, and a mirror: the CIFAR protocol (He et al. 2016, section 4.2); of frames that are
+    # larger than the network's input, any window at the scale of the test, and a mirror
     "crop-flip": Augmentation(shift=0.125, whole_pixels=True, flip=True),
     # the ImageNet protocol (Szegedy et al. 2015), with a gentler smallest crop for small datasets
     "resized-crop": Augmentation(area=(0.25, 1.0), aspect=4 / 3, flip=True),

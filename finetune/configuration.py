@@ -41,8 +41,8 @@ class TrainingConfig:
         beta: β of the class-balanced losses, in [0, 1), or auto: from the largest class.
         gamma: γ of the focal losses.
         sampler: How images are drawn: shuffle, class, sqrt, …: see transfer inspect samplers.
-        augment: none, crop-flip, resized-crop, or affine (characters: no mirror images); +randaugment and +cutout
-            may follow, as in crop-flip+randaugment+cutout.
+        augment: none, crop-flip (windows at the scale of the test), resized-crop, or affine (characters: no mirror
+            images); +randaugment and +cutout may follow, as in crop-flip+randaugment+cutout.
         mixup: α of mixup, 0 for none; the loss has to take class proportions, as for the next two.
         cutmix: α of CutMix, 0 for none. With both, each batch takes one of them.
         label_smoothing: ε of label smoothing, 0 for none.

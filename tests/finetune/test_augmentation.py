@@ -9,6 +9,7 @@ from PIL import Image
 from scipy.ndimage import map_coordinates
 
 from features.errors import InputError
+from features.preprocessing import Preprocessing
 from finetune.augmentation import AUGMENTATIONS, Augmentation, augmentation
 
 
@@ -34,11 +35,27 @@ def test_none_leaves_the_pixels_as_they_are():
     assert torch.equal(augmentation("none")(pixels, 16, draw()), pixels)
 
 
-def test_none_at_another_size_is_an_antialiased_resize():
-    pixels = noise(1, 24)
-    found = augmentation("none")(pixels, 10, draw())[0, 1].numpy()
-    expected = Image.fromarray(pixels[0, 1].numpy()).resize((10, 10), Image.Resampling.BILINEAR)
-    np.testing.assert_allclose(found, np.asarray(expected), atol=0.01)  # of 255: float32 on both sides
+@pytest.mark.parametrize(("size", "resize"), [(10, 24), (24, 24), (224, 256)])
+def test_none_is_the_view_of_the_test(size, resize):
+    """The centre of the frame, as a network's own input transform takes it, but for the rounding to whole greys."""
+    image = Image.fromarray(np.random.default_rng(0).integers(256, size=(40, 31, 3), dtype=np.uint8))
+    preprocessing = Preprocessing(size, resize)
+    frames = preprocessing.uncropped().pixels(image)[None].expand(3, 3, resize, resize)
+    found = augmentation("none")(frames, size, draw())
+    expected = preprocessing.pixels(image).float().expand_as(found)
+    torch.testing.assert_close(found.float(), expected, atol=1, rtol=0)
+
+
+def test_crop_flip_takes_windows_of_larger_frames_anywhere_and_as_they_are():
+    size, side, n = 5, 8, 2000
+    frame = torch.arange(side * side).float().view(1, 1, side, side).expand(n, 3, side, side)
+    found = augmentation("crop-flip")(frame, size, draw())[:, 0]
+    windows = frame[0, 0].unfold(0, size, 1).unfold(1, size, 1).reshape(-1, size, size)  # all 16
+    every = torch.stack([windows, windows.flip(2)]).reshape(-1, size, size)
+    away = (found[:, None] - every).abs().amax((2, 3))
+    assert (away.amin(1) < 0.01).all()  # of up to 63: the mirror's coordinates are rounded to float32
+    drawn = torch.bincount(away.argmin(1), minlength=32)
+    assert ((drawn - n / 32).abs() < 4 * (n / 32) ** 0.5).all()
 
 
 @pytest.mark.parametrize("name", ["crop-flip", "resized-crop", "affine"])
@@ -74,9 +91,9 @@ def test_a_shift_by_whole_pixels_against_a_plain_loop(dx, dy):
     torch.testing.assert_close(found, expected, atol=0.01, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["crop-flip", "affine"])
-def test_what_is_drawn_against_scipy(name):
-    size, out = 16, 12
+@pytest.mark.parametrize(("name", "out"), [("crop-flip", 16), ("affine", 12)])
+def test_what_is_drawn_against_scipy(name, out):
+    size = 16
     pixels = noise(5, size)
     found = augmentation(name)(pixels, out, draw(2)).numpy()
     theta = augmentation(name).matrices(5, out, draw(2)).numpy().astype(np.float64)
