@@ -3,6 +3,7 @@
 from similarity.curve import SelectionCurve, selection_curves, write_curves
 from similarity.explanation import ExplanationRow, explain, write_explanation
 from similarity.geometry import DEFAULT_GEOMETRY, GEOMETRIES, Geometry, fit_geometry
+from similarity.measures import MEASURES, Evidence, Measure, measure
 from similarity.pool import STRATEGIES, class_scores
 from similarity.ranking import Domain, Ranking, rank_domains
 from similarity.selection import DEFAULT_STRATEGY, select_classes
@@ -14,11 +15,14 @@ __all__ = [
     "DEFAULT_GEOMETRY",
     "DEFAULT_STRATEGY",
     "GEOMETRIES",
+    "MEASURES",
     "STRATEGIES",
     "ClassStability",
     "Domain",
+    "Evidence",
     "ExplanationRow",
     "Geometry",
+    "Measure",
     "Ranking",
     "SelectionCurve",
     "SelectionStability",
@@ -29,6 +33,7 @@ __all__ = [
     "emd",
     "explain",
     "fit_geometry",
+    "measure",
     "rank_domains",
     "select_classes",
     "selection_curves",

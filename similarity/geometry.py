@@ -125,11 +125,11 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
         least = _LEAST_MEAN * average.mean() or 1.0  # where all is zero, any slope will do
         slope = 0.5 / np.sqrt(np.maximum(average, least))
         means = np.sqrt(means)
-    factor = None if name == "centred" else _whitening_factor(banks, slope)
+    factor = None if name == "centred" else whitening_factor(banks, slope)
     return Geometry(name, means.mean(axis=0), factor, unit_length=True, slope=slope)
 
 
-def _whitening_factor(
+def whitening_factor(
     banks: Sequence[FeatureBank], slope: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64] | None:
     """Cholesky factor of the pooled, shrunk within-class covariance; None where that is zero.

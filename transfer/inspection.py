@@ -17,7 +17,7 @@ from finetune.frozen import FROZEN_METHODS
 from finetune.losses import LOSSES
 from finetune.run_directory import open_run
 from finetune.samplers import SAMPLERS
-from similarity import GEOMETRIES, STRATEGIES, Subset
+from similarity import GEOMETRIES, MEASURES, STRATEGIES, Subset
 from transfer.plots import counts_plot
 
 
@@ -27,7 +27,7 @@ class InspectConfig:
 
     Attributes:
         what: A dataset spec, a bank (.h5), a run directory, a checkpoint, a subset file (.csv), or one of
-            backbones, schemes, losses, samplers, methods, augmentations, geometries, strategies.
+            backbones, schemes, losses, samplers, methods, augmentations, geometries, strategies, measures.
         plot: A file (.png) for the images of each class of a dataset, largest class first.
     """
 
@@ -64,6 +64,9 @@ _NAMES: dict[str, Callable[[], Mapping[str, Any]]] = {
     "augmentations": lambda: {name: str(value) for name, value in AUGMENTATIONS.items()},
     "geometries": lambda: {"geometries": list(GEOMETRIES)},
     "strategies": lambda: STRATEGIES,
+    "measures": lambda: {
+        name: f"{measure.meaning}; {measure.direction} is better" for name, measure in MEASURES.items()
+    },
 }
 
 

@@ -16,7 +16,7 @@ from finetune.model import ImageClassifier
 from finetune.pretraining import PretrainConfig
 from finetune.run_directory import RunDirectory
 from finetune.samplers import SAMPLERS
-from similarity import GEOMETRIES, STRATEGIES
+from similarity import GEOMETRIES, MEASURES, STRATEGIES
 from transfer.commands import SelectConfig, select
 from transfer.inspection import InspectConfig, inspect
 
@@ -111,6 +111,7 @@ def test_a_run_and_a_checkpoint(tmp_path):
         ("augmentations", AUGMENTATIONS),
         ("geometries", GEOMETRIES),
         ("strategies", STRATEGIES),
+        ("measures", MEASURES),
         ("schemes", ("folder", "cub", "inat", "list", "torch", "digits")),
         ("backbones", ("resnet50", "efficientnet_lite0", "resnet32")),
     ],

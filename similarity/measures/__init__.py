@@ -1,0 +1,45 @@
+"""Measures of transferability side by side, on one cache of features.
+
+Each measure is a pure function of arrays; :data:`MEASURES` puts them under one contract, and :func:`measure` takes
+them from an :class:`Evidence`. Large comparisons find none best everywhere, so baselines stand among them.
+"""
+
+from similarity.measures.accuracy import knn_accuracy, linear_probe
+from similarity.measures.agreement import rank_correlation
+from similarity.measures.catalogue import MEASURES, Measure, Score, Unmeasured, measure
+from similarity.measures.coding_rate import transrate
+from similarity.measures.dataset_transport import label_distances, otdd
+from similarity.measures.discriminability import h_score
+from similarity.measures.evidence import Evidence, side_by_side
+from similarity.measures.gaussian import frechet, total_moments
+from similarity.measures.kernel import median_distance, mmd
+from similarity.measures.marginal_likelihood import logme
+from similarity.measures.overlap import gbc, principal_gaussians
+from similarity.measures.source_labels import leep, nce, source_posterior
+
+__all__ = [
+    "MEASURES",
+    "Evidence",
+    "Measure",
+    "Score",
+    "Unmeasured",
+    "frechet",
+    "gbc",
+    "h_score",
+    "knn_accuracy",
+    "label_distances",
+    "leep",
+    "linear_probe",
+    "logme",
+    "measure",
+    "median_distance",
+    "mmd",
+    "nce",
+    "otdd",
+    "principal_gaussians",
+    "rank_correlation",
+    "side_by_side",
+    "source_posterior",
+    "total_moments",
+    "transrate",
+]

@@ -1,0 +1,73 @@
+"""Two data sets as two Gaussians: the Fréchet distance.
+
+Source: Fréchet, "Sur la distance de deux lois de probabilité", 1957; Dowson and Landau, Journal of Multivariate
+Analysis 1982; on the features of a network: Heusel et al., NeurIPS 2017 (FID).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from features.bank import FeatureBank
+
+
+def total_moments(bank: FeatureBank) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and covariance of all images of a bank, from its class statistics.
+
+    The covariance is that within the classes plus that of the class means, each class weighted by its images:
+    Σ = W + Σ_c (n_c/N)·(m_c − m)(m_c − m)ᵀ.
+
+    Returns:
+        (D,) mean and (D, D) population covariance, float64.
+    """
+    share = bank.counts / bank.counts.sum()
+    means = bank.means.astype(np.float64)
+    mean = share @ means
+    away = means - mean
+    return mean, bank.within_covariance + (away.T * share) @ away
+
+
+def frechet(mean: ArrayLike, covariance: ArrayLike, other_mean: ArrayLike, other_covariance: ArrayLike) -> float:
+    """Squared Fréchet distance of two Gaussians: ‖m − m′‖² + tr(Σ + Σ′ − 2·(ΣΣ′)^½).
+
+    With Σ = F·Fᵀ, the trace of the root is the sum of the roots of the eigenvalues of the symmetric FᵀΣ′F, which
+    are those of ΣΣ′; no root of a nonsymmetric matrix is taken.
+
+    Args:
+        mean: (D,).
+        covariance: (D, D) symmetric; negative eigenvalues, which round-off leaves, count as 0.
+        other_mean: (D,).
+        other_covariance: (D, D).
+
+    Returns:
+        The distance in squared units of the features, at least 0.
+
+    Raises:
+        ValueError: Shapes do not fit each other, or a value is not finite.
+
+    >>> frechet([0.0], [[4.0]], [3.0], [[1.0]])
+    10.0
+    """
+    m, s = _checked("mean", "covariance", mean, covariance)
+    other_m, other_s = _checked("other_mean", "other_covariance", other_mean, other_covariance)
+    if len(m) != len(other_m):
+        raise ValueError(f"mean and other_mean must have one width, got {len(m)} and {len(other_m)}")
+    values, vectors = np.linalg.eigh(s)
+    kept = values > 0
+    factor = vectors[:, kept] * np.sqrt(values[kept])
+    shared = np.sqrt(np.maximum(np.linalg.eigvalsh(factor.T @ other_s @ factor), 0)).sum()
+    away = m - other_m
+    return max(0.0, float(away @ away + np.trace(s) + np.trace(other_s) - 2 * shared))
+
+
+def _checked(
+    mean_name: str, covariance_name: str, mean: ArrayLike, covariance: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A mean and a covariance that fit each other."""
+    m, s = np.asarray(mean, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
+    if m.ndim != 1 or s.shape != (len(m), len(m)):
+        raise ValueError(f"{mean_name} must be (D,) and {covariance_name} (D, D), got shapes {m.shape} and {s.shape}")
+    if not (np.isfinite(m).all() and np.isfinite(s).all()):
+        raise ValueError(f"{mean_name} and {covariance_name} must be finite, got NaN or infinity")
+    return m, s

@@ -1,0 +1,57 @@
+"""Images by class, without a loop over classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+#: Entries of one block of padded classes (float64: 128 MiB).
+_BLOCK = 1 << 24
+
+
+def class_sums(rows: NDArray[np.float64], labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """Sum of the rows of each class.
+
+    Args:
+        rows: (N, K) one row an image.
+        labels: (N,) in 0 … C − 1.
+        classes: C.
+
+    Returns:
+        (C, K) float64.
+    """
+    images = len(labels)
+    member = csr_array((np.ones(images), (labels, np.arange(images))), shape=(classes, images))
+    return np.asarray(member @ rows, dtype=np.float64)
+
+
+def padded_classes(
+    rows: NDArray[np.float64], labels: NDArray[np.int64], counts: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Classes of about one size at a time, each filled up with rows of zeros.
+
+    Args:
+        rows: (N, K) one row an image.
+        labels: (N,) in 0 … C − 1.
+        counts: (C,) images of each class.
+
+    Yields:
+        (B,) classes, smallest first, and (B, n, K) their rows, n the images of the largest of them.
+    """
+    by_class = np.argsort(labels, kind="stable")
+    first = np.cumsum(counts) - counts
+    by_size = np.argsort(counts, kind="stable")
+    start = 0
+    while start < len(by_size):
+        # Sizes ascend, so a block of b classes holds b times its last: find the longest that fits.
+        held = np.arange(1, len(by_size) - start + 1) * counts[by_size[start:]] * rows.shape[1]
+        stop = start + max(1, int(np.searchsorted(held, _BLOCK, side="right")))
+        block = by_size[start:stop]
+        place = np.arange(counts[block].max())
+        inside = place < counts[block, None]
+        images = by_class[np.where(inside, first[block, None] + place, 0)]
+        yield block, rows[images] * inside[..., None]
+        start = stop
