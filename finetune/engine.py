@@ -12,7 +12,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from features.decoding import PixelBatch
 from features.devices import pick_device, pick_precision
@@ -158,6 +158,10 @@ class _Loop(pl.LightningModule):
 
     def train(self, mode: bool = True) -> _Loop:
         super().train(mode)
+        if self.config.batch_norm == "frozen":
+            for module in self.model.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
         for layer in self.frozen:
             layer.eval()  # statistics of batch normalisation stay too
         return self

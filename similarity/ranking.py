@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from features.progress import progress
 from similarity.calibration import calibrated_gamma, gamma_without_noise, given_gamma
 from similarity.geometry import DEFAULT_GEOMETRY, fit_geometry
 from similarity.interval import Interval, distance_interval
+from similarity.measures import Score, Unmeasured, measure, measure_names, reasons, side_by_side, values
 from similarity.sampling_error import mean_clouds
 from similarity.transport import TransportResult, emd, similarity
 
@@ -37,6 +38,7 @@ class Domain:
         images: Images behind them.
         class_names: The classes, in the order of the plan's rows.
         transport: The plan from its classes to the target's, and the bounds.
+        measures: Other measures of transferability that were asked for, by name.
     """
 
     source: str
@@ -48,6 +50,7 @@ class Domain:
     images: int
     class_names: tuple[str, ...]
     transport: TransportResult
+    measures: Mapping[str, Score | Unmeasured] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +87,13 @@ class Ranking:
                     "interval": list(domain.interval or (None, None)),
                     "classes": domain.classes,
                     "images": domain.images,
+                    "solver": domain.transport.solver,
+                    "emd_bounds": [domain.transport.lower_bound, domain.transport.upper_bound],
+                    **({"measures": values(domain.measures)} if domain.measures else {}),
                 }
                 for domain in self.domains
             ],
-        }
+        } | ({"unmeasured": reasons(domain.measures for domain in self.domains)} if self.domains[0].measures else {})
 
 
 def rank_domains(
@@ -99,6 +105,7 @@ def rank_domains(
     min_count: int = 0,
     bootstrap: int = 0,
     seed: int = 0,
+    measures: Sequence[str] = (),
 ) -> Ranking:
     """Rank source domains by similarity to a target (Cui et al., CVPR 2018).
 
@@ -113,7 +120,8 @@ def rank_domains(
         min_count: Source classes of fewer images are left out (the paper: 200).
         bootstrap: Replicates behind the intervals, each one more transport problem a source; 0 for none, else
             at least 2.
-        seed: Seed of the bootstrap.
+        seed: Seed of the bootstrap, and of the draws of measures.
+        measures: Other measures of transferability to take too, of :data:`similarity.MEASURES`, or ``all``.
 
     Raises:
         ValueError: ``sources`` is empty, or a number is out of its range.
@@ -128,6 +136,7 @@ def rank_domains(
         raise ValueError(f"min_count must be at least 0, got {min_count}")
     if bootstrap < 0 or bootstrap == 1:
         raise ValueError(f"bootstrap must be 0 or at least 2, got {bootstrap}")
+    names = measure_names(measures)
     kept = [source.at_least(min_count) for source in sources]
     metric = fit_geometry(geometry, [target], kept)
     if metric.centre is not None and sum(len(bank.classes) for bank in kept) < _LEAST_CLASSES:
@@ -157,6 +166,12 @@ def rank_domains(
                 for i, cloud in enumerate(clouds[1:])
             ]
     domains = [_domain(*row, scale.value, true_gamma) for row in zip(kept, results, intervals, strict=True)]
+    if names:
+        evidence = side_by_side(target, kept, geometry=metric, seed=seed)
+        with progress("measures", total=len(kept)) as advance:
+            for i, one in enumerate(evidence):
+                domains[i] = replace(domains[i], measures=measure(names, one, comparing="sources"))
+                advance(note=kept[i].name)
     domains.sort(key=lambda domain: domain.emd)
     return Ranking(target.name, tuple(domains), geometry, scale.value, scale.meaning, target.classes)
 

@@ -40,7 +40,7 @@ COMMANDS = {
     "extract": Command("images to a feature bank", "features:extract", "features:ExtractConfig", ("dataset",)),
     "merge": Command("shards of a feature bank to the whole", "features:merge", "features:MergeConfig", ("shards",)),
     "rank": Command(
-        "source domains by similarity to a target", "transfer.commands:rank", "transfer.commands:RankConfig"
+        "source domains, or models, for a target", "transfer.commands:rank", "transfer.commands:RankConfig"
     ),
     "select": Command("source classes to pre-train on", "transfer.commands:select", "transfer.commands:SelectConfig"),
     "pretrain": Command(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal
 
 from features.bank import FeatureBank
 from features.errors import InputError
+from finetune.configuration import default_of
 from similarity import (
     DEFAULT_GEOMETRY,
     DEFAULT_STRATEGY,
+    MEASURES,
     Ranking,
     SelectionCurve,
     SelectionStability,
@@ -21,36 +23,75 @@ from similarity import (
     write_explanation,
 )
 from similarity.curve import curves_from
+from similarity.measures import measure_names
 from similarity.pool import SourcePool, check_strategy
 from similarity.selection import select_from
+
+if TYPE_CHECKING:
+    from transfer.zoo import ZooRanking
+
+
+#: Options of a ranking of sources alone, and of models alone.
+_OF_SOURCES = {"geometry", "gamma", "min_count", "bootstrap", "explain"}
+_OF_MODELS = {"by", "test", "cache", "device", "precision", "workers"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RankConfig:
-    """Rank source domains by their Earth Mover's Distance to a target, best first.
+    """Rank source domains by their Earth Mover's Distance to a target, or pre-trained models by a measure, best first.
 
     Attributes:
-        target: Feature bank of the target.
+        target: Feature bank of the target; with --model the dataset spec of its training images.
         source: Feature banks of the sources.
+        model: Pre-trained models to rank instead of sources: names of backbones or run directories, each with its
+            weights if wanted (resnet50, resnet18:none, runs/pre).
+        measures: Other measures to set beside it, or all of them: see transfer inspect measures. With --model all are
+            taken by default.
+        by: The measure that orders the models.
+        test: Dataset spec of the target's test images: how well a linear probe on each model does there.
+        cache: Folder of the target's feature banks under each model.
         geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
         gamma: γ of the similarity exp(−γ·EMD), such as the paper's 0.01; by default such that 0.5 means as far as
             the target's classes are from each other.
         min_count: Leave out source classes of fewer images (the paper: 200).
         bootstrap: Resamplings behind the 95 % intervals, at least 2; 0 for none.
-        seed: Seed of the resampling.
+        seed: Seed of the resampling, of the measures' draws, and of the weights of a model that has none.
         explain: A file (.csv) for the transport plans: which source classes serve which target classes.
+        device: Where models run: auto, cpu, cuda, mps.
+        precision: Of the models: auto takes bfloat16 where the hardware has it.
+        workers: Decoding processes; by default one a core.
     """
 
     target: str
-    source: list[str]
+    source: list[str] = field(default_factory=list)
+    model: list[str] = field(default_factory=list)
+    measures: list[str] = field(default_factory=list)
+    by: str = "linear-probe"
+    test: str | None = None
+    cache: str = "banks/zoo"
     geometry: str = DEFAULT_GEOMETRY
     gamma: float | None = None
     min_count: int = 0
     bootstrap: int = 20
     seed: int = 0
     explain: str | None = None
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    workers: int | None = None
 
     def __post_init__(self) -> None:
+        if bool(self.source) == bool(self.model):
+            raise InputError("rank: give --source, banks of source domains, or --model, pre-trained models")
+        sides = _OF_SOURCES, _OF_MODELS
+        for option in fields(self):
+            if option.name in sides[bool(self.source)] and getattr(self, option.name) != default_of(option):
+                other = "models" if self.source else "sources"
+                raise InputError(f"--{option.name.replace('_', '-')}: is for a ranking of {other}; leave it out")
+        measure_names([*self.measures, self.by])
+        if self.model and self.measures and self.by not in measure_names(self.measures):
+            raise InputError(f"--by {self.by}: not one of --measures {' '.join(self.measures)}")
+        if MEASURES[self.by].compares == "sources":
+            raise InputError(f"--by {self.by}: tells source domains apart, not models")
         if self.gamma is not None and not 0 < self.gamma < math.inf:
             raise InputError(f"--gamma {self.gamma}: expected a positive number")
         if self.min_count < 0:
@@ -59,8 +100,28 @@ class RankConfig:
             raise InputError(f"--bootstrap {self.bootstrap}: expected 0, or at least 2")
 
 
-def rank(config: RankConfig) -> Ranking:
-    """Rank source domains, and write why; see :func:`similarity.rank_domains` and :func:`similarity.explain`."""
+def rank(config: RankConfig) -> Ranking | ZooRanking:
+    """Rank source domains, and write why, or models.
+
+    See :func:`similarity.rank_domains`, :func:`similarity.explain` and :func:`transfer.zoo.rank_models`.
+    """
+    if config.model:
+        from transfer.zoo import rank_models  # which imports the training code
+
+        names = measure_names(config.measures or ["all"])
+        names = [name for name in names if MEASURES[name].compares != "sources"]
+        return rank_models(
+            config.target,
+            config.model,
+            names,
+            by=config.by,
+            cache=config.cache,
+            test=config.test,
+            seed=config.seed,
+            device=config.device,
+            precision=config.precision,
+            workers=config.workers,
+        )
     ranking = rank_domains(
         FeatureBank.open(config.target),
         [FeatureBank.open(path) for path in config.source],
@@ -69,6 +130,7 @@ def rank(config: RankConfig) -> Ranking:
         min_count=config.min_count,
         bootstrap=config.bootstrap,
         seed=config.seed,
+        measures=config.measures,
     )
     if config.explain is not None:
         write_explanation(ranking, config.explain)

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from similarity import explain
+from similarity import MEASURES, explain
 
 # Class names and paths are printed as they are: [a] is no style and :a: no picture.
 console = Console(highlight=False, markup=False, emoji=False)
@@ -60,6 +60,9 @@ def _extract(config: Any, result: Any) -> None:
 
 
 def _rank(config: Any, result: Any) -> None:
+    if config.model:
+        _zoo(config, result)
+        return
     console.print(
         f"target {result.target}, geometry {result.geometry}\n"
         f"similarity = exp(−{result.gamma:.4g}·EMD); 0.5 is {result.half}\n",
@@ -83,10 +86,55 @@ def _rank(config: Any, result: Any) -> None:
     )
     for number, domain in enumerate(result.domains if numbered else (), start=1):
         console.print(f"source {number}: {domain.source}", soft_wrap=True)
+    taken = [domain.measures for domain in result.domains]
+    if taken[0]:
+        heads = range(1, len(taken) + 1) if numbered else [domain.source for domain in result.domains]
+        console.print("\nother measures of transferability:")
+        _measures(heads, taken, result.to_json()["unmeasured"])
     if config.explain is not None:
         _explanation(config, result)
     banks, classes = " ".join(config.source), min(100, sum(domain.classes for domain in result.domains))
     _next(f"transfer select --target {config.target} --source {banks} --classes {classes} --out subset.csv")
+
+
+def _zoo(config: Any, result: Any) -> None:
+    console.print(f"models for {result.target}, by {result.by}\n", soft_wrap=True)
+    found, agreement = result.to_json(), result.agreement
+    tested = {"probe on the test, top-1": [candidate.top1 for candidate in result.candidates]} if config.test else {}
+    heads = [candidate.model for candidate in result.candidates]
+    _measures(heads, [candidate.measures for candidate in result.candidates], found["unmeasured"], agreement, tested)
+    if agreement:
+        console.print("\nagreement: Kendall's weighted τ of the measure and the probe's accuracy on the test images")
+    best = result.candidates[0].model
+    init, _, weights = best.partition(":")
+    option = f" --weights {weights}" if weights else ""
+    _next(f"transfer finetune {shlex.quote(result.target)} --init {init}{option} --out runs/NAME")
+
+
+def _measures(
+    heads: Iterable[Any],
+    taken: list[Mapping[str, Any]],
+    reasons: Mapping[str, str],
+    agreement: Mapping[str, float] | None = None,
+    more: Mapping[str, list[Any]] | None = None,
+) -> None:
+    """A measure a row and a candidate a column, the best value of each row marked; what is missing, and why."""
+    rows = []
+    for name in taken[0]:
+        values = [getattr(one[name], "value", None) for one in taken]
+        known = [value for value in values if value is not None]
+        if known:
+            lower = MEASURES[name].direction == "lower"
+            best = (min if lower else max)(known) if len(set(known)) > 1 else None
+            cells = ["–" if value is None else f"{value:.5g}{'*' if value == best else ' '}" for value in values]
+            tau = () if not agreement else (f"{agreement[name]:.2f}" if name in agreement else None,)
+            rows.append((name, *tau, *cells, "lower" if lower else "higher"))
+    for name, values in (more or {}).items():
+        rows.append((name, *(() if not agreement else (None,)), *(f"{value:.4f} " for value in values), "higher"))
+    tau_head = [">agreement"] if agreement else []
+    _table(["measure", *tau_head, *(f">{head}" for head in heads), "better"], rows)
+    for name, reason in reasons.items():
+        console.print(f"{name}: not taken, {reason}", soft_wrap=True)
 
 
 def _interval(ends: tuple[float, float] | None) -> str:

@@ -1,7 +1,7 @@
 """Losses for class-imbalanced training, chosen by name with :func:`build_loss`."""
 
 from finetune.losses.base import LongTailLoss
-from finetune.losses.build import HARD_LABEL_LOSSES, LOSSES, build_loss
+from finetune.losses.build import HARD_LABEL_LOSSES, LOSSES, SOFTMAX_LOSSES, build_loss
 from finetune.losses.class_balanced import ClassBalancedLoss, focal_loss, prior_bias, sigmoid_loss, softmax_loss
 from finetune.losses.ldam import LDAMLoss, ldam_loss, ldam_margins
 from finetune.losses.logit_adjustment import BalancedSoftmaxLoss, LogitAdjustedLoss, adjust_logits, log_prior
@@ -10,6 +10,7 @@ from finetune.losses.weights import automatic_beta, class_balanced_weights, effe
 __all__ = [
     "HARD_LABEL_LOSSES",
     "LOSSES",
+    "SOFTMAX_LOSSES",
     "BalancedSoftmaxLoss",
     "ClassBalancedLoss",
     "LDAMLoss",

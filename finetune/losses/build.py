@@ -84,5 +84,7 @@ LOSSES = (
     "balanced-softmax",
     "logit-adjusted",
 )
+#: Those of them that read a linear classifier's logits by a softmax.
+SOFTMAX_LOSSES = ("softmax", "cb-softmax", "balanced-softmax", "logit-adjusted")
 #: Those of them that do not take class proportions.
 HARD_LABEL_LOSSES = ("focal", "cb-focal", "ldam", "ldam-drw")

@@ -6,7 +6,16 @@ them from an :class:`Evidence`. Large comparisons find none best everywhere, so 
 
 from similarity.measures.accuracy import knn_accuracy, linear_probe
 from similarity.measures.agreement import rank_correlation
-from similarity.measures.catalogue import MEASURES, Measure, Score, Unmeasured, measure
+from similarity.measures.catalogue import (
+    MEASURES,
+    Measure,
+    Score,
+    Unmeasured,
+    measure,
+    measure_names,
+    reasons,
+    values,
+)
 from similarity.measures.coding_rate import transrate
 from similarity.measures.dataset_transport import label_distances, otdd
 from similarity.measures.discriminability import h_score
@@ -32,14 +41,17 @@ __all__ = [
     "linear_probe",
     "logme",
     "measure",
+    "measure_names",
     "median_distance",
     "mmd",
     "nce",
     "otdd",
     "principal_gaussians",
     "rank_correlation",
+    "reasons",
     "side_by_side",
     "source_posterior",
     "total_moments",
     "transrate",
+    "values",
 ]

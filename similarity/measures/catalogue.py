@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -93,6 +93,30 @@ def measure(
     if comparing is not None and comparing not in get_args(Comparison):
         raise ValueError(f"comparing must be one of {', '.join(get_args(Comparison))}, got {comparing!r}")
     return {name: _taken(_measure(name), evidence, comparing) for name in names}
+
+
+def values(taken: Mapping[str, Score | Unmeasured]) -> dict[str, float | None]:
+    """The value of each measure; None for one that could not be taken."""
+    return {name: one.value if isinstance(one, Score) else None for name, one in taken.items()}
+
+
+def reasons(rows: Iterable[Mapping[str, Score | Unmeasured]]) -> dict[str, str]:
+    """Why measures could not be taken, the first reason of each."""
+    found: dict[str, str] = {}
+    for taken in rows:
+        for name, one in taken.items():
+            if isinstance(one, Unmeasured):
+                found.setdefault(name, one.reason)
+    return found
+
+
+def measure_names(asked: Sequence[str]) -> list[str]:
+    """Names of measures, checked; every one in the order of display where ``all`` is among those asked for.
+
+    Raises:
+        InputError: There is no such measure.
+    """
+    return list(MEASURES) if "all" in asked else [_measure(name).name for name in dict.fromkeys(asked)]
 
 
 def _measure(name: str) -> Measure:

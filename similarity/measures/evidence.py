@@ -190,14 +190,14 @@ class Evidence:
 
 
 def side_by_side(
-    target: FeatureBank, sources: Sequence[FeatureBank], *, geometry: str = DEFAULT_GEOMETRY, seed: int = 0
+    target: FeatureBank, sources: Sequence[FeatureBank], *, geometry: str | Geometry = DEFAULT_GEOMETRY, seed: int = 0
 ) -> list[Evidence]:
     """Evidence on several sources of one target, in one geometry and with the target read once.
 
     Args:
         target: The target's bank.
         sources: The sources' banks, at least one, cut to the classes that take part.
-        geometry: One of :data:`similarity.GEOMETRIES`, fitted to all banks together as for a ranking.
+        geometry: One of :data:`similarity.GEOMETRIES`, fitted to all banks together as for a ranking, or one that is.
         seed: Of every draw.
 
     Raises:
@@ -207,7 +207,8 @@ def side_by_side(
     """
     if not sources:
         raise ValueError("sources must hold at least one feature bank, got none")
-    metric, images = fit_geometry(geometry, [target], sources), TargetImages(target)
+    metric = geometry if isinstance(geometry, Geometry) else fit_geometry(geometry, [target], sources)
+    images = TargetImages(target)
     return [Evidence(target, source, geometry=metric, seed=seed, shared=images) for source in sources]
 
 

@@ -5,8 +5,7 @@ import json
 
 import pytest
 import torch
-from safetensors import SafetensorError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from features import checkpoint as module
 from features.backbones import load_backbone

@@ -230,6 +230,35 @@ def test_what_lws_and_tau_start_from(source_run, tmp_path, write_folder):
 # What the classifier starts as
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"init": "efficientnet_lite0"}, ("probe", 0.0003, 10, "frozen", "crop-flip")),
+        ({"init": "efficientnet_lite0", "lr": 0.01, "steps": 5}, ("probe", 0.01, None, "frozen", "crop-flip")),
+        ({"init": "efficientnet_lite0", "weights": "none"}, ("new", 0.02, 30, "train", "resized-crop")),
+        ({"init": "efficientnet_lite0", "loss": "ldam"}, ("new", 0.02, 30, "train", "resized-crop")),
+        ({"init": "runs/pre"}, ("new", 0.02, 30, "train", "resized-crop")),
+        ({"init": "runs/pre", "classifier": "keep"}, ("keep", 0.0003, 10, "frozen", "crop-flip")),
+        ({"init": "resnet18", "classifier": "new", "augment": "none"}, ("new", 0.02, 30, "train", "none")),
+        ({"init": "runs/pre", "method": "crt"}, (None, None, None, None, None)),
+    ],
+)
+def test_from_a_trained_classifier_training_is_gentle_by_default(given, expected):
+    config = FinetuneConfig(dataset=TRAIN, out="run", **given)
+    assert (config.classifier, config.lr, config.epochs, config.batch_norm, config.augment) == expected
+    assert replace(config, seed=1) == FinetuneConfig(dataset=TRAIN, out="run", seed=1, **given)
+
+
+@pytest.mark.parametrize("batch_norm", ["frozen", "train"])
+def test_statistics_of_batch_normalisation_move_or_stay(source_run, tmp_path, batch_norm):
+    data = {"dataset": TRAIN, "init": str(source_run), "steps": 2, "augment": "none", "batch_norm": batch_norm}
+    result = finetune(FinetuneConfig(out=str(tmp_path / "run"), lr=0.1, warmup=0.0, **data, **CPU))
+    before, after = (find_checkpoint(run).state("backbone.") for run in (source_run, result.run))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.endswith("conv1.weight") for name in moved)
+    assert any(name.endswith("running_mean") for name in moved) == (batch_norm == "train")
+
+
 def test_it_may_start_as_a_probe_or_as_the_classifier_of_the_run(source_run, tmp_path):
     still = {"dataset": TRAIN, "init": str(source_run), "steps": 1, "lr": 1e-12, "augment": "none"}
     kept = finetune(FinetuneConfig(out=str(tmp_path / "kept"), classifier="keep", **still, **CPU))

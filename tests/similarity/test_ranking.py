@@ -63,7 +63,8 @@ def test_json_has_the_contracts_keys(target, sources):
     assert list(found) == ["target", "gamma", "domains"]
     assert found["target"] == "folder:target"
     for domain in found["domains"]:
-        assert list(domain) == ["source", "emd", "emd_interval", "similarity", "interval", "classes", "images"]
+        keys = ["source", "emd", "emd_interval", "similarity", "interval", "classes", "images", "solver", "emd_bounds"]
+        assert list(domain) == keys
         near, far = domain["emd_interval"]
         assert 0 <= near <= domain["emd"] <= far
         assert domain["interval"] == pytest.approx([np.exp(-found["gamma"] * end) for end in (far, near)])

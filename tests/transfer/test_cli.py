@@ -157,7 +157,7 @@ def test_version(capsys):
         ("extract digits: --out a.h5 --image-size 1.5", "--image-size 1.5: expected int"),
         ("extract digits: --out a.h5 --precision fp8", "--precision fp8: expected one of auto, fp32, bf16"),
         ("extract digits: --out", "argument --out: expected one argument"),
-        ("rank --target a.h5", "missing: --source"),
+        ("rank --target a.h5", "rank: give --source, banks of source domains"),
         ("rank --target a.h5 --source b.h5", "a.h5: no such feature bank; make one with: transfer extract"),
         ("select --target a.h5 --source b.h5 --classes 0", "--classes 0: expected at least 1"),
         ("select --target a.h5 --source b.h5 --classes few", "--classes few: expected int"),

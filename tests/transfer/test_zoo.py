@@ -1,0 +1,158 @@
+"""``rank --model`` and ``rank --measures``: every measure in one table, and what is missing with its reason."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from features import ExtractConfig, FeatureBank, extract
+from features.backbones import load_backbone
+from features.errors import InputError
+from finetune import FinetuneConfig, finetune
+from finetune.classifiers import LinearProbe
+from similarity import MEASURES, Evidence, measure
+from similarity.measures import Score, rank_correlation, side_by_side
+from transfer.cli import main
+from transfer.commands import RankConfig, rank
+from transfer.display import show
+
+TRAIN, TEST = "digits:@train?per_class=12", "digits:@test?per_class=8"
+CPU = {"device": "cpu", "precision": "fp32", "workers": 0}
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    """Two random networks and one that has learned digits, ranked for digits."""
+    folder = tmp_path_factory.mktemp("zoo")
+    trained = finetune(
+        FinetuneConfig(
+            dataset="digits:@train?per_class=40", init="resnet8", weights="none", out=str(folder / "run"), steps=60,
+            batch_size=32, lr=0.1, augment="none", **CPU,
+        )
+    )  # fmt: skip
+    models = ["resnet8:none", str(trained.run), "resnet14:none"]
+    config = RankConfig(target=TRAIN, model=models, test=TEST, cache=str(folder / "cache"), seed=3, **CPU)
+    return config, rank(config)
+
+
+def test_every_measure_of_models_is_taken_on_the_targets_features(zoo):
+    _, ranking = zoo
+    names = {name for name, one in MEASURES.items() if one.compares != "sources"}
+    for candidate in ranking.candidates:
+        assert set(candidate.measures) == names
+        alone = measure(["knn", "logme"], Evidence(FeatureBank.open(candidate.bank), seed=3))
+        for name, score in alone.items():
+            assert candidate.measures[name].value == score.value
+    by = [candidate.measures["linear-probe"].value for candidate in ranking.candidates]
+    assert by == sorted(by, reverse=True) and len(set(by)) > 1
+
+
+def test_a_models_own_classifier_says_what_leep_asks_for(zoo):
+    config, ranking = zoo
+    found = {candidate.model: candidate for candidate in ranking.candidates}
+    assert isinstance(found[config.model[1]].measures["leep"], Score)  # a run knows its classes
+    assert "a model with its classifier" in ranking.to_json()["unmeasured"]["leep"]  # random weights do not
+    assert ranking.to_json()["models"][0].keys() == {"model", "measures", "test_top1", "bank"}
+
+
+def test_published_weights_bring_their_classifier():
+    torch.manual_seed(0)
+    published = load_backbone("efficientnet_lite0", "default", 64)
+    weight, bias = published.classifier
+    assert weight.shape == (1000, published.dim) and bias.shape == (1000,)
+    assert load_backbone("efficientnet_lite0", "none").classifier is None
+
+
+def test_the_accuracy_beside_them_is_that_of_a_linear_probe(zoo, tmp_path):
+    _, ranking = zoo
+    best = ranking.candidates[0]
+    name, _, weights = best.model.partition(":") if not best.model.startswith("/") else (best.model, "", "")
+    parts = []
+    for spec in (TRAIN, TEST):
+        torch.manual_seed(3)
+        options = {"backbone": name, "weights": weights or "default", "keep_images": True, **CPU}
+        parts.append(extract(ExtractConfig(dataset=spec, out=str(tmp_path / f"{len(parts)}.h5"), **options)).bank)
+    (features, labels, _), (tested, truth, _) = (part.images() for part in parts)
+    accuracy = (LinearProbe().fit(features, labels, 10).predict(tested) == truth).mean()
+    assert best.top1 == pytest.approx(accuracy)
+    scores = [candidate.measures["knn"].value for candidate in ranking.candidates]
+    expected = rank_correlation(scores, [candidate.top1 for candidate in ranking.candidates])
+    assert ranking.agreement["knn"] == pytest.approx(expected, nan_ok=True)
+
+
+def test_banks_are_reused_and_the_table_shows_all(zoo, capsys):
+    config, ranking = zoo
+    before = {candidate.bank: candidate.bank.stat().st_mtime_ns for candidate in ranking.candidates}
+    again = rank(config)
+    assert again.to_json() == ranking.to_json()
+    assert before == {candidate.bank: candidate.bank.stat().st_mtime_ns for candidate in again.candidates}
+    capsys.readouterr()
+    show("rank", config, ranking)
+    table = capsys.readouterr().out
+    assert all(name in table for name in ("linear-probe", "transrate", "parameters", "leep: ", "agreement"))
+    assert table.splitlines()[-1].strip().startswith("transfer finetune")
+
+
+def test_measures_of_sources_stand_beside_their_distance(tmp_path, capsys):
+    options = {"backbone": "resnet8", "weights": "none", **CPU}
+    paths = []
+    for name, spec, keep in (
+        ("target", TRAIN, True),
+        ("near", "digits:@test?per_class=9", True),
+        ("far", "digits:@train?per_class=3", False),
+    ):
+        torch.manual_seed(0)
+        paths.append(str(tmp_path / f"{name}.h5"))
+        extract(ExtractConfig(dataset=spec, out=paths[-1], keep_images=keep, **options))
+    config = RankConfig(target=paths[0], source=paths[1:], measures=["all"], bootstrap=0)
+    ranking = rank(config)
+    found = ranking.to_json()
+    rows = {row["source"]: row for row in found["domains"]}
+    near, far = rows["digits:@test?per_class=9"]["measures"], rows["digits:@train?per_class=3"]["measures"]
+    assert near.keys() == MEASURES.keys()
+    assert near["emd"] == rows["digits:@test?per_class=9"]["emd"]
+    assert near["mmd"] is not None and far["mmd"] is None and far["leep"] is not None
+    assert found["unmeasured"]["mmd"].startswith("needs the source's images: extract digits:@train?per_class=3 with")
+    assert found["unmeasured"]["knn"].startswith("looks at the target under the model alone")
+    banks = [FeatureBank.open(path) for path in paths]
+    alone = measure(["frechet"], side_by_side(banks[0], banks[1:])[0])
+    assert near["frechet"] == pytest.approx(alone["frechet"].value)
+    show("rank", config, ranking)
+    assert "other measures of transferability" in capsys.readouterr().out
+    assert main(["rank", "--target", paths[0], "--source", *paths[1:], "--json"]) == 0
+    assert "measures" not in json.loads(capsys.readouterr().out)["domains"][0]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "rank: give --source, banks of source domains, or --model, pre-trained models"),
+        ({"source": ["a.h5"], "model": ["resnet8"]}, "rank: give --source"),
+        ({"source": ["a.h5"], "measures": ["logmee"]}, "logmee: there is no such measure of transferability; did you"),
+        ({"source": ["a.h5"], "by": "knn"}, "--by: is for a ranking of models; leave it out"),
+        ({"model": ["resnet8"], "geometry": "cosine"}, "--geometry: is for a ranking of sources; leave it out"),
+        ({"model": ["resnet8"], "by": "emd"}, "--by emd: tells source domains apart, not models"),
+        ({"model": ["resnet8"], "measures": ["knn"]}, "--by linear-probe: not one of --measures knn"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(given, message):
+    with pytest.raises(InputError) as refusal:
+        RankConfig(target="t", **given)
+    assert str(refusal.value).startswith(message)
+
+
+def test_a_test_set_of_other_classes(tmp_path):
+    for name in ("0", "1"):
+        (tmp_path / "other" / name).mkdir(parents=True)
+        Image.new("RGB", (40, 40), "red").save(tmp_path / "other" / name / "1.png")
+    options = {"test": f"folder:{tmp_path}/other", "cache": str(tmp_path / "cache"), **CPU}
+    with pytest.raises(InputError, match=r"--test folder:.*: class '0' is not one of digits:"):
+        rank(RankConfig(target=TRAIN, model=["resnet8:none"], **options))
+
+
+def test_a_tie_is_no_agreement():
+    assert np.isnan(rank_correlation([1.0, 1.0, 1.0], [0.1, 0.2, 0.3]))
