@@ -1,14 +1,15 @@
 """Images a second of training: ours, a bare PyTorch loop, and the naive one, side by side.
 
-    python benchmarks/train.py
+    python benchmarks/train.py                                  # ResNet-32 at 32 px, batch 128
+    python benchmarks/train.py --network efficientnet_lite0     # at 224 px, batch 32: depthwise convolutions
 
-ResNet-32 on 32 px, batch 128, softmax, SGD, images in memory as uint8. ``bare`` is the shortest loop that trains the
+Softmax, SGD, images in memory as uint8. ``bare`` is the shortest loop that trains the
 same model on the same pixels with the same precision and memory format: index, normalise, forward, backward, step.
 ``naive`` is that in float32 and PyTorch's own memory format. ``ours`` is the training engine with everything it does
 besides: sampler, Lightning, history, resumable state; with no augmentation, as the bare loop, and with crop-flip.
 
 Each round runs all of them for so many epochs, and an epoch's rate is compared with those of the same round, for a
-machine's speed may change within minutes. Recorded in benchmarks/results/train.json.
+machine's speed may change within minutes. Recorded in benchmarks/results/train-NETWORK.json.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import platform
 import statistics
 import tempfile
 import time
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,42 +41,55 @@ from finetune.run_directory import RunDirectory
 from finetune.training_images import TrainingImages
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "benchmarks" / "results" / "train.json"
-IMAGES, CLASSES, BATCH, SIDE = 4096, 100, 128, 32
+RESULTS = ROOT / "benchmarks" / "results"
+CLASSES = 100
 
 
-def dataset() -> ImageDataset:
+@dataclass(frozen=True)
+class Work:
+    """What is trained on: a network, how many images of which side, and how many of them a step."""
+
+    network: str
+    images: int
+    side: int
+    batch: int
+
+
+WORK = {work.network: work for work in (Work("resnet32", 4096, 32, 128), Work("efficientnet_lite0", 192, 224, 32))}
+
+
+def dataset(work: Work) -> ImageDataset:
     """Pixels by chance: what they show makes no difference to the speed."""
     rng = np.random.default_rng(0)
-    pixels = rng.integers(256, size=(IMAGES, SIDE, SIDE, 3), dtype=np.uint8)
+    pixels = rng.integers(256, size=(work.images, work.side, work.side, 3), dtype=np.uint8)
     return ImageDataset(
         spec="made:noise",
         classes=tuple(str(i) for i in range(CLASSES)),
-        labels=np.arange(IMAGES) % CLASSES,
-        ids=tuple(str(i) for i in range(IMAGES)),
+        labels=np.arange(work.images) % CLASSES,
+        ids=tuple(str(i) for i in range(work.images)),
         source=ArrayImages(pixels),
     )
 
 
-def model() -> ImageClassifier:
+def model(work: Work) -> ImageClassifier:
     """The classifier, from the same start each time."""
     torch.manual_seed(0)
-    return ImageClassifier(load_backbone("resnet32", "none", SIDE), [str(i) for i in range(CLASSES)])
+    return ImageClassifier(load_backbone(work.network, "none", work.side), [str(i) for i in range(CLASSES)])
 
 
-def ours(data: ImageDataset, augment: str, epochs: int, precision: str, device: str) -> list[float]:
+def ours(work: Work, data: ImageDataset, augment: str, epochs: int, precision: str, device: str) -> list[float]:
     """Images a second of each epoch but the first."""
     with tempfile.TemporaryDirectory() as folder:
         config = TrainingConfig(
             out=f"{folder}/run",
             epochs=epochs,
-            batch_size=BATCH,
+            batch_size=work.batch,
             augment=augment,
             precision=precision,
             device=device,
             workers=0,
         )
-        network = model()
+        network = model(work)
         run = RunDirectory(config.out, config, {})
         images = TrainingImages(data, network.backbone.preprocessing, 0)
         train(network, images, build_loss("softmax", images.counts), config, run)
@@ -83,19 +98,21 @@ def ours(data: ImageDataset, augment: str, epochs: int, precision: str, device: 
     return [float(line.split(",")[column]) for line in lines[2:]]
 
 
-def bare(data: ImageDataset, epochs: int, precision: str, device: torch.device, channels_last: bool) -> list[float]:
+def bare(
+    work: Work, data: ImageDataset, epochs: int, precision: str, device: torch.device, channels_last: bool
+) -> list[float]:
     """The same of a loop of a few lines."""
-    network = model().to(device).train()
+    network = model(work).to(device).train()
     preprocessing = network.backbone.preprocessing
-    pixels = torch.stack([preprocessing.pixels(data.image(i)) for i in range(IMAGES)])
+    pixels = torch.stack([preprocessing.pixels(data.image(i)) for i in range(work.images)])
     labels = torch.from_numpy(data.labels)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     network.to(memory_format=layout)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
     rates = []
     for _ in range(epochs):
-        order, began = torch.randperm(IMAGES), time.perf_counter()
-        for batch in order.split(BATCH):
+        order, began = torch.randperm(work.images), time.perf_counter()
+        for batch in order.split(work.batch):
             images = preprocessing.normalize(pixels[batch].to(device)).contiguous(memory_format=layout)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 loss = F.cross_entropy(network(images).float(), labels[batch].to(device))
@@ -103,27 +120,29 @@ def bare(data: ImageDataset, epochs: int, precision: str, device: torch.device, 
             loss.backward()
             optimizer.step()
         loss.item()  # waits for the device
-        rates.append(IMAGES / (time.perf_counter() - began))
+        rates.append(work.images / (time.perf_counter() - began))
     return rates[1:]
 
 
 def main() -> None:
     """Measure, print, write the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--network", choices=WORK, default="resnet32")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=3, help="of each, the first of which is not counted")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     console.quiet = True
     device = pick_device(options.device)
-    precision, data = pick_precision("auto", device), dataset()
+    work, precision = WORK[options.network], pick_precision("auto", device)
+    data = dataset(work)
     rows: dict[str, list[float]] = {"naive": [], "bare": [], "ours": [], "ours, crop-flip": []}
     for _ in range(options.rounds):
         found = {
-            "naive": bare(data, options.epochs, "fp32", device, channels_last=False),
-            "bare": bare(data, options.epochs, precision, device, channels_last=True),
-            "ours": ours(data, "none", options.epochs, precision, options.device),
-            "ours, crop-flip": ours(data, "crop-flip", options.epochs, precision, options.device),
+            "naive": bare(work, data, options.epochs, "fp32", device, channels_last=False),
+            "bare": bare(work, data, options.epochs, precision, device, channels_last=True),
+            "ours": ours(work, data, "none", options.epochs, precision, options.device),
+            "ours, crop-flip": ours(work, data, "crop-flip", options.epochs, precision, options.device),
         }
         for name, rates in found.items():
             rows[name].append(statistics.median(rates))
@@ -135,7 +154,7 @@ def main() -> None:
     for name, ratio in ratios.items():
         print(f"{name}: {ratio:.3f}")
     result = {
-        "command": "python benchmarks/train.py",
+        "command": f"python benchmarks/train.py --network {work.network}",
         "device": str(device),
         "precision": precision,
         "threads": torch.get_num_threads(),
@@ -143,8 +162,8 @@ def main() -> None:
         "ratios": ratios,
         "versions": {"python": platform.python_version()} | {n: version(n) for n in ("torch", "lightning", "numpy")},
     }
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"train-{work.network}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

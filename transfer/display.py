@@ -55,8 +55,46 @@ def _extract(config: Any, result: Any) -> None:
     console.print(f"{summary['bank']}: {', '.join(parts)}", soft_wrap=True)
     if getattr(config, "shard", None):
         _next(f"transfer merge SHARD.h5 … --out BANK.h5    (all {config.shard.partition('/')[2]} shards)")
+    elif getattr(config, "dataset", "").startswith("images:"):
+        kept = "" if config.keep_images else "    (from a bank with --keep-images)"
+        _next(f"transfer cluster {config.out} --out CLUSTERS.h5{kept}")
     else:
         _next("transfer rank --target TARGET.h5 --source SOURCE.h5 …", f"transfer inspect {config.out}")
+
+
+def _cluster(config: Any, result: Any) -> None:
+    found = result.to_json()
+    empty = f", {found['empty']} more were left without an image" if found["empty"] else ""
+    console.print(
+        f"{found['bank']}: {found['clusters']} clusters of {found['largest']} to {found['smallest']} images{empty}; "
+        f"mean cosine similarity to the centre {found['cosine']:.4f}\nimages by cluster: {found['dataset']}",
+        soft_wrap=True,
+    )
+    _next(
+        f"transfer select --target TARGET.h5 --source {config.out} --images 10000 --out subset.csv",
+        "transfer pretrain --subset subset.csv --backbone resnet50 --out runs/pre",
+    )
+
+
+def _duplicates(config: Any, result: Any) -> None:
+    shown = result.rows[:20]
+    if shown:
+        _table(
+            ["image of the source", "copy of", ">cosine"],
+            ((row.id, row.target_id, row.cosine) for row in shown),
+        )
+    if len(result.rows) > len(shown):
+        console.print(f"… and {len(result.rows) - len(shown)} more")
+    console.print(
+        f"{len(result.rows)} of {result.images} images are copies by --threshold {config.threshold:g} (the next has "
+        f"{result.next_cosine:.4f}), listed in {result.out}",
+        soft_wrap=True,
+    )
+    if result.clean_bank is not None:
+        console.print(f"bank without them: {result.clean_bank}", soft_wrap=True)
+        _next(f"transfer select --target TARGET.h5 --source {result.clean_bank} --classes 100 --out subset.csv")
+    else:
+        _next(f"transfer extract {shlex.quote(result.source)} --keep-images --out CLEAN.h5    (or --clean-bank)")
 
 
 def _rank(config: Any, result: Any) -> None:
@@ -100,11 +138,15 @@ def _rank(config: Any, result: Any) -> None:
 def _zoo(config: Any, result: Any) -> None:
     console.print(f"models for {result.target}, by {result.by}\n", soft_wrap=True)
     found, agreement = result.to_json(), result.agreement
-    tested = {"probe on the test, top-1": [candidate.top1 for candidate in result.candidates]} if config.test else {}
-    heads = [candidate.model for candidate in result.candidates]
+    tested = {"test top-1": [candidate.top1 for candidate in result.candidates]} if config.test else {}
+    names = [candidate.model for candidate in result.candidates]
+    numbered = sum(map(len, names)) > 2 * _LONG
+    heads = [f"model {number}" for number in range(1, len(names) + 1)] if numbered else names
     _measures(heads, [candidate.measures for candidate in result.candidates], found["unmeasured"], agreement, tested)
-    if agreement:
-        console.print("\nagreement: Kendall's weighted τ of the measure and the probe's accuracy on the test images")
+    for head, name in zip(heads, names, strict=True) if numbered else ():
+        console.print(f"{head}: {name}", soft_wrap=True)
+    if tested:
+        console.print("\ntest top-1: of a linear probe; agreement: Kendall's weighted τ of the measure with it")
     best = result.candidates[0].model
     init, _, weights = best.partition(":")
     option = f" --weights {weights}" if weights else ""
@@ -339,6 +381,8 @@ def _dataset(config: Any, content: Mapping[str, Any]) -> None:
 _VIEWS: dict[str, Callable[[Any, Any], None]] = {
     "extract": _extract,
     "merge": _extract,
+    "duplicates": _duplicates,
+    "cluster": _cluster,
     "rank": _rank,
     "select": _select,
     "pretrain": _pretrain,
