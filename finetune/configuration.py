@@ -21,18 +21,18 @@ class TrainingConfig:
     Attributes:
         out: The run directory. A finished run that matches is reused, an unfinished one resumed.
         image_size: Side of the network's input in pixels; by default the network's own.
-        epochs: Passes over the training images; 30 if neither epochs nor steps are given. [gentle: 10]
+        epochs: Passes over the training images; 30 if neither epochs nor steps are given. Gentle: 10.
         steps: Optimiser steps, instead of epochs: the same budget whatever the number of images.
         batch_size: Images a step.
         optimizer: nesterov or sgd (momentum 0.9), or adamw.
-        lr: Peak learning rate; by default 0.1 for pre-training and 0.02 for fine-tuning. [gentle: 0.0003]
+        lr: Peak learning rate; by default 0.1 for pre-training and 0.02 for fine-tuning. Gentle: 0.0003.
         weight_decay: Weight decay of the weights; biases and normalisation layers have none.
         layer_decay: Each layer's learning rate as a share of that of the layer above it, the head being the last;
             1 for one rate.
         l2_sp: Pull of the backbone's weights to where they start (L2-SP) instead of their weight decay, a part of the
             loss in the history; 0 for none.
         batch_norm: Whether statistics of batch normalisation are those of each batch (train) or stay as they start
-            (frozen); by default train. [gentle: frozen]
+            (frozen); by default train. Gentle: frozen.
         freeze: Share of the backbone's layers, from the first on, that stay as they are.
         ema: Decay of the average of the weights over the steps, such as 0.999; the average is what is kept. 0 for none.
         warmup: Share of the steps in which the learning rate rises, 0 to 1.
@@ -46,7 +46,7 @@ class TrainingConfig:
         sampler: How images are drawn: shuffle, class, sqrt, …: see transfer inspect samplers.
         augment: none, crop-flip (windows at the scale of the test), resized-crop, or affine (characters: no mirror
             images); +randaugment and +cutout may follow, as in crop-flip+randaugment+cutout. By default resized-crop.
-            [gentle: crop-flip]
+            Gentle: crop-flip.
         mixup: α of mixup, 0 for none; the loss has to take class proportions, as for the next two.
         cutmix: α of CutMix, 0 for none. With both, each batch takes one of them.
         label_smoothing: ε of label smoothing, 0 for none.

@@ -45,7 +45,7 @@ class FinetuneConfig(TrainingConfig):
             regression), crt, lws, tau, logit-adjusted, ncm; see transfer inspect methods.
         classifier: What the classifier starts as with method full: new, probe (a logistic regression on the features of
             the start), or keep (that of the run). By default probe where --init names a published model, else new. From
-            probe and keep training is gentle by default, as marked here, for the start is good as it is.
+            probe and keep training is gentle by default (marked "Gentle"), for the start is good as it is.
         tau: τ of method tau itself, or of logit-adjusted (by default 1).
     """
 

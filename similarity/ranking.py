@@ -30,8 +30,9 @@ class Domain:
         emd: Earth Mover's Distance to the target, in the units of the geometry.
         similarity: exp(−γ·emd). Comparable between sources of one target and one geometry only.
         emd_interval: 95 % interval of the distance between the true class means, stretched to hold ``emd``, which
-            noise makes too large; None where no bootstrap was asked for, or where the geometry takes off the centre
-            of less than three source classes. See :func:`similarity.interval.distance_interval`.
+            noise makes too large; None where no bootstrap was asked for, where the geometry takes off the centre
+            of less than three source classes, or where a source is too large for the exact solver. See
+            :func:`similarity.interval.distance_interval`.
         interval: The same of the similarity, with a calibrated γ that has lost the noise too, stretched to hold
             ``similarity``; 0 to 1 where noise explains all of what γ is calibrated on.
         classes: Classes that took part.
@@ -151,7 +152,7 @@ def rank_domains(
             advance(note=bank.name)
         intervals: list[Interval | None] = [None] * len(kept)
         true_gamma = None
-        if bootstrap:
+        if bootstrap and not any(result.solver == "semi-dual" for result in results):
             clouds = mean_clouds(metric, [target, *kept])
             true_gamma = gamma_without_noise(scale, clouds, [target.counts, *counts], unit_length=metric.unit_length)
             intervals = [

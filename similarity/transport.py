@@ -1,30 +1,38 @@
-"""The exact Earth Mover's Distance between two weighted sets of points, with a certificate.
+"""The Earth Mover's Distance between two weighted sets of points, with a certificate.
 
 The ground distance is Euclidean, not squared (Cui et al., CVPR 2018):
 
     EMD = min_P Σ_ij P_ij ‖s_i − t_j‖   over P ≥ 0 with row sums a and column sums b.
 
 Any u, v with u_i + v_j ≤ ‖s_i − t_j‖ give the lower bound Σ a_i u_i + Σ b_j v_j, any feasible plan an
-upper one. Both are computed from what the solver returns; that they meet is the proof of optimality.
+upper one. Both are computed from what the solver returns. That they meet is the proof of optimality; sets too large
+for the exact solver get bounds that nearly meet, from :mod:`similarity.semidual`.
 """
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
 from similarity.distance import pairwise_distances
+from similarity.ground_costs import c_transform
+from similarity.network_simplex import MAX_ITERATIONS, transport_plan
+from similarity.semidual import semi_dual
 
 #: γ of the paper's similarity exp(−γ·EMD); made for raw ResNet-101 features. See similarity/calibration.py.
 GAMMA = 0.01
-#: Network-simplex pivots. POT's own default stops early at 10,000 classes.
-MAX_ITERATIONS = 100_000_000
+#: Share of the upper bound by which the bounds of the semi-dual may differ.
+GAP = 1e-3
+#: Pairs and points up to which ``auto`` is exact: what takes about two seconds.
+EXACT_PAIRS, EXACT_POINTS = 10_000_000, 20_000
 #: Largest share of the cost by which the bounds of an exact solution may differ: round-off, and room.
 _EXACT = 1e-7
+#: Most mass by which a plan may miss a weight.
+_FEASIBLE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +40,7 @@ class TransportResult:
     """An Earth Mover's Distance and the evidence for it.
 
     Attributes:
-        value: The distance: the cost of ``plan``.
+        value: The cost of ``plan``: the distance, or within the bounds of it.
         lower_bound: Σ a_i u_i + Σ b_j v_j of the potentials, made feasible. The distance lies between
             it and ``upper_bound`` whatever the solver did.
         upper_bound: The cost of ``plan``.
@@ -40,8 +48,8 @@ class TransportResult:
         distances: (S, T) sparse float64, the ground distance wherever ``plan`` has an entry, in the same order.
         source_potentials: (S,) u. With v, u_i + v_j is at most the ground distance of i and j, up to round-off.
         target_potentials: (T,) v.
-        solver: ``network-simplex``, or ``single-class`` where one side has one point and the plan has
-            no freedom.
+        solver: ``network-simplex``, which is exact; ``semi-dual``, where the bounds differ by :attr:`gap`; or
+            ``single-class``, where one side has one point and the plan has no freedom.
     """
 
     value: float
@@ -52,6 +60,21 @@ class TransportResult:
     source_potentials: NDArray[np.float64]
     target_potentials: NDArray[np.float64]
     solver: str
+
+    def transposed(self) -> TransportResult:
+        """The same from the targets to the sources."""
+        return replace(
+            self,
+            plan=self.plan.T.tocsr(),
+            distances=self.distances.T.tocsr(),
+            source_potentials=self.target_potentials,
+            target_potentials=self.source_potentials,
+        )
+
+    @property
+    def gap(self) -> float:
+        """(upper_bound − lower_bound) / upper_bound: by what share ``value`` may be too large; 0 for a value of 0."""
+        return (self.upper_bound - self.lower_bound) / self.upper_bound if self.upper_bound > 0 else 0.0
 
 
 def similarity(value: float, gamma: float = GAMMA) -> float:
@@ -69,9 +92,11 @@ def emd(
     target_points: NDArray[np.floating],
     target_weights: NDArray[np.number],
     *,
+    solver: Literal["auto", "network-simplex", "semi-dual"] = "auto",
+    gap: float = GAP,
     max_iterations: int = MAX_ITERATIONS,
 ) -> TransportResult:
-    """Exact Earth Mover's Distance.
+    """Earth Mover's Distance: exact, or between sets that are too large for that, within bounds.
 
     Args:
         source_points: (S, D) points, such as class means.
@@ -79,23 +104,42 @@ def emd(
             weight 0 changes nothing.
         target_points: (T, D) points.
         target_weights: (T,) as for the source.
-        max_iterations: Pivots after which the solver gives up.
+        solver: ``network-simplex`` is exact; its memory grows with S·T and its time faster. ``semi-dual`` never forms
+            the S × T distances and stops at bounds. ``auto`` is exact up to 10,000,000 pairs of 20,000 points.
+        gap: Share of the upper bound by which the bounds of the semi-dual may differ, in (0, 1). Where that is
+            not reached they are returned as they are: see :attr:`TransportResult.gap`.
+        max_iterations: Pivots after which the network simplex gives up.
 
     Raises:
-        ValueError: Points or weights have a wrong shape, are not finite, or weights are negative or all zero.
-        RuntimeError: The solver did not finish, or its bounds do not meet.
+        ValueError: Points or weights have a wrong shape, are not finite, or weights are negative or all zero;
+            there is no such solver; ``gap`` is out of its range.
+        RuntimeError: The network simplex did not finish, or its bounds do not meet.
 
     >>> emd(np.array([[0.0], [1.0]]), np.array([1, 3]), np.array([[5.0]]), np.array([2])).value
     4.25
     """
     a = _weights("source", source_points, source_weights)
     b = _weights("target", target_points, target_weights)
-    if np.shape(source_points)[1] != np.shape(target_points)[1]:
-        raise ValueError(
-            f"source_points and target_points must have one width, "
-            f"got {np.shape(source_points)[1]} and {np.shape(target_points)[1]}"
-        )
-    costs = pairwise_distances(np.asarray(source_points, np.float64), np.asarray(target_points, np.float64))
+    x, y = np.asarray(source_points), np.asarray(target_points)
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"source_points and target_points must have one width, got {x.shape[1]} and {y.shape[1]}")
+    if solver not in ("auto", "network-simplex", "semi-dual"):
+        raise ValueError(f"solver must be auto, network-simplex or semi-dual, got {solver!r}")
+    if not 0 < gap < 1:
+        raise ValueError(f"gap must be between 0 and 1, got {gap}")
+    sizes = np.count_nonzero(a), np.count_nonzero(b)
+    if solver == "auto":
+        exact = sizes[0] * sizes[1] <= EXACT_PAIRS and sum(sizes) <= EXACT_POINTS
+        solver = "network-simplex" if exact else "semi-dual"
+    if solver == "network-simplex" or min(sizes) == 1:
+        return _exact(x.astype(np.float64), a, y.astype(np.float64), b, max_iterations)
+    return _bounded(x, a, y, b, gap, max_iterations)
+
+
+def _exact(
+    x: NDArray[np.float64], a: NDArray[np.float64], y: NDArray[np.float64], b: NDArray[np.float64], max_iterations: int
+) -> TransportResult:
+    costs = pairwise_distances(x, y)
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     mass, v, solver = transport_plan(costs[np.ix_(rows, columns)], a[rows], b[columns], max_iterations=max_iterations)
 
@@ -104,71 +148,71 @@ def emd(
     u = (costs[:, columns] - v).min(axis=1)
     potentials = (costs - u[:, None]).min(axis=0)
     potentials[columns] = v
-    lower = float(a @ u + b @ potentials)
-
     from_, to = np.nonzero(mass)
     place = rows[from_], columns[to]
-    plan, distances = (coo_array((of, place), shape=costs.shape).tocsr() for of in (mass[from_, to], costs[place]))
-    value = float(mass[from_, to] @ costs[place])
-    _require_optimal(mass, a[rows], b[columns], lower, value, scale=float(costs.max()))
+    result = _result(place, mass[from_, to], costs[place], a, b, u, potentials, solver)
+    if result.upper_bound - result.lower_bound > _EXACT * float(costs.max()):
+        raise RuntimeError(
+            f"the transport problem of {len(rows)} × {len(columns)} was not solved: "
+            f"bounds {result.lower_bound:.9g} and {result.upper_bound:.9g}"
+        )
+    return result
+
+
+def _bounded(
+    x: NDArray[np.floating],
+    a: NDArray[np.float64],
+    y: NDArray[np.floating],
+    b: NDArray[np.float64],
+    gap: float,
+    max_iterations: int,
+) -> TransportResult:
+    if np.count_nonzero(a) < np.count_nonzero(b):  # the semi-dual lives on the smaller side
+        return _bounded(y, b, x, a, gap, max_iterations).transposed()
+    rows, columns = np.flatnonzero(a), np.flatnonzero(b)
+    x_used, y_used = (side if len(at) == len(side) else side[at] for side, at in ((x, rows), (y, columns)))
+    solution = semi_dual(x_used, a[rows], y_used, b[columns], gap=gap, max_iterations=max_iterations)
+    u, v = np.empty(len(x)), np.empty(len(y))
+    u[rows], v[columns] = solution.row_potentials, solution.column_potentials
+    # Points of no weight change no bound; theirs are feasible too.
+    u[a == 0] = c_transform(x[a == 0], y_used, solution.column_potentials)
+    v[b == 0] = c_transform(y[b == 0], x, u)
+    plan = solution.plan
+    return _result((rows[plan.rows], columns[plan.columns]), plan.mass, plan.distances, a, b, u, v, "semi-dual")
+
+
+def _result(
+    place: tuple[NDArray[np.int64], NDArray[np.int64]],
+    mass: NDArray[np.float64],
+    distances: NDArray[np.float64],
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+    solver: str,
+) -> TransportResult:
+    """Put the evidence together; refuse a plan that is not feasible, or bounds that cross by more than round-off."""
+    astray = max(
+        np.abs(np.bincount(at, mass, minlength=len(weights)) - weights).max()
+        for at, weights in zip(place, (a, b), strict=True)
+    )
+    lower, value = float(a @ u + b @ v), float(mass @ distances)
+    if astray > _FEASIBLE or lower - value > _EXACT * float(np.abs(u).max() + np.abs(v).max()):
+        raise RuntimeError(
+            f"the transport problem of {np.count_nonzero(a)} × {np.count_nonzero(b)} was not solved: "
+            f"bounds {lower:.9g} and {value:.9g}, marginals astray by {astray:.1e}"
+        )
+    plan, costs = (coo_array((of, place), shape=(len(a), len(b))).tocsr() for of in (mass, distances))
     return TransportResult(
         value=value,
         lower_bound=max(0.0, min(lower, value)),  # they may cross by round-off
         upper_bound=value,
         plan=plan,
-        distances=distances,
+        distances=costs,
         source_potentials=u,
-        target_potentials=potentials,
+        target_potentials=v,
         solver=solver,
     )
-
-
-def transport_plan(
-    costs: NDArray[np.float64],
-    source_weights: NDArray[np.float64],
-    target_weights: NDArray[np.float64],
-    *,
-    max_iterations: int = MAX_ITERATIONS,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
-    """The cheapest way to move weights, unchecked: what :func:`emd` puts its certificate on.
-
-    Args:
-        costs: (S, T) finite ground distances.
-        source_weights: (S,) positive, sum 1.
-        target_weights: (T,) positive, sum 1.
-        max_iterations: Pivots after which the solver gives up.
-
-    Returns:
-        (S, T) mass moved, (T,) potentials of the targets, and what found them: see :class:`TransportResult`.
-
-    Raises:
-        RuntimeError: The solver did not finish.
-    """
-    if min(costs.shape) == 1:
-        v = costs[0] if len(costs) == 1 else np.zeros(1)
-        return np.outer(source_weights, target_weights), v, "single-class"
-    import ot
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            plan, log = ot.emd(source_weights, target_weights, costs, numItermax=max_iterations, log=True)
-        except UserWarning as warning:
-            size = f"{costs.shape[0]} × {costs.shape[1]}"
-            raise RuntimeError(f"the transport problem of {size} was not solved: {warning}") from warning
-    return plan, log["v"], "network-simplex"
-
-
-def _require_optimal(
-    mass: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64], lower: float, upper: float, scale: float
-) -> None:
-    """Refuse a plan that is not feasible, or bounds that do not meet."""
-    astray = max(np.abs(mass.sum(axis=1) - a).max(), np.abs(mass.sum(axis=0) - b).max())
-    if astray > 1e-9 or abs(upper - lower) > _EXACT * scale:
-        raise RuntimeError(
-            f"the transport problem of {len(a)} × {len(b)} was not solved: bounds {lower:.9g} and {upper:.9g}, "
-            f"marginals astray by {astray:.1e}"
-        )
 
 
 def _weights(side: str, points: NDArray[np.floating], weights: NDArray[np.number]) -> NDArray[np.float64]:

@@ -124,6 +124,9 @@ def _rank(config: Any, result: Any) -> None:
     )
     for number, domain in enumerate(result.domains if numbered else (), start=1):
         console.print(f"source {number}: {domain.source}", soft_wrap=True)
+    bounded = [domain.transport.gap for domain in result.domains if domain.transport.solver == "semi-dual"]
+    if bounded:
+        console.print(f"solver semi-dual, for sets of this size: a distance may be too large by {max(bounded):.2%}; no intervals")
     taken = [domain.measures for domain in result.domains]
     if taken[0]:
         heads = range(1, len(taken) + 1) if numbered else [domain.source for domain in result.domains]
