@@ -6,7 +6,7 @@ written aside and renamed, so that a file under the final name is always whole.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,18 +140,42 @@ class FeatureBank:
         Raises:
             InputError: The bank keeps class statistics only.
         """
+        labels, ids = self.image_labels()
+        with h5py.File(str(self.path), "r") as file:
+            features = file["image/feature"][:]
+        return features if len(features) == len(ids) else features[self._labels_of_file() >= 0], labels, ids
+
+    def image_labels(self) -> tuple[NDArray[np.int64], list[str]]:
+        """Labels (N,) and ids of the images whose features are kept.
+
+        Raises:
+            InputError: The bank keeps class statistics only.
+        """
+        labels = self._labels_of_file()
+        with h5py.File(str(self.path), "r") as file:
+            ids = read_text(file, "image/id")
+        kept = np.flatnonzero(labels >= 0)
+        return labels[kept], ids if len(kept) == len(ids) else [ids[i] for i in kept]
+
+    def image_blocks(self, rows: int = 4096) -> Iterator[NDArray[np.floating]]:
+        """The features of :meth:`images` in the same order, from at most ``rows`` images of the file at a time.
+
+        Raises:
+            InputError: The bank keeps class statistics only.
+        """
+        kept = self._labels_of_file() >= 0
+        with h5py.File(str(self.path), "r") as file:
+            for start in range(0, len(kept), rows):
+                yield file["image/feature"][start : start + rows][kept[start : start + rows]]
+
+    def _labels_of_file(self) -> NDArray[np.int64]:
+        """The label of each image in the file; −1 where its class is none of this bank, which may hold only some."""
         if not self.keeps_images:
             raise InputError(f"{self.name}: the bank keeps no image features; extract it again with --keep-images")
-        with h5py.File(self.path, "r") as file:
-            features, labels = file["image/feature"][:], file["image/label"][:]
-            ids, classes = read_text(file, "image/id"), read_text(file, "class/name")
-        # The file's labels are positions among all its classes; this bank may hold some of them.
+        with h5py.File(str(self.path), "r") as file:
+            classes, labels = read_text(file, "class/name"), file["image/label"][:]
         position = {name: label for label, name in enumerate(self.classes)}
-        labels = np.array([position.get(name, -1) for name in classes], dtype=np.int64)[labels]
-        kept = np.flatnonzero(labels >= 0)
-        if len(kept) == len(labels):
-            return features, labels, ids
-        return features[kept], labels[kept], [ids[i] for i in kept]
+        return np.array([position.get(name, -1) for name in classes], dtype=np.int64)[labels]
 
     def write(
         self,

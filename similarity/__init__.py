@@ -1,6 +1,8 @@
 """Class statistics in, decisions out: which source domains and classes resemble a target."""
 
+from similarity.clustering import ClusterConfig, Clustering, cluster
 from similarity.curve import SelectionCurve, selection_curves, write_curves
+from similarity.duplicates import Duplicate, Duplicates, DuplicatesConfig, find_duplicates
 from similarity.explanation import ExplanationRow, explain, write_explanation
 from similarity.geometry import DEFAULT_GEOMETRY, GEOMETRIES, Geometry, fit_geometry
 from similarity.measures import MEASURES, Evidence, Measure, measure
@@ -18,7 +20,12 @@ __all__ = [
     "MEASURES",
     "STRATEGIES",
     "ClassStability",
+    "ClusterConfig",
+    "Clustering",
     "Domain",
+    "Duplicate",
+    "Duplicates",
+    "DuplicatesConfig",
     "Evidence",
     "ExplanationRow",
     "Geometry",
@@ -30,8 +37,10 @@ __all__ = [
     "SubsetRow",
     "TransportResult",
     "class_scores",
+    "cluster",
     "emd",
     "explain",
+    "find_duplicates",
     "fit_geometry",
     "measure",
     "rank_domains",

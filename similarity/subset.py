@@ -6,17 +6,14 @@ the provenance as JSON. It is read back from what a person may have edited by ha
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from features.errors import InputError
-from features.table import write_table
+from features.table import read_provenance, read_rows, write_table
 
 COLUMNS = ("source", "class", "count", "rank", "distance", "targets")
 
@@ -105,36 +102,11 @@ class Subset:
             InputError: There is no such file, a column is missing, a row is wrong or occurs twice, or
                 there is no row.
         """
-        path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such subset file; make one with: transfer select --out {path}") from None
-        except OSError as error:
-            raise InputError(f"{path}: not a readable subset file ({error})") from error
-        if "\0" in text:
-            raise InputError(f"{path}: not a readable subset file (it is not text)")
-        header: list[str] = []
+        where: dict[str, Any] = {"kind": "subset file", "make": f"transfer select --out {path}"}
         first_line: dict[tuple[str, str], int] = {}
         rows = []
-        for line, values in _table(text, path):
-            if not header:
-                header = values
-                missing = [name for name in COLUMNS if header.count(name) != 1]
-                if missing:
-                    raise InputError(
-                        f"{path} line {line}: column {missing[0]!r} must stand in the header once; "
-                        f"expected {','.join(COLUMNS)}, found {','.join(header)}"
-                    )
-                continue
-            if len(values) != len(header):
-                if _is_comment(values[0]):
-                    continue  # a person's comment
-                raise InputError(
-                    f"{path} line {line}: {len(values)} values for {len(header)} columns; "
-                    f"close every quote, and put quotes around a value that holds a comma"
-                )
-            row = _row(dict(zip(header, values, strict=True)), f"{path} line {line}")
+        for line, values in read_rows(path, COLUMNS, **where):
+            row = _row(values, f"{path} line {line}")
             earlier = first_line.setdefault((row.source, row.class_name), line)
             if earlier != line:
                 raise InputError(
@@ -144,46 +116,7 @@ class Subset:
             rows.append(row)
         if not rows:
             raise InputError(f"{path}: no class in it; expected rows below the header {','.join(COLUMNS)}")
-        return cls(tuple(sorted(rows, key=lambda row: row.rank)), _provenance(text))
-
-
-def _table(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number and stripped values of each row, from the header on, without blank ones."""
-    lines = io.StringIO(text, newline="")
-    skipped = 0
-    start = lines.tell()
-    while (read := lines.readline()) and (not read.strip() or _is_comment(read)):
-        skipped, start = skipped + 1, lines.tell()  # JSON is not CSV: the comment must not meet the CSV reader
-    lines.seek(start)
-    # Not strict: a space after a closing quote is a hand's doing, and a quote that is never closed shows
-    # as a row of too few values.
-    reader = csv.reader(lines, skipinitialspace=True)
-    line = skipped + 1
-    try:
-        for values in reader:
-            values = [value.strip() for value in values]
-            if any(values):
-                yield line, values
-            line = skipped + reader.line_num + 1  # where the next row begins: a quoted value may hold line ends
-    except csv.Error as error:
-        raise InputError(f"{path} line {line}: not a row of a CSV file ({error})") from error
-
-
-def _is_comment(line: str) -> bool:
-    """A line that begins with #, in quotes where a spreadsheet saved it."""
-    return line.lstrip().lstrip('"').startswith("#")
-
-
-def _provenance(text: str) -> dict[str, Any]:
-    """The JSON object of the first comment line; empty where a person took it out."""
-    first = next((line for line in text.split("\n") if line.strip()), "").strip()
-    if first.startswith('"'):
-        first = next(csv.reader([first]))[0]
-    try:
-        found = json.loads(first.removeprefix("#")) if first.startswith("#") else {}
-    except json.JSONDecodeError:
-        return {}  # a person's own comment
-    return found if isinstance(found, dict) else {}
+        return cls(tuple(sorted(rows, key=lambda row: row.rank)), read_provenance(path, **where))
 
 
 def _row(values: dict[str, str], where: str) -> SubsetRow:

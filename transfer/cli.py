@@ -39,6 +39,15 @@ class Command:
 COMMANDS = {
     "extract": Command("images to a feature bank", "features:extract", "features:ExtractConfig", ("dataset",)),
     "merge": Command("shards of a feature bank to the whole", "features:merge", "features:MergeConfig", ("shards",)),
+    "duplicates": Command(
+        "images of a source that are copies of a target's, to be excluded",
+        "similarity:find_duplicates",
+        "similarity:DuplicatesConfig",
+        ("source",),
+    ),
+    "cluster": Command(
+        "unlabelled images to pseudo-classes", "similarity:cluster", "similarity:ClusterConfig", ("bank",)
+    ),
     "rank": Command(
         "source domains, or models, for a target", "transfer.commands:rank", "transfer.commands:RankConfig"
     ),

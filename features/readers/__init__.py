@@ -15,7 +15,7 @@ from typing import cast
 from features.dataset import ImageDataset
 from features.errors import InputError
 from features.readers.checks import did_you_mean, wrong
-from features.readers.draw import DRAW_OPTIONS, draw
+from features.readers.exclusion import GENERIC_OPTIONS, part
 from features.spec import DatasetSpec
 
 __all__ = ["SCHEMES", "open_dataset"]
@@ -85,6 +85,12 @@ _READERS = {
         "shards:open_shards",
         frozenset({"names"}),
     ),
+    "images": _Reader(
+        "images:DIR", "images without labels, anywhere below a folder: one class", "unlabelled:open_images"
+    ),
+    "clusters": _Reader(
+        "clusters:FILE.csv", "another dataset by the clusters that transfer cluster found", "clusters:open_clusters"
+    ),
     "glyphs": _Reader(
         "glyphs:[SCRIPT,...]",
         "printed characters, embedded: the demo's source",
@@ -109,6 +115,9 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
     * ``imbalance=F``: a long tail, from the largest class down to 1/F of it in the order of the
       labels (Cui et al., CVPR 2019; see :func:`features.readers.draw.long_tail_counts`).
     * ``seed=S``: the seed of these draws, default 0.
+    * ``exclude=FILE.csv[,FILE.csv…]``: without the images whose ids the files list, such as those that ``transfer
+      duplicates`` writes. Before ``per_class`` or ``imbalance`` it is what they draw from, behind them it
+      takes images out of what was drawn; see :mod:`features.readers.exclusion`.
 
     Args:
         spec: ``scheme:location[@split][?option=value&…]``, see :data:`SCHEMES`.
@@ -127,7 +136,7 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
     if reader.needs_location and not spec.location:
         raise wrong(spec, f"{spec.scheme} needs a location; type {reader.form}")
     if reader.options is not None:
-        takes = [*sorted(reader.options), *DRAW_OPTIONS]
+        takes = [*sorted(reader.options), *GENERIC_OPTIONS]
         for name in spec.options:
             if name not in takes:
                 hint = did_you_mean(name, takes)
@@ -137,4 +146,4 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
     dataset = read(spec)
     if not len(dataset):
         raise wrong(spec, f"the dataset is empty; expected {reader.reads}")
-    return draw(dataset, spec)
+    return part(dataset, spec)

@@ -80,10 +80,7 @@ def _scan_part(spec: DatasetSpec, root: str, part: str) -> dict[str, list[str]]:
             f"{directory} holds splits ({', '.join(classes)}), not classes; type {spec.scheme}:{directory}@train",
         )
     prefix = f"{part}/" if part else ""
-    try:
-        images = {name: _images_below(spec, root, prefix + name) for name in classes}
-    except OSError as error:
-        raise wrong(spec, f"{error.filename or directory} cannot be listed: {error.strerror or error}") from error
+    images = {name: images_below(spec, root, prefix + name) for name in classes}
     empty = [name for name, found in images.items() if not found]
     if empty:
         some = ", ".join(map(repr, empty[:5])) + (", …" if len(empty) > 5 else "")
@@ -112,25 +109,32 @@ def _subfolders(spec: DatasetSpec, directory: str) -> list[str]:
     return sorted(found)
 
 
-def _images_below(spec: DatasetSpec, root: str, folder: str) -> list[str]:
-    """The sorted paths, relative to ``root``, of the images anywhere below ``folder``."""
+def images_below(spec: DatasetSpec, root: str, folder: str = "") -> list[str]:
+    """The sorted POSIX paths, relative to ``root``, of the images anywhere below ``folder``, itself below ``root``.
+
+    Raises:
+        InputError: A folder cannot be listed, or a broken link may have been one.
+    """
     found, pending = [], [folder]
     while pending:
         folder = pending.pop()
-        with os.scandir(os.path.join(root, folder)) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                path = f"{folder}/{entry.name}"
-                # The name decides, without a stat: a folder or a broken link called x.jpg is an image
-                # that cannot be read, and reading it says so.
-                if entry.name.lower().endswith(IMAGE_SUFFIXES):
-                    found.append(path)
-                elif entry.is_dir():
-                    if not (entry.is_symlink() and _leads_back(entry)):
-                        pending.append(path)
-                else:
-                    _refuse_lost_folder(spec, entry)
+        try:
+            with os.scandir(os.path.join(root, folder)) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    path = f"{folder}/{entry.name}" if folder else entry.name
+                    # The name decides, without a stat: a folder or a broken link called x.jpg is an image
+                    # that cannot be read, and reading it says so.
+                    if entry.name.lower().endswith(IMAGE_SUFFIXES):
+                        found.append(path)
+                    elif entry.is_dir():
+                        if not (entry.is_symlink() and _leads_back(entry)):
+                            pending.append(path)
+                    else:
+                        _refuse_lost_folder(spec, entry)
+        except OSError as error:
+            raise wrong(spec, f"{error.filename or root} cannot be listed: {error.strerror or error}") from error
     return sorted(found)
 
 

@@ -22,7 +22,7 @@ from features.dataset import ImageDataset
 from features.errors import InputError
 from features.images import ArrayImages, FileImages
 from features.readers.checks import did_you_mean, existing_directory, expanded, wrong
-from features.readers.draw import DRAW_OPTIONS
+from features.readers.exclusion import GENERIC_OPTIONS
 from features.readers.names import distinct_names, numbered_names
 from features.spec import DatasetSpec
 
@@ -149,10 +149,10 @@ def _options(spec: DatasetSpec, name: str, arguments: dict[str, inspect.Paramete
     }
     converted: dict[str, Any] = {}
     for word, text in spec.options.items():
-        if word in DRAW_OPTIONS:
+        if word in GENERIC_OPTIONS:
             continue
         if word not in simple:
-            takes = ", ".join([*simple, *DRAW_OPTIONS])
+            takes = ", ".join([*simple, *GENERIC_OPTIONS])
             raise wrong(spec, f"unknown option {word!r}{did_you_mean(word, simple)}; torch:{name} takes {takes}")
         if isinstance(simple[word], bool):
             if text not in ("true", "false"):

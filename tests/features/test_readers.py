@@ -16,6 +16,7 @@ from features.dataset import ImageDataset
 from features.errors import InputError
 from features.images import ArrayImages
 from features.readers import SCHEMES, open_dataset
+from features.readers.clusters import write_clusters
 from features.readers.draw import draw_indices, long_tail_counts
 from features.spec import DatasetSpec
 
@@ -100,9 +101,21 @@ def make_wds(root):
     return f"wds:{root / 's.tar'}"
 
 
+def make_images(root):
+    make_folder(root)
+    return f"images:{root}"
+
+
+def make_clusters(root):
+    base = make_images(root)
+    rows = [("train/ant/0.png", "x"), ("train/bee/1.png", "y"), ("train/ant/2.png", "x")]
+    write_clusters(root / "clusters.csv", base, open_dataset(base).manifest_sha256, rows, {})
+    return f"clusters:{root / 'clusters.csv'}"
+
+
 MAKERS = [
-    make_folder, make_cub, make_nabirds, make_dogs, make_cars, make_inat, make_list, make_torch, make_wds,
-    lambda root: "digits:@test",
+    make_folder, make_images, make_clusters, make_cub, make_nabirds, make_dogs, make_cars, make_inat, make_list,
+    make_torch, make_wds, lambda root: "digits:@test",
 ]  # fmt: skip
 
 
@@ -127,7 +140,8 @@ def test_every_reader_answers_without_decoding_and_reads_what_it_lists(make, tmp
 
 def test_schemes_are_those_of_the_design_with_one_line_each():
     assert set(SCHEMES) == {
-        "folder", "cub", "nabirds", "dogs", "cars", "inat", "list", "torch", "hf", "wds", "glyphs", "digits",
+        "folder", "cub", "nabirds", "dogs", "cars", "inat", "list", "torch", "hf", "wds", "images", "clusters",
+        "glyphs", "digits",
     }  # fmt: skip
     for name, line in SCHEMES.items():
         assert line.startswith(f"{name}:") and "\n" not in line
@@ -154,9 +168,9 @@ def test_a_folder_opens_without_heavy_imports(tmp_path):
         ("zzz:x", "unknown scheme 'zzz'; the schemes are"),
         ("folder:", "folder needs a location; type folder:DIR[@split]"),
         ("list:", "list needs a location; type list:FILE.txt[.gz]"),
-        ("folder:x?rooot=1", "unknown option 'rooot'; folder takes names, per_class, imbalance, seed"),
+        ("folder:x?rooot=1", "unknown option 'rooot'; folder takes names, per_class, imbalance, seed, exclude"),
         ("inat:x?rooot=1", "unknown option 'rooot' (did you mean 'root'?); inat takes root,"),
-        ("digits:?size=3", "unknown option 'size'; digits takes per_class, imbalance, seed"),
+        ("digits:?size=3", "unknown option 'size'; digits takes per_class, imbalance, seed, exclude"),
         ("digits:?seed=3", "give one of them"),
         ("digits:?per_class=0", "per_class=0 is not an integer of at least 1"),
         ("digits:?imbalance=0.5", "imbalance=0.5 is not a number of at least 1"),

@@ -1,0 +1,123 @@
+"""``?exclude=FILE.csv``: a dataset without the images that a file lists, such as those of ``transfer duplicates``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.dataset import ImageDataset
+from features.readers.checks import existing_file, expanded, wrong
+from features.readers.draw import DRAW_OPTIONS, draw
+from features.spec import DatasetSpec
+from features.table import read_provenance, read_rows
+
+EXCLUDE = "exclude"
+#: The options that every scheme takes.
+GENERIC_OPTIONS = (*DRAW_OPTIONS, EXCLUDE)
+
+
+def part(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
+    """The part of a dataset that the generic options of its spec ask for.
+
+    ``exclude`` and the draw (``per_class``, ``imbalance``) work in the order in which they stand: images are drawn
+    from what is left, or the listed ones are taken out of what was drawn.
+
+    Raises:
+        InputError: An option is malformed, or a file does not fit the dataset.
+    """
+    if EXCLUDE not in spec.options:
+        return draw(dataset, spec)
+    listed = _listed(dataset, spec)
+    if _drawn_first(spec):
+        return _without(draw(dataset, spec), listed, spec)
+    return draw(_without(dataset, listed, spec), spec)
+
+
+def excluding(spec: DatasetSpec, path: str | Path) -> DatasetSpec:
+    """The same dataset without what a file lists too, whatever it excludes or draws already."""
+    files = [spec.options[EXCLUDE]] if EXCLUDE in spec.options else []
+    return replace(spec, options={**spec.options, EXCLUDE: ",".join([*files, str(path)])})
+
+
+def _listed(whole: ImageDataset, spec: DatasetSpec) -> set[str]:
+    """The ids of all files that ``exclude`` names, each of which must be about this dataset."""
+    own, known = _own(spec), {id_.strip() for id_ in whole.ids}
+    names = {*own, *_bases(spec)}
+    listed: set[str] = set()
+    for word in spec.options[EXCLUDE].split(","):
+        path = existing_file(spec, expanded(word), "a table with a column id, such as transfer duplicates writes")
+        about: set[str] = set()  # whose images the file says that it lists
+        head = read_provenance(path, **_KIND).get("source")
+        if isinstance(head, str):
+            about.add(_name(head))
+        for line, row in read_rows(path, ("id",), **_KIND):
+            source = row.get("source") or head
+            if isinstance(source, str):
+                source = _name(source)
+                about.add(source)
+                if source not in names:
+                    continue  # an image of another source
+            if (source is None or source in own) and row["id"] not in known:
+                raise wrong(spec, f"{path}, line {line}: {row['id']!r} is no image of {own[0]}; remove the line")
+            listed.add(row["id"])
+        if about and not about & names:
+            raise wrong(
+                spec,
+                f"{path} lists images of {', '.join(sorted(about))}, not of {own[-1]}; name the dataset as there, with "
+                f"{EXCLUDE}=… as its last option",
+            )
+    return listed
+
+
+def _without(dataset: ImageDataset, listed: set[str], spec: DatasetSpec) -> ImageDataset:
+    """The images that are not listed; a class that loses all of them goes too."""
+    left = dataset.take(np.flatnonzero([id_.strip() not in listed for id_ in dataset.ids]))
+    if not len(left):
+        raise wrong(spec, f"{EXCLUDE}={spec.options[EXCLUDE]} leaves no image")
+    emptied = (left.counts == 0) & (dataset.counts > 0)
+    if not emptied.any():
+        return left
+    return left.restrict([name for name, gone in zip(left.classes, emptied, strict=True) if not gone])
+
+
+def _drawn_first(spec: DatasetSpec) -> bool:
+    """Whether ``exclude`` stands behind an option that draws."""
+    order = list(spec.options)
+    return any(name in order[: order.index(EXCLUDE)] for name in DRAW_OPTIONS)
+
+
+def _own(spec: DatasetSpec) -> list[str]:
+    """What the dataset is called that images are taken out of: before any draw, and after one that comes first.
+
+    A file about a drawn part is refused where the draw comes after it: images would be drawn that nobody has
+    looked at.
+    """
+    names = [_name(str(spec), DRAW_OPTIONS)]
+    if EXCLUDE not in spec.options or _drawn_first(spec):
+        names.append(_name(str(spec)))
+    return names
+
+
+def _bases(spec: DatasetSpec) -> Iterator[str]:
+    """The datasets that clusters were made of: their ids stay what they are."""
+    if spec.scheme == "clusters":
+        from features.readers.clusters import base_of  # which opens any dataset, and so imports this module
+
+        base, _ = base_of(spec)
+        yield from (*_own(base), *_bases(base))
+
+
+@lru_cache
+def _name(text: str, without: tuple[str, ...] = ()) -> str:
+    """A spec without what it excludes (what was looked at before is of the same dataset), its options in order."""
+    spec = DatasetSpec.parse(text)
+    kept = sorted((name, value) for name, value in spec.options.items() if name not in (EXCLUDE, *without))
+    return str(replace(spec, options=dict(kept)))
+
+
+_KIND: dict[str, Any] = {"kind": "list of images", "make": "transfer duplicates SOURCE.h5 --against TARGET.h5"}

