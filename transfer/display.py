@@ -126,7 +126,8 @@ def _rank(config: Any, result: Any) -> None:
         console.print(f"source {number}: {domain.source}", soft_wrap=True)
     bounded = [domain.transport.gap for domain in result.domains if domain.transport.solver == "semi-dual"]
     if bounded:
-        console.print(f"solver semi-dual, for sets of this size: a distance may be too large by {max(bounded):.2%}; no intervals")
+        far = f"{max(bounded):.2%}"
+        console.print(f"solver semi-dual, for sets of this size: a distance may be too large by {far}; no intervals")
     taken = [domain.measures for domain in result.domains]
     if taken[0]:
         heads = range(1, len(taken) + 1) if numbered else [domain.source for domain in result.domains]
