@@ -109,7 +109,7 @@ class TrainingConfig:
         for name, value in self.defaults().items():
             if getattr(self, name) is None and not (name == "epochs" and self.steps is not None):
                 object.__setattr__(self, name, value)
-        if isinstance(self.validation, str) and self.validation.isdigit():
+        if isinstance(self.validation, str) and self.validation.isdecimal():
             object.__setattr__(self, "validation", int(self.validation))
         faults = [
             f"--{name.replace('_', '-')} {value}: expected {expected}"
@@ -120,8 +120,8 @@ class TrainingConfig:
                 ("small_size", self.small_size, self.small_size is None or self.small_size >= 1, "at least 1"),
                 ("patience", self.patience, self.patience >= 0, "at least 0"),
                 ("batch_size", self.batch_size, self.batch_size >= 2, "at least 2"),
-                ("lr", self.lr, self.lr > 0, "a positive number"),
-                ("weight_decay", self.weight_decay, self.weight_decay >= 0, "at least 0"),
+                ("lr", self.lr, 0 < self.lr < math.inf, "a positive number"),
+                ("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "at least 0"),
                 ("seed", self.seed, 0 <= self.seed < 2**32, "a whole number from 0 to below 2^32"),
                 ("workers", self.workers, self.workers is None or self.workers >= 0, "at least 0"),
                 ("warmup", self.warmup, 0 <= self.warmup < 1, "a share from 0 to below 1"),

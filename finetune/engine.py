@@ -12,6 +12,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
+from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 
 from features.decoding import PixelBatch
@@ -125,7 +126,6 @@ def _placement(device: torch.device) -> dict[str, Any]:
         "strategy": "ddp",
         "devices": local_world_size(),
         "num_nodes": world_size() // local_world_size(),
-        "sync_batchnorm": device.type == "cuda",
     }
 
 
@@ -190,6 +190,9 @@ class _Loop(pl.LightningModule):
         return PixelBatch(pixels, labels, batch.indices, batch.unreadable)
 
     def configure_model(self) -> None:
+        if world_size() > 1 and self.device.type == "cuda" and self.config.batch_norm == "train":
+            # Not Lightning's, which loses the activation that timm keeps in its normalisation layers.
+            convert_sync_batchnorm(self.model)
         self.model.to(memory_format=torch.channels_last)
 
     def configure_optimizers(self) -> Any:

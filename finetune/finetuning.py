@@ -44,8 +44,9 @@ class FinetuneConfig(TrainingConfig):
         method: full trains everything; the others fit a classifier to the frozen features: linear (logistic
             regression), crt, lws, tau, logit-adjusted, ncm; see transfer inspect methods.
         classifier: What the classifier starts as with method full: new, probe (a logistic regression on the features of
-            the start), or keep (that of the run). By default probe where --init names a published model, else new. From
-            probe and keep training is gentle by default (marked "Gentle"), for the start is good as it is.
+            the start), or keep (that of the run). By default probe where --init names a published model and the loss
+            is a softmax, else new. From probe and keep training is gentle by default (marked "Gentle"), for the start
+            is good as it is.
         tau: τ of method tau itself, or of logit-adjusted (by default 1).
     """
 
@@ -78,6 +79,8 @@ class FinetuneConfig(TrainingConfig):
         if self.tau is not None and not math.isfinite(self.tau):
             raise InputError(f"--tau {self.tau}: expected a finite number")
         super().__post_init__()
+        if self.method == "full" and self.classifier != "new" and self.loss in ("ldam", "ldam-drw"):
+            raise InputError(f"--loss {self.loss}: needs a cosine classifier; --classifier {self.classifier} is linear")
         if self.method == "tau" and isinstance(self.validation, int):
             raise InputError(
                 f"--validation {self.validation}: --method tau needs images that the run was not trained on; give the "

@@ -81,13 +81,7 @@ class TrainedClassifier:
         return cls(head["weight"].numpy()[order], head["bias"].numpy()[order])
 
     def into(self, model: ImageClassifier) -> None:
-        """Make it the head of a model.
-
-        Raises:
-            InputError: The model's head is not linear.
-        """
-        if model.head_kind != "linear":
-            raise InputError(f"this loss needs a {model.head_kind} classifier; --classifier probe and keep are linear")
+        """Make it the head of a model, which has to be a linear one."""
         with torch.no_grad():
             model.head.weight.copy_(torch.from_numpy(self.weight))
             model.head.bias.copy_(torch.from_numpy(self.bias))

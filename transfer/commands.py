@@ -47,7 +47,7 @@ class RankConfig:
             weights if wanted (resnet50, resnet18:none, runs/pre).
         measures: Other measures to set beside it, or all of them: see transfer inspect measures. With --model all are
             taken by default.
-        by: The measure that orders the models.
+        by: The measure that orders the models; by default linear-probe, or the first of --measures.
         test: Dataset spec of the target's test images: how well a linear probe on each model does there.
         cache: Folder of the target's feature banks under each model.
         geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
@@ -66,7 +66,7 @@ class RankConfig:
     source: list[str] = field(default_factory=list)
     model: list[str] = field(default_factory=list)
     measures: list[str] = field(default_factory=list)
-    by: str = "linear-probe"
+    by: str | None = None
     test: str | None = None
     cache: str = "banks/zoo"
     geometry: str = DEFAULT_GEOMETRY
@@ -87,11 +87,15 @@ class RankConfig:
             if option.name in sides[bool(self.source)] and getattr(self, option.name) != default_of(option):
                 other = "models" if self.source else "sources"
                 raise InputError(f"--{option.name.replace('_', '-')}: is for a ranking of {other}; leave it out")
-        measure_names([*self.measures, self.by])
-        if self.model and self.measures and self.by not in measure_names(self.measures):
-            raise InputError(f"--by {self.by}: not one of --measures {' '.join(self.measures)}")
-        if MEASURES[self.by].compares == "sources":
-            raise InputError(f"--by {self.by}: tells source domains apart, not models")
+        names = measure_names(self.measures)
+        if self.seed < 0:
+            raise InputError(f"--seed {self.seed}: expected at least 0")
+        if self.by is not None:
+            measure_names([self.by])
+            if self.by not in (names or MEASURES):
+                raise InputError(f"--by {self.by}: not one of --measures {' '.join(self.measures) or 'all'}")
+            if MEASURES[self.by].compares == "sources":
+                raise InputError(f"--by {self.by}: tells source domains apart, not models")
         if self.gamma is not None and not 0 < self.gamma < math.inf:
             raise InputError(f"--gamma {self.gamma}: expected a positive number")
         if self.min_count < 0:
@@ -108,13 +112,18 @@ def rank(config: RankConfig) -> Ranking | ZooRanking:
     if config.model:
         from transfer.zoo import rank_models  # which imports the training code
 
-        names = measure_names(config.measures or ["all"])
-        names = [name for name in names if MEASURES[name].compares != "sources"]
+        names = measure_names(config.measures)
+        if not names or "all" in config.measures:
+            names = [name for name, one in MEASURES.items() if one.compares != "sources"]
+        others = [name for name in names if MEASURES[name].compares == "sources"]
+        if others:
+            raise InputError(f"--measures {others[0]}: tells source domains apart, not models; leave it out")
+        by = config.by or ("linear-probe" if "linear-probe" in names else names[0])
         return rank_models(
             config.target,
             config.model,
             names,
-            by=config.by,
+            by=by,
             cache=config.cache,
             test=config.test,
             seed=config.seed,

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from features import ExtractConfig, FeatureBank, extract, load_backbone
+from features import ExtractConfig, FeatureBank, extract, load_backbone, open_dataset
 from features.checkpoint import find_checkpoint
 from features.errors import InputError
 from finetune.classifiers import LinearProbe
+from finetune.evaluation import align_classes
 from finetune.model import ImageClassifier, as_scores
 from similarity import MEASURES, Evidence, measure
 from similarity.measures import Score, Unmeasured, rank_correlation, reasons, values
@@ -110,6 +111,13 @@ def rank_models(
     Raises:
         InputError: A model or a dataset cannot be opened, or the test set has other classes.
     """
+    learned_classes = open_dataset(target).classes  # all that may be wrong, before any work
+    if len(learned_classes) < 2:
+        raise InputError(f"{target}: has one class, {learned_classes[0]!r}; models are told apart on at least two")
+    if test is not None:
+        align_classes(open_dataset(test), learned_classes)
+    for model in models:
+        load_backbone(*_weights(model))
     candidates = []
     for model in models:
         name, weights = _weights(model)
@@ -168,9 +176,6 @@ def _probe_accuracy(
 ) -> float:
     """Top-1 of a linear probe on the test images."""
     position = {name: i for i, name in enumerate(learned.classes)}
-    foreign = [name for name in test.classes if name not in position]
-    if foreign:
-        raise InputError(f"--test {test.name}: class {foreign[0]!r} is not one of {learned.name}")
     probe = LinearProbe().fit(features, labels, len(learned.classes))
     tested, places, _ = test.images()
     truth = np.array([position[name] for name in test.classes])[places]

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from features.backbones import Backbone
+from features.backbones import Backbone, load_backbone
 from features.errors import InputError
 from features.preprocessing import Preprocessing
 from finetune import engine, keeping, training_images
@@ -319,3 +319,16 @@ def test_unreadable_images_of_a_streamed_training_are_said_once(tmp_path, write_
         picture.write_bytes(b"no picture")
     with pytest.raises(InputError, match="a whole batch of images cannot be read; the first is"):
         trained(open_dataset(f"folder:{folder}"), options(tmp_path / "other", epochs=3, batch_size=6))
+
+
+def test_statistics_of_all_processes_keep_the_activation_of_the_layers():
+    """timm keeps activations in its normalisation layers, and what converts these for several GPUs has to as well."""
+    backbone = load_backbone("efficientnet_lite0", "none", 64).eval()
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = backbone(images)
+        engine.convert_sync_batchnorm(backbone)
+        after = backbone(images)
+    kinds = {type(module).__name__ for module in backbone.modules()}
+    assert not {"BatchNormAct2d", "BatchNorm2d"} & kinds and any(name.startswith("Sync") for name in kinds)
+    torch.testing.assert_close(after, before)

@@ -203,6 +203,11 @@ def test_rows_follow_the_names_of_the_classes(source_run, tmp_path):
         ({"decay": 0.1, "schedule": "cosine"}, "--decay 0.1: is for --schedule step; leave it out"),
         ({"beta": 0.9, "loss": "balanced-softmax"}, "--beta 0.9: is for the losses cb-… and ldam-drw, and for"),
         ({"gamma": 2.0, "loss": "cb-sigmoid"}, "--gamma 2.0: is for the focal losses; leave it out"),
+        (
+            {"classifier": "probe", "loss": "ldam"},
+            "--loss ldam: needs a cosine classifier; --classifier probe is linear",
+        ),
+        ({"lr": math.inf}, "--lr inf: expected a positive number"),
         ({"method": "ncm", "classifier": "probe"}, "--classifier: --method ncm has no training loop; leave it out"),
     ],
 )
@@ -268,7 +273,7 @@ def test_it_may_start_as_a_probe_or_as_the_classifier_of_the_run(source_run, tmp
     linear = finetune(FinetuneConfig(out=str(tmp_path / "linear"), **options, **CPU))
     for found, expected in zip(head_of(probed.run), head_of(linear.run), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
-    with pytest.raises(InputError, match="this loss needs a cosine classifier; --classifier probe and keep are linear"):
+    with pytest.raises(InputError, match="--loss ldam: needs a cosine classifier; --classifier keep is linear"):
         finetune(FinetuneConfig(out=str(tmp_path / "x"), classifier="keep", loss="ldam", **still, **CPU))
     with pytest.raises(InputError, match="--init resnet8: --method full --classifier keep changes"):
         foreign = still | {"init": "resnet8", "weights": "none"}
