@@ -88,7 +88,7 @@ def _without(dataset: ImageDataset, listed: set[str], spec: DatasetSpec) -> Imag
 def _drawn_first(spec: DatasetSpec) -> bool:
     """Whether ``exclude`` stands behind an option that draws."""
     order = list(spec.options)
-    return any(name in order[: order.index(EXCLUDE)] for name in DRAW_OPTIONS)
+    return any(name in order[: order.index(EXCLUDE)] for name in DRAW_OPTIONS if name != "seed")
 
 
 def _own(spec: DatasetSpec) -> list[str]:
@@ -109,7 +109,7 @@ def _bases(spec: DatasetSpec) -> Iterator[str]:
         from features.readers.clusters import base_of  # which opens any dataset, and so imports this module
 
         base, _ = base_of(spec)
-        yield from (*_own(base), *_bases(base))
+        yield from (*_own(base), _name(str(base)), *_bases(base))  # whatever was drawn, clusters list what there was
 
 
 @lru_cache

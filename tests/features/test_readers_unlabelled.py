@@ -211,6 +211,8 @@ def test_exclusion_and_draw_work_in_the_order_in_which_they_stand(listed):
     assert list(after.ids) == list(drawn.ids[20:])
     before = open_dataset(f"digits:@test?exclude={out}&per_class=5")
     assert before.counts.tolist() == [5] * 10 and not set(before.ids) & set(drawn.ids[:20])
+    seeded = open_dataset(f"digits:@test?seed=0&exclude={out}&per_class=5")  # a seed by itself draws nothing
+    assert list(seeded.ids) == list(before.ids)
 
 
 def test_a_list_names_the_dataset_that_it_is_about(listed):
