@@ -10,6 +10,7 @@ cosine similarity and as few false alarms a tenth of the cropped ones is missed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -30,8 +31,7 @@ from features.table import write_table
 from similarity.geometry import Geometry
 
 COLUMNS = ("id", "target_id", "cosine", "class", "target_class", "source", "target")
-#: Cosine similarity from which an image is a copy. Measured with 1,280 features; of D random ones, two are alike by
-#: √(2·log(pairs) / D) at most, so that features of less than some hundred numbers need a higher one.
+#: Cosine similarity from which an image is a copy, measured with 1,280 features; see :func:`least_threshold`.
 THRESHOLD = 0.5
 #: Source images that say how like images vary, for each feature.
 _NEAR_A_FEATURE = 8
@@ -48,7 +48,7 @@ class DuplicatesConfig:
         against: Feature banks of the images that must not be trained on, extracted with --keep-images.
         out: The list (.csv): each copy, and which image it is a copy of.
         threshold: Cosine similarity from which an image is a copy, above 0, at most 1; less finds more, and more
-            false ones.
+            false ones. By default 0.5, or what chance reaches where features are narrow.
         clean_bank: Write the source's bank without the copies too (.h5), without reading an image again.
         overwrite: Replace files that are there instead of refusing.
     """
@@ -56,14 +56,14 @@ class DuplicatesConfig:
     source: str
     against: list[str]
     out: str
-    threshold: float = THRESHOLD
+    threshold: float | None = None
     clean_bank: str | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         if not self.against:
             raise InputError("--against is missing: name the bank of the images that must not be trained on")
-        if not 0 < self.threshold <= 1:
+        if self.threshold is not None and not 0 < self.threshold <= 1:
             raise InputError(f"--threshold {self.threshold}: expected more than 0, at most 1")
         if any(sign in self.out for sign in ",&?"):
             raise InputError(f"--out {self.out}: a dataset spec cannot name it; leave out the , & and ? in it")
@@ -100,6 +100,7 @@ class Duplicates:
 
     Attributes:
         rows: The copies, the most like first.
+        threshold: Cosine similarity from which an image was taken for a copy.
         source: The source without them: a dataset spec with ``exclude``.
         images: Source images that were looked at.
         next_cosine: The highest similarity below the threshold: what was taken for no copy.
@@ -108,6 +109,7 @@ class Duplicates:
     """
 
     rows: tuple[Duplicate, ...]
+    threshold: float
     source: str
     images: int
     next_cosine: float
@@ -117,6 +119,7 @@ class Duplicates:
     def to_json(self) -> dict[str, Any]:
         return {
             "duplicates": [dict(zip(COLUMNS, astuple(row), strict=True)) for row in self.rows],
+            "threshold": self.threshold,
             "source": self.source,
             "images": self.images,
             "next_cosine": self.next_cosine,
@@ -132,8 +135,9 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
     in memory, those of the source are read twice for each target, a block at a time.
 
     Raises:
-        InputError: A bank keeps no image features or cannot be compared, something stands at ``out`` or
-            ``clean_bank`` already, or the source has changed since it was extracted.
+        InputError: A bank keeps no image features or cannot be compared, their features are too narrow to tell
+            copies, something stands at ``out`` or ``clean_bank`` already, or the source has changed since it was
+            extracted.
     """
     out, clean = Path(config.out), None if config.clean_bank is None else Path(config.clean_bank)
     for option, path in (("--out", out), ("--clean-bank", clean)):
@@ -146,6 +150,15 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
     for target in targets:
         source.require_comparable(target)
     labels, ids = source.image_labels()
+    threshold = config.threshold
+    if threshold is None:
+        width, pairs = source.means.shape[1], len(ids) * sum(len(target.image_labels()[1]) for target in targets)
+        threshold = max(THRESHOLD, least_threshold(pairs, width))
+        if threshold >= 1:
+            raise InputError(
+                f"{source.path}: features of {width} numbers do not tell copies among {pairs:,} pairs of images; "
+                f"extract with a wider backbone"
+            )
     if clean is not None and open_dataset(source.name).manifest_sha256 != source.attrs.get("manifest_sha256"):
         raise InputError(f"{source.path}: its dataset {source.name} has changed since; extract it again")
 
@@ -154,7 +167,7 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
         cosine, nearest = most_alike(source, target)
         better = cosine > best
         best[better], of_target[better], of_image[better] = cosine[better], number, nearest[better]
-    found = np.flatnonzero(best >= config.threshold)
+    found = np.flatnonzero(best >= threshold)
     found = found[np.argsort(-best[found], kind="stable")]
     named = [target.image_labels() for target in targets]
     rows = []
@@ -166,14 +179,26 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
         "source": source.name,
         "targets": [target.name for target in targets],
         "banks": [config.source, *config.against],
-        "threshold": config.threshold,
+        "threshold": threshold,
     }
     write_table(out, provenance, COLUMNS, map(astuple, rows))
     spec = excluding(DatasetSpec.parse(source.name), out)
     if clean is not None:
         _write_clean(source, labels, ids, found, spec, clean)
-    rest = float(best[best < config.threshold].max(initial=-1))
-    return Duplicates(tuple(rows), str(spec), len(ids), rest, out, clean)
+    rest = float(best[best < threshold].max(initial=-1))
+    return Duplicates(tuple(rows), threshold, str(spec), len(ids), rest, out, clean)
+
+
+def least_threshold(pairs: int, width: int) -> float:
+    """Cosine similarity that the most alike of so many pairs of independent random directions hardly exceed.
+
+    √(2·log(pairs) / width), the extreme of so many normal variables of variance 1 / width.
+
+    Args:
+        pairs: How many pairs of images are compared, at least 1.
+        width: Numbers of a feature.
+    """
+    return math.sqrt(2 * math.log(pairs) / width)
 
 
 def most_alike(source: FeatureBank, target: FeatureBank) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from features.errors import InputError
+from features.locking import locked
 from features.progress import progress
 from finetune.run_directory import write_json
 
@@ -28,36 +29,43 @@ def unpack(archives: Sequence[str], data: Path, out: Path) -> Path:
         ``out``.
 
     Raises:
-        InputError: An archive is missing or damaged.
+        InputError: An archive is missing or damaged, or another process is unpacking it.
     """
     out.mkdir(parents=True, exist_ok=True)
     for name in archives:
-        source, marker = data / name, out / f".{name}.json"
+        source = data / name
         if not source.is_file():
             raise InputError(f"{source}: no such archive; give its folder with --data DIR or $TRANSFER_DATA")
-        state = {"size": source.stat().st_size, "modified": source.stat().st_mtime_ns}
-        unpacked = json.loads(marker.read_text()) if marker.is_file() else {}
-        if {key: unpacked.get(key) for key in state} == state:
-            continue
-        aside = out / f".{name}.part"
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        try:
-            with tarfile.open(source) as archive:
-                members = archive.getmembers()
-                with progress(f"unpack {name}", len(members)) as advance:
-                    for member in members:
-                        archive.extract(member, aside, filter="data")
-                        advance()
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise InputError(f"{source}: cannot be unpacked ({error})") from error
-        entries = sorted(entry.name for entry in aside.iterdir())
-        foreign = [entry for entry in entries if (out / entry).exists() and entry not in unpacked.get("entries", [])]
-        if foreign:
-            raise InputError(f"{source}: {out / foreign[0]} is there already and is not of this archive; remove it")
-        for entry in entries:
-            shutil.rmtree(out / entry, ignore_errors=True)
-            os.replace(aside / entry, out / entry)
-        aside.rmdir()
-        write_json(marker, state | {"entries": entries})
+        with locked(out / name):
+            _unpack(source, out)
     return out
+
+
+def _unpack(source: Path, out: Path) -> None:
+    """Unpack one archive, unless what lies there is of it as it is now."""
+    marker = out / f".{source.name}.json"
+    state = {"size": source.stat().st_size, "modified": source.stat().st_mtime_ns}
+    unpacked = json.loads(marker.read_text()) if marker.is_file() else {}
+    if {key: unpacked.get(key) for key in state} == state:
+        return
+    aside = out / f".{source.name}.part"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        with tarfile.open(source) as archive:
+            members = archive.getmembers()
+            with progress(f"unpack {source.name}", len(members)) as advance:
+                for member in members:
+                    archive.extract(member, aside, filter="data")
+                    advance()
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise InputError(f"{source}: cannot be unpacked ({error})") from error
+    entries = sorted(entry.name for entry in aside.iterdir())
+    foreign = [entry for entry in entries if (out / entry).exists() and entry not in unpacked.get("entries", [])]
+    if foreign:
+        raise InputError(f"{source}: {out / foreign[0]} is there already and is not of this archive; remove it")
+    for entry in entries:
+        shutil.rmtree(out / entry, ignore_errors=True)
+        os.replace(aside / entry, out / entry)
+    aside.rmdir()
+    write_json(marker, state | {"entries": entries})

@@ -86,7 +86,7 @@ def _duplicates(config: Any, result: Any) -> None:
     if len(result.rows) > len(shown):
         console.print(f"… and {len(result.rows) - len(shown)} more")
     console.print(
-        f"{len(result.rows)} of {result.images} images are copies by --threshold {config.threshold:g} (the next has "
+        f"{len(result.rows)} of {result.images} images are copies by --threshold {result.threshold:.3g} (the next has "
         f"{result.next_cosine:.4f}), listed in {result.out}",
         soft_wrap=True,
     )

@@ -122,6 +122,27 @@ def test_whatever_the_number_of_like_images_a_copy_is_one(rows):
     assert np.isfinite(points).all()
 
 
+def test_narrow_features_need_more_likeness(tmp_path):
+    rng = np.random.default_rng(5)
+    for width, wide_enough in ((48, True), (16, False)):
+        x, y = (rng.normal(size=(n, width)).astype(np.float32) for n in (600, 80))
+        x[3] = y[5]
+        source, target = tmp_path / f"x{width}.h5", tmp_path / f"y{width}.h5"
+        write_kept(source, x, SOURCE)
+        write_kept(target, y, TARGET)
+        config = DuplicatesConfig(str(source), [str(target)], str(tmp_path / f"{width}.csv"))
+        if wide_enough:
+            found = find_duplicates(config)
+            assert 0.5 < found.next_cosine < found.threshold == pytest.approx((2 * np.log(48_000) / 48) ** 0.5)
+            assert [(row.id, row.target_id) for row in found.rows] == [
+                (open_dataset(SOURCE).ids[3], open_dataset(TARGET).ids[5])
+            ]
+        else:
+            with pytest.raises(InputError, match="features of 16 numbers do not tell copies among 48,000 pairs"):
+                find_duplicates(config)
+            assert not (tmp_path / "16.csv").exists()
+
+
 def test_several_targets_and_the_nearest_of_them(planted, tmp_path):
     source, target, copies = planted
     bank = FeatureBank.open(target)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from PIL import Image
 from features import open_dataset
 from features.errors import InputError
 from finetune import FinetuneConfig
+from transfer.archives import unpack
 from transfer.arguments import from_mapping
 from transfer.cli import main, read_yaml
 from transfer.recipe import Recipe
@@ -193,10 +197,6 @@ def test_shipped_options_of_a_training_can_be_read() -> None:
 
 
 def test_archives_are_unpacked_once_and_whole(tmp_path: Path) -> None:
-    import tarfile
-
-    from transfer.archives import unpack
-
     (tmp_path / "set" / "a").mkdir(parents=True)
     (tmp_path / "set" / "a" / "1.txt").write_text("one")
     with tarfile.open(tmp_path / "set.tar", "w") as archive:
@@ -219,3 +219,20 @@ def test_archives_are_unpacked_once_and_whole(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"bad\.tar"):
         unpack(["bad.tar"], tmp_path, tmp_path / "out")
     assert [p.name for p in out.iterdir() if "bad" in p.name and not p.name.endswith(".part")] == []
+
+
+def test_two_processes_do_not_unpack_one_archive_at_once(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    with tarfile.open(tmp_path / "set.tar", "w") as archive:
+        archive.add(tmp_path / "set", "set")
+    (tmp_path / "out").mkdir()
+    hold = "import sys; from pathlib import Path; from features.locking import locked\n"
+    hold += "with locked(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(tmp_path / "out" / "set.tar")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None and other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(InputError, match=f"set.tar: another process is writing it .process {other.pid} on "):
+            unpack(["set.tar"], tmp_path, tmp_path / "out")
+        other.stdin.close()
+    assert (unpack(["set.tar"], tmp_path, tmp_path / "out") / "set").is_dir()
