@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,17 @@ from torch import nn
 from features.dataset import ImageDataset
 from features.distributed import gather, rank, share
 from features.errors import InputError
-from features.forward import forward_pass
+from features.forward import OutputBatch, forward_pass
 from features.preprocessing import Preprocessing
 from features.progress import console
 from features.readers import open_dataset
 from features.table import write_table
-from finetune.metrics import Confusion, Metrics, evaluate_scores, worst_confusions
+from finetune.metrics import Confusion, Metrics, evaluate_predictions, worst_confusions
 from finetune.model import ImageClassifier
+from finetune.predictions import Predictions
 from finetune.views import Views
+
+Part = TypeVar("Part")
 
 
 class ForwardOptions(Protocol):
@@ -135,15 +138,21 @@ def evaluate_model(
     """
     position = align_classes(dataset, model.classes)
     network = Views(model, views, sigmoid=card["sigmoid"], scale=card["scale"])
-    scores, labels, unreadable = score_images(network, dataset, network.preprocessing, options)
+    found: list[Predictions] = []
+    unreadable: list[tuple[str, str]] = []
+    for batch in _passes(network, dataset, network.preprocessing, options):
+        unreadable += batch.unreadable
+        if len(batch.indices):
+            found.append(Predictions.of(batch.outputs.cpu().numpy(), position[batch.labels.numpy()]))
+    found, unreadable = _of_all(found, unreadable, dataset)
     for id_, reason in unreadable:
         console.print(f"not evaluated, unreadable: {id_} ({reason})", markup=False, emoji=False)
-    truth, counts = position[labels], np.asarray(card["train_counts"])
+    predictions, counts = Predictions.concatenate(found), np.asarray(card["train_counts"])
     return Evaluation(
-        metrics=evaluate_scores(scores, truth, counts, probabilities=True),
+        metrics=evaluate_predictions(predictions, len(model.classes), counts, probabilities=True),
         classes=model.classes,
         train_counts=counts,
-        confusions=worst_confusions(scores.argmax(axis=1), truth, len(model.classes)),
+        confusions=worst_confusions(predictions.predicted, predictions.labels, len(model.classes)),
         unreadable=tuple(unreadable),
     )
 
@@ -173,11 +182,26 @@ def score_images(
 
     Returns:
         Outputs (N, K) float32, labels (N,) int64, and what could not be read as (id, reason).
+
+    Raises:
+        InputError: No image can be read.
     """
-    outputs: list[NDArray[np.float32]] = []
-    labels: list[NDArray[np.int64]] = []
+    found: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
     unreadable: list[tuple[str, str]] = []
-    passes = forward_pass(
+    for batch in _passes(network, dataset, preprocessing, options):
+        unreadable += batch.unreadable
+        if len(batch.indices):
+            found.append((batch.outputs.cpu().numpy(), batch.labels.numpy()))
+    found, unreadable = _of_all(found, unreadable, dataset)
+    outputs, labels = zip(*found, strict=True)
+    return np.concatenate(outputs), np.concatenate(labels), unreadable
+
+
+def _passes(
+    network: nn.Module, dataset: ImageDataset, preprocessing: Preprocessing, options: ForwardOptions
+) -> Iterator[OutputBatch]:
+    """This process's share of the images through a network."""
+    return forward_pass(
         network,
         dataset,
         preprocessing,
@@ -188,14 +212,13 @@ def score_images(
         precision=options.precision,
         description="evaluate",
     )
-    for batch in passes:
-        unreadable += batch.unreadable
-        if len(batch.indices):
-            outputs.append(batch.outputs.cpu().numpy())
-            labels.append(batch.labels.numpy())
-    every = gather((outputs, labels, unreadable))
-    outputs = [part for of_process in every for part in of_process[0]]
-    if not outputs:
+
+
+def _of_all(
+    found: list[Part], unreadable: list[tuple[str, str]], dataset: ImageDataset
+) -> tuple[list[Part], list[tuple[str, str]]]:
+    """What all processes found, and what they could not read."""
+    every = gather((found, unreadable))
+    if not any(parts for parts, _ in every):
         raise InputError(f"{dataset.spec}: no image can be read")
-    labels = [part for of_process in every for part in of_process[1]]
-    return np.concatenate(outputs), np.concatenate(labels), [one for of_process in every for one in of_process[2]]
+    return [part for parts, _ in every for part in parts], [one for _, missing in every for one in missing]

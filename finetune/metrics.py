@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.errors import InputError
+from finetune.predictions import Predictions, checked_labels
 
 #: A class has many training images if it has more than MANY, and few if it has fewer than FEW.
 MANY, FEW = 100, 20
 #: Equal-width bins of the calibration error (Guo et al., ICML 2017).
 BINS = 15
-#: Scores compared at once: bounds the memory of one comparison to some 16 MB.
-_CHUNK = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -94,74 +93,31 @@ def evaluate_scores(
     0.5
     """
     table = np.asarray(scores)
-    ranks = true_class_ranks(table, labels)
-    error = None
-    if probabilities:
-        error = calibration_error(table.max(axis=1), ranks == 0)
-    return evaluate_ranks(ranks, labels, table.shape[1], train_counts, calibration=error)
+    return evaluate_predictions(
+        Predictions.of(table, labels), table.shape[1], train_counts, probabilities=probabilities
+    )
 
 
-def true_class_ranks(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
-    """How many classes are put before the true one; 0 is a correct prediction.
-
-    Of equal scores the lower class number comes first, as in ``argmax``, so that a model that gives
-    every class one score is right no more often than it deserves.
-
-    Args:
-        scores: (N, C).
-        labels: (N,) integers in 0 … C − 1.
-
-    Returns:
-        (N,) int64 in 0 … C − 1.
-
-    Raises:
-        ValueError: A shape does not fit, a label is out of range, or a score is NaN or +∞.
-
-    >>> true_class_ranks([[0.1, 0.7, 0.2], [0.5, 0.5, 0.0]], [2, 1])
-    array([1, 1])
-    """
-    table = np.asarray(scores)
-    if table.ndim != 2 or not table.shape[1]:
-        raise ValueError(f"scores must have shape (N, C) with at least one class, got {table.shape}")
-    truth = _checked_labels(labels, table.shape[1])
-    if len(truth) != len(table):
-        raise ValueError(f"labels must have one entry for each of the {len(table)} rows of scores, got {len(truth)}")
-    ranks = np.empty(len(table), dtype=np.int64)
-    rows = max(1, _CHUNK // table.shape[1])
-    column = np.arange(table.shape[1])
-    for start in range(0, len(table), rows):
-        part, true = table[start : start + rows], truth[start : start + rows, None]
-        if np.isnan(part).any() or np.isposinf(part).any():
-            raise ValueError(f"scores must not hold NaN or +∞, found in rows {start} to {start + len(part) - 1}")
-        own = np.take_along_axis(part, true, axis=1)
-        ranks[start : start + rows] = ((part > own) | ((part == own) & (column < true))).sum(axis=1)
-    return ranks
-
-
-def evaluate_ranks(
-    ranks: ArrayLike,
-    labels: ArrayLike,
+def evaluate_predictions(
+    predictions: Predictions,
     n_classes: int,
     train_counts: ArrayLike | None = None,
     *,
-    calibration: float | None = None,
+    probabilities: bool = False,
 ) -> Metrics:
-    """Metrics from :func:`true_class_ranks`, which can be gathered batch by batch.
+    """Measure predictions, which are gathered batch by batch where the scores of all images would not fit in memory.
 
     Args:
-        ranks: (N,) classes put before the true one.
-        labels: (N,) integers in 0 … ``n_classes`` − 1.
+        predictions: Of N images.
         n_classes: C.
         train_counts: (C,) training images of each class, for many, medium and few.
-        calibration: From :func:`calibration_error`, passed through.
+        probabilities: The scores were probabilities, so that they have a calibration error.
 
     Raises:
         InputError: There is no image.
-        ValueError: A shape does not fit or a label is out of range.
+        ValueError: A shape does not fit, a label is out of range, or ``probabilities`` lie outside [0, 1].
     """
-    rank, truth = np.asarray(ranks), _checked_labels(labels, n_classes)
-    if rank.shape != truth.shape:
-        raise ValueError(f"ranks and labels must have one length, got {rank.shape} and {truth.shape}")
+    rank, truth = predictions.ranks, checked_labels(predictions.labels, n_classes)
     if not len(truth):
         raise InputError("there is no image to evaluate; check the split of the dataset")
     images = np.bincount(truth, minlength=n_classes)
@@ -188,7 +144,7 @@ def evaluate_ranks(
         groups={name: GroupSize(int(chosen.sum()), int(images[chosen].sum())) for name, chosen in members.items()},
         per_class=per_class,
         per_class_images=images,
-        calibration_error=calibration,
+        calibration_error=calibration_error(predictions.confidence, rank == 0) if probabilities else None,
     )
 
 
@@ -223,7 +179,7 @@ def worst_confusions(predicted: ArrayLike, labels: ArrayLike, n_classes: int, to
     Raises:
         ValueError: A shape does not fit or a number is out of range.
     """
-    guess, truth = (_checked_labels(values, n_classes) for values in (predicted, labels))
+    guess, truth = (checked_labels(values, n_classes) for values in (predicted, labels))
     if guess.shape != truth.shape:
         raise ValueError(f"predicted and labels must have one length, got {guess.shape} and {truth.shape}")
     wrong = guess != truth
@@ -260,12 +216,3 @@ def calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = BIN
     place = np.clip(np.ceil(sure * bins) - 1, 0, bins - 1).astype(np.int64)
     gap = np.bincount(place, weights=right - sure, minlength=bins)
     return float(np.abs(gap).sum() / len(sure))
-
-
-def _checked_labels(labels: ArrayLike, n_classes: int) -> NDArray[np.int64]:
-    truth = np.asarray(labels)
-    if truth.ndim != 1 or not (np.issubdtype(truth.dtype, np.integer) or not len(truth)):
-        raise ValueError(f"labels must be integers of shape (N,), got {truth.dtype} of shape {truth.shape}")
-    if len(truth) and not (truth.min() >= 0 and truth.max() < n_classes):
-        raise ValueError(f"labels must be in 0 … {n_classes - 1}, got {truth.min()} to {truth.max()}")
-    return truth.astype(np.int64)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from features.dataset import ImageDataset
@@ -19,8 +17,9 @@ from features.readers import open_dataset
 from finetune.classifiers import balanced_split
 from finetune.evaluation import align_classes
 from finetune.losses import LongTailLoss
-from finetune.metrics import Metrics, evaluate_scores
+from finetune.metrics import Metrics, evaluate_predictions
 from finetune.model import ImageClassifier, as_scores
+from finetune.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -105,16 +104,12 @@ class Validator:
         judged = copy.deepcopy(model)
         judged.load_state_dict(state)
         judged.to(device).to(memory_format=torch.channels_last).eval()
-        scores: list[NDArray] = []
-        labels: list[NDArray] = []
+        found: list[Predictions] = []
         for batch in self.batches:
             images = self.preprocessing.normalize(batch.pixels.to(device)).contiguous(memory_format=torch.channels_last)
             with autocast(device, precision):
                 logits = judged(images)
-            scores.append(as_scores(logits.float() * self.loss.scale, self.loss.sigmoid).cpu().numpy())
-            labels.append(batch.labels.numpy())
-        every = gather((scores, labels))
-        return evaluate_scores(
-            np.concatenate([part for of_process in every for part in of_process[0]]),
-            np.concatenate([part for of_process in every for part in of_process[1]]),
-        )
+            scores = as_scores(logits.float() * self.loss.scale, self.loss.sigmoid).cpu().numpy()
+            found.append(Predictions.of(scores, batch.labels.numpy()))
+        every = [part for of_process in gather(found) for part in of_process]
+        return evaluate_predictions(Predictions.concatenate(every), len(model.classes))

@@ -11,8 +11,9 @@ from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from features.errors import InputError
-from finetune import metrics
-from finetune.metrics import calibration_error, evaluate_ranks, evaluate_scores, true_class_ranks, worst_confusions
+from finetune import predictions
+from finetune.metrics import calibration_error, evaluate_predictions, evaluate_scores, worst_confusions
+from finetune.predictions import Predictions, true_class_ranks
 
 
 @pytest.fixture
@@ -78,10 +79,19 @@ def test_the_order_of_images_and_any_increasing_map_do_not_matter(problem):
     assert evaluate_scores(np.log(scores), labels, counts).to_json() == expected
 
 
+def test_batch_by_batch_as_at_once(problem):
+    scores, labels, counts = problem
+    batches = [Predictions.of(scores[i : i + 70], labels[i : i + 70]) for i in range(0, 600, 70)]
+    found = evaluate_predictions(Predictions.concatenate(batches), 12, counts, probabilities=True)
+    expected = evaluate_scores(scores, labels, counts, probabilities=True)
+    assert found.to_json() == expected.to_json()
+    np.testing.assert_array_equal(found.per_class, expected.per_class)
+
+
 def test_in_chunks_as_at_once(problem, monkeypatch):
     scores, labels, _ = problem
     at_once = true_class_ranks(scores, labels)
-    monkeypatch.setattr(metrics, "_CHUNK", 100)  # 8 rows at a time, and a last part
+    monkeypatch.setattr(predictions, "_CHUNK", 100)  # 8 rows at a time, and a last part
     np.testing.assert_array_equal(true_class_ranks(scores, labels), at_once)
     by_sorting = np.argsort(np.argsort(-scores, axis=1), axis=1)[np.arange(600), labels]
     np.testing.assert_array_equal(at_once, by_sorting)
@@ -137,8 +147,8 @@ def test_bad_input_is_refused(problem):
         evaluate_scores(scores, labels, counts[:-1])
     with pytest.raises(ValueError, match=r"shape \(N, C\)"):
         evaluate_scores(scores[0], labels[:1])
-    with pytest.raises(ValueError, match="one length"):
-        evaluate_ranks([0, 1], [0], 3)
+    with pytest.raises(ValueError, match="labels must be in 0 … 5"):
+        evaluate_predictions(Predictions.of(scores, labels), 6)
     for value in (np.nan, np.inf):
         broken = scores.copy()
         broken[7, 3] = value
