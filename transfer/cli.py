@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ class Command:
     positional: tuple[str, ...] = ()
 
 
+#: Seconds that a launcher takes at most to end the other processes of a job once one has failed.
+_LAUNCHER_ENDS_OTHERS = 10.0
 #: In the order in which one uses them. Modules are imported only when their command runs.
 COMMANDS = {
     "extract": Command("images to a feature bank", "features:extract", "features:ExtractConfig", ("dataset",)),
@@ -92,11 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # here, where a reader that has gone is noticed
         return status
     except InputError as error:
-        print(f"transfer {argv[0]}: error: {error}", file=sys.stderr)
-        return 2
+        return _refuse(argv[0], str(error))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        print(f"transfer {argv[0]}: error: {error.filename}: {error.strerror}; name another path", file=sys.stderr)
-        return 2
+        return _refuse(argv[0], f"{error.filename}: {error.strerror}; name another path")
     except KeyboardInterrupt:
         print(f"transfer {argv[0]}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 1
@@ -107,9 +108,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno != errno.ENOSPC:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        message = f"{where}the disk is full; free some space and give the command again"
-        print(f"transfer {argv[0]}: error: {message}", file=sys.stderr)
-        return 2
+        return _refuse(argv[0], f"{where}the disk is full; free some space and give the command again")
+
+
+def _refuse(command: str, message: str) -> int:
+    """Say what is wrong, and give the exit status.
+
+    What is wrong for one of several processes is mostly wrong for all. The first says it; the others give the launcher
+    time to end them once the first has failed, and speak if it has not.
+    """
+    if rank():
+        time.sleep(_LAUNCHER_ENDS_OTHERS)
+    print(f"transfer {command}: error: {message}", file=sys.stderr)
+    return 2
 
 
 def _start(argv: list[str]) -> int:
