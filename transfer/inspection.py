@@ -11,6 +11,7 @@ from features import FeatureBank, backbone_names, open_dataset
 from features.checkpoint import find_checkpoint
 from features.errors import InputError
 from features.readers import SCHEMES
+from features.table import read_provenance, read_rows
 from finetune.advice import advise, beta_table, describe_tail
 from finetune.augmentation import AUGMENTATIONS
 from finetune.frozen import FROZEN_METHODS
@@ -18,6 +19,7 @@ from finetune.losses import LOSSES
 from finetune.run_directory import open_run
 from finetune.samplers import SAMPLERS
 from similarity import GEOMETRIES, MEASURES, STRATEGIES, Subset
+from similarity.subset import COLUMNS as SUBSET_COLUMNS
 from transfer.plots import counts_plot
 
 
@@ -26,8 +28,8 @@ class InspectConfig:
     """Show what something holds.
 
     Attributes:
-        what: A dataset spec, a bank (.h5), a run directory, a checkpoint, a subset file (.csv), or one of
-            backbones, schemes, losses, samplers, methods, augmentations, geometries, strategies, measures.
+        what: A dataset spec, a bank (.h5), a run directory, a checkpoint, a subset or another table of this toolkit (.csv), or one
+            of backbones, schemes, losses, samplers, methods, augmentations, geometries, strategies, measures.
         plot: A file (.png) for the images of each class of a dataset, largest class first.
     """
 
@@ -44,7 +46,7 @@ class Inspection:
     """What was found.
 
     Attributes:
-        kind: ``dataset``, ``bank``, ``run``, ``checkpoint``, ``subset`` or ``names``.
+        kind: ``dataset``, ``bank``, ``run``, ``checkpoint``, ``subset``, ``table`` or ``names``.
         content: Name → value, as JSON can hold it.
     """
 
@@ -88,8 +90,7 @@ def inspect(config: InspectConfig) -> Inspection:
     if path.suffix in (".h5", ".hdf5"):
         return Inspection("bank", _bank(FeatureBank.open(path)))
     if path.suffix == ".csv":
-        subset = Subset.read(path)
-        return Inspection("subset", {"classes": len(subset), **subset.provenance, **subset.to_json()})
+        return _table(path)
     if (path / "config.yaml").is_file():
         run = open_run(path)
         return Inspection("run", {"metrics": run["metrics"], **run["environment"], "config": run["config"]})
@@ -102,6 +103,19 @@ def inspect(config: InspectConfig) -> Inspection:
         f"{what}: not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or subset file (.csv), "
         f"and not one of {', '.join(_NAMES)}"
     )
+
+
+def _table(path: Path) -> Inspection:
+    """A subset, or what another table of this toolkit says of itself."""
+    about = {"kind": "table", "make": f"transfer select --out {path}"}
+    columns: tuple[str, ...] = ()
+    rows = 0
+    for _, row in read_rows(path, (), **about):
+        columns, rows = tuple(row), rows + 1
+    if rows and not set(SUBSET_COLUMNS) <= set(columns):
+        return Inspection("table", {"columns": list(columns), "rows": rows, **read_provenance(path, **about)})
+    subset = Subset.read(path)
+    return Inspection("subset", {"classes": len(subset), **subset.provenance, **subset.to_json()})
 
 
 def _dataset(config: InspectConfig) -> Inspection:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from features.backbones import load_backbone
 from features.errors import InputError
+from features.table import write_table
 from finetune.augmentation import AUGMENTATIONS
 from finetune.losses import LOSSES
 from finetune.model import ImageClassifier
@@ -91,6 +92,15 @@ def test_a_subset(banks, tmp_path):
     assert [row["rank"] for row in found["selected"]] == [1, 2]
 
 
+def test_another_table(tmp_path):
+    write_table(
+        tmp_path / "d.csv", {"source": "folder:x", "threshold": 0.5}, ("id", "cosine"), [("a", 0.9), ("b", 0.8)]
+    )
+    found = looked_at(str(tmp_path / "d.csv"))
+    expected = {"columns": ["id", "cosine"], "rows": 2, "source": "folder:x", "threshold": 0.5}
+    assert found == {"kind": "table", **expected}
+
+
 def test_a_run_and_a_checkpoint(tmp_path):
     out = tmp_path / "run"
     run = RunDirectory(out, PretrainConfig(sources=["digits:"], out=str(out)), {"training data": "x"})
@@ -128,7 +138,7 @@ def test_names(what, expected):
     [
         ("nothing", "nothing: not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or subset"),
         ("none.h5", "none.h5: no such feature bank"),
-        ("none.csv", "none.csv: no such subset file"),
+        ("none.csv", "none.csv: no such table"),
         ("folder:none", "no such directory: none"),
         ("foldr:none", "unknown scheme 'foldr' (did you mean 'folder'?)"),
     ],
