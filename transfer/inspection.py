@@ -28,7 +28,7 @@ class InspectConfig:
     """Show what something holds.
 
     Attributes:
-        what: A dataset spec, a bank (.h5), a run directory, a checkpoint, a subset or another table of this toolkit (.csv), or one
+        what: A dataset spec, a bank (.h5), a run directory, a checkpoint, a subset or another table (.csv), or one
             of backbones, schemes, losses, samplers, methods, augmentations, geometries, strategies, measures.
         plot: A file (.png) for the images of each class of a dataset, largest class first.
     """
