@@ -41,12 +41,16 @@ _SAMPLE, _SAMPLED_A_COLUMN, _SAMPLE_ROUNDS = 32_768, 16, 2
 _EXACT_ROWS, _EXACT_COLUMNS = 3_000, 1_000
 #: Columns that tell the regions which a sample is to cover.
 _REGIONS = 128
-#: Near pairs a row on average, and at most. A row with more than this share of a column's mass is spared the limit.
-_NEAR, _MOST_NEAR, _HEAVY = 16, 64, 8
+#: Near pairs: on average a row at least, where that is fewer for a column than the second number more, up to the third;
+#: no row has more than so many times the average, unless it weighs as much as the last number of columns.
+_NEAR, _NEAR_A_COLUMN, _MOST_NEAR, _CROWDED, _HEAVY = 16, 200, 64, 4, 8
 #: How far a potential may go in an ascent, in widths of the pairs that are near.
 _REACH = 2.0
-#: Steps of one ascent, the share of the mass astray at which it ends, and what it has to gain in a step.
-_STEPS, _ASTRAY, _GAIN = 60, 1e-3, 1e-5
+#: Smoothing to begin with, as a share of the distance, unless a larger gap will do. A round later it is a fourth of
+#: the gap.
+_SMOOTHING = 1e-3
+#: Steps of one ascent, at most after many that brought nothing, and what a step has to gain in units of the smoothing.
+_STEPS, _MOST_STEPS, _GAIN = 60, 500, 1e-5
 #: Most units of the smoothing that a potential may go: exponentials stay in range.
 _LARGEST = 300
 #: Difference of bounds, in units of the costs, that may be round-off.
@@ -106,42 +110,48 @@ def semi_dual(
     v, value = _exact_start(part, weights, columns, b, max_iterations)
     if costs.resolution > _RESOLVED * value:
         costs = GroundCosts(rows, columns, np.float64)
-    v, value = v - b @ v, max(value, costs.resolution) or 1.0
+    v, value = v - b @ v, max(value, costs.resolution) or 1.0  # near 0, potentials lose least to round-off
+    smoothing, reach, steps = max(gap, _SMOOTHING), _REACH, _STEPS
     if sampled:
         part = costs.take(sample)
         for _ in range(_SAMPLE_ROUNDS):
             pairs = _near_pairs(part, v, weights)
-            v, _ = _ascend(pairs, weights, b, gap * value, _REACH * pairs.width)
+            v, _ = _ascend(pairs, weights, b, smoothing * value, reach * pairs.width, steps, gap)
 
-    best, plan, reach = _near_pairs(costs, v, a), None, _REACH
-    lower = best.bound(a, b)
-    smoothing, steps = gap, _STEPS
-    for _ in range(_ROUNDS):
-        v, mass = _ascend(best, a, b, smoothing * value, reach * best.width, steps)
+    best, plan, rounds = _near_pairs(costs, v, a), None, 0
+    while True:
+        v, mass = _ascend(best, a, b, smoothing * value, reach * best.width, steps, gap)
         rounded = feasible_plan(costs, best, mass, v, a, b, max_iterations=max_iterations)
         if plan is None or rounded.cost < plan.cost:
             plan, value = rounded, max(rounded.cost, costs.resolution) or 1.0
         pairs = _near_pairs(costs, v, a)
-        if pairs.bound(a, b) > lower:
-            best, lower, reach = pairs, pairs.bound(a, b), min(2 * reach, _REACH)
-        else:
-            steps *= 2
-            reach /= 4  # columns that were not listed had become the nearest
-        if plan.cost - lower <= max(gap * plan.cost, _ROUND_OFF):
+        if pairs.bound(a, b) > best.bound(a, b):
+            best, reach = pairs, min(2 * reach, _REACH)
+        else:  # the steps were too few, or pairs that are not listed had become the nearest
+            steps, reach = min(2 * steps, _MOST_STEPS), reach / 4
+        missing, rounds = plan.cost - best.bound(a, b), rounds + 1
+        if missing <= max(gap * plan.cost, _ROUND_OFF) or rounds == _ROUNDS:
             break
-        smoothing = max((plan.cost - lower) / (4 * plan.cost), gap / 4)
-    assert plan is not None
+        smoothing = max(missing / plan.cost, gap) / 4
     plan = replace(plan, distances=plan.distances * costs.unit, cost=plan.cost * costs.unit)
     return SemiDualSolution(plan, best.row_potentials * costs.unit, best.column_potentials * costs.unit)
 
 
 def _near_pairs(costs: GroundCosts, potentials: _Array, row_weights: _Array) -> NearPairs:
-    heavy = row_weights * len(potentials) > _HEAVY
-    return costs.near_pairs(potentials, costs.width_of(potentials, _NEAR), _MOST_NEAR, heavy)
+    n_rows, n_columns = costs.shape
+    pairs = min(max(_NEAR, _NEAR_A_COLUMN * n_columns // n_rows), _MOST_NEAR)
+    heavy = row_weights * n_columns > _HEAVY
+    return costs.near_pairs(potentials, costs.width_of(potentials, pairs), _CROWDED * pairs, heavy)
 
 
 def _ascend(
-    pairs: NearPairs, row_weights: _Array, column_weights: _Array, smoothing: float, reach: float, steps: int = _STEPS
+    pairs: NearPairs,
+    row_weights: _Array,
+    column_weights: _Array,
+    smoothing: float,
+    reach: float,
+    steps: int,
+    astray: float,
 ) -> tuple[_Array, _Array]:
     """Maximise the smoothed semi-dual over the near pairs.
 
@@ -154,6 +164,8 @@ def _ascend(
         column_weights: (M,) b.
         smoothing: ε, in the unit of the costs.
         reach: How far a potential may go.
+        steps: Steps after which it ends.
+        astray: Share of the mass in the wrong column at which it ends.
 
     Returns:
         (M,) potentials and (P,) the smoothed plan.
@@ -164,7 +176,7 @@ def _ascend(
     beyond = ((pairs.reduced - np.repeat(pairs.least, counts)) / smoothing).astype(np.float64)
     kernel = csr_array((np.empty_like(beyond), pairs.columns, pairs.starts), shape=shape)
     ones = np.ones(shape[1])
-    astray = np.inf
+    found_astray = np.inf
 
     def shares(change: _Array) -> tuple[_Array, _Array]:
         """Σ_j exp of each row, and what turns its exponentials into mass."""
@@ -176,17 +188,17 @@ def _ascend(
 
     def descent(change: _Array) -> tuple[float, _Array]:
         """What the smoothed semi-dual lacks, and its gradient, both over ε; ``change`` is (v − v₀)/ε."""
-        nonlocal astray
+        nonlocal found_astray
         sums, share = shares(change)
         surplus = share @ kernel - column_weights
-        astray = np.abs(surplus).sum() / 2
+        found_astray = np.abs(surplus).sum() / 2
         beside = change / reach
         penalty = np.sum(column_weights * beside**8) * reach / 8
         value = np.sum(row_weights * np.log(sums)) - np.sum(column_weights * change) + penalty
         return float(value), surplus + column_weights * beside**7
 
     def balanced(intermediate_result: OptimizeResult) -> None:
-        if astray < _ASTRAY:
+        if found_astray < astray:
             raise StopIteration
 
     options = {"maxiter": steps, "ftol": _GAIN, "gtol": 0}
