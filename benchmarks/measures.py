@@ -51,7 +51,7 @@ def pretrained(name: str) -> str:
     """A network trained on 40 classes of Tiny ImageNet."""
     run, subset = WORK / "measures" / name, WORK / "measures" / f"{name}.csv"
     options = {"target": [bank("cub")], "source": [bank("tiny-imagenet")], "classes": 40, "out": str(subset)}
-    select(SelectConfig(strategy=CHOICES[name], seed=0, **options))
+    select(SelectConfig(strategy=CHOICES[name], seed=0, overwrite=True, **options))
     training = {"loss": "softmax", "augment": "crop-flip", "precision": "bf16", "seed": 0}
     pretrain(PretrainConfig(subset=str(subset), out=str(run), **training, **NETWORK, **SHARED))
     return os.path.relpath(run)

@@ -128,7 +128,10 @@ def _by_name(name: str, weights: str) -> Backbone:
         return _efficientnet_lite0(weights)
     if name in CIFAR_RESNETS:
         if weights == "default":
-            raise InputError(f"{name} has no published weights; give --weights none to start from random ones")
+            raise InputError(
+                f"{name} has no published weights; give --weights none, or {name}:none in a list of models, to start "
+                f"from random ones"
+            )
         network = CifarResNet(CIFAR_RESNETS[name])
         return Backbone(network, name, weights, network.num_features, Preprocessing(32, 32))
     if name in models.list_models(module=models):

@@ -96,7 +96,8 @@ class FeatureBank:
         """
         path = Path(path)
         if not path.is_file():
-            raise InputError(f"{path}: no such feature bank; make one with: transfer extract DATASET --out {path}")
+            name = path if path.suffix in (".h5", ".hdf5") else "BANK.h5"
+            raise InputError(f"{path}: no such feature bank; make one with: transfer extract DATASET --out {name}")
         try:
             with h5py.File(path, "r") as file:
                 attrs = read_attributes(file)

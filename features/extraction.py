@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from features.devices import pick_device, pick_precision
 from features.errors import InputError
 from features.forward import forward_pass
 from features.locking import locked
+from features.outputs import check_writable
 from features.progress import console
 from features.readers import open_dataset
 from features.reuse import beside, check_unreadable, discard, finished, unfinished
@@ -152,7 +152,7 @@ def extract(config: ExtractConfig) -> Extraction:
             process writes it, too many images are unreadable, or a class has none left.
     """
     out = Path(config.out)
-    check_out(out)
+    check_writable(out)
     dataset = open_dataset(config.dataset)
     if len(dataset) == 0:
         raise InputError(f"{dataset.spec}: the dataset has no image")
@@ -304,15 +304,3 @@ def _attributes(dataset: ImageDataset, backbone: Backbone, precision: str, shard
         "torch": str(torch.__version__),
         "created": datetime.now(timezone.utc).isoformat(),
     } | ({} if shard is None else {"shard": shard})
-
-
-def check_out(out: Path) -> None:
-    """Refuse a place that cannot be written to before the pass, not after it."""
-    if out.is_dir():
-        raise InputError(f"--out {out}: is a directory; name a file, such as {out / 'bank.h5'}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {out}: its directory cannot be made ({error.strerror}); name another file") from error
-    if not os.access(out.parent, os.W_OK):
-        raise InputError(f"--out {out}: {out.parent} cannot be written to; name another file")

@@ -13,8 +13,9 @@ import numpy as np
 
 from features.bank import IDENTITY, Images
 from features.errors import InputError
-from features.extraction import Extraction, check_out
+from features.extraction import Extraction
 from features.locking import locked
+from features.outputs import check_new
 from features.shard import KeptFeatures, Shard
 from features.statistics import ClassStatistics
 from features.storage import read_text
@@ -46,9 +47,7 @@ def merge(config: MergeConfig) -> Extraction:
             written or is there already; a class has no readable image in any shard.
     """
     out, started = Path(config.out), time.perf_counter()
-    check_out(out)
-    if out.exists() and not config.overwrite:
-        raise InputError(f"--out {out}: is there already; name another file or give --overwrite")
+    check_new({"--out": out}, read=config.shards, overwrite=config.overwrite)
     shards = [replace(Shard.open(Path(path)), statistics=ClassStatistics(0, 0)) for path in config.shards]
     shards.sort(key=lambda shard: shard.positions.start)
     _check_whole(shards)

@@ -15,6 +15,7 @@ from features.dataset import ImageDataset
 from features.distributed import gather, rank, share
 from features.errors import InputError
 from features.forward import OutputBatch, forward_pass
+from features.outputs import check_new
 from features.preprocessing import Preprocessing
 from features.progress import console
 from features.readers import open_dataset
@@ -50,6 +51,7 @@ class EvaluateConfig:
         views: Views of each image whose probabilities are averaged: 1 (the centre), 2 (and its mirror image), 5
             (centre and corners), 10 (and their mirror images).
         per_class: A file (.csv) for the accuracy of each class.
+        overwrite: Replace a file that is there instead of refusing.
         batch_size: Images a forward pass.
         device: auto, cpu, cuda, mps.
         precision: auto takes bfloat16 where the hardware has it.
@@ -60,6 +62,7 @@ class EvaluateConfig:
     dataset: str
     views: Literal[1, 2, 5, 10] = 1
     per_class: str | None = None
+    overwrite: bool = False
     batch_size: int = 64
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -115,6 +118,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         InputError: There is no model, the dataset has a class that the model lacks, or its images are not larger
             than the model's crop, so that 5 or 10 views would be one.
     """
+    check_new({"--per-class": config.per_class}, overwrite=config.overwrite)
     model, card = ImageClassifier.open(config.run)
     found = evaluate_model(model, open_dataset(config.dataset), card, config, config.views)
     if config.per_class is not None and rank() == 0:
@@ -167,8 +171,8 @@ def align_classes(dataset: ImageDataset, classes: tuple[str, ...]) -> NDArray[np
     unknown = [name for name in dataset.classes if name not in position]
     if unknown:
         raise InputError(
-            f"{dataset.spec}: class {unknown[0]!r} is not one of the model's {len(classes)} classes "
-            f"({len(unknown)} of {len(dataset.classes)} are not); evaluate on the classes that it was trained on"
+            f"{dataset.spec}: class {unknown[0]!r} is not one of the {len(classes)} classes of the training "
+            f"({len(unknown)} of {len(dataset.classes)} are not); give images of those classes"
         )
     return np.array([position[name] for name in dataset.classes], dtype=np.int64)
 

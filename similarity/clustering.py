@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from features.bank import FeatureBank
 from features.errors import InputError
-from features.extraction import check_out
+from features.outputs import check_new
 from features.progress import progress
 from features.readers import open_dataset
 from features.readers.clusters import write_clusters
@@ -43,6 +43,7 @@ class ClusterConfig:
         clusters: How many; by default one for 25 images, at most 4096.
         iterations: Rounds of k-means.
         seed: Seed of the first centroids.
+        keep_images: Keep the features of the images in the new bank too, for the measures that need them.
         overwrite: Replace files that are there instead of refusing.
     """
 
@@ -51,6 +52,7 @@ class ClusterConfig:
     clusters: int | None = None
     iterations: int = 10
     seed: int = 0
+    keep_images: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -116,15 +118,10 @@ def cluster(config: ClusterConfig) -> Clustering:
     out = Path(config.out)
     table = out.with_suffix(".csv")
     spec = DatasetSpec("clusters", str(table))
-    check_out(out)
-    for path in (out, table):
-        if path.exists() and not config.overwrite:
-            raise InputError(f"--out {config.out}: {path} is there already; name another file or give --overwrite")
     bank = FeatureBank.open(config.bank)
     base = DatasetSpec.parse(bank.name)
-    of_base = base.scheme == "clusters" and Path(base.location).absolute() == table.absolute()
-    if of_base or out.absolute() == Path(config.bank).absolute():
-        raise InputError(f"--out {config.out}: would replace what is read; name another file")
+    read = [config.bank, *([base.location] if base.scheme == "clusters" else [])]
+    check_new({"--out": out, "--out, with its table": table}, read=read, overwrite=config.overwrite)
     _, ids = bank.image_labels()
     _check(bank, ids)
     n_clusters = config.clusters or min(max(2, len(ids) // IMAGES_A_CLUSTER), MOST_CLUSTERS)
@@ -151,7 +148,7 @@ def cluster(config: ClusterConfig) -> Clustering:
         provenance | {"seed": config.seed, "backbone": bank.attrs.get("backbone")},
     )
     attrs = {"dataset": str(spec), "split": None, "manifest_sha256": open_dataset(spec).manifest_sha256}
-    regroup(bank, labels, names, out, attrs=attrs)
+    regroup(bank, labels, names, out, attrs=attrs, keep_images=config.keep_images)
     return Clustering(out, str(spec), tuple(counts[order].tolist()), n_clusters - len(order), cosine)
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from features.bank import FeatureBank
 from features.errors import InputError
-from features.extraction import check_out
+from features.outputs import check_new
 from features.progress import progress
 from features.readers import open_dataset
 from features.readers.exclusion import excluding
@@ -67,8 +67,8 @@ class DuplicatesConfig:
             raise InputError(f"--threshold {self.threshold}: expected more than 0, at most 1")
         if any(sign in self.out for sign in ",&?"):
             raise InputError(f"--out {self.out}: a dataset spec cannot name it; leave out the , & and ? in it")
-        if self.clean_bank is not None and Path(self.clean_bank).absolute() == Path(self.source).absolute():
-            raise InputError(f"--clean-bank {self.clean_bank}: is the bank that is read; name another file")
+        if self.clean_bank is not None and Path(self.clean_bank).suffix in ("", ".csv"):
+            raise InputError(f"--clean-bank {self.clean_bank}: expected a name for a bank, such as clean.h5")
 
 
 @dataclass(frozen=True)
@@ -140,11 +140,8 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
             extracted.
     """
     out, clean = Path(config.out), None if config.clean_bank is None else Path(config.clean_bank)
-    for option, path in (("--out", out), ("--clean-bank", clean)):
-        if path is not None:
-            check_out(path)
-            if path.exists() and not config.overwrite:
-                raise InputError(f"{option} {path}: is there already; name another file or give --overwrite")
+    read = [config.source, *config.against]
+    check_new({"--out": out, "--clean-bank": clean}, read=read, overwrite=config.overwrite)
     source = FeatureBank.open(config.source)
     targets = [FeatureBank.open(path) for path in config.against]
     for target in targets:

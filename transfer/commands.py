@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from features.bank import FeatureBank
 from features.errors import InputError
+from features.outputs import check_new
 from finetune.configuration import default_of
 from similarity import (
     DEFAULT_GEOMETRY,
@@ -23,7 +26,7 @@ from similarity import (
     write_explanation,
 )
 from similarity.curve import curves_from
-from similarity.measures import measure_names
+from similarity.measures import Score, Unmeasured, measure_names, reasons
 from similarity.pool import SourcePool, check_strategy
 from similarity.selection import select_from
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
 
 #: Options of a ranking of sources alone, and of models alone.
-_OF_SOURCES = {"geometry", "gamma", "min_count", "bootstrap", "explain"}
+_OF_SOURCES = {"geometry", "gamma", "min_count", "bootstrap", "explain", "overwrite"}
 _OF_MODELS = {"by", "test", "cache", "device", "precision", "workers"}
 
 
@@ -57,6 +60,7 @@ class RankConfig:
         bootstrap: Resamplings behind the 95 % intervals, at least 2; 0 for none.
         seed: Seed of the resampling, of the measures' draws, and of the weights of a model that has none.
         explain: A file (.csv) for the transport plans: which source classes serve which target classes.
+        overwrite: Replace files that are there instead of refusing.
         device: Where models run: auto, cpu, cuda, mps.
         precision: Of the models: auto takes bfloat16 where the hardware has it.
         workers: Decoding processes; by default one a core.
@@ -75,13 +79,22 @@ class RankConfig:
     bootstrap: int = 20
     seed: int = 0
     explain: str | None = None
+    overwrite: bool = False
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     workers: int | None = None
 
     def __post_init__(self) -> None:
         if bool(self.source) == bool(self.model):
-            raise InputError("rank: give --source, banks of source domains, or --model, pre-trained models")
+            both = ", not both" if self.source else ""
+            raise InputError(f"rank: give --source, banks of source domains, or --model, pre-trained models{both}")
+        if twice := [name for name in self.model if self.model.count(name) > 1]:
+            raise InputError(f"--model {twice[0]}: is given twice; leave one out")
+        if self.model and Path(self.target).suffix in (".h5", ".hdf5"):
+            raise InputError(
+                f"--target {self.target}: is a bank, made with one model; with --model give the dataset spec of the "
+                f"target's training images"
+            )
         sides = _OF_SOURCES, _OF_MODELS
         for option in fields(self):
             if option.name in sides[bool(self.source)] and getattr(self, option.name) != default_of(option):
@@ -119,7 +132,7 @@ def rank(config: RankConfig) -> Ranking | ZooRanking:
         if others:
             raise InputError(f"--measures {others[0]}: tells source domains apart, not models; leave it out")
         by = config.by or ("linear-probe" if "linear-probe" in names else names[0])
-        return rank_models(
+        ranking_of_models = rank_models(
             config.target,
             config.model,
             names,
@@ -131,6 +144,9 @@ def rank(config: RankConfig) -> Ranking | ZooRanking:
             precision=config.precision,
             workers=config.workers,
         )
+        _require_one([candidate.measures for candidate in ranking_of_models.candidates])
+        return ranking_of_models
+    check_new({"--explain": config.explain}, read=[config.target, *config.source], overwrite=config.overwrite)
     ranking = rank_domains(
         FeatureBank.open(config.target),
         [FeatureBank.open(path) for path in config.source],
@@ -141,9 +157,18 @@ def rank(config: RankConfig) -> Ranking | ZooRanking:
         seed=config.seed,
         measures=config.measures,
     )
+    _require_one([domain.measures for domain in ranking.domains])
     if config.explain is not None:
         write_explanation(ranking, config.explain)
     return ranking
+
+
+def _require_one(taken: Sequence[Mapping[str, Score | Unmeasured]]) -> None:
+    """Refuse measures that were asked for, none of which could be taken."""
+    missing = reasons(taken)
+    if missing and all(isinstance(one, Unmeasured) for row in taken for one in row.values()):
+        name, reason = next(iter(missing.items()))
+        raise InputError(f"--measures {name}: {reason}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +188,7 @@ class SelectConfig:
         min_count: Leave out source classes of fewer images (the paper: 200).
         resample: Choose so many times again, from class means drawn again, and say how often each class is chosen.
         seed: Seed of the random strategy and of the resampling.
+        overwrite: Replace files that are there instead of refusing.
     """
 
     target: list[str]
@@ -176,6 +202,7 @@ class SelectConfig:
     min_count: int = 0
     resample: int = 0
     seed: int = 0
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         check_strategy(self.strategy)
@@ -217,6 +244,8 @@ class Selection:
 def select(config: SelectConfig) -> Selection:
     """Choose source classes; see :func:`similarity.select_classes`."""
     paths, quotas = zip(*(_quota(text) for text in config.target), strict=True)
+    written = {"--out": config.out, "--curve": config.curve}
+    check_new(written, read=[*paths, *config.source], overwrite=config.overwrite)
     targets, sources = ([FeatureBank.open(path) for path in group] for group in (paths, config.source))
     pool = SourcePool.of(targets, sources, config.geometry, config.min_count)
     options: dict[str, Any] = {"strategy": config.strategy, "seed": config.seed}

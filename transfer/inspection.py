@@ -10,6 +10,7 @@ from typing import Any
 from features import FeatureBank, backbone_names, open_dataset
 from features.checkpoint import find_checkpoint
 from features.errors import InputError
+from features.outputs import check_new
 from features.readers import SCHEMES
 from features.table import read_provenance, read_rows
 from finetune.advice import advise, beta_table, describe_tail
@@ -19,6 +20,7 @@ from finetune.losses import LOSSES
 from finetune.run_directory import open_run
 from finetune.samplers import SAMPLERS
 from similarity import GEOMETRIES, MEASURES, STRATEGIES, Subset
+from similarity.measures import Measure
 from similarity.subset import COLUMNS as SUBSET_COLUMNS
 from transfer.plots import counts_plot
 
@@ -31,10 +33,12 @@ class InspectConfig:
         what: A dataset spec, a bank (.h5), a run directory, a checkpoint, a subset or another table (.csv), or one
             of backbones, schemes, losses, samplers, methods, augmentations, geometries, strategies, measures.
         plot: A file (.png) for the images of each class of a dataset, largest class first.
+        overwrite: Replace a file that is there instead of refusing.
     """
 
     what: str
     plot: str | None = None
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         if self.plot is not None and not self.plot.endswith(".png"):
@@ -66,9 +70,7 @@ _NAMES: dict[str, Callable[[], Mapping[str, Any]]] = {
     "augmentations": lambda: {name: str(value) for name, value in AUGMENTATIONS.items()},
     "geometries": lambda: {"geometries": list(GEOMETRIES)},
     "strategies": lambda: STRATEGIES,
-    "measures": lambda: {
-        name: f"{measure.meaning}; {measure.direction} is better" for name, measure in MEASURES.items()
-    },
+    "measures": lambda: {name: _measure(measure) for name, measure in MEASURES.items()},
 }
 
 
@@ -105,6 +107,13 @@ def inspect(config: InspectConfig) -> Inspection:
     )
 
 
+def _measure(measure: Measure) -> str:
+    """What a measure is, what it tells apart and what it asks for."""
+    apart = "sources and models" if measure.compares == "both" else measure.compares
+    images = " Needs banks extracted with --keep-images." if any("images" in need for need in measure.needs) else ""
+    return f"{measure.meaning}; {measure.direction} is better. Tells {apart} apart.{images}"
+
+
 def _table(path: Path) -> Inspection:
     """A subset, or what another table of this toolkit says of itself."""
     about = {"kind": "table", "make": f"transfer select --out {path}"}
@@ -119,10 +128,10 @@ def _table(path: Path) -> Inspection:
 
 
 def _dataset(config: InspectConfig) -> Inspection:
+    check_new({"--plot": config.plot}, overwrite=config.overwrite)
     counts = open_dataset(config.what).counts
     advice = advise(counts)
     if config.plot is not None:
-        Path(config.plot).parent.mkdir(parents=True, exist_ok=True)
         Path(config.plot).write_bytes(counts_plot(counts, config.what))
     content = {
         **describe_tail(counts),

@@ -151,7 +151,7 @@ class _Steps:
         path = self.out / "rankings" / f"{_slug(target.name, banks, self.recipe.rank)}.json"
         explanation = self.recipe.rank.get("explain")
         if not path.is_file() or (explanation and not Path(explanation).is_file()):
-            ranking = rank(RankConfig(target=banks[0], source=banks[1:], **self.recipe.rank))
+            ranking = rank(RankConfig(target=banks[0], source=banks[1:], overwrite=True, **self.recipe.rank))
             write_json(path, ranking.to_json())
         return json.loads(path.read_text(encoding="utf-8"))["domains"]
 
@@ -169,7 +169,7 @@ class _Steps:
         }
         fields |= self.recipe.select
         path = self.out / "subsets" / f"{_slug(f'{name}-seed{seed}', fields)}.csv"
-        config = SelectConfig(out=str(path), **fields)
+        config = SelectConfig(out=str(path), overwrite=True, **fields)
         select(config)
         return str(path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import textwrap
 from collections.abc import Mapping, Sequence
 
@@ -15,6 +16,7 @@ from features.dataset import ImageDataset
 from features.images import UnreadableImage
 from finetune.metrics import FEW, MANY
 
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # a font of its list that is not there is no news
 INK, ACCENT, QUIET = "#1f2937", "#b45309", "#6b7280"
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from features import ExtractConfig, FeatureBank, extract, load_backbone, open_dataset
 from features.checkpoint import find_checkpoint
 from features.errors import InputError
+from features.progress import console
 from finetune.classifiers import LinearProbe
 from finetune.evaluation import align_classes
 from finetune.model import ImageClassifier, as_scores
@@ -119,8 +120,9 @@ def rank_models(
     for model in models:
         load_backbone(*_weights(model))
     candidates = []
-    for model in models:
+    for number, model in enumerate(models, start=1):
         name, weights = _weights(model)
+        console.print(f"model {number} of {len(models)}: {model}")
         torch.manual_seed(seed)  # what a model without weights gets, in every extraction the same
         backbone = load_backbone(name, weights)
         parameters = sum(p.numel() for p in backbone.parameters())

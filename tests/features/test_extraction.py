@@ -358,7 +358,7 @@ def test_a_file_that_is_no_bank_is_left_alone(folder):
 
 def test_a_place_that_cannot_be_written_to_is_refused_before_the_pass(folder, passes):
     (folder.parent / "file").write_text("x")
-    assert "is a directory; name a file, such as" in refused(config(folder, out=str(folder), overwrite=True))
+    assert "is a directory; name a file in it" in refused(config(folder, out=str(folder), overwrite=True))
     assert "its directory cannot be made" in refused(config(folder, out=str(folder.parent / "file" / "bank.h5")))
     assert not passes
     assert extract(config(folder, out=str(folder.parent / "new" / "deep" / "bank.h5"))).bank.path.is_file()

@@ -128,14 +128,16 @@ def test_of_a_run(model, folder, tmp_path):
     assert found.to_json() == evaluate_model(model, open_dataset(spec), CARD, options()).to_json()
     with pytest.raises(InputError, match="no trained model there"):
         evaluate(options(run=str(tmp_path), dataset=spec))
-    with pytest.raises(InputError, match="class 'digit 0' is not one of the model's 5 classes"):
+    with pytest.raises(InputError, match="class 'digit 0' is not one of the 5 classes of the training"):
         evaluate(options(run=str(tmp_path / "run"), dataset="digits:@test"))
 
 
 def test_positions_by_name(folder):
     dataset = open_dataset(f"folder:{folder}")
     assert align_classes(dataset, ("red", "violet", "yellow", "green", "blue")).tolist() == [4, 3, 0, 2]
-    with pytest.raises(InputError, match=r"class 'blue' is not one of the model's 2 classes \(2 of 4 are not\)"):
+    with pytest.raises(
+        InputError, match=r"class 'blue' is not one of the 2 classes of the training \(2 of 4 are not\)"
+    ):
         align_classes(dataset, ("red", "green", "x", "z")[:2])
 
 

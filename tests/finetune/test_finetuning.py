@@ -227,7 +227,7 @@ def test_what_lws_and_tau_start_from(source_run, tmp_path, write_folder):
     with pytest.raises(InputError, match="the dataset's 2 classes; 10 are not in both, such as 'blue'"):
         finetune(FinetuneConfig(dataset=f"folder:{folder}", init=str(source_run), **options, **CPU))
     options = {"out": str(tmp_path / "run"), "method": "tau", "validation": f"folder:{folder}"}
-    with pytest.raises(InputError, match="class 'blue' is not one of the model's 10 classes"):
+    with pytest.raises(InputError, match="class 'blue' is not one of the 10 classes of the training"):
         finetune(FinetuneConfig(dataset=TRAIN, init=str(source_run), **options, **CPU))
     assert not (tmp_path / "run").exists()
 
@@ -453,7 +453,9 @@ def test_a_test_set_with_a_foreign_class_is_refused_before_any_work(tmp_path, wr
     train = write_folder(tmp_path / "train", {"blue": 2, "red": 0})
     test = write_folder(tmp_path / "test", {"blue": 2, "pink": 5})
     options = {"init": "resnet8", "weights": "none", "steps": 1}
-    with pytest.raises(InputError, match=r"test: class 'pink' is not one of the model's 2 classes \(1 of 2 are not\)"):
+    with pytest.raises(
+        InputError, match=r"test: class 'pink' is not one of the 2 classes of the training \(1 of 2 are not\)"
+    ):
         finetune(FinetuneConfig(dataset=f"folder:{train}", test=f"folder:{test}", out=str(tmp_path / "run"), **options))
     assert not (tmp_path / "run").exists()
 

@@ -139,6 +139,16 @@ def test_an_extraction_of_the_clusters_is_their_bank(tmp_path):
     assert reused.reused  # every attribute agrees
 
 
+def test_a_bank_of_clusters_can_keep_the_images(tmp_path, groups):
+    features, _ = groups
+    write_kept(tmp_path / "kept.h5", features)
+    options = {"clusters": 5, "seed": GOOD, "keep_images": True}
+    found = cluster(ClusterConfig(str(tmp_path / "kept.h5"), str(tmp_path / "c.h5"), **options))
+    dataset, (values, labels, ids) = open_dataset(found.dataset), found.bank.images()
+    np.testing.assert_array_equal(values, features.astype(np.float32))
+    assert labels.tolist() == dataset.labels.tolist() and ids == list(dataset.ids)
+
+
 def test_clusters_are_selected_like_classes(tmp_path, groups):
     features, group = groups
     write_kept(tmp_path / "kept.h5", features)
@@ -161,7 +171,10 @@ def test_clusters_are_selected_like_classes(tmp_path, groups):
         ({"out": "c"}, "--out c: expected a name for a bank"),
         ({"out": "a?b.h5"}, "--out a?b.h5: a dataset spec cannot name it"),
         ({"out": "kept.h5", "overwrite": True}, "--out kept.h5: would replace what is read"),
-        ({"out": "there.h5"}, "--out there.h5: there.csv is there already; name another file or give --overwrite"),
+        (
+            {"out": "there.h5"},
+            "--out, with its table there.csv: is there already; name another file or give --overwrite",
+        ),
         ({"bank": "none.h5"}, "none.h5: no such feature bank"),
         ({"bank": "plain.h5"}, "the bank keeps no image features; extract it again with --keep-images"),
         ({"bank": "old.h5"}, "its dataset digits:@test?per_class=20 has changed since; extract it again"),
@@ -190,6 +203,6 @@ def test_a_clustering_of_clusters_does_not_replace_its_own_base(tmp_path, groups
     found = cluster(ClusterConfig("kept.h5", "c.h5", clusters=5))
     dataset = open_dataset(found.dataset)
     found.bank.write("again.h5", (groups[0], dataset.labels, list(dataset.ids)))
-    with pytest.raises(InputError, match=r"--out c\.h5: would replace what is read"):
+    with pytest.raises(InputError, match=r"with its table c\.csv: would replace what is read"):
         cluster(ClusterConfig("again.h5", "c.h5", clusters=2, overwrite=True))
     assert len(cluster(ClusterConfig("again.h5", "d.h5", clusters=2)).counts) == 2

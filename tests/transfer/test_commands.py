@@ -75,6 +75,27 @@ def test_select_writes_what_it_returns(banks, tmp_path):
     assert Subset.read(out).to_json() == result.subset.to_json()
 
 
+def test_neither_command_replaces_what_is_there_or_what_it_reads(banks, tmp_path):
+    hand = tmp_path / "mine.csv"
+    hand.write_text("edited by hand")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    common = {"source": [banks["near"]], "strategy": "nearest", "classes": 1}
+    for given, message in (
+        ({"out": str(hand)}, "mine.csv: is there already; name another file or give --overwrite"),
+        ({"out": banks["near"], "overwrite": True}, "would replace what is read"),
+        ({"curve": banks["target"], "overwrite": True}, "would replace what is read"),
+        ({"out": str(tmp_path / "a"), "curve": str(tmp_path / "a")}, "is the file of --out too"),
+    ):
+        with pytest.raises(InputError, match=message):
+            select(SelectConfig(target=[f"{banks['target']}:1"], **common, **given))
+    for explain, message in ((str(hand), "is there already"), (banks["near"], "would replace what is read")):
+        with pytest.raises(InputError, match=f"--explain {explain}: {message}"):
+            rank(RankConfig(target=banks["target"], source=[banks["near"]], explain=explain, bootstrap=0))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    select(SelectConfig(target=[banks["target"]], **common, out=str(hand), overwrite=True))
+    assert len(Subset.read(hand)) == 1
+
+
 def test_nothing_is_written_unasked(banks, tmp_path):
     before = sorted(tmp_path.iterdir())
     result = select(SelectConfig(target=[banks["target"]], source=[banks["near"]], classes=1))
@@ -168,6 +189,20 @@ def test_wrong_rank_options(banks, given, message):
     with pytest.raises(InputError) as refusal:
         rank(RankConfig(target=banks["target"], source=[banks["near"]], **given))
     assert message in str(refusal.value)
+
+
+def test_a_ranking_says_that_one_class_is_little(banks, write_bank, capsys):
+    lake = write_bank("lake", [[5, 0]])
+    config = RankConfig(target=banks["target"], source=[banks["near"], lake], bootstrap=0)
+    show("rank", config, rank(config))
+    said = capsys.readouterr().out
+    assert "folder:lake is one class, of which the mean alone counts; transfer cluster" in said
+    assert "folder:near is one class" not in said
+
+
+def test_measures_none_of_which_can_be_taken_are_refused(banks):
+    with pytest.raises(InputError, match="--measures knn: looks at the target under the model alone"):
+        rank(RankConfig(target=banks["target"], source=[banks["near"]], measures=["knn"], bootstrap=0))
 
 
 @pytest.mark.parametrize("command", ["rank", "select"])

@@ -19,6 +19,7 @@ from finetune.run_directory import RunDirectory
 from finetune.samplers import SAMPLERS
 from similarity import GEOMETRIES, MEASURES, STRATEGIES
 from transfer.commands import SelectConfig, select
+from transfer.display import show
 from transfer.inspection import InspectConfig, inspect
 
 
@@ -73,6 +74,14 @@ def test_a_list_is_a_dataset_whatever_its_suffix(tmp_path, monkeypatch):
     (tmp_path / "train.csv").write_text("a/1.jpg 0\na/2.jpg 0\nb/1.jpg 1\n")
     found = looked_at("list:train.csv")
     assert (found["kind"], found["classes"], found["images"]) == ("dataset", 2, 3)
+
+
+def test_one_class_is_a_pool_without_labels(tmp_path, write_folder, capsys):
+    write_folder(tmp_path, {"a": 3})
+    config = InspectConfig(what=f"images:{tmp_path}")
+    show("inspect", config, inspect(config))
+    said = capsys.readouterr().out
+    assert "transfer cluster BANK.h5" in said and "fits: --loss" not in said
 
 
 def test_a_bank(write_bank):

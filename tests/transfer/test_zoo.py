@@ -93,7 +93,8 @@ def test_banks_are_reused_and_the_table_shows_all(zoo, capsys):
     capsys.readouterr()
     show("rank", config, ranking)
     table = capsys.readouterr().out
-    assert all(name in table for name in ("linear-probe", "transrate", "parameters", "leep: ", "agreement"))
+    assert all(name in table for name in ("linear-probe", "transrate", "parameters", "not taken: leep", "agreement"))
+    assert "not taken: emd, frechet, mmd, otdd, source-images: tell sources apart, not models" in table
     assert table.splitlines()[-1].strip().startswith("transfer finetune")
 
 
@@ -122,7 +123,9 @@ def test_measures_of_sources_stand_beside_their_distance(tmp_path, capsys):
     alone = measure(["frechet"], side_by_side(banks[0], banks[1:])[0])
     assert near["frechet"] == pytest.approx(alone["frechet"].value)
     show("rank", config, ranking)
-    assert "other measures of transferability" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "other measures of transferability" in said and "* the best of its row" in said
+    assert said.count("looks at the target under the model alone") == 1
     assert main(["rank", "--target", paths[0], "--source", *paths[1:], "--json"]) == 0
     assert "measures" not in json.loads(capsys.readouterr().out)["domains"][0]
 
@@ -131,7 +134,15 @@ def test_measures_of_sources_stand_beside_their_distance(tmp_path, capsys):
     ("given", "message"),
     [
         ({}, "rank: give --source, banks of source domains, or --model, pre-trained models"),
-        ({"source": ["a.h5"], "model": ["resnet8"]}, "rank: give --source"),
+        (
+            {"source": ["a.h5"], "model": ["resnet8"]},
+            "rank: give --source, banks of source domains, or --model, pre-trained models, not both",
+        ),
+        ({"model": ["resnet8", "b", "resnet8"]}, "--model resnet8: is given twice; leave one out"),
+        (
+            {"model": ["resnet8"], "target": "a.h5"},
+            "--target a.h5: is a bank, made with one model; with",
+        ),
         ({"source": ["a.h5"], "measures": ["logmee"]}, "logmee: there is no such measure of transferability; did you"),
         ({"source": ["a.h5"], "by": "knn"}, "--by: is for a ranking of models; leave it out"),
         ({"model": ["resnet8"], "geometry": "cosine"}, "--geometry: is for a ranking of sources; leave it out"),
@@ -143,7 +154,7 @@ def test_measures_of_sources_stand_beside_their_distance(tmp_path, capsys):
 )
 def test_what_does_not_go_together_is_refused(given, message):
     with pytest.raises(InputError) as refusal:
-        RankConfig(target="t", **given)
+        RankConfig(**{"target": "t"} | given)
     assert str(refusal.value).startswith(message)
 
 
@@ -160,6 +171,8 @@ def test_a_test_set_of_other_classes(tmp_path):
         (tmp_path / "one" / "red").mkdir(parents=True)
         Image.new("RGB", (40, 40), "red").save(tmp_path / "one" / "red" / "1.png")
         rank(RankConfig(target=f"folder:{tmp_path}/one", model=["resnet8:none"], cache=options["cache"], **CPU))
+    with pytest.raises(InputError, match="--measures leep: needs class probabilities"):
+        rank(RankConfig(target=TRAIN, model=["resnet8:none"], measures=["leep"], cache=str(tmp_path / "leep"), **CPU))
     with pytest.raises(InputError, match="--measures frechet: tells source domains apart, not models"):
         rank(RankConfig(target=TRAIN, model=["resnet8:none"], measures=["frechet", "knn"], **CPU))
     assert not (tmp_path / "cache").exists()

@@ -1,0 +1,38 @@
+"""The screen of a person: tables, and what one would type next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+# Class names and paths are printed as they are: [a] is no style and :a: no picture.
+console = Console(highlight=False, markup=False, emoji=False)
+if not console.is_terminal and "COLUMNS" not in os.environ:
+    console.width = 200  # nothing folds the lines of a pipe or a file
+
+
+def show_next(*lines: str) -> None:
+    """What one would type next."""
+    console.print("\nnext:", style="dim")
+    for line in lines:
+        console.print(f"  {line}", soft_wrap=True)
+
+
+def show_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Rows under their heads; a column whose head begins with > stands on the right."""
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for name in columns:
+        table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
