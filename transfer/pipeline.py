@@ -115,7 +115,7 @@ def run_recipe(recipe: Recipe, out: Path) -> Experiment:
         "seconds": round(time.perf_counter() - started, 1),
     }
     write_json(out / "result.json", content)
-    report(ReportConfig(run=str(out), out=str(out / "report.html")))
+    report(ReportConfig(run=str(out)))
     return Experiment(out, content)
 
 

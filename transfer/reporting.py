@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from features import FeatureBank, open_dataset
 from features.errors import InputError
+from features.outputs import check_new
 from finetune.run_directory import open_run
 from transfer.plots import arms_plot, counts_plot, examples, gallery, history_plot
 
@@ -28,11 +29,13 @@ class ReportConfig:
 
     Attributes:
         run: Run directory, or the directory of a recipe's results.
-        out: The page; by default report.html in that directory.
+        out: The page; by default report.html in that directory, which is written anew each time.
+        overwrite: Replace a file that --out names instead of refusing.
     """
 
     run: str
     out: str | None = None
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,9 @@ def report(config: ReportConfig) -> Report:
     """Write the page.
 
     Raises:
-        InputError: The directory holds neither a run nor a recipe's results.
+        InputError: The directory holds neither a run nor a recipe's results, or ``out`` is there already.
     """
+    check_new({"--out": config.out}, overwrite=config.overwrite)
     directory = Path(config.run)
     result = directory / "result.json"
     if result.is_file():
@@ -64,7 +68,6 @@ def report(config: ReportConfig) -> Report:
     else:
         raise InputError(f"{directory}: nothing to report; expected a run directory or the directory of transfer run")
     out = Path(config.out or directory / "report.html")
-    out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(f".{out.name}.part")
     aside.write_text(page, encoding="utf-8")
     os.replace(aside, out)
