@@ -59,7 +59,9 @@ class Backbone(nn.Module):
         return digest.hexdigest()
 
 
-def load_backbone(name: str, weights: str = "default", image_size: int | None = None) -> Backbone:
+def load_backbone(
+    name: str, weights: str = "default", image_size: int | None = None, crop_pct: float | None = None
+) -> Backbone:
     """Build a backbone by name.
 
     Args:
@@ -68,6 +70,7 @@ def load_backbone(name: str, weights: str = "default", image_size: int | None = 
         weights: ``default`` (published, downloaded on first use), ``none`` (random, from torch's
             current seed), or a state-dict file (``.safetensors``, or ``.pth`` without pickled code).
         image_size: Side of the network's input in pixels, instead of its own.
+        crop_pct: Share of an image's shorter side that the network sees, above 0 to 1, instead of its own.
 
     Raises:
         InputError: The name is unknown, or the weights cannot be had or do not fit.
@@ -86,6 +89,8 @@ def load_backbone(name: str, weights: str = "default", image_size: int | None = 
     if image_size is not None:
         check_image_size(backbone, image_size, "--image-size")
         backbone.preprocessing = backbone.preprocessing.at(image_size)
+    if crop_pct is not None:
+        backbone.preprocessing = backbone.preprocessing.cropped_to(crop_pct)
     return backbone
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -50,6 +51,10 @@ class Preprocessing:
     def at(self, image_size: int) -> Preprocessing:
         """The same for another image size, with the same ratio of resize to crop."""
         return replace(self, image_size=image_size, resize=round(image_size * self.resize / self.image_size))
+
+    def cropped_to(self, crop_pct: float) -> Preprocessing:
+        """The same that sees another share of the shorter side: 1 for all of it."""
+        return replace(self, resize=math.floor(self.image_size / crop_pct))
 
     def uncropped(self) -> Preprocessing:
         """Keep the whole square that the centre crop is cut from: what training crops at random."""

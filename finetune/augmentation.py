@@ -128,6 +128,8 @@ def _windows(pixels: Tensor, corners: Tensor, size: int) -> Tensor:
 AUGMENTATIONS = {
     # the view that the network is tested with
     "none": Augmentation(),
+    # any window at the scale of the test inside frames that are larger than the network's input, and a mirror
+    "flip": Augmentation(whole_pixels=True, flip=True),
     # 4 pixels each way of 32, and a mirror: the CIFAR protocol (He et al. 2016, section 4.2); of frames that are
     # larger than the network's input, any window at the scale of the test, and a mirror
     "crop-flip": Augmentation(shift=0.125, whole_pixels=True, flip=True),

@@ -21,6 +21,8 @@ class TrainingConfig:
     Attributes:
         out: The run directory. A finished run that matches is reused, an unfinished one resumed.
         image_size: Side of the network's input in pixels; by default the network's own.
+        crop_pct: Share of an image's shorter side that the network sees at test, above 0 to 1; by default the network's
+            own, or 1 where the features of a published model are fitted.
         epochs: Passes over the training images; 30 if neither epochs nor steps are given. Gentle: 10.
         steps: Optimiser steps, instead of epochs: the same budget whatever the number of images.
         batch_size: Images a step.
@@ -44,9 +46,9 @@ class TrainingConfig:
         beta: β of the class-balanced losses, in [0, 1), or auto: from the largest class.
         gamma: γ of the focal losses.
         sampler: How images are drawn: shuffle, class, sqrt, …: see transfer inspect samplers.
-        augment: none, crop-flip (windows at the scale of the test), resized-crop, or affine (characters: no mirror
-            images); +randaugment and +cutout may follow, as in crop-flip+randaugment+cutout. By default resized-crop.
-            Gentle: crop-flip.
+        augment: none, flip (windows at the scale of the test, mirrored or not), crop-flip (and shifts where the network
+            sees the whole image), resized-crop, or affine (characters: no mirror images); +randaugment and +cutout may
+            follow, as in crop-flip+randaugment+cutout. By default resized-crop. Gentle: flip.
         mixup: α of mixup, 0 for none; the loss has to take class proportions, as for the next two.
         cutmix: α of CutMix, 0 for none. With both, each batch takes one of them.
         label_smoothing: ε of label smoothing, 0 for none.
@@ -67,6 +69,7 @@ class TrainingConfig:
 
     out: str
     image_size: int | None = None
+    crop_pct: float | None = None
     epochs: int | None = None
     steps: int | None = None
     batch_size: int = 128
@@ -117,6 +120,7 @@ class TrainingConfig:
                 ("epochs", self.epochs, self.epochs is None or self.epochs >= 1, "at least 1"),
                 ("steps", self.steps, self.steps is None or self.steps >= 1, "at least 1"),
                 ("image_size", self.image_size, self.image_size is None or self.image_size >= 1, "at least 1"),
+                ("crop_pct", self.crop_pct, self.crop_pct is None or 0 < self.crop_pct <= 1, "above 0 and at most 1"),
                 ("small_size", self.small_size, self.small_size is None or self.small_size >= 1, "at least 1"),
                 ("patience", self.patience, self.patience >= 0, "at least 0"),
                 ("batch_size", self.batch_size, self.batch_size >= 2, "at least 2"),

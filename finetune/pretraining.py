@@ -54,7 +54,7 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
         config = best_options(config, pretrain, int(dataset.counts.min()))
     torch.manual_seed(config.seed)
     own = "default" if find_checkpoint(config.backbone) else "none"
-    backbone = load_backbone(config.backbone, config.weights or own, config.image_size)
+    backbone = load_backbone(config.backbone, config.weights or own, config.image_size, config.crop_pct)
     return fit(backbone, dataset, config)
 
 

@@ -46,10 +46,11 @@ def test_none_is_the_view_of_the_test(size, resize):
     torch.testing.assert_close(found.float(), expected, atol=1, rtol=0)
 
 
-def test_crop_flip_takes_windows_of_larger_frames_anywhere_and_as_they_are():
+@pytest.mark.parametrize("name", ["flip", "crop-flip"])
+def test_windows_of_larger_frames_are_taken_anywhere_and_as_they_are(name):
     size, side, n = 5, 8, 2000
     frame = torch.arange(side * side).float().view(1, 1, side, side).expand(n, 3, side, side)
-    found = augmentation("crop-flip")(frame, size, draw())[:, 0]
+    found = augmentation(name)(frame, size, draw())[:, 0]
     windows = frame[0, 0].unfold(0, size, 1).unfold(1, size, 1).reshape(-1, size, size)  # all 16
     every = torch.stack([windows, windows.flip(2)]).reshape(-1, size, size)
     away = (found[:, None] - every).abs().amax((2, 3))
@@ -58,7 +59,7 @@ def test_crop_flip_takes_windows_of_larger_frames_anywhere_and_as_they_are():
     assert ((drawn - n / 32).abs() < 4 * (n / 32) ** 0.5).all()
 
 
-@pytest.mark.parametrize("name", ["crop-flip", "resized-crop", "affine"])
+@pytest.mark.parametrize("name", ["flip", "crop-flip", "resized-crop", "affine"])
 def test_the_generator_alone_decides_and_every_image_has_its_own_draw(name):
     one = noise(1).expand(6, 3, 16, 16)
     first, again = (augmentation(name)(one, 12, draw(3)) for _ in range(2))
@@ -68,9 +69,10 @@ def test_the_generator_alone_decides_and_every_image_has_its_own_draw(name):
     assert all(not torch.equal(first[i], first[j]) for i in range(6) for j in range(i))
 
 
-def test_a_flip_mirrors_about_half_of_the_images_and_leaves_the_others():
+@pytest.mark.parametrize("given", [Augmentation(flip=True), augmentation("flip")])
+def test_a_flip_mirrors_about_half_of_the_images_and_leaves_the_others(given):
     pixels = noise(400, 8)
-    found = Augmentation(flip=True)(pixels, 8, draw())
+    found = given(pixels, 8, draw())
     close = 0.01  # of 255: the grid's coordinates are rounded to float32
     same = (found - pixels).abs().amax((1, 2, 3)) < close
     mirrored = (found - pixels.flip(3)).abs().amax((1, 2, 3)) < close
@@ -155,9 +157,9 @@ def test_characters_are_never_mirrored():
 
 def test_unknown_names_are_refused_with_the_known_ones():
     for name in ("cutmix", "crop-flip+cutmix", "randaugment"):
-        with pytest.raises(InputError, match="expected one of none, crop-flip, resized-crop, affine, and after it"):
+        with pytest.raises(InputError, match="one of none, flip, crop-flip, resized-crop, affine, and after it"):
             augmentation(name)
-    assert list(AUGMENTATIONS) == ["none", "crop-flip", "resized-crop", "affine"]
+    assert list(AUGMENTATIONS) == ["none", "flip", "crop-flip", "resized-crop", "affine"]
 
 
 def test_cutout_blacks_out_one_square_wherever_its_centre_lies():

@@ -238,12 +238,12 @@ def test_what_lws_and_tau_start_from(source_run, tmp_path, write_folder):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"init": "efficientnet_lite0"}, ("probe", 0.0003, 10, "frozen", "crop-flip")),
-        ({"init": "efficientnet_lite0", "lr": 0.01, "steps": 5}, ("probe", 0.01, None, "frozen", "crop-flip")),
+        ({"init": "efficientnet_lite0"}, ("probe", 0.0003, 10, "frozen", "flip")),
+        ({"init": "efficientnet_lite0", "lr": 0.01, "steps": 5}, ("probe", 0.01, None, "frozen", "flip")),
         ({"init": "efficientnet_lite0", "weights": "none"}, ("new", 0.02, 30, "train", "resized-crop")),
         ({"init": "efficientnet_lite0", "loss": "ldam"}, ("new", 0.02, 30, "train", "resized-crop")),
         ({"init": "runs/pre"}, ("new", 0.02, 30, "train", "resized-crop")),
-        ({"init": "runs/pre", "classifier": "keep"}, ("keep", 0.0003, 10, "frozen", "crop-flip")),
+        ({"init": "runs/pre", "classifier": "keep"}, ("keep", 0.0003, 10, "frozen", "flip")),
         ({"init": "resnet18", "classifier": "new", "augment": "none"}, ("new", 0.02, 30, "train", "none")),
         ({"init": "runs/pre", "method": "crt"}, (None, None, None, None, None)),
     ],
@@ -252,6 +252,35 @@ def test_from_a_trained_classifier_training_is_gentle_by_default(given, expected
     config = FinetuneConfig(dataset=TRAIN, out="run", **given)
     assert (config.classifier, config.lr, config.epochs, config.batch_norm, config.augment) == expected
     assert replace(config, seed=1) == FinetuneConfig(dataset=TRAIN, out="run", seed=1, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"init": "efficientnet_lite0"}, 1.0),
+        ({"init": "efficientnet_lite0", "method": "linear"}, 1.0),
+        ({"init": "efficientnet_lite0", "method": "ncm"}, 1.0),
+        ({"init": "efficientnet_lite0", "crop_pct": 0.9}, 0.9),
+        ({"init": "efficientnet_lite0", "classifier": "new"}, None),
+        ({"init": "efficientnet_lite0", "weights": "none"}, None),
+        ({"init": "runs/pre", "method": "linear"}, None),
+        ({"init": "runs/pre", "classifier": "probe"}, None),
+        ({"init": "runs/pre", "method": "lws"}, None),
+    ],
+)
+def test_a_published_model_whose_features_are_fitted_sees_whole_images(given, expected):
+    assert FinetuneConfig(dataset=TRAIN, out="run", **given).crop_pct == expected
+
+
+def test_what_the_network_saw_is_what_it_is_evaluated_with(source_run, tmp_path):
+    size = find_checkpoint(source_run).preprocessing.image_size
+    config = FinetuneConfig(
+        dataset=TRAIN, init=str(source_run), out=str(tmp_path / "run"), steps=1, crop_pct=0.8, **CPU
+    )
+    seen = find_checkpoint(finetune(config).run).preprocessing
+    assert (seen.image_size, seen.resize) == (size, int(size / 0.8))
+    with pytest.raises(InputError, match=r"--crop-pct 1\.2: expected above 0 and at most 1"):
+        replace(config, crop_pct=1.2)
 
 
 @pytest.mark.parametrize("batch_norm", ["frozen", "train"])
