@@ -212,7 +212,7 @@ def _timm(name: str, weights: str) -> Backbone:
     import difflib
 
     import timm
-    from timm.data import resolve_model_data_config
+    from timm.data import infer_imagenet_subset, resolve_model_data_config
 
     if not timm.is_model(name):
         if Path(name).exists():
@@ -226,10 +226,11 @@ def _timm(name: str, weights: str) -> Backbone:
     config = resolve_model_data_config(network)
     if weights == "default":
         whole = _downloading(name, lambda: timm.create_model(name, pretrained=True))
-        config = resolve_model_data_config(whole)
         state, linear = whole.state_dict(), whole.get_classifier()
         network.load_state_dict({key: state[key] for key in network.state_dict()})
-        if isinstance(linear, nn.Linear) and linear.bias is not None:
+        # The last layer of CLIP's models is a projection to no classes: only outputs that are a label set count.
+        of_classes = infer_imagenet_subset(whole) is not None
+        if of_classes and isinstance(linear, nn.Linear) and linear.bias is not None:
             classifier = linear.weight.detach(), linear.bias.detach()
     size = config["input_size"][-1]
     # The head of some networks widens the pooled features before the classifier.

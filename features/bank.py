@@ -20,6 +20,8 @@ from features.storage import read_attributes, read_text, whole_file, write_text
 
 SCHEMA = "transfer.feature-bank"
 SCHEMA_VERSION = 1
+#: How a bank's file may end.
+SUFFIXES = (".h5", ".hdf5")
 
 #: Two banks can be compared only if all of these agree.
 COMPARABLE = ("backbone", "weights_sha256", "transform", "pooling")
@@ -96,7 +98,7 @@ class FeatureBank:
         """
         path = Path(path)
         if not path.is_file():
-            name = path if path.suffix in (".h5", ".hdf5") else "BANK.h5"
+            name = path if path.suffix in SUFFIXES else "BANK.h5"
             raise InputError(f"{path}: no such feature bank; make one with: transfer extract DATASET --out {name}")
         try:
             with h5py.File(path, "r") as file:

@@ -11,7 +11,7 @@ from features.errors import InputError
 
 
 @contextmanager
-def locked(out: Path) -> Iterator[None]:
+def locked(out: Path, option: str = "--out") -> Iterator[None]:
     """Hold ``out`` for this process; the operating system lets go of it however the process ends.
 
     Threads of one process do not exclude each other.
@@ -30,9 +30,8 @@ def locked(out: Path) -> Iterator[None]:
             except (BlockingIOError, PermissionError) as error:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
-                raise InputError(
-                    f"--out {out}: another process is writing it (process {holder}); wait for it or name another file"
-                ) from error
+                held = f"another process is writing it (process {holder})"
+                raise InputError(f"{option} {out}: {held}; wait for it or name another file") from error
             if not lock.exists() or os.stat(lock).st_ino != os.fstat(file.fileno()).st_ino:
                 continue  # the holder before us has removed this file after we had opened it
             file.truncate(0)

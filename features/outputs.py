@@ -20,21 +20,23 @@ def check_new(
         overwrite: Replace others that are there.
 
     Raises:
-        InputError: One of them is to be refused; nothing has been changed.
+        InputError: One of them is to be refused; no file has been changed.
     """
     taken = {Path(path).resolve(): "" for path in read}
     for option, name in files.items():
         if name is None:
             continue
         path = Path(name)
-        check_writable(path, option)
         other = taken.setdefault(path.resolve(), option)
         if not other:
             raise InputError(f"{option} {path}: would replace what is read; name another file")
         if other != option:
             raise InputError(f"{option} {path}: is the file of {other} too; name another one")
-        if path.exists() and not overwrite:
+        if path.is_file() and not overwrite:
             raise InputError(f"{option} {path}: is there already; name another file or give --overwrite")
+    for option, name in files.items():
+        if name is not None:
+            check_writable(Path(name), option)
 
 
 def check_writable(path: Path, option: str = "--out") -> None:

@@ -81,6 +81,15 @@ def read_rows(
         yield line, dict(zip(header, values, strict=True))
 
 
+def read_columns(path: str | Path, *, kind: str, make: str) -> tuple[str, ...]:
+    """The header of a table; empty where there is none.
+
+    Raises:
+        InputError: There is no such file, or it is not text.
+    """
+    return tuple(next((values for _, values in _rows(Path(path), kind, make)), ()))
+
+
 def read_provenance(path: str | Path, *, kind: str, make: str) -> dict[str, Any]:
     """The JSON object of a table's first comment line; empty where a person took it out.
 

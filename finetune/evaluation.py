@@ -19,6 +19,8 @@ from features.outputs import check_new
 from features.preprocessing import Preprocessing
 from features.progress import console
 from features.readers import open_dataset
+from features.readers.exclusion import files_of
+from features.spec import DatasetSpec
 from features.table import write_table
 from finetune.metrics import Confusion, Metrics, evaluate_predictions, worst_confusions
 from finetune.model import ImageClassifier
@@ -118,7 +120,8 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         InputError: There is no model, the dataset has a class that the model lacks, or its images are not larger
             than the model's crop, so that 5 or 10 views would be one.
     """
-    check_new({"--per-class": config.per_class}, overwrite=config.overwrite)
+    read = [*Path(config.run).rglob("*"), *files_of(DatasetSpec.parse(config.dataset))]
+    check_new({"--per-class": config.per_class}, read=read, overwrite=config.overwrite)
     model, card = ImageClassifier.open(config.run)
     found = evaluate_model(model, open_dataset(config.dataset), card, config, config.views)
     if config.per_class is not None and rank() == 0:

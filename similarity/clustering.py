@@ -23,6 +23,7 @@ from features.outputs import check_new
 from features.progress import progress
 from features.readers import open_dataset
 from features.readers.clusters import write_clusters
+from features.readers.exclusion import files_of
 from features.regrouping import regroup
 from features.spec import DatasetSpec
 
@@ -120,7 +121,7 @@ def cluster(config: ClusterConfig) -> Clustering:
     spec = DatasetSpec("clusters", str(table))
     bank = FeatureBank.open(config.bank)
     base = DatasetSpec.parse(bank.name)
-    read = [config.bank, *([base.location] if base.scheme == "clusters" else [])]
+    read: list[str | Path] = [config.bank, *files_of(base)]
     check_new({"--out": out, "--out, with its table": table}, read=read, overwrite=config.overwrite)
     _, ids = bank.image_labels()
     _check(bank, ids)

@@ -24,7 +24,7 @@ from features.errors import InputError
 from features.outputs import check_new
 from features.progress import progress
 from features.readers import open_dataset
-from features.readers.exclusion import excluding
+from features.readers.exclusion import excluding, files_of
 from features.regrouping import regroup
 from features.spec import DatasetSpec
 from features.table import write_table
@@ -140,9 +140,9 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
             extracted.
     """
     out, clean = Path(config.out), None if config.clean_bank is None else Path(config.clean_bank)
-    read = [config.source, *config.against]
-    check_new({"--out": out, "--clean-bank": clean}, read=read, overwrite=config.overwrite)
     source = FeatureBank.open(config.source)
+    read: list[str | Path] = [config.source, *config.against, *files_of(DatasetSpec.parse(source.name))]
+    check_new({"--out": out, "--clean-bank": clean}, read=read, overwrite=config.overwrite)
     targets = [FeatureBank.open(path) for path in config.against]
     for target in targets:
         source.require_comparable(target)

@@ -15,7 +15,7 @@ from similarity.geometry import DEFAULT_GEOMETRY, fit_geometry
 from similarity.interval import Interval, distance_interval
 from similarity.measures import Score, Unmeasured, measure, measure_names, reasons, side_by_side, values
 from similarity.sampling_error import mean_clouds
-from similarity.transport import TransportResult, emd, similarity
+from similarity.transport import EXACT_PAIRS, TransportResult, emd, similarity
 
 #: Least source classes whose mean is a centre: one is the centre itself, two lie opposite each other around it.
 _LEAST_CLASSES = 3
@@ -152,7 +152,8 @@ def rank_domains(
             advance(note=bank.name)
         intervals: list[Interval | None] = [None] * len(kept)
         true_gamma = None
-        if bootstrap and not any(result.solver == "semi-dual" for result in results):
+        few = all(len(bank.classes) * len(target.classes) <= EXACT_PAIRS for bank in kept)
+        if bootstrap and few and not any(result.solver == "semi-dual" for result in results):
             clouds = mean_clouds(metric, [target, *kept])
             true_gamma = gamma_without_noise(scale, clouds, [target.counts, *counts], unit_length=metric.unit_length)
             intervals = [

@@ -132,7 +132,7 @@ def semi_dual(
         missing, rounds = plan.cost - best.bound(a, b), rounds + 1
         if missing <= max(gap * plan.cost, _ROUND_OFF) or rounds == _ROUNDS:
             break
-        smoothing = max(missing / plan.cost, gap) / 4
+        smoothing = max(missing / value, gap) / 4
     plan = replace(plan, distances=plan.distances * costs.unit, cost=plan.cost * costs.unit)
     return SemiDualSolution(plan, best.row_potentials * costs.unit, best.column_potentials * costs.unit)
 

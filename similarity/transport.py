@@ -27,7 +27,7 @@ from similarity.semidual import semi_dual
 GAMMA = 0.01
 #: Share of the upper bound by which the bounds of the semi-dual may differ.
 GAP = 1e-3
-#: Pairs and points up to which ``auto`` is exact, which takes about two seconds.
+#: Pairs and points up to which ``auto`` is exact, about two seconds for so many pairs.
 EXACT_PAIRS, EXACT_POINTS = 10_000_000, 20_000
 #: Where both sides have more points than this, the exact solver is about as fast as the semi-dual, or faster.
 _BALANCED = 2_000

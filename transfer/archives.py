@@ -8,6 +8,7 @@ import shutil
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from features.errors import InputError
 from features.locking import locked
@@ -36,18 +37,32 @@ def unpack(archives: Sequence[str], data: Path, out: Path) -> Path:
         source = data / name
         if not source.is_file():
             raise InputError(f"{source}: no such archive; give its folder with --data DIR or $TRANSFER_DATA")
-        with locked(out / name):
-            _unpack(source, out)
+        if not _is_unpacked(source, out):
+            with locked(out / source.name, "archive"):
+                _unpack(source, out)
     return out
 
 
-def _unpack(source: Path, out: Path) -> None:
-    """Unpack one archive, unless what lies there is of it as it is now."""
+def _marker(source: Path, out: Path) -> tuple[Path, dict[str, Any]]:
+    """The file that says what was unpacked of an archive, and what it says."""
     marker = out / f".{source.name}.json"
-    state = {"size": source.stat().st_size, "modified": source.stat().st_mtime_ns}
-    unpacked = json.loads(marker.read_text()) if marker.is_file() else {}
-    if {key: unpacked.get(key) for key in state} == state:
-        return
+    return marker, json.loads(marker.read_text()) if marker.is_file() else {}
+
+
+def _state(source: Path) -> dict[str, int]:
+    return {"size": source.stat().st_size, "modified": source.stat().st_mtime_ns}
+
+
+def _is_unpacked(source: Path, out: Path) -> bool:
+    """Whether what lies there is of the archive as it is now."""
+    _, unpacked = _marker(source, out)
+    return {key: unpacked.get(key) for key in ("size", "modified")} == _state(source)
+
+
+def _unpack(source: Path, out: Path) -> None:
+    if _is_unpacked(source, out):
+        return  # another process has done it meanwhile
+    marker, unpacked = _marker(source, out)
     aside = out / f".{source.name}.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
@@ -68,4 +83,4 @@ def _unpack(source: Path, out: Path) -> None:
         shutil.rmtree(out / entry, ignore_errors=True)
         os.replace(aside / entry, out / entry)
     aside.rmdir()
-    write_json(marker, state | {"entries": entries})
+    write_json(marker, _state(source) | {"entries": entries})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from features.bank import FeatureBank
+from features.bank import SUFFIXES, FeatureBank
 from features.errors import InputError
 from features.outputs import check_new
 from finetune.configuration import default_of
@@ -90,7 +90,7 @@ class RankConfig:
             raise InputError(f"rank: give --source, banks of source domains, or --model, pre-trained models{both}")
         if twice := [name for name in self.model if self.model.count(name) > 1]:
             raise InputError(f"--model {twice[0]}: is given twice; leave one out")
-        if self.model and Path(self.target).suffix in (".h5", ".hdf5"):
+        if self.model and Path(self.target).suffix in SUFFIXES:
             raise InputError(
                 f"--target {self.target}: is a bank, made with one model; with --model give the dataset spec of the "
                 f"target's training images"
@@ -98,9 +98,12 @@ class RankConfig:
         sides = _OF_SOURCES, _OF_MODELS
         for option in fields(self):
             if option.name in sides[bool(self.source)] and getattr(self, option.name) != default_of(option):
-                other = "models" if self.source else "sources"
-                raise InputError(f"--{option.name.replace('_', '-')}: is for a ranking of {other}; leave it out")
+                ranked = "models" if self.source else "sources"
+                raise InputError(f"--{option.name.replace('_', '-')}: is for a ranking of {ranked}; leave it out")
         names = measure_names(self.measures)
+        side, other = ("models", "sources") if self.model else ("sources", "models")
+        if others := [name for name in names if MEASURES[name].compares == other and "all" not in self.measures]:
+            raise InputError(f"--measures {others[0]}: tells {other} apart, not {side}; leave it out")
         if self.seed < 0:
             raise InputError(f"--seed {self.seed}: expected at least 0")
         if self.by is not None:
@@ -108,7 +111,7 @@ class RankConfig:
             if self.by not in (names or MEASURES):
                 raise InputError(f"--by {self.by}: not one of --measures {' '.join(self.measures) or 'all'}")
             if MEASURES[self.by].compares == "sources":
-                raise InputError(f"--by {self.by}: tells source domains apart, not models")
+                raise InputError(f"--by {self.by}: tells sources apart, not models")
         if self.gamma is not None and not 0 < self.gamma < math.inf:
             raise InputError(f"--gamma {self.gamma}: expected a positive number")
         if self.min_count < 0:
@@ -128,9 +131,6 @@ def rank(config: RankConfig) -> Ranking | ZooRanking:
         names = measure_names(config.measures)
         if not names or "all" in config.measures:
             names = [name for name, one in MEASURES.items() if one.compares != "sources"]
-        others = [name for name in names if MEASURES[name].compares == "sources"]
-        if others:
-            raise InputError(f"--measures {others[0]}: tells source domains apart, not models; leave it out")
         by = config.by or ("linear-probe" if "linear-probe" in names else names[0])
         ranking_of_models = rank_models(
             config.target,

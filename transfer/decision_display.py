@@ -81,7 +81,9 @@ def show_rank(config: Any, result: Any) -> None:
     bounded = [domain.transport.gap for domain in result.domains if domain.transport.solver == "semi-dual"]
     if bounded:
         far = f"{max(bounded):.2%}"
-        console.print(f"solver semi-dual, for sets of this size: a distance may be too large by {far}; no intervals")
+        console.print(f"solver semi-dual, for sets of this size: a distance may be too large by {far}")
+    if config.bootstrap and all(domain.emd_interval is None for domain in result.domains):
+        console.print("no intervals: the sets are too large to resample, or the sources too few classes")
     for domain in result.domains:
         if domain.classes == 1:
             console.print(
@@ -148,7 +150,8 @@ def _measures(
         rows.append((name, *(() if not agreement else (None,)), *(f"{value:.5g} " for value in values), "higher"))
     tau_head = [">agreement"] if agreement else []
     show_table(["measure", *tau_head, *(f">{head}" for head in heads), "better"], rows)
-    console.print("* the best of its row")
+    if any("*" in cell for row in rows for cell in row[1:-1] if cell):
+        console.print("* the best of its row")
     for reason in dict.fromkeys(reasons.values()):
         names = ", ".join(name for name, why in reasons.items() if why == reason)
         console.print(f"not taken: {names}: {reason}", soft_wrap=True)

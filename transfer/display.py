@@ -106,7 +106,7 @@ def _inspect(config: Any, result: Any) -> None:
         return
     for name, value in result.content.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        console.print(f"{name}: {text}", soft_wrap=not isinstance(value, list))
+        console.print(f"{name}: {text}", soft_wrap=not (console.is_terminal and isinstance(value, list)))
 
 
 def _dataset(config: Any, content: Mapping[str, Any]) -> None:

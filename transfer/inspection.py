@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from features import FeatureBank, backbone_names, open_dataset
+from features.bank import SUFFIXES
 from features.checkpoint import find_checkpoint
 from features.errors import InputError
 from features.outputs import check_new
 from features.readers import SCHEMES
-from features.table import read_provenance, read_rows
+from features.readers.exclusion import files_of
+from features.spec import DatasetSpec
+from features.table import read_columns, read_provenance, read_rows
 from finetune.advice import advise, beta_table, describe_tail
 from finetune.augmentation import AUGMENTATIONS
 from finetune.frozen import FROZEN_METHODS
@@ -58,7 +61,7 @@ class Inspection:
     content: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, **self.content}
+        return {**self.content, "kind": self.kind}
 
 
 _NAMES: dict[str, Callable[[], Mapping[str, Any]]] = {
@@ -89,7 +92,7 @@ def inspect(config: InspectConfig) -> Inspection:
     scheme, colon, _ = what.partition(":")
     if colon and scheme in SCHEMES:  # before the suffixes: list:train.csv is no subset file
         return _dataset(config)
-    if path.suffix in (".h5", ".hdf5"):
+    if path.suffix in SUFFIXES:
         return Inspection("bank", _bank(FeatureBank.open(path)))
     if path.suffix == ".csv":
         return _table(path)
@@ -110,25 +113,24 @@ def inspect(config: InspectConfig) -> Inspection:
 def _measure(measure: Measure) -> str:
     """What a measure is, what it tells apart and what it asks for."""
     apart = "sources and models" if measure.compares == "both" else measure.compares
-    images = " Needs banks extracted with --keep-images." if any("images" in need for need in measure.needs) else ""
+    kept = measure.compares != "models" and any("images" in need for need in measure.needs)
+    images = " Of sources it needs banks extracted with --keep-images." if kept else ""
     return f"{measure.meaning}; {measure.direction} is better. Tells {apart} apart.{images}"
 
 
 def _table(path: Path) -> Inspection:
     """A subset, or what another table of this toolkit says of itself."""
     about = {"kind": "table", "make": f"transfer select --out {path}"}
-    columns: tuple[str, ...] = ()
-    rows = 0
-    for _, row in read_rows(path, (), **about):
-        columns, rows = tuple(row), rows + 1
-    if rows and not set(SUBSET_COLUMNS) <= set(columns):
-        return Inspection("table", {"columns": list(columns), "rows": rows, **read_provenance(path, **about)})
+    columns, provenance = read_columns(path, **about), read_provenance(path, **about)
+    if not set(SUBSET_COLUMNS) <= set(columns) and "strategy" not in provenance:
+        rows = sum(1 for _ in read_rows(path, (), **about))
+        return Inspection("table", {**provenance, "columns": list(columns), "rows": rows})
     subset = Subset.read(path)
     return Inspection("subset", {"classes": len(subset), **subset.provenance, **subset.to_json()})
 
 
 def _dataset(config: InspectConfig) -> Inspection:
-    check_new({"--plot": config.plot}, overwrite=config.overwrite)
+    check_new({"--plot": config.plot}, read=files_of(DatasetSpec.parse(config.what)), overwrite=config.overwrite)
     counts = open_dataset(config.what).counts
     advice = advise(counts)
     if config.plot is not None:

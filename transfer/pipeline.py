@@ -149,9 +149,10 @@ class _Steps:
         """The source domains, nearest first, ranked or reused."""
         banks = [str(bank.path) for bank in (target, *sources)]
         path = self.out / "rankings" / f"{_slug(target.name, banks, self.recipe.rank)}.json"
-        explanation = self.recipe.rank.get("explain")
-        if not path.is_file() or (explanation and not Path(explanation).is_file()):
-            ranking = rank(RankConfig(target=banks[0], source=banks[1:], overwrite=True, **self.recipe.rank))
+        explain = path.with_suffix(".csv")
+        if not path.is_file():
+            options = {"explain": str(explain), "overwrite": True, **self.recipe.rank}
+            ranking = rank(RankConfig(target=banks[0], source=banks[1:], **options))
             write_json(path, ranking.to_json())
         return json.loads(path.read_text(encoding="utf-8"))["domains"]
 

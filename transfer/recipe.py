@@ -118,12 +118,12 @@ class Recipe:
             )
         own: Mapping[str, tuple[type, Mapping[str, Any], Mapping[str, Any]]] = {
             "extract": (ExtractConfig, self.extract, {"dataset": self.target, "out": "-"}),
-            "rank": (RankConfig, self.rank, {"target": "-", "source": ["-"]}),
+            "rank": (RankConfig, self.rank, {"target": "-", "source": ["-"], "explain": "-", "overwrite": True}),
             "select": (
                 SelectConfig,
                 self.select,
                 {"target": ["-"], "source": ["-"], "classes": self.classes, "out": "-"}
-                | {"strategy": "random", "geometry": DEFAULT_GEOMETRY, "seed": 0},
+                | {"curve": None, "overwrite": True, "strategy": "random", "geometry": DEFAULT_GEOMETRY, "seed": 0},
             ),
             "pretrain": (
                 PretrainConfig,

@@ -19,6 +19,8 @@ from features.outputs import check_new
 from finetune.run_directory import open_run
 from transfer.plots import arms_plot, counts_plot, examples, gallery, history_plot
 
+#: The page's name.
+PAGE = "report.html"
 #: Thumbnails in a gallery.
 GALLERY = 20
 
@@ -58,8 +60,9 @@ def report(config: ReportConfig) -> Report:
     Raises:
         InputError: The directory holds neither a run nor a recipe's results, or ``out`` is there already.
     """
-    check_new({"--out": config.out}, overwrite=config.overwrite)
     directory = Path(config.run)
+    read = [path for path in directory.rglob("*") if path.is_file() and path != directory / PAGE]
+    check_new({"--out": config.out}, read=read, overwrite=config.overwrite)
     result = directory / "result.json"
     if result.is_file():
         page = _experiment_page(json.loads(result.read_text(encoding="utf-8")))
@@ -67,7 +70,7 @@ def report(config: ReportConfig) -> Report:
         page = _run_page(open_run(directory))
     else:
         raise InputError(f"{directory}: nothing to report; expected a run directory or the directory of transfer run")
-    out = Path(config.out or directory / "report.html")
+    out = Path(config.out or directory / PAGE)
     aside = out.with_name(f".{out.name}.part")
     aside.write_text(page, encoding="utf-8")
     os.replace(aside, out)

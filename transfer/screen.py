@@ -12,7 +12,7 @@ from rich.table import Table
 # Class names and paths are printed as they are: [a] is no style and :a: no picture.
 console = Console(highlight=False, markup=False, emoji=False)
 if not console.is_terminal and "COLUMNS" not in os.environ:
-    console.width = 200  # nothing folds the lines of a pipe or a file
+    console.width = 10_000  # nothing folds the lines of a pipe or a file
 
 
 def show_next(*lines: str) -> None:

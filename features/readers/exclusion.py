@@ -38,6 +38,18 @@ def part(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
     return draw(_without(dataset, listed, spec), spec)
 
 
+def files_of(spec: DatasetSpec) -> Iterator[Path]:
+    """The files that a dataset is read from, but for its images: what it lies in, lists, and leaves out."""
+    location = expanded(spec.location)
+    if location.is_file():
+        yield location
+    yield from map(expanded, filter(None, spec.options.get(EXCLUDE, "").split(",")))
+    if spec.scheme == "clusters" and location.is_file():
+        from features.readers.clusters import base_of  # which opens any dataset, and so imports this module
+
+        yield from files_of(base_of(spec)[0])
+
+
 def excluding(spec: DatasetSpec, path: str | Path) -> DatasetSpec:
     """The same dataset without what a file lists too, whatever it excludes or draws already."""
     files = [spec.options[EXCLUDE]] if EXCLUDE in spec.options else []

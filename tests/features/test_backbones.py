@@ -187,6 +187,14 @@ def test_timm_models_keep_their_published_classifier(name, monkeypatch):
     assert load_backbone(name, "none").classifier is None
 
 
+def test_a_projection_is_no_classifier(monkeypatch):
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained=False, **options: create(name, **options))
+    backbone = load_backbone("resnet50_clip")
+    assert isinstance(create("resnet50_clip").get_classifier(), torch.nn.Linear)  # of 1,024 numbers, no classes
+    assert backbone.classifier is None
+
+
 def test_timm_preprocessing_is_that_of_its_own_transform():
     for name in ("mobilenetv3_small_050", "efficientformer_l1", "test_vit", "resnet10t"):
         recipe = load_backbone(name, "none").preprocessing

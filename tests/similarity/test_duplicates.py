@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from features import ExtractConfig, FeatureBank, InputError, extract, open_dataset
 from features.statistics import ClassStatistics
 from similarity import DuplicatesConfig, find_duplicates
+from similarity.clustering import ClusterConfig, cluster
 from similarity.duplicates import local_geometry, most_alike
 
 SOURCE, TARGET = "digits:@train?per_class=60", "digits:@test?per_class=8"
@@ -181,6 +182,18 @@ def test_a_bank_without_the_copies_as_extracted_anew(planted, tmp_path):
     )
     assert len(both.rows) == 1  # with a threshold just below the next
     assert FeatureBank.open(tmp_path / "less.h5").counts.sum() == 594 - len(both.rows) == len(open_dataset(both.source))
+
+
+def test_a_list_that_the_source_leaves_out_is_not_replaced(planted, tmp_path):
+    source, target, _ = planted
+    options = {"clean_bank": str(tmp_path / "clean.h5")}
+    find_duplicates(DuplicatesConfig(source, [target], str(tmp_path / "d.csv"), **options))
+    before = (tmp_path / "d.csv").read_bytes()
+    with pytest.raises(InputError, match=r"d\.csv: would replace what is read"):
+        find_duplicates(DuplicatesConfig(options["clean_bank"], [target], str(tmp_path / "d.csv"), overwrite=True))
+    with pytest.raises(InputError, match=r"d\.csv: would replace what is read"):
+        cluster(ClusterConfig(options["clean_bank"], str(tmp_path / "d.h5"), overwrite=True))
+    assert (tmp_path / "d.csv").read_bytes() == before
 
 
 def test_a_class_of_copies_alone_is_gone_from_the_clean_bank(planted, tmp_path):

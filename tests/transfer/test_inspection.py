@@ -108,6 +108,8 @@ def test_another_table(tmp_path):
     found = looked_at(str(tmp_path / "d.csv"))
     expected = {"columns": ["id", "cosine"], "rows": 2, "source": "folder:x", "threshold": 0.5}
     assert found == {"kind": "table", **expected}
+    write_table(tmp_path / "none.csv", {"kind": "mine"}, ("id", "cosine"), [])
+    assert looked_at(str(tmp_path / "none.csv")) == {"kind": "table", "columns": ["id", "cosine"], "rows": 0}
 
 
 def test_a_run_and_a_checkpoint(tmp_path):

@@ -156,6 +156,8 @@ def test_each_seed_can_draw_its_own_target(recipe_file: Path, capsys: pytest.Cap
         ({"finetune": {"method": "lws"}}, "methods lws, tau, logit-adjusted"),
         ({"seeds": [0, 0]}, "expected different integers"),
         ({"finetune": {"seed": 3}}, "seed is set by the recipe itself"),
+        ({"rank": {"explain": "why.csv"}}, "explain is set by the recipe itself"),
+        ({"select": {"overwrite": True}}, "overwrite is set by the recipe itself"),
         ({"select": {"strategy": "all"}}, "strategy is set by the recipe itself"),
         ({"arms": {"one": {"strategy": "nearest", "geometry": "whitend"}}}, "whitend"),
         ({"test": "folder:source"}, "class 'a' is not one of"),

@@ -146,7 +146,7 @@ def test_measures_of_sources_stand_beside_their_distance(tmp_path, capsys):
         ({"source": ["a.h5"], "measures": ["logmee"]}, "logmee: there is no such measure of transferability; did you"),
         ({"source": ["a.h5"], "by": "knn"}, "--by: is for a ranking of models; leave it out"),
         ({"model": ["resnet8"], "geometry": "cosine"}, "--geometry: is for a ranking of sources; leave it out"),
-        ({"model": ["resnet8"], "by": "emd"}, "--by emd: tells source domains apart, not models"),
+        ({"model": ["resnet8"], "by": "emd"}, "--by emd: tells sources apart, not models"),
         ({"model": ["resnet8"], "measures": ["knn"], "by": "logme"}, "--by logme: not one of --measures knn"),
         ({"model": ["resnet8"], "by": "all"}, "--by all: not one of --measures all"),
         ({"source": ["a.h5"], "seed": -1}, "--seed -1: expected at least 0"),
@@ -173,7 +173,7 @@ def test_a_test_set_of_other_classes(tmp_path):
         rank(RankConfig(target=f"folder:{tmp_path}/one", model=["resnet8:none"], cache=options["cache"], **CPU))
     with pytest.raises(InputError, match="--measures leep: needs class probabilities"):
         rank(RankConfig(target=TRAIN, model=["resnet8:none"], measures=["leep"], cache=str(tmp_path / "leep"), **CPU))
-    with pytest.raises(InputError, match="--measures frechet: tells source domains apart, not models"):
+    with pytest.raises(InputError, match="--measures frechet: tells sources apart, not models"):
         rank(RankConfig(target=TRAIN, model=["resnet8:none"], measures=["frechet", "knn"], **CPU))
     assert not (tmp_path / "cache").exists()
 
