@@ -201,7 +201,7 @@ def test_a_ranking_says_that_one_class_is_little(banks, write_bank, capsys):
 
 
 def test_measures_none_of_which_can_be_taken_are_refused(banks):
-    with pytest.raises(InputError, match="--measures mmd: needs the target's images: extract folder:target with"):
+    with pytest.raises(InputError, match="--measures mmd: needs the source's images: extract folder:near with"):
         rank(RankConfig(target=banks["target"], source=[banks["near"]], measures=["mmd"], bootstrap=0))
     with pytest.raises(InputError, match="--measures knn: tells models apart, not sources; leave it out"):
         RankConfig(target=banks["target"], source=[banks["near"]], measures=["mmd", "knn"])
