@@ -14,6 +14,7 @@ import torch
 from features.backbones import Backbone, load_backbone
 from features.errors import InputError
 from features.readers import open_dataset
+from finetune.augmentation import augmentation
 from finetune.configuration import TrainingConfig, default_of
 from finetune.evaluation import align_classes
 from finetune.frozen import KEEP_CLASSIFIER, TrainedClassifier, fit_frozen, probe
@@ -151,6 +152,6 @@ def _start(config: FinetuneConfig, backbone: Backbone, classes: Sequence[str]) -
     if config.classifier == "new":
         return {}
     if config.classifier == "probe":
-        return {"head": partial(probe, backbone, options=config)}
+        return {"head": partial(probe, backbone, options=config, mirrored=augmentation(config.augment).flip)}
     kept = TrainedClassifier.of(config.init, classes, "full --classifier keep")
     return {"head": lambda _: kept, "inputs": {"trained classifier": kept.sha256()}}

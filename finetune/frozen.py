@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from features.backbones import Backbone
 from features.checkpoint import find_checkpoint
@@ -39,6 +40,8 @@ FROZEN_METHODS = {
     "logit-adjusted": "the trained classifier, its bias less τ times the log of the classes' shares of the images",
     "ncm": "the class whose mean feature has the largest cosine",
 }
+#: C of the logistic regression that fine-tuning starts from.
+START_PENALTY = 0.1
 #: Those that start from the classifier that the run was trained with.
 KEEP_CLASSIFIER = ("lws", "tau", "logit-adjusted")
 
@@ -160,8 +163,33 @@ def _with_head(
     return model
 
 
-def probe(backbone: Backbone, dataset: ImageDataset, options: ForwardOptions) -> TrainedClassifier:
-    """A logistic regression on the features of a backbone, to start its fine-tuning from (Kumar et al., ICLR 2022)."""
-    features, labels, _ = score_images(backbone, dataset, backbone.preprocessing, options)
-    fitted = LinearProbe().fit(features, labels, len(dataset.classes))
+class _BothSides(nn.Module):
+    """Images (B, 3, S, S) to their features and those of their mirror images, (B, 2·D)."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.backbone(x), self.backbone(x.flip(-1))], dim=1)
+
+
+def probe(
+    backbone: Backbone, dataset: ImageDataset, options: ForwardOptions, *, mirrored: bool = False
+) -> TrainedClassifier:
+    """A logistic regression on the features of a backbone, to start its fine-tuning from (Kumar et al., ICLR 2022).
+
+    Its penalty is ten times that of the linear probe: what is held out is predicted no worse, and a loss is left for
+    the training to work on.
+
+    Args:
+        backbone: Images to features.
+        dataset: The training images.
+        options: Batch size, device, precision and workers of the pass over them.
+        mirrored: Fit it to their mirror images too, where the training shows them.
+    """
+    network = _BothSides(backbone) if mirrored else backbone
+    features, labels, _ = score_images(network, dataset, backbone.preprocessing, options)
+    features, labels = features.reshape(-1, backbone.dim), labels.repeat(2 if mirrored else 1)
+    fitted = LinearProbe(C=START_PENALTY).fit(features, labels, len(dataset.classes))
     return TrainedClassifier(fitted.weight_.astype(np.float32), fitted.bias_.astype(np.float32))

@@ -44,13 +44,14 @@ def source_run(tmp_path_factory) -> Path:
     return pretrain(PretrainConfig(sources=["digits:@test?per_class=4&seed=1"], out=str(out), **options, **CPU)).run
 
 
-def features_of(spec: str, run: Path) -> tuple[np.ndarray, np.ndarray]:
+def features_of(spec: str, run: Path, mirrored: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Features and labels, image by image."""
     dataset, backbone = open_dataset(spec), load_backbone(str(run)).eval()
     rows = []
     with torch.inference_mode():
         for i in range(len(dataset)):
             pixels = backbone.preprocessing.pixels(dataset.image(i))[None]
+            pixels = pixels.flip(3) if mirrored else pixels
             rows.append(backbone(backbone.preprocessing.normalize(pixels))[0].numpy())
     return np.array(rows), dataset.labels
 
@@ -297,11 +298,16 @@ def test_it_may_start_as_a_probe_or_as_the_classifier_of_the_run(source_run, tmp
     still = {"dataset": TRAIN, "init": str(source_run), "steps": 1, "lr": 1e-12, "augment": "none"}
     kept = finetune(FinetuneConfig(out=str(tmp_path / "kept"), classifier="keep", **still, **CPU))
     np.testing.assert_allclose(head_of(kept.run)[0], head_of(source_run)[0], atol=1e-6)
-    probed = finetune(FinetuneConfig(out=str(tmp_path / "probed"), classifier="probe", **still, **CPU))
-    options = {"dataset": TRAIN, "init": str(source_run), "method": "linear"}
-    linear = finetune(FinetuneConfig(out=str(tmp_path / "linear"), **options, **CPU))
-    for found, expected in zip(head_of(probed.run), head_of(linear.run), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    seen = [features_of(TRAIN, source_run)]
+    unseen, _ = features_of(TEST, source_run)
+    for augment in ("none", "flip"):  # where training mirrors images, the probe has learned their mirror images too
+        still["augment"] = augment
+        probed = finetune(FinetuneConfig(out=str(tmp_path / augment), classifier="probe", **still, **CPU))
+        features, labels = map(np.concatenate, zip(*seen, strict=True))
+        oracle = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)).fit(features, labels)
+        weight, bias = head_of(probed.run)
+        np.testing.assert_allclose(unseen @ weight.T + bias, oracle.decision_function(unseen), atol=0.02)
+        seen.append(features_of(TRAIN, source_run, mirrored=True))
     with pytest.raises(InputError, match="--loss ldam: needs a cosine classifier; --classifier keep is linear"):
         finetune(FinetuneConfig(out=str(tmp_path / "x"), classifier="keep", loss="ldam", **still, **CPU))
     with pytest.raises(InputError, match="--init resnet8: --method full --classifier keep changes"):
