@@ -40,8 +40,6 @@ FROZEN_METHODS = {
     "logit-adjusted": "the trained classifier, its bias less τ times the log of the classes' shares of the images",
     "ncm": "the class whose mean feature has the largest cosine",
 }
-#: C of the logistic regression that fine-tuning starts from.
-START_PENALTY = 0.1
 #: Those that start from the classifier that the run was trained with.
 KEEP_CLASSIFIER = ("lws", "tau", "logit-adjusted")
 
@@ -179,9 +177,6 @@ def probe(
 ) -> TrainedClassifier:
     """A logistic regression on the features of a backbone, to start its fine-tuning from (Kumar et al., ICLR 2022).
 
-    Its penalty is ten times that of the linear probe: what is held out is predicted no worse, and a loss is left for
-    the training to work on.
-
     Args:
         backbone: Images to features.
         dataset: The training images.
@@ -191,5 +186,5 @@ def probe(
     network = _BothSides(backbone) if mirrored else backbone
     features, labels, _ = score_images(network, dataset, backbone.preprocessing, options)
     features, labels = features.reshape(-1, backbone.dim), labels.repeat(2 if mirrored else 1)
-    fitted = LinearProbe(C=START_PENALTY).fit(features, labels, len(dataset.classes))
+    fitted = LinearProbe().fit(features, labels, len(dataset.classes))
     return TrainedClassifier(fitted.weight_.astype(np.float32), fitted.bias_.astype(np.float32))
