@@ -306,7 +306,7 @@ def test_it_may_start_as_a_probe_or_as_the_classifier_of_the_run(source_run, tmp
         features, labels = map(np.concatenate, zip(*seen, strict=True))
         oracle = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(features, labels)
         weight, bias = head_of(probed.run)
-        np.testing.assert_allclose(unseen @ weight.T + bias, oracle.decision_function(unseen), atol=0.02)
+        np.testing.assert_allclose(unseen @ weight.T + bias, oracle.decision_function(unseen), rtol=5e-3, atol=0.02)
         seen.append(features_of(TRAIN, source_run, mirrored=True))
     with pytest.raises(InputError, match="--loss ldam: needs a cosine classifier; --classifier keep is linear"):
         finetune(FinetuneConfig(out=str(tmp_path / "x"), classifier="keep", loss="ldam", **still, **CPU))
