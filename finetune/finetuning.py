@@ -35,7 +35,7 @@ GENTLE = {"lr": 0.0003, "epochs": 10, "batch_norm": "frozen", "augment": "flip"}
 
 
 #: Share of the shorter side of the target's images that a published model sees where its features are fitted: all of
-#: it. The 87.5 % of most publications cut off beaks and tails; benchmarks/fine_grained.py holds the two side by side.
+#: it. Most publications crop to 87.5 %; benchmarks/fine_grained.py has the two side by side.
 WHOLE = 1.0
 
 

@@ -63,6 +63,7 @@ def _unpack(source: Path, out: Path) -> None:
     if _is_unpacked(source, out):
         return  # another process has done it meanwhile
     marker, unpacked = _marker(source, out)
+    state = _state(source)  # before it is read: an archive that changes meanwhile is unpacked again
     aside = out / f".{source.name}.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
@@ -83,4 +84,4 @@ def _unpack(source: Path, out: Path) -> None:
         shutil.rmtree(out / entry, ignore_errors=True)
         os.replace(aside / entry, out / entry)
     aside.rmdir()
-    write_json(marker, _state(source) | {"entries": entries})
+    write_json(marker, state | {"entries": entries})
