@@ -41,6 +41,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "softmax": {"loss": "softmax"},
     "ldam-drw": {"loss": "ldam-drw"},
     "balanced-softmax": {"loss": "balanced-softmax"},
+    # the protocol with the weight decay that later work on this network uses
+    "balanced-softmax-wd5e-4": {"loss": "balanced-softmax", "weight_decay": 5e-4},
     "cb-softmax": {"loss": "cb-softmax", "beta": 0.9},
     "cb-focal": {"loss": "cb-focal", "beta": 0.9, "gamma": 1.0},
     "cb-sigmoid": {"loss": "cb-sigmoid", "beta": 0.9},
@@ -55,14 +57,17 @@ ROWS: dict[str, dict[str, Any]] = {
         "weight_decay": 5e-4,
     },
 }
-#: Classifiers on the frozen representation of the row softmax. τ is 1: to choose it, images would have to be held
-#: out of the training.
+#: Classifiers on the frozen representation of a row above. τ is 1: to choose it, images would have to be held out of
+#: the training.
 STAGE_TWO: dict[str, dict[str, Any]] = {
     "softmax + ncm": {"method": "ncm"},
     "softmax + crt": {"method": "crt"},
     "softmax + lws": {"method": "lws"},
     "softmax + tau": {"method": "tau", "tau": 1.0},
     "softmax + logit-adjusted": {"method": "logit-adjusted", "tau": 1.0},
+    "balanced-softmax + crt": {"method": "crt"},
+    "balanced-softmax-wd5e-4 + crt": {"method": "crt"},
+    "ldam-drw + crt": {"method": "crt"},
 }
 #: The published figure that a row stands beside, in cifar100_lt_if100_top1_error_followups.csv.
 PUBLISHED = {
@@ -82,7 +87,7 @@ def run(row: str) -> None:
     options: dict[str, Any] = {"workers": 0, "precision": "bf16", "device": "cpu"}
     if row in STAGE_TWO:
         options |= STAGE_TWO[row]
-        start = {"init": str(WORK / "long-tail" / "softmax")}
+        start = {"init": str(WORK / "long-tail" / row.partition(" + ")[0])}
     else:
         options |= read_yaml(PROTOCOL) | ROWS[row]
         start = {}
@@ -114,14 +119,14 @@ def show() -> None:
     """Print the table of the rows that are recorded."""
     with (DATA / "published" / "cifar100_lt_if100_top1_error_followups.csv").open(newline="") as file:
         published = {line["method"]: line["top1_error_percent"] for line in csv.DictReader(file)}
-    print(f"{'':<26}{'top-1 error %':>14}{'published':>11}{'many':>8}{'medium':>8}{'few':>8}  (accuracy %)")
+    print(f"{'':<30}{'top-1 error %':>14}{'published':>11}{'many':>8}{'medium':>8}{'few':>8}  (accuracy %)")
     for row in (*ROWS, *STAGE_TWO):
         file = RESULTS / f"{row.replace(' + ', '-')}.json"
         if file.is_file():
             metrics = json.loads(file.read_text())["metrics"]
             groups = "".join(f"{100 * metrics[name]:8.1f}" for name in ("many", "medium", "few"))
             known = published.get(PUBLISHED.get(row, ""), "")
-            print(f"{row:<26}{100 * (1 - metrics['top1']):14.2f}{known:>11}{groups}")
+            print(f"{row:<30}{100 * (1 - metrics['top1']):14.2f}{known:>11}{groups}")
 
 
 def main() -> None:

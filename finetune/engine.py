@@ -26,7 +26,7 @@ from finetune.depthwise import depthwise_in_float32
 from finetune.keeping import Best, Keeper
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier
-from finetune.optimisation import PullToStart, WeightAverage, build_optimizer, freeze, rate
+from finetune.optimisation import Interpolation, PullToStart, WeightAverage, build_optimizer, freeze, rate
 from finetune.run_directory import RunDirectory
 from finetune.samplers import build_sampler
 from finetune.training_images import EpochBatches, TrainingImages, batches_an_epoch
@@ -62,7 +62,7 @@ def train(
 
     Returns:
         The best epoch by mean accuracy over the classes, the first of equals; None without a validation. The model
-        itself has the last epoch's weights.
+        itself has what is kept of the last epoch.
 
     Raises:
         InputError: The loss became NaN or infinite, memory ran out, a whole batch cannot be read, or a batch cannot
@@ -147,6 +147,7 @@ class _Loop(pl.LightningModule):
         self.frozen = freeze(model, config.freeze)
         self.pull = PullToStart(model, config.l2_sp) if config.l2_sp else None
         self.average = WeightAverage(model, config.ema, resumed.get("average")) if config.ema else None
+        self.between = Interpolation(model, config.interpolate) if config.interpolate < 1 else None
         self.augment, self.mixing = augmentation(config.augment), config.mixing
         self.generator = torch.Generator()
         self.preprocessing = model.backbone.preprocessing
@@ -207,10 +208,12 @@ class _Loop(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def weights(self) -> dict[str, Tensor]:
-        """What is kept of the model: its weights, or their average; on the CPU."""
+        """What is kept of the model, on the CPU: its weights or their average, or what lies before them."""
         if self.average is not None:
-            return self.average.state()
-        return {name: value.cpu() for name, value in self.model.state_dict().items()}
+            kept = self.average.state()
+        else:
+            kept = {name: value.cpu() for name, value in self.model.state_dict().items()}
+        return kept if self.between is None else self.between(kept)
 
     def state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         """What a resumed training needs."""

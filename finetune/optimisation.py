@@ -1,7 +1,8 @@
 """The optimiser of a training: which parameters move, how fast, and what pulls on them.
 
 Sources: Howard and Ruder, ACL 2018 (rates that fall from layer to layer); Li, Grandvalet and Davoine, ICML 2018
-(L2-SP, a pull towards the start); Morales-Brotons, Vogels and Hendrikx, TMLR 2024 (averages of weights).
+(L2-SP, a pull towards the start); Morales-Brotons, Vogels and Hendrikx, TMLR 2024 (averages of weights); Wortsman et
+al., CVPR 2022 (WiSE-FT, weights between the start and the end).
 """
 
 from __future__ import annotations
@@ -161,3 +162,23 @@ class WeightAverage:
     def state(self) -> dict[str, Tensor]:
         """The averaged state dict."""
         return {name: value.cpu() for name, value in self.average.items()}
+
+
+class Interpolation:
+    """WiSE-FT: weights on the straight line from the start to where the training is.
+
+    Args:
+        model: The model at its start, whose weights and statistics are remembered here.
+        share: α, above 0 to 1: start + α · (trained − start).
+    """
+
+    def __init__(self, model: nn.Module, share: float) -> None:
+        self.share = share
+        self.start = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+    def __call__(self, trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state dict between the start and a trained one, both on the CPU; counts are the trained one's."""
+        return {
+            name: torch.lerp(self.start[name], value, self.share) if value.is_floating_point() else value
+            for name, value in trained.items()
+        }

@@ -47,6 +47,8 @@ def tiny_network(classes: int, head: str = "linear", dropout: float = 0.0) -> Im
 
 def options(out: Path, **given) -> TrainingConfig:
     fixed = {"out": str(out), "batch_size": 8, "augment": "none", "device": "cpu", "precision": "fp32", "workers": 0}
+    if "classifier" in given:
+        return FinetuneConfig(dataset="", init="", **fixed | given)
     return TrainingConfig(**fixed | given)
 
 
@@ -183,6 +185,7 @@ BETWEEN, EARLY, LATE = (6, 9), (7, 11), (10, 16)
         pytest.param({"sampler": "progressive", "optimizer": "adamw", "lr": 0.01}, LATE, id="progressive, adamw"),
         pytest.param({"sampler": "class", "loss": "ldam-drw", "augment": "affine"}, LATE, id="class, drw, affine"),
         pytest.param({"ema": 0.9, "l2_sp": 0.1, "layer_decay": 0.5, "mixup": 0.4}, LATE, id="average, pull, mixup"),
+        pytest.param({"classifier": "keep", "interpolate": 0.3, "ema": 0.9}, LATE, id="between start and average"),
         pytest.param(
             {"augment": "crop-flip+randaugment+cutout", "cutmix": 1.0, "freeze": 0.5}, EARLY, id="randaugment"
         ),

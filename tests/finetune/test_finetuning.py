@@ -239,19 +239,21 @@ def test_what_lws_and_tau_start_from(source_run, tmp_path, write_folder):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"init": "efficientnet_lite0"}, ("probe", 0.0003, 10, "frozen", "flip")),
-        ({"init": "efficientnet_lite0", "lr": 0.01, "steps": 5}, ("probe", 0.01, None, "frozen", "flip")),
-        ({"init": "efficientnet_lite0", "weights": "none"}, ("new", 0.02, 30, "train", "resized-crop")),
-        ({"init": "efficientnet_lite0", "loss": "ldam"}, ("new", 0.02, 30, "train", "resized-crop")),
-        ({"init": "runs/pre"}, ("new", 0.02, 30, "train", "resized-crop")),
-        ({"init": "runs/pre", "classifier": "keep"}, ("keep", 0.0003, 10, "frozen", "flip")),
-        ({"init": "resnet18", "classifier": "new", "augment": "none"}, ("new", 0.02, 30, "train", "none")),
-        ({"init": "runs/pre", "method": "crt"}, (None, None, None, None, None)),
+        ({"init": "efficientnet_lite0"}, ("probe", "adamw", 0.0003, 12, "frozen", 0.5)),
+        ({"init": "efficientnet_lite0", "lr": 0.01, "steps": 5}, ("probe", "adamw", 0.01, None, "frozen", 0.5)),
+        ({"init": "efficientnet_lite0", "weights": "none"}, ("new", "nesterov", 0.02, 30, "train", 1.0)),
+        ({"init": "efficientnet_lite0", "loss": "ldam"}, ("new", "nesterov", 0.02, 30, "train", 1.0)),
+        ({"init": "runs/pre"}, ("new", "nesterov", 0.02, 30, "train", 1.0)),
+        ({"init": "runs/pre", "classifier": "keep"}, ("keep", "adamw", 0.0003, 12, "frozen", 0.5)),
+        ({"init": "runs/pre", "classifier": "keep", "interpolate": 1}, ("keep", "adamw", 0.0003, 12, "frozen", 1)),
+        ({"init": "resnet18", "classifier": "new"}, ("new", "nesterov", 0.02, 30, "train", 1.0)),
+        ({"init": "runs/pre", "method": "crt"}, (None, None, None, None, None, None)),
     ],
 )
-def test_from_a_trained_classifier_training_is_gentle_by_default(given, expected):
+def test_from_a_trained_classifier_the_defaults_are_others(given, expected):
     config = FinetuneConfig(dataset=TRAIN, out="run", **given)
-    assert (config.classifier, config.lr, config.epochs, config.batch_norm, config.augment) == expected
+    options = (config.classifier, config.optimizer, config.lr, config.epochs, config.batch_norm, config.interpolate)
+    assert options == expected
     assert replace(config, seed=1) == FinetuneConfig(dataset=TRAIN, out="run", seed=1, **given)
 
 
@@ -313,6 +315,25 @@ def test_it_may_start_as_a_probe_or_as_the_classifier_of_the_run(source_run, tmp
     with pytest.raises(InputError, match="--init resnet8: --method full --classifier keep changes"):
         foreign = still | {"init": "resnet8", "weights": "none"}
         finetune(FinetuneConfig(out=str(tmp_path / "y"), classifier="keep", **foreign, **CPU))
+
+
+def test_what_is_kept_lies_between_start_and_end(source_run, tmp_path):
+    def kept(share: float, **given) -> dict[str, torch.Tensor]:
+        config = FinetuneConfig(
+            dataset=TRAIN, init=str(source_run), classifier="keep", steps=3, lr=0.01, interpolate=share,
+            out=str(tmp_path / f"{share}-{len(given)}"), batch_norm="train", **given, **CPU
+        )  # fmt: skip
+        return load_file(finetune(config).run / "checkpoints" / "last.safetensors")
+
+    start, end = load_file(source_run / "checkpoints" / "last.safetensors"), kept(1.0)
+    assert not torch.allclose(start["head.weight"], end["head.weight"], atol=1e-3)
+    found = kept(0.25)
+    for name, value in end.items():
+        expected = 0.75 * start[name] + 0.25 * value if value.is_floating_point() else value
+        torch.testing.assert_close(found[name], expected, msg=name)
+    # with an average of the weights it is the way to that
+    average = kept(1.0, ema=0.5)
+    torch.testing.assert_close(kept(0.5, ema=0.5)["head.weight"], (start["head.weight"] + average["head.weight"]) / 2)
 
 
 # Validation

@@ -166,6 +166,12 @@ def test_what_is_kept_is_the_average(tmp_path, colours):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"interpolate": 0.0}, "--interpolate 0.0: expected above 0 and at most 1"),
+        (
+            {"interpolate": 0.5},
+            "--interpolate 0.5: needs a classifier that is trained at the start; give transfer finetune --classifier "
+            "probe or keep",
+        ),
         ({"layer_decay": 0.0}, "--layer-decay 0.0: expected above 0 and at most 1"),
         ({"l2_sp": -1.0}, "--l2-sp -1.0: expected at least 0"),
         ({"freeze": 1.5}, "--freeze 1.5: expected a share from 0 to 1"),
