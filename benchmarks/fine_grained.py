@@ -9,7 +9,7 @@ official test images, 224 px.
 2. The probe where the network sees 87.5 % of the shorter side, as it was published, instead of all of it: on the test
    images, and on images held out of the training images (5 folds, twice), by which the default was chosen.
 
-About 12 minutes on two cores. Recorded in benchmarks/results/fine_grained.json; each finished run is kept and reused.
+About 15 minutes on two cores. Recorded in benchmarks/results/fine_grained.json; each finished run is kept and reused.
 The data lies in $TRANSFER_DATA, else in ../shared/data.
 """
 

@@ -28,9 +28,10 @@ class TrainingConfig:
         steps: Optimiser steps, instead of epochs: the same budget whatever the number of images.
         batch_size: Images a step.
         optimizer: nesterov or sgd (momentum 0.9), or adamw. By default nesterov. From a trained classifier: adamw.
-        lr: Peak learning rate; by default 0.1 for pre-training and 0.02 for fine-tuning. From a trained classifier:
-            0.0003.
-        weight_decay: Weight decay of the weights; biases and normalisation layers have none.
+        lr: Peak learning rate; by default 0.1 for pre-training and 0.02 for fine-tuning (adamw: 0.001 and 0.0003). From
+            a trained classifier: 0.0003.
+        weight_decay: Weight decay of the weights, by default 0.0005 (adamw: 0.05); biases and normalisation layers have
+            none.
         layer_decay: Each layer's learning rate as a share of that of the layer above it, the head being the last;
             1 for one rate.
         l2_sp: Pull of the backbone's weights to where they start (L2-SP) instead of their weight decay, a part of the
@@ -39,8 +40,6 @@ class TrainingConfig:
             (frozen); by default train. From a trained classifier: frozen.
         freeze: Share of the backbone's layers, from the first on, that stay as they are.
         ema: Decay of the average of the weights over the steps, such as 0.999; the average is what is kept. 0 for none.
-        interpolate: Share of the way from the start to the trained weights at which the weights are that are kept
-            (WiSE-FT), above 0 to 1; 1 keeps the trained ones. From a trained classifier: 0.5; else 1.
         warmup: Share of the steps in which the learning rate rises, 0 to 1.
         schedule: What the learning rate does after that; step multiplies it by --decay at each of --milestones.
         milestones: Shares of the steps after which the schedule "step" lowers the rate (by default, 160 and 180
@@ -79,13 +78,12 @@ class TrainingConfig:
     batch_size: int = 128
     optimizer: Literal["nesterov", "sgd", "adamw"] = None  # type: ignore[assignment]  # None is resolved below
     lr: float = None  # type: ignore[assignment]
-    weight_decay: float = 5e-4
+    weight_decay: float = None  # type: ignore[assignment]
     layer_decay: float = 1.0
     l2_sp: float = 0.0
     batch_norm: Literal["train", "frozen"] = None  # type: ignore[assignment]
     freeze: float = 0.0
     ema: float = 0.0
-    interpolate: float = None  # type: ignore[assignment]
     warmup: float = 0.05
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     milestones: list[float] = field(default_factory=lambda: [0.8, 0.9])
@@ -109,14 +107,10 @@ class TrainingConfig:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     workers: int | None = None
 
-    @property
-    def from_trained(self) -> bool:
-        """Whether the classifier is trained before the training starts."""
-        return False
-
     def defaults(self) -> Mapping[str, Any]:
         """What options are that were not given, where it depends on others."""
-        return {"optimizer": "nesterov", "lr": 0.1, "epochs": 30, "batch_norm": "train", "interpolate": 1.0}
+        rates = {"lr": 0.001, "weight_decay": 0.05} if self.optimizer == "adamw" else {"lr": 0.1, "weight_decay": 5e-4}
+        return {"optimizer": "nesterov", **rates, "epochs": 30, "batch_norm": "train"}
 
     def __post_init__(self) -> None:
         for name, value in self.defaults().items():
@@ -145,7 +139,6 @@ class TrainingConfig:
                 ("l2_sp", self.l2_sp, 0 <= self.l2_sp < math.inf, "at least 0"),
                 ("freeze", self.freeze, 0 <= self.freeze <= 1, "a share from 0 to 1"),
                 ("ema", self.ema, 0 <= self.ema < 1, "at least 0 and below 1"),
-                ("interpolate", self.interpolate, 0 < self.interpolate <= 1, "above 0 and at most 1"),
                 ("mixup", self.mixup, 0 <= self.mixup < math.inf, "at least 0"),
                 ("cutmix", self.cutmix, 0 <= self.cutmix < math.inf, "at least 0"),
                 ("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "at least 0 and below 1"),
@@ -166,11 +159,6 @@ class TrainingConfig:
         if self.freeze == 1 and self.l2_sp:
             raise InputError("--l2-sp: pulls nothing where --freeze 1.0 keeps the whole backbone; leave one out")
         self._refuse_without_effect()
-        if self.interpolate < 1 and not self.from_trained:
-            raise InputError(
-                f"--interpolate {self.interpolate}: needs a classifier that is trained at the start; give transfer "
-                f"finetune --classifier probe or keep"
-            )
         if self.patience and self.validation is None:
             raise InputError(f"--patience {self.patience}: needs --validation, images to judge the epochs by")
         if self.mixing and self.loss in HARD_LABEL_LOSSES:

@@ -43,6 +43,7 @@ def train(
     config: TrainingConfig,
     run: RunDirectory,
     validator: Validator | None = None,
+    interpolate: float = 1.0,
 ) -> Best | None:
     """Train a model in place.
 
@@ -58,7 +59,8 @@ def train(
         loss: Scores (B, C) and labels (B,) to a scalar.
         config: The options.
         run: Where the history and the resumable state go.
-        validator: Judges each epoch.
+        validator: Judges what is kept of each epoch.
+        interpolate: What is kept: start + α · (trained − start), or the average of the trained weights for these.
 
     Returns:
         The best epoch by mean accuracy over the classes, the first of equals; None without a validation. The model
@@ -76,7 +78,7 @@ def train(
     epochs = math.ceil(steps / an_epoch)
     sampler = build_sampler(config.sampler, images.labels, epochs=epochs, beta=config.beta, seed=config.seed)
     resumed = _read_resume(run)
-    loop = _Loop(model, loss, config, steps, resumed)
+    loop = _Loop(model, loss, config, steps, resumed, interpolate)
     if resumed:
         model.load_state_dict(resumed["model"])
         run.log(f"{run.path.name}: resumed after step {loop.start} of {steps}")
@@ -139,7 +141,13 @@ class _Loop(pl.LightningModule):
     """One step: augment, normalise, classify, loss."""
 
     def __init__(
-        self, model: ImageClassifier, loss: LongTailLoss, config: TrainingConfig, steps: int, resumed: Mapping[str, Any]
+        self,
+        model: ImageClassifier,
+        loss: LongTailLoss,
+        config: TrainingConfig,
+        steps: int,
+        resumed: Mapping[str, Any],
+        interpolate: float,
     ) -> None:
         super().__init__()
         self.model, self.loss, self.config, self.steps = model, loss, config, steps
@@ -147,7 +155,7 @@ class _Loop(pl.LightningModule):
         self.frozen = freeze(model, config.freeze)
         self.pull = PullToStart(model, config.l2_sp) if config.l2_sp else None
         self.average = WeightAverage(model, config.ema, resumed.get("average")) if config.ema else None
-        self.between = Interpolation(model, config.interpolate) if config.interpolate < 1 else None
+        self.between = Interpolation(model, interpolate, resumed.get("start")) if interpolate < 1 else None
         self.augment, self.mixing = augmentation(config.augment), config.mixing
         self.generator = torch.Generator()
         self.preprocessing = model.backbone.preprocessing
@@ -208,7 +216,7 @@ class _Loop(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def weights(self) -> dict[str, Tensor]:
-        """What is kept of the model, on the CPU: its weights or their average, or what lies before them."""
+        """What is kept, on the CPU: the weights or their average, or what lies between the start and these."""
         if self.average is not None:
             kept = self.average.state()
         else:
@@ -224,6 +232,8 @@ class _Loop(pl.LightningModule):
         }
         if self.average is not None:
             state["average"] = self.average.state()
+        if self.between is not None:
+            state["start"] = self.between.start
         return state
 
 

@@ -30,9 +30,10 @@ _OF_FROZEN = {
 
 
 #: What fine-tuning is by default where the classifier starts trained, found on images held out of the training images
-#: of CUB. AdamW, for behind frozen statistics the layers' gradients differ by orders of magnitude; half of the way,
-#: for the mean of start and end was right more often than either.
-FROM_TRAINED = {"optimizer": "adamw", "lr": 0.0003, "epochs": 12, "batch_norm": "frozen", "interpolate": 0.5}
+#: of CUB.
+FROM_TRAINED = {"optimizer": "adamw", "lr": 0.0003, "epochs": 12, "batch_norm": "frozen"}
+#: Samplers that show the classes as often as the dataset does.
+_AS_THEY_ARE = ("shuffle", "instance")
 
 #: Share of the shorter side of the target's images that a published model sees where its features are fitted: all of
 #: it. Most publications crop to 87.5 %; benchmarks/fine_grained.py has the two side by side.
@@ -53,6 +54,9 @@ class FinetuneConfig(TrainingConfig):
             the start), or keep (that of the run). By default probe where --init names a published model and the loss
             is a softmax, else new. From probe and keep, a trained classifier, other options are other by default, for
             the start is good as it is.
+        interpolate: How far from the start to the trained weights lies what is kept, and what a validation judges
+            (WiSE-FT): above 0 to 1, which keeps the trained ones. By default 0.5 from a probe with --loss softmax and
+            --sampler shuffle or instance; else 1, for of a balance that the start lacks half would be lost.
         tau: τ of method tau itself, or of logit-adjusted (by default 1).
     """
 
@@ -61,15 +65,18 @@ class FinetuneConfig(TrainingConfig):
     weights: str = "default"
     method: Literal["full", "linear", "crt", "lws", "tau", "logit-adjusted", "ncm"] = "full"
     classifier: Literal["new", "probe", "keep"] = None  # type: ignore[assignment]
+    interpolate: float = None  # type: ignore[assignment]
     tau: float | None = None
     batch_size: int = 64
 
-    @property
-    def from_trained(self) -> bool:
-        return self.classifier in ("probe", "keep")
-
     def defaults(self) -> Mapping[str, Any]:
-        return FROM_TRAINED if self.from_trained else {**super().defaults(), "lr": 0.02}
+        if self.classifier == "new":
+            usual = {**super().defaults(), "lr": 0.0003 if self.optimizer == "adamw" else 0.02}
+            return {**usual, "interpolate": 1.0}
+        like_the_start = self.loss == "softmax" and self.sampler in _AS_THEY_ARE
+        half = 0.5 if self.classifier == "probe" and like_the_start else 1.0
+        decay = 0.05 if self.optimizer in (None, "adamw") else 5e-4
+        return {**FROM_TRAINED, "weight_decay": decay, "interpolate": half}
 
     def __post_init__(self) -> None:
         if self.method != "full":
@@ -90,6 +97,13 @@ class FinetuneConfig(TrainingConfig):
         if self.tau is not None and not math.isfinite(self.tau):
             raise InputError(f"--tau {self.tau}: expected a finite number")
         super().__post_init__()
+        if not 0 < self.interpolate <= 1:
+            raise InputError(f"--interpolate {self.interpolate}: expected above 0 and at most 1")
+        if self.interpolate < 1 and self.classifier == "new":
+            raise InputError(
+                f"--interpolate {self.interpolate}: needs a classifier that starts trained; give --classifier probe or "
+                f"keep"
+            )
         if self.method == "full" and self.classifier != "new" and self.loss in ("ldam", "ldam-drw"):
             raise InputError(f"--loss {self.loss}: needs a cosine classifier; --classifier {self.classifier} is linear")
         if self.method == "tau" and isinstance(self.validation, int):
@@ -123,7 +137,8 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
     torch.manual_seed(config.seed)
     backbone = load_backbone(config.init, config.weights, config.image_size, config.crop_pct)
     if config.method == "full":
-        return fit(backbone, dataset, config, **_start(config, backbone, dataset.classes))
+        start = _start(config, backbone, dataset.classes)
+        return fit(backbone, dataset, config, **start, interpolate=config.interpolate)
     trained = None
     if config.method in KEEP_CLASSIFIER:
         trained = TrainedClassifier.of(config.init, dataset.classes, config.method)

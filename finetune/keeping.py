@@ -35,7 +35,7 @@ class Best:
     Attributes:
         epoch: Its number, from 1.
         metrics: The validation's figures.
-        state: The model's weights after it.
+        state: What is kept of the model after it.
     """
 
     epoch: int

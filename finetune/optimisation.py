@@ -170,15 +170,21 @@ class Interpolation:
     Args:
         model: The model at its start, whose weights and statistics are remembered here.
         share: α, above 0 to 1: start + α · (trained − start).
+        start: The start itself, for a training that is resumed.
     """
 
-    def __init__(self, model: nn.Module, share: float) -> None:
+    def __init__(self, model: nn.Module, share: float, start: Mapping[str, Tensor] | None = None) -> None:
         self.share = share
-        self.start = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+        self.start = {name: value.detach().cpu().clone() for name, value in (start or model.state_dict()).items()}
 
     def __call__(self, trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The state dict between the start and a trained one, both on the CPU; counts are the trained one's."""
-        return {
-            name: torch.lerp(self.start[name], value, self.share) if value.is_floating_point() else value
-            for name, value in trained.items()
-        }
+        """The state dict between the start and a trained one, both on the CPU; counts are the trained one's.
+
+        What has not moved stays, infinite or not.
+        """
+        return {name: self._between(self.start[name], value) for name, value in trained.items()}
+
+    def _between(self, start: Tensor, trained: Tensor) -> Tensor:
+        if not trained.is_floating_point():
+            return trained
+        return torch.where(start == trained, trained, torch.lerp(start, trained, self.share))

@@ -59,6 +59,7 @@ def fit(
     frozen: Callable[[], tuple[ImageClassifier, str]] | None = None,
     inputs: Mapping[str, str] | None = None,
     head: Callable[[ImageDataset], TrainedClassifier] | None = None,
+    interpolate: float = 1.0,
 ) -> TrainingResult:
     """Train a classifier on a backbone, evaluate it, and write the run directory.
 
@@ -69,6 +70,7 @@ def fit(
         frozen: What fits a classifier to the frozen features instead, as :func:`finetune.frozen.fit_frozen`.
         inputs: What else the run depends on, by name: hashes.
         head: The images that are trained on to the linear classifier to start from; by default a new one.
+        interpolate: Share of the way from the start to the trained weights at which lies what is kept.
 
     Raises:
         features.InputError: ``config.out`` holds another run, the test set has other classes, or there is
@@ -105,7 +107,7 @@ def fit(
         if frozen is not None:
             model, card = _frozen_model(frozen, dataset, run)
         else:
-            model, card, best = _trained_model(backbone, split, config, run, head)
+            model, card, best = _trained_model(backbone, split, config, run, head, interpolate)
         last = {name: value.clone() for name, value in model.state_dict().items()}
         if best is not None:
             model.load_state_dict(best.state)
@@ -140,6 +142,7 @@ def _trained_model(
     config: TrainingConfig,
     run: RunDirectory,
     head: Callable[[ImageDataset], TrainedClassifier] | None,
+    interpolate: float,
 ) -> tuple[ImageClassifier, dict[str, Any], Best | None]:
     """A classifier trained on the images, what a checkpoint says of it, and its best epoch."""
     from finetune.engine import train  # Lightning takes seconds to import: only where it is used
@@ -160,7 +163,7 @@ def _trained_model(
     for id_, reason in (*images.unreadable, *(validator.unreadable if validator else ())):
         run.log(f"left out, unreadable: {id_} ({reason})")
     run.log(f"{run.path.name}: {len(images.labels)} images, {len(dataset.classes)} classes, loss {config.loss}")
-    best = train(model, images, loss, config, run, validator)
+    best = train(model, images, loss, config, run, validator, interpolate)
     return model, _card(dataset, images.counts, loss.sigmoid, loss.scale), best
 
 

@@ -47,17 +47,16 @@ def tiny_network(classes: int, head: str = "linear", dropout: float = 0.0) -> Im
 
 def options(out: Path, **given) -> TrainingConfig:
     fixed = {"out": str(out), "batch_size": 8, "augment": "none", "device": "cpu", "precision": "fp32", "workers": 0}
-    if "classifier" in given:
-        return FinetuneConfig(dataset="", init="", **fixed | given)
     return TrainingConfig(**fixed | given)
 
 
-def trained(dataset, config: TrainingConfig, dropout: float = 0.0) -> ImageClassifier:
+def trained(dataset, config: TrainingConfig, dropout: float = 0.0, interpolate: float = 1.0) -> ImageClassifier:
     """Train a tiny network from its start, or from where the run directory is."""
     run = RunDirectory(config.out, config, {})
     loss = build_loss(config.loss, dataset.counts, beta=config.beta, gamma=config.gamma)
     model = tiny_network(len(dataset.classes), "cosine" if loss.cosine_classifier else "linear", dropout)
-    train(model, TrainingImages(dataset, model.backbone.preprocessing, config.workers), loss, config, run)
+    images = TrainingImages(dataset, model.backbone.preprocessing, config.workers)
+    train(model, images, loss, config, run, interpolate=interpolate)
     return model
 
 
@@ -185,7 +184,7 @@ BETWEEN, EARLY, LATE = (6, 9), (7, 11), (10, 16)
         pytest.param({"sampler": "progressive", "optimizer": "adamw", "lr": 0.01}, LATE, id="progressive, adamw"),
         pytest.param({"sampler": "class", "loss": "ldam-drw", "augment": "affine"}, LATE, id="class, drw, affine"),
         pytest.param({"ema": 0.9, "l2_sp": 0.1, "layer_decay": 0.5, "mixup": 0.4}, LATE, id="average, pull, mixup"),
-        pytest.param({"classifier": "keep", "interpolate": 0.3, "ema": 0.9}, LATE, id="between start and average"),
+        pytest.param({"interpolate": 0.3, "ema": 0.9}, LATE, id="between start and average"),
         pytest.param(
             {"augment": "crop-flip+randaugment+cutout", "cutmix": 1.0, "freeze": 0.5}, EARLY, id="randaugment"
         ),
@@ -196,13 +195,13 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, colours, monkeypat
     (saved, killed), given = when, dict(given)
     if given.pop("streamed", False):
         monkeypatch.setattr(training_images, "MEMORY_SHARE", 0)
-    dataset = colours(15, 9, 3)
-    whole = trained(dataset, options(tmp_path / "whole", steps=17, **given), dropout=0.3)
+    dataset, between = colours(15, 9, 3), {"dropout": 0.3, "interpolate": given.pop("interpolate", 1.0)}
+    whole = trained(dataset, options(tmp_path / "whole", steps=17, **given), **between)
     with monkeypatch.context() as patched:
         interrupted(patched, saved, killed, kill)
         with pytest.raises(Killed):
-            trained(dataset, options(tmp_path / "killed", steps=17, **given), dropout=0.3)
-    resumed = trained(dataset, options(tmp_path / "killed", steps=17, **given), dropout=0.3)
+            trained(dataset, options(tmp_path / "killed", steps=17, **given), **between)
+    resumed = trained(dataset, options(tmp_path / "killed", steps=17, **given), **between)
     assert f"resumed after step {saved} of 17" in (tmp_path / "killed" / "log.txt").read_text()
     assert same_weights(whole, resumed)
     for one, other in zip(history(tmp_path / "whole"), history(tmp_path / "killed"), strict=True):

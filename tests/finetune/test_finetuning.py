@@ -239,21 +239,24 @@ def test_what_lws_and_tau_start_from(source_run, tmp_path, write_folder):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"init": "efficientnet_lite0"}, ("probe", "adamw", 0.0003, 12, "frozen", 0.5)),
-        ({"init": "efficientnet_lite0", "lr": 0.01, "steps": 5}, ("probe", "adamw", 0.01, None, "frozen", 0.5)),
-        ({"init": "efficientnet_lite0", "weights": "none"}, ("new", "nesterov", 0.02, 30, "train", 1.0)),
-        ({"init": "efficientnet_lite0", "loss": "ldam"}, ("new", "nesterov", 0.02, 30, "train", 1.0)),
-        ({"init": "runs/pre"}, ("new", "nesterov", 0.02, 30, "train", 1.0)),
-        ({"init": "runs/pre", "classifier": "keep"}, ("keep", "adamw", 0.0003, 12, "frozen", 0.5)),
-        ({"init": "runs/pre", "classifier": "keep", "interpolate": 1}, ("keep", "adamw", 0.0003, 12, "frozen", 1)),
-        ({"init": "resnet18", "classifier": "new"}, ("new", "nesterov", 0.02, 30, "train", 1.0)),
-        ({"init": "runs/pre", "method": "crt"}, (None, None, None, None, None, None)),
+        ({"init": "efficientnet_lite0"}, ("probe", "adamw", 0.0003, 0.05, 12, "frozen", 0.5)),
+        ({"init": "resnet18", "optimizer": "sgd"}, ("probe", "sgd", 0.0003, 0.0005, 12, "frozen", 0.5)),
+        # half of the way would keep half of the odds that a balanced loss or sampler takes out
+        ({"init": "resnet18", "loss": "balanced-softmax"}, ("probe", "adamw", 0.0003, 0.05, 12, "frozen", 1.0)),
+        ({"init": "resnet18", "sampler": "class"}, ("probe", "adamw", 0.0003, 0.05, 12, "frozen", 1.0)),
+        ({"init": "efficientnet_lite0", "lr": 0.01, "steps": 5}, ("probe", "adamw", 0.01, 0.05, None, "frozen", 0.5)),
+        ({"init": "efficientnet_lite0", "weights": "none"}, ("new", "nesterov", 0.02, 0.0005, 30, "train", 1.0)),
+        ({"init": "efficientnet_lite0", "loss": "ldam"}, ("new", "nesterov", 0.02, 0.0005, 30, "train", 1.0)),
+        ({"init": "runs/pre"}, ("new", "nesterov", 0.02, 0.0005, 30, "train", 1.0)),
+        ({"init": "runs/pre", "optimizer": "adamw"}, ("new", "adamw", 0.0003, 0.05, 30, "train", 1.0)),
+        ({"init": "runs/pre", "classifier": "keep"}, ("keep", "adamw", 0.0003, 0.05, 12, "frozen", 1.0)),
+        ({"init": "runs/pre", "method": "crt"}, (None,) * 7),
     ],
 )
 def test_from_a_trained_classifier_the_defaults_are_others(given, expected):
     config = FinetuneConfig(dataset=TRAIN, out="run", **given)
-    options = (config.classifier, config.optimizer, config.lr, config.epochs, config.batch_norm, config.interpolate)
-    assert options == expected
+    names = ("classifier", "optimizer", "lr", "weight_decay", "epochs", "batch_norm", "interpolate")
+    assert tuple(getattr(config, name) for name in names) == expected
     assert replace(config, seed=1) == FinetuneConfig(dataset=TRAIN, out="run", seed=1, **given)
 
 
@@ -336,6 +339,26 @@ def test_what_is_kept_lies_between_start_and_end(source_run, tmp_path):
     torch.testing.assert_close(kept(0.5, ema=0.5)["head.weight"], (start["head.weight"] + average["head.weight"]) / 2)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"interpolate": 0.0, "classifier": "probe"}, "--interpolate 0.0: expected above 0 and at most 1"),
+        (
+            {"interpolate": 0.5},
+            "--interpolate 0.5: needs a classifier that starts trained; give --classifier probe or keep",
+        ),
+        (
+            {"interpolate": 0.5, "method": "ncm"},
+            "--interpolate: --method ncm has no training loop; leave it out",
+        ),
+    ],
+)
+def test_a_way_that_is_none_is_refused(given, message):
+    with pytest.raises(InputError) as refusal:
+        FinetuneConfig(dataset=TRAIN, init="runs/pre", out="run", **given)
+    assert str(refusal.value) == message
+
+
 # Validation
 
 
@@ -375,9 +398,10 @@ def test_the_judge_is_the_mean_over_the_classes(source_run, tmp_path, monkeypatc
     assert result.metrics["validation"]["epoch"] == 2
 
 
-def test_with_a_moving_average_it_is_the_average_that_is_judged_and_kept(source_run, tmp_path):
+@pytest.mark.parametrize("given", [{"ema": 0.6}, {"classifier": "probe", "interpolate": 0.4}])
+def test_what_is_kept_is_what_is_judged(source_run, tmp_path, given):
     data = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "augment": "none", "epochs": 3, "lr": 0.1}
-    result = finetune(FinetuneConfig(out=str(tmp_path / "run"), validation=3, ema=0.6, **data, **CPU))
+    result = finetune(FinetuneConfig(out=str(tmp_path / "run"), validation=3, **given, **data, **CPU))
     model, card = ImageClassifier.open(result.run)
     held = split_off(open_dataset(TRAIN), 3, 0).validation
     again = evaluate_model(model, held, card, EvaluateConfig(run="", dataset="", **CPU)).metrics

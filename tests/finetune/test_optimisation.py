@@ -15,7 +15,7 @@ from finetune import engine
 from finetune.configuration import TrainingConfig
 from finetune.losses import build_loss
 from finetune.model import ImageClassifier
-from finetune.optimisation import PullToStart, WeightAverage, freeze, layers, parameter_groups
+from finetune.optimisation import Interpolation, PullToStart, WeightAverage, freeze, layers, parameter_groups
 from finetune.run_directory import RunDirectory
 from finetune.training_images import TrainingImages
 
@@ -156,6 +156,23 @@ def test_the_average_by_hand():
         torch.testing.assert_close(value, expected[name])
 
 
+def test_the_weights_between_by_hand():
+    model = network()
+    with torch.no_grad():
+        model.head.bias.fill_(-torch.inf)  # as a probe has it for a class that it saw no image of
+    begun = {name: value.clone() for name, value in model.state_dict().items()}
+    between = Interpolation(model, 0.25)
+    with torch.no_grad():
+        model.head.weight.add_(1)
+    model.backbone.network[0].norm.num_batches_tracked += 3
+    found = between(model.state_dict())
+    torch.testing.assert_close(found["head.weight"], begun["head.weight"] + 0.25)
+    assert torch.equal(found["head.bias"], begun["head.bias"])
+    assert found["backbone.network.0.norm.num_batches_tracked"] == 3
+    resumed = Interpolation(model, 0.25, between.start)(model.state_dict())
+    assert all(torch.equal(resumed[name], value) for name, value in found.items())
+
+
 def test_what_is_kept_is_the_average(tmp_path, colours):
     _, plain = trained(tmp_path / "plain", colours, steps=6)
     _, averaged = trained(tmp_path / "averaged", colours, steps=6, ema=0.9)
@@ -166,12 +183,6 @@ def test_what_is_kept_is_the_average(tmp_path, colours):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"interpolate": 0.0}, "--interpolate 0.0: expected above 0 and at most 1"),
-        (
-            {"interpolate": 0.5},
-            "--interpolate 0.5: needs a classifier that is trained at the start; give transfer finetune --classifier "
-            "probe or keep",
-        ),
         ({"layer_decay": 0.0}, "--layer-decay 0.0: expected above 0 and at most 1"),
         ({"l2_sp": -1.0}, "--l2-sp -1.0: expected at least 0"),
         ({"freeze": 1.5}, "--freeze 1.5: expected a share from 0 to 1"),
