@@ -40,7 +40,8 @@ class TrainingConfig:
             (frozen); by default train. From a trained classifier: frozen.
         freeze: Share of the backbone's layers, from the first on, that stay as they are.
         ema: Decay of the average of the weights over the steps, such as 0.999; the average is what is kept. 0 for none.
-        warmup: Share of the steps in which the learning rate rises, 0 to 1.
+        warmup: Share of the steps in which the learning rate rises, 0 to 1; with adamw at least ten steps or half of
+            them, unless it is 0.
         schedule: What the learning rate does after that; step multiplies it by --decay at each of --milestones.
         milestones: Shares of the steps after which the schedule "step" lowers the rate (by default, 160 and 180
             of 200 epochs).

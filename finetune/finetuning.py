@@ -56,7 +56,8 @@ class FinetuneConfig(TrainingConfig):
             the start is good as it is.
         interpolate: How far from the start to the trained weights lies what is kept, and what a validation judges
             (WiSE-FT): above 0 to 1, which keeps the trained ones. By default 0.5 from a probe with --loss softmax and
-            --sampler shuffle or instance; else 1, for of a balance that the start lacks half would be lost.
+            --sampler shuffle or instance. Else 1: half-way back to a start that is not balanced, half of what a
+            balanced loss or sampler has changed would be undone.
         tau: τ of method tau itself, or of logit-adjusted (by default 1).
     """
 

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from finetune.configuration import TrainingConfig
 from finetune.model import ImageClassifier
 
+#: Steps of warm-up that AdamW gets at least, or half of all: its first steps are of full size whatever the gradient.
+ADAM_WARMUP = 10
 _CONTAINERS = (nn.Sequential, nn.ModuleList)
 
 
@@ -104,6 +106,8 @@ def build_optimizer(model: ImageClassifier, config: TrainingConfig) -> torch.opt
 def rate(step: int, steps: int, config: TrainingConfig) -> float:
     """The learning rate of a step, as a share of its peak: linear warm-up, then the schedule."""
     warmup = round(config.warmup * steps)
+    if config.optimizer == "adamw" and config.warmup:
+        warmup = max(warmup, min(ADAM_WARMUP, steps // 2))
     if step < warmup:
         return (step + 1) / (warmup + 1)
     if config.schedule == "constant":

@@ -27,6 +27,7 @@ from finetune.engine import train
 from finetune.finetuning import FinetuneConfig, finetune
 from finetune.losses import LOSSES, build_loss
 from finetune.model import ImageClassifier
+from finetune.optimisation import rate
 from finetune.run_directory import RunDirectory
 from finetune.training_images import TrainingImages
 
@@ -105,6 +106,17 @@ def test_the_learning_rate_rises_and_falls(tmp_path, colours):
     assert found == pytest.approx(expected, rel=1e-4)  # six digits are written
     trained(colours(4, 4), options(tmp_path / "flat", steps=3, lr=lr, warmup=0, schedule="constant"))
     assert [row["lr"] for row in history(tmp_path / "flat")] == [lr] * 3
+
+
+@pytest.mark.parametrize(
+    ("steps", "warmup", "expected"),
+    [(12, 0.05, 6), (84, 0.05, 10), (400, 0.05, 20), (400, 0.0, 0), (12, 0.0, 0)],
+)
+def test_adamw_warms_up_for_ten_steps_or_half_of_a_short_training(tmp_path, steps, warmup, expected):
+    for optimizer, rising in (("adamw", expected), ("sgd", round(warmup * steps))):
+        config = options(tmp_path, steps=steps, warmup=warmup, optimizer=optimizer, lr=0.01)
+        shares = [rate(step, steps, config) for step in range(steps)]
+        assert shares.index(1.0) == rising
 
 
 def test_the_cifar_schedule_falls_a_hundredfold_at_160_and_180_of_200_epochs(tmp_path, colours):
