@@ -217,7 +217,7 @@ def _timm(name: str, weights: str) -> Backbone:
     if not timm.is_model(name):
         if Path(name).exists():
             raise _no_checkpoint(name)
-        known = [other for names in backbone_names().values() for other in names]
+        known = sorted({other for names in backbone_names().values() for other in names})  # some in two families
         near = ", ".join(difflib.get_close_matches(name, known, 3)) or "resnet50, efficientnet_lite0"
         raise InputError(
             f"backbone {name}: no such model or run directory; did you mean {near}? (transfer inspect backbones)"

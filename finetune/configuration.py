@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from features.errors import InputError
 from finetune.augmentation import augmentation
@@ -22,14 +22,12 @@ class TrainingConfig:
         out: The run directory. A finished run that matches is reused, an unfinished one resumed.
         image_size: Side of the network's input in pixels; by default the network's own.
         crop_pct: Share of an image's shorter side that the network sees at test, above 0 to 1; by default the network's
-            own, or 1 where the features of a published model are fitted.
-        epochs: Passes over the training images; 30 if neither epochs nor steps are given. From a trained classifier:
-            12.
+            own.
+        epochs: Passes over the training images; 30 if neither epochs nor steps are given.
         steps: Optimiser steps, instead of epochs: the same budget whatever the number of images.
         batch_size: Images a step.
-        optimizer: nesterov or sgd (momentum 0.9), or adamw. By default nesterov. From a trained classifier: adamw.
-        lr: Peak learning rate; by default 0.1 for pre-training and 0.02 for fine-tuning (adamw: 0.001 and 0.0003). From
-            a trained classifier: 0.0003.
+        optimizer: nesterov or sgd (momentum 0.9), or adamw; by default nesterov.
+        lr: Peak learning rate; by default 0.1 (adamw: 0.001).
         weight_decay: Weight decay of the weights, by default 0.0005 (adamw: 0.05); biases and normalisation layers have
             none.
         layer_decay: Each layer's learning rate as a share of that of the layer above it, the head being the last;
@@ -37,7 +35,7 @@ class TrainingConfig:
         l2_sp: Pull of the backbone's weights to where they start (L2-SP) instead of their weight decay, a part of the
             loss in the history; 0 for none.
         batch_norm: Whether statistics of batch normalisation are those of each batch (train) or stay as they start
-            (frozen); by default train. From a trained classifier: frozen.
+            (frozen); by default train.
         freeze: Share of the backbone's layers, from the first on, that stay as they are.
         ema: Decay of the average of the weights over the steps, such as 0.999; the average is what is kept. 0 for none.
         warmup: Share of the steps in which the learning rate rises, 0 to 1; with adamw at least ten steps or half of
@@ -70,6 +68,17 @@ class TrainingConfig:
         precision: auto takes bfloat16 where the hardware has it.
         workers: Decoding processes; by default one a core.
     """
+
+    #: Heading in the command line's help → options below it; the rest come first.
+    GROUPS: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "budget and size": ("epochs", "steps", "batch_size", "image_size", "crop_pct", "small_size"),
+        "loss and sampler": ("loss", "beta", "gamma", "sampler"),
+        "augmentation": ("augment", "mixup", "cutmix", "label_smoothing"),
+        "optimiser": ("optimizer", "lr", "weight_decay", "warmup", "schedule", "milestones", "decay"),
+        "how far to go": ("layer_decay", "l2_sp", "batch_norm", "freeze", "ema"),
+        "judging": ("test", "validation", "patience", "search", "tensorboard"),
+        "machine": ("seed", "device", "precision", "workers"),
+    }
 
     out: str
     image_size: int | None = None
@@ -181,6 +190,11 @@ class TrainingConfig:
             read, where = readers.get(option.name, (True, ""))
             if not read and getattr(self, option.name) != default_of(option):
                 raise InputError(f"--{option.name} {getattr(self, option.name)}: is for {where}; leave it out")
+
+    def summary(self) -> str:
+        """What was chosen, given or by default, in a line."""
+        budget = f"{self.steps} steps" if self.steps is not None else f"{self.epochs} epochs"
+        return f"loss {self.loss}, {self.optimizer} at {self.lr:g}, {budget}"
 
     @property
     def mixing(self) -> Mixing:

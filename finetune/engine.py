@@ -60,7 +60,8 @@ def train(
         config: The options.
         run: Where the history and the resumable state go.
         validator: Judges what is kept of each epoch.
-        interpolate: What is kept: start + α · (trained − start), or the average of the trained weights for these.
+        interpolate: α of what is kept, start + α · (trained − start); with ``ema`` the average stands for the trained
+            weights.
 
     Returns:
         The best epoch by mean accuracy over the classes, the first of equals; None without a validation. The model

@@ -52,13 +52,21 @@ class FinetuneConfig(TrainingConfig):
             regression), crt, lws, tau, logit-adjusted, ncm; see transfer inspect methods.
         classifier: What the classifier starts as with method full: new, probe (a logistic regression on the features of
             the start), or keep (that of the run). By default probe where --init names a published model and the loss
-            is a softmax, else new. From probe and keep, a trained classifier, other options are other by default, for
+            is a softmax, else new. From probe and keep, a trained classifier, other options have other defaults, for
             the start is good as it is.
         interpolate: How far from the start to the trained weights lies what is kept, and what a validation judges
             (WiSE-FT): above 0 to 1, which keeps the trained ones. By default 0.5 from a probe with --loss softmax and
             --sampler shuffle or instance. Else 1: half-way back to a start that is not balanced, half of what a
             balanced loss or sampler has changed would be undone.
         tau: τ of method tau itself, or of logit-adjusted (by default 1).
+        crop_pct: Share of an image's shorter side that the network sees at test, above 0 to 1; by default the network's
+            own, or 1 where the features of a published model are fitted.
+        epochs: Passes over the training images; if neither epochs nor steps are given 30, or 12 from a trained
+            classifier.
+        optimizer: nesterov or sgd (momentum 0.9), or adamw; by default nesterov, or adamw from a trained classifier.
+        lr: Peak learning rate; by default 0.02 (adamw: 0.0003), or 0.0003 from a trained classifier.
+        batch_norm: Whether statistics of batch normalisation are those of each batch (train) or stay as they start
+            (frozen); by default train, or frozen from a trained classifier.
     """
 
     dataset: str
@@ -80,6 +88,8 @@ class FinetuneConfig(TrainingConfig):
         return {**FROM_TRAINED, "weight_decay": decay, "interpolate": half}
 
     def __post_init__(self) -> None:
+        if Path(self.out).resolve() == Path(self.init).resolve() and Path(self.init).exists():
+            raise InputError(f"--out {self.out}: is where --init starts from; name another folder")
         if self.method != "full":
             self._require_unset()
         published = self.weights == "default" and not Path(self.init).exists() and "/" not in self.init
@@ -116,13 +126,17 @@ class FinetuneConfig(TrainingConfig):
             for name in ("classifier", *self.defaults()):
                 object.__setattr__(self, name, None)
 
+    def summary(self) -> str:
+        start = {"new": "", "probe": ", starting from a probe", "keep": ", starting from the run's classifier"}
+        kept = f", {self.interpolate:g} of the way kept" if self.interpolate < 1 else ""
+        return super().summary() + start[self.classifier] + kept
+
     def _require_unset(self) -> None:
         """Refuse options of the training loop, which would be without effect."""
         for field in fields(self):
             if field.name not in _OF_FROZEN and getattr(self, field.name) != default_of(field):
-                raise InputError(
-                    f"--{field.name.replace('_', '-')}: --method {self.method} has no training loop; leave it out"
-                )
+                option = field.name.replace("_", "-")
+                raise InputError(f"--{option}: --method {self.method} fits a classifier without it; leave it out")
 
 
 def finetune(config: FinetuneConfig) -> TrainingResult:

@@ -70,7 +70,7 @@ def fit(
         frozen: What fits a classifier to the frozen features instead, as :func:`finetune.frozen.fit_frozen`.
         inputs: What else the run depends on, by name: hashes.
         head: The images that are trained on to the linear classifier to start from; by default a new one.
-        interpolate: Share of the way from the start to the trained weights at which lies what is kept.
+        interpolate: How far from the start to the trained weights lies what is kept, above 0 to 1.
 
     Raises:
         features.InputError: ``config.out`` holds another run, the test set has other classes, or there is
@@ -162,7 +162,7 @@ def _trained_model(
         validator = Validator(split.validation, model, loss, config.batch_size, config.workers)
     for id_, reason in (*images.unreadable, *(validator.unreadable if validator else ())):
         run.log(f"left out, unreadable: {id_} ({reason})")
-    run.log(f"{run.path.name}: {len(images.labels)} images, {len(dataset.classes)} classes, loss {config.loss}")
+    run.log(f"{run.path.name}: {len(images.labels)} images, {len(dataset.classes)} classes, {config.summary()}")
     best = train(model, images, loss, config, run, validator, interpolate)
     return model, _card(dataset, images.counts, loss.sigmoid, loss.scale), best
 

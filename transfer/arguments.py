@@ -5,6 +5,7 @@ The same fields, types and docstrings serve the command line, YAML and Python.
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import inspect
 import re
@@ -14,7 +15,7 @@ from dataclasses import MISSING, Field, fields
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from docstring_parser import parse
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
 from features.errors import InputError
 
@@ -26,6 +27,8 @@ def config_parser(
 ) -> ArgumentParser:
     """A parser with one option a field: ``keep_images`` becomes ``--keep-images``.
 
+    Fields that the dataclass's ``GROUPS`` (heading → fields) names stand below that heading in the help.
+
     Args:
         config_type: The dataclass; its docstring's attributes are the help.
         positional: Fields that are given without a flag, in this order.
@@ -33,12 +36,26 @@ def config_parser(
         prog: What the usage line calls the program.
     """
     summary = parse(inspect.getdoc(config_type) or "").short_description
-    parser = ArgumentParser(prog=prog, description=summary, exit_on_error=False, default_env=False, allow_abbrev=False)
+    parser = ArgumentParser(
+        prog=prog,
+        description=summary,
+        formatter_class=_Help,
+        exit_on_error=False,
+        default_env=False,
+        allow_abbrev=False,
+    )
     docs, hints = _field_docs(config_type), get_type_hints(config_type)
     by_name = {field.name: field for field in fields(config_type)}
     ordered = [by_name[name] for name in positional] + [f for f in fields(config_type) if f.name not in positional]
+    groups: Mapping[str, Sequence[str]] = getattr(config_type, "GROUPS", {})
+    headings = {name: heading for heading, names in groups.items() for name in names}
+    places: dict[str | None, Any] = {None: parser}
+    places |= {heading: parser.add_argument_group(heading) for heading in groups}
     for field in ordered:
-        _add(parser, field, hints[field.name], docs.get(field.name, ""), field.name in positional, given or {})
+        place = places[headings.get(field.name)]
+        _add(place, field, hints[field.name], docs.get(field.name, ""), field.name in positional, given or {})
+    needed = (_usage(field, hints, field.name in positional) for field in ordered)
+    parser.usage = " ".join(["%(prog)s", *filter(None, needed), "[options]"])
     return parser
 
 
@@ -62,7 +79,7 @@ def check_mapping(config_type: type, values: Any, where: str) -> None:
         if hints[name] is bool and not isinstance(value, bool):
             raise InputError(f"{where}: {name} must be true or false, got {value!r}")
     # What is required and not given yet gets a stand-in, so that the types of the rest are checked.
-    required = [f.name for f in fields(config_type) if f.default is MISSING and f.default_factory is MISSING]
+    required = [field.name for field in fields(config_type) if _is_required(field)]
     missing = {name: [] if _list_item(hints[name]) else "" for name in required if name not in values}
     _parse(config_type, missing | dict(values), where)
 
@@ -115,9 +132,37 @@ def to_config(config_type: type[Config], namespace: Namespace) -> Config:
     return config_type(**{field.name: namespace[field.name] for field in fields(config_type)})  # type: ignore[arg-type]
 
 
-def _add(
-    parser: ArgumentParser, field: Field[Any], hint: Any, doc: str, is_positional: bool, given: Mapping[str, Any]
-) -> None:
+class _Help(DefaultHelpFormatter):
+    """After each option's text its default where there is one to name; Python's names of types are left out."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text, default = action.help or "", action.default
+        if isinstance(action, argparse._HelpAction):
+            return "Show this and end."
+        if action.required and action.option_strings:
+            return f"{text} (required)"
+        if default is None or default is False or default == [] or default == argparse.SUPPRESS:
+            return text
+        return f"{text} (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
+
+
+def _is_required(field: Field[Any]) -> bool:
+    """Whether a field has no default."""
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _usage(field: Field[Any], hints: Mapping[str, Any], is_positional: bool) -> str:
+    """A field in the usage line; empty for an option that may be left out."""
+    required = _is_required(field)
+    if not is_positional and not required:
+        return ""
+    word = field.name.upper() + (" …" if _list_item(hints[field.name]) is not None else "")
+    if is_positional:
+        return word if required else f"[{word}]"
+    return f"{_flag(field.name)} {word}"
+
+
+def _add(parser: Any, field: Field[Any], hint: Any, doc: str, is_positional: bool, given: Mapping[str, Any]) -> None:
     options: dict[str, Any] = {"help": doc}
     if field.name in given:
         options["default"] = given[field.name]
@@ -139,7 +184,8 @@ def _add(
     if is_positional:
         parser.add_argument(field.name, **options)
     else:
-        parser.add_argument(flag, required=required, **options)
+        number = {int: "N", float: "X"}.get(_plain(options["type"]))
+        parser.add_argument(flag, required=required, **({"metavar": number} if number else {}), **options)
 
 
 def _flag(name: str) -> str:
@@ -155,15 +201,21 @@ def _in_words(hint: Any) -> str:
     if get_origin(hint) in (Union, types.UnionType):
         return " or ".join(_in_words(arg) for arg in get_args(hint) if arg is not type(None))
     if get_origin(hint) is list:
-        return f"a list of {_in_words(get_args(hint)[0])}"
-    return getattr(hint, "__name__", str(hint))
+        return {int: "a list of whole numbers", float: "a list of numbers"}.get(get_args(hint)[0], "a list of texts")
+    return {int: "a whole number", float: "a number", str: "text"}.get(hint, str(hint))
+
+
+def _plain(hint: Any) -> Any:
+    """X of ``X | None``; any other type is itself."""
+    if get_origin(hint) in (Union, types.UnionType):
+        inner = [arg for arg in get_args(hint) if arg is not type(None)]
+        return inner[0] if len(inner) == 1 else hint
+    return hint
 
 
 def _list_item(hint: Any) -> Any:
     """The item type of ``list[X]`` or ``list[X] | None``, else None."""
-    if get_origin(hint) in (Union, types.UnionType):
-        inner = [arg for arg in get_args(hint) if arg is not type(None)]
-        hint = inner[0] if len(inner) == 1 else hint
+    hint = _plain(hint)
     return get_args(hint)[0] if get_origin(hint) is list else None
 
 

@@ -43,6 +43,8 @@ def _trained(config: Any, result: Any) -> None:
     if config.test is None:
         console.print("on training images; give --test for a figure that counts")
     _metrics(result.metrics)
+    if config.search:
+        console.print(f"\nwhat was tried: {config.out}.search/search.json", soft_wrap=True)
 
 
 def _pretrain(config: Any, result: Any) -> None:
@@ -52,7 +54,8 @@ def _pretrain(config: Any, result: Any) -> None:
 
 def _finetune(config: Any, result: Any) -> None:
     _trained(config, result)
-    show_next(f"transfer report {result.run}", f"transfer evaluate {result.run} TARGET@test")
+    judged = "TARGET@test" if config.test is None else f"{shlex.quote(config.test)} --per-class FILE.csv"
+    show_next(f"transfer report {result.run}", f"transfer evaluate {result.run} {judged}")
 
 
 def _evaluate(config: Any, result: Any) -> None:
@@ -97,7 +100,9 @@ def _experiment(_: Any, result: Any) -> None:
 
 
 def _report(_: Any, result: Any) -> None:
-    console.print(str(result.path))
+    console.print(str(result.path), soft_wrap=True)
+    if not result.finished:
+        console.print("of a run that is not finished: the page has no final figures")
 
 
 def _inspect(config: Any, result: Any) -> None:

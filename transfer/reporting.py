@@ -46,12 +46,14 @@ class Report:
 
     Attributes:
         path: The HTML file.
+        finished: Whether the run has its final figures; a recipe's results always have.
     """
 
     path: Path
+    finished: bool
 
     def to_json(self) -> dict[str, Any]:
-        return {"report": str(self.path)}
+        return {"report": str(self.path), "finished": self.finished}
 
 
 def report(config: ReportConfig) -> Report:
@@ -63,18 +65,19 @@ def report(config: ReportConfig) -> Report:
     directory = Path(config.run)
     read = [path for path in directory.rglob("*") if path.is_file() and path != directory / PAGE]
     check_new({"--out": config.out}, read=read, overwrite=config.overwrite)
-    result = directory / "result.json"
+    finished, result = True, directory / "result.json"
     if result.is_file():
         page = _experiment_page(json.loads(result.read_text(encoding="utf-8")))
     elif (directory / "config.yaml").is_file():
-        page = _run_page(open_run(directory))
+        run = open_run(directory)
+        finished, page = run["metrics"] is not None, _run_page(run)
     else:
         raise InputError(f"{directory}: nothing to report; expected a run directory or the directory of transfer run")
     out = Path(config.out or directory / PAGE)
     aside = out.with_name(f".{out.name}.part")
     aside.write_text(page, encoding="utf-8")
     os.replace(aside, out)
-    return Report(out)
+    return Report(out, finished)
 
 
 def _experiment_page(result: Mapping[str, Any]) -> str:

@@ -220,6 +220,7 @@ def test_every_name_is_listed():
     [
         ("resnet_50", "resnet50"),
         ("efficientnet-lite0", "efficientnet_lite0"),
+        ("efficientnet_litee0", "efficientnet_lite0"),
         ("Resnet32", "resnet32"),
         ("??", "resnet50"),
     ],
@@ -227,7 +228,9 @@ def test_every_name_is_listed():
 def test_an_unknown_name_brings_suggestions(name, near):
     message = refused(name)
     assert message.startswith(f"backbone {name}: no such model or run directory; did you mean ")
-    assert near in message.partition("did you mean ")[2].partition("?")[0].split(", ")
+    suggested = message.partition("did you mean ")[2].partition("?")[0].split(", ")
+    assert near in suggested
+    assert len(suggested) == len(set(suggested))
 
 
 def test_a_folder_without_a_checkpoint_is_not_taken_for_a_name(tmp_path, monkeypatch):

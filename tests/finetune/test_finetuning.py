@@ -187,9 +187,9 @@ def test_rows_follow_the_names_of_the_classes(source_run, tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"method": "crt", "lr": 0.5}, "--lr: --method crt has no training loop; leave it out"),
-        ({"method": "linear", "epochs": 3}, "--epochs: --method linear has no training loop; leave it out"),
-        ({"method": "ncm", "weight_decay": 0.0}, "--weight-decay: --method ncm has no training loop"),
+        ({"method": "crt", "lr": 0.5}, "--lr: --method crt fits a classifier without it; leave it out"),
+        ({"method": "linear", "epochs": 3}, "--epochs: --method linear fits a classifier without it; leave it out"),
+        ({"method": "ncm", "weight_decay": 0.0}, "--weight-decay: --method ncm fits a classifier without it"),
         ({"method": "tau"}, "--method tau: give --validation, images to choose τ on, or --tau"),
         ({"method": "tau", "tau": 1.0, "validation": TEST}, "--method tau: give --validation"),
         ({"method": "tau", "tau": float("nan")}, "--tau nan: expected a finite number"),
@@ -209,13 +209,33 @@ def test_rows_follow_the_names_of_the_classes(source_run, tmp_path):
             "--loss ldam: needs a cosine classifier; --classifier probe is linear",
         ),
         ({"lr": math.inf}, "--lr inf: expected a positive number"),
-        ({"method": "ncm", "classifier": "probe"}, "--classifier: --method ncm has no training loop; leave it out"),
+        ({"method": "ncm", "classifier": "probe"}, "--classifier: --method ncm fits a classifier without it"),
     ],
 )
 def test_options_that_would_have_no_effect_are_refused(given, message):
     with pytest.raises(InputError) as refusal:
         FinetuneConfig(dataset=TRAIN, init="resnet8", out="run", **given)
     assert str(refusal.value).startswith(message)
+
+
+def test_a_run_cannot_be_its_own_start(tmp_path):
+    with pytest.raises(InputError, match="is where --init starts from; name another folder"):
+        FinetuneConfig(dataset=TRAIN, init=str(tmp_path), out=f"{tmp_path}/.")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"init": "resnet18"}, "loss softmax, adamw at 0.0003, 12 epochs, starting from a probe, 0.5 of the way kept"),
+        ({"init": "resnet18", "classifier": "new", "steps": 9}, "loss softmax, nesterov at 0.02, 9 steps"),
+        (
+            {"init": "runs/pre", "classifier": "keep", "loss": "cb-focal"},
+            "loss cb-focal, adamw at 0.0003, 12 epochs, starting from the run's classifier",
+        ),
+    ],
+)
+def test_the_log_says_what_was_chosen(given, said):
+    assert FinetuneConfig(dataset=TRAIN, out="run", **given).summary() == said
 
 
 def test_what_lws_and_tau_start_from(source_run, tmp_path, write_folder):
@@ -349,7 +369,7 @@ def test_what_is_kept_lies_between_start_and_end(source_run, tmp_path):
         ),
         (
             {"interpolate": 0.5, "method": "ncm"},
-            "--interpolate: --method ncm has no training loop; leave it out",
+            "--interpolate: --method ncm fits a classifier without it; leave it out",
         ),
     ],
 )

@@ -48,5 +48,5 @@ def test_a_search_ends_in_one_run_and_is_not_repeated(tmp_path, monkeypatch):
 
 
 def test_a_frozen_method_has_nothing_to_search():
-    with pytest.raises(InputError, match="--search: --method linear has no training loop; leave it out"):
+    with pytest.raises(InputError, match="--search: --method linear fits a classifier without it; leave it out"):
         FinetuneConfig(dataset="digits:", init="resnet8", out="run", method="linear", search=True)

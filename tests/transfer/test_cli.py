@@ -155,8 +155,8 @@ def test_version(capsys):
         ("extract digits: more --out a.h5", "too many values: more"),
         ("extract digits: --out a.h5 --bach-size 3", "unknown option --bach-size; did you mean --batch-size?"),
         ("extract digits: --out a.h5 --batch 3", "unknown option --batch"),
-        ("extract digits: --out a.h5 --batch-size many", "--batch-size many: expected int"),
-        ("extract digits: --out a.h5 --image-size 1.5", "--image-size 1.5: expected int"),
+        ("extract digits: --out a.h5 --batch-size many", "--batch-size many: expected a whole number"),
+        ("extract digits: --out a.h5 --image-size 1.5", "--image-size 1.5: expected a whole number"),
         ("extract digits: --out a.h5 --precision fp8", "--precision fp8: expected one of auto, fp32, bf16"),
         ("extract digits: --out", "argument --out: expected one argument"),
         ("cluster", "missing: bank, --out"),
@@ -167,11 +167,11 @@ def test_version(capsys):
         ("rank --target a.h5", "rank: give --source, banks of source domains"),
         ("rank --target a.h5 --source b.h5", "a.h5: no such feature bank; make one with: transfer extract"),
         ("select --target a.h5 --source b.h5 --classes 0", "--classes 0: expected at least 1"),
-        ("select --target a.h5 --source b.h5 --classes few", "--classes few: expected int"),
+        ("select --target a.h5 --source b.h5 --classes few", "--classes few: expected a whole number"),
         ("pretrain --out r", "pretrain needs a source"),
         ("pretrain digits: --out r --subset none.csv", "none.csv: no such subset file"),
         ("pretrain digits: --out r --epochs 1 --steps 1", "give one"),
-        ("pretrain digits: --out r --beta high", "--beta high: expected float or auto"),
+        ("pretrain digits: --out r --beta high", "--beta high: expected a number or auto"),
         ("pretrain digits: --out r --seed -1", "--seed -1: expected a whole number from 0"),
         ("pretrain digits: --out r --backbone resnet8 --weights none.pth", "--weights none.pth: no such file"),
         ("finetune digits: --init nowhere/run --out r", "nowhere/run: no checkpoint there"),
@@ -199,7 +199,7 @@ def test_wrong_input_is_one_line_and_status_2(line, message, refused, tmp_path, 
         ("a: [1,", "x.yaml: not a readable YAML file"),
         ("- a\n- b", "--config x.yaml: expected options as 'name: value' lines, got list"),
         ("epoch: 3", "--config x.yaml: unknown option 'epoch'; did you mean 'epochs'?"),
-        ("steps: many", "--config x.yaml: --steps many: expected int"),
+        ("steps: many", "--config x.yaml: --steps many: expected a whole number"),
         ("sources: digits:@train", "--config x.yaml: sources must be a list, got 'digits:@train'"),
         ("steps: 3", "missing: --out"),
         ("", "missing: --out"),
@@ -283,7 +283,7 @@ def test_inspect_and_report(made_run, said, place):
     assert said("inspect", made_run)["run"] == "pretrain"
     assert said("inspect", TRAIN)["images"] == 50
     page = place / "page.html"
-    assert said("report", made_run, "--out", page) == {"report": str(page)}
+    assert said("report", made_run, "--out", page) == {"report": str(page), "finished": True}
     assert page.read_text().startswith("<!")
 
 

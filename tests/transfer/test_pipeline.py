@@ -144,7 +144,7 @@ def test_each_seed_can_draw_its_own_target(recipe_file: Path, capsys: pytest.Cap
         ({"arms": {"one": {"strategy": "nearst"}}}, "nearst"),
         ({"arms": {"one": {"stratgy": "nearest"}}}, "did you mean 'strategy'"),
         ({"arms": {}}, "at least one arm"),
-        ({"pretrain": {"lr": "fast"}}, "--lr fast: expected float"),
+        ({"pretrain": {"lr": "fast"}}, "--lr fast: expected a number"),
         ({"pretrain": {"out": "x"}}, "out is set by the recipe itself"),
         ({"finetune": {"epochs": 1, "steps": 1}}, "give one"),
         ({"extract": {"bakbone": "resnet8"}}, "did you mean 'backbone'"),

@@ -9,6 +9,7 @@ import pytest
 from features.errors import InputError
 from finetune import FinetuneConfig, finetune
 from transfer import ReportConfig, report
+from transfer.cli import main
 
 
 def test_a_run_has_a_page_that_needs_nothing_else(tmp_path: Path) -> None:
@@ -38,3 +39,16 @@ def test_a_run_has_a_page_that_needs_nothing_else(tmp_path: Path) -> None:
 def test_nothing_to_report_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing to report"):
         report(ReportConfig(run=str(tmp_path)))
+
+
+def test_a_run_that_is_not_finished_is_told_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    finetune(
+        FinetuneConfig(
+            dataset="digits:@train?per_class=2", init="resnet8", weights="none", image_size=16, steps=2, out=str(out)
+        )
+    )
+    assert report(ReportConfig(run=str(out))).finished
+    (out / "metrics.json").unlink()
+    assert main(["report", str(out)]) == 0
+    assert "not finished" in capsys.readouterr().out
