@@ -11,7 +11,7 @@ from features.errors import InputError
 from finetune.augmentation import augmentation
 from finetune.losses import HARD_LABEL_LOSSES, LOSSES
 from finetune.mixing import Mixing
-from finetune.samplers import SAMPLERS
+from finetune.samplers import check_sampler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,8 @@ class TrainingConfig:
         loss: softmax, cb-softmax, cb-sigmoid, cb-focal, …: see transfer inspect losses.
         beta: β of the class-balanced losses, in [0, 1), or auto: from the largest class.
         gamma: γ of the focal losses.
-        sampler: How images are drawn: shuffle, class, sqrt, …: see transfer inspect samplers.
+        sampler: How images are drawn: shuffle, class, sqrt, …, or classes by any power of their images, as q=0.25: see
+            transfer inspect samplers.
         augment: none, flip (windows at the scale of the test, mirrored or not), crop-flip (and shifts where the network
             sees the whole image), resized-crop, or affine (characters: no mirror images); +randaugment and +cutout may
             follow, as in crop-flip+randaugment+cutout. By default resized-crop.
@@ -155,7 +156,6 @@ class TrainingConfig:
                 ("beta", self.beta, self.beta == "auto" or 0 <= self.beta < 1, "auto, or at least 0 and below 1"),
                 ("gamma", self.gamma, 0 <= self.gamma < math.inf, "at least 0"),
                 ("loss", self.loss, self.loss in LOSSES, f"one of {', '.join(LOSSES)}"),
-                ("sampler", self.sampler, self.sampler in SAMPLERS, f"one of {', '.join(SAMPLERS)}"),
             )
             if not ok
         ]
@@ -163,6 +163,7 @@ class TrainingConfig:
             faults.append("--epochs and --steps are two ways to say one thing: give one")
         if faults:
             raise InputError("; ".join(faults))
+        check_sampler(self.sampler)
         augmentation(self.augment)
         if isinstance(self.validation, int) and self.validation < 1:
             raise InputError(f"--validation {self.validation}: expected a dataset, or at least 1 image a class")

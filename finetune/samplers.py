@@ -221,8 +221,36 @@ class ClassSampler(EpochSampler):
         return self._by_class[self._first[drawn] + within]
 
 
-#: The names that :func:`build_sampler` knows.
-SAMPLERS = ("shuffle", "instance", "class", "sqrt", "progressive", "effective")
+#: The names that :func:`build_sampler` knows, and what they mean.
+SAMPLERS = {
+    "shuffle": "every image once an epoch",
+    "instance": "each image alike, with replacement, as in all that follow (q = 1)",
+    "class": "each class alike, then one of its images (q = 0)",
+    "sqrt": "classes by the square root of their images (q = 1/2)",
+    "progressive": "from instance in the first epoch to class in the last",
+    "effective": "each image as often as the class-balanced loss would weigh it (--beta)",
+}
+#: What any other power is written as.
+_POWER = "q="
+
+
+def power_of(name: str) -> float | None:
+    """q of a sampler that is written as its power, such as ``q=0.25``; None for any other name."""
+    try:
+        q = float(name.removeprefix(_POWER)) if name.startswith(_POWER) else math.nan
+    except ValueError:
+        return None
+    return q if math.isfinite(q) else None
+
+
+def check_sampler(name: str) -> None:
+    """Refuse a name that :func:`build_sampler` does not know.
+
+    Raises:
+        InputError: The name is unknown.
+    """
+    if name not in SAMPLERS and power_of(name) is None:
+        raise InputError(f"--sampler {name}: expected one of {', '.join(SAMPLERS)}, or a power such as q=0.25")
 
 
 def build_sampler(
@@ -241,8 +269,8 @@ def build_sampler(
     Args:
         name: ``shuffle`` (every image once an epoch; what training uses unless told otherwise),
             ``instance``, ``class`` or ``sqrt`` (q = 1, 0, ½, with replacement), ``progressive``
-            (instance sampling in the first epoch, class-balanced in the last), or ``effective``
-            (each image as often as the class-balanced loss would weigh it).
+            (instance sampling in the first epoch, class-balanced in the last), ``effective``
+            (each image as often as the class-balanced loss would weigh it), or any other power, such as ``q=0.25``.
         labels: (N,) class of each image, integers from 0.
         epochs: T, the epochs of the training, for ``progressive``.
         beta: β of ``effective``, in [0, 1), or "auto".
@@ -253,6 +281,7 @@ def build_sampler(
         InputError: The name is unknown, or ``beta`` is out of range.
         ValueError: Another argument is out of range.
     """
+    check_sampler(name)
     truth = _checked_labels(labels)
     if name == "shuffle":
         return ShuffleSampler(len(truth), length=length, seed=seed, rank=rank, world_size=world_size)
@@ -266,9 +295,9 @@ def build_sampler(
         "progressive": lambda epoch: progressive_probabilities(counts, min(1.0, epoch / max(1, epochs - 1))),
         "effective": lambda _: effective_probabilities(counts, beta),
     }
-    if name not in schedules:
-        raise InputError(f"there is no sampler {name!r}; choose one of: {', '.join(SAMPLERS)}")
-    return ClassSampler(truth, q=schedules[name], length=length, seed=seed, rank=rank, world_size=world_size)
+    q = schedules[name] if name in schedules else power_of(name)
+    assert q is not None  # or check_sampler would have refused it
+    return ClassSampler(truth, q=q, length=length, seed=seed, rank=rank, world_size=world_size)
 
 
 def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:

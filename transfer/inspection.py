@@ -67,11 +67,11 @@ class Inspection:
 _NAMES: dict[str, Callable[[], Mapping[str, Any]]] = {
     "backbones": backbone_names,
     "schemes": lambda: SCHEMES,
-    "losses": lambda: {"losses": list(LOSSES)},
+    "losses": lambda: LOSSES,
     "methods": lambda: {"full": "everything is trained"} | FROZEN_METHODS,
-    "samplers": lambda: {"samplers": list(SAMPLERS)},
+    "samplers": lambda: SAMPLERS | {"q=Q": "classes by any power Q of their images, such as q=0.25"},
     "augmentations": lambda: {name: str(value) for name, value in AUGMENTATIONS.items()},
-    "geometries": lambda: {"geometries": list(GEOMETRIES)},
+    "geometries": lambda: GEOMETRIES,
     "strategies": lambda: STRATEGIES,
     "measures": lambda: {name: _measure(measure) for name, measure in MEASURES.items()},
 }

@@ -71,19 +71,19 @@ def build_loss(
     return builders[name]()
 
 
-#: The names that :func:`build_loss` knows.
-LOSSES = (
-    "softmax",
-    "sigmoid",
-    "focal",
-    "cb-softmax",
-    "cb-sigmoid",
-    "cb-focal",
-    "ldam",
-    "ldam-drw",
-    "balanced-softmax",
-    "logit-adjusted",
-)
+#: The names that :func:`build_loss` knows, and what they mean.
+LOSSES = {
+    "softmax": "cross-entropy",
+    "sigmoid": "binary cross-entropy of each class",
+    "focal": "the same, images that are right already counting less (--gamma)",
+    "cb-softmax": "cross-entropy, each class weighed by 1 / its effective number of images (--beta)",
+    "cb-sigmoid": "sigmoid so weighed",
+    "cb-focal": "focal so weighed",
+    "ldam": "larger margins for classes of few images, on a cosine classifier",
+    "ldam-drw": "the same, for the last fifth of the steps weighed as the cb- losses are",
+    "balanced-softmax": "cross-entropy of scores to which the log of the classes' images is added in training",
+    "logit-adjusted": "the same from the classes' shares of the images",
+}
 #: Those of them that read a linear classifier's logits by a softmax.
 SOFTMAX_LOSSES = ("softmax", "cb-softmax", "balanced-softmax", "logit-adjusted")
 #: Those of them that do not take class proportions.

@@ -22,6 +22,7 @@ from finetune.samplers import (
     progressive_probabilities,
 )
 
+NAMES = (*SAMPLERS, "q=0.25")
 COUNTS = np.array([300, 90, 0, 25, 4])  # class 2 has no image
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(5), COUNTS))
 
@@ -43,6 +44,13 @@ def test_classes_and_images_come_as_often_as_promised(q):
     assert chisquare(by_class[present], expected[present]).pvalue > 1e-3
     by_image = np.bincount(positions, minlength=len(LABELS))
     assert chisquare(by_image, (expected / np.maximum(COUNTS, 1))[LABELS]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "q"), [("instance", 1.0), ("class", 0.0), ("sqrt", 0.5), ("q=-0.7", -0.7), ("q=1e-1", 0.1)]
+)
+def test_names_stand_for_powers(name, q):
+    np.testing.assert_array_equal(drawn(build_sampler(name, LABELS, seed=5)), drawn(ClassSampler(LABELS, q=q, seed=5)))
 
 
 def test_the_chi_square_would_notice_a_wrong_q():
@@ -80,7 +88,7 @@ def test_shuffle_takes_every_image_once_and_more_than_an_epoch_in_turns():
     assert len(set(drawn(build_sampler("shuffle", LABELS, length=100)))) == 100
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("world_size", [2, 3, 8])
 def test_all_ranks_together_draw_what_one_draws(name, world_size):
     alone = drawn(build_sampler(name, LABELS, epochs=5, seed=4), epoch=2)
@@ -99,7 +107,7 @@ def _draw_on_a_rank(rank: int, world_size: int, port: int, out: Path) -> None:
         "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size
     )
     found = {}
-    for name in SAMPLERS:
+    for name in NAMES:
         sampler = build_sampler(
             name,
             LABELS,
@@ -132,7 +140,7 @@ def test_two_gloo_processes_together_draw_what_one_draws(tmp_path):
         process.join(60)
         assert process.exitcode == 0
     found = torch.load(tmp_path / "drawn.pt")
-    for name in SAMPLERS:
+    for name in NAMES:
         alone = drawn(build_sampler(name, LABELS, epochs=5, seed=3), 2)
         np.testing.assert_array_equal(found[name].numpy()[: len(alone)], alone)
 
@@ -142,7 +150,7 @@ def test_more_ranks_than_images_still_give_each_a_share():
     assert [len(part) for part in parts] == [1] * 5
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_resuming_goes_on_where_it_stopped(name):
     sampler = build_sampler(name, LABELS, epochs=5, rank=1, world_size=2)
     whole = drawn(sampler, epoch=3)
@@ -153,7 +161,7 @@ def test_resuming_goes_on_where_it_stopped(name):
     assert len(drawn(sampler, epoch=4)) == len(whole)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_seed_and_epoch_decide_and_nothing_else(name):
     def make(seed=0):
         return build_sampler(name, LABELS, epochs=5, seed=seed)
@@ -183,6 +191,9 @@ def test_extreme_powers_do_not_overflow():
 def test_bad_input_is_refused():
     with pytest.raises(InputError, match="shuffle, instance, class, sqrt, progressive, effective"):
         build_sampler("weighted", LABELS)
+    for name in ("q=", "q=x", "q=nan", "q=inf", "q", "0.5"):
+        with pytest.raises(InputError, match=f"--sampler {name}: expected one of .*, or a power such as q=0.25"):
+            build_sampler(name, LABELS)
     with pytest.raises(InputError, match="beta"):
         build_sampler("effective", LABELS, beta=1.0)
     for labels in ([], [0, -1], [0.5, 1.0], [[0, 1]]):
