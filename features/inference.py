@@ -17,8 +17,10 @@ CACHED_PIXELS = 8 * 224 * 224
 class InferenceNetwork:
     """A network that maps decoded pixels to outputs, without gradients.
 
-    Batch normalisation is folded, the weights of convolutions and linear layers are kept in the precision
-    that they are used in, images are channels-last, and a core gets as many at a time as its cache holds.
+    Batch normalisation is folded, the weights of plain convolutions and of ``nn.Linear`` are kept in the precision
+    that they are used in, images are channels-last, and a core gets as many at a time as its cache holds. A layer of
+    another type, a subclass of ``nn.Linear`` too, keeps its weights as they are: what has to compute in float32 is a
+    type of its own that says so.
 
     Args:
         network: (B, 3, S, S) normalised images to (B, K); it is not changed.

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 
 from features.errors import InputError
 from finetune.augmentation import augmentation
-from finetune.losses import HARD_LABEL_LOSSES, LOSSES
+from finetune.losses import BALANCED_LOSSES, HARD_LABEL_LOSSES, LOSSES
 from finetune.mixing import Mixing
-from finetune.samplers import check_sampler
+from finetune.samplers import AS_THEY_ARE, check_sampler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,14 @@ class TrainingConfig:
         loss: softmax, cb-softmax, cb-sigmoid, cb-focal, …: see transfer inspect losses.
         beta: β of the class-balanced losses, in [0, 1), or auto: from the largest class.
         gamma: γ of the focal losses.
+        tau: τ of the loss logit-adjusted, by default 1.
+        normalization: What the class-balanced losses divide by: the number of images (paper) or the sum of their
+            weights (pytorch).
+        margin: Margin of the rarest class in the ldam losses.
+        scale: What the ldam losses multiply the cosines by.
+        deferred: Share of the steps before which neither class weights nor the sampler make up for the sizes of the
+            classes (deferred re-weighting and re-sampling, Cao et al. 2019). By default 0, but 0.8 for the weights of
+            ldam-drw.
         sampler: How images are drawn: shuffle, class, sqrt, …, or classes by any power of their images, as q=0.25: see
             transfer inspect samplers.
         augment: none, flip (windows at the scale of the test, mirrored or not), crop-flip (and shifts where the network
@@ -73,7 +81,17 @@ class TrainingConfig:
     #: Heading in the command line's help → options below it; the rest come first.
     GROUPS: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "budget and size": ("epochs", "steps", "batch_size", "image_size", "crop_pct", "small_size"),
-        "loss and sampler": ("loss", "beta", "gamma", "sampler"),
+        "loss and sampler": (
+            "loss",
+            "beta",
+            "gamma",
+            "tau",
+            "normalization",
+            "margin",
+            "scale",
+            "sampler",
+            "deferred",
+        ),
         "augmentation": ("augment", "mixup", "cutmix", "label_smoothing"),
         "optimiser": ("optimizer", "lr", "weight_decay", "warmup", "schedule", "milestones", "decay"),
         "how far to go": ("layer_decay", "l2_sp", "batch_norm", "freeze", "ema"),
@@ -102,7 +120,12 @@ class TrainingConfig:
     loss: str = "softmax"
     beta: float | Literal["auto"] = 0.9999
     gamma: float = 1.0
+    tau: float | None = None
+    normalization: Literal["paper", "pytorch"] = "paper"
+    margin: float = 0.5
+    scale: float = 30.0
     sampler: str = "shuffle"
+    deferred: float | None = None
     augment: str = "resized-crop"
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -155,6 +178,9 @@ class TrainingConfig:
                 ("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "at least 0 and below 1"),
                 ("beta", self.beta, self.beta == "auto" or 0 <= self.beta < 1, "auto, or at least 0 and below 1"),
                 ("gamma", self.gamma, 0 <= self.gamma < math.inf, "at least 0"),
+                ("margin", self.margin, 0 < self.margin < math.inf, "a positive number"),
+                ("scale", self.scale, 0 < self.scale < math.inf, "a positive number"),
+                ("deferred", self.deferred, self.deferred is None or 0 <= self.deferred < 1, "a share below 1"),
                 ("loss", self.loss, self.loss in LOSSES, f"one of {', '.join(LOSSES)}"),
             )
             if not ok
@@ -170,6 +196,8 @@ class TrainingConfig:
         if self.freeze == 1 and self.l2_sp:
             raise InputError("--l2-sp: pulls nothing where --freeze 1.0 keeps the whole backbone; leave one out")
         self._refuse_without_effect()
+        if self.loss == "logit-adjusted" and self.tau is not None and not 0 <= self.tau < math.inf:
+            raise InputError(f"--tau {self.tau}: expected at least 0")
         if self.patience and self.validation is None:
             raise InputError(f"--patience {self.patience}: needs --validation, images to judge the epochs by")
         if self.mixing and self.loss in HARD_LABEL_LOSSES:
@@ -179,23 +207,41 @@ class TrainingConfig:
 
     def _refuse_without_effect(self) -> None:
         """Refuse options that nothing reads, for whoever gave them expects them to do something."""
-        weighted = self.loss.startswith("cb-") or self.loss == "ldam-drw" or self.sampler == "effective"
-        stepped = self.schedule == "step"
+        weighted = self.loss.startswith("cb-") or self.loss == "ldam-drw"
         readers = {
-            "milestones": (stepped, "--schedule step"),
-            "decay": (stepped, "--schedule step"),
-            "beta": (weighted, "the losses cb-… and ldam-drw, and for --sampler effective"),
+            **dict.fromkeys(("milestones", "decay"), (self.schedule == "step", "--schedule step")),
+            "beta": (
+                weighted or self.sampler == "effective",
+                "the losses cb-… and ldam-drw, and for --sampler effective",
+            ),
             "gamma": (self.loss.endswith("focal"), "the focal losses"),
+            "tau": self._tau_readers(),
+            "normalization": (self.loss.startswith("cb-"), "the losses cb-…"),
+            **dict.fromkeys(("margin", "scale"), (self.loss.startswith("ldam"), "the losses ldam and ldam-drw")),
+            "deferred": (
+                weighted or self.sampler not in AS_THEY_ARE,
+                "the losses cb-… and ldam-drw, and for samplers that make up for the sizes of classes",
+            ),
         }
         for option in fields(self):
             read, where = readers.get(option.name, (True, ""))
             if not read and getattr(self, option.name) != default_of(option):
                 raise InputError(f"--{option.name} {getattr(self, option.name)}: is for {where}; leave it out")
 
+    def _tau_readers(self) -> tuple[bool, str]:
+        """Whether anything reads τ, and what does."""
+        return self.loss == "logit-adjusted", "--loss logit-adjusted"
+
     def summary(self) -> str:
         """What was chosen, given or by default, in a line."""
         budget = f"{self.steps} steps" if self.steps is not None else f"{self.epochs} epochs"
-        return f"loss {self.loss}, {self.optimizer} at {self.lr:g}, {budget}"
+        drawn = "" if self.sampler == "shuffle" else f", sampler {self.sampler}"
+        return f"loss {self.loss}{drawn}, {self.optimizer} at {self.lr:g}, {budget}"
+
+    @property
+    def balances_twice(self) -> bool:
+        """Whether both the loss and the sampler make up for the sizes of the classes."""
+        return self.loss in BALANCED_LOSSES and self.sampler not in AS_THEY_ARE
 
     @property
     def mixing(self) -> Mixing:

@@ -77,7 +77,14 @@ def train(
     an_epoch = batches_an_epoch(len(images.labels), config.batch_size)
     steps = config.steps or (config.epochs or 0) * an_epoch
     epochs = math.ceil(steps / an_epoch)
-    sampler = build_sampler(config.sampler, images.labels, epochs=epochs, beta=config.beta, seed=config.seed)
+    sampler = build_sampler(
+        config.sampler,
+        images.labels,
+        epochs=epochs,
+        beta=config.beta,
+        deferred=config.deferred or 0.0,
+        seed=config.seed,
+    )
     resumed = _read_resume(run)
     loop = _Loop(model, loss, config, steps, resumed, interpolate)
     if resumed:

@@ -22,7 +22,7 @@ from features.readers import open_dataset
 from features.readers.exclusion import files_of
 from features.spec import DatasetSpec
 from features.table import write_table
-from finetune.metrics import Confusion, Metrics, evaluate_predictions, worst_confusions
+from finetune.metrics import FEW, MANY, Confusion, Metrics, evaluate_predictions, worst_confusions
 from finetune.model import ImageClassifier
 from finetune.predictions import Predictions
 from finetune.views import Views
@@ -52,6 +52,8 @@ class EvaluateConfig:
         dataset: Dataset spec to evaluate on; its classes are matched by name.
         views: Views of each image whose probabilities are averaged: 1 (the centre), 2 (and its mirror image), 5
             (centre and corners), 10 (and their mirror images).
+        many: A class of more training images is one of "many".
+        few: A class of fewer training images is one of "few"; what lies between is "medium".
         per_class: A file (.csv) for the accuracy of each class.
         overwrite: Replace a file that is there instead of refusing.
         batch_size: Images a forward pass.
@@ -63,6 +65,8 @@ class EvaluateConfig:
     run: str
     dataset: str
     views: Literal[1, 2, 5, 10] = 1
+    many: int = MANY
+    few: int = FEW
     per_class: str | None = None
     overwrite: bool = False
     batch_size: int = 64
@@ -75,6 +79,11 @@ class EvaluateConfig:
             raise InputError(f"--batch-size {self.batch_size}: expected at least 1")
         if self.workers is not None and self.workers < 0:
             raise InputError(f"--workers {self.workers}: expected at least 0")
+        for name, border in (("many", self.many), ("few", self.few)):
+            if border < 1:
+                raise InputError(f"--{name} {border}: expected at least 1")
+        if self.few > self.many:
+            raise InputError(f"--few {self.few}: expected at most --many, which is {self.many}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +132,8 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     read = [*Path(config.run).rglob("*"), *files_of(DatasetSpec.parse(config.dataset))]
     check_new({"--per-class": config.per_class}, read=read, overwrite=config.overwrite)
     model, card = ImageClassifier.open(config.run)
-    found = evaluate_model(model, open_dataset(config.dataset), card, config, config.views)
+    dataset = open_dataset(config.dataset)
+    found = evaluate_model(model, dataset, card, config, config.views, many=config.many, few=config.few)
     if config.per_class is not None and rank() == 0:
         about = {"run": config.run, "dataset": config.dataset, "views": config.views}
         found.write_per_class(config.per_class, about)
@@ -131,7 +141,14 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
 
 
 def evaluate_model(
-    model: ImageClassifier, dataset: ImageDataset, card: Mapping[str, Any], options: ForwardOptions, views: int = 1
+    model: ImageClassifier,
+    dataset: ImageDataset,
+    card: Mapping[str, Any],
+    options: ForwardOptions,
+    views: int = 1,
+    *,
+    many: int = MANY,
+    few: int = FEW,
 ) -> Evaluation:
     """Evaluate a model in memory.
 
@@ -142,6 +159,8 @@ def evaluate_model(
             behind many/medium/few.
         options: Batch size, device, precision, workers.
         views: 1, 2, 5 or 10; see :class:`EvaluateConfig`.
+        many, few: Borders of many, medium and few training images; see
+            :func:`~finetune.metrics.evaluate_predictions`.
     """
     position = align_classes(dataset, model.classes)
     network = Views(model, views, sigmoid=card["sigmoid"], scale=card["scale"])
@@ -156,7 +175,7 @@ def evaluate_model(
         console.print(f"not evaluated, unreadable: {id_} ({reason})", markup=False, emoji=False)
     predictions, counts = Predictions.concatenate(found), np.asarray(card["train_counts"])
     return Evaluation(
-        metrics=evaluate_predictions(predictions, len(model.classes), counts, probabilities=True),
+        metrics=evaluate_predictions(predictions, len(model.classes), counts, probabilities=True, many=many, few=few),
         classes=model.classes,
         train_counts=counts,
         confusions=worst_confusions(predictions.predicted, predictions.labels, len(model.classes)),

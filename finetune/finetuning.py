@@ -9,32 +9,34 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from features.backbones import Backbone, load_backbone
+from features.checkpoint import find_checkpoint
 from features.errors import InputError
 from features.readers import open_dataset
 from finetune.augmentation import augmentation
+from finetune.classifiers.nearest import Space
 from finetune.configuration import TrainingConfig, default_of
-from finetune.evaluation import align_classes
 from finetune.frozen import KEEP_CLASSIFIER, TrainedClassifier, fit_frozen, probe
-from finetune.losses import SOFTMAX_LOSSES
+from finetune.losses import BALANCED_LOSSES, SOFTMAX_LOSSES
+from finetune.samplers import AS_THEY_ARE
 from finetune.search import best_options
 from finetune.training import TrainingResult, fit
+from finetune.validation import held_out_of, open_validation
 
 #: Options that a method which trains by no loop of steps has a use for.
 _OF_FROZEN = {
-    "out", "dataset", "init", "weights", "method", "validation", "tau", "image_size", "crop_pct", "batch_size", "test",
-    "seed", "device", "precision", "workers",
+    "out", "dataset", "init", "weights", "method", "space", "validation", "tau", "image_size", "crop_pct", "batch_size",
+    "test", "seed", "device", "precision", "workers",
 }  # fmt: skip
 
 
 #: What fine-tuning is by default where the classifier starts trained, found on images held out of the training images
 #: of CUB.
 FROM_TRAINED = {"optimizer": "adamw", "lr": 0.0003, "epochs": 12, "batch_norm": "frozen"}
-#: Samplers that show the classes as often as the dataset does.
-_AS_THEY_ARE = ("shuffle", "instance")
-
 #: Share of the shorter side of the target's images that a published model sees where its features are fitted: all of
 #: it. Most publications crop to 87.5 %; benchmarks/fine_grained.py has the two side by side.
 WHOLE = 1.0
@@ -49,7 +51,9 @@ class FinetuneConfig(TrainingConfig):
         init: Where to start: a run directory of transfer pretrain, or a backbone's name.
         weights: For a backbone's name: default (published), none (from scratch), or a state-dict file.
         method: full trains everything; the others fit a classifier to the frozen features: linear (logistic
-            regression), crt, lws, tau, logit-adjusted, ncm; see transfer inspect methods.
+            regression), crt, lws, tau, logit-adjusted, ncm, knn; see transfer inspect methods.
+        space: Where method ncm measures: by the cosine, the Euclidean distance, or the cosine of features less their
+            mean (centred).
         classifier: What the classifier starts as with method full: new, probe (a logistic regression on the features of
             the start), or keep (that of the run). By default probe where --init names a published model and the loss
             is a softmax, else new. From probe and keep, a trained classifier, other options have other defaults, for
@@ -58,7 +62,7 @@ class FinetuneConfig(TrainingConfig):
             (WiSE-FT): above 0 to 1, which keeps the trained ones. By default 0.5 from a probe with --loss softmax and
             --sampler shuffle or instance. Else 1: half-way back to a start that is not balanced, half of what a
             balanced loss or sampler has changed would be undone.
-        tau: τ of method tau itself, or of logit-adjusted (by default 1).
+        tau: τ of method tau itself, or of the method or the loss logit-adjusted (by default 1).
         crop_pct: Share of an image's shorter side that the network sees at test, above 0 to 1; by default the network's
             own, or 1 where the features of a published model are fitted.
         epochs: Passes over the training images; if neither epochs nor steps are given 30, or 12 from a trained
@@ -72,17 +76,17 @@ class FinetuneConfig(TrainingConfig):
     dataset: str
     init: str
     weights: str = "default"
-    method: Literal["full", "linear", "crt", "lws", "tau", "logit-adjusted", "ncm"] = "full"
+    method: Literal["full", "linear", "crt", "lws", "tau", "logit-adjusted", "ncm", "knn"] = "full"
+    space: Space = "cosine"
     classifier: Literal["new", "probe", "keep"] = None  # type: ignore[assignment]
     interpolate: float = None  # type: ignore[assignment]
-    tau: float | None = None
     batch_size: int = 64
 
     def defaults(self) -> Mapping[str, Any]:
         if self.classifier == "new":
             usual = {**super().defaults(), "lr": 0.0003 if self.optimizer == "adamw" else 0.02}
             return {**usual, "interpolate": 1.0}
-        like_the_start = self.loss == "softmax" and self.sampler in _AS_THEY_ARE
+        like_the_start = self.loss == "softmax" and self.sampler in AS_THEY_ARE
         half = 0.5 if self.classifier == "probe" and like_the_start else 1.0
         decay = 0.05 if self.optimizer in (None, "adamw") else 5e-4
         return {**FROM_TRAINED, "weight_decay": decay, "interpolate": half}
@@ -101,10 +105,10 @@ class FinetuneConfig(TrainingConfig):
             object.__setattr__(self, "crop_pct", WHOLE)
         if self.validation is not None and self.method not in ("full", "tau"):
             raise InputError("--validation is for --method full and tau")
-        if self.tau is not None and self.method not in ("tau", "logit-adjusted"):
-            raise InputError("--tau is for --method tau and logit-adjusted")
         if self.method == "tau" and (self.validation is None) == (self.tau is None):
             raise InputError("--method tau: give --validation, images to choose τ on, or --tau")
+        if self.space != "cosine" and self.method != "ncm":
+            raise InputError(f"--space {self.space}: is for --method ncm; leave it out")
         if self.tau is not None and not math.isfinite(self.tau):
             raise InputError(f"--tau {self.tau}: expected a finite number")
         super().__post_init__()
@@ -117,14 +121,15 @@ class FinetuneConfig(TrainingConfig):
             )
         if self.method == "full" and self.classifier != "new" and self.loss in ("ldam", "ldam-drw"):
             raise InputError(f"--loss {self.loss}: needs a cosine classifier; --classifier {self.classifier} is linear")
-        if self.method == "tau" and isinstance(self.validation, int):
-            raise InputError(
-                f"--validation {self.validation}: --method tau needs images that the run was not trained on; give the "
-                f"spec of a dataset"
-            )
+        if self.method == "full" and self.classifier == "probe" and self.loss not in SOFTMAX_LOSSES:
+            raise InputError(f"--loss {self.loss}: reads scores by a sigmoid, and --classifier probe fits a softmax")
         if self.method != "full":
             for name in ("classifier", *self.defaults()):
                 object.__setattr__(self, name, None)
+
+    def _tau_readers(self) -> tuple[bool, str]:
+        read, where = super()._tau_readers()
+        return read or self.method in ("tau", "logit-adjusted"), f"--method tau and logit-adjusted, and for {where}"
 
     def summary(self) -> str:
         start = {"new": "", "probe": ", starting from a probe", "keep": ", starting from the run's classifier"}
@@ -157,11 +162,14 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
     trained = None
     if config.method in KEEP_CLASSIFIER:
         trained = TrainedClassifier.of(config.init, dataset.classes, config.method)
+        if config.method == "logit-adjusted" and config.tau is None:
+            _refuse_adjusted(config.init)
     validation = None
     if isinstance(config.validation, str):
-        validation = open_dataset(config.validation)
-        align_classes(validation, dataset.classes)
-        validation = validation.restrict(dataset.classes)
+        test = open_dataset(config.test) if config.test else None
+        validation = open_validation(config.validation, dataset, test)
+    elif config.validation is not None:
+        validation = held_out_of(config.init, dataset, config.validation)
     inputs = {"validation data": validation.manifest_sha256} if validation else {}
     if trained is not None:
         inputs["trained classifier"] = trained.sha256()
@@ -174,9 +182,30 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
         trained=trained,
         validation=validation,
         tau=config.tau,
+        space=config.space,
         seed=config.seed,
     )
-    return fit(backbone, dataset, config, frozen, inputs)
+    return fit(backbone, dataset, config, frozen, inputs, seen=_seen(config.init, dataset.classes))
+
+
+def _seen(init: str, classes: Sequence[str]) -> NDArray[np.int64] | None:
+    """(C,) images of each class that a run was trained on; None where it was not trained on these classes."""
+    checkpoint = find_checkpoint(init)
+    if checkpoint is None or set(checkpoint.classes) != set(classes):
+        return None
+    counts = dict(zip(checkpoint.classes, checkpoint.card["train_counts"], strict=True))
+    return np.array([counts[name] for name in classes], dtype=np.int64)
+
+
+def _refuse_adjusted(init: str) -> None:
+    """Refuse to make up for the sizes of the classes once more where the training did, unless τ says how much."""
+    checkpoint = find_checkpoint(init)
+    loss = "" if checkpoint is None else checkpoint.card.get("loss")
+    if loss in BALANCED_LOSSES:
+        raise InputError(
+            f"--init {init}: was trained with {loss}, which makes up for the sizes of the classes already; give a run "
+            f"trained with softmax, or --tau for how much more to make up for"
+        )
 
 
 def _start(config: FinetuneConfig, backbone: Backbone, classes: Sequence[str]) -> dict[str, Any]:
@@ -186,4 +215,8 @@ def _start(config: FinetuneConfig, backbone: Backbone, classes: Sequence[str]) -
     if config.classifier == "probe":
         return {"head": partial(probe, backbone, options=config, mirrored=augmentation(config.augment).flip)}
     kept = TrainedClassifier.of(config.init, classes, "full --classifier keep")
-    return {"head": lambda _: kept, "inputs": {"trained classifier": kept.sha256()}}
+    return {
+        "head": lambda _: kept,
+        "inputs": {"trained classifier": kept.sha256()},
+        "seen": _seen(config.init, classes),
+    }

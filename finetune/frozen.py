@@ -1,7 +1,8 @@
 """Methods that leave the representation as it is: a classifier fitted to its features becomes the model's head.
 
 Sources: Kang et al., ICLR 2020, section 4 (cRT, LWS, τ-normalisation, nearest class mean); Menon et
-al., ICLR 2021, section 4 (post-hoc logit adjustment); Cui et al., CVPR 2018 (the linear probe).
+al., ICLR 2021, section 4 (post-hoc logit adjustment); Cui et al., CVPR 2018 (the linear probe); Wu et
+al., CVPR 2018, section 3.4 (weighted nearest neighbours).
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from finetune.classifiers import (
     LinearClassifier,
     LinearProbe,
     NearestClassMean,
+    NearestNeighbours,
     TauNormalisation,
 )
+from finetune.classifiers.nearest import Space
 from finetune.evaluation import ForwardOptions, score_images
 from finetune.losses import log_prior
 from finetune.model import ImageClassifier
@@ -36,9 +39,10 @@ FROZEN_METHODS = {
     "linear": "logistic regression on the features",
     "crt": "a new linear classifier, trained with class-balanced sampling (cRT)",
     "lws": "one scale a class of the trained classifier, learned with class-balanced sampling (LWS)",
-    "tau": "the trained classifier's rows divided by their norm to the power τ, without its bias",
+    "tau": "the trained classifier's rows divided by their norm to the power τ; its bias is dropped, at τ = 0 too",
     "logit-adjusted": "the trained classifier, its bias less τ times the log of the classes' shares of the images",
-    "ncm": "the class whose mean feature has the largest cosine",
+    "ncm": "the class with the nearest mean feature (nearest class mean): by the cosine, or in another space",
+    "knn": "the vote of the 20 training images with the largest cosine c, each weighted by exp(c/0.07)",
 }
 #: Those that start from the classifier that the run was trained with.
 KEEP_CLASSIFIER = ("lws", "tau", "logit-adjusted")
@@ -92,6 +96,23 @@ class TrainedClassifier:
         return hashlib.sha256(self.weight.tobytes() + self.bias.tobytes()).hexdigest()
 
 
+@dataclass(frozen=True, eq=False)
+class FrozenFit:
+    """A head fitted to frozen features.
+
+    Attributes:
+        model: The backbone with that head.
+        scale: What its scores are to be multiplied by before the softmax.
+        said: What there is to say about the fit; empty where there is nothing.
+        unreadable: Images that it was to be fitted to and could not be read, as (id, reason).
+    """
+
+    model: ImageClassifier
+    scale: float = 1.0
+    said: str = ""
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+
 def fit_frozen(
     method: str,
     backbone: Backbone,
@@ -101,8 +122,9 @@ def fit_frozen(
     trained: TrainedClassifier | None = None,
     validation: ImageDataset | None = None,
     tau: float | None = None,
+    space: Space = "cosine",
     seed: int = 0,
-) -> tuple[ImageClassifier, str]:
+) -> FrozenFit:
     """Fit the head to features of the centre view; neither weights nor statistics of the backbone move.
 
     Args:
@@ -114,27 +136,64 @@ def fit_frozen(
         validation: Images that the model was not trained on, of the dataset's classes in its order: τ is chosen
             by the mean accuracy over them.
         tau: τ itself, instead; that of ``logit-adjusted`` is 1 where it is not given.
+        space: Where ``ncm`` measures; see :class:`finetune.classifiers.NearestClassMean`.
         seed: Of the draws of ``crt`` and ``lws``.
 
-    Returns:
-        The model, and what there is to say about the fit; empty where there is nothing.
+    Raises:
+        InputError: No image can be read, or, for ``ncm`` and ``logit-adjusted``, none of some class.
     """
     if method in KEEP_CLASSIFIER and trained is None:
         raise ValueError(f"trained must be the classifier that {method!r} starts from")
     if method == "logit-adjusted" and trained is not None:
         prior = log_prior(dataset.counts, classes=dataset.classes)
-        return _with_head(backbone, dataset, trained.weight, trained.bias - (1.0 if tau is None else tau) * prior), ""
+        bias = trained.bias - (1.0 if tau is None else tau) * prior
+        return FrozenFit(_with_linear(backbone, dataset, trained.weight, bias))
     fitted_to = validation if method == "tau" and tau is None and validation is not None else dataset
-    features, labels, _ = score_images(backbone, fitted_to, backbone.preprocessing, options)
+    features, labels, missing = score_images(backbone, fitted_to, backbone.preprocessing, options)
+    unreadable = tuple(missing)
     if method == "ncm":
-        means = NearestClassMean("cosine").fit(features, labels, len(dataset.classes)).means_
-        return _with_head(backbone, dataset, means), ""
+        model, scale = _nearest_mean(backbone, dataset, features, labels, space)
+        return FrozenFit(model, scale, unreadable=unreadable)
+    if method == "knn":
+        model = ImageClassifier(backbone, dataset.classes, "knn")
+        model.head.remember(NearestNeighbours().fit(features, labels, len(dataset.classes)))
+        return FrozenFit(model, unreadable=unreadable)
     classifier = _classifier(method, trained, tau, seed).fit(features, labels, len(dataset.classes))
     said = ""
     if isinstance(classifier, TauNormalisation) and tau is None:
         best = classifier.accuracies_.max()
         said = f"τ = {classifier.tau_:.2f}, with a mean accuracy of {best:.4f} over the classes of {fitted_to.spec}"
-    return _with_head(backbone, dataset, classifier.weight_, classifier.bias_), said
+    model = _with_linear(backbone, dataset, classifier.weight_, classifier.bias_)
+    return FrozenFit(model, said=said, unreadable=unreadable)
+
+
+def _nearest_mean(
+    backbone: Backbone, dataset: ImageDataset, features: NDArray[np.float32], labels: NDArray[np.int64], space: Space
+) -> tuple[ImageClassifier, float]:
+    """The nearest class mean as a head, and the scale of its scores; a Euclidean one's is in its weights.
+
+    Raises:
+        InputError: A class has no image, and so no mean.
+    """
+    absent = np.flatnonzero(np.bincount(labels, minlength=len(dataset.classes)) == 0)
+    if len(absent):
+        more = f" (and {len(absent) - 1} more of {len(dataset.classes)})" if len(absent) > 1 else ""
+        raise InputError(
+            f"{dataset.spec}: class {dataset.classes[absent[0]]!r}{more} has no training image that can be read, and "
+            f"so no mean for --method ncm; leave the class out, or use --method linear or knn"
+        )
+    fitted = NearestClassMean(space).fit(features, labels, len(dataset.classes))
+    means, scale = fitted.means_, fitted.softmax_scale(features, labels)
+    if space == "euclidean":
+        # −|x − m|² = 2·m·x − |m|² − |x|², whose last term all classes share
+        return _with_linear(backbone, dataset, 2 * scale * means, -scale * np.einsum("cd,cd->c", means, means)), 1.0
+    model = ImageClassifier(backbone, dataset.classes, "cosine" if space == "cosine" else "centred-cosine")
+    with torch.no_grad():
+        if fitted.centre_ is not None:
+            means = means - fitted.centre_
+            model.head.centre.copy_(torch.from_numpy(fitted.centre_))
+        model.head.weight.copy_(torch.from_numpy(means))
+    return model, 2 * scale
 
 
 def _classifier(method: str, trained: TrainedClassifier | None, tau: float | None, seed: int) -> LinearClassifier:
@@ -148,16 +207,12 @@ def _classifier(method: str, trained: TrainedClassifier | None, tau: float | Non
     return TauNormalisation(trained.weight, None if tau is None else [tau])
 
 
-def _with_head(
-    backbone: Backbone, dataset: ImageDataset, weight: NDArray[np.floating], bias: NDArray[np.floating] | None = None
+def _with_linear(
+    backbone: Backbone, dataset: ImageDataset, weight: NDArray[np.floating], bias: NDArray[np.floating]
 ) -> ImageClassifier:
-    """A model with this classifier (C, D) and (C,); one without a bias is a cosine classifier."""
-    model = ImageClassifier(backbone, dataset.classes, "cosine" if bias is None else "linear")
-    if bias is not None:
-        TrainedClassifier(np.asarray(weight), np.asarray(bias)).into(model)
-        return model
-    with torch.no_grad():
-        model.head.weight.copy_(torch.from_numpy(np.asarray(weight)))
+    """A model with this linear classifier (C, D) and (C,)."""
+    model = ImageClassifier(backbone, dataset.classes)
+    TrainedClassifier(np.asarray(weight), np.asarray(bias)).into(model)
     return model
 
 

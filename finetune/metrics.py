@@ -1,8 +1,7 @@
 """Top-1, top-5, macro and many/medium/few-shot accuracy, and the calibration error, of scores.
 
-The split by training images is that of Liu et al., CVPR 2019, and Kang et al., ICLR 2020: many is
-more than 100, medium 20 to 100, few fewer than 20, and the accuracy of a group is the mean over its
-classes.
+The split by training images is by default that of Liu et al., CVPR 2019, and Kang et al., ICLR 2020: many
+is more than 100, medium 20 to 100, few fewer than 20. The accuracy of a group is the mean over its classes.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from features.errors import InputError
 from finetune.predictions import Predictions, checked_labels
 
-#: A class has many training images if it has more than MANY, and few if it has fewer than FEW.
+#: A class has many training images if it has more than MANY, and few if it has fewer than FEW, unless told otherwise.
 MANY, FEW = 100, 20
 #: Equal-width bins of the calibration error (Guo et al., ICML 2017).
 BINS = 15
@@ -43,6 +42,7 @@ class Metrics:
             training counts are not known.
         images: N, the evaluated images.
         groups: The size behind "macro", "many", "medium" and "few".
+        borders: Training images: a class of "many" has more than its border, one of "few" fewer than its own.
         per_class: (C,) accuracy of each class, NaN where it has no evaluated image.
         per_class_images: (C,) evaluated images of each class.
         calibration_error: The expected calibration error, or None where scores are no probabilities.
@@ -56,16 +56,18 @@ class Metrics:
     few: float | None
     images: int
     groups: Mapping[str, GroupSize]
+    borders: Mapping[str, int]
     per_class: NDArray[np.float64]
     per_class_images: NDArray[np.int64]
     calibration_error: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The figures with the counts behind them, as plain Python values."""
+        """The figures with the counts and the borders behind them, as plain Python values."""
         names = ("top1", "top5", "macro", "many", "medium", "few", "images", "calibration_error")
         return {name: getattr(self, name) for name in names} | {
             "classes": {name: size.classes for name, size in self.groups.items()},
             "group_images": {name: size.images for name, size in self.groups.items()},
+            "borders": dict(self.borders),
         }
 
 
@@ -75,6 +77,8 @@ def evaluate_scores(
     train_counts: ArrayLike | None = None,
     *,
     probabilities: bool = False,
+    many: int = MANY,
+    few: int = FEW,
 ) -> Metrics:
     """Measure scores against labels.
 
@@ -83,18 +87,20 @@ def evaluate_scores(
         labels: (N,) integers in 0 … C − 1.
         train_counts: (C,) training images of each class, for many, medium and few.
         probabilities: The scores are probabilities, so that they have a calibration error.
+        many: A class with more training images is one of many.
+        few: A class with fewer training images is one of few; 1 to ``many``.
 
     Raises:
         InputError: There is no image.
-        ValueError: A shape does not fit, a label is out of range, a score is NaN or +∞, or
-            ``probabilities`` lie outside [0, 1].
+        ValueError: A shape does not fit, a label is out of range, a score is NaN or +∞, ``probabilities``
+            lie outside [0, 1], or ``few`` outside 1 … ``many``.
 
     >>> evaluate_scores([[0.9, 0.1], [0.8, 0.2]], [0, 1]).top1
     0.5
     """
     table = np.asarray(scores)
     return evaluate_predictions(
-        Predictions.of(table, labels), table.shape[1], train_counts, probabilities=probabilities
+        Predictions.of(table, labels), table.shape[1], train_counts, probabilities=probabilities, many=many, few=few
     )
 
 
@@ -104,6 +110,8 @@ def evaluate_predictions(
     train_counts: ArrayLike | None = None,
     *,
     probabilities: bool = False,
+    many: int = MANY,
+    few: int = FEW,
 ) -> Metrics:
     """Measure predictions, which are gathered batch by batch where the scores of all images would not fit in memory.
 
@@ -112,11 +120,16 @@ def evaluate_predictions(
         n_classes: C.
         train_counts: (C,) training images of each class, for many, medium and few.
         probabilities: The scores were probabilities, so that they have a calibration error.
+        many: A class with more training images is one of many.
+        few: A class with fewer training images is one of few; 1 to ``many``.
 
     Raises:
         InputError: There is no image.
-        ValueError: A shape does not fit, a label is out of range, or ``probabilities`` lie outside [0, 1].
+        ValueError: A shape does not fit, a label is out of range, ``probabilities`` lie outside [0, 1], or
+            ``few`` outside 1 … ``many``.
     """
+    if not 1 <= few <= many:
+        raise ValueError(f"few must be in 1 … many, got few = {few} and many = {many}")
     rank, truth = predictions.ranks, checked_labels(predictions.labels, n_classes)
     if not len(truth):
         raise InputError("there is no image to evaluate; check the split of the dataset")
@@ -129,9 +142,9 @@ def evaluate_predictions(
         counts = np.asarray(train_counts)
         if counts.shape != (n_classes,):
             raise ValueError(f"train_counts must have shape ({n_classes},), one count a class, got {counts.shape}")
-        members["many"] = members["macro"] & (counts > MANY)
-        members["medium"] = members["macro"] & (counts >= FEW) & (counts <= MANY)
-        members["few"] = members["macro"] & (counts < FEW)
+        members["many"] = members["macro"] & (counts > many)
+        members["medium"] = members["macro"] & (counts >= few) & (counts <= many)
+        members["few"] = members["macro"] & (counts < few)
     means = {name: float(per_class[chosen].mean()) for name, chosen in members.items() if chosen.any()}
     return Metrics(
         top1=float((rank < 1).mean()),
@@ -142,6 +155,7 @@ def evaluate_predictions(
         few=means.get("few"),
         images=len(truth),
         groups={name: GroupSize(int(chosen.sum()), int(images[chosen].sum())) for name, chosen in members.items()},
+        borders={"many": many, "few": few},
         per_class=per_class,
         per_class_images=images,
         calibration_error=calibration_error(predictions.confidence, rank == 0) if probabilities else None,

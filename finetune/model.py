@@ -7,49 +7,45 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from features.backbones import Backbone, load_backbone
 from features.checkpoint import find_checkpoint, save_checkpoint
 from features.errors import InputError
-
-
-class CosineHead(nn.Linear):
-    """Cosine of features and class weights, in −1 … 1, as LDAM expects (Cao et al. 2019, section 3)."""
-
-    def __init__(self, dim: int, n_classes: int) -> None:
-        super().__init__(dim, n_classes, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(F.normalize(x, dim=1), F.normalize(self.weight, dim=1))
-
-
-_HEADS = {"linear": nn.Linear, "cosine": CosineHead}
+from finetune.heads import HEADS
 
 
 class ImageClassifier(nn.Module):
-    """Normalised images (B, 3, H, W) to class scores (B, C).
+    """Normalised images (B, 3, H, W) to class scores (B, C), float32.
+
+    The head computes in float32 whatever the backbone does: in bfloat16, whose numbers have 8 bits, the best two of
+    a hundred scores are often equal, and of equal scores the lower class number wins.
 
     Args:
         backbone: Images to features.
         classes: (C,) class names.
-        head: ``linear`` or ``cosine``.
+        head: One of :data:`finetune.heads.HEADS`.
     """
+
+    head: Any  # each of them has attributes of its own
 
     def __init__(self, backbone: Backbone, classes: Sequence[str], head: str = "linear") -> None:
         super().__init__()
         self.backbone = backbone
         self.classes = tuple(classes)
         self.head_kind = head
-        self.head = _HEADS[head](backbone.dim, len(self.classes))
-        # Small weights: every class starts with about the same score, whatever the scale of the features.
-        nn.init.normal_(self.head.weight, std=0.01)
-        if self.head.bias is not None:
-            nn.init.zeros_(self.head.bias)
+        self.head = HEADS[head](backbone.dim, len(self.classes))
+        for parameter in self.head.parameters():
+            if parameter.ndim > 1:
+                # Small weights: every class starts with about the same score, whatever the scale of the features.
+                nn.init.normal_(parameter, std=0.01)
+            else:
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.backbone(x))
+        features = self.backbone(x)
+        with torch.autocast(features.device.type, enabled=False):
+            return self.head(features.float())
 
     def save(self, path: Path, card: Mapping[str, Any]) -> None:
         """Write the checkpoint; ``card`` adds to what the classifier itself knows."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -13,6 +14,7 @@ from features.dataset import ImageDataset, concatenate
 from features.errors import InputError
 from features.readers import open_dataset
 from finetune.configuration import TrainingConfig
+from finetune.samplers import AS_THEY_ARE
 from finetune.search import best_options
 from finetune.training import TrainingResult, fit
 from similarity.subset import Subset
@@ -28,13 +30,18 @@ class PretrainConfig(TrainingConfig):
         backbone: A torchvision or timm name, efficientnet_lite0, resnet8 … resnet56, or a run directory.
         weights: For a model's name: none starts from random weights (as if not given), default from
             published ones; or a state-dict file.
+        loss: softmax, cb-softmax, cb-sigmoid, cb-focal, …: see transfer inspect losses. By default cb-softmax, or
+            softmax where the sampler makes up for the sizes of the classes.
     """
 
     sources: list[str] = field(default_factory=list)
     subset: str | None = None
     backbone: str = "resnet50"
     weights: str | None = None
-    loss: str = "cb-softmax"
+    loss: str = None  # type: ignore[assignment]
+
+    def defaults(self) -> Mapping[str, Any]:
+        return {**super().defaults(), "loss": "cb-softmax" if self.sampler in AS_THEY_ARE else "softmax"}
 
     def __post_init__(self) -> None:
         super().__post_init__()

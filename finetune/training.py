@@ -20,7 +20,7 @@ from features.errors import InputError
 from features.readers import open_dataset
 from finetune.configuration import TrainingConfig
 from finetune.evaluation import align_classes, evaluate_model
-from finetune.frozen import TrainedClassifier
+from finetune.frozen import FrozenFit, TrainedClassifier
 from finetune.losses import build_loss, prior_bias
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
@@ -56,10 +56,11 @@ def fit(
     backbone: Backbone,
     dataset: ImageDataset,
     config: TrainingConfig,
-    frozen: Callable[[], tuple[ImageClassifier, str]] | None = None,
+    frozen: Callable[[], FrozenFit] | None = None,
     inputs: Mapping[str, str] | None = None,
     head: Callable[[ImageDataset], TrainedClassifier] | None = None,
     interpolate: float = 1.0,
+    seen: NDArray[np.int64] | None = None,
 ) -> TrainingResult:
     """Train a classifier on a backbone, evaluate it, and write the run directory.
 
@@ -71,6 +72,7 @@ def fit(
         inputs: What else the run depends on, by name: hashes.
         head: The images that are trained on to the linear classifier to start from; by default a new one.
         interpolate: How far from the start to the trained weights lies what is kept, above 0 to 1.
+        seen: (C,) images of each class that the start was trained on; many, medium and few go by the larger count.
 
     Raises:
         features.InputError: ``config.out`` holds another run, the test set has other classes, or there is
@@ -95,7 +97,7 @@ def fit(
     if test is not None:
         align_classes(test, dataset.classes)
         inputs["test data"] = test.manifest_sha256
-    split = split_off(dataset, config.validation if frozen is None else None, config.seed)
+    split = split_off(dataset, config.validation if frozen is None else None, config.seed, test)
     if split.validation is not None:
         inputs["validation data"] = split.validation.manifest_sha256
     run = RunDirectory(config.out, config, inputs)
@@ -108,6 +110,8 @@ def fit(
             model, card = _frozen_model(frozen, dataset, run)
         else:
             model, card, best = _trained_model(backbone, split, config, run, head, interpolate)
+        if seen is not None:
+            card["train_counts"] = np.maximum(card["train_counts"], seen).tolist()
         last = {name: value.clone() for name, value in model.state_dict().items()}
         if best is not None:
             model.load_state_dict(best.state)
@@ -149,7 +153,18 @@ def _trained_model(
 
     dataset = split.training
     images = TrainingImages(dataset, backbone.preprocessing, config.workers)
-    loss = build_loss(config.loss, images.counts, beta=config.beta, gamma=config.gamma, classes=dataset.classes)
+    loss = build_loss(
+        config.loss,
+        images.counts,
+        beta=config.beta,
+        gamma=config.gamma,
+        tau=1.0 if config.tau is None else config.tau,
+        normalization=config.normalization,
+        margin=config.margin,
+        scale=config.scale,
+        deferred=config.deferred,
+        classes=dataset.classes,
+    )
     started = None if head is None else head(dataset)
     torch.manual_seed(config.seed)  # reading the images took random numbers, and how many depends on the way
     model = ImageClassifier(backbone, dataset.classes, "cosine" if loss.cosine_classifier else "linear")
@@ -163,18 +178,22 @@ def _trained_model(
     for id_, reason in (*images.unreadable, *(validator.unreadable if validator else ())):
         run.log(f"left out, unreadable: {id_} ({reason})")
     run.log(f"{run.path.name}: {len(images.labels)} images, {len(dataset.classes)} classes, {config.summary()}")
+    if config.balances_twice:
+        run.log(f"{run.path.name}: loss and sampler both make up for the sizes of the classes: rare ones count twice")
     best = train(model, images, loss, config, run, validator, interpolate)
-    return model, _card(dataset, images.counts, loss.sigmoid, loss.scale), best
+    return model, _card(dataset, images.counts, loss.sigmoid, loss.scale) | {"loss": config.loss}, best
 
 
 def _frozen_model(
-    frozen: Callable[[], tuple[ImageClassifier, str]], dataset: ImageDataset, run: RunDirectory
+    frozen: Callable[[], FrozenFit], dataset: ImageDataset, run: RunDirectory
 ) -> tuple[ImageClassifier, dict[str, Any]]:
     """A classifier on the backbone as it is, and what a checkpoint says of it."""
-    model, said = frozen()
-    if said:
-        run.log(f"{run.path.name}: {said}")
-    return model, _card(dataset, dataset.counts)
+    fitted = frozen()
+    for id_, reason in fitted.unreadable:
+        run.log(f"left out, unreadable: {id_} ({reason})")
+    if fitted.said:
+        run.log(f"{run.path.name}: {fitted.said}")
+    return fitted.model, _card(dataset, dataset.counts, scale=fitted.scale)
 
 
 def _card(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,13 +14,16 @@ from features.decoding import in_order, pixel_batches
 from features.devices import autocast
 from features.distributed import gather, share
 from features.errors import InputError
+from features.images import ChainedImages, FileImages
 from features.readers import open_dataset
+from features.spec import DatasetSpec
 from finetune.classifiers import balanced_split
 from finetune.evaluation import align_classes
 from finetune.losses import LongTailLoss
 from finetune.metrics import Metrics, evaluate_predictions
 from finetune.model import ImageClassifier, as_scores
 from finetune.predictions import Predictions
+from finetune.run_directory import open_run
 
 
 @dataclass(frozen=True)
@@ -35,16 +39,19 @@ class Split:
     validation: ImageDataset | None
 
 
-def split_off(dataset: ImageDataset, validation: int | str | None, seed: int) -> Split:
+def split_off(
+    dataset: ImageDataset, validation: int | str | None, seed: int, test: ImageDataset | None = None
+) -> Split:
     """Hold images out of a training, or take those of another dataset.
 
     Args:
         dataset: The training images.
         validation: None; a number: so many images of each class are held out; or a dataset spec.
         seed: Which ones are held out.
+        test: The images that the model is evaluated on in the end.
 
     Raises:
-        InputError: A class has too few images, or the other dataset has a class that this one lacks.
+        InputError: A class has too few images, or the other dataset does not fit: see :func:`open_validation`.
     """
     if validation is None:
         return Split(dataset, None)
@@ -55,9 +62,63 @@ def split_off(dataset: ImageDataset, validation: int | str | None, seed: int) ->
             raise InputError(f"--validation {validation}: {error}") from error
         name = f"{validation} images a class held out of {dataset.spec}"
         return Split(dataset.take(kept, f"{dataset.spec} less {name}"), dataset.take(held, name))
-    other = open_dataset(validation)
-    align_classes(other, dataset.classes)
-    return Split(dataset, other.restrict(dataset.classes))
+    return Split(dataset, open_validation(validation, dataset, test))
+
+
+def open_validation(spec: str, training: ImageDataset, test: ImageDataset | None = None) -> ImageDataset:
+    """Images to judge a training by, labelled as its own; some of its classes may have none.
+
+    Raises:
+        InputError: There is a class that the training lacks, or an image that is also one of the training's or the
+            test's.
+    """
+    other = open_dataset(spec)
+    position = align_classes(other, training.classes)
+    mine = _images_of(other)
+    for use, dataset in (("training", training), ("test", test)):
+        shared = 0 if dataset is None else len(mine & _images_of(dataset))
+        if shared:
+            raise InputError(
+                f"--validation {spec}: {shared} of its {len(other)} images are {use} images too; give images that are "
+                f"neither trained on nor tested on, or a number of each class to hold out"
+            )
+    return replace(other, classes=training.classes, labels=position[other.labels])
+
+
+def held_out_of(location: str, dataset: ImageDataset, per_class: int) -> ImageDataset:
+    """The images that a finished run with ``--validation N`` held out of this dataset.
+
+    Args:
+        location: The run directory.
+        dataset: The training images that it was given.
+        per_class: N.
+
+    Raises:
+        InputError: There is no run, or it was trained on other images.
+    """
+    run = open_run(location)
+    trained = run["config"].get("validation"), run["environment"]["inputs"].get("training data")
+    if trained != (per_class, dataset.manifest_sha256):
+        raise InputError(
+            f"--validation {per_class}: {location} was not trained on {dataset.spec} with it, so that it may have seen "
+            f"any of these images; give the spec of a dataset"
+        )
+    held = split_off(dataset, per_class, run["config"]["seed"]).validation
+    assert held is not None  # for a number was given
+    return held
+
+
+def _images_of(dataset: ImageDataset) -> set[str]:
+    """What tells each image from all others: its file, or its name in its dataset where it has none of its own."""
+    source = dataset.source
+    parts = source.sources if isinstance(source, ChainedImages) else [source]
+    files = [part for part in parts if isinstance(part, FileImages)]
+    if len(files) == len(parts):
+        return {
+            os.path.join(root, path) for part in files for root in [os.path.realpath(part.root)] for path in part.paths
+        }
+    spec = DatasetSpec.parse(dataset.spec)
+    return {f"{spec.scheme}:{os.path.realpath(spec.location)}@{spec.split} {id_}" for id_ in dataset.ids}
 
 
 class Validator:

@@ -1,4 +1,4 @@
-"""The house's own rules: the direction of imports, the promised names, the shipped recipes."""
+"""The house's own rules: the direction of imports and the promised names; of shipped recipes see test_recipes.py."""
 
 from __future__ import annotations
 

@@ -34,9 +34,28 @@ def _extract(config: Any, result: Any) -> None:
         show_next("transfer rank --target TARGET.h5 --source SOURCE.h5 …", f"transfer inspect {config.out}")
 
 
+def accuracy_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Accuracies with what stands behind each: the head of a table, and its rows, which begin with their names.
+
+    Args:
+        figures: What ``Metrics.to_json`` gives; in a run of an earlier version it may lack the borders.
+    """
+    names = ("top1", "top5", "macro", "many", "medium", "few")
+    behind = ("macro",) * 3 + names[3:]  # the classes that have an evaluated image, for the first three
+    rows = [
+        ["accuracy", *(figures[name] for name in names)],
+        ["classes", *(figures["classes"].get(name) for name in behind)],
+        ["images", *(figures["group_images"].get(name) for name in behind)],
+    ]
+    if "borders" in figures:
+        many, few = (figures["borders"][name] for name in ("many", "few"))
+        rows.append(["training images a class", "", "", "", f"> {many}", f"{few}–{many}", f"< {few}"])
+    return ["", *names], rows
+
+
 def _metrics(figures: Mapping[str, Any]) -> None:
-    names = ("top1", "top5", "macro", "many", "medium", "few", "images")
-    show_table([f">{name}" for name in names], [[figures[name] for name in names]])
+    (_, *names), rows = accuracy_table(figures)
+    show_table(["", *(f">{name}" for name in names)], rows)
 
 
 def _trained(config: Any, result: Any) -> None:
@@ -58,10 +77,14 @@ def _finetune(config: Any, result: Any) -> None:
     show_next(f"transfer report {result.run}", f"transfer evaluate {result.run} {judged}")
 
 
-def _evaluate(config: Any, result: Any) -> None:
-    figures = result.to_json()
+def _judged(figures: Mapping[str, Any]) -> None:
     _metrics(figures)
     console.print(f"\nexpected calibration error {figures['calibration_error']:.4f}")
+
+
+def _evaluate(config: Any, result: Any) -> None:
+    figures = result.to_json()
+    _judged(figures)
     if figures["confusions"]:
         console.print("\nmost often taken for another class:")
         show_table(
@@ -110,8 +133,21 @@ def _inspect(config: Any, result: Any) -> None:
         _dataset(config, result.content)
         return
     for name, value in result.content.items():
+        if name == "metrics" and value:
+            _final(value)
+            continue
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         console.print(f"{name}: {text}", soft_wrap=not (console.is_terminal and isinstance(value, list)))
+
+
+def _final(figures: Mapping[str, Any]) -> None:
+    """The figures that a training ended with."""
+    console.print(f"evaluated on {figures['evaluated_on']}", soft_wrap=True)
+    _judged(figures)
+    if "validation" in figures:
+        best = figures["validation"]
+        console.print(f"best epoch {best['epoch']}: macro {best['macro']:.4f} on {best['images']} validation images")
+    console.print()
 
 
 def _dataset(config: Any, content: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from features import FeatureBank, open_dataset
 from features.errors import InputError
 from features.outputs import check_new
 from finetune.run_directory import open_run
+from transfer.display import accuracy_table
 from transfer.plots import arms_plot, counts_plot, examples, gallery, history_plot
 
 #: The page's name.
@@ -107,6 +108,7 @@ def _run_page(run: Mapping[str, Any]) -> str:
     return _render(
         "run.html.j2",
         run=run,
+        accuracies=accuracy_table(run["metrics"]) if run["metrics"] else None,
         history_picture=history_plot(run["history"]) if run["history"] else None,
         config_yaml=yaml.safe_dump(run["config"], sort_keys=False, allow_unicode=True),
     )

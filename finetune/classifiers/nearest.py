@@ -1,24 +1,33 @@
 """Classification by what lies nearest: class means, or training images.
 
 Sources: Kang et al., ICLR 2020 (nearest class mean); Wu et al., "Unsupervised Feature Learning via
-Non-Parametric Instance Discrimination", CVPR 2018, section 3.4 (weighted nearest neighbours).
+Non-Parametric Instance Discrimination", CVPR 2018, section 3.4 (weighted nearest neighbours); Guo et
+al., ICML 2017, section 4 (temperature scaling).
 """
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 
 from finetune.classifiers.base import FeatureClassifier
 from similarity.distance import pairwise_distances
 from similarity.geometry import Geometry
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 Space = Literal["cosine", "euclidean", "centred"]
 
 _COSINE = Geometry("cosine", unit_length=True)
+
+#: Scores that a temperature is fitted to at most, some 32 MB: it is one number.
+_FITTED = 1 << 22
 
 
 class NearestClassMean(FeatureClassifier):
@@ -31,6 +40,7 @@ class NearestClassMean(FeatureClassifier):
 
     Attributes:
         means_: (C, D) mean of the training features of each class, not normalised.
+        centre_: (D,) the mean training feature, None where it is not taken off.
     """
 
     def __init__(self, space: Space = "cosine") -> None:
@@ -44,13 +54,53 @@ class NearestClassMean(FeatureClassifier):
         sums.index_add_(0, torch.from_numpy(labels), torch.from_numpy(features).double())
         self.means_ = sums.numpy() / np.maximum(counts, 1)[:, None]
         self._present = counts > 0
-        centre = features.mean(axis=0, dtype=np.float64) if self.space == "centred" else None
-        self._geometry = Geometry(self.space, centre=centre, unit_length=self.space != "euclidean")
+        self.centre_ = features.mean(axis=0, dtype=np.float64) if self.space == "centred" else None
+        self._geometry = Geometry(self.space, centre=self.centre_, unit_length=self.space != "euclidean")
         self._anchors = self._geometry.points(self.means_)
 
     def _score(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
         distances = pairwise_distances(self._geometry.points(features), self._anchors)
         return np.where(self._present, -distances, -np.inf)
+
+    def softmax_scale(self, features: ArrayLike, labels: ArrayLike) -> float:
+        """The s for which softmax(−s·d²) has the least cross-entropy, d being the distance to each class mean.
+
+        In the spaces of unit length d² = 2 − 2·cosine, so that this is the softmax of 2·s times the cosine. Each
+        image is left out of the mean of its own class, or it would be nearer than an unseen one; an image that is
+        alone in its class does not count.
+
+        Args:
+            features: (N, D), those of ``fit``.
+            labels: (N,), those of ``fit``.
+
+        Returns:
+            s > 0; 1 where there is nothing to fit it to.
+        """
+        rows, truth = np.asarray(features, dtype=np.float64), np.asarray(labels)
+        images = np.bincount(truth)[truth]
+        chosen = np.flatnonzero(images > 1)
+        most = max(1, _FITTED // len(self.means_))
+        if len(chosen) > most:
+            chosen = np.random.default_rng(0).choice(chosen, most, replace=False)
+        if not len(chosen):
+            return 1.0
+        rows, truth, images = rows[chosen], truth[chosen], images[chosen, None]
+        others = (images * self.means_[truth] - rows) / (images - 1)
+        squares = np.square(self.scores(rows))
+        apart = self._geometry.points(rows) - self._geometry.points(others)
+        own = np.einsum("nd,nd->n", apart, apart)
+        squares[np.arange(len(rows)), truth] = own
+        typical = squares[np.isfinite(squares)].mean()
+        if not typical > 0:
+            return 1.0
+
+        def cross_entropy(log_scale: float) -> float:
+            scale = np.exp(log_scale)
+            return float((scale * own + logsumexp(-scale * squares, axis=1)).mean())
+
+        # from nearly the same score for every class to one that has all of it
+        bounds = np.array([-3.0, 8.0]) - np.log(typical)
+        return float(np.exp(minimize_scalar(cross_entropy, bounds=bounds, method="bounded").x))
 
 
 class NearestNeighbours(FeatureClassifier):
@@ -60,6 +110,10 @@ class NearestNeighbours(FeatureClassifier):
         k: Neighbours that vote; all where there are fewer.
         temperature: T; 0.07 is the paper's.
 
+    Attributes:
+        points_: (M, D) float32, the training features scaled to length 1.
+        labels_: (M,) their classes.
+
     Note:
         The scores are the shares of the vote: they sum to 1, and most are exactly 0.
     """
@@ -68,21 +122,30 @@ class NearestNeighbours(FeatureClassifier):
         self.k = k
         self.temperature = temperature
 
+    @classmethod
+    def of(cls, points: NDArray[np.float32], labels: NDArray[np.int64], n_classes: int) -> Self:
+        """One that was fitted before, from its ``points_`` and ``labels_``, which are not copied."""
+        fitted = cls()
+        fitted.points_, fitted.labels_ = points, labels
+        fitted.n_classes_, fitted.n_features_ = n_classes, points.shape[1]
+        return fitted
+
     def _learn(self, features: NDArray[np.floating], labels: NDArray[np.int64], n_classes: int) -> None:
         if self.k < 1:
             raise ValueError(f"k must be at least 1, got {self.k}")
         if not self.temperature > 0:
             raise ValueError(f"temperature must be positive, got {self.temperature}")
-        import faiss
-
-        self._index = faiss.IndexFlatIP(features.shape[1])
-        self._index.add(_COSINE.points(features).astype(np.float32))
-        self._labels, self._classes = labels, n_classes
+        self.points_, self.labels_ = _COSINE.points(features).astype(np.float32), labels
 
     def _score(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
-        k = min(self.k, len(self._labels))
-        cosines, found = self._index.search(_COSINE.points(features).astype(np.float32), k)
+        import faiss
+
+        # faiss has threads of its own, which a forked process such as a data loader's worker must not wait for
+        faiss.omp_set_num_threads(torch.get_num_threads())
+        k, classes = min(self.k, len(self.labels_)), self.n_classes_
+        unit = _COSINE.points(features).astype(np.float32)
+        cosines, found = faiss.knn(unit, self.points_, k, metric=faiss.METRIC_INNER_PRODUCT)
         votes = np.exp((cosines - cosines[:, :1]).astype(np.float64) / self.temperature)
-        cells = np.arange(len(features))[:, None] * self._classes + self._labels[found]
-        tally = np.bincount(cells.ravel(), weights=votes.ravel(), minlength=len(features) * self._classes)
-        return tally.reshape(len(features), self._classes) / votes.sum(axis=1, keepdims=True)
+        cells = np.arange(len(features))[:, None] * classes + self.labels_[found]
+        tally = np.bincount(cells.ravel(), weights=votes.ravel(), minlength=len(features) * classes)
+        return tally.reshape(len(features), classes) / votes.sum(axis=1, keepdims=True)

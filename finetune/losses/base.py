@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from features.errors import InputError
+
 
 class LongTailLoss(nn.Module):
     """A loss over logits (B, C) and targets, reduced to one number.
@@ -19,20 +21,33 @@ class LongTailLoss(nn.Module):
         soft_labels: Targets may be class proportions (B, C), as mixup makes them.
         deferred: The share of the training after which class weights are switched on by
             :meth:`set_progress`, or None where nothing changes in the course of training.
+        reweighting: Whether class weights count at present.
+
+    Args:
+        n_classes: C.
+        deferred: As above (deferred re-weighting, Cao et al., NeurIPS 2019, algorithm 1).
+
+    Raises:
+        InputError: ``deferred`` is no share.
     """
 
     sigmoid: bool = False
     scale: float = 1.0
     cosine_classifier: bool = False
     soft_labels: bool = True
-    deferred: float | None = None
 
-    def __init__(self, n_classes: int) -> None:
+    def __init__(self, n_classes: int, deferred: float | None = None) -> None:
         super().__init__()
+        if deferred is not None and not 0 <= deferred <= 1:
+            raise InputError(f"deferred must be a share of the training in [0, 1], got {deferred}")
         self.n_classes = n_classes
+        self.deferred = deferred
+        self.reweighting = not deferred
 
     def set_progress(self, progress: float) -> None:
         """Say which share of the training is done, 0 to 1: epochs or steps done, over all of them."""
+        if self.deferred is not None:
+            self.reweighting = progress >= self.deferred
 
     def _class_buffer(self, name: str, values: object) -> None:
         """Keep (C,) numbers that follow the module from device to device.
@@ -66,26 +81,43 @@ def checked_target(logits: Tensor, target: Tensor) -> Tensor:
 
     Args:
         logits: (B, C).
-        target: (B,) integers in 0 … C − 1, or (B, C) proportions. The range is checked on the CPU
-            only: on an accelerator it would make every step wait.
+        target: (B,) integers in 0 … C − 1, or (B, C) proportions, not negative, that sum to 1. The numbers are
+            checked on the CPU only: on an accelerator it would make every step wait.
 
     Returns:
         (B,) int64, or (B, C) in the type of the logits after :func:`in_float32`.
 
     Raises:
-        ValueError: The shape, the type or the range is another.
+        ValueError: The shape, the type or the range is another, or there is no sample.
     """
     n_classes = logits.shape[-1]
+    if not len(logits):
+        raise ValueError("logits must hold at least one sample, got none")
     if target.is_floating_point():
         if target.shape != logits.shape:
             raise ValueError(
                 f"soft labels must have the logits' shape {tuple(logits.shape)}, got {tuple(target.shape)}"
             )
+        if target.device.type == "cpu":
+            sums = target.sum(dim=1, dtype=torch.float64)
+            if not (target >= 0).all() or not ((sums - 1).abs() < 1e-2).all():
+                raise ValueError("soft labels must be at least 0 and sum to 1 for each sample")
         return target.to(in_float32(logits).dtype)
     if target.shape != logits.shape[:1]:
         raise ValueError(f"target must have shape ({logits.shape[0]},), one class a sample, got {tuple(target.shape)}")
-    if target.device.type == "cpu" and len(target):
+    if target.device.type == "cpu":
         low, high = int(target.min()), int(target.max())
         if low < 0 or high >= n_classes:
             raise ValueError(f"target must be in 0 … {n_classes - 1}, got labels from {low} to {high}")
     return target.long()
+
+
+def checked_weight(name: str, weight: Tensor, n_classes: int) -> Tensor:
+    """One number a class, checked for its shape.
+
+    Raises:
+        ValueError: The shape is not (C,).
+    """
+    if weight.shape != (n_classes,):
+        raise ValueError(f"{name} must have shape ({n_classes},), one number a class, got {tuple(weight.shape)}")
+    return weight

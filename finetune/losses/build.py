@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +13,7 @@ from finetune.losses.base import LongTailLoss
 from finetune.losses.class_balanced import ClassBalancedLoss, Kind, Normalization
 from finetune.losses.ldam import LDAMLoss
 from finetune.losses.logit_adjustment import BalancedSoftmaxLoss, LogitAdjustedLoss
-from finetune.losses.weights import Beta, class_balanced_weights
+from finetune.losses.weights import Beta, class_balanced_weights, effective_number
 
 
 def build_loss(
@@ -23,18 +24,25 @@ def build_loss(
     gamma: float = 1.0,
     tau: float = 1.0,
     normalization: Normalization = "paper",
+    margin: float = 0.5,
+    scale: float = 30.0,
+    deferred: float | None = None,
     classes: Sequence[str] | None = None,
 ) -> LongTailLoss:
     """The loss called ``name``, for a training set of these counts.
 
     Args:
         name: One of :data:`LOSSES`.
-        counts: (C,) training images of each class in the whole training set. The plain losses use
-            only its length, so that for them a class may have no image.
+        counts: (C,) training images of each class in the whole training set. For the plain losses a class may have
+            none.
         beta: β of the ``cb-`` losses and of ``ldam-drw``, in [0, 1), or "auto".
         gamma: γ of ``focal`` and ``cb-focal``.
         tau: τ of ``logit-adjusted``.
         normalization: What the ``cb-`` losses divide by; see :class:`ClassBalancedLoss`.
+        margin: The rarest class's margin in the ``ldam`` losses.
+        scale: What the ``ldam`` losses multiply the cosines by.
+        deferred: The share of the training after which the weights of the ``cb-`` losses and of ``ldam-drw`` count;
+            None for 0, and for 0.8 with ``ldam-drw``.
         classes: (C,) names for messages.
 
     Raises:
@@ -46,13 +54,18 @@ def build_loss(
     """
 
     def plain(kind: Kind) -> LongTailLoss:
-        return ClassBalancedLoss(np.ones(np.shape(counts)), 0.0, kind, gamma)
+        present = np.ones_like(effective_number(counts, 0.0))  # which checks the counts
+        return ClassBalancedLoss(present, 0.0, kind, gamma, classes=classes)
 
     def balanced(kind: Kind) -> LongTailLoss:
-        return ClassBalancedLoss(counts, beta, kind, gamma, normalization, classes=classes)
+        return ClassBalancedLoss(counts, beta, kind, gamma, normalization, deferred=deferred or 0.0, classes=classes)
+
+    def ldam(**weights: Any) -> LongTailLoss:
+        return LDAMLoss(counts, max_margin=margin, scale=scale, classes=classes, **weights)
 
     def ldam_drw() -> LongTailLoss:
-        return LDAMLoss(counts, weight=class_balanced_weights(counts, beta, classes=classes), classes=classes)
+        weight = class_balanced_weights(counts, beta, classes=classes)
+        return ldam(weight=weight, deferred=0.8 if deferred is None else deferred)
 
     builders: dict[str, Callable[[], LongTailLoss]] = {
         "softmax": lambda: plain("softmax"),
@@ -61,7 +74,7 @@ def build_loss(
         "cb-softmax": lambda: balanced("softmax"),
         "cb-sigmoid": lambda: balanced("sigmoid"),
         "cb-focal": lambda: balanced("focal"),
-        "ldam": lambda: LDAMLoss(counts, classes=classes),
+        "ldam": ldam,
         "ldam-drw": ldam_drw,
         "balanced-softmax": lambda: BalancedSoftmaxLoss(counts, classes=classes),
         "logit-adjusted": lambda: LogitAdjustedLoss(counts, tau, classes=classes),
@@ -86,5 +99,7 @@ LOSSES = {
 }
 #: Those of them that read a linear classifier's logits by a softmax.
 SOFTMAX_LOSSES = ("softmax", "cb-softmax", "balanced-softmax", "logit-adjusted")
+#: Those of them that make up for the sizes of the classes.
+BALANCED_LOSSES = ("cb-softmax", "cb-sigmoid", "cb-focal", "ldam-drw", "balanced-softmax", "logit-adjusted")
 #: Those of them that do not take class proportions.
 HARD_LABEL_LOSSES = ("focal", "cb-focal", "ldam", "ldam-drw")

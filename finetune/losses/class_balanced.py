@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from features.distributed import mean_over_processes
 from features.errors import InputError
-from finetune.losses.base import LongTailLoss, checked_target, in_float32
+from finetune.losses.base import LongTailLoss, checked_target, checked_weight, in_float32
 from finetune.losses.weights import Beta, class_balanced_weights
 
 Kind = Literal["softmax", "sigmoid", "focal"]
@@ -48,7 +48,7 @@ def softmax_loss(
         A scalar, at least float32.
 
     Raises:
-        ValueError: Target and logits do not fit.
+        ValueError: Target, weight and logits do not fit, or ``normalization`` is unknown.
     """
     target = checked_target(logits, target)
     surprise = -F.log_softmax(in_float32(logits), dim=1)
@@ -56,10 +56,11 @@ def softmax_loss(
         # gather, not F.cross_entropy: that one drops the label −100 in silence
         losses = surprise.gather(1, target[:, None])[:, 0]
         if weight is not None:
-            losses = losses * weight.to(losses)[target]
+            losses = losses * _sample_weights(target, weight, losses, logits.shape[1])
     else:
-        losses = (surprise * target * (1.0 if weight is None else weight.to(surprise))).sum(dim=1)
-    return losses.sum() / _divisor(target, weight, losses, normalization)
+        factor = 1.0 if weight is None else checked_weight("weight", weight, logits.shape[1]).to(surprise)
+        losses = (surprise * target * factor).sum(dim=1)
+    return losses.sum() / _divisor(target, weight, losses, logits.shape[1], normalization)
 
 
 def sigmoid_loss(
@@ -77,15 +78,15 @@ def sigmoid_loss(
         A scalar, at least float32.
 
     Raises:
-        ValueError: Target and logits do not fit.
+        ValueError: Target, weight and logits do not fit, or ``normalization`` is unknown.
     """
     target = checked_target(logits, target)
     wide = in_float32(logits)
     hot = target if target.ndim == 2 else F.one_hot(target, logits.shape[1]).to(wide)
     losses = F.binary_cross_entropy_with_logits(wide, hot, reduction="none").sum(dim=1)
     if weight is not None:
-        losses = losses * _sample_weights(target, weight, losses)
-    return losses.sum() / _divisor(target, weight, losses, normalization)
+        losses = losses * _sample_weights(target, weight, losses, logits.shape[1])
+    return losses.sum() / _divisor(target, weight, losses, logits.shape[1], normalization)
 
 
 def focal_loss(
@@ -110,9 +111,11 @@ def focal_loss(
         A scalar, at least float32.
 
     Raises:
-        ValueError: Target and logits do not fit, or the target is soft: between y = 0 and y = 1 the
-            modulator has no accepted meaning.
+        ValueError: Target, weight and logits do not fit, ``gamma`` is negative, ``normalization`` is unknown, or the
+            target is soft: between y = 0 and y = 1 the modulator has no accepted meaning.
     """
+    if not 0 <= gamma < math.inf:
+        raise ValueError(f"gamma must be at least 0, got {gamma}")
     target = checked_target(logits, target)
     if target.ndim != 1:
         raise ValueError(f"focal loss needs one class a sample, target of shape (B,), got {tuple(target.shape)}")
@@ -122,8 +125,8 @@ def focal_loss(
     turned = torch.where(F.one_hot(target, logits.shape[1]).bool(), -wide, wide)
     losses = (torch.exp(gamma * F.logsigmoid(turned)) * F.softplus(turned)).sum(dim=1)
     if weight is not None:
-        losses = losses * _sample_weights(target, weight, losses)
-    return losses.sum() / _divisor(target, weight, losses, normalization)
+        losses = losses * _sample_weights(target, weight, losses, logits.shape[1])
+    return losses.sum() / _divisor(target, weight, losses, logits.shape[1], normalization)
 
 
 def prior_bias(n_classes: int) -> float:
@@ -149,6 +152,8 @@ class ClassBalancedLoss(LongTailLoss):
         kind: ``"softmax"``, ``"sigmoid"`` or ``"focal"``.
         gamma: γ of the focal loss; the others have no use for it.
         normalization: ``"paper"`` divides by the batch size, ``"pytorch"`` by the sum of weights.
+        deferred: The share of the training after which the weights count, told by :meth:`set_progress`; 0 from the
+            start.
         classes: (C,) names for messages.
 
     Raises:
@@ -170,18 +175,16 @@ class ClassBalancedLoss(LongTailLoss):
         gamma: float = 1.0,
         normalization: Normalization = "paper",
         *,
+        deferred: float = 0.0,
         classes: Sequence[str] | None = None,
     ) -> None:
         if kind not in get_args(Kind):
             raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
-        if normalization not in get_args(Normalization):
-            raise ValueError(
-                f"normalization must be one of {', '.join(get_args(Normalization))}, got {normalization!r}"
-            )
+        _check_normalization(normalization)
         if not 0 <= gamma < math.inf:
             raise InputError(f"gamma must be at least 0, got {gamma}")
         weights = class_balanced_weights(counts, beta, classes=classes)
-        super().__init__(len(weights))
+        super().__init__(len(weights), deferred or None)
         self.kind = kind
         self.gamma = gamma
         self.normalization: Normalization = normalization
@@ -192,20 +195,29 @@ class ClassBalancedLoss(LongTailLoss):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of logits (B, C) and class indices (B,) or proportions (B, C), a scalar."""
         logits, target = self._checked(logits, target)
+        weight = self.weight if self.reweighting else None
         if self.kind == "softmax":
-            return softmax_loss(logits, target, self.weight, self.normalization)
+            return softmax_loss(logits, target, weight, self.normalization)
         if self.kind == "sigmoid":
-            return sigmoid_loss(logits, target, self.weight, self.normalization)
-        return focal_loss(logits, target, self.weight, self.gamma, self.normalization)
+            return sigmoid_loss(logits, target, weight, self.normalization)
+        return focal_loss(logits, target, weight, self.gamma, self.normalization)
 
 
-def _sample_weights(target: Tensor, weight: Tensor, like: Tensor) -> Tensor:
+def _check_normalization(normalization: str) -> None:
+    if normalization not in get_args(Normalization):
+        raise ValueError(f"normalization must be one of {', '.join(get_args(Normalization))}, got {normalization!r}")
+
+
+def _sample_weights(target: Tensor, weight: Tensor, like: Tensor, n_classes: int) -> Tensor:
     """(B,) the weight of each sample's class, or the mean weight of its proportions."""
-    weight = weight.to(like)
+    weight = checked_weight("weight", weight, n_classes).to(like)
     return weight[target] if target.ndim == 1 else target @ weight
 
 
-def _divisor(target: Tensor, weight: Tensor | None, losses: Tensor, normalization: Normalization) -> Tensor | float:
+def _divisor(
+    target: Tensor, weight: Tensor | None, losses: Tensor, n_classes: int, normalization: Normalization
+) -> Tensor | float:
+    _check_normalization(normalization)
     if normalization == "pytorch" and weight is not None:
-        return mean_over_processes(_sample_weights(target, weight, losses).sum())
+        return mean_over_processes(_sample_weights(target, weight, losses, n_classes).sum())
     return float(len(target)) if target.ndim == 1 else target.sum()

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from features.errors import InputError
-from finetune.losses.base import LongTailLoss, in_float32
+from finetune.losses.base import LongTailLoss, checked_target, checked_weight, in_float32
 from finetune.losses.class_balanced import softmax_loss
 from finetune.losses.weights import class_counts
 
@@ -51,9 +51,15 @@ def ldam_loss(
 
     Returns:
         A scalar, at least float32.
+
+    Raises:
+        ValueError: Target, margins, weight and logits do not fit, or the target is soft: a margin is one class's.
     """
+    target = checked_target(logits, target)
+    if target.ndim != 1:
+        raise ValueError(f"ldam loss needs one class a sample, target of shape (B,), got {tuple(target.shape)}")
     wide = in_float32(logits)
-    margin = margins.to(wide)[target][:, None]
+    margin = checked_weight("margins", margins, logits.shape[1]).to(wide)[target][:, None]
     enforced = scale * wide.scatter_add(1, target[:, None], -margin)
     return softmax_loss(enforced, target, weight, "pytorch")
 
@@ -94,22 +100,15 @@ class LDAMLoss(LongTailLoss):
         margins = ldam_margins(counts, max_margin, classes=classes)
         if not 0 < scale < np.inf:
             raise InputError(f"scale must be positive, got {scale}")
-        if not 0 <= deferred <= 1:
-            raise InputError(f"deferred must be a share of the training in [0, 1], got {deferred}")
         weights = np.ones_like(margins) if weight is None else np.asarray(weight, dtype=np.float64)
         if weights.shape != margins.shape:
             raise ValueError(f"weight must have shape {margins.shape}, one number a class, got {weights.shape}")
-        super().__init__(len(margins))
+        if not ((weights >= 0) & (weights < np.inf)).all():
+            raise ValueError("weight must be finite and not negative")
+        super().__init__(len(margins), None if weight is None else deferred)
         self.scale = scale
-        self.deferred = None if weight is None else deferred
-        self.reweighting = self.deferred == 0
         self._class_buffer("margins", margins)
         self._class_buffer("weight", weights)
-
-    def set_progress(self, progress: float) -> None:
-        """Switch the class weights on from the share ``deferred`` of the training onwards, and off before it."""
-        if self.deferred is not None:
-            self.reweighting = progress >= self.deferred
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of cosines (B, C) and class indices (B,), a scalar."""

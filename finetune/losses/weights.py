@@ -71,7 +71,7 @@ def effective_number(counts: ArrayLike, beta: Beta) -> NDArray[np.float64]:
     """
     values = _non_negative(counts)
     beta = automatic_beta(values) if beta == "auto" else beta
-    if not 0 <= beta < 1:
+    if not isinstance(beta, (int, float)) or not 0 <= beta < 1:
         raise InputError(f"beta must be in [0, 1), or 'auto', got {beta}")
     if beta == 0:  # every image of a class stands for the same one
         return np.asarray(values > 0, dtype=np.float64)

@@ -114,6 +114,20 @@ def test_bfloat16_is_near_and_normalisation_layers_stay_in_float32():
     assert torch.nn.functional.cosine_similarity(outputs, expected).min() > 0.999
 
 
+def test_a_linear_layer_of_a_type_of_its_own_keeps_its_weights():
+    class Own(nn.Linear):
+        def forward(self, x):
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.float())
+
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 5), Own(5, 2))
+    ready = InferenceNetwork(network, EYES, torch.device("cpu"), "bf16")
+    pixels = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    assert [layer.weight.dtype for layer in ready.network[2:]] == [torch.bfloat16, torch.float32]
+    outputs = ready(pixels)
+    assert not torch.equal(outputs, outputs.bfloat16().float())
+
+
 def test_a_core_gets_as_many_images_as_its_cache_holds(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     seen = []

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize_scalar
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
@@ -178,6 +179,42 @@ def test_nearest_mean_against_scikit_learn_and_the_cosine():
         NearestClassMean("manhattan").fit(*TRAIN)
 
 
+def squares_to_means(features, labels, left_out, row, space) -> np.ndarray:
+    """(C,) squared distances of one image to the class means, itself left out of them or not."""
+    kept = np.arange(len(labels)) != (row if left_out else -1)
+    means = np.stack([features[kept & (labels == c)].mean(axis=0) for c in range(CLASSES)])
+    point = features[row]
+    if space != "euclidean":
+        centre = features.mean(axis=0) if space == "centred" else 0
+        means, point = normalize(means - centre), normalize((point - centre)[None])[0]
+    return ((means - point) ** 2).sum(axis=1)
+
+
+@pytest.mark.parametrize("space", ["cosine", "euclidean", "centred"])
+def test_the_softmax_scale_of_nearest_means_against_a_plain_loop(space):
+    features, labels = TRAIN[0].astype(np.float64), TRAIN[1]
+    squares = np.stack([squares_to_means(features, labels, True, row, space) for row in range(len(labels))])
+
+    def cross_entropy(scale):
+        log_softmax = torch.from_numpy(-scale * squares).log_softmax(dim=1)
+        return float(torch.nn.functional.nll_loss(log_softmax, torch.from_numpy(labels)))
+
+    model = NearestClassMean(space).fit(*TRAIN)
+    found = model.softmax_scale(*TRAIN)
+    assert found == pytest.approx(minimize_scalar(cross_entropy, bounds=(1e-4, 50), method="bounded").x, rel=1e-3)
+    assert cross_entropy(found) < min(cross_entropy(found * 0.9), cross_entropy(found * 1.1))
+
+
+def test_where_a_softmax_scale_has_nothing_to_be_fitted_to():
+    alone = CENTRES.astype(np.float32), np.arange(CLASSES)
+    assert NearestClassMean().fit(*alone).softmax_scale(*alone) == 1
+    equal = np.ones((6, 3), np.float32), np.array([0, 0, 0, 1, 1, 1])
+    assert NearestClassMean().fit(*equal).softmax_scale(*equal) == 1
+    far = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]), np.array([0, 0, 2, 2])
+    # an absent class, and nothing to confuse: all of the softmax goes to the class, at a scale that is a number
+    assert 100 < NearestClassMean().fit(*far, n_classes=3).softmax_scale(*far) < np.inf
+
+
 @pytest.mark.parametrize("k", [1, 9, 10_000])
 def test_neighbours_against_scikit_learn(k):
     found = NearestNeighbours(k=k, temperature=0.1).fit(*TRAIN).scores(TEST[0])
@@ -186,6 +223,9 @@ def test_neighbours_against_scikit_learn(k):
     ).fit(*TRAIN)
     np.testing.assert_allclose(found, oracle.predict_proba(TEST[0]), atol=1e-4)  # float32 cosines, over 0.1
     np.testing.assert_allclose(found.sum(axis=1), 1)
+    fitted = NearestNeighbours().fit(*TRAIN)
+    restored = NearestNeighbours.of(fitted.points_, fitted.labels_, CLASSES)
+    np.testing.assert_array_equal(restored.scores(TEST[0]), fitted.scores(TEST[0]))
     for wrong in (NearestNeighbours(k=0), NearestNeighbours(temperature=0)):
         with pytest.raises(ValueError, match="must be"):
             wrong.fit(*TRAIN)

@@ -76,6 +76,19 @@ def test_against_a_plain_loop(model, folder):
     assert found.metrics.images == 20
 
 
+def test_other_borders_of_many_and_few(model, folder, tmp_path):
+    truth, order = by_hand(model, open_dataset(f"folder:{folder}"))
+    per_class = [(order[truth == c, 0] == c).mean() for c in range(4)]  # of 200, 50, 50 and 5 training images
+    model.save(tmp_path / "run" / "checkpoints" / "last.safetensors", CARD)
+    at = {"run": str(tmp_path / "run"), "dataset": f"folder:{folder}"}
+    found = evaluate(options(**at, many=49, few=6)).to_json()
+    assert (found["many"], found["medium"]) == (pytest.approx(np.mean(per_class[:3])), None)
+    assert found["few"] == pytest.approx(per_class[3])
+    assert found["classes"] == {"macro": 4, "many": 3, "medium": 0, "few": 1}
+    assert found["borders"] == {"many": 49, "few": 6}
+    assert evaluate(options(**at)).to_json()["borders"] == {"many": 100, "few": 20}
+
+
 def test_the_order_of_the_classes_does_not_matter(model, folder):
     dataset = open_dataset(f"folder:{folder}")
     expected = evaluate_model(model, dataset, CARD, options())
@@ -141,9 +154,19 @@ def test_positions_by_name(folder):
         align_classes(dataset, ("red", "green", "x", "z")[:2])
 
 
-@pytest.mark.parametrize("given", [{"batch_size": 0}, {"workers": -1}])
-def test_bad_options(given):
-    with pytest.raises(InputError, match="expected at least"):
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"batch_size": 0}, "--batch-size 0: expected at least 1"),
+        ({"workers": -1}, "--workers -1: expected at least 0"),
+        ({"many": 0}, "--many 0: expected at least 1"),
+        ({"few": 0}, "--few 0: expected at least 1"),
+        ({"few": 101}, "--few 101: expected at most --many, which is 100"),
+        ({"many": 19}, "--few 20: expected at most --many, which is 19"),
+    ],
+)
+def test_bad_options(given, said):
+    with pytest.raises(InputError, match=f"^{said}$"):
         options(**given)
 
 

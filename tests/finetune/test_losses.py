@@ -256,6 +256,56 @@ def test_bad_batches_are_refused(name, batch):
             loss(z, soft[:, :4])
 
 
+_ROWS = (torch.zeros(2, 3), torch.tensor([0, 2]))
+_SOFT = (torch.zeros(2, 3), torch.full((2, 3), 1 / 3))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ldam_loss(*_SOFT, torch.ones(3)), "ldam loss needs one class a sample"),
+        (lambda: ldam_loss(_ROWS[0], torch.tensor([0, 3]), torch.ones(3)), "target must be in 0 … 2"),
+        (lambda: ldam_loss(*_ROWS, torch.ones(4)), r"margins must have shape \(3,\)"),
+        (lambda: ldam_loss(*_ROWS, torch.ones(3), weight=torch.ones(2)), r"weight must have shape \(3,\)"),
+        (lambda: softmax_loss(*_ROWS, torch.ones(7)), r"weight must have shape \(3,\)"),
+        (lambda: softmax_loss(*_SOFT, torch.ones(1)), r"weight must have shape \(3,\)"),
+        (lambda: softmax_loss(*_ROWS, normalization="mean"), "normalization must be one of paper, pytorch"),
+        (lambda: sigmoid_loss(*_ROWS, torch.ones(7)), r"weight must have shape \(3,\)"),
+        (lambda: focal_loss(*_ROWS, gamma=-1), "gamma must be at least 0"),
+        (lambda: focal_loss(*_SOFT), "focal loss needs one class a sample"),
+        (lambda: softmax_loss(_ROWS[0], torch.full((2, 3), -5.0)), "soft labels must be at least 0 and sum to 1"),
+        (lambda: sigmoid_loss(_ROWS[0], torch.full((2, 3), math.nan)), "soft labels must be at least 0 and sum to 1"),
+        (lambda: softmax_loss(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long)), "at least one sample"),
+        (lambda: LDAMLoss([3, 2], weight=[math.nan, 1]), "weight must be finite and not negative"),
+        (lambda: build_loss("softmax", [-1, 2, 3]), "counts must be finite and not negative"),
+        (lambda: build_loss("focal", [1, 2, 3], classes=["a"]), "classes must name the 3 classes"),
+    ],
+)
+def test_wrong_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("beta", ["bad", None, math.nan])
+def test_a_beta_that_is_no_number_is_refused(beta):
+    with pytest.raises(InputError, match="beta must be in"):
+        build_loss("cb-softmax", [3, 2], beta=beta)
+
+
+@pytest.mark.parametrize("name", ["cb-softmax", "cb-sigmoid", "cb-focal"])
+def test_deferred_weights_are_the_plain_loss_first(name, batch):
+    z, y, _ = (torch.from_numpy(part) for part in batch)
+    late, always = build_loss(name, COUNTS, deferred=0.6), build_loss(name, COUNTS)
+    for progress, expected in (
+        (0.0, build_loss(name[3:], COUNTS)),
+        (0.59, build_loss(name[3:], COUNTS)),
+        (0.6, always),
+    ):
+        late.set_progress(progress)
+        torch.testing.assert_close(late(z, y), expected(z, y))
+    assert always.deferred is None
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_class_with_no_image_matters_only_where_counts_do(name):
     counts, classes = [5, 0, 3, 0], ["heron", "ibis", "jay", "kite"]

@@ -37,18 +37,25 @@ def test_against_scikit_learn(problem):
     assert found.images == 600
 
 
-def test_shots_against_a_plain_loop(problem):
+@pytest.mark.parametrize(
+    ("borders", "sizes"),
+    [({}, [12, 2, 5, 5]), ({"many": 20, "few": 5}, [12, 6, 4, 2]), ({"many": 50, "few": 50}, [12, 4, 1, 7])],
+)
+def test_shots_against_a_plain_loop(problem, borders, sizes):
     scores, labels, counts = problem
-    found = evaluate_scores(scores, labels, counts)
+    found = evaluate_scores(scores, labels, counts, **borders)
+    many, few = borders.get("many", 100), borders.get("few", 20)
     groups = {"many": [], "medium": [], "few": []}
     for c, count in enumerate(counts):
         mine = scores[labels == c].argmax(1) == c
-        groups["many" if count > 100 else "medium" if count >= 20 else "few"].append((mine.mean(), len(mine)))
+        groups["many" if count > many else "medium" if count >= few else "few"].append((mine.mean(), len(mine)))
     for name, members in groups.items():
         assert getattr(found, name) == pytest.approx(np.mean([accuracy for accuracy, _ in members]))
         assert found.groups[name].classes == len(members)
         assert found.groups[name].images == sum(size for _, size in members)
-    assert [found.groups[name].classes for name in ("macro", "many", "medium", "few")] == [12, 2, 5, 5]
+    assert [found.groups[name].classes for name in ("macro", "many", "medium", "few")] == sizes
+    assert found.to_json()["borders"] == {"many": many, "few": few}
+    assert (found.top1, found.macro) == (evaluate_scores(scores, labels).top1, evaluate_scores(scores, labels).macro)
 
 
 def test_calibration_error_against_torchmetrics(problem):
@@ -156,6 +163,9 @@ def test_bad_input_is_refused(problem):
             evaluate_scores(broken, labels)
     with pytest.raises(ValueError, match=r"probabilities must be in \[0, 1\]"):
         evaluate_scores(scores * 3, labels, probabilities=True)
+    for borders in ({"few": 0}, {"many": 0}, {"many": 10}, {"many": 4, "few": 5}):
+        with pytest.raises(ValueError, match="few must be in 1 … many, got few = "):
+            evaluate_scores(scores, labels, counts, **borders)
     with pytest.raises(InputError, match="no image to evaluate"):
         evaluate_scores(np.zeros((0, 3)), [])
 

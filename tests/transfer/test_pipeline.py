@@ -15,11 +15,8 @@ from PIL import Image
 
 from features import open_dataset
 from features.errors import InputError
-from finetune import FinetuneConfig
 from transfer.archives import unpack
-from transfer.arguments import from_mapping
-from transfer.cli import main, read_yaml
-from transfer.recipe import Recipe
+from transfer.cli import main
 
 COLOURS = [(220, 30, 30), (30, 220, 30), (30, 30, 220), (220, 220, 30), (30, 220, 220), (220, 30, 220)]
 
@@ -181,21 +178,6 @@ def test_a_choice_that_is_not_possible_is_refused_before_any_training(
     assert main(["run", "recipe.yaml"]) == 2
     assert "--classes 7: not possible" in capsys.readouterr().err.strip().splitlines()[-1]
     assert not list(recipe_file.parent.glob("runs/**/config.yaml"))
-
-
-def test_shipped_recipes_can_be_read() -> None:
-    root = Path(__file__).parents[2]
-    recipes = [*root.glob("recipes/*.yaml"), root / "transfer" / "demo.yaml"]
-    assert len(recipes) >= 2
-    for path in recipes:
-        recipe = Recipe.read(path)
-        assert list(recipe.arms), path
-
-
-def test_shipped_options_of_a_training_can_be_read() -> None:
-    (path,) = (Path(__file__).parents[2] / "recipes" / "training").glob("*.yaml")
-    config = from_mapping(FinetuneConfig, read_yaml(path) | {"dataset": "digits:", "out": "run"}, str(path))
-    assert (config.init, config.epochs, config.schedule, config.optimizer) == ("resnet32", 200, "step", "sgd")
 
 
 def test_archives_are_unpacked_once_and_whole(tmp_path: Path) -> None:

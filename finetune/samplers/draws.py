@@ -1,7 +1,4 @@
-"""Samplers for class-imbalanced training: first a class is drawn, then one of its images.
-
-Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR
-2020, section 3: class j is drawn with probability p_j ∝ n_j^q.
+"""Samplers: an epoch's positions in a dataset, on one of several ranks.
 
 One epoch is one global sequence of ``length`` positions that follows from (seed, epoch) alone. Rank
 r of W takes every W-th of them, beginning with the r-th, so the ranks together draw what one process
@@ -11,79 +8,13 @@ rank then has ceil(length / W) positions, and at most W − 1 images are drawn o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import Sampler
 
-from features.errors import InputError
-from finetune.losses.weights import Beta, effective_number
-
-
-def class_probabilities(counts: ArrayLike, q: float) -> NDArray[np.float64]:
-    """Class probabilities p_j ∝ n_j^q (Kang et al., eq. 1); a class with no image has none.
-
-    Args:
-        counts: (C,) images of each class.
-        q: 1 draws each image alike, 0 each class alike, ½ is square-root sampling; any finite number.
-
-    Returns:
-        (C,) float64 with the sum 1.
-
-    Raises:
-        ValueError: ``counts`` holds no image, or ``q`` is not finite.
-
-    >>> class_probabilities([90, 10, 0], q=1).round(6).tolist()
-    [0.9, 0.1, 0.0]
-    >>> class_probabilities([90, 10, 0], q=0).tolist()
-    [0.5, 0.5, 0.0]
-    """
-    if not math.isfinite(q):
-        raise ValueError(f"q must be a finite number, got {q}")
-    values = np.asarray(counts, dtype=np.float64)
-    present = values > 0
-    if not present.any():
-        raise ValueError("counts must hold at least one image")
-    powers = np.zeros_like(values)
-    powers[present] = q * np.log(values[present])
-    powers[present] = np.exp(powers[present] - powers[present].max())  # the largest is 1: no overflow at any q
-    return powers / powers.sum()
-
-
-def progressive_probabilities(counts: ArrayLike, progress: float) -> NDArray[np.float64]:
-    """Progressively balanced: (1 − t/T)·instance + (t/T)·class (Kang et al., eq. 2).
-
-    Args:
-        counts: (C,) images of each class.
-        progress: t/T in [0, 1].
-
-    Returns:
-        (C,) float64 with the sum 1.
-    """
-    return (1 - progress) * class_probabilities(counts, 1.0) + progress * class_probabilities(counts, 0.0)
-
-
-def effective_probabilities(counts: ArrayLike, beta: Beta) -> NDArray[np.float64]:
-    """Class probabilities p_j ∝ n_j/E_{n_j}: each image as often as the class-balanced loss weighs it.
-
-    β = 0 is instance sampling, β → 1 class-balanced sampling.
-
-    Args:
-        counts: (C,) images of each class.
-        beta: In [0, 1), or "auto".
-
-    Returns:
-        (C,) float64 with the sum 1.
-
-    Raises:
-        InputError: ``beta`` is outside [0, 1).
-    """
-    values = np.asarray(counts, dtype=np.float64)
-    numbers = effective_number(values, beta)
-    odds = np.divide(values, numbers, out=np.zeros_like(values), where=values > 0)
-    return odds / odds.sum()
+from finetune.samplers.probabilities import class_probabilities
 
 
 class EpochSampler(Sampler[int]):
@@ -199,7 +130,7 @@ class ClassSampler(EpochSampler):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        truth = _checked_labels(labels)
+        truth = checked_labels(labels)
         super().__init__(len(truth) if length is None else length, seed=seed, rank=rank, world_size=world_size)
         self.counts = np.bincount(truth)
         self.q = q
@@ -210,7 +141,12 @@ class ClassSampler(EpochSampler):
 
     def probabilities(self) -> NDArray[np.float64]:
         """(C,) the class probabilities of the epoch."""
-        return self.q(self.epoch) if callable(self.q) else class_probabilities(self.counts, self.q)
+        if not callable(self.q):
+            return class_probabilities(self.counts, self.q)
+        found = np.asarray(self.q(self.epoch))
+        if found.shape != self.counts.shape or not (found >= 0).all() or (found[self.counts == 0] > 0).any():
+            raise ValueError(f"q must give a probability for each of {len(self.counts)} classes, 0 for an empty one")
+        return found
 
     def sequence(self, generator: np.random.Generator) -> NDArray[np.int64]:
         # Cumulative sums in float64: torch.multinomial takes at most 2^24 entries.
@@ -221,86 +157,29 @@ class ClassSampler(EpochSampler):
         return self._by_class[self._first[drawn] + within]
 
 
-#: The names that :func:`build_sampler` knows, and what they mean.
-SAMPLERS = {
-    "shuffle": "every image once an epoch",
-    "instance": "each image alike, with replacement, as in all that follow (q = 1)",
-    "class": "each class alike, then one of its images (q = 0)",
-    "sqrt": "classes by the square root of their images (q = 1/2)",
-    "progressive": "from instance in the first epoch to class in the last",
-    "effective": "each image as often as the class-balanced loss would weigh it (--beta)",
-}
-#: What any other power is written as.
-_POWER = "q="
-
-
-def power_of(name: str) -> float | None:
-    """q of a sampler that is written as its power, such as ``q=0.25``; None for any other name."""
-    try:
-        q = float(name.removeprefix(_POWER)) if name.startswith(_POWER) else math.nan
-    except ValueError:
-        return None
-    return q if math.isfinite(q) else None
-
-
-def check_sampler(name: str) -> None:
-    """Refuse a name that :func:`build_sampler` does not know.
-
-    Raises:
-        InputError: The name is unknown.
-    """
-    if name not in SAMPLERS and power_of(name) is None:
-        raise InputError(f"--sampler {name}: expected one of {', '.join(SAMPLERS)}, or a power such as q=0.25")
-
-
-def build_sampler(
-    name: str,
-    labels: ArrayLike,
-    *,
-    epochs: int = 1,
-    beta: Beta = 0.9999,
-    length: int | None = None,
-    seed: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
-) -> EpochSampler:
-    """The sampler called ``name``.
+class DeferredSampler(EpochSampler):
+    """Every image once an epoch at first, another sampler from some epoch on (DRS, Cao et al., NeurIPS 2019).
 
     Args:
-        name: ``shuffle`` (every image once an epoch; what training uses unless told otherwise),
-            ``instance``, ``class`` or ``sqrt`` (q = 1, 0, ½, with replacement), ``progressive``
-            (instance sampling in the first epoch, class-balanced in the last), ``effective``
-            (each image as often as the class-balanced loss would weigh it), or any other power, such as ``q=0.25``.
-        labels: (N,) class of each image, integers from 0.
-        epochs: T, the epochs of the training, for ``progressive``.
-        beta: β of ``effective``, in [0, 1), or "auto".
-        length: Positions of a global epoch, N by default.
-        seed, rank, world_size: See :class:`EpochSampler`.
-
-    Raises:
-        InputError: The name is unknown, or ``beta`` is out of range.
-        ValueError: Another argument is out of range.
+        then: What draws later.
+        images: N, the number of images.
+        switch: The first epoch in which it does.
     """
-    check_sampler(name)
-    truth = _checked_labels(labels)
-    if name == "shuffle":
-        return ShuffleSampler(len(truth), length=length, seed=seed, rank=rank, world_size=world_size)
-    if epochs < 1:
-        raise ValueError(f"epochs must be at least 1, got {epochs}")
-    counts = np.bincount(truth)
-    schedules: dict[str, float | Callable[[int], NDArray[np.float64]]] = {
-        "instance": 1.0,
-        "class": 0.0,
-        "sqrt": 0.5,
-        "progressive": lambda epoch: progressive_probabilities(counts, min(1.0, epoch / max(1, epochs - 1))),
-        "effective": lambda _: effective_probabilities(counts, beta),
-    }
-    q = schedules[name] if name in schedules else power_of(name)
-    assert q is not None  # or check_sampler would have refused it
-    return ClassSampler(truth, q=q, length=length, seed=seed, rank=rank, world_size=world_size)
+
+    def __init__(self, then: EpochSampler, images: int, switch: int) -> None:
+        common: dict[str, int] = {"seed": then.seed, "rank": then.rank, "world_size": then.world_size}
+        super().__init__(then.length, **common)
+        self.first, self.then, self.switch = ShuffleSampler(images, length=then.length, **common), then, switch
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        super().set_epoch(epoch, start)
+        self.then.set_epoch(epoch, start)  # its class probabilities may follow the epoch
+
+    def sequence(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        return (self.first if self.epoch < self.switch else self.then).sequence(generator)
 
 
-def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
+def checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
     truth = np.asarray(labels)
     if truth.ndim != 1 or not len(truth) or not np.issubdtype(truth.dtype, np.integer) or truth.min() < 0:
         raise ValueError(

@@ -1,0 +1,94 @@
+"""Heads of an image classifier: float32 features (B, D) in, float32 class scores (B, C) out.
+
+None is a plain ``nn.Linear``, whose weights :class:`features.inference.InferenceNetwork` would cast to bfloat16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from finetune.classifiers.nearest import NearestNeighbours
+
+
+class LinearHead(nn.Linear):
+    """x·Wᵀ + b."""
+
+
+class CosineHead(LinearHead):
+    """Cosine of features and class weights, in −1 … 1, as LDAM expects (Cao et al. 2019, section 3)."""
+
+    def __init__(self, dim: int, n_classes: int) -> None:
+        super().__init__(dim, n_classes, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(F.normalize(x, dim=1), F.normalize(self.weight, dim=1))
+
+
+class CentredCosineHead(CosineHead):
+    """Cosine of features less a centre, and class weights (Kang et al. 2020, nearest class mean).
+
+    Attributes:
+        centre: (D,) the mean training feature.
+    """
+
+    centre: Tensor
+
+    def __init__(self, dim: int, n_classes: int) -> None:
+        super().__init__(dim, n_classes)
+        self.register_buffer("centre", torch.zeros(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x - self.centre)
+
+
+class NeighboursHead(nn.Module):
+    """Logarithm of each class's share of the vote of the nearest training images: its softmax is the vote.
+
+    A class that none of them belongs to has −∞. The images stay on the CPU, where they are searched,
+    whatever device the network moves to. A loaded state decides how many there are.
+
+    Attributes:
+        features: (M, D) float32 features of the training images, scaled to length 1.
+        labels: (M,) int64.
+    """
+
+    features: Tensor
+    labels: Tensor
+
+    def __init__(self, dim: int, n_classes: int) -> None:
+        super().__init__()
+        self.n_classes = n_classes
+        self.register_buffer("features", torch.empty(0, dim))
+        self.register_buffer("labels", torch.empty(0, dtype=torch.int64))
+
+    def remember(self, fitted: NearestNeighbours) -> None:
+        """Take over the images of a fitted classifier."""
+        self.features, self.labels = torch.from_numpy(fitted.points_), torch.from_numpy(fitted.labels_)
+
+    def forward(self, x: Tensor) -> Tensor:
+        voters = NearestNeighbours.of(self.features.numpy(), self.labels.numpy(), self.n_classes)
+        shares = voters.scores(x.detach().cpu().numpy())
+        return torch.from_numpy(shares).log().to(x)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> NeighboursHead:
+        return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        for name in ("features", "labels"):
+            if prefix + name in state_dict:
+                setattr(self, name, torch.empty_like(state_dict[prefix + name], device="cpu"))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+#: Name in the card → its class, made from D and C.
+HEADS: dict[str, Callable[[int, int], nn.Module]] = {
+    "linear": LinearHead,
+    "cosine": CosineHead,
+    "centred-cosine": CentredCosineHead,
+    "knn": NeighboursHead,
+}
