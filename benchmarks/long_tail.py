@@ -3,11 +3,11 @@
     OMP_NUM_THREADS=1 python benchmarks/long_tail.py                      # every row, one after the other
     OMP_NUM_THREADS=1 python benchmarks/long_tail.py --rows ldam-drw      # one of them; another core takes another
 
-Every row trains a ResNet-32 by recipes/training/cifar-lt.yaml with the options in ROWS, and is evaluated once, after its
-last epoch, on the balanced test set of 10,000 images. The options were fixed before any result was seen, but for the row
-with another weight decay, which was added when that with the papers' was known. A killed row
-goes on from its last checkpoint in runs/benchmarks/long-tail. A finished row is recorded in
-benchmarks/results/long-tail; --rows with none named only prints the table.
+Every row trains a ResNet-32 by recipes/training/cifar-lt.yaml with the options in ROWS, and is evaluated once, after
+its last epoch, on the balanced test set of 10,000 images. The options were fixed before any result was seen, but for
+the row with another weight decay, which was added when that with the papers' was known. A killed row goes on from its
+last checkpoint in runs/benchmarks/long-tail. A finished row is recorded in benchmarks/results/long-tail; --rows with
+none named only prints the table.
 
 Expected: about two hours a row on one core with bfloat16, four for the last. The data lies in $TRANSFER_DATA, else
 in ../shared/data.

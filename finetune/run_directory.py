@@ -16,7 +16,7 @@ import platform
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from features.distributed import gather, rank, wait_for_all
 from features.errors import InputError
 from features.locking import locked
 from features.progress import console
+from finetune.configuration import default_of
 
 _VERSIONS = ("transfer-toolkit", "torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "POT")
 #: Fields that change how a run goes and not what comes out.
@@ -78,7 +79,7 @@ class RunDirectory:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--out {path}: is a file; name a directory for the run")
         if self._config_path.exists():
-            self._require_same(resolved, inputs)
+            self._require_same(config, resolved, inputs)
         elif self.path.is_dir() and any(not _half_begun(entry) for entry in self.path.iterdir()):
             raise InputError(f"--out {path}: the directory is not empty and holds no run; name another")
         else:
@@ -114,9 +115,12 @@ class RunDirectory:
         aside.write_text(yaml.safe_dump(_plain(resolved), sort_keys=False, allow_unicode=True), encoding="utf-8")
         os.replace(aside, self._config_path)
 
-    def _require_same(self, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+    def _require_same(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         there, environment = _read_start(self.path)
         asked = _plain(resolved)
+        # What an option is that the version of the run did not have yet: what it is where it is not given.
+        defaults = {option.name: default_of(option) for option in fields(config)}
+        there = _plain({name: value for name, value in defaults.items() if value is not MISSING}) | there
         for name in [n for n in (*asked, *there) if n not in _IMMATERIAL]:
             if there.get(name) != asked.get(name):
                 raise InputError(
@@ -233,6 +237,6 @@ def _read_start(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return config, environment
 
 
-def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Tuples as lists, as YAML reads them back."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

@@ -68,6 +68,18 @@ def test_another_configuration_is_refused_by_its_field(run, options, field, ther
     assert f"{run.path}: holds another run ({field} is {there}, asked for {asked})" in str(refusal.value)
 
 
+def test_options_that_the_version_of_a_run_did_not_have_are_as_if_not_given(run):
+    written = yaml.safe_load((run.path / "config.yaml").read_text())
+    del written["normalization"], written["lr"]
+    (run.path / "config.yaml").write_text(yaml.safe_dump(written))
+    with pytest.raises(InputError, match=r"holds another run \(lr is None, asked for 0.1\)"):
+        RunDirectory(run.path, config(run.path), INPUTS)  # whose default is made from other options
+    (run.path / "config.yaml").write_text(yaml.safe_dump(written | {"lr": 0.1}))
+    assert RunDirectory(run.path, config(run.path), INPUTS).metrics is None
+    with pytest.raises(InputError, match=r"holds another run \(normalization is 'paper', asked for 'pytorch'\)"):
+        RunDirectory(run.path, config(run.path, normalization="pytorch"), INPUTS)
+
+
 def test_a_run_of_another_command_is_refused(run):
     with pytest.raises(InputError, match="holds another run"):
         RunDirectory(run.path, FinetuneConfig(dataset="digits:", init="resnet8", out=str(run.path)), INPUTS)
