@@ -11,7 +11,7 @@ from features.errors import InputError
 from finetune.augmentation import augmentation
 from finetune.losses import BALANCED_LOSSES, HARD_LABEL_LOSSES, LOSSES
 from finetune.mixing import Mixing
-from finetune.samplers import AS_THEY_ARE, check_sampler
+from finetune.samplers import balances, check_sampler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +52,14 @@ class TrainingConfig:
             weights (pytorch).
         margin: Margin of the rarest class in the ldam losses.
         scale: What the ldam losses multiply the cosines by.
-        deferred: Share of the steps before which neither class weights nor the sampler make up for the sizes of the
-            classes (deferred re-weighting and re-sampling, Cao et al. 2019). By default 0, but 0.8 for the weights of
-            ldam-drw.
+        deferred: Share of the steps before which neither class weights nor the sampler (from a whole epoch on) make up
+            for the sizes of the classes (deferred re-weighting and re-sampling, Cao et al. 2019). By default 0, but 0.8
+            for the weights of ldam-drw.
         sampler: How images are drawn: shuffle, class, sqrt, …, or classes by any power of their images, as q=0.25: see
             transfer inspect samplers.
         augment: none, flip (windows at the scale of the test, mirrored or not), crop-flip (and shifts where the network
             sees the whole image), resized-crop, or affine (characters: no mirror images); +randaugment and +cutout may
-            follow, as in crop-flip+randaugment+cutout. By default resized-crop.
+            follow, as in crop-flip+randaugment+cutout.
         mixup: α of mixup, 0 for none; the loss has to take class proportions, as for the next two.
         cutmix: α of CutMix, 0 for none. With both, each batch takes one of them.
         label_smoothing: ε of label smoothing, 0 for none.
@@ -178,6 +178,7 @@ class TrainingConfig:
                 ("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "at least 0 and below 1"),
                 ("beta", self.beta, self.beta == "auto" or 0 <= self.beta < 1, "auto, or at least 0 and below 1"),
                 ("gamma", self.gamma, 0 <= self.gamma < math.inf, "at least 0"),
+                ("tau", self.tau, self.tau is None or 0 <= self.tau < math.inf, "at least 0"),
                 ("margin", self.margin, 0 < self.margin < math.inf, "a positive number"),
                 ("scale", self.scale, 0 < self.scale < math.inf, "a positive number"),
                 ("deferred", self.deferred, self.deferred is None or 0 <= self.deferred < 1, "a share below 1"),
@@ -196,8 +197,6 @@ class TrainingConfig:
         if self.freeze == 1 and self.l2_sp:
             raise InputError("--l2-sp: pulls nothing where --freeze 1.0 keeps the whole backbone; leave one out")
         self._refuse_without_effect()
-        if self.loss == "logit-adjusted" and self.tau is not None and not 0 <= self.tau < math.inf:
-            raise InputError(f"--tau {self.tau}: expected at least 0")
         if self.patience and self.validation is None:
             raise InputError(f"--patience {self.patience}: needs --validation, images to judge the epochs by")
         if self.mixing and self.loss in HARD_LABEL_LOSSES:
@@ -219,7 +218,7 @@ class TrainingConfig:
             "normalization": (self.loss.startswith("cb-"), "the losses cb-…"),
             **dict.fromkeys(("margin", "scale"), (self.loss.startswith("ldam"), "the losses ldam and ldam-drw")),
             "deferred": (
-                weighted or self.sampler not in AS_THEY_ARE,
+                weighted or balances(self.sampler),
                 "the losses cb-… and ldam-drw, and for samplers that make up for the sizes of classes",
             ),
         }
@@ -241,7 +240,13 @@ class TrainingConfig:
     @property
     def balances_twice(self) -> bool:
         """Whether both the loss and the sampler make up for the sizes of the classes."""
-        return self.loss in BALANCED_LOSSES and self.sampler not in AS_THEY_ARE
+        return self.loss in BALANCED_LOSSES and balances(self.sampler)
+
+    def balanced_by(self) -> str | None:
+        """What of the training makes up for the sizes of the classes, None for nothing."""
+        if self.loss in BALANCED_LOSSES:
+            return f"--loss {self.loss}"
+        return f"--sampler {self.sampler}" if balances(self.sampler) else None
 
     @property
     def mixing(self) -> Mixing:

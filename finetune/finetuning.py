@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -22,10 +21,11 @@ from finetune.classifiers.nearest import Space
 from finetune.configuration import TrainingConfig, default_of
 from finetune.frozen import KEEP_CLASSIFIER, TrainedClassifier, fit_frozen, probe
 from finetune.losses import BALANCED_LOSSES, SOFTMAX_LOSSES
-from finetune.samplers import AS_THEY_ARE
+from finetune.run_directory import open_run
+from finetune.samplers import balances
 from finetune.search import best_options
 from finetune.training import TrainingResult, fit
-from finetune.validation import held_out_of, open_validation
+from finetune.validation import check_validation, held_out_of
 
 #: Options that a method which trains by no loop of steps has a use for.
 _OF_FROZEN = {
@@ -60,8 +60,10 @@ class FinetuneConfig(TrainingConfig):
             the start is good as it is.
         interpolate: How far from the start to the trained weights lies what is kept, and what a validation judges
             (WiSE-FT): above 0 to 1, which keeps the trained ones. By default 0.5 from a probe with --loss softmax and
-            --sampler shuffle or instance. Else 1: half-way back to a start that is not balanced, half of what a
-            balanced loss or sampler has changed would be undone.
+            no balancing sampler, else 1.
+        validation: Images to judge the training by after each epoch, so that its best epoch is kept, or for method tau
+            to choose τ on: a dataset spec, or a number of images of each class, which are held out of the training (or
+            were, where the run that method tau starts from was trained with that number).
         tau: τ of method tau itself, or of the method or the loss logit-adjusted (by default 1).
         crop_pct: Share of an image's shorter side that the network sees at test, above 0 to 1; by default the network's
             own, or 1 where the features of a published model are fitted.
@@ -86,7 +88,7 @@ class FinetuneConfig(TrainingConfig):
         if self.classifier == "new":
             usual = {**super().defaults(), "lr": 0.0003 if self.optimizer == "adamw" else 0.02}
             return {**usual, "interpolate": 1.0}
-        like_the_start = self.loss == "softmax" and self.sampler in AS_THEY_ARE
+        like_the_start = self.loss == "softmax" and not balances(self.sampler)
         half = 0.5 if self.classifier == "probe" and like_the_start else 1.0
         decay = 0.05 if self.optimizer in (None, "adamw") else 5e-4
         return {**FROM_TRAINED, "weight_decay": decay, "interpolate": half}
@@ -106,11 +108,9 @@ class FinetuneConfig(TrainingConfig):
         if self.validation is not None and self.method not in ("full", "tau"):
             raise InputError("--validation is for --method full and tau")
         if self.method == "tau" and (self.validation is None) == (self.tau is None):
-            raise InputError("--method tau: give --validation, images to choose τ on, or --tau")
+            raise InputError("--method tau: give either --validation, images to choose τ on, or --tau")
         if self.space != "cosine" and self.method != "ncm":
             raise InputError(f"--space {self.space}: is for --method ncm; leave it out")
-        if self.tau is not None and not math.isfinite(self.tau):
-            raise InputError(f"--tau {self.tau}: expected a finite number")
         super().__post_init__()
         if not 0 < self.interpolate <= 1:
             raise InputError(f"--interpolate {self.interpolate}: expected above 0 and at most 1")
@@ -130,6 +130,11 @@ class FinetuneConfig(TrainingConfig):
     def _tau_readers(self) -> tuple[bool, str]:
         read, where = super()._tau_readers()
         return read or self.method in ("tau", "logit-adjusted"), f"--method tau and logit-adjusted, and for {where}"
+
+    def balanced_by(self) -> str | None:
+        if self.method == "full":
+            return super().balanced_by()
+        return f"--method {self.method}" if self.method in ("crt", "lws", "tau", "logit-adjusted") else None
 
     def summary(self) -> str:
         start = {"new": "", "probe": ", starting from a probe", "keep": ", starting from the run's classifier"}
@@ -153,22 +158,21 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
     """
     dataset = open_dataset(config.dataset)
     if config.search:
+        check_validation(config, dataset)
         config = best_options(config, finetune, int(dataset.counts.min()))
     torch.manual_seed(config.seed)
     backbone = load_backbone(config.init, config.weights, config.image_size, config.crop_pct)
+    seen = _seen(config.init, dataset.classes)
     if config.method == "full":
         start = _start(config, backbone, dataset.classes)
-        return fit(backbone, dataset, config, **start, interpolate=config.interpolate)
+        return fit(backbone, dataset, config, **start, interpolate=config.interpolate, seen=seen)
     trained = None
     if config.method in KEEP_CLASSIFIER:
         trained = TrainedClassifier.of(config.init, dataset.classes, config.method)
         if config.method == "logit-adjusted" and config.tau is None:
             _refuse_adjusted(config.init)
-    validation = None
-    if isinstance(config.validation, str):
-        test = open_dataset(config.test) if config.test else None
-        validation = open_validation(config.validation, dataset, test)
-    elif config.validation is not None:
+    validation = check_validation(config, dataset)
+    if isinstance(config.validation, int):
         validation = held_out_of(config.init, dataset, config.validation)
     inputs = {"validation data": validation.manifest_sha256} if validation else {}
     if trained is not None:
@@ -180,12 +184,13 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
         dataset,
         config,
         trained=trained,
+        counts=dataset.counts if seen is None else seen,
         validation=validation,
         tau=config.tau,
         space=config.space,
         seed=config.seed,
     )
-    return fit(backbone, dataset, config, frozen, inputs, seen=_seen(config.init, dataset.classes))
+    return fit(backbone, dataset, config, frozen, inputs, seen=seen)
 
 
 def _seen(init: str, classes: Sequence[str]) -> NDArray[np.int64] | None:
@@ -200,11 +205,15 @@ def _seen(init: str, classes: Sequence[str]) -> NDArray[np.int64] | None:
 def _refuse_adjusted(init: str) -> None:
     """Refuse to make up for the sizes of the classes once more where the training did, unless τ says how much."""
     checkpoint = find_checkpoint(init)
-    loss = "" if checkpoint is None else checkpoint.card.get("loss")
-    if loss in BALANCED_LOSSES:
+    card = {} if checkpoint is None else checkpoint.card
+    balanced = card.get("balanced_by")
+    if "balanced_by" not in card and (Path(init) / "config.yaml").is_file():  # of an earlier version
+        loss = open_run(init)["config"].get("loss")
+        balanced = f"--loss {loss}" if loss in BALANCED_LOSSES else None
+    if balanced:
         raise InputError(
-            f"--init {init}: was trained with {loss}, which makes up for the sizes of the classes already; give a run "
-            f"trained with softmax, or --tau for how much more to make up for"
+            f"--init {init}: was trained with {balanced}, which makes up for the sizes of the classes already; give a "
+            f"run trained with softmax, or --tau for how much more to make up for"
         )
 
 
@@ -215,8 +224,4 @@ def _start(config: FinetuneConfig, backbone: Backbone, classes: Sequence[str]) -
     if config.classifier == "probe":
         return {"head": partial(probe, backbone, options=config, mirrored=augmentation(config.augment).flip)}
     kept = TrainedClassifier.of(config.init, classes, "full --classifier keep")
-    return {
-        "head": lambda _: kept,
-        "inputs": {"trained classifier": kept.sha256()},
-        "seen": _seen(config.init, classes),
-    }
+    return {"head": lambda _: kept, "inputs": {"trained classifier": kept.sha256()}}

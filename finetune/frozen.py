@@ -40,7 +40,7 @@ FROZEN_METHODS = {
     "crt": "a new linear classifier, trained with class-balanced sampling (cRT)",
     "lws": "one scale a class of the trained classifier, learned with class-balanced sampling (LWS)",
     "tau": "the trained classifier's rows divided by their norm to the power τ; its bias is dropped, at τ = 0 too",
-    "logit-adjusted": "the trained classifier, its bias less τ times the log of the classes' shares of the images",
+    "logit-adjusted": "the trained classifier, its bias less τ times the log of each class's share of its training",
     "ncm": "the class with the nearest mean feature (nearest class mean): by the cosine, or in another space",
     "knn": "the vote of the 20 training images with the largest cosine c, each weighted by exp(c/0.07)",
 }
@@ -120,6 +120,7 @@ def fit_frozen(
     options: ForwardOptions,
     *,
     trained: TrainedClassifier | None = None,
+    counts: NDArray[np.int64] | None = None,
     validation: ImageDataset | None = None,
     tau: float | None = None,
     space: Space = "cosine",
@@ -133,6 +134,8 @@ def fit_frozen(
         dataset: The training images.
         options: Batch size, device, precision and workers of the pass over them.
         trained: The classifier of the run, for :data:`KEEP_CLASSIFIER`.
+        counts: (C,) images of each class that ``trained`` was trained on, whose shares ``logit-adjusted`` takes out; by
+            default those of ``dataset``.
         validation: Images that the model was not trained on, of the dataset's classes in its order: τ is chosen
             by the mean accuracy over them.
         tau: τ itself, instead; that of ``logit-adjusted`` is 1 where it is not given.
@@ -145,7 +148,7 @@ def fit_frozen(
     if method in KEEP_CLASSIFIER and trained is None:
         raise ValueError(f"trained must be the classifier that {method!r} starts from")
     if method == "logit-adjusted" and trained is not None:
-        prior = log_prior(dataset.counts, classes=dataset.classes)
+        prior = log_prior(dataset.counts if counts is None else counts, classes=dataset.classes)
         bias = trained.bias - (1.0 if tau is None else tau) * prior
         return FrozenFit(_with_linear(backbone, dataset, trained.weight, bias))
     fitted_to = validation if method == "tau" and tau is None and validation is not None else dataset
@@ -200,8 +203,9 @@ def _classifier(method: str, trained: TrainedClassifier | None, tau: float | Non
     """The classifier behind a method that is fitted to features."""
     if method == "linear":
         return LinearProbe()
-    if method == "crt" or trained is None:
+    if method == "crt":
         return ClassifierRetraining(seed=seed)
+    assert trained is not None  # fit_frozen has checked it
     if method == "lws":
         return LearnableWeightScaling(trained.weight, trained.bias, seed=seed)
     return TauNormalisation(trained.weight, None if tau is None else [tau])

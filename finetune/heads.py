@@ -55,23 +55,31 @@ class NeighboursHead(nn.Module):
     Attributes:
         features: (M, D) float32 features of the training images, scaled to length 1.
         labels: (M,) int64.
+        k, temperature: As in :class:`finetune.classifiers.NearestNeighbours`.
     """
 
     features: Tensor
     labels: Tensor
+    k: Tensor
+    temperature: Tensor
 
     def __init__(self, dim: int, n_classes: int) -> None:
         super().__init__()
         self.n_classes = n_classes
         self.register_buffer("features", torch.empty(0, dim))
         self.register_buffer("labels", torch.empty(0, dtype=torch.int64))
+        self.register_buffer("k", torch.tensor(20))
+        self.register_buffer("temperature", torch.tensor(0.07, dtype=torch.float64))
 
     def remember(self, fitted: NearestNeighbours) -> None:
         """Take over the images of a fitted classifier."""
         self.features, self.labels = torch.from_numpy(fitted.points_), torch.from_numpy(fitted.labels_)
+        self.k.fill_(fitted.k)
+        self.temperature.fill_(fitted.temperature)
 
     def forward(self, x: Tensor) -> Tensor:
-        voters = NearestNeighbours.of(self.features.numpy(), self.labels.numpy(), self.n_classes)
+        options = int(self.k), float(self.temperature)
+        voters = NearestNeighbours.of(self.features.numpy(), self.labels.numpy(), self.n_classes, *options)
         shares = voters.scores(x.detach().cpu().numpy())
         return torch.from_numpy(shares).log().to(x)
 

@@ -66,7 +66,7 @@ class ImageClassifier(nn.Module):
         """The classifier of a run directory or checkpoint file, and its card.
 
         Raises:
-            InputError: There is no checkpoint.
+            InputError: There is no checkpoint, or its head is one that this version does not know.
         """
         checkpoint = find_checkpoint(location)
         if checkpoint is None:
@@ -74,7 +74,10 @@ class ImageClassifier(nn.Module):
                 f"{location}: no trained model there; expected a finished run directory "
                 f"(with checkpoints/last.safetensors)"
             )
-        model = cls(load_backbone(str(location)), checkpoint.classes, checkpoint.card["head"])
+        head = checkpoint.card["head"]
+        if head not in HEADS:
+            raise InputError(f"{checkpoint.path}: its head is {head!r}; this version knows {', '.join(HEADS)}")
+        model = cls(load_backbone(str(location)), checkpoint.classes, head)
         model.head.load_state_dict(checkpoint.state("head."))
         return model, checkpoint.card
 

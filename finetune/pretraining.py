@@ -14,9 +14,10 @@ from features.dataset import ImageDataset, concatenate
 from features.errors import InputError
 from features.readers import open_dataset
 from finetune.configuration import TrainingConfig
-from finetune.samplers import AS_THEY_ARE
+from finetune.samplers import balances
 from finetune.search import best_options
 from finetune.training import TrainingResult, fit
+from finetune.validation import check_validation
 from similarity.subset import Subset
 
 
@@ -41,7 +42,7 @@ class PretrainConfig(TrainingConfig):
     loss: str = None  # type: ignore[assignment]
 
     def defaults(self) -> Mapping[str, Any]:
-        return {**super().defaults(), "loss": "cb-softmax" if self.sampler in AS_THEY_ARE else "softmax"}
+        return {**super().defaults(), "loss": "softmax" if balances(self.sampler) else "cb-softmax"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,6 +59,7 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
     """
     dataset = source_images(config.sources, config.subset)
     if config.search:
+        check_validation(config, dataset)
         config = best_options(config, pretrain, int(dataset.counts.min()))
     torch.manual_seed(config.seed)
     own = "default" if find_checkpoint(config.backbone) else "none"

@@ -21,7 +21,7 @@ from features.readers import open_dataset
 from finetune.configuration import TrainingConfig
 from finetune.evaluation import align_classes, evaluate_model
 from finetune.frozen import FrozenFit, TrainedClassifier
-from finetune.losses import build_loss, prior_bias
+from finetune.losses import automatic_beta, build_loss, prior_bias
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
 from finetune.training_images import TrainingImages
@@ -110,6 +110,7 @@ def fit(
             model, card = _frozen_model(frozen, dataset, run)
         else:
             model, card, best = _trained_model(backbone, split, config, run, head, interpolate)
+        card["balanced_by"] = config.balanced_by()
         if seen is not None:
             card["train_counts"] = np.maximum(card["train_counts"], seen).tolist()
         last = {name: value.clone() for name, value in model.state_dict().items()}
@@ -118,6 +119,8 @@ def fit(
         judged = _sample(split.training) if test is None else test
         found = evaluate_model(model, judged, card, config)
         final = {"evaluated_on": judged.spec, **found.to_json()}
+        if card.get("fit"):
+            final["fit"] = card["fit"]
         if best is not None:
             final["validation"] = {"epoch": best.epoch, **best.metrics}
         if rank() == 0:
@@ -178,10 +181,12 @@ def _trained_model(
     for id_, reason in (*images.unreadable, *(validator.unreadable if validator else ())):
         run.log(f"left out, unreadable: {id_} ({reason})")
     run.log(f"{run.path.name}: {len(images.labels)} images, {len(dataset.classes)} classes, {config.summary()}")
+    if config.beta == "auto" and hasattr(loss, "weight"):
+        run.log(f"{run.path.name}: β = {automatic_beta(images.counts):.6g}")
     if config.balances_twice:
         run.log(f"{run.path.name}: loss and sampler both make up for the sizes of the classes: rare ones count twice")
     best = train(model, images, loss, config, run, validator, interpolate)
-    return model, _card(dataset, images.counts, loss.sigmoid, loss.scale) | {"loss": config.loss}, best
+    return model, _card(dataset, images.counts, loss.sigmoid, loss.scale), best
 
 
 def _frozen_model(
@@ -193,7 +198,7 @@ def _frozen_model(
         run.log(f"left out, unreadable: {id_} ({reason})")
     if fitted.said:
         run.log(f"{run.path.name}: {fitted.said}")
-    return fitted.model, _card(dataset, dataset.counts, scale=fitted.scale)
+    return fitted.model, _card(dataset, dataset.counts, scale=fitted.scale) | {"fit": fitted.said}
 
 
 def _card(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,8 +17,8 @@ from features.distributed import gather, share
 from features.errors import InputError
 from features.images import ChainedImages, FileImages
 from features.readers import open_dataset
-from features.spec import DatasetSpec
 from finetune.classifiers import balanced_split
+from finetune.configuration import TrainingConfig
 from finetune.evaluation import align_classes
 from finetune.losses import LongTailLoss
 from finetune.metrics import Metrics, evaluate_predictions
@@ -80,9 +81,16 @@ def open_validation(spec: str, training: ImageDataset, test: ImageDataset | None
         if shared:
             raise InputError(
                 f"--validation {spec}: {shared} of its {len(other)} images are {use} images too; give images that are "
-                f"neither trained on nor tested on, or a number of each class to hold out"
+                f"neither trained on nor tested on"
             )
     return replace(other, classes=training.classes, labels=position[other.labels])
+
+
+def check_validation(config: TrainingConfig, dataset: ImageDataset) -> ImageDataset | None:
+    """The images of a validation that is named by its spec, else None: refused here, before any work is done."""
+    if not isinstance(config.validation, str):
+        return None
+    return open_validation(config.validation, dataset, open_dataset(config.test) if config.test else None)
 
 
 def held_out_of(location: str, dataset: ImageDataset, per_class: int) -> ImageDataset:
@@ -103,22 +111,34 @@ def held_out_of(location: str, dataset: ImageDataset, per_class: int) -> ImageDa
             f"--validation {per_class}: {location} was not trained on {dataset.spec} with it, so that it may have seen "
             f"any of these images; give the spec of a dataset"
         )
+    before = run["config"].get("init") or run["config"].get("backbone") or ""
+    while (Path(before) / "config.yaml").is_file():
+        earlier = open_run(before)
+        if earlier["environment"]["inputs"].get("training data") == dataset.manifest_sha256:
+            raise InputError(
+                f"--validation {per_class}: {location} starts from {before}, which was trained on all of "
+                f"{dataset.spec}; give the spec of a dataset"
+            )
+        before = earlier["config"].get("init") or earlier["config"].get("backbone") or ""
     held = split_off(dataset, per_class, run["config"]["seed"]).validation
     assert held is not None  # for a number was given
     return held
 
 
 def _images_of(dataset: ImageDataset) -> set[str]:
-    """What tells each image from all others: its file, or its name in its dataset where it has none of its own."""
-    source = dataset.source
-    parts = source.sources if isinstance(source, ChainedImages) else [source]
-    files = [part for part in parts if isinstance(part, FileImages)]
-    if len(files) == len(parts):
-        return {
-            os.path.join(root, path) for part in files for root in [os.path.realpath(part.root)] for path in part.paths
-        }
-    spec = DatasetSpec.parse(dataset.spec)
-    return {f"{spec.scheme}:{os.path.realpath(spec.location)}@{spec.split} {id_}" for id_ in dataset.ids}
+    """What tells each image from all others: its file, or where it has none its name in its dataset and split."""
+    parts = dataset.source.sources if isinstance(dataset.source, ChainedImages) else [dataset.source]
+    specs = dataset.spec.split(" + ") if len(parts) > 1 else [dataset.spec]
+    found: set[str] = set()
+    start = 0
+    for part, spec in zip(parts, specs if len(specs) == len(parts) else [dataset.spec] * len(parts), strict=True):
+        ids, start = dataset.ids[start : start + len(part)], start + len(part)
+        if isinstance(part, FileImages):
+            root = os.path.realpath(part.root)
+            found.update(os.path.join(root, path) for path in part.paths)
+        else:
+            found.update(f"{spec.partition('?')[0]} {id_}" for id_ in ids)
+    return found
 
 
 class Validator:

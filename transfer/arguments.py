@@ -93,7 +93,8 @@ def plain_error(error: Exception, config_type: type, positional: Sequence[str] =
         positional: Fields that are given without a flag.
     """
     text = " ".join(str(error).split())
-    hints = get_type_hints(config_type)
+    known = get_type_hints(config_type)
+    hints = {field.name: known[field.name] for field in fields(config_type)}
     wrong = re.search(r'key "(\w+)".*\b(?:Given|Got) value: (.*)$', text)
     if wrong and wrong[1] in hints:
         return f"{_flag(wrong[1])} {wrong[2]}: expected {_in_words(hints[wrong[1]])}"

@@ -99,7 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         return _refuse(argv[0], f"{error.filename}: {error.strerror}; name another path")
     except KeyboardInterrupt:
-        print(f"transfer {argv[0]}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print(
+            f"transfer {argv[0]}: interrupted; the same command goes on from the last checkpoint, if there is one",
+            file=sys.stderr,
+        )
         return 1
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends

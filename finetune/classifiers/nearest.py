@@ -76,7 +76,7 @@ class NearestClassMean(FeatureClassifier):
         Returns:
             s > 0; 1 where there is nothing to fit it to.
         """
-        rows, truth = np.asarray(features, dtype=np.float64), np.asarray(labels)
+        rows, truth = np.asarray(features), np.asarray(labels)
         images = np.bincount(truth)[truth]
         chosen = np.flatnonzero(images > 1)
         most = max(1, _FITTED // len(self.means_))
@@ -84,7 +84,7 @@ class NearestClassMean(FeatureClassifier):
             chosen = np.random.default_rng(0).choice(chosen, most, replace=False)
         if not len(chosen):
             return 1.0
-        rows, truth, images = rows[chosen], truth[chosen], images[chosen, None]
+        rows, truth, images = rows[chosen].astype(np.float64), truth[chosen], images[chosen, None]
         others = (images * self.means_[truth] - rows) / (images - 1)
         squares = np.square(self.scores(rows))
         apart = self._geometry.points(rows) - self._geometry.points(others)
@@ -123,9 +123,11 @@ class NearestNeighbours(FeatureClassifier):
         self.temperature = temperature
 
     @classmethod
-    def of(cls, points: NDArray[np.float32], labels: NDArray[np.int64], n_classes: int) -> Self:
+    def of(
+        cls, points: NDArray[np.float32], labels: NDArray[np.int64], n_classes: int, k: int, temperature: float
+    ) -> Self:
         """One that was fitted before, from its ``points_`` and ``labels_``, which are not copied."""
-        fitted = cls()
+        fitted = cls(k, temperature)
         fitted.points_, fitted.labels_ = points, labels
         fitted.n_classes_, fitted.n_features_ = n_classes, points.shape[1]
         return fitted

@@ -93,9 +93,9 @@ LOSSES = {
     "cb-sigmoid": "sigmoid so weighed",
     "cb-focal": "focal so weighed",
     "ldam": "larger margins for classes of few images, on a cosine classifier",
-    "ldam-drw": "the same, for the last fifth of the steps weighed as the cb- losses are",
+    "ldam-drw": "the same, later in the training weighed as the cb- losses are (--deferred, --beta)",
     "balanced-softmax": "cross-entropy of scores to which the log of the classes' images is added in training",
-    "logit-adjusted": "the same from the classes' shares of the images",
+    "logit-adjusted": "the same from their shares of the images, times τ (--tau)",
 }
 #: Those of them that read a linear classifier's logits by a softmax.
 SOFTMAX_LOSSES = ("softmax", "cb-softmax", "balanced-softmax", "logit-adjusted")

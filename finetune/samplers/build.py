@@ -22,8 +22,6 @@ SAMPLERS = {
     "progressive": "from instance in the first epoch to class in the last",
     "effective": "each image as often as the class-balanced loss would weigh it (--beta)",
 }
-#: Those of them that show the classes as often as the dataset does.
-AS_THEY_ARE = ("shuffle", "instance")
 #: What any other power is written as.
 _POWER = "q="
 
@@ -35,6 +33,12 @@ def power_of(name: str) -> float | None:
     except ValueError:
         return None
     return q if math.isfinite(q) else None
+
+
+def balances(name: str) -> bool:
+    """Whether a sampler makes up for the sizes of the classes."""
+    q = power_of(name)
+    return name not in ("shuffle", "instance") if q is None else q < 1
 
 
 def check_sampler(name: str) -> None:
@@ -62,19 +66,18 @@ def build_sampler(
     """The sampler called ``name``.
 
     Args:
-        name: ``shuffle`` (every image once an epoch; what training uses unless told otherwise),
-            ``instance``, ``class`` or ``sqrt`` (q = 1, 0, ½, with replacement), ``progressive``
-            (instance sampling in the first epoch, class-balanced in the last), ``effective``
-            (each image as often as the class-balanced loss would weigh it), or any other power, such as ``q=0.25``.
+        name: One of :data:`SAMPLERS`, or a power such as ``q=0.25``.
         labels: (N,) class of each image, integers from 0.
         epochs: T, the epochs of the training, for ``progressive``, which needs two, and for ``deferred``.
         beta: β of ``effective``, in [0, 1), or "auto".
-        deferred: Share of the epochs before which it is ``shuffle`` that draws.
+        deferred: Share of the epochs before which it is ``shuffle`` that draws; an epoch is of one kind, so that it is
+            the first whole one after that share which is drawn otherwise.
         length: Positions of a global epoch, N by default.
         seed, rank, world_size: See :class:`EpochSampler`.
 
     Raises:
-        InputError: The name is unknown, ``beta`` is out of range, or there are too few epochs to be progressive in.
+        InputError: The name is unknown, ``beta`` is out of range, or there are too few epochs to be progressive in or
+            to defer to.
         ValueError: Another argument is out of range.
     """
     check_sampler(name)
@@ -96,4 +99,11 @@ def build_sampler(
     q = schedules[name] if name in schedules else power_of(name)
     assert q is not None  # or check_sampler would have refused it
     sampler = ClassSampler(truth, q=q, length=length, seed=seed, rank=rank, world_size=world_size)
-    return DeferredSampler(sampler, len(truth), math.ceil(deferred * epochs)) if deferred else sampler
+    if not deferred:
+        return sampler
+    if not 0 < deferred < 1:
+        raise ValueError(f"deferred must be a share from 0 to below 1, got {deferred}")
+    switch = math.ceil(round(deferred * epochs, 9))
+    if switch >= epochs:
+        raise InputError(f"--deferred {deferred}: leaves --sampler {name} none of {epochs} epochs; give more or less")
+    return DeferredSampler(sampler, len(truth), switch)

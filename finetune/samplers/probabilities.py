@@ -39,8 +39,9 @@ def class_probabilities(counts: ArrayLike, q: float) -> NDArray[np.float64]:
     if not present.any():
         raise ValueError("counts must hold at least one image")
     powers = np.zeros_like(values)
-    powers[present] = q * np.log(values[present])
-    powers[present] = np.exp(powers[present] - powers[present].max())  # the largest is 1: no overflow at any q
+    logs = np.log(values[present])
+    with np.errstate(over="ignore"):  # towards −∞: the largest power is 1, whatever q is
+        powers[present] = np.exp(q * (logs - (logs.max() if q > 0 else logs.min())))
     return powers / powers.sum()
 
 

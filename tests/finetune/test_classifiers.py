@@ -224,7 +224,7 @@ def test_neighbours_against_scikit_learn(k):
     np.testing.assert_allclose(found, oracle.predict_proba(TEST[0]), atol=1e-4)  # float32 cosines, over 0.1
     np.testing.assert_allclose(found.sum(axis=1), 1)
     fitted = NearestNeighbours().fit(*TRAIN)
-    restored = NearestNeighbours.of(fitted.points_, fitted.labels_, CLASSES)
+    restored = NearestNeighbours.of(fitted.points_, fitted.labels_, CLASSES, fitted.k, fitted.temperature)
     np.testing.assert_array_equal(restored.scores(TEST[0]), fitted.scores(TEST[0]))
     for wrong in (NearestNeighbours(k=0), NearestNeighbours(temperature=0)):
         with pytest.raises(ValueError, match="must be"):

@@ -142,15 +142,19 @@ def test_tau_zero_is_the_trained_classifier_without_its_bias(source_run, tmp_pat
     assert (head_of(result.run)[1] == 0).all()
 
 
-@pytest.mark.parametrize("tau", [1.0, 0.5])
-def test_post_hoc_logit_adjustment_is_that_of_the_logits(source_run, tmp_path, tau):
+@pytest.mark.parametrize("tau", [None, 0.5])
+@pytest.mark.parametrize("given", ["digits:@train?imbalance=8&per_class=40", TRAIN])
+def test_post_hoc_logit_adjustment_is_that_of_the_logits(tmp_path, tau, given):
+    """The shares are those of the images that the classifier was trained on, whatever images are given now."""
     tail = "digits:@train?imbalance=8&per_class=40"
-    options = {"dataset": tail, "test": TEST, "init": str(source_run), "method": "logit-adjusted", "tau": tau}
+    tiny = {"init": "resnet8", "weights": "none", "image_size": 16, "steps": 2, **CPU}
+    source = finetune(FinetuneConfig(dataset=tail, out=str(tmp_path / "source"), **tiny)).run
+    options = {"dataset": given, "test": TEST, "init": str(source), "method": "logit-adjusted", "tau": tau}
     result = finetune(FinetuneConfig(out=str(tmp_path / "run"), **options, **CPU))
     counts = open_dataset(tail).counts
     assert counts.max() > 3 * counts.min()
-    (weight, bias), (found_weight, found_bias) = head_of(source_run), head_of(result.run)
-    expected = adjust_logits(torch.from_numpy(bias), counts, tau)
+    (weight, bias), (found_weight, found_bias) = head_of(source), head_of(result.run)
+    expected = adjust_logits(torch.from_numpy(bias), counts, 1.0 if tau is None else tau)
     np.testing.assert_array_equal(found_weight, weight)
     np.testing.assert_allclose(found_bias, expected.numpy(), rtol=1e-5)
 
@@ -190,9 +194,9 @@ def test_rows_follow_the_names_of_the_classes(source_run, tmp_path):
         ({"method": "crt", "lr": 0.5}, "--lr: --method crt fits a classifier without it; leave it out"),
         ({"method": "linear", "epochs": 3}, "--epochs: --method linear fits a classifier without it; leave it out"),
         ({"method": "ncm", "weight_decay": 0.0}, "--weight-decay: --method ncm fits a classifier without it"),
-        ({"method": "tau"}, "--method tau: give --validation, images to choose τ on, or --tau"),
-        ({"method": "tau", "tau": 1.0, "validation": TEST}, "--method tau: give --validation"),
-        ({"method": "tau", "tau": float("nan")}, "--tau nan: expected a finite number"),
+        ({"method": "tau"}, "--method tau: give either --validation, images to choose τ on, or --tau"),
+        ({"method": "tau", "tau": 1.0, "validation": TEST}, "--method tau: give either --validation"),
+        ({"method": "tau", "tau": float("nan")}, "--tau nan: expected at least 0"),
         ({"method": "crt", "tau": 1.0}, "--tau 1.0: is for --method tau and logit-adjusted, and for --loss logit-adj"),
         ({"method": "crt", "validation": TEST}, "--validation is for --method full and tau"),
         ({"patience": 2}, "--patience 2: needs --validation, images to judge the epochs by"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -15,7 +16,10 @@ from features.images import ArrayImages
 from features.readers import open_dataset
 from finetune.classifiers import NearestClassMean, NearestNeighbours
 from finetune.evaluation import evaluate_model, score_images
+from finetune.finetuning import FinetuneConfig
 from finetune.frozen import FROZEN_METHODS, KEEP_CLASSIFIER, TrainedClassifier, fit_frozen
+from finetune.heads import HEADS
+from finetune.metrics import calibration_error
 from finetune.model import ImageClassifier
 
 
@@ -123,8 +127,8 @@ def test_neighbours_vote_in_an_evaluation_of_any_views(backbone, colours, tmp_pa
     model = reopened(fit, tmp_path)
     found = evaluate_model(model, test, card(fit), OnCpu())
     assert found.metrics.top1 == pytest.approx((oracle.argmax(1) == truth).mean()) and found.metrics.top1 > 0.5
-    confidence = oracle.max(axis=1)
-    assert 0 <= found.metrics.calibration_error <= 1 and confidence.min() > 0.25
+    expected = calibration_error(oracle.max(axis=1), oracle.argmax(1) == truth)
+    assert found.metrics.calibration_error == pytest.approx(expected, abs=1e-3)
     for views in (2, 5, 10):
         assert evaluate_model(model, test, card(fit), OnCpu(), views).metrics.top1 > 0.5
     half = evaluate_model(model, test, card(fit), OnCpu(precision="bf16")).metrics
@@ -155,6 +159,24 @@ def test_a_run_of_neighbours_starts_another_as_a_backbone_only(backbone, colours
             TrainedClassifier.of(run, train.classes, method)
 
 
-def test_every_method_says_what_it_is():
-    assert "knn" in FROZEN_METHODS and "τ = 0" in FROZEN_METHODS["tau"]
+def test_every_method_can_be_asked_for_and_says_what_it_is():
+    asked = get_args(get_type_hints(FinetuneConfig)["method"])
+    assert set(asked) == {"full", *FROZEN_METHODS}
     assert set(KEEP_CLASSIFIER) < set(FROZEN_METHODS)
+
+
+def test_the_neighbours_that_a_head_remembers_vote_as_they_were_fitted_to():
+    fitted = NearestNeighbours(k=1, temperature=1.0).fit(np.eye(3, dtype=np.float32), [0, 1, 2])
+    head = HEADS["knn"](3, 3)
+    head.remember(fitted)
+    again = HEADS["knn"](3, 3)
+    again.load_state_dict(head.state_dict())
+    rows = np.array([[0.1, 0.2, 0.9]], dtype=np.float32)
+    np.testing.assert_allclose(again(torch.from_numpy(rows)).exp().numpy(), fitted.scores(rows))
+
+
+def test_the_shares_that_are_taken_out_are_those_of_the_trained_classifier(backbone, colours):
+    trained = TrainedClassifier(np.zeros((4, backbone.dim), np.float32), np.zeros(4, np.float32))
+    counts = np.array([8, 4, 2, 2])
+    fit = fit_frozen("logit-adjusted", backbone, colours(3, 3, 3, 3), OnCpu(), trained=trained, counts=counts)
+    np.testing.assert_allclose(fit.model.head.bias.detach().numpy(), -np.log(counts / counts.sum()), rtol=1e-6)

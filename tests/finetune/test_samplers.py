@@ -16,6 +16,7 @@ from finetune.losses import class_balanced_weights
 from finetune.samplers import (
     SAMPLERS,
     ClassSampler,
+    balances,
     build_sampler,
     class_probabilities,
     effective_probabilities,
@@ -51,6 +52,45 @@ def test_classes_and_images_come_as_often_as_promised(q):
 )
 def test_names_stand_for_powers(name, q):
     np.testing.assert_array_equal(drawn(build_sampler(name, LABELS, seed=5)), drawn(ClassSampler(LABELS, q=q, seed=5)))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("shuffle", False), ("instance", False), ("q=1", False), ("q=2", False), ("q=0.9", True), ("progressive", True)],
+)
+def test_which_samplers_balance(name, expected):
+    assert balances(name) == expected
+
+
+@pytest.mark.parametrize(("deferred", "epochs", "switch"), [(0.8, 10, 8), (0.5, 3, 2), (0.07, 100, 7), (0.55, 20, 11)])
+def test_a_deferred_sampler_changes_at_an_epoch(deferred, epochs, switch):
+    sampler = build_sampler("class", LABELS, epochs=epochs, deferred=deferred, seed=2)
+    later = ClassSampler(LABELS, q=0, seed=2)
+    for epoch in range(epochs):
+        found = drawn(sampler, epoch)
+        if epoch < switch:
+            assert sorted(found) == list(range(len(LABELS)))
+        else:
+            np.testing.assert_array_equal(found, drawn(later, epoch))
+
+
+@pytest.mark.parametrize(("deferred", "epochs"), [(0.8, 1), (0.8, 3), (0.8, 4)])
+def test_a_deferred_sampler_that_never_comes_is_refused(deferred, epochs):
+    with pytest.raises(InputError, match=f"--deferred 0.8: leaves --sampler class none of {epochs} epochs"):
+        build_sampler("class", LABELS, epochs=epochs, deferred=deferred)
+    with pytest.raises(ValueError, match="deferred must be a share"):
+        build_sampler("class", LABELS, epochs=9, deferred=1.5)
+
+
+@pytest.mark.parametrize("switch", [2, 3])
+def test_deferred_draws_are_shared_out_and_gone_on_with_too(switch):
+    def make(rank=0, world_size=1):
+        return build_sampler("sqrt", LABELS, epochs=4, deferred=switch / 4, seed=6, rank=rank, world_size=world_size)
+
+    alone = drawn(make(), epoch=2)
+    both = np.stack([drawn(make(rank, 2), epoch=2) for rank in range(2)], axis=1).ravel()
+    np.testing.assert_array_equal(both[: len(alone)], alone)
+    np.testing.assert_array_equal(drawn(make(), epoch=2, start=50), alone[50:])
 
 
 def test_the_chi_square_would_notice_a_wrong_q():
@@ -186,6 +226,8 @@ def test_extreme_powers_do_not_overflow():
     counts = [10**9, 10**3, 1]
     np.testing.assert_allclose(class_probabilities(counts, 300), [1, 0, 0])
     np.testing.assert_allclose(class_probabilities(counts, -300), [0, 0, 1])
+    np.testing.assert_allclose(class_probabilities([90, 10, 0], 1e308), [1, 0, 0])
+    np.testing.assert_allclose(class_probabilities([90, 10, 0], -1e308), [0, 1, 0])
 
 
 def test_bad_input_is_refused():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features import open_dataset
+from features import concatenate, open_dataset
 from features.errors import InputError
 from finetune import FinetuneConfig, finetune
 from finetune.validation import held_out_of, open_validation, split_off
@@ -31,6 +31,31 @@ def test_images_that_are_used_elsewhere_are_refused(validation, test, message):
     with pytest.raises(InputError) as refusal:
         open_validation(validation, open_dataset(TRAIN), judged)
     assert f"--validation {validation}: " in str(refusal.value) and message in str(refusal.value)
+
+
+def test_of_several_datasets_each_has_its_images():
+    training = concatenate(
+        [open_dataset("digits:@train?per_class=8&seed=1"), open_dataset("glyphs:?per_class=3&seed=1")]
+    )
+    with pytest.raises(InputError, match="are training images too"):
+        open_validation("glyphs:?per_class=3&seed=1", training)
+    with pytest.raises(InputError, match=r"class .* is not one of"):
+        open_validation("digits:@test", open_dataset("glyphs:?per_class=3&seed=1"))
+
+
+def test_a_search_is_not_begun_on_the_test_images(tmp_path):
+    same = {"validation": "digits:@test?per_class=2", "test": "digits:@test?per_class=2", "search": True}
+    with pytest.raises(InputError, match="are test images too"):
+        finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "run"), **same, **TINY))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_an_earlier_run_has_seen_was_not_held_out(tmp_path):
+    finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "all"), **TINY))
+    again = {"init": str(tmp_path / "all"), "classifier": "keep", "validation": 3, "steps": 2, **CPU}
+    finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "part"), **again))
+    with pytest.raises(InputError, match=r"starts from .*all, which was trained on all of digits"):
+        held_out_of(str(tmp_path / "part"), open_dataset(TRAIN), 3)
 
 
 def test_other_images_of_the_same_dataset_are_taken():
@@ -71,6 +96,7 @@ def test_tau_may_be_chosen_on_what_the_run_held_out(tmp_path):
     tau = {"dataset": TRAIN, "init": str(run), "method": "tau", **CPU}
     result = finetune(FinetuneConfig(out=str(tmp_path / "tau"), validation="3", **tau))
     assert "over the classes of 3 images a class held out of" in (Path(result.run) / "log.txt").read_text()
+    assert result.metrics["fit"].startswith("τ = ")
     for given in ({"validation": 2}, {"validation": 3, "dataset": "digits:@train?per_class=9"}):
         with pytest.raises(InputError, match=r"was not trained on .* with it, so that it may have seen"):
             finetune(FinetuneConfig(out=str(tmp_path / "other"), **tau | given))

@@ -358,7 +358,7 @@ def test_ctrl_c(monkeypatch, capsys):
     assert main(["inspect", "losses"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "transfer inspect: interrupted; the same command goes on from the last checkpoint\n"
+    assert err == "transfer inspect: interrupted; the same command goes on from the last checkpoint, if there is one\n"
 
 
 def test_what_is_not_the_persons_fault_is_not_hidden(monkeypatch):
