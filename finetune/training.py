@@ -183,6 +183,8 @@ def _trained_model(
     run.log(f"{run.path.name}: {len(images.labels)} images, {len(dataset.classes)} classes, {config.summary()}")
     if config.beta == "auto" and hasattr(loss, "weight"):
         run.log(f"{run.path.name}: β = {automatic_beta(images.counts):.6g}")
+    if loss.deferred:
+        run.log(f"{run.path.name}: class weights count after {loss.deferred:.0%} of the steps, which moves the loss")
     if config.balances_twice:
         run.log(f"{run.path.name}: loss and sampler both make up for the sizes of the classes: rare ones count twice")
     best = train(model, images, loss, config, run, validator, interpolate)

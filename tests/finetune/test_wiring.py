@@ -84,9 +84,10 @@ def test_margin_scale_and_the_deferred_weights_of_ldam_drw(trained):
     assert counted == [False] * 8 + [True] * 2
 
 
-def test_any_class_weights_may_come_late(trained):
+def test_any_class_weights_may_come_late(trained, tmp_path):
     _, _, counted = trained(loss="cb-sigmoid", deferred=0.5, steps=6)
     assert counted == [False] * 3 + [True] * 3
+    assert "class weights count after 50% of the steps" in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_beta_of_the_effective_sampler(trained):
