@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from features.backbones import Backbone, load_backbone
-from features.checkpoint import find_checkpoint
+from features.checkpoint import Checkpoint, find_checkpoint
 from features.errors import InputError
 from features.readers import open_dataset
 from finetune.augmentation import augmentation
@@ -134,7 +134,7 @@ class FinetuneConfig(TrainingConfig):
     def balanced_by(self) -> str | None:
         if self.method == "full":
             return super().balanced_by()
-        return f"--method {self.method}" if self.method in ("crt", "lws", "tau", "logit-adjusted") else None
+        return f"--method {self.method}" if self.method in ("crt", "lws", "tau", "logit-adjusted", "ncm") else None
 
     def summary(self) -> str:
         start = {"new": "", "probe": ", starting from a probe", "keep": ", starting from the run's classifier"}
@@ -162,15 +162,17 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
         config = best_options(config, finetune, int(dataset.counts.min()))
     torch.manual_seed(config.seed)
     backbone = load_backbone(config.init, config.weights, config.image_size, config.crop_pct)
-    seen = _seen(config.init, dataset.classes)
+    checkpoint = find_checkpoint(config.init)
+    seen = _counts(checkpoint, "train_counts", dataset.classes)
     if config.method == "full":
-        start = _start(config, backbone, dataset.classes)
+        start = _start(config, backbone, checkpoint, dataset.classes)
         return fit(backbone, dataset, config, **start, interpolate=config.interpolate, seen=seen)
-    trained = None
+    trained, card, counts = None, {}, _counts(checkpoint, "classifier_counts", dataset.classes)
     if config.method in KEEP_CLASSIFIER:
         trained = TrainedClassifier.of(config.init, dataset.classes, config.method)
         if config.method == "logit-adjusted" and config.tau is None:
-            _refuse_adjusted(config.init)
+            _refuse_adjusted(config.init, checkpoint)
+        card = {"classifier_counts": None if counts is None else counts.tolist()}
     validation = check_validation(config, dataset)
     if isinstance(config.validation, int):
         validation = held_out_of(config.init, dataset, config.validation)
@@ -184,32 +186,42 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
         dataset,
         config,
         trained=trained,
-        counts=dataset.counts if seen is None else seen,
+        counts=counts,
         validation=validation,
         tau=config.tau,
         space=config.space,
         seed=config.seed,
     )
-    return fit(backbone, dataset, config, frozen, inputs, seen=seen)
+    return fit(backbone, dataset, config, frozen, inputs, seen=seen, card=card)
 
 
-def _seen(init: str, classes: Sequence[str]) -> NDArray[np.int64] | None:
-    """(C,) images of each class that a run was trained on; None where it was not trained on these classes."""
-    checkpoint = find_checkpoint(init)
+def _counts(checkpoint: Checkpoint | None, of: str, classes: Sequence[str]) -> NDArray[np.int64] | None:
+    """(C,) images of each class, as a card has them; None where the run was not trained on these classes.
+
+    Args:
+        checkpoint: Where the run starts from.
+        of: ``train_counts``, what the representation was trained on, or ``classifier_counts``, what the classifier was.
+        classes: The classes, in the order that is wanted.
+    """
     if checkpoint is None or set(checkpoint.classes) != set(classes):
         return None
-    counts = dict(zip(checkpoint.classes, checkpoint.card["train_counts"], strict=True))
+    of = of if of in checkpoint.card else "train_counts"  # earlier versions told only these
+    counts = dict(zip(checkpoint.classes, checkpoint.card[of], strict=True))
     return np.array([counts[name] for name in classes], dtype=np.int64)
 
 
-def _refuse_adjusted(init: str) -> None:
-    """Refuse to make up for the sizes of the classes once more where the training did, unless τ says how much."""
-    checkpoint = find_checkpoint(init)
+def _balanced_by(init: str, checkpoint: Checkpoint | None) -> str | None:
+    """What made up for the sizes of the classes where the classifier of the start was trained, None for nothing."""
     card = {} if checkpoint is None else checkpoint.card
-    balanced = card.get("balanced_by")
     if "balanced_by" not in card and (Path(init) / "config.yaml").is_file():  # of an earlier version
         loss = open_run(init)["config"].get("loss")
-        balanced = f"--loss {loss}" if loss in BALANCED_LOSSES else None
+        return f"--loss {loss}" if loss in BALANCED_LOSSES else None
+    return card.get("balanced_by")
+
+
+def _refuse_adjusted(init: str, checkpoint: Checkpoint | None) -> None:
+    """Refuse to make up for the sizes of the classes once more where the training did, unless τ says how much."""
+    balanced = _balanced_by(init, checkpoint)
     if balanced:
         raise InputError(
             f"--init {init}: was trained with {balanced}, which makes up for the sizes of the classes already; give a "
@@ -217,11 +229,17 @@ def _refuse_adjusted(init: str) -> None:
         )
 
 
-def _start(config: FinetuneConfig, backbone: Backbone, classes: Sequence[str]) -> dict[str, Any]:
+def _start(
+    config: FinetuneConfig, backbone: Backbone, checkpoint: Checkpoint | None, classes: Sequence[str]
+) -> dict[str, Any]:
     """What the classifier starts as, as options of :func:`finetune.training.fit`."""
     if config.classifier == "new":
         return {}
     if config.classifier == "probe":
         return {"head": partial(probe, backbone, options=config, mirrored=augmentation(config.augment).flip)}
     kept = TrainedClassifier.of(config.init, classes, "full --classifier keep")
-    return {"head": lambda _: kept, "inputs": {"trained classifier": kept.sha256()}}
+    return {
+        "head": lambda _: kept,
+        "inputs": {"trained classifier": kept.sha256()},
+        "card": {"balanced_by": config.balanced_by() or _balanced_by(config.init, checkpoint)},
+    }

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from features import open_dataset
+from features.checkpoint import find_checkpoint
 from features.errors import InputError
 from finetune import FinetuneConfig, PretrainConfig, engine, finetune, training
 from finetune.losses import LongTailLoss, class_balanced_weights, log_prior
@@ -135,6 +136,31 @@ def test_balancing_twice_is_said(tmp_path):
     again = adjusted | {"init": str(first.run), "out": str(tmp_path / "d")}
     with pytest.raises(InputError, match="was trained with --method logit-adjusted, which makes up for the sizes"):
         finetune(FinetuneConfig(**again, device="cpu", workers=0))
+
+
+def test_a_classifier_that_is_kept_stays_balanced_and_a_new_one_does_not(tmp_path):
+    options = {"dataset": TAIL, "image_size": 16, "steps": 1, "device": "cpu", "workers": 0}
+    start = {"init": "resnet8", "weights": "none", "loss": "balanced-softmax", "out": str(tmp_path / "start")}
+    finetune(FinetuneConfig(**options, **start))
+    for kept, said in (("keep", "--loss balanced-softmax"), ("new", None)):
+        then = FinetuneConfig(**options, init=start["out"], classifier=kept, out=str(tmp_path / kept))
+        assert find_checkpoint(finetune(then).run).card["balanced_by"] == said
+
+
+def test_the_shares_that_are_taken_out_are_those_of_the_last_training(tmp_path):
+    """Of a network that saw a tail and whose classifier was then fitted to as many images of each class: none."""
+    options = {"device": "cpu", "workers": 0}
+    first = {"init": "resnet8", "weights": "none", "image_size": 16, "steps": 1, "out": str(tmp_path / "tail")}
+    finetune(FinetuneConfig(dataset=TAIL, **first, **options))
+    even = {"dataset": "digits:@train?per_class=3", "method": "linear", "out": str(tmp_path / "even")}
+    finetune(FinetuneConfig(init=first["out"], **even, **options))
+    for number, (start, counts) in enumerate(((first["out"], COUNTS), (even["out"], np.full(10, 3)))):
+        adjusted = {"dataset": TAIL, "init": start, "method": "logit-adjusted", "out": str(tmp_path / str(number))}
+        run = finetune(FinetuneConfig(**adjusted, **options)).run
+        biases = [find_checkpoint(where).state("head.")["bias"].numpy() for where in (start, run)]
+        np.testing.assert_allclose(biases[1], biases[0] - np.log(counts / counts.sum()), rtol=1e-5)
+        card = find_checkpoint(run).card
+        assert card["classifier_counts"] == counts.tolist() and card["train_counts"] == COUNTS.tolist()
 
 
 @pytest.mark.parametrize(
