@@ -10,11 +10,10 @@ import atexit
 import os
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-import torch.distributed
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Value = TypeVar("Value")
 
@@ -49,30 +48,29 @@ def gather(value: Value) -> list[Value]:
     """What every process gives, by rank; anything that can be pickled."""
     if world_size() == 1:
         return [value]
-    _join()
+    torch = _joined()
     values: list[Value] = [value] * world_size()
     torch.distributed.all_gather_object(values, value)
     return values
 
 
-@torch.no_grad()
 def mean_over_processes(value: Tensor) -> Tensor:
     """The mean of a tensor over all processes, for each of them; no gradient goes through it."""
     if world_size() == 1:
         return value
-    _join()
+    torch = _joined()
     total = value.detach().clone()
     torch.distributed.all_reduce(total)
     return total / world_size()
 
 
-@torch.no_grad()
 def same_for_all(tensors: Iterable[Tensor]) -> None:
     """Give every process the first one's values, in place; whole numbers too."""
     if world_size() > 1:
-        _join()
-        for tensor in tensors:
-            torch.distributed.broadcast(tensor, 0)
+        torch = _joined()
+        with torch.no_grad():
+            for tensor in tensors:
+                torch.distributed.broadcast(tensor, 0)
 
 
 def wait_for_all() -> None:
@@ -80,7 +78,11 @@ def wait_for_all() -> None:
     gather(None)
 
 
-def _join() -> None:
+def _joined() -> Any:
+    """PyTorch, this process being one of the group; a single process never needs it."""
+    import torch
+    import torch.distributed
+
     if not torch.distributed.is_initialized():
         backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         if torch.cuda.is_available():
@@ -88,3 +90,4 @@ def _join() -> None:
         # No limit to speak of: one process may have a long way to go where another had little left.
         torch.distributed.init_process_group(backends, timeout=timedelta(days=7))
         atexit.register(torch.distributed.destroy_process_group)
+    return torch

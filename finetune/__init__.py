@@ -1,26 +1,8 @@
-"""Images and decisions in, models out."""
+"""Images and decisions in, models out.
 
-from finetune.configuration import TrainingConfig
-from finetune.evaluation import EvaluateConfig, evaluate
-from finetune.finetuning import FinetuneConfig, finetune
-from finetune.losses import ClassBalancedLoss, class_balanced_weights, effective_number
-from finetune.metrics import Metrics
-from finetune.model import ImageClassifier
-from finetune.pretraining import PretrainConfig, pretrain
-from finetune.training import TrainingResult
+Names are imported when they are first used, from where ``__init__.pyi`` says, so that the command line starts at once.
+"""
 
-__all__ = [
-    "ClassBalancedLoss",
-    "EvaluateConfig",
-    "FinetuneConfig",
-    "ImageClassifier",
-    "Metrics",
-    "PretrainConfig",
-    "TrainingConfig",
-    "TrainingResult",
-    "class_balanced_weights",
-    "effective_number",
-    "evaluate",
-    "finetune",
-    "pretrain",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from features.errors import InputError
-from finetune.policy import rand_augment
 
 
 @dataclass(frozen=True)
@@ -83,6 +82,8 @@ class Augmentation:
             (B, 3, S, S) float, 0 to 255.
         """
         if self.operations:
+            from finetune.policy import rand_augment  # torchvision takes a second to import: only where it is used
+
             pixels = rand_augment(pixels, generator, operations=self.operations)
         placed = self._placed(pixels.float(), size, generator)
         return placed * self._uncovered(len(pixels), size, generator).to(placed) if self.cutout else placed

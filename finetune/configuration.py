@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 from features.errors import InputError
+from features.options import default_of
 from finetune.augmentation import augmentation
 from finetune.losses import BALANCED_LOSSES, HARD_LABEL_LOSSES, LOSSES
 from finetune.mixing import Mixing
@@ -252,8 +253,3 @@ class TrainingConfig:
     def mixing(self) -> Mixing:
         """How images and targets are mixed."""
         return Mixing(self.mixup, self.cutmix, self.label_smoothing)
-
-
-def default_of(option: Field[Any]) -> object:
-    """What a field of a configuration is where nothing is given."""
-    return option.default if option.default_factory is MISSING else option.default_factory()

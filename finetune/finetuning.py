@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from features.backbones import Backbone, load_backbone
 from features.checkpoint import Checkpoint, find_checkpoint
 from features.errors import InputError
+from features.options import default_of
 from features.readers import open_dataset
 from finetune.augmentation import augmentation
 from finetune.classifiers.nearest import Space
-from finetune.configuration import TrainingConfig, default_of
+from finetune.configuration import TrainingConfig
 from finetune.frozen import KEEP_CLASSIFIER, TrainedClassifier, fit_frozen, probe
 from finetune.losses import BALANCED_LOSSES, SOFTMAX_LOSSES
 from finetune.run_directory import open_run

@@ -26,8 +26,8 @@ import yaml
 from features.distributed import gather, rank, wait_for_all
 from features.errors import InputError
 from features.locking import locked
+from features.options import default_of
 from features.progress import console
-from finetune.configuration import default_of
 
 _VERSIONS = ("transfer-toolkit", "torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "POT")
 #: Fields that change how a run goes and not what comes out.

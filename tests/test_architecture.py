@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,16 @@ def test_the_names_that_users_rely_on_are_promised() -> None:
     }
     for package, names in promised.items():
         assert names <= set(importlib.import_module(package).__all__), package
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "rnak", "rank --targt x", "select --target x"])
+def test_a_mistake_is_told_before_pytorch_is_imported(arguments: str) -> None:
+    code = f"import sys; from transfer.cli import main; main({arguments.split()!r}); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "False", done.stderr
+
+
+def test_a_training_imports_torchvision_only_where_it_is_used() -> None:
+    code = "import sys, finetune; finetune.FinetuneConfig; print('torchvision' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "False\n", done.stderr

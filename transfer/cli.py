@@ -62,6 +62,12 @@ COMMANDS = {
     "evaluate": Command(
         "accuracy of a trained model", "finetune:evaluate", "finetune:EvaluateConfig", ("run", "dataset")
     ),
+    "compare": Command(
+        "the figures of several runs side by side",
+        "transfer.comparison:compare",
+        "transfer.comparison:CompareConfig",
+        ("runs",),
+    ),
     "run": Command(
         "a whole recipe, each finished step reused", "transfer.pipeline:run", "transfer.pipeline:RunConfig", ("recipe",)
     ),
@@ -142,7 +148,6 @@ def _run(name: str, argv: list[str]) -> int:
     from jsonargparse import ArgumentError
 
     from transfer.arguments import check_mapping, config_parser, plain_error, to_config
-    from transfer.display import show
 
     if name not in COMMANDS:
         import difflib
@@ -168,6 +173,8 @@ def _run(name: str, argv: list[str]) -> int:
     if namespace.json:
         print(json.dumps(result.to_json(), ensure_ascii=False))
     else:
+        from transfer.display import show
+
         show(name, config, result)
     return 0
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from features.bank import SUFFIXES, FeatureBank
 from features.errors import InputError
+from features.options import default_of
 from features.outputs import check_new
-from finetune.configuration import default_of
 from similarity import (
     DEFAULT_GEOMETRY,
     DEFAULT_STRATEGY,

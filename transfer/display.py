@@ -74,7 +74,11 @@ def _pretrain(config: Any, result: Any) -> None:
 def _finetune(config: Any, result: Any) -> None:
     _trained(config, result)
     judged = "TARGET@test" if config.test is None else f"{shlex.quote(config.test)} --per-class FILE.csv"
-    show_next(f"transfer report {result.run}", f"transfer evaluate {result.run} {judged}")
+    show_next(
+        f"transfer report {result.run}",
+        f"transfer evaluate {result.run} {judged}",
+        f"transfer compare OTHER_RUN {result.run}",
+    )
 
 
 def _judged(figures: Mapping[str, Any]) -> None:
@@ -99,6 +103,40 @@ def _evaluate(config: Any, result: Any) -> None:
     else:
         console.print(f"every class: {config.per_class}", soft_wrap=True)
         show_next(f"transfer report {config.run}")
+
+
+def _compare(config: Any, result: Any) -> None:
+    console.print(f"{result.images:,} images of {result.evaluated_on}", soft_wrap=True)
+    if result.on_training_images:
+        console.print("images that the runs were trained on: a comparison that counts has a --test")
+    names = ("top1", "macro", "many", "medium", "few")
+    show_table(
+        ["run", "", *(f">{name}" for name in ("top1", "±", *names[1:])), ">macro − first", ">±"],
+        (
+            (
+                run.run,
+                run.how,
+                run.figures["top1"],
+                run.top1_error,
+                *(run.figures[name] for name in names[1:]),
+                run.gain if run.gain is None else f"{run.gain:+.4f}",
+                run.gain_error,
+            )
+            for run in result.runs
+        ),
+    )
+    console.print(
+        "\n±: standard error, of top1 over the images, of the difference paired over the classes; how much another "
+        "seed moves them is not in it",
+        soft_wrap=True,
+    )
+    if missing := [run.run for run in result.runs if not run.class_accuracies]:
+        console.print(f"no difference without a table of the classes (per_class.csv): {', '.join(missing)}")
+    if result.unfinished:
+        console.print(f"not finished, left out: {', '.join(result.unfinished)}", soft_wrap=True)
+    if config.out is not None:
+        console.print(f"the table: {config.out}", soft_wrap=True)
+    show_next(f"transfer report {max(result.runs, key=lambda run: run.figures['top1']).run}")
 
 
 def _experiment(_: Any, result: Any) -> None:
@@ -196,6 +234,7 @@ _VIEWS: dict[str, Callable[[Any, Any], None]] = {
     "pretrain": _pretrain,
     "finetune": _finetune,
     "evaluate": _evaluate,
+    "compare": _compare,
     "run": _experiment,
     "demo": _experiment,
     "report": _report,

@@ -121,6 +121,7 @@ def test_the_commands_in_the_order_of_use(capsys):
         "pretrain",
         "finetune",
         "evaluate",
+        "compare",
         "run",
         "report",
         "demo",

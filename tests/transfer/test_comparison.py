@@ -1,0 +1,132 @@
+"""``transfer compare``: figures side by side, differences paired over the classes, and what does not compare."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from scipy.stats import sem
+
+from features.errors import InputError
+from features.table import write_table
+from finetune.metrics import evaluate_scores
+from transfer import CompareConfig, compare
+from transfer.cli import main
+
+TRUE = [0, 0, 0, 0, 1, 1, 2]
+FIRST, SECOND = [0, 0, 1, 1, 1, 2, 0], [0, 0, 0, 1, 1, 1, 2]
+NAMES = ("hawk", "wren", "owl")
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., str]:
+    """A function that writes what a finished run leaves, without its model, and returns its directory."""
+
+    def make(name, predicted, *, test="a", spec="birds@test", table=True, finished=True, **config) -> str:
+        path = tmp_path / name
+        path.mkdir()
+        inputs = {"training data": "t"} | ({"test data": test} if test else {})
+        (path / "config.yaml").write_text(yaml.safe_dump({"loss": "softmax", "init": "a/b", "epochs": 3} | config))
+        (path / "environment.json").write_text(json.dumps({"inputs": inputs}))
+        found = evaluate_scores(np.eye(3)[predicted], TRUE, [200, 50, 5], probabilities=True)
+        if finished:
+            (path / "metrics.json").write_text(json.dumps({"evaluated_on": spec, **found.to_json()}))
+        if table:
+            rows = zip(NAMES, found.per_class.tolist(), strict=True)
+            write_table(path / "per_class.csv", {}, ("class", "accuracy"), rows)
+        return str(path)
+
+    return make
+
+
+def test_differences_are_paired_over_the_classes(make_run):
+    runs = [make_run("one", FIRST), make_run("other", SECOND)]
+    first, second = compare(CompareConfig(runs=runs)).runs
+    gains = [0.75 - 0.5, 1 - 0.5, 1 - 0]
+    assert first.gain is None and first.gain_error is None
+    assert second.gain == pytest.approx(np.mean(gains)) and second.gain_error == pytest.approx(sem(gains))
+    assert second.gain == pytest.approx(second.figures["macro"] - first.figures["macro"])
+    assert second.top1_error == pytest.approx(np.sqrt(6 / 7 * 1 / 7 / 7))
+    assert (first.figures["many"], first.figures["medium"], first.figures["few"]) == (0.5, 0.5, 0)
+
+
+def test_without_a_table_of_classes_there_is_no_difference(make_run, capsys):
+    runs = [make_run("one", FIRST, table=False), make_run("other", SECOND)]
+    assert [run.gain for run in compare(CompareConfig(runs=runs)).runs] == [None, None]
+    assert main(["compare", *runs]) == 0
+    assert f"no difference without a table of the classes (per_class.csv): {runs[0]}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("config", "how"),
+    [
+        ({}, "softmax, 3 epochs from b"),
+        ({"sampler": "class", "steps": 7}, "softmax, sampler class, 7 steps from b"),
+        ({"method": "tau", "tau": 0.5}, "tau 0.5 on b"),
+        ({"method": "crt", "tau": None}, "crt on b"),
+        ({"init": None, "backbone": "resnet8"}, "softmax, 3 epochs from resnet8"),
+    ],
+)
+def test_what_a_run_was_trained_with_is_told(make_run, config, how):
+    runs = [make_run("one", FIRST, **config), make_run("other", SECOND)]
+    assert compare(CompareConfig(runs=runs)).runs[0].how == how
+
+
+def test_the_table_on_the_screen_and_on_disk(make_run, tmp_path, capsys):
+    out = tmp_path / "table.csv"
+    runs = [make_run("one", FIRST), make_run("other", SECOND), make_run("third", FIRST, finished=False)]
+    assert main(["compare", *runs, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("7 images of birds@test\n")
+    assert "0.8571  0.1323  0.9167  0.7500  1.0000  1.0000        +0.5833  0.2205" in said
+    assert f"not finished, left out: {runs[2]}\n" in said and f"transfer report {runs[1]}" in said
+    with out.open(encoding="utf-8") as file:
+        about = json.loads(file.readline().removeprefix("#"))
+        rows = list(csv.DictReader(file))
+    assert about == {"evaluated_on": "birds@test", "images": 7, "first": runs[0]}
+    assert [float(row["macro"]) for row in rows] == pytest.approx([1 / 3, 11 / 12])
+    assert main(["compare", *runs, "--out", str(out)]) == 2  # it is there
+
+
+def test_figures_of_training_images_are_told_as_such(make_run, capsys):
+    runs = [make_run(name, FIRST, test=None, spec="birds@train") for name in ("one", "other")]
+    assert main(["compare", *runs]) == 0
+    assert "images that the runs were trained on" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            {"test": "b", "spec": "cars@test"},
+            "other: was evaluated on cars@test, .*one on birds@test, and accuracies on",
+        ),
+        ({"test": "b"}, "other: was evaluated on other images of birds@test, and accuracies on different images"),
+        ({"test": None}, "was evaluated on other images"),
+        ({"finished": False}, "other: is not finished; fewer than two runs are left to compare"),
+    ],
+)
+def test_what_does_not_compare_is_refused(make_run, other, said):
+    with pytest.raises(InputError, match=said):
+        compare(CompareConfig(runs=[make_run("one", FIRST), make_run("other", SECOND, **other)]))
+
+
+def test_bad_input_is_one_line(make_run, tmp_path):
+    one, other = make_run("one", FIRST), make_run("other", SECOND)
+    for given, said in (
+        ({"runs": [one]}, "give at least two"),
+        ({"runs": [one, one]}, "one: is given twice"),
+        ({"runs": [one, other], "out": "x.txt"}, r"--out x\.txt: expected a file name that ends in \.csv"),
+        ({"runs": [one, str(tmp_path / "nothing")]}, "nothing: no run there"),
+        ({"runs": [one, other], "out": f"{one}/per_class.csv", "overwrite": True}, "per_class.csv"),
+    ):
+        with pytest.raises(InputError, match=said):
+            compare(CompareConfig(**given))
+    (Path(other) / "per_class.csv").write_text("class,accuracy\nhawk,good\n")
+    with pytest.raises(InputError, match=r"per_class\.csv: column 'accuracy' holds something that is no number"):
+        compare(CompareConfig(runs=[one, other]))
