@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from features.errors import InputError
 from features.options import default_of
+from features.suggestions import choice
 from finetune.augmentation import augmentation
 from finetune.losses import BALANCED_LOSSES, HARD_LABEL_LOSSES, LOSSES
 from finetune.mixing import Mixing
@@ -183,10 +184,11 @@ class TrainingConfig:
                 ("margin", self.margin, 0 < self.margin < math.inf, "a positive number"),
                 ("scale", self.scale, 0 < self.scale < math.inf, "a positive number"),
                 ("deferred", self.deferred, self.deferred is None or 0 <= self.deferred < 1, "a share below 1"),
-                ("loss", self.loss, self.loss in LOSSES, f"one of {', '.join(LOSSES)}"),
             )
             if not ok
         ]
+        if self.loss not in LOSSES:
+            faults.append(f"--loss {self.loss}: {choice(self.loss, LOSSES)}")
         if self.epochs is not None and self.steps is not None:
             faults.append("--epochs and --steps are two ways to say one thing: give one")
         if faults:

@@ -2,7 +2,8 @@
 
 ``config.yaml`` is the resolved configuration (``transfer COMMAND --config RUN/config.yaml`` runs it
 again), ``environment.json`` the inputs' hashes, versions, seed and command line, ``history.csv`` a line
-an epoch, ``log.txt`` what was said, ``checkpoints/`` the model, and ``metrics.json`` the final figures.
+an epoch, ``log.txt`` what was said, ``checkpoints/`` the model, ``per_class.csv`` the final accuracy of
+each class, and ``metrics.json`` the final figures.
 A run is finished if and only if ``metrics.json`` is there.
 """
 
@@ -28,6 +29,7 @@ from features.errors import InputError
 from features.locking import locked
 from features.options import default_of
 from features.progress import console
+from features.table import read_rows
 
 _VERSIONS = ("transfer-toolkit", "torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "POT")
 #: Fields that change how a run goes and not what comes out.
@@ -206,21 +208,35 @@ def _half_begun(entry: Path) -> bool:
 
 
 def open_run(path: str | Path) -> dict[str, Any]:
-    """Read a run directory's configuration, environment, metrics and history, for a report.
+    """Read a run directory's configuration, environment, metrics, classes and history, for a report.
+
+    ``classes`` holds a mapping a class that was evaluated, with ``class``, ``train_images``, ``images`` and
+    ``accuracy``; it is empty where the run has written none.
 
     Raises:
-        InputError: There is no run.
+        InputError: There is no run, or its table of classes is not one.
     """
     directory = Path(path)
     config, environment = _read_start(directory)
     read: dict[str, Any] = {"path": str(directory), "config": config, "environment": environment}
-    read |= {"metrics": None, "history": []}
+    read |= {"metrics": None, "history": [], "classes": _read_classes(directory / "per_class.csv")}
     if (directory / "metrics.json").is_file():
         read["metrics"] = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
     if (directory / "history.csv").is_file():
         with (directory / "history.csv").open(newline="", encoding="utf-8") as file:
             read["history"] = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     return read
+
+
+def _read_classes(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    numbers = {"train_images": int, "images": int, "accuracy": float}
+    rows = read_rows(path, ("class", *numbers), kind="table of classes", make="transfer evaluate --per-class FILE.csv")
+    try:
+        return [row | {name: read(row[name]) for name, read in numbers.items()} for _, row in rows]
+    except ValueError as error:
+        raise InputError(f"{path}: holds something that is no number ({error})") from error
 
 
 def _read_start(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -110,7 +110,13 @@ class TrainingImages:
         counts = np.bincount(self.labels, minlength=len(dataset.classes))
         if not counts.all():
             empty = int(np.argmin(counts))
-            raise InputError(f"{dataset.spec}: class {dataset.classes[empty]!r} has no readable image")
+            names = dict(zip(dataset.ids, dataset.labels.tolist(), strict=True))
+            unreadable: Sequence[tuple[str, str]] = self.unreadable  # or mypy takes it for the empty one above
+            damaged = [f", such as {one} ({reason})" for one, reason in unreadable if names[one] == empty]
+            raise InputError(
+                f"{dataset.spec}: class {dataset.classes[empty]!r} has no readable image{''.join(damaged[:1])}; mend "
+                f"or remove it"
+            )
         self.counts = counts
 
     def _decode(self) -> None:

@@ -58,7 +58,7 @@ def split_off(
         return Split(dataset, None)
     if isinstance(validation, int):
         try:
-            kept, held = balanced_split(dataset.labels, validation, seed)
+            kept, held = balanced_split(dataset.labels, validation, seed, dataset.classes)
         except InputError as error:
             raise InputError(f"--validation {validation}: {error}") from error
         name = f"{validation} images a class held out of {dataset.spec}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from features.bank import FeatureBank
 from features.errors import InputError
+from features.suggestions import choice
 from similarity.coverage import cover
 from similarity.distance import (
     mean_distances,
@@ -40,9 +40,7 @@ def check_strategy(name: str) -> None:
         InputError: It is not one of :data:`STRATEGIES`.
     """
     if name not in STRATEGIES:
-        near = difflib.get_close_matches(name, STRATEGIES, 1)
-        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(STRATEGIES)}"
-        raise InputError(f"--strategy {name}: there is no such strategy; {hint}")
+        raise InputError(f"--strategy {name}: there is no such strategy; {choice(name, STRATEGIES)}")
 
 
 def class_scores(

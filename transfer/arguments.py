@@ -6,7 +6,6 @@ The same fields, types and docstrings serve the command line, YAML and Python.
 from __future__ import annotations
 
 import argparse
-import difflib
 import inspect
 import re
 import types
@@ -18,6 +17,7 @@ from docstring_parser import parse
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
 from features.errors import InputError
+from features.suggestions import choice, nearest
 
 Config = TypeVar("Config")
 
@@ -71,9 +71,7 @@ def check_mapping(config_type: type, values: Any, where: str) -> None:
     known = [field.name for field in fields(config_type)]
     for name, value in values.items():
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
-            raise InputError(f"{where}: unknown option {name!r}; {hint}")
+            raise InputError(f"{where}: unknown option {name!r}; {choice(str(name), known)}")
         if _list_item(hints[name]) is not None and not isinstance(value, (list, tuple, type(None))):
             raise InputError(f"{where}: {name} must be a list, got {value!r}")
         if hints[name] is bool and not isinstance(value, bool):
@@ -106,8 +104,8 @@ def plain_error(error: Exception, config_type: type, positional: Sequence[str] =
         option = next((word for word in rest.split() if word.startswith("-")), None)
         if option is None:
             return f"too many values: {rest}"
-        near = difflib.get_close_matches(option.partition("=")[0], [_flag(n) for n in hints if n not in positional], 1)
-        return f"unknown option {option}" + (f"; did you mean {near[0]}?" if near else "")
+        near = nearest(option.partition("=")[0], [_flag(n) for n in hints if n not in positional])
+        return f"unknown option {option}" + (f"; did you mean {near}?" if near else "")
     return text
 
 

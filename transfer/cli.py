@@ -17,6 +17,7 @@ import yaml
 
 from features.distributed import rank
 from features.errors import InputError
+from features.suggestions import choice
 
 
 @dataclass(frozen=True)
@@ -150,11 +151,7 @@ def _run(name: str, argv: list[str]) -> int:
     from transfer.arguments import check_mapping, config_parser, plain_error, to_config
 
     if name not in COMMANDS:
-        import difflib
-
-        near = difflib.get_close_matches(name, COMMANDS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(COMMANDS)}"
-        raise InputError(f"there is no such command; {hint}")
+        raise InputError(f"there is no such command; {choice(name, COMMANDS)}")
     command = COMMANDS[name]
     config_type = _load(command.config)
     given, where, argv = _config_file(argv)

@@ -12,7 +12,7 @@ import numpy as np
 
 from features.errors import InputError
 from features.outputs import check_new
-from features.table import read_rows, write_table
+from features.table import write_table
 from finetune.run_directory import open_run
 
 #: The figures that stand side by side, as a run names them.
@@ -102,8 +102,8 @@ def compare(config: CompareConfig) -> Comparison:
     """Read the runs' figures; nothing is evaluated again.
 
     Raises:
-        InputError: A directory holds no run, fewer than two runs are finished, or two were evaluated on different
-            images.
+        InputError: A directory holds no run that can be read, fewer than two runs are finished, or two were evaluated
+            on different images.
     """
     read = [Path(run) / name for run in config.runs for name in ("config.yaml", "per_class.csv")]
     check_new({"--out": config.out}, read=read, overwrite=config.overwrite)
@@ -146,21 +146,9 @@ def _images_of(run: Mapping[str, Any]) -> tuple[str, str]:
     return inputs.get("training data", ""), run["metrics"]["evaluated_on"]
 
 
-def _class_accuracies(directory: Path) -> dict[str, float]:
-    """Class → accuracy of a finished run; empty where it wrote none."""
-    path = directory / "per_class.csv"
-    if not path.is_file():
-        return {}
-    rows = read_rows(path, ("class", "accuracy"), kind="table of classes", make="transfer evaluate --per-class")
-    try:
-        return {row["class"]: float(row["accuracy"]) for _, row in rows}
-    except ValueError as error:
-        raise InputError(f"{path}: column 'accuracy' holds something that is no number ({error})") from error
-
-
 def _compared(run: Mapping[str, Any], first: Mapping[str, float]) -> ComparedRun:
     """One run beside the first one's accuracies by class; these are empty for the first one itself."""
-    figures, mine = run["metrics"], _class_accuracies(Path(run["path"]))
+    figures, mine = run["metrics"], {row["class"]: row["accuracy"] for row in run["classes"]}
     top1 = figures["top1"]
     gains = np.array([mine[name] - first[name] for name in mine.keys() & first.keys()])
     return ComparedRun(

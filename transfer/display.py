@@ -88,6 +88,9 @@ def _judged(figures: Mapping[str, Any]) -> None:
 
 def _evaluate(config: Any, result: Any) -> None:
     figures = result.to_json()
+    judged = figures["classes"]["macro"]
+    if judged < len(result.classes):
+        console.print(f"{config.dataset} has images of {judged} of the model's {len(result.classes)} classes")
     _judged(figures)
     if figures["confusions"]:
         console.print("\nmost often taken for another class:")

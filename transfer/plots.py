@@ -6,6 +6,7 @@ import io
 import logging
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -63,6 +64,40 @@ def counts_plot(counts: NDArray[np.int64], title: str) -> bytes:
     axes.set_xlabel("class, by size")
     axes.set_ylabel("images")
     axes.set_title(textwrap.shorten(title, 90), fontsize=10, color=INK, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def classes_plot(classes: Sequence[Mapping[str, Any]], borders: tuple[int, int] = (MANY, FEW)) -> bytes:
+    """Accuracy of each class over its training images: a dot a class, a bar at the mean of many, medium and few.
+
+    Where all classes have as many training images they stand in the order of their accuracy.
+
+    Args:
+        classes: Mappings with ``train_images`` and ``accuracy``.
+        borders: Many are those with more training images than the first, few those with fewer than the second.
+    """
+    figure = Figure(figsize=(7, 2.8), layout="constrained")
+    axes = figure.subplots()
+    counts, accuracies = (np.array([row[name] for row in classes]) for name in ("train_images", "accuracy"))
+    alike = counts.min() == counts.max()
+    places = np.argsort(np.argsort(-accuracies, kind="stable")) + 1 if alike else counts
+    axes.plot(places, 100 * accuracies, "o", color=QUIET, alpha=0.5, markersize=4, markeredgewidth=0)
+    many, few = borders
+    for group in (counts > many, (counts >= few) & (counts <= many), counts < few):
+        if group.any():
+            mean = 100 * accuracies[group].mean()
+            axes.plot([places[group].min(), places[group].max()], [mean, mean], "|-", color=ACCENT, linewidth=2)
+    if alike:
+        axes.set_xlabel(f"class, by accuracy; each has {counts[0]} training images")
+    else:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(lambda value, _: "")
+        axes.set_xlabel("training images of the class")
+    axes.set_ylim(-3, 103)
+    axes.set_ylabel("accuracy, %")
+    axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 

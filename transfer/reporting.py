@@ -16,14 +16,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from features import FeatureBank, open_dataset
 from features.errors import InputError
 from features.outputs import check_new
+from finetune.metrics import FEW, MANY
 from finetune.run_directory import open_run
 from transfer.display import accuracy_table
-from transfer.plots import arms_plot, counts_plot, examples, gallery, history_plot
+from transfer.plots import arms_plot, classes_plot, counts_plot, examples, gallery, history_plot
 
 #: The page's name.
 PAGE = "report.html"
 #: Thumbnails in a gallery.
 GALLERY = 20
+#: Classes of a run that are listed by name, worst first.
+WORST = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +108,15 @@ def _experiment_page(result: Mapping[str, Any]) -> str:
 
 
 def _run_page(run: Mapping[str, Any]) -> str:
+    figures = run["metrics"]
+    borders = (figures or {}).get("borders", {"many": MANY, "few": FEW})  # earlier versions had one pair only
+    classes = run["classes"] if figures else []  # of an unfinished run they may be of before
     return _render(
         "run.html.j2",
         run=run,
-        accuracies=accuracy_table(run["metrics"]) if run["metrics"] else None,
+        accuracies=accuracy_table(figures) if figures else None,
+        classes_picture=classes_plot(classes, (borders["many"], borders["few"])) if classes else None,
+        worst=sorted(classes, key=lambda row: row["accuracy"])[:WORST],
         history_picture=history_plot(run["history"]) if run["history"] else None,
         config_yaml=yaml.safe_dump(run["config"], sort_keys=False, allow_unicode=True),
     )

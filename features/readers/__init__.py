@@ -14,9 +14,10 @@ from typing import cast
 
 from features.dataset import ImageDataset
 from features.errors import InputError
-from features.readers.checks import did_you_mean, wrong
+from features.readers.checks import wrong
 from features.readers.exclusion import GENERIC_OPTIONS, part
 from features.spec import DatasetSpec
+from features.suggestions import did_you_mean
 
 __all__ = ["SCHEMES", "open_dataset"]
 

@@ -5,29 +5,18 @@ Each check answers with one line that says what was expected, what was found and
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from features.errors import InputError
 from features.spec import DatasetSpec
+from features.suggestions import did_you_mean
 
 
 def wrong(spec: DatasetSpec, message: str) -> InputError:
     """The error that ``spec`` cannot be read, for the caller to raise."""
     return InputError(f"dataset spec {str(spec)!r}: {message}")
-
-
-def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """A suggestion to put behind ``word`` in a message, or nothing.
-
-    >>> did_you_mean("foldr", ["folder", "cub"])
-    " (did you mean 'folder'?)"
-    """
-    near = {known.lower(): known for known in words}
-    match = difflib.get_close_matches(word.lower(), near, n=1)
-    return f" (did you mean {near[match[0]]!r}?)" if match else ""
 
 
 def expanded(path: str) -> Path:

@@ -14,10 +14,11 @@ from PIL import Image
 
 from features.dataset import ImageDataset
 from features.images import read_image
-from features.readers.checks import check_split, did_you_mean, location, wrong
+from features.readers.checks import check_split, location, wrong
 from features.readers.encoded import read_encoded
 from features.readers.names import numbered_names
 from features.spec import DatasetSpec
+from features.suggestions import did_you_mean
 
 
 class HubImages:

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from features.dataset import ImageDataset
 from features.errors import InputError
 from features.images import ArrayImages, FileImages
-from features.readers.checks import did_you_mean, existing_directory, expanded, wrong
+from features.readers.checks import existing_directory, expanded, wrong
 from features.readers.exclusion import GENERIC_OPTIONS
 from features.readers.names import distinct_names, numbered_names
 from features.spec import DatasetSpec
+from features.suggestions import did_you_mean
 
 #: Constructor arguments that choose a split, in order of preference.
 _SELECTORS = ("split", "train", "version", "image_set")

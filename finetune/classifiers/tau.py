@@ -5,6 +5,8 @@ Source: Kang et al., ICLR 2020, section 4.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -70,13 +72,16 @@ class TauNormalisation(LinearClassifier):
         self.bias_ = np.zeros(len(matrix), dtype=matrix.dtype)
 
 
-def balanced_split(labels: ArrayLike, per_class: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def balanced_split(
+    labels: ArrayLike, per_class: int, seed: int = 0, classes: Sequence[str] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Hold the same number of images of each class out of the training.
 
     Args:
         labels: (N,) integers from 0.
         per_class: Images to hold out of each class.
         seed: Which ones.
+        classes: (C,) names of the classes, for messages.
 
     Returns:
         The positions that are left to train on, and those held out, both ascending.
@@ -90,8 +95,9 @@ def balanced_split(labels: ArrayLike, per_class: int, seed: int = 0) -> tuple[ND
     counts = np.bincount(truth)
     scarce = np.flatnonzero((counts > 0) & (counts <= per_class))
     if len(scarce):
+        name = f"number {scarce[0]}" if classes is None else repr(classes[scarce[0]])
         raise InputError(
-            f"class number {scarce[0]} has {counts[scarce[0]]} images, too few to hold {per_class} out and train on "
+            f"class {name} has {counts[scarce[0]]} images, too few to hold {per_class} out and train on "
             f"the rest; hold out at most {counts[counts > 0].min() - 1} a class"
         )
     first = np.cumsum(counts) - counts

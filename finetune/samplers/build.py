@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.errors import InputError
+from features.suggestions import choice, nearest
 from finetune.losses.weights import Beta
 from finetune.samplers.draws import ClassSampler, DeferredSampler, EpochSampler, ShuffleSampler, checked_labels
 from finetune.samplers.probabilities import effective_probabilities, progressive_probabilities
@@ -48,7 +49,8 @@ def check_sampler(name: str) -> None:
         InputError: The name is unknown.
     """
     if name not in SAMPLERS and power_of(name) is None:
-        raise InputError(f"--sampler {name}: expected one of {', '.join(SAMPLERS)}, or a power such as q=0.25")
+        power = "" if nearest(name, SAMPLERS) else ", or a power such as q=0.25"
+        raise InputError(f"--sampler {name}: {choice(name, SAMPLERS)}{power}")
 
 
 def build_sampler(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from features.errors import InputError
+from features.suggestions import choice
 from similarity.measures.accuracy import knn_accuracy, linear_probe
 from similarity.measures.coding_rate import transrate
 from similarity.measures.dataset_transport import label_distances, otdd
@@ -121,9 +121,7 @@ def measure_names(asked: Sequence[str]) -> list[str]:
 
 def _measure(name: str) -> Measure:
     if name not in MEASURES:
-        near = difflib.get_close_matches(name, MEASURES, 1)
-        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(MEASURES)}"
-        raise InputError(f"{name}: there is no such measure of transferability; {hint}")
+        raise InputError(f"{name}: there is no such measure of transferability; {choice(name, MEASURES)}")
     return MEASURES[name]
 
 

@@ -140,6 +140,8 @@ def test_a_device_that_is_not_there_is_refused_before_any_work(sources, tmp_path
         ({"workers": -1}, "--workers -1: expected at least 0"),
         ({"image_size": 0}, "--image-size 0: expected at least 1"),
         ({"loss": "hinge"}, "--loss hinge: expected one of softmax, "),
+        ({"loss": "cb_softmax"}, "--loss cb_softmax: did you mean cb-softmax?"),
+        ({"sampler": "squrt"}, "--sampler squrt: did you mean sqrt?"),
         ({"sampler": "none"}, "--sampler none: expected one of shuffle, "),
         ({"augment": "mixup"}, "--augment mixup: expected one of none, "),
     ],

@@ -86,7 +86,7 @@ def test_streamed_it_leaves_its_batch(tmp_path, write_folder, streamed):
 def test_a_class_without_a_readable_image_is_refused_by_name(tmp_path, write_folder):
     write_folder(tmp_path, NAMES, per_class=2)
     spoil(tmp_path, "green/0.png", "green/1.png")
-    with pytest.raises(InputError, match="class 'green' has no readable image"):
+    with pytest.raises(InputError, match=r"class 'green' has no readable image, such as green/0.png \(.+\); mend or r"):
         TrainingImages(open_dataset(f"folder:{tmp_path}"), SMALL, workers=0)
 
 

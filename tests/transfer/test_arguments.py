@@ -168,7 +168,7 @@ def test_a_mapping_becomes_the_dataclass():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"out": "o", "rat": 1}, "r.yaml: unknown option 'rat'; did you mean 'rate'?"),
+        ({"out": "o", "rat": 1}, "r.yaml: unknown option 'rat'; did you mean rate?"),
         ({"out": "o", "xyz": 1}, "r.yaml: unknown option 'xyz'; expected one of out, depth, items, names"),
         ({"out": "o", 3: 1}, "r.yaml: unknown option 3; expected one of"),
         ({"out": "o", "items": "a"}, "r.yaml: items must be a list, got 'a'"),

@@ -199,7 +199,7 @@ def test_wrong_input_is_one_line_and_status_2(line, message, refused, tmp_path, 
     [
         ("a: [1,", "x.yaml: not a readable YAML file"),
         ("- a\n- b", "--config x.yaml: expected options as 'name: value' lines, got list"),
-        ("epoch: 3", "--config x.yaml: unknown option 'epoch'; did you mean 'epochs'?"),
+        ("epoch: 3", "--config x.yaml: unknown option 'epoch'; did you mean epochs?"),
         ("steps: many", "--config x.yaml: --steps many: expected a whole number"),
         ("sources: digits:@train", "--config x.yaml: sources must be a list, got 'digits:@train'"),
         ("steps: 3", "missing: --out"),

@@ -155,7 +155,7 @@ def test_select_says_which_budget_ended_the_choice(banks, capsys, images, chosen
         ({"classes": 1, "min_count": -1}, "--min-count -1: expected at least 0"),
         ({}, "--classes is missing"),
         ({"classes": 9}, "--classes 9: not possible for folder:target; the sources have 3 classes"),
-        ({"classes": 1, "strategy": "best"}, "--strategy best: there is no such strategy; choose from nearest"),
+        ({"classes": 1, "strategy": "best"}, "--strategy best: there is no such strategy; expected one of nearest"),
         ({"classes": 1, "geometry": "flat"}, "flat"),
         ({"classes": 1, "strategy": "all"}, "--strategy all takes every class"),
         ({"classes": 1, "min_count": 1000}, "--min-count 1000: no source class has so many images"),

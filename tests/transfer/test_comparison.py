@@ -37,8 +37,8 @@ def make_run(tmp_path: Path) -> Callable[..., str]:
         if finished:
             (path / "metrics.json").write_text(json.dumps({"evaluated_on": spec, **found.to_json()}))
         if table:
-            rows = zip(NAMES, found.per_class.tolist(), strict=True)
-            write_table(path / "per_class.csv", {}, ("class", "accuracy"), rows)
+            rows = zip(NAMES, (200, 50, 5), (4, 2, 1), found.per_class.tolist(), strict=True)
+            write_table(path / "per_class.csv", {}, ("class", "train_images", "images", "accuracy"), rows)
         return str(path)
 
     return make
@@ -127,6 +127,6 @@ def test_bad_input_is_one_line(make_run, tmp_path):
     ):
         with pytest.raises(InputError, match=said):
             compare(CompareConfig(**given))
-    (Path(other) / "per_class.csv").write_text("class,accuracy\nhawk,good\n")
-    with pytest.raises(InputError, match=r"per_class\.csv: column 'accuracy' holds something that is no number"):
+    (Path(other) / "per_class.csv").write_text("class,train_images,images,accuracy\nhawk,1,1,good\n")
+    with pytest.raises(InputError, match=r"per_class\.csv: holds something that is no number .*good"):
         compare(CompareConfig(runs=[one, other]))

@@ -44,9 +44,10 @@ def rows_of(text: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize("width", [80, 10_000])
 def test_accuracies_stand_above_what_they_are_means_of(figures, width, capsys, monkeypatch):
     monkeypatch.setattr("transfer.screen.console.width", width)
-    config = SimpleNamespace(per_class=None, run="runs/x")
-    show("evaluate", config, SimpleNamespace(to_json=lambda: figures))
-    said = capsys.readouterr().out
+    config = SimpleNamespace(per_class=None, run="runs/x", dataset="digits:@test")
+    show("evaluate", config, SimpleNamespace(to_json=lambda: figures, classes=tuple("abcd")))
+    first, _, said = capsys.readouterr().out.partition("\n")
+    assert first == "digits:@test has images of 3 of the model's 4 classes"
     assert said.splitlines()[0].split() == ["top1", "top5", "macro", "many", "medium", "few"]
     assert rows_of(said) == ROWS
     assert "\nexpected calibration error 0.4286\n" in said

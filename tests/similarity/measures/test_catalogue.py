@@ -154,7 +154,7 @@ def test_a_table_leaves_out_what_cannot_tell_its_rows_apart(evidence):
 def test_an_unknown_name(evidence):
     with pytest.raises(InputError, match=r"logm: there is no such measure of transferability; did you mean logme\?"):
         measure(["logm"], evidence)
-    with pytest.raises(InputError, match="choose from emd, frechet"):
+    with pytest.raises(InputError, match="expected one of emd, frechet"):
         measure(["xyz"], evidence)
 
 
