@@ -3,16 +3,15 @@
     OMP_NUM_THREADS=1 python benchmarks/long_tail.py                      # every row, one after the other
     OMP_NUM_THREADS=1 python benchmarks/long_tail.py --rows ldam-drw      # one of them; another core takes another
 
-Every row trains a ResNet-32 by recipes/training/cifar-lt.yaml with the options in ROWS (the last one by
-cifar-lt-best.yaml), and is evaluated once, after
-its last epoch, on the balanced test set of 10,000 images. The options were fixed before any result was seen, but for
-the row with another weight decay, which was added when that with the papers' was known (cRT on augmented images was
-added later too, with the paper's ten epochs). A killed row goes on from its
-last checkpoint in runs/benchmarks/long-tail. A finished row is recorded in benchmarks/results/long-tail; --rows with
-none named only prints the table.
+Every row trains a ResNet-32 by recipes/training/cifar-lt.yaml with the options in ROWS (best by cifar-lt-best.yaml),
+and is evaluated once, after its last epoch, on the balanced test set of 10,000 images. The options were fixed before
+any result was seen, but for the row with another weight decay, which was added when that with the papers' was known.
+Classifiers on the features of balanced softmax and LDAM-DRW, and cRT on augmented images, were added later too, as the
+paper has them. A killed row goes on from its last checkpoint in runs/benchmarks/long-tail. A finished row is recorded
+in benchmarks/results/long-tail; --rows with none named only prints the table.
 
-Expected: about two hours a row on one core with bfloat16, four for the last. The data lies in $TRANSFER_DATA, else
-in ../shared/data.
+Expected: two to five hours a row on one core with bfloat16, eight for best, minutes for classifiers. The data lies in
+$TRANSFER_DATA, else in ../shared/data.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 The launcher says who a process is in its environment: RANK and WORLD_SIZE, and of those on its machine LOCAL_RANK
 and LOCAL_WORLD_SIZE. What the processes tell each other is waited for by all of them.
+PyTorch is imported only where there are several, so that the command line starts at once.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import atexit
 import os
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +49,9 @@ def gather(value: Value) -> list[Value]:
     """What every process gives, by rank; anything that can be pickled."""
     if world_size() == 1:
         return [value]
-    torch = _joined()
+    import torch.distributed
+
+    _join()
     values: list[Value] = [value] * world_size()
     torch.distributed.all_gather_object(values, value)
     return values
@@ -58,7 +61,9 @@ def mean_over_processes(value: Tensor) -> Tensor:
     """The mean of a tensor over all processes, for each of them; no gradient goes through it."""
     if world_size() == 1:
         return value
-    torch = _joined()
+    import torch.distributed
+
+    _join()
     total = value.detach().clone()
     torch.distributed.all_reduce(total)
     return total / world_size()
@@ -66,11 +71,14 @@ def mean_over_processes(value: Tensor) -> Tensor:
 
 def same_for_all(tensors: Iterable[Tensor]) -> None:
     """Give every process the first one's values, in place; whole numbers too."""
-    if world_size() > 1:
-        torch = _joined()
-        with torch.no_grad():
-            for tensor in tensors:
-                torch.distributed.broadcast(tensor, 0)
+    if world_size() == 1:
+        return
+    import torch.distributed
+
+    _join()
+    with torch.no_grad():
+        for tensor in tensors:
+            torch.distributed.broadcast(tensor, 0)
 
 
 def wait_for_all() -> None:
@@ -78,9 +86,8 @@ def wait_for_all() -> None:
     gather(None)
 
 
-def _joined() -> Any:
-    """PyTorch, this process being one of the group; a single process never needs it."""
-    import torch
+def _join() -> None:
+    """Make this process one of the group, once."""
     import torch.distributed
 
     if not torch.distributed.is_initialized():
@@ -90,4 +97,3 @@ def _joined() -> Any:
         # No limit to speak of: one process may have a long way to go where another had little left.
         torch.distributed.init_process_group(backends, timeout=timedelta(days=7))
         atexit.register(torch.distributed.destroy_process_group)
-    return torch

@@ -168,12 +168,13 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
     if config.method == "full":
         start = _start(config, backbone, checkpoint, dataset.classes)
         return fit(backbone, dataset, config, **start, interpolate=config.interpolate, seen=seen)
-    trained, card, counts = None, {}, _counts(checkpoint, "classifier_counts", dataset.classes)
+    trained, overrides, counts = None, {}, _counts(checkpoint, "classifier_counts", dataset.classes)
     if config.method in KEEP_CLASSIFIER:
         trained = TrainedClassifier.of(config.init, dataset.classes, config.method)
         if config.method == "logit-adjusted" and config.tau is None:
             _refuse_adjusted(config.init, checkpoint)
-        card = {"classifier_counts": None if counts is None else counts.tolist()}
+        assert counts is not None  # for the run has the dataset's classes
+        overrides = {"classifier_counts": counts.tolist()}
     validation = check_validation(config, dataset)
     if isinstance(config.validation, int):
         validation = held_out_of(config.init, dataset, config.validation)
@@ -193,21 +194,23 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
         space=config.space,
         seed=config.seed,
     )
-    return fit(backbone, dataset, config, frozen, inputs, seen=seen, card=card)
+    return fit(backbone, dataset, config, frozen, inputs, seen=seen, overrides=overrides)
 
 
-def _counts(checkpoint: Checkpoint | None, of: str, classes: Sequence[str]) -> NDArray[np.int64] | None:
+def _counts(
+    checkpoint: Checkpoint | None, field: Literal["train_counts", "classifier_counts"], classes: Sequence[str]
+) -> NDArray[np.int64] | None:
     """(C,) images of each class, as a card has them; None where the run was not trained on these classes.
 
     Args:
         checkpoint: Where the run starts from.
-        of: ``train_counts``, what the representation was trained on, or ``classifier_counts``, what the classifier was.
+        field: Of what the representation was trained on, or the classifier.
         classes: The classes, in the order that is wanted.
     """
     if checkpoint is None or set(checkpoint.classes) != set(classes):
         return None
-    of = of if of in checkpoint.card else "train_counts"  # earlier versions told only these
-    counts = dict(zip(checkpoint.classes, checkpoint.card[of], strict=True))
+    told = checkpoint.card.get(field, checkpoint.card["train_counts"])  # earlier versions told only these
+    counts = dict(zip(checkpoint.classes, told, strict=True))
     return np.array([counts[name] for name in classes], dtype=np.int64)
 
 
@@ -242,5 +245,5 @@ def _start(
     return {
         "head": lambda _: kept,
         "inputs": {"trained classifier": kept.sha256()},
-        "card": {"balanced_by": config.balanced_by() or _balanced_by(config.init, checkpoint)},
+        "overrides": {"balanced_by": config.balanced_by() or _balanced_by(config.init, checkpoint)},
     }

@@ -15,7 +15,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, asdict, fields
 from datetime import datetime, timezone
@@ -208,35 +208,50 @@ def _half_begun(entry: Path) -> bool:
 
 
 def open_run(path: str | Path) -> dict[str, Any]:
-    """Read a run directory's configuration, environment, metrics, classes and history, for a report.
-
-    ``classes`` holds a mapping a class that was evaluated, with ``class``, ``train_images``, ``images`` and
-    ``accuracy``; it is empty where the run has written none.
+    """Read a run directory's configuration, environment, metrics and history, for a report.
 
     Raises:
-        InputError: There is no run, or its table of classes is not one.
+        InputError: There is no run, or its figures cannot be read.
     """
     directory = Path(path)
     config, environment = _read_start(directory)
     read: dict[str, Any] = {"path": str(directory), "config": config, "environment": environment}
-    read |= {"metrics": None, "history": [], "classes": _read_classes(directory / "per_class.csv")}
+    read |= {"metrics": None, "history": []}
     if (directory / "metrics.json").is_file():
-        read["metrics"] = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
+        try:
+            read["metrics"] = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{directory / 'metrics.json'}: the run's figures cannot be read ({error})") from error
     if (directory / "history.csv").is_file():
         with (directory / "history.csv").open(newline="", encoding="utf-8") as file:
             read["history"] = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     return read
 
 
-def _read_classes(path: Path) -> list[dict[str, Any]]:
+def read_classes(directory: str | Path) -> list[dict[str, Any]]:
+    """The final figures of each class that a run was evaluated on; empty where it wrote none.
+
+    Returns:
+        Mappings with ``class``, ``train_images``, ``images`` and ``accuracy``, 0 to 1.
+
+    Raises:
+        InputError: ``per_class.csv`` is not what the run wrote: a class stands in it twice, or a value cannot be.
+    """
+    path = Path(directory) / "per_class.csv"
     if not path.is_file():
         return []
-    numbers = {"train_images": int, "images": int, "accuracy": float}
-    rows = read_rows(path, ("class", *numbers), kind="table of classes", make="transfer evaluate --per-class FILE.csv")
+    numbers: dict[str, Callable[[str], float]] = {"train_images": int, "images": int, "accuracy": float}
+    make = "transfer evaluate RUN TEST --per-class FILE.csv"
+    rows = read_rows(path, ("class", *numbers), kind="table of classes", make=make)
     try:
-        return [row | {name: read(row[name]) for name, read in numbers.items()} for _, row in rows]
+        found: list[dict[str, Any]] = [
+            {"class": row["class"], **{name: to(row[name]) for name, to in numbers.items()}} for _, row in rows
+        ]
     except ValueError as error:
         raise InputError(f"{path}: holds something that is no number ({error})") from error
+    if any(not 0 <= row["accuracy"] <= 1 for row in found) or len({row["class"] for row in found}) < len(found):
+        raise InputError(f"{path}: expected each class once, with an accuracy from 0 to 1; write it anew with: {make}")
+    return found
 
 
 def _read_start(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -61,7 +61,7 @@ def fit(
     head: Callable[[ImageDataset], TrainedClassifier] | None = None,
     interpolate: float = 1.0,
     seen: NDArray[np.int64] | None = None,
-    card: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
     """Train a classifier on a backbone, evaluate it, and write the run directory.
 
@@ -74,7 +74,7 @@ def fit(
         head: The images that are trained on to the linear classifier to start from; by default a new one.
         interpolate: How far from the start to the trained weights lies what is kept, above 0 to 1.
         seen: (C,) images of each class that the start was trained on; many, medium and few go by the larger count.
-        card: What the checkpoint says of the classifier instead of what this training would, by name.
+        overrides: What the checkpoint says of the classifier instead of what this training would, by name.
 
     Raises:
         features.InputError: ``config.out`` holds another run, the test set has other classes, or there is
@@ -109,27 +109,27 @@ def fit(
     with run.held():
         best: Best | None = None
         if frozen is not None:
-            model, made = _frozen_model(frozen, dataset, run)
+            model, card = _frozen_model(frozen, dataset, run)
         else:
-            model, made, best = _trained_model(backbone, split, config, run, head, interpolate)
-        made |= {"balanced_by": config.balanced_by(), "classifier_counts": made["train_counts"], **(card or {})}
+            model, card, best = _trained_model(backbone, split, config, run, head, interpolate)
+        card |= {"balanced_by": config.balanced_by(), "classifier_counts": card["train_counts"], **(overrides or {})}
         if seen is not None:
-            made["train_counts"] = np.maximum(made["train_counts"], seen).tolist()
+            card["train_counts"] = np.maximum(card["train_counts"], seen).tolist()
         last = {name: value.clone() for name, value in model.state_dict().items()}
         if best is not None:
             model.load_state_dict(best.state)
         judged = _sample(split.training) if test is None else test
-        found = evaluate_model(model, judged, made, config)
-        final = {"evaluated_on": judged.spec, **found.to_json()}
-        if made.get("fit"):
-            final["fit"] = made["fit"]
+        found = evaluate_model(model, judged, card, config)
+        final = {"evaluated_on": judged.spec, "evaluated_on_sha256": judged.manifest_sha256, **found.to_json()}
+        if card.get("fit"):
+            final["fit"] = card["fit"]
         if best is not None:
             final["validation"] = {"epoch": best.epoch, **best.metrics}
         if rank() == 0:
-            model.save(run.checkpoints / f"{'last' if best is None else 'best'}.safetensors", made | {"metrics": final})
+            model.save(run.checkpoints / f"{'last' if best is None else 'best'}.safetensors", card | {"metrics": final})
             if best is not None:  # after the best one, which is the run's model
                 model.load_state_dict(last)
-                model.save(run.checkpoints / "last.safetensors", made)
+                model.save(run.checkpoints / "last.safetensors", card)
             found.write_per_class(run.path / "per_class.csv", {"evaluated_on": judged.spec})
             run.finish(final)
         wait_for_all()

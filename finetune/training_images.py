@@ -103,16 +103,15 @@ class TrainingImages:
     def __init__(self, dataset: ImageDataset, preprocessing: Preprocessing, workers: int | None = None) -> None:
         self.dataset, self.frames, self.workers = dataset, preprocessing.uncropped(), workers
         self.labels: NDArray[np.int64] = dataset.labels
-        self.unreadable: tuple[tuple[str, str], ...] = ()
+        self.unreadable: Sequence[tuple[str, str]] = []
         self._pixels: Tensor | None = None
         if len(dataset) * 3 * self.frames.image_size**2 <= MEMORY_SHARE * _memory_bytes() / local_world_size():
             self._decode()
         counts = np.bincount(self.labels, minlength=len(dataset.classes))
         if not counts.all():
             empty = int(np.argmin(counts))
-            names = dict(zip(dataset.ids, dataset.labels.tolist(), strict=True))
-            unreadable: Sequence[tuple[str, str]] = self.unreadable  # or mypy takes it for the empty one above
-            damaged = [f", such as {one} ({reason})" for one, reason in unreadable if names[one] == empty]
+            ids = {dataset.ids[i] for i in np.flatnonzero(dataset.labels == empty).tolist()}
+            damaged = [f", such as {id_} ({reason})" for id_, reason in self.unreadable if id_ in ids]
             raise InputError(
                 f"{dataset.spec}: class {dataset.classes[empty]!r} has no readable image{''.join(damaged[:1])}; mend "
                 f"or remove it"
@@ -134,7 +133,7 @@ class TrainingImages:
                 kept += n
                 unreadable += batch.unreadable
                 advance(n + len(batch.unreadable))
-        self._pixels, self.labels, self.unreadable = pixels[:kept], labels[:kept], tuple(unreadable)
+        self._pixels, self.labels, self.unreadable = pixels[:kept], labels[:kept], unreadable
 
     def loader(self, batches: EpochBatches, pin_memory: bool = False) -> DataLoader[PixelBatch]:
         """Batches of (pixels (B, 3, R, R) uint8, labels (B,)) in the order of ``batches``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ import numpy as np
 from features.errors import InputError
 from features.outputs import check_new
 from features.table import write_table
-from finetune.run_directory import open_run
+from finetune.metrics import FEW, MANY
+from finetune.run_directory import open_run, read_classes
 
 #: The figures that stand side by side, as a run names them.
 FIGURES = ("top1", "top5", "macro", "many", "medium", "few", "calibration_error")
+#: Options of a run that say nothing of how it was trained.
+_NOT_HOW = {"out", "test", "workers", "tensorboard", "device"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +39,9 @@ class CompareConfig:
     def __post_init__(self) -> None:
         if len(self.runs) < 2:
             raise InputError("compare: give at least two run directories")
-        if twice := [run for run in self.runs if self.runs.count(run) > 1]:
-            raise InputError(f"{twice[0]}: is given twice; leave one out")
+        places = [Path(run).resolve() for run in self.runs]
+        if twice := [run for run, place in zip(self.runs, places, strict=True) if places.count(place) > 1]:
+            raise InputError(f"{twice[-1]}: is given twice; leave one out")
         if self.out is not None and not self.out.endswith(".csv"):
             raise InputError(f"--out {self.out}: expected a file name that ends in .csv")
 
@@ -51,23 +55,26 @@ class ComparedRun:
         how: What it was trained or fitted with, in a few words.
         figures: Name → value of :data:`FIGURES`; None where it has none.
         top1_error: Standard error of the top-1 accuracy over the images.
-        class_accuracies: Class → accuracy; empty where the run wrote no table of its classes.
-        gain: Mean accuracy of the classes less that of the first run; None for the first one, and where one of them has
-            no table of its classes.
-        gain_error: Standard error of ``gain``, paired over the classes; None for fewer than two.
+        gain: Mean accuracy of the classes less that of the first run; None for the first one.
+        gain_error: Standard error of ``gain``, paired over the classes; None for fewer than two of them, and where one
+            of the two runs has no table of its classes.
+        has_classes: Whether the run has a table of its classes.
+        same_groups: Whether its many, medium and few are the classes that they are for the first run, as far as is
+            known.
     """
 
     run: str
     how: str
     figures: Mapping[str, float | None]
     top1_error: float
-    class_accuracies: Mapping[str, float]
     gain: float | None
     gain_error: float | None
+    has_classes: bool
+    same_groups: bool
 
     def to_json(self) -> dict[str, Any]:
-        mine = {"top1_error": self.top1_error, "gain": self.gain, "gain_error": self.gain_error}
-        return {"run": self.run, "how": self.how, **self.figures, **mine}
+        errors = {"top1_error": self.top1_error, "gain": self.gain, "gain_error": self.gain_error}
+        return {"run": self.run, "how": self.how, **self.figures, **errors, "same_groups": self.same_groups}
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ def compare(config: CompareConfig) -> Comparison:
         InputError: A directory holds no run that can be read, fewer than two runs are finished, or two were evaluated
             on different images.
     """
-    read = [Path(run) / name for run in config.runs for name in ("config.yaml", "per_class.csv")]
+    read = [path for run in config.runs for path in Path(run).rglob("*")]
     check_new({"--out": config.out}, read=read, overwrite=config.overwrite)
     opened = [open_run(run) for run in config.runs]
     finished = [run for run in opened if run["metrics"] is not None]
@@ -115,8 +122,12 @@ def compare(config: CompareConfig) -> Comparison:
     first = finished[0]
     for run in finished[1:]:
         _require_same_images(first, run)
-    compared = [_compared(first, {})]
-    compared += [_compared(run, compared[0].class_accuracies) for run in finished[1:]]
+    hows = _hows([run["config"] for run in finished])
+    tables = [_classes(run) for run in finished]
+    compared = [
+        _compared(run, how, table, None if run is first else (first["metrics"], tables[0]))
+        for run, how, table in zip(finished, hows, tables, strict=True)
+    ]
     figures = first["metrics"]
     on_training_images = "test data" not in first["environment"]["inputs"]
     found = Comparison(figures["evaluated_on"], on_training_images, figures["images"], tuple(compared), unfinished)
@@ -138,32 +149,80 @@ def _require_same_images(first: Mapping[str, Any], run: Mapping[str, Any]) -> No
         )
 
 
-def _images_of(run: Mapping[str, Any]) -> tuple[str, str]:
-    """What tells the images that a run was evaluated on from others: their hash, and which of them were taken."""
-    inputs = run["environment"]["inputs"]
-    if "test data" in inputs:
-        return inputs["test data"], ""
-    return inputs.get("training data", ""), run["metrics"]["evaluated_on"]
+def _images_of(run: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells the images that a run was evaluated on from others."""
+    inputs, figures, config = run["environment"]["inputs"], run["metrics"], run["config"]
+    known = figures.get("evaluated_on_sha256") or inputs.get("test data")
+    if known is not None:
+        return (known,)
+    # Of an earlier version, on training images: which ones were left follows from these.
+    return inputs.get("training data"), figures["evaluated_on"], config.get("validation"), config.get("seed")
 
 
-def _compared(run: Mapping[str, Any], first: Mapping[str, float]) -> ComparedRun:
-    """One run beside the first one's accuracies by class; these are empty for the first one itself."""
-    figures, mine = run["metrics"], {row["class"]: row["accuracy"] for row in run["classes"]}
-    top1 = figures["top1"]
-    gains = np.array([mine[name] - first[name] for name in mine.keys() & first.keys()])
+def _classes(run: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Class → its final figures; empty where the run wrote none.
+
+    Raises:
+        InputError: They are not those of the run's mean accuracy.
+    """
+    found: dict[str, Mapping[str, Any]] = {row["class"]: row for row in read_classes(run["path"])}
+    macro = run["metrics"]["macro"]
+    if found and not math.isclose(np.mean([row["accuracy"] for row in found.values()]), macro, abs_tol=1e-6):
+        raise InputError(
+            f"{run['path']}/per_class.csv: its accuracies do not have the mean {macro:.4f} of the run's own figures; "
+            f"it is of other images, or was edited: take it away"
+        )
+    return found
+
+
+def _compared(
+    run: Mapping[str, Any],
+    how: str,
+    classes: Mapping[str, Mapping[str, Any]],
+    first: tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]] | None,
+) -> ComparedRun:
+    """One run beside the figures and the classes of the first one, which is None for the first one itself."""
+    figures = run["metrics"]
+    top1, gain, gain_error, same_groups = figures["top1"], None, None, True
+    if first is not None:
+        beside, theirs = first
+        gain = figures["macro"] - beside["macro"]
+        shared = [name for name in classes if name in theirs]  # all, where both have a table
+        if len(shared) > 1:
+            gains = [classes[name]["accuracy"] - theirs[name]["accuracy"] for name in shared]
+            gain_error = float(np.std(gains, ddof=1)) / math.sqrt(len(gains))
+        counts = [[table[name]["train_images"] for name in shared] for table in (classes, theirs)]
+        usual = {"many": MANY, "few": FEW}  # of earlier versions, which did not write them down
+        groups = [(each.get("borders", usual), each["classes"]) for each in (figures, beside)]
+        same_groups = counts[0] == counts[1] and groups[0] == groups[1]
     return ComparedRun(
         run=run["path"],
-        how=_how(run["config"]),
+        how=how,
         figures={name: figures.get(name) for name in FIGURES},
-        class_accuracies=mine,
         top1_error=math.sqrt(top1 * (1 - top1) / figures["images"]),
-        gain=float(gains.mean()) if len(gains) else None,
-        gain_error=float(gains.std(ddof=1) / math.sqrt(len(gains))) if len(gains) > 1 else None,
+        gain=gain,
+        gain_error=gain_error,
+        has_classes=bool(classes),
+        same_groups=same_groups,
     )
 
 
+def _hows(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each run was trained or fitted with, in a few words; options only where these do not tell them apart."""
+    words = [_how(config) for config in configs]
+    found = []
+    for mine, config in zip(words, configs, strict=True):
+        alike = [other for other, theirs in zip(configs, words, strict=True) if theirs == mine]
+        names = [
+            name
+            for name, value in config.items()
+            if name not in _NOT_HOW and any(other.get(name) != value for other in alike)
+        ]
+        found.append(", ".join([mine, *(f"{name} {config[name]}" for name in names)]))
+    return found
+
+
 def _how(config: Mapping[str, Any]) -> str:
-    """What a run was trained or fitted with, in a few words."""
     start = Path(config.get("init") or config["backbone"]).name
     method = config.get("method", "full")
     if method != "full":

@@ -133,8 +133,11 @@ def _compare(config: Any, result: Any) -> None:
         "seed moves them is not in it",
         soft_wrap=True,
     )
-    if missing := [run.run for run in result.runs if not run.class_accuracies]:
-        console.print(f"no difference without a table of the classes (per_class.csv): {', '.join(missing)}")
+    if missing := [run.run for run in result.runs if not run.has_classes]:
+        console.print(f"no ± of the difference without per_class.csv in the run: {', '.join(missing)}", soft_wrap=True)
+        console.print(f"  transfer evaluate {missing[0]} TEST --per-class {missing[0]}/per_class.csv", soft_wrap=True)
+    if others := [run.run for run in result.runs if not run.same_groups]:
+        console.print(f"many, medium and few are not the first run's classes: {', '.join(others)}", soft_wrap=True)
     if result.unfinished:
         console.print(f"not finished, left out: {', '.join(result.unfinished)}", soft_wrap=True)
     if config.out is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -18,6 +19,8 @@ from features.images import UnreadableImage
 from finetune.metrics import FEW, MANY
 
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # a font of its list that is not there is no news
+#: Where a class without any image stands among logarithms.
+NONE = 0.5
 INK, ACCENT, QUIET = "#1f2937", "#b45309", "#6b7280"
 
 
@@ -81,7 +84,10 @@ def classes_plot(classes: Sequence[Mapping[str, Any]], borders: tuple[int, int] 
     axes = figure.subplots()
     counts, accuracies = (np.array([row[name] for row in classes]) for name in ("train_images", "accuracy"))
     alike = counts.min() == counts.max()
+    wide = counts.max() >= 10 * max(counts.min(), 1)
     places = np.argsort(np.argsort(-accuracies, kind="stable")) + 1 if alike else counts
+    if wide:
+        places = np.maximum(places, NONE)
     axes.plot(places, 100 * accuracies, "o", color=QUIET, alpha=0.5, markersize=4, markeredgewidth=0)
     many, few = borders
     for group in (counts > many, (counts >= few) & (counts <= many), counts < few):
@@ -91,10 +97,14 @@ def classes_plot(classes: Sequence[Mapping[str, Any]], borders: tuple[int, int] 
     if alike:
         axes.set_xlabel(f"class, by accuracy; each has {counts[0]} training images")
     else:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.xaxis.set_minor_formatter(lambda value, _: "")
         axes.set_xlabel("training images of the class")
+    if wide:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=99))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{0 if value <= NONE else value:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(-3, 103)
     axes.set_ylabel("accuracy, %")
     axes.grid(alpha=0.3)

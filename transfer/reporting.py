@@ -17,7 +17,7 @@ from features import FeatureBank, open_dataset
 from features.errors import InputError
 from features.outputs import check_new
 from finetune.metrics import FEW, MANY
-from finetune.run_directory import open_run
+from finetune.run_directory import open_run, read_classes
 from transfer.display import accuracy_table
 from transfer.plots import arms_plot, classes_plot, counts_plot, examples, gallery, history_plot
 
@@ -110,7 +110,7 @@ def _experiment_page(result: Mapping[str, Any]) -> str:
 def _run_page(run: Mapping[str, Any]) -> str:
     figures = run["metrics"]
     borders = (figures or {}).get("borders", {"many": MANY, "few": FEW})  # earlier versions had one pair only
-    classes = run["classes"] if figures else []  # of an unfinished run they may be of before
+    classes = read_classes(run["path"]) if figures else []  # of an unfinished run they may be of before
     return _render(
         "run.html.j2",
         run=run,

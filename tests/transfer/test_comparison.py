@@ -12,8 +12,10 @@ import pytest
 import yaml
 from scipy.stats import sem
 
+from features import open_dataset
 from features.errors import InputError
 from features.table import write_table
+from finetune import FinetuneConfig, finetune
 from finetune.metrics import evaluate_scores
 from transfer import CompareConfig, compare
 from transfer.cli import main
@@ -27,17 +29,19 @@ NAMES = ("hawk", "wren", "owl")
 def make_run(tmp_path: Path) -> Callable[..., str]:
     """A function that writes what a finished run leaves, without its model, and returns its directory."""
 
-    def make(name, predicted, *, test="a", spec="birds@test", table=True, finished=True, **config) -> str:
+    def make(
+        name, predicted, *, test="a", spec="birds@test", table=True, finished=True, counts=(200, 50, 5), **config
+    ) -> str:
         path = tmp_path / name
         path.mkdir()
         inputs = {"training data": "t"} | ({"test data": test} if test else {})
         (path / "config.yaml").write_text(yaml.safe_dump({"loss": "softmax", "init": "a/b", "epochs": 3} | config))
         (path / "environment.json").write_text(json.dumps({"inputs": inputs}))
-        found = evaluate_scores(np.eye(3)[predicted], TRUE, [200, 50, 5], probabilities=True)
+        found = evaluate_scores(np.eye(3)[predicted], TRUE, counts, probabilities=True)
         if finished:
             (path / "metrics.json").write_text(json.dumps({"evaluated_on": spec, **found.to_json()}))
         if table:
-            rows = zip(NAMES, (200, 50, 5), (4, 2, 1), found.per_class.tolist(), strict=True)
+            rows = zip(NAMES, counts, (4, 2, 1), found.per_class.tolist(), strict=True)
             write_table(path / "per_class.csv", {}, ("class", "train_images", "images", "accuracy"), rows)
         return str(path)
 
@@ -55,11 +59,57 @@ def test_differences_are_paired_over_the_classes(make_run):
     assert (first.figures["many"], first.figures["medium"], first.figures["few"]) == (0.5, 0.5, 0)
 
 
-def test_without_a_table_of_classes_there_is_no_difference(make_run, capsys):
+def test_without_a_table_of_classes_the_difference_has_no_error(make_run, capsys):
     runs = [make_run("one", FIRST, table=False), make_run("other", SECOND)]
-    assert [run.gain for run in compare(CompareConfig(runs=runs)).runs] == [None, None]
+    found = compare(CompareConfig(runs=runs)).runs[1]
+    assert found.gain == pytest.approx(7 / 12) and found.gain_error is None
     assert main(["compare", *runs]) == 0
-    assert f"no difference without a table of the classes (per_class.csv): {runs[0]}\n" in capsys.readouterr().out
+    assert f"no ± of the difference without per_class.csv in the run: {runs[0]}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_groups_of_other_classes_are_told(make_run, capsys, table):
+    runs = [
+        make_run("one", FIRST),
+        make_run("other", SECOND),
+        make_run("third", FIRST, counts=(5, 5, 200), table=table),
+    ]
+    assert [run.same_groups for run in compare(CompareConfig(runs=runs)).runs] == [True, True, False]
+    assert main(["compare", *runs]) == 0
+    assert f"many, medium and few are not the first run's classes: {runs[2]}\n" in capsys.readouterr().out
+
+
+def test_options_tell_apart_what_the_words_do_not(make_run):
+    runs = [make_run(str(decay), FIRST, weight_decay=decay, seed=0) for decay in (0.1, 0.2)]
+    runs.append(make_run("tau", SECOND, method="tau", tau=1.0, weight_decay=None))
+    hows = [run.how for run in compare(CompareConfig(runs=runs)).runs]
+    assert hows == [
+        "softmax, 3 epochs from b, weight_decay 0.1",
+        "softmax, 3 epochs from b, weight_decay 0.2",
+        "tau 1 on b",
+    ]
+
+
+@pytest.mark.parametrize("validation", [None, "2"])
+def test_runs_that_a_training_left_are_compared(tmp_path, validation):
+    """Without a test set those images are judged that each seed left to train on: the same, or others."""
+    spec = "digits:@train?imbalance=4&per_class=12"
+    options = {"init": "resnet8", "weights": "none", "image_size": 16, "steps": 1, "device": "cpu", "workers": 0}
+    runs = []
+    for seed in (0, 1):
+        out = str(tmp_path / str(seed))
+        config = FinetuneConfig(dataset=spec, out=out, seed=seed, validation=validation, **options)
+        runs.append(str(finetune(config).run))
+    if validation is not None:
+        with pytest.raises(InputError, match="was evaluated on other images"):
+            compare(CompareConfig(runs=runs))
+        return
+    found = compare(CompareConfig(runs=runs))
+    assert found.on_training_images and found.images == open_dataset(spec).counts.sum()
+    assert [run.how for run in found.runs] == [f"softmax, 1 steps from resnet8, seed {seed}" for seed in (0, 1)]
+    first, second = found.runs
+    assert second.gain == pytest.approx(second.figures["macro"] - first.figures["macro"])
+    assert second.gain_error is not None and second.same_groups
 
 
 @pytest.mark.parametrize(
@@ -118,15 +168,34 @@ def test_what_does_not_compare_is_refused(make_run, other, said):
 
 def test_bad_input_is_one_line(make_run, tmp_path):
     one, other = make_run("one", FIRST), make_run("other", SECOND)
+    (Path(one) / "history.csv").write_text("epoch\n")
     for given, said in (
         ({"runs": [one]}, "give at least two"),
         ({"runs": [one, one]}, "one: is given twice"),
+        ({"runs": [one, other, f"{one}/"]}, "one/: is given twice"),
+        (
+            {"runs": [one, other], "out": f"{one}/history.csv", "overwrite": True},
+            r"history\.csv: would replace",
+        ),
         ({"runs": [one, other], "out": "x.txt"}, r"--out x\.txt: expected a file name that ends in \.csv"),
         ({"runs": [one, str(tmp_path / "nothing")]}, "nothing: no run there"),
-        ({"runs": [one, other], "out": f"{one}/per_class.csv", "overwrite": True}, "per_class.csv"),
+        (
+            {"runs": [one, other], "out": f"{one}/per_class.csv", "overwrite": True},
+            r"per_class\.csv: would replace",
+        ),
     ):
         with pytest.raises(InputError, match=said):
             compare(CompareConfig(**given))
-    (Path(other) / "per_class.csv").write_text("class,train_images,images,accuracy\nhawk,1,1,good\n")
-    with pytest.raises(InputError, match=r"per_class\.csv: holds something that is no number .*good"):
+    for rows, said in (
+        ("hawk,1,1,good", r"per_class\.csv: holds something that is no number .*good"),
+        ("hawk,1,1,75", "expected each class once, with an accuracy from 0 to 1"),
+        ("hawk,1,1,nan", "expected each class once, with an accuracy from 0 to 1"),
+        ("hawk,1,1,0.5\nhawk,1,1,0.5", "expected each class once"),
+        ("hawk,1,1,0.5\nowl,1,1,0.5", r"do not have the mean 0\.9167 of the run's own figures"),
+    ):
+        (Path(other) / "per_class.csv").write_text(f"class,train_images,images,accuracy\n{rows}\n")
+        with pytest.raises(InputError, match=said):
+            compare(CompareConfig(runs=[one, other]))
+    (Path(other) / "metrics.json").write_text('{"top1": 0.')
+    with pytest.raises(InputError, match=r"metrics\.json: the run's figures cannot be read"):
         compare(CompareConfig(runs=[one, other]))
