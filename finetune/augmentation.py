@@ -141,6 +141,16 @@ AUGMENTATIONS = {
 }
 
 
+#: What each does, and what may follow it after a plus sign.
+MEANINGS = {
+    "none": "the view that the network is tested with",
+    "flip": "windows at the scale of the test, mirrored or not",
+    "crop-flip": "shifts by up to an eighth of the side, or such windows where frames are larger, and mirror images",
+    "resized-crop": "windows of a quarter of the area and more, aspect ratios to 4:3, and mirror images",
+    "affine": "shifts, turns, shear and scale, no mirror images: for characters and signs",
+    "+randaugment": "two operations of RandAugment before it",
+    "+cutout": "a square of half the side blacked out after it",
+}
 #: What may follow one of them, after a plus sign.
 ADDITIONS: dict[str, dict[str, float]] = {"randaugment": {"operations": 2}, "cutout": {"cutout": 0.5}}
 

@@ -107,6 +107,10 @@ def held_out_of(location: str, dataset: ImageDataset, per_class: int) -> ImageDa
     run = open_run(location)
     trained = run["config"].get("validation"), run["environment"]["inputs"].get("training data")
     if trained != (per_class, dataset.manifest_sha256):
+        if isinstance(trained[0], int) and trained[1] == dataset.manifest_sha256:
+            raise InputError(
+                f"--validation {per_class}: {location} was trained with --validation {trained[0]}; give that"
+            )
         raise InputError(
             f"--validation {per_class}: {location} was not trained on {dataset.spec} with it, so that it may have seen "
             f"any of these images; give the spec of a dataset"

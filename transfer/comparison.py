@@ -144,8 +144,8 @@ def _require_same_images(first: Mapping[str, Any], run: Mapping[str, Any]) -> No
         names = [each["metrics"]["evaluated_on"] for each in (first, run)]
         what = f"{names[1]}, {first['path']} on {names[0]}" if names[0] != names[1] else f"other images of {names[0]}"
         raise InputError(
-            f"{run['path']}: was evaluated on {what}, and accuracies on different images do not compare; leave it out, "
-            f"or evaluate both on the same: transfer evaluate RUN DATASET"
+            f"{run['path']}: was evaluated on {what}, and accuracies on different images do not compare; leave it out "
+            f"(transfer evaluate RUN DATASET tells its figures on any images)"
         )
 
 
@@ -191,10 +191,8 @@ def _compared(
         if len(shared) > 1:
             gains = [classes[name]["accuracy"] - theirs[name]["accuracy"] for name in shared]
             gain_error = float(np.std(gains, ddof=1)) / math.sqrt(len(gains))
-        counts = [[table[name]["train_images"] for name in shared] for table in (classes, theirs)]
-        usual = {"many": MANY, "few": FEW}  # of earlier versions, which did not write them down
-        groups = [(each.get("borders", usual), each["classes"]) for each in (figures, beside)]
-        same_groups = counts[0] == counts[1] and groups[0] == groups[1]
+        groups = [_groups(each, table, shared) for each, table in ((figures, classes), (beside, theirs))]
+        same_groups = groups[0] == groups[1]
     return ComparedRun(
         run=run["path"],
         how=how,
@@ -207,29 +205,53 @@ def _compared(
     )
 
 
+def _groups(figures: Mapping[str, Any], classes: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> Any:
+    """Borders and sizes of many, medium and few, and of the classes with these names those that are many and few."""
+    borders = figures.get("borders", {"many": MANY, "few": FEW})  # earlier versions had one pair only
+    counts = {name: classes[name]["train_images"] for name in names}
+    many = {name for name, count in counts.items() if count > borders["many"]}
+    few = {name for name, count in counts.items() if count < borders["few"]}
+    return borders, figures["classes"], many, few
+
+
 def _hows(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """What each run was trained or fitted with, in a few words; options only where these do not tell them apart."""
-    words = [_how(config) for config in configs]
+    words = [describe(config) for config in configs]
+    if len({_data(config) for config in configs}) > 1:
+        words = [f"{mine} on {_data(config)}" for mine, config in zip(words, configs, strict=True)]
     found = []
     for mine, config in zip(words, configs, strict=True):
         alike = [other for other, theirs in zip(configs, words, strict=True) if theirs == mine]
         names = [
             name
             for name, value in config.items()
-            if name not in _NOT_HOW and any(other.get(name) != value for other in alike)
+            if name not in _NOT_HOW and value is not None and any(other.get(name) != value for other in alike)
         ]
         found.append(", ".join([mine, *(f"{name} {config[name]}" for name in names)]))
     return found
 
 
-def _how(config: Mapping[str, Any]) -> str:
+def _data(config: Mapping[str, Any]) -> str:
+    """What a run was trained on: its dataset, or the sources or the subset of a pre-training."""
+    given = config.get("dataset") or config.get("subset") or config.get("sources") or ""
+    return given if isinstance(given, str) else " + ".join(given)
+
+
+def describe(config: Mapping[str, Any]) -> str:
+    """What a run was trained or fitted with, in a few words.
+
+    Args:
+        config: The options of the run, as :func:`finetune.run_directory.open_run` reads them.
+    """
     start = Path(config.get("init") or config["backbone"]).name
+    untrained = config.get("weights") == "none"
     method = config.get("method", "full")
     if method != "full":
         tau = "" if config.get("tau") is None else f" {config['tau']:g}"
-        return f"{method}{tau} on {start}"
+        return f"{method}{tau} on {'untrained ' * untrained}{start}"
     words = [config["loss"]]
     if config.get("sampler", "shuffle") != "shuffle":
         words.append(f"sampler {config['sampler']}")
     budget = "epochs" if config.get("steps") is None else "steps"
-    return ", ".join([*words, f"{config[budget]} {budget} from {start}"])
+    way = f"of {start} from scratch" if untrained else f"from {start}"
+    return ", ".join([*words, f"{config[budget]} {budget} {way}"])

@@ -17,7 +17,7 @@ from features.readers.exclusion import files_of
 from features.spec import DatasetSpec
 from features.table import read_columns, read_provenance, read_rows
 from finetune.advice import advise, beta_table, describe_tail
-from finetune.augmentation import AUGMENTATIONS
+from finetune.augmentation import MEANINGS
 from finetune.frozen import FROZEN_METHODS
 from finetune.losses import LOSSES
 from finetune.run_directory import open_run
@@ -70,7 +70,7 @@ _NAMES: dict[str, Callable[[], Mapping[str, Any]]] = {
     "losses": lambda: LOSSES,
     "methods": lambda: {"full": "everything is trained"} | FROZEN_METHODS,
     "samplers": lambda: SAMPLERS | {"q=Q": "classes by any power Q of their images, such as q=0.25"},
-    "augmentations": lambda: {name: str(value) for name, value in AUGMENTATIONS.items()},
+    "augmentations": lambda: MEANINGS,
     "geometries": lambda: GEOMETRIES,
     "strategies": lambda: STRATEGIES,
     "measures": lambda: {name: _measure(measure) for name, measure in MEASURES.items()},

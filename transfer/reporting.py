@@ -18,6 +18,7 @@ from features.errors import InputError
 from features.outputs import check_new
 from finetune.metrics import FEW, MANY
 from finetune.run_directory import open_run, read_classes
+from transfer.comparison import describe
 from transfer.display import accuracy_table
 from transfer.plots import arms_plot, classes_plot, counts_plot, examples, gallery, history_plot
 
@@ -114,6 +115,7 @@ def _run_page(run: Mapping[str, Any]) -> str:
     return _render(
         "run.html.j2",
         run=run,
+        how=describe(run["config"]),
         accuracies=accuracy_table(figures) if figures else None,
         classes_picture=classes_plot(classes, (borders["many"], borders["few"])) if classes else None,
         worst=sorted(classes, key=lambda row: row["accuracy"])[:WORST],

@@ -93,12 +93,13 @@ def balanced_split(
     order = np.random.default_rng(seed).permutation(len(truth))
     order = order[np.argsort(truth[order], kind="stable")]
     counts = np.bincount(truth)
-    scarce = np.flatnonzero((counts > 0) & (counts <= per_class))
-    if len(scarce):
-        name = f"number {scarce[0]}" if classes is None else repr(classes[scarce[0]])
+    smallest = int(np.argmin(np.where(counts > 0, counts, len(truth) + 1)))
+    if counts[smallest] <= per_class:
+        name = f"number {smallest}" if classes is None else repr(classes[smallest])
+        most = counts[smallest] - 1
         raise InputError(
-            f"class {name} has {counts[scarce[0]]} images, too few to hold {per_class} out and train on "
-            f"the rest; hold out at most {counts[counts > 0].min() - 1} a class"
+            f"class {name} has {counts[smallest]} images, too few to hold {per_class} out and train on the rest; "
+            + (f"hold out at most {most} a class" if most else "give the spec of other images")
         )
     first = np.cumsum(counts) - counts
     held = np.arange(len(truth)) - first[truth[order]] < per_class

@@ -97,8 +97,14 @@ def test_tau_may_be_chosen_on_what_the_run_held_out(tmp_path):
     result = finetune(FinetuneConfig(out=str(tmp_path / "tau"), validation="3", **tau))
     assert "over the classes of 3 images a class held out of" in (Path(result.run) / "log.txt").read_text()
     assert result.metrics["fit"].startswith("τ = ")
-    for given in ({"validation": 2}, {"validation": 3, "dataset": "digits:@train?per_class=9"}):
-        with pytest.raises(InputError, match=r"was not trained on .* with it, so that it may have seen"):
+    for given, said in (
+        ({"validation": 2}, "was trained with --validation 3; give that"),
+        (
+            {"validation": 3, "dataset": "digits:@train?per_class=9"},
+            "was not trained on .* with it, so that it may have seen",
+        ),
+    ):
+        with pytest.raises(InputError, match=said):
             finetune(FinetuneConfig(out=str(tmp_path / "other"), **tau | given))
 
 

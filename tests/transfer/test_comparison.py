@@ -79,6 +79,18 @@ def test_groups_of_other_classes_are_told(make_run, capsys, table):
     assert f"many, medium and few are not the first run's classes: {runs[2]}\n" in capsys.readouterr().out
 
 
+def test_other_training_images_are_told(make_run):
+    runs = [make_run("one", FIRST, dataset="birds@train"), make_run("other", SECOND, dataset="more@train")]
+    runs.append(make_run("third", SECOND, init=None, backbone="b", sources=["a", "c"], validation=2))
+    hows = [run.how for run in compare(CompareConfig(runs=runs)).runs]
+    assert hows == [f"softmax, 3 epochs from b on {data}" for data in ("birds@train", "more@train", "a + c")]
+
+
+def test_groups_are_compared_by_what_they_are_and_not_by_counts(make_run):
+    runs = [make_run("one", FIRST), make_run("other", SECOND, counts=(190, 40, 3))]
+    assert compare(CompareConfig(runs=runs)).runs[1].same_groups
+
+
 def test_options_tell_apart_what_the_words_do_not(make_run):
     runs = [make_run(str(decay), FIRST, weight_decay=decay, seed=0) for decay in (0.1, 0.2)]
     runs.append(make_run("tau", SECOND, method="tau", tau=1.0, weight_decay=None))
@@ -106,7 +118,9 @@ def test_runs_that_a_training_left_are_compared(tmp_path, validation):
         return
     found = compare(CompareConfig(runs=runs))
     assert found.on_training_images and found.images == open_dataset(spec).counts.sum()
-    assert [run.how for run in found.runs] == [f"softmax, 1 steps from resnet8, seed {seed}" for seed in (0, 1)]
+    assert [run.how for run in found.runs] == [
+        f"softmax, 1 steps of resnet8 from scratch, seed {seed}" for seed in (0, 1)
+    ]
     first, second = found.runs
     assert second.gain == pytest.approx(second.figures["macro"] - first.figures["macro"])
     assert second.gain_error is not None and second.same_groups
@@ -120,6 +134,7 @@ def test_runs_that_a_training_left_are_compared(tmp_path, validation):
         ({"method": "tau", "tau": 0.5}, "tau 0.5 on b"),
         ({"method": "crt", "tau": None}, "crt on b"),
         ({"init": None, "backbone": "resnet8"}, "softmax, 3 epochs from resnet8"),
+        ({"init": "resnet8", "weights": "none", "method": "ncm"}, "ncm on untrained resnet8"),
     ],
 )
 def test_what_a_run_was_trained_with_is_told(make_run, config, how):

@@ -72,7 +72,7 @@ def test_counts_that_are_not_known_and_borders_that_an_older_run_lacks():
 def run(tmp_path: Path, figures: dict[str, Any]) -> Path:
     """What a finished run leaves, without its model."""
     best = {"epoch": 3, "top1": 0.5, "top5": 1.0, "macro": 0.123456, "images": 9}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"loss": "softmax"}))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"loss": "softmax", "init": "resnet8", "epochs": 3}))
     about = {"run": "finetune", "started": "today", "inputs": {}, "versions": {}}
     (tmp_path / "environment.json").write_text(json.dumps(about))
     (tmp_path / "metrics.json").write_text(json.dumps(figures | {"validation": best}))

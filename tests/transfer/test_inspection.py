@@ -129,7 +129,7 @@ def test_a_run_and_a_checkpoint(tmp_path):
     [
         ("losses", LOSSES),
         ("samplers", SAMPLERS),
-        ("augmentations", AUGMENTATIONS),
+        ("augmentations", {*AUGMENTATIONS, "+randaugment", "+cutout"}),
         ("geometries", GEOMETRIES),
         ("strategies", STRATEGIES),
         ("measures", MEASURES),

@@ -67,12 +67,13 @@ def test_the_classes_of_a_run_are_drawn_and_the_worst_are_named(tmp_path: Path, 
     run = tmp_path / "run"
     write_json(run / "environment.json", {"run": "finetune", "started": "today", "inputs": {}, "versions": {}})
     write_json(run / "metrics.json", evaluate_scores(np.eye(3), [0, 1, 1], counts).to_json())
-    (run / "config.yaml").write_text("loss: softmax\n")
+    (run / "config.yaml").write_text("loss: softmax\ninit: resnet8\nepochs: 3\n")
     rows = zip(("hawk", "<wren>", "owl"), counts, (1, 2, 0), (1.0, 0.5, 0.25), strict=True)
     write_table(run / "per_class.csv", {}, ("class", "train_images", "images", "accuracy"), rows)
     page = report(ReportConfig(run=str(run))).path.read_text()
     names = [page.index(f"<td>{name}</td>") for name in ("owl", "&lt;wren&gt;", "hawk")]
     assert names == sorted(names)
+    assert "begun today: softmax, 3 epochs from resnet8." in page
     assert page.count("data:image/png") == 1  # of the classes; a run without a history has no curve
     (run / "metrics.json").unlink()
     assert "hawk" not in report(ReportConfig(run=str(run))).path.read_text()
