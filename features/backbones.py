@@ -20,6 +20,7 @@ from features.checkpoint import Checkpoint, find_checkpoint
 from features.errors import InputError
 from features.networks import CIFAR_RESNETS, CifarResNet
 from features.preprocessing import Preprocessing
+from features.suggestions import did_you_mean
 
 OFFLINE = "efficientnet_lite0"
 
@@ -209,8 +210,6 @@ def _timm_network(name: str) -> Any:
 
 
 def _timm(name: str, weights: str) -> Backbone:
-    import difflib
-
     import timm
     from timm.data import infer_imagenet_subset, resolve_model_data_config
 
@@ -218,10 +217,8 @@ def _timm(name: str, weights: str) -> Backbone:
         if Path(name).exists():
             raise _no_checkpoint(name)
         known = sorted({other for names in backbone_names().values() for other in names})  # some in two families
-        near = ", ".join(difflib.get_close_matches(name, known, 3)) or "resnet50, efficientnet_lite0"
-        raise InputError(
-            f"backbone {name}: no such model or run directory; did you mean {near}? (transfer inspect backbones)"
-        )
+        near = did_you_mean(name, known) or "; transfer inspect backbones lists the models"
+        raise InputError(f"backbone {name}: no such model or run directory{near}")
     network, classifier = _timm_network(name), None
     config = resolve_model_data_config(network)
     if weights == "default":

@@ -18,13 +18,13 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """A suggestion in brackets to put behind ``word``, or nothing.
+    """A suggestion to end a sentence about ``word`` with, or nothing: where all of ``words`` would be too many to list.
 
     >>> did_you_mean("foldr", ["folder", "cub"])
-    " (did you mean 'folder'?)"
+    '; did you mean folder?'
     """
     near = nearest(word, words)
-    return f" (did you mean {near!r}?)" if near else ""
+    return f"; did you mean {near}?" if near else ""
 
 
 def choice(word: str, words: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from features.errors import InputError
+from features.suggestions import choice
 
 
 @dataclass(frozen=True)
@@ -125,18 +126,14 @@ def _windows(pixels: Tensor, corners: Tensor, size: int) -> Tensor:
     return pixels.movedim(1, 3)[image, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
 
 
-#: The augmentations that have a name on the command line.
+#: The augmentations that have a name on the command line; MEANINGS says what each does.
 AUGMENTATIONS = {
-    # the view that the network is tested with
     "none": Augmentation(),
-    # any window at the scale of the test inside frames that are larger than the network's input, and a mirror
     "flip": Augmentation(whole_pixels=True, flip=True),
-    # 4 pixels each way of 32, and a mirror: the CIFAR protocol (He et al. 2016, section 4.2); of frames that are
-    # larger than the network's input, any window at the scale of the test, and a mirror
+    # 4 pixels each way of 32: the CIFAR protocol (He et al. 2016, section 4.2)
     "crop-flip": Augmentation(shift=0.125, whole_pixels=True, flip=True),
     # the ImageNet protocol (Szegedy et al. 2015), with a gentler smallest crop for small datasets
     "resized-crop": Augmentation(area=(0.25, 1.0), aspect=4 / 3, flip=True),
-    # for characters and signs, whose mirror image is another class
     "affine": Augmentation(area=(0.8, 1.2), aspect=1.2, shift=0.08, rotate=12, shear=0.15),
 }
 
@@ -162,12 +159,11 @@ def augmentation(name: str) -> Augmentation:
         InputError: There is none.
     """
     base, *additions = name.split("+")
-    if base not in AUGMENTATIONS or not set(additions) <= ADDITIONS.keys():
-        raise InputError(
-            f"--augment {name}: expected one of {', '.join(AUGMENTATIONS)}, and after it, if wanted, "
-            f"{' and '.join('+' + addition for addition in ADDITIONS)}"
-        )
+    if base not in AUGMENTATIONS:
+        raise InputError(f"--augment {name}: {choice(base, AUGMENTATIONS)}")
     found = AUGMENTATIONS[base]
     for addition in additions:
+        if addition not in ADDITIONS:
+            raise InputError(f"--augment {name}: after {base}, {choice('+' + addition, ['+' + a for a in ADDITIONS])}")
         found = replace(found, **ADDITIONS[addition])  # type: ignore[arg-type]
     return found

@@ -59,9 +59,8 @@ class TrainingConfig:
             for the weights of ldam-drw.
         sampler: How images are drawn: shuffle, class, sqrt, …, or classes by any power of their images, as q=0.25: see
             transfer inspect samplers.
-        augment: none, flip (windows at the scale of the test, mirrored or not), crop-flip (and shifts where the network
-            sees the whole image), resized-crop, or affine (characters: no mirror images); +randaugment and +cutout may
-            follow, as in crop-flip+randaugment+cutout.
+        augment: none, flip, crop-flip, resized-crop, or affine (characters: no mirror images); +randaugment and +cutout
+            may follow, as in crop-flip+randaugment+cutout; see transfer inspect augmentations.
         mixup: α of mixup, 0 for none; the loss has to take class proportions, as for the next two.
         cutmix: α of CutMix, 0 for none. With both, each batch takes one of them.
         label_smoothing: ε of label smoothing, 0 for none.
@@ -207,17 +206,17 @@ class TrainingConfig:
                 f"--loss {self.loss}: needs one class an image; leave out --mixup, --cutmix and --label-smoothing"
             )
 
-    def _refuse_without_effect(self) -> None:
-        """Refuse options that nothing reads, for whoever gave them expects them to do something."""
+    def _readers(self) -> dict[str, tuple[bool, str]]:
+        """Option that only some trainings read → whether this one does, and which do."""
         weighted = self.loss.startswith("cb-") or self.loss == "ldam-drw"
-        readers = {
+        return {
             **dict.fromkeys(("milestones", "decay"), (self.schedule == "step", "--schedule step")),
             "beta": (
                 weighted or self.sampler == "effective",
                 "the losses cb-… and ldam-drw, and for --sampler effective",
             ),
             "gamma": (self.loss.endswith("focal"), "the focal losses"),
-            "tau": self._tau_readers(),
+            "tau": (self.loss == "logit-adjusted", "--loss logit-adjusted"),
             "normalization": (self.loss.startswith("cb-"), "the losses cb-…"),
             **dict.fromkeys(("margin", "scale"), (self.loss.startswith("ldam"), "the losses ldam and ldam-drw")),
             "deferred": (
@@ -225,14 +224,18 @@ class TrainingConfig:
                 "the losses cb-… and ldam-drw, and for samplers that make up for the sizes of classes",
             ),
         }
+
+    def _refuse_without_effect(self) -> None:
+        """Refuse options that nothing reads, for whoever gave them expects them to do something."""
+        readers = self._readers()
         for option in fields(self):
             read, where = readers.get(option.name, (True, ""))
             if not read and getattr(self, option.name) != default_of(option):
                 raise InputError(f"--{option.name} {getattr(self, option.name)}: is for {where}; leave it out")
 
-    def _tau_readers(self) -> tuple[bool, str]:
-        """Whether anything reads τ, and what does."""
-        return self.loss == "logit-adjusted", "--loss logit-adjusted"
+    def without_effect(self) -> set[str]:
+        """Names of the options that this training does not read."""
+        return {name for name, (read, _) in self._readers().items() if not read}
 
     def summary(self) -> str:
         """What was chosen, given or by default, in a line."""

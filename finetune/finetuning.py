@@ -110,8 +110,6 @@ class FinetuneConfig(TrainingConfig):
             raise InputError("--validation is for --method full and tau")
         if self.method == "tau" and (self.validation is None) == (self.tau is None):
             raise InputError("--method tau: give either --validation, images to choose τ on, or --tau")
-        if self.space != "cosine" and self.method != "ncm":
-            raise InputError(f"--space {self.space}: is for --method ncm; leave it out")
         super().__post_init__()
         if not 0 < self.interpolate <= 1:
             raise InputError(f"--interpolate {self.interpolate}: expected above 0 and at most 1")
@@ -128,9 +126,16 @@ class FinetuneConfig(TrainingConfig):
             for name in ("classifier", *self.defaults()):
                 object.__setattr__(self, name, None)
 
-    def _tau_readers(self) -> tuple[bool, str]:
-        read, where = super()._tau_readers()
-        return read or self.method in ("tau", "logit-adjusted"), f"--method tau and logit-adjusted, and for {where}"
+    def _readers(self) -> dict[str, tuple[bool, str]]:
+        readers = super()._readers()
+        read, where = readers["tau"]
+        adjusts = self.method in ("tau", "logit-adjusted")
+        readers["tau"] = (read or adjusts, f"--method tau and logit-adjusted, and for {where}")
+        return {**readers, "space": (self.method == "ncm", "--method ncm")}
+
+    def without_effect(self) -> set[str]:
+        of_training = set() if self.method == "full" else {option.name for option in fields(self)} - _OF_FROZEN
+        return super().without_effect() | of_training
 
     def balanced_by(self) -> str | None:
         if self.method == "full":

@@ -1,9 +1,9 @@
 """The run directory: what every training run leaves on disk, and when it may be reused or resumed.
 
-``config.yaml`` is the resolved configuration (``transfer COMMAND --config RUN/config.yaml`` runs it
-again), ``environment.json`` the inputs' hashes, versions, seed and command line, ``history.csv`` a line
-an epoch, ``log.txt`` what was said, ``checkpoints/`` the model, ``per_class.csv`` the final accuracy of
-each class, and ``metrics.json`` the final figures.
+``config.yaml`` is the resolved configuration, of the options that the run reads (``transfer COMMAND --config
+RUN/config.yaml`` runs it again), ``environment.json`` the inputs' hashes, versions, seed and command line,
+``history.csv`` a line an epoch, ``log.txt`` what was said, ``checkpoints/`` the model, ``per_class.csv`` the final
+accuracy of each class, and ``metrics.json`` the final figures.
 A run is finished if and only if ``metrics.json`` is there.
 """
 
@@ -15,7 +15,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, asdict, fields
 from datetime import datetime, timezone
@@ -62,21 +62,26 @@ class RunDirectory:
         path: The directory; made if it is not there.
         config: A configuration dataclass.
         inputs: Hashes of what the run reads: dataset manifests, initial weights, the subset.
+        without_effect: Names of the options that the run does not read; ``config.yaml`` leaves them out.
 
     Raises:
         InputError: The directory holds another run, or cannot be made.
     """
 
-    def __init__(self, path: str | Path, config: Any, inputs: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: str | Path, config: Any, inputs: Mapping[str, str], without_effect: Collection[str] = ()
+    ) -> None:
         self.path = Path(path)
         resolved = {name: value for name, value in asdict(config).items() if name != "out"} | {"out": str(path)}
         if rank() == 0:
-            self._open(config, resolved, inputs)
+            self._open(config, resolved, inputs, without_effect)
         self._board = getattr(config, "tensorboard", False) and _board()
         wait_for_all()
         self._finished = gather(self._read_metrics())[0]  # before any process of this job writes them
 
-    def _open(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+    def _open(
+        self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str], without_effect: Collection[str]
+    ) -> None:
         path = self.path
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--out {path}: is a file; name a directory for the run")
@@ -86,7 +91,8 @@ class RunDirectory:
             raise InputError(f"--out {path}: the directory is not empty and holds no run; name another")
         else:
             try:
-                self._begin(config, resolved, inputs)
+                read = {name: value for name, value in resolved.items() if name not in without_effect}
+                self._begin(config, read, inputs)
             except OSError as error:
                 raise InputError(f"--out {path}: cannot be written ({error.strerror or error})") from error
 
@@ -120,7 +126,7 @@ class RunDirectory:
     def _require_same(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         there, environment = _read_start(self.path)
         asked = _plain(resolved)
-        # What an option is that the version of the run did not have yet: what it is where it is not given.
+        # What an option is that the run does not read, or its version did not have yet: what it is where not given.
         defaults = {option.name: default_of(option) for option in fields(config)}
         there = _plain({name: value for name, value in defaults.items() if value is not MISSING}) | there
         for name in [n for n in (*asked, *there) if n not in _IMMATERIAL]:

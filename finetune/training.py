@@ -23,7 +23,7 @@ from finetune.evaluation import align_classes, evaluate_model
 from finetune.frozen import FrozenFit, TrainedClassifier
 from finetune.losses import automatic_beta, build_loss, prior_bias
 from finetune.model import ImageClassifier
-from finetune.run_directory import RunDirectory
+from finetune.run_directory import RunDirectory, open_run
 from finetune.training_images import TrainingImages
 from finetune.validation import Split, Validator, split_off
 
@@ -102,7 +102,7 @@ def fit(
     split = split_off(dataset, config.validation if frozen is None else None, config.seed, test)
     if split.validation is not None:
         inputs["validation data"] = split.validation.manifest_sha256
-    run = RunDirectory(config.out, config, inputs)
+    run = RunDirectory(config.out, config, inputs, config.without_effect())
     if run.metrics is not None:
         run.log(f"{run.path}: already finished, reused")
         return TrainingResult(run.path, run.metrics, reused=True)
@@ -190,7 +190,19 @@ def _trained_model(
     if config.balances_twice:
         run.log(f"{run.path.name}: loss and sampler both make up for the sizes of the classes: rare ones count twice")
     best = train(model, images, loss, config, run, validator, interpolate)
+    if rank() == 0 and not loss.deferred:
+        _warn_if_lost(run)
     return model, _card(dataset, images.counts, loss.sigmoid, loss.scale), best
+
+
+def _warn_if_lost(run: RunDirectory) -> None:
+    """Say where the loss ended above its beginning: finite, but diverged."""
+    losses = [epoch["train_loss"] for epoch in open_run(run.path)["history"]]
+    if losses[-1] > losses[0]:
+        run.log(
+            f"{run.path.name}: the training loss ended at {losses[-1]:.3g}, above the {losses[0]:.3g} of the first "
+            f"epoch: nothing was learned, or it was lost again; try a smaller --lr"
+        )
 
 
 def _frozen_model(

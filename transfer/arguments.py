@@ -17,7 +17,7 @@ from docstring_parser import parse
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
 from features.errors import InputError
-from features.suggestions import choice, nearest
+from features.suggestions import choice, did_you_mean
 
 Config = TypeVar("Config")
 
@@ -104,8 +104,8 @@ def plain_error(error: Exception, config_type: type, positional: Sequence[str] =
         option = next((word for word in rest.split() if word.startswith("-")), None)
         if option is None:
             return f"too many values: {rest}"
-        near = nearest(option.partition("=")[0], [_flag(n) for n in hints if n not in positional])
-        return f"unknown option {option}" + (f"; did you mean {near}?" if near else "")
+        flags = [_flag(n) for n in hints if n not in positional]
+        return f"unknown option {option}{did_you_mean(option.partition('=')[0], flags)}"
     return text
 
 

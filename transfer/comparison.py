@@ -112,16 +112,16 @@ def compare(config: CompareConfig) -> Comparison:
         InputError: A directory holds no run that can be read, fewer than two runs are finished, or two were evaluated
             on different images.
     """
-    read = [path for run in config.runs for path in Path(run).rglob("*")]
-    check_new({"--out": config.out}, read=read, overwrite=config.overwrite)
+    if config.out is not None:
+        read = [path for run in config.runs for path in Path(run).rglob("*")]
+        check_new({"--out": config.out}, read=read, overwrite=config.overwrite)
     opened = [open_run(run) for run in config.runs]
     finished = [run for run in opened if run["metrics"] is not None]
     unfinished = tuple(run["path"] for run in opened if run["metrics"] is None)
     if len(finished) < 2:
         raise InputError(f"{unfinished[0]}: is not finished; fewer than two runs are left to compare")
     first = finished[0]
-    for run in finished[1:]:
-        _require_same_images(first, run)
+    _require_same_images(finished)
     hows = _hows([run["config"] for run in finished])
     tables = [_classes(run) for run in finished]
     compared = [
@@ -138,15 +138,22 @@ def compare(config: CompareConfig) -> Comparison:
     return found
 
 
-def _require_same_images(first: Mapping[str, Any], run: Mapping[str, Any]) -> None:
-    one, other = (_images_of(each) for each in (first, run))
-    if one != other:
-        names = [each["metrics"]["evaluated_on"] for each in (first, run)]
-        what = f"{names[1]}, {first['path']} on {names[0]}" if names[0] != names[1] else f"other images of {names[0]}"
-        raise InputError(
-            f"{run['path']}: was evaluated on {what}, and accuracies on different images do not compare; leave it out "
-            f"(transfer evaluate RUN DATASET tells its figures on any images)"
-        )
+def _require_same_images(runs: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse what was evaluated on other images than the first run, all of it at once."""
+    first = runs[0]
+    others = [run for run in runs[1:] if _images_of(run) != _images_of(first)]
+    if not others:
+        return
+    where, told = first["metrics"]["evaluated_on"], []
+    for run in others:
+        theirs = run["metrics"]["evaluated_on"]
+        what = f"other images of {where}" if theirs == where else f"{theirs}, {first['path']} on {where}"
+        told.append(f"{run['path']}: was evaluated on {what}")
+    raise InputError(
+        f"{'; '.join(told)}, and accuracies on different images do not compare; leave "
+        f"{'it' if len(others) == 1 else 'these runs'} out (transfer evaluate RUN DATASET tells a run's figures on any "
+        f"images)"
+    )
 
 
 def _images_of(run: Mapping[str, Any]) -> tuple[Any, ...]:

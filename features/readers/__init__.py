@@ -17,7 +17,7 @@ from features.errors import InputError
 from features.readers.checks import wrong
 from features.readers.exclusion import GENERIC_OPTIONS, part
 from features.spec import DatasetSpec
-from features.suggestions import did_you_mean
+from features.suggestions import choice
 
 __all__ = ["SCHEMES", "open_dataset"]
 
@@ -130,18 +130,14 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
     spec = DatasetSpec.parse(spec) if isinstance(spec, str) else spec
     reader = _READERS.get(spec.scheme)
     if reader is None:
-        raise InputError(
-            f"dataset spec {str(spec)!r}: unknown scheme {spec.scheme!r}{did_you_mean(spec.scheme, _READERS)}; "
-            f"the schemes are {', '.join(_READERS)}"
-        )
+        raise InputError(f"dataset spec {str(spec)!r}: unknown scheme {spec.scheme!r}; {choice(spec.scheme, _READERS)}")
     if reader.needs_location and not spec.location:
         raise wrong(spec, f"{spec.scheme} needs a location; type {reader.form}")
     if reader.options is not None:
         takes = [*sorted(reader.options), *GENERIC_OPTIONS]
         for name in spec.options:
             if name not in takes:
-                hint = did_you_mean(name, takes)
-                raise wrong(spec, f"unknown option {name!r}{hint}; {spec.scheme} takes {', '.join(takes)}")
+                raise wrong(spec, f"{spec.scheme} has no option {name!r}; {choice(name, takes)}")
     module, _, function = reader.function.partition(":")
     read = cast(Callable[[DatasetSpec], ImageDataset], getattr(import_module(f"features.readers.{module}"), function))
     dataset = read(spec)

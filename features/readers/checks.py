@@ -11,7 +11,7 @@ from pathlib import Path
 
 from features.errors import InputError
 from features.spec import DatasetSpec
-from features.suggestions import did_you_mean
+from features.suggestions import choice
 
 
 def wrong(spec: DatasetSpec, message: str) -> InputError:
@@ -58,6 +58,4 @@ def check_split(spec: DatasetSpec, available: Sequence[str]) -> None:
         return
     if not available:
         raise wrong(spec, f"{spec.scheme} has no splits; leave @{spec.split} out")
-    raise wrong(
-        spec, f"unknown split {spec.split!r}{did_you_mean(spec.split, available)}; there are {', '.join(available)}"
-    )
+    raise wrong(spec, f"unknown split {spec.split!r}; {choice(spec.split, available)}")

@@ -18,7 +18,7 @@ from features.readers.checks import check_split, location, wrong
 from features.readers.encoded import read_encoded
 from features.readers.names import numbered_names
 from features.spec import DatasetSpec
-from features.suggestions import did_you_mean
+from features.suggestions import choice
 
 
 class HubImages:
@@ -149,9 +149,7 @@ def _column(spec: DatasetSpec, features: Any, option: str, candidates: list[str]
             raise wrong(
                 spec, f"the column {wanted!r} is no {option} column; there are {', '.join(candidates) or 'none'}"
             )
-        raise wrong(
-            spec, f"no column {wanted!r}{did_you_mean(wanted, features)}; the columns are {', '.join(features)}"
-        )
+        raise wrong(spec, f"no column {wanted!r}; {choice(wanted, features)}")
     if len(candidates) == 1:
         return candidates[0]
     found = f"several {option} columns" if candidates else f"no {option} column"

@@ -25,7 +25,7 @@ from features.readers.checks import existing_directory, expanded, wrong
 from features.readers.exclusion import GENERIC_OPTIONS
 from features.readers.names import distinct_names, numbered_names
 from features.spec import DatasetSpec
-from features.suggestions import did_you_mean
+from features.suggestions import choice, did_you_mean
 
 #: Constructor arguments that choose a split, in order of preference.
 _SELECTORS = ("split", "train", "version", "image_set")
@@ -153,8 +153,7 @@ def _options(spec: DatasetSpec, name: str, arguments: dict[str, inspect.Paramete
         if word in GENERIC_OPTIONS:
             continue
         if word not in simple:
-            takes = ", ".join([*simple, *GENERIC_OPTIONS])
-            raise wrong(spec, f"unknown option {word!r}{did_you_mean(word, simple)}; torch:{name} takes {takes}")
+            raise wrong(spec, f"torch:{name} has no option {word!r}; {choice(word, [*simple, *GENERIC_OPTIONS])}")
         if isinstance(simple[word], bool):
             if text not in ("true", "false"):
                 raise wrong(spec, f"{word}={text} is neither true nor false")
@@ -175,15 +174,16 @@ def _choice(spec: DatasetSpec, name: str, selector: str, split: str) -> str | bo
     if selector != "train":
         return split
     if split not in ("train", "test"):
-        raise _unknown_split(spec, name, ["train", "test"])
+        raise _unknown_split(spec, name, split, ["train", "test"])
     return split == "train"
 
 
-def _unknown_split(spec: DatasetSpec, name: str, available: Sequence[str]) -> InputError:
-    there = f"{name} has {', '.join(available)}"
+def _unknown_split(spec: DatasetSpec, name: str, split: str, available: Sequence[str]) -> InputError:
     if spec.split is None:
-        return wrong(spec, f"say which split, such as torch:{spec.location}@{available[0]}; {there}")
-    return wrong(spec, f"unknown split {spec.split!r}{did_you_mean(spec.split, available)}; {there}")
+        return wrong(
+            spec, f"say which split, such as torch:{spec.location}@{available[0]}; {name} has {', '.join(available)}"
+        )
+    return wrong(spec, f"{name} has no split {split!r}; {choice(split, available)}")
 
 
 def _construct(
@@ -206,7 +206,7 @@ def _construct(
     except Exception as error:  # from torchvision, on the person's files: of any type
         valid = re.search(r"for argument (?:split|version|image_set)\. Valid values are \{(.*)\}", str(error))
         if valid:
-            raise _unknown_split(spec, name, re.findall(r"'([^']*)'", valid[1])) from error
+            raise _unknown_split(spec, name, split, re.findall(r"'([^']*)'", valid[1])) from error
         cause = error
         message = str(error).partition(" You can ")[0].strip().partition("\n")[0] or type(error).__name__
     what = f"torchvision.datasets.{name} cannot be read from {root}: {message or 'Dataset not found.'}"

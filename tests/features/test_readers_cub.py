@@ -53,7 +53,7 @@ def test_splits_share_the_classes_and_divide_the_images(nabirds):
     assert whole.classes == train.classes == test.classes
     assert train.labels.tolist() == [1, 2] and test.labels.tolist() == [2, 0]
     assert sorted([*train.ids, *test.ids]) == sorted(whole.ids)
-    assert "unknown split 'val'; there are train, test" in refused(f"nabirds:{nabirds}@val")
+    assert "unknown split 'val'; expected one of train, test" in refused(f"nabirds:{nabirds}@val")
 
 
 def test_without_a_split_the_split_file_is_not_needed(nabirds):

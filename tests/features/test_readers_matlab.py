@@ -47,7 +47,7 @@ def test_dogs_are_in_the_order_of_the_labels(dogs):
 
 
 def test_dogs_that_are_not_whole(dogs):
-    assert "unknown split 'val'; there are train, test" in refused(f"dogs:{dogs}@val")
+    assert "unknown split 'val'; expected one of train, test" in refused(f"dogs:{dogs}@val")
     (dogs / "test_list.mat").write_bytes(b"MATLAB no more")
     assert "test_list.mat is not a readable MATLAB file" in refused(f"dogs:{dogs}@test")
     savemat(dogs / "test_list.mat", {"labels": np.array([[1.0]])})

@@ -133,6 +133,8 @@ def test_a_classifier_is_fitted_and_the_backbone_stays_as_it_is(source_run, tmp_
     assert finetune(FinetuneConfig(out=str(tmp_path / "run"), **options, **given, **CPU)).reused
     config = yaml.safe_load((result.run / "config.yaml").read_text())
     assert FinetuneConfig(**config).method == method  # what is written runs again
+    assert not {"epochs", "lr", "loss", "augment", "classifier", "space"} & set(config)  # which it does not read
+    assert ("tau" in config) == ("validation" in config and method == "tau")
 
 
 def test_tau_zero_is_the_trained_classifier_without_its_bias(source_run, tmp_path):

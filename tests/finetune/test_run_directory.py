@@ -155,6 +155,20 @@ def test_a_run_is_read_back_for_a_report(run):
     assert open_run(run.path)["metrics"] == {"top1": 1.0}
 
 
+def test_what_a_run_does_not_read_is_not_written_and_it_is_reused_all_the_same(tmp_path):
+    config = PretrainConfig(sources=["digits:"], out=str(tmp_path / "run"), loss="softmax")
+    RunDirectory(config.out, config, {}, config.without_effect())
+    written = open_run(config.out)["config"]
+    assert {"loss", "epochs", "sampler"} <= set(written)
+    assert not {"beta", "gamma", "tau", "margin", "scale", "milestones", "decay", "deferred"} & set(written)
+    RunDirectory(config.out, config, {}, config.without_effect())
+    again = PretrainConfig(**written)
+    RunDirectory(again.out, again, {}, again.without_effect())
+    other = PretrainConfig(sources=["digits:"], out=str(tmp_path / "run"), loss="cb-softmax", beta=0.9)
+    with pytest.raises(InputError, match="holds another run"):
+        RunDirectory(other.out, other, {}, other.without_effect())
+
+
 def test_where_no_run_is(tmp_path):
     with pytest.raises(InputError, match="no run there"):
         open_run(tmp_path / "nothing")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -136,6 +138,18 @@ def test_balancing_twice_is_said(tmp_path):
     again = adjusted | {"init": str(first.run), "out": str(tmp_path / "d")}
     with pytest.raises(InputError, match="was trained with --method logit-adjusted, which makes up for the sizes"):
         finetune(FinetuneConfig(**again, device="cpu", workers=0))
+
+
+@pytest.mark.parametrize(("grows", "given"), [(1, {}), (-1, {}), (1, {"loss": "ldam-drw"})])
+def test_a_loss_that_ends_above_its_beginning_is_said(tmp_path, monkeypatch, grows, given):
+    """Unless deferred weights move it."""
+    values = itertools.count(100, grows)
+    step = engine._Loop.training_step
+    monkeypatch.setattr(engine._Loop, "training_step", lambda *args: step(*args) * 0 + next(values))
+    options = {"init": "resnet8", "weights": "none", "image_size": 16, "epochs": 2, "device": "cpu", "workers": 0}
+    finetune(FinetuneConfig(dataset=TAIL, out=str(tmp_path / "run"), **options, **given))
+    said = "the training loss ended at " in (tmp_path / "run" / "log.txt").read_text()
+    assert said == (grows > 0 and not given)
 
 
 def test_a_classifier_that_is_kept_stays_balanced_and_a_new_one_does_not(tmp_path):

@@ -151,7 +151,7 @@ def test_version(capsys):
         ("xyz", "there is no such command; expected one of extract, merge, duplicates,"),
         ("extract", "missing: dataset, --out"),
         ("extract folder:nowhere --out a.h5", "no such directory: nowhere"),
-        ("extract foldr:nowhere --out a.h5", "unknown scheme 'foldr' (did you mean 'folder'?)"),
+        ("extract foldr:nowhere --out a.h5", "unknown scheme 'foldr'; did you mean folder?"),
         ("extract nowhere --out a.h5", "has no scheme: expected scheme:location[@split], such as folder:nowhere@train"),
         ("extract digits: more --out a.h5", "too many values: more"),
         ("extract digits: --out a.h5 --bach-size 3", "unknown option --bach-size; did you mean --batch-size?"),

@@ -181,6 +181,14 @@ def test_what_does_not_compare_is_refused(make_run, other, said):
         compare(CompareConfig(runs=[make_run("one", FIRST), make_run("other", SECOND, **other)]))
 
 
+def test_all_runs_of_other_images_are_named_at_once(make_run):
+    runs = [make_run("one", FIRST), make_run("two", SECOND, test="b"), make_run("three", SECOND)]
+    runs.append(make_run("four", SECOND, test="c", spec="cars@test"))
+    with pytest.raises(InputError, match=r"two: was .*; .*four: was .*, and accuracies .*; leave these runs out") as e:
+        compare(CompareConfig(runs=runs))
+    assert "three" not in str(e.value)
+
+
 def test_bad_input_is_one_line(make_run, tmp_path):
     one, other = make_run("one", FIRST), make_run("other", SECOND)
     (Path(one) / "history.csv").write_text("epoch\n")

@@ -151,7 +151,7 @@ def test_names(what, expected):
         ("none.h5", "none.h5: no such feature bank"),
         ("none.csv", "none.csv: no such table"),
         ("folder:none", "no such directory: none"),
-        ("foldr:none", "unknown scheme 'foldr' (did you mean 'folder'?)"),
+        ("foldr:none", "unknown scheme 'foldr'; did you mean folder?"),
     ],
 )
 def test_what_it_does_not_know(what, message):
