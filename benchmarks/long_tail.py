@@ -126,15 +126,18 @@ def run(row: str) -> None:
 def show() -> None:
     """Print the table of the rows that are recorded."""
     with (DATA / "published" / "cifar100_lt_if100_top1_error_followups.csv").open(newline="") as file:
-        published = {line["method"]: line["top1_error_percent"] for line in csv.DictReader(file)}
-    print(f"{'':<30}{'top-1 error %':>14}{'published':>11}{'many':>8}{'medium':>8}{'few':>8}  (accuracy %)")
+        published = {line["method"]: line for line in csv.DictReader(file)}
+    print(
+        f"{'':<30}{'top-1 error %':>14}{'published':>11}{'many':>8}{'medium':>8}{'few':>8}  (accuracy %; as published)"
+    )
     for row in (*ROWS, *STAGE_TWO):
         file = RESULTS / f"{row.replace(' + ', '-')}.json"
         if file.is_file():
             metrics = json.loads(file.read_text())["metrics"]
             groups = "".join(f"{100 * metrics[name]:8.1f}" for name in ("many", "medium", "few"))
-            known = published.get(PUBLISHED.get(row, ""), "")
-            print(f"{row:<30}{100 * (1 - metrics['top1']):14.2f}{known:>11}{groups}")
+            known = published.get(PUBLISHED.get(row, ""), {"top1_error_percent": "", "protocol": ""})
+            error, protocol = known["top1_error_percent"], known["protocol"]
+            print(f"{row:<30}{100 * (1 - metrics['top1']):14.2f}{error:>11}{groups}  {protocol}".rstrip())
 
 
 def main() -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+#: As many names are listed beside the one that was meant, for the guess may be wrong.
+_FEW = 12
+
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
     """The known word that looks most like ``word``, whatever its capitals; None where none does.
@@ -28,11 +31,13 @@ def did_you_mean(word: str, words: Iterable[str]) -> str:
 
 
 def choice(word: str, words: Iterable[str]) -> str:
-    """What to give instead of ``word``: the one that was meant, or one of all.
+    """What to give instead of ``word``: the one that was meant, and all where they are few or none was meant.
 
     >>> choice("sofmax", ["softmax", "focal"]), choice("x", ["softmax", "focal"])
-    ('did you mean softmax?', 'expected one of softmax, focal')
+    ('did you mean softmax? (one of softmax, focal)', 'expected one of softmax, focal')
     """
     words = list(words)
-    near = nearest(word, words)
-    return f"did you mean {near}?" if near else f"expected one of {', '.join(words)}"
+    near, known = nearest(word, words), f"one of {', '.join(words)}"
+    if near is None:
+        return f"expected {known}"
+    return f"did you mean {near}?" + (f" ({known})" if len(words) <= _FEW else "")

@@ -48,7 +48,7 @@ class EvaluateConfig:
     """Evaluate a trained model: top-1, top-5, macro, many-, medium- and few-shot accuracy.
 
     Attributes:
-        run: Run directory of transfer finetune or pretrain.
+        run: Run directory of transfer finetune or pretrain, or a checkpoint (.safetensors) in one.
         dataset: Dataset spec to evaluate on; its classes are matched by name.
         views: Views of each image whose probabilities are averaged: 1 (the centre), 2 (and its mirror image), 5
             (centre and corners), 10 (and their mirror images).
@@ -82,6 +82,8 @@ class EvaluateConfig:
         for name, border in (("many", self.many), ("few", self.few)):
             if border < 1:
                 raise InputError(f"--{name} {border}: expected at least 1")
+        if self.per_class is not None and not self.per_class.endswith(".csv"):
+            raise InputError(f"--per-class {self.per_class}: expected a file name that ends in .csv")
         if self.few > self.many:
             raise InputError(f"--few {self.few}: expected at most --many, which is {self.many}")
 
@@ -93,7 +95,7 @@ class Evaluation:
     Attributes:
         metrics: The figures.
         classes: (C,) class names of the model.
-        train_counts: (C,) images of each class that the model was trained on.
+        train_counts: (C,) training images of each class, those that were held out of the training too.
         confusions: The pairs of classes that are confused most.
         unreadable: Images that could not be read, as (id, reason); they count nowhere.
     """
@@ -129,7 +131,8 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         InputError: There is no model, the dataset has a class that the model lacks, or its images are not larger
             than the model's crop, so that 5 or 10 views would be one.
     """
-    read = [*Path(config.run).rglob("*"), *files_of(DatasetSpec.parse(config.dataset))]
+    run = Path(config.run)  # or a checkpoint, with its card beside it
+    read = [run, run.with_suffix(".json"), *run.rglob("*"), *files_of(DatasetSpec.parse(config.dataset))]
     check_new({"--per-class": config.per_class}, read=read, overwrite=config.overwrite)
     model, card = ImageClassifier.open(config.run)
     dataset = open_dataset(config.dataset)

@@ -55,17 +55,20 @@ class TrainedClassifier:
     Attributes:
         weight: (C, D).
         bias: (C,).
+        sigmoid: Whether its scores are read by a sigmoid, not a softmax.
     """
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
+    sigmoid: bool = False
 
     @classmethod
     def of(cls, location: str, classes: Sequence[str], method: str) -> TrainedClassifier:
         """Read it.
 
         Raises:
-            InputError: There is no run, its classes are others, or its classifier is not linear.
+            InputError: There is no run, its classes are others, its classifier is not linear, or ``method`` is
+                logit-adjusted and its scores are read by a sigmoid.
         """
         checkpoint = find_checkpoint(location)
         if checkpoint is None:
@@ -81,9 +84,15 @@ class TrainedClassifier:
                 f"--init {location}: --method {method} needs a linear classifier, and this run's is "
                 f"{checkpoint.card['head']}"
             )
+        sigmoid = bool(checkpoint.card.get("sigmoid"))
+        if method == "logit-adjusted" and sigmoid:
+            raise InputError(
+                f"--init {location}: --method logit-adjusted shifts the scores of a softmax, and this run's are read "
+                f"by a sigmoid; use --method tau, crt or lws"
+            )
         head, position = checkpoint.state("head."), {name: i for i, name in enumerate(checkpoint.classes)}
         order = [position[name] for name in classes]
-        return cls(head["weight"].numpy()[order], head["bias"].numpy()[order])
+        return cls(head["weight"].numpy()[order], head["bias"].numpy()[order], sigmoid)
 
     def into(self, model: ImageClassifier) -> None:
         """Make it the head of a model, which has to be a linear one."""
@@ -103,12 +112,14 @@ class FrozenFit:
     Attributes:
         model: The backbone with that head.
         scale: What its scores are to be multiplied by before the softmax.
+        sigmoid: Whether they are read by a sigmoid instead.
         said: What there is to say about the fit; empty where there is nothing.
         unreadable: Images that it was to be fitted to and could not be read, as (id, reason).
     """
 
     model: ImageClassifier
     scale: float = 1.0
+    sigmoid: bool = False
     said: str = ""
     unreadable: tuple[tuple[str, str], ...] = ()
 
@@ -162,12 +173,15 @@ def fit_frozen(
         model.head.remember(NearestNeighbours().fit(features, labels, len(dataset.classes)))
         return FrozenFit(model, unreadable=unreadable)
     classifier = _classifier(method, trained, tau, seed).fit(features, labels, len(dataset.classes))
-    said = ""
+    said, sigmoid = "", False
+    if isinstance(classifier, TauNormalisation):
+        assert trained is not None  # fit_frozen has checked it
+        sigmoid = trained.sigmoid
     if isinstance(classifier, TauNormalisation) and tau is None:
         best = classifier.accuracies_.max()
         said = f"τ = {classifier.tau_:.2f}, with a mean accuracy of {best:.4f} over the classes of {fitted_to.spec}"
     model = _with_linear(backbone, dataset, classifier.weight_, classifier.bias_)
-    return FrozenFit(model, said=said, unreadable=unreadable)
+    return FrozenFit(model, sigmoid=sigmoid, said=said, unreadable=unreadable)
 
 
 def _nearest_mean(

@@ -113,8 +113,8 @@ def fit(
         else:
             model, card, best = _trained_model(backbone, split, config, run, head, interpolate)
         card |= {"balanced_by": config.balanced_by(), "classifier_counts": card["train_counts"], **(overrides or {})}
-        if seen is not None:
-            card["train_counts"] = np.maximum(card["train_counts"], seen).tolist()
+        counts = card["train_counts"] + (dataset.counts - split.training.counts)  # many and few: held-out ones or not
+        card["train_counts"] = (counts if seen is None else np.maximum(counts, seen)).tolist()
         last = {name: value.clone() for name, value in model.state_dict().items()}
         if best is not None:
             model.load_state_dict(best.state)
@@ -190,7 +190,8 @@ def _trained_model(
     if config.balances_twice:
         run.log(f"{run.path.name}: loss and sampler both make up for the sizes of the classes: rare ones count twice")
     best = train(model, images, loss, config, run, validator, interpolate)
-    if rank() == 0 and not loss.deferred:
+    moves = loss.deferred or config.deferred or config.sampler == "progressive"  # what the loss is taken over
+    if rank() == 0 and not moves:
         _warn_if_lost(run)
     return model, _card(dataset, images.counts, loss.sigmoid, loss.scale), best
 
@@ -214,7 +215,7 @@ def _frozen_model(
         run.log(f"left out, unreadable: {id_} ({reason})")
     if fitted.said:
         run.log(f"{run.path.name}: {fitted.said}")
-    return fitted.model, _card(dataset, dataset.counts, scale=fitted.scale) | {"fit": fitted.said}
+    return fitted.model, _card(dataset, dataset.counts, fitted.sigmoid, fitted.scale) | {"fit": fitted.said}
 
 
 def _card(

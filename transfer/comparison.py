@@ -232,7 +232,7 @@ def _hows(configs: Sequence[Mapping[str, Any]]) -> list[str]:
         names = [
             name
             for name, value in config.items()
-            if name not in _NOT_HOW and value is not None and any(other.get(name) != value for other in alike)
+            if name not in _NOT_HOW and value is not None and any(other.get(name, value) != value for other in alike)
         ]
         found.append(", ".join([mine, *(f"{name} {config[name]}" for name in names)]))
     return found

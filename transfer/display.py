@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from transfer.decision_display import show_cluster, show_duplicates, show_rank, show_select
@@ -101,11 +102,12 @@ def _evaluate(config: Any, result: Any) -> None:
                 for pair in figures["confusions"]
             ),
         )
+    report = [f"transfer report {config.run}"] if Path(config.run).is_dir() else []  # not of a checkpoint alone
     if config.per_class is None:
-        show_next("the same with --per-class FILE.csv, for every class", f"transfer report {config.run}")
+        show_next("the same with --per-class FILE.csv, for every class", *report)
     else:
         console.print(f"every class: {config.per_class}", soft_wrap=True)
-        show_next(f"transfer report {config.run}")
+        show_next(*report)
 
 
 def _compare(config: Any, result: Any) -> None:

@@ -16,7 +16,9 @@ if not console.is_terminal and "COLUMNS" not in os.environ:
 
 
 def show_next(*lines: str) -> None:
-    """What one would type next."""
+    """What one would type next, if anything."""
+    if not lines:
+        return
     console.print("\nnext:", style="dim")
     for line in lines:
         console.print(f"  {line}", soft_wrap=True)

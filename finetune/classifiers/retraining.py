@@ -21,7 +21,9 @@ from finetune.samplers import ClassSampler
 
 #: SGD with momentum m is stable on a quadratic below the rate 2(1 + m)/L. The curvature L of softmax
 #: cross-entropy is at most half the mean squared norm of its inputs; scaled to 32, L ≤ 16, and the
-#: default rate 0.2 is below 3.8/16 whatever the scale of the features.
+#: default rate 0.2 is below 3.8/16 whatever the scale of the features. The mean is that over the images:
+#: where rare classes lie farther out than others, that over class-balanced draws is larger, and it is the
+#: rate's fall to 0 that settles what swings.
 _SQUARED_NORM = 32.0
 _MOMENTUM = 0.9
 
@@ -141,13 +143,20 @@ class LearnableWeightScaling(_Retrained):
         offset = np.zeros(n_classes) if self.bias is None else np.asarray(self.bias)
         if offset.shape != (n_classes,):
             raise ValueError(f"bias must have shape ({n_classes},), one number a class, got {offset.shape}")
-        rows = torch.from_numpy(features.astype(np.float32, copy=False))
-        weight, bias = torch.from_numpy(matrix).float(), torch.from_numpy(offset).float()
+        known = np.isfinite(offset)  # a class with the bias −∞ can never be chosen, which no scale changes
+        if not known.all():
+            features, labels = features[known[labels]], labels[known[labels]]
+        rows, never = torch.from_numpy(features.astype(np.float32, copy=False)), torch.from_numpy(~known)
+        weight, bias = torch.from_numpy(matrix).float(), torch.from_numpy(np.where(known, offset, 0.0)).float()
         squares = torch.stack([F.linear(part, weight, bias).double().square().sum(0) for part in rows.split(8192)])
-        largest = float(squares.sum(0).max()) / len(rows)
+        largest = float(squares.sum(0)[~never].max()) / len(rows)
         unit = math.sqrt(_SQUARED_NORM / largest) if largest > 0 else 1.0
         scales = torch.full((n_classes,), 1 / unit, requires_grad=True)
-        self._descend([{"params": [scales]}], lambda part: scales * (F.linear(part, weight, bias) * unit), rows, labels)
+
+        def logits(part: Tensor) -> Tensor:
+            return (scales * (F.linear(part, weight, bias) * unit)).masked_fill(never, -math.inf)
+
+        self._descend([{"params": [scales]}], logits, rows, labels)
         self.scales_ = scales.detach().numpy() * unit
         self.weight_ = matrix * self.scales_[:, None]
         self.bias_ = offset * self.scales_

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from features.errors import InputError
+from features.suggestions import choice
 from finetune.losses.base import LongTailLoss
 from finetune.losses.class_balanced import ClassBalancedLoss, Kind, Normalization
 from finetune.losses.ldam import LDAMLoss
@@ -80,7 +81,7 @@ def build_loss(
         "logit-adjusted": lambda: LogitAdjustedLoss(counts, tau, classes=classes),
     }
     if name not in builders:
-        raise InputError(f"there is no loss {name!r}; choose one of: {', '.join(LOSSES)}")
+        raise InputError(f"there is no loss {name!r}; {choice(name, LOSSES)}")
     return builders[name]()
 
 

@@ -211,7 +211,8 @@ def _check_normalization(normalization: str) -> None:
 def _sample_weights(target: Tensor, weight: Tensor, like: Tensor, n_classes: int) -> Tensor:
     """(B,) the weight of each sample's class, or the mean weight of its proportions."""
     weight = checked_weight("weight", weight, n_classes).to(like)
-    return weight[target] if target.ndim == 1 else target @ weight
+    # no product of matrices, which autocast would take to half precision
+    return weight[target] if target.ndim == 1 else (target * weight).sum(dim=1)
 
 
 def _divisor(

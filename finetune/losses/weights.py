@@ -7,6 +7,7 @@ CVPR 2019.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -71,10 +72,11 @@ def effective_number(counts: ArrayLike, beta: Beta) -> NDArray[np.float64]:
     """
     values = _non_negative(counts)
     beta = automatic_beta(values) if beta == "auto" else beta
-    if not isinstance(beta, (int, float)) or not 0 <= beta < 1:
+    if not isinstance(beta, Real) or not 0 <= beta < 1:
         raise InputError(f"beta must be in [0, 1), or 'auto', got {beta}")
     if beta == 0:  # every image of a class stands for the same one
         return np.asarray(values > 0, dtype=np.float64)
+    beta = float(beta)  # a NumPy float16 would make the whole a float16
     return np.asarray(np.expm1(values * np.log(beta)) / (beta - 1))
 
 

@@ -72,8 +72,8 @@ def build_sampler(
         labels: (N,) class of each image, integers from 0.
         epochs: T, the epochs of the training, for ``progressive``, which needs two, and for ``deferred``.
         beta: β of ``effective``, in [0, 1), or "auto".
-        deferred: Share of the epochs before which it is ``shuffle`` that draws; an epoch is of one kind, so that it is
-            the first whole one after that share which is drawn otherwise.
+        deferred: Share of the epochs before which it is ``shuffle`` that draws instead of a sampler that balances; an
+            epoch is of one kind, so that it is the first whole one after that share which is drawn otherwise.
         length: Positions of a global epoch, N by default.
         seed, rank, world_size: See :class:`EpochSampler`.
 
@@ -101,7 +101,7 @@ def build_sampler(
     q = schedules[name] if name in schedules else power_of(name)
     assert q is not None  # or check_sampler would have refused it
     sampler = ClassSampler(truth, q=q, length=length, seed=seed, rank=rank, world_size=world_size)
-    if not deferred:
+    if not deferred or not balances(name):  # another share of classes is all that is put off
         return sampler
     if not 0 < deferred < 1:
         raise ValueError(f"deferred must be a share from 0 to below 1, got {deferred}")

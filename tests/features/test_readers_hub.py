@@ -112,7 +112,7 @@ def test_labels_that_are_words_or_numbers(hub):
 
 
 def test_columns_that_are_not_there_or_several(hub):
-    assert "no column 'fin'; did you mean fine?" in refused("hf:owner/animals@train?label=fin")
+    assert "no column 'fin'; did you mean fine? (one of " in refused("hf:owner/animals@train?label=fin")
     assert "the column 'fine' is no image column; there are pic" in refused("hf:owner/animals@train?image=fine")
     hub.table = Table({**FEATURES, "coarse": ClassLabel(["x"])}, [{**row, "coarse": 0} for row in ROWS])
     assert "several label columns; say which with ?label=COLUMN; there are fine, coarse" in refused(

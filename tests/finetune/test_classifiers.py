@@ -297,6 +297,21 @@ def test_weight_scaling_mends_scales_and_nothing_else():
         LearnableWeightScaling(weight, np.zeros(4)).fit(*TRAIN)
 
 
+def test_weight_scaling_leaves_a_class_that_can_never_be_chosen():
+    """As retraining leaves a class of which no image could be read, with the bias −∞."""
+    features, labels = TRAIN
+    weight, never = inflated(), 1
+    bias = np.where(np.arange(5) == never, -np.inf, 0.0)
+    model = LearnableWeightScaling(weight, bias, epochs=30, batch_size=64).fit(*TRAIN)
+    others = labels != never
+    alone = LearnableWeightScaling(np.delete(weight, never, axis=0), np.zeros(4), epochs=30, batch_size=64).fit(
+        features[others], labels[others] - (labels[others] > never)
+    )
+    np.testing.assert_allclose(np.delete(model.scales_, never), alone.scales_, rtol=1e-5)
+    assert model.scales_[never] == pytest.approx(1) and model.bias_[never] == -np.inf
+    assert never not in model.predict(TEST[0])
+
+
 def test_retraining_tends_to_balanced_logistic_regression():
     # class-balanced sampling is, in expectation, weighting by 1/n; the penalties are set to be small
     oracle = LogisticRegression(class_weight="balanced", C=100, max_iter=2000).fit(*TRAIN)

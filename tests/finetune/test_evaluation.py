@@ -145,6 +145,20 @@ def test_of_a_run(model, folder, tmp_path):
         evaluate(options(run=str(tmp_path / "run"), dataset="digits:@test"))
 
 
+def test_a_checkpoint_is_evaluated_and_never_replaced(model, folder, tmp_path):
+    path = tmp_path / "model.safetensors"
+    model.save(path, CARD)
+    kept = {file: file.read_bytes() for file in (path, path.with_suffix(".json"))}
+    given = {"run": str(path), "dataset": f"folder:{folder}", "overwrite": True}
+    assert evaluate(options(**given)).metrics.images == 20
+    for file in kept:
+        link = tmp_path / f"{file.suffix[1:]}.csv"
+        link.symlink_to(file)
+        with pytest.raises(InputError, match="would replace what is read"):
+            evaluate(options(**given, per_class=str(link)))
+    assert all(file.read_bytes() == content for file, content in kept.items())
+
+
 def test_positions_by_name(folder):
     dataset = open_dataset(f"folder:{folder}")
     assert align_classes(dataset, ("red", "violet", "yellow", "green", "blue")).tolist() == [4, 3, 0, 2]
@@ -163,6 +177,7 @@ def test_positions_by_name(folder):
         ({"few": 0}, "--few 0: expected at least 1"),
         ({"few": 101}, "--few 101: expected at most --many, which is 100"),
         ({"many": 19}, "--few 20: expected at most --many, which is 19"),
+        ({"per_class": "x.txt"}, r"--per-class x\.txt: expected a file name that ends in \.csv"),
     ],
 )
 def test_bad_options(given, said):

@@ -161,6 +161,21 @@ def test_post_hoc_logit_adjustment_is_that_of_the_logits(tmp_path, tau, given):
     np.testing.assert_allclose(found_bias, expected.numpy(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
+def test_tau_reads_scores_as_the_run_did(tmp_path, loss):
+    tiny = {"init": "resnet8", "weights": "none", "image_size": 16, "steps": 2, "loss": loss, **CPU}
+    source = finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "source"), **tiny)).run
+    options = {"dataset": TRAIN, "test": TEST, "init": str(source), **CPU}
+    found = finetune(FinetuneConfig(out=str(tmp_path / "tau"), method="tau", tau=0.0, **options))
+    assert find_checkpoint(found.run).card["sigmoid"] == (loss == "sigmoid")
+    adjusted = FinetuneConfig(out=str(tmp_path / "adjusted"), method="logit-adjusted", **options)
+    if loss == "softmax":
+        assert find_checkpoint(finetune(adjusted).run).card["sigmoid"] is False
+        return
+    with pytest.raises(InputError, match="source: --method logit-adjusted shifts the scores of a softmax"):
+        finetune(adjusted)
+
+
 def test_the_nearest_class_mean_becomes_a_cosine_head(source_run, tmp_path):
     options = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "method": "ncm"}
     result = finetune(FinetuneConfig(out=str(tmp_path / "run"), **options, **CPU))
@@ -397,7 +412,8 @@ def test_the_best_epoch_by_the_validation_is_kept(source_run, tmp_path):
     files = sorted(path.name for path in (result.run / "checkpoints").iterdir())
     assert files == ["best.json", "best.safetensors", "last.json", "last.safetensors"]
     checkpoint = find_checkpoint(result.run)
-    assert checkpoint.path.name == "best.safetensors" and checkpoint.card["train_counts"] == [5] * 10
+    assert checkpoint.path.name == "best.safetensors" and checkpoint.card["classifier_counts"] == [5] * 10
+    assert checkpoint.card["train_counts"] == [8] * 10  # what many and few go by, so that they stay in later stages
     # the best epoch's weights give the figures that were taken then
     split = split_off(open_dataset(TRAIN), 3, 0)
     assert len(split.training) == 50 and not set(split.training.ids) & set(split.validation.ids)

@@ -11,7 +11,7 @@ from features import open_dataset
 from features.table import read_rows
 from finetune import FinetuneConfig, finetune
 
-CPU = {"device": "cpu", "workers": 0}
+CPU = {"device": "cpu", "workers": 0, "precision": "fp32"}  # the same on every machine
 HELD_OUT = 2
 
 
@@ -50,7 +50,7 @@ def groups(run: Path, cifar: str) -> dict[str, float]:
         # After so few epochs the rare classes have hardly begun: τ = 1, too large for this network, shows them best,
         ({"method": "tau", "tau": 1.0}, {"few": 0.003}),
         # and the τ that is best on unseen images lifts the classes in between.
-        ({"method": "tau", "validation": HELD_OUT}, {"few": 0.0, "medium": 0.03, "macro": 0.0}),
+        ({"method": "tau", "validation": HELD_OUT}, {"few": 0.0, "medium": 0.02, "macro": 0.0}),
     ],
 )
 def test_the_rare_classes_gain(cifar, joint, tmp_path, given, gains):

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from features.errors import InputError
 from finetune.losses import (
+    HARD_LABEL_LOSSES,
     LOSSES,
     BalancedSoftmaxLoss,
     ClassBalancedLoss,
@@ -216,6 +217,17 @@ def test_half_precision_logits_are_computed_in_float32(name, dtype, batch):
     value = loss(logits, y)
     assert value.dtype == torch.float32
     torch.testing.assert_close(value, loss(logits.float(), y), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("normalization", ["paper", "pytorch"])
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in HARD_LABEL_LOSSES])
+def test_under_autocast_mixed_labels_are_weighed_in_float32(name, normalization, batch):
+    z, _, soft = (torch.from_numpy(part) for part in batch)
+    logits, target = z.bfloat16(), soft.float()
+    loss = build_loss(name, COUNTS, normalization=normalization)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = loss(logits, target)
+    torch.testing.assert_close(value, loss(logits.float(), target), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if not name.startswith("ldam")])

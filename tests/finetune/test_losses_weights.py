@@ -60,6 +60,11 @@ def test_automatic_beta_takes_the_largest_class_as_the_volume():
     assert float(effective_number(COUNTS, "auto")[0]) / 5000 == pytest.approx(1 - np.exp(-1), abs=1e-4)
 
 
+@pytest.mark.parametrize("number", [np.float16, np.float32, np.float64])
+def test_beta_may_be_a_number_of_numpy(number):
+    np.testing.assert_allclose(effective_number(COUNTS, number(0.75)), effective_number(COUNTS, 0.75))
+
+
 @pytest.mark.parametrize("beta", [-1e-9, 1.0, 2.0, float("nan")])
 def test_beta_outside_its_range_is_refused(beta):
     with pytest.raises(InputError, match=r"beta must be in \[0, 1\)"):

@@ -82,6 +82,13 @@ def test_a_deferred_sampler_that_never_comes_is_refused(deferred, epochs):
         build_sampler("class", LABELS, epochs=9, deferred=1.5)
 
 
+@pytest.mark.parametrize("name", ["instance", "q=2"])
+def test_a_sampler_that_balances_nothing_has_nothing_to_put_off(name):
+    for epochs in (3, 20):  # of three epochs, none would be left after 0.8 of them
+        found = build_sampler(name, LABELS, epochs=epochs, deferred=0.8, seed=2)
+        np.testing.assert_array_equal(drawn(found, 0), drawn(build_sampler(name, LABELS, seed=2), 0))
+
+
 @pytest.mark.parametrize("switch", [2, 3])
 def test_deferred_draws_are_shared_out_and_gone_on_with_too(switch):
     def make(rank=0, world_size=1):

@@ -140,9 +140,18 @@ def test_balancing_twice_is_said(tmp_path):
         finetune(FinetuneConfig(**again, device="cpu", workers=0))
 
 
-@pytest.mark.parametrize(("grows", "given"), [(1, {}), (-1, {}), (1, {"loss": "ldam-drw"})])
+@pytest.mark.parametrize(
+    ("grows", "given"),
+    [
+        (1, {}),
+        (-1, {}),
+        (1, {"loss": "ldam-drw"}),
+        (1, {"sampler": "class", "deferred": 0.5}),
+        (1, {"sampler": "progressive"}),
+    ],
+)
 def test_a_loss_that_ends_above_its_beginning_is_said(tmp_path, monkeypatch, grows, given):
-    """Unless deferred weights move it."""
+    """Unless it is taken over other classes at the end than at the beginning."""
     values = itertools.count(100, grows)
     step = engine._Loop.training_step
     monkeypatch.setattr(engine._Loop, "training_step", lambda *args: step(*args) * 0 + next(values))

@@ -102,6 +102,12 @@ def test_options_tell_apart_what_the_words_do_not(make_run):
     ]
 
 
+def test_options_that_an_earlier_version_wrote_and_did_not_read_are_no_difference(make_run):
+    runs = [make_run("earlier", FIRST, seed=0, beta=0.9999, milestones=[0.8, 0.9]), make_run("now", SECOND, seed=1)]
+    hows = [run.how for run in compare(CompareConfig(runs=runs)).runs]
+    assert hows == [f"softmax, 3 epochs from b, seed {seed}" for seed in (0, 1)]
+
+
 @pytest.mark.parametrize("validation", [None, "2"])
 def test_runs_that_a_training_left_are_compared(tmp_path, validation):
     """Without a test set those images are judged that each seed left to train on: the same, or others."""
