@@ -127,9 +127,8 @@ def show() -> None:
     """Print the table of the rows that are recorded."""
     with (DATA / "published" / "cifar100_lt_if100_top1_error_followups.csv").open(newline="") as file:
         published = {line["method"]: line for line in csv.DictReader(file)}
-    print(
-        f"{'':<30}{'top-1 error %':>14}{'published':>11}{'many':>8}{'medium':>8}{'few':>8}  (accuracy %; as published)"
-    )
+    head = f"{'':<30}{'top-1 error %':>14}{'published':>11}{'many':>8}{'medium':>8}{'few':>8}"
+    print(f"{head}  (accuracy %); what was published is of")
     for row in (*ROWS, *STAGE_TWO):
         file = RESULTS / f"{row.replace(' + ', '-')}.json"
         if file.is_file():

@@ -56,11 +56,13 @@ class TrainedClassifier:
         weight: (C, D).
         bias: (C,).
         sigmoid: Whether its scores are read by a sigmoid, not a softmax.
+        balanced_by: What of its training made up for the sizes of the classes, None for nothing.
     """
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
     sigmoid: bool = False
+    balanced_by: str | None = None
 
     @classmethod
     def of(cls, location: str, classes: Sequence[str], method: str) -> TrainedClassifier:
@@ -92,7 +94,8 @@ class TrainedClassifier:
             )
         head, position = checkpoint.state("head."), {name: i for i, name in enumerate(checkpoint.classes)}
         order = [position[name] for name in classes]
-        return cls(head["weight"].numpy()[order], head["bias"].numpy()[order], sigmoid)
+        balanced_by = checkpoint.card.get("balanced_by")
+        return cls(head["weight"].numpy()[order], head["bias"].numpy()[order], sigmoid, balanced_by)
 
     def into(self, model: ImageClassifier) -> None:
         """Make it the head of a model, which has to be a linear one."""
@@ -175,13 +178,22 @@ def fit_frozen(
     classifier = _classifier(method, trained, tau, seed).fit(features, labels, len(dataset.classes))
     said, sigmoid = "", False
     if isinstance(classifier, TauNormalisation):
-        assert trained is not None  # fit_frozen has checked it
-        sigmoid = trained.sigmoid
-    if isinstance(classifier, TauNormalisation) and tau is None:
-        best = classifier.accuracies_.max()
-        said = f"τ = {classifier.tau_:.2f}, with a mean accuracy of {best:.4f} over the classes of {fitted_to.spec}"
+        assert trained is not None  # what it divides by the norms
+        said, sigmoid = _said_of_tau(classifier, tau, trained, fitted_to), trained.sigmoid
     model = _with_linear(backbone, dataset, classifier.weight_, classifier.bias_)
     return FrozenFit(model, sigmoid=sigmoid, said=said, unreadable=unreadable)
+
+
+def _said_of_tau(
+    classifier: TauNormalisation, tau: float | None, trained: TrainedClassifier, fitted_to: ImageDataset
+) -> str:
+    """Which τ was chosen, or that the one given makes up for the sizes of the classes once more."""
+    if tau is None:
+        best = classifier.accuracies_.max()
+        return f"τ = {classifier.tau_:.2f}, with a mean accuracy of {best:.4f} over the classes of {fitted_to.spec}"
+    if tau and trained.balanced_by:
+        return f"τ = {tau:g} makes up for the sizes of the classes after {trained.balanced_by}: rare ones count twice"
+    return ""
 
 
 def _nearest_mean(

@@ -134,6 +134,8 @@ def fit(
             run.finish(final)
         wait_for_all()
     metrics = found.metrics
+    if best is not None:
+        run.log(f"{run.path.name}: epoch {best.epoch} is kept, the best by the validation")
     run.log(f"{run.path.name}: top-1 {metrics.top1:.4f} on {metrics.images} images of {final['evaluated_on']}")
     return TrainingResult(run.path, final, reused=False)
 

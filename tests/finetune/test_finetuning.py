@@ -408,6 +408,7 @@ def test_the_best_epoch_by_the_validation_is_kept(source_run, tmp_path):
     best = result.metrics["validation"]
     assert best["epoch"] == 1 + int(np.argmax(macro)) and best["macro"] == pytest.approx(max(macro), abs=1e-5)
     assert best["images"] == 30
+    assert f"epoch {best['epoch']} is kept, the best by the validation" in (result.run / "log.txt").read_text()
     assert "validation data" in json.loads((result.run / "environment.json").read_text())["inputs"]
     files = sorted(path.name for path in (result.run / "checkpoints").iterdir())
     assert files == ["best.json", "best.safetensors", "last.json", "last.safetensors"]

@@ -133,6 +133,11 @@ def test_balancing_twice_is_said(tmp_path):
     adjusted = {"dataset": TAIL, "init": str(tmp_path / "b"), "out": str(tmp_path / "c"), "method": "logit-adjusted"}
     with pytest.raises(InputError, match="was trained with --loss balanced-softmax, which makes up for the sizes"):
         finetune(FinetuneConfig(**adjusted, device="cpu", workers=0))
+    finetune(FinetuneConfig(dataset=TAIL, out=str(tmp_path / "plain"), **options))
+    for start, said in (("b", True), ("plain", False)):
+        scaled = adjusted | {"init": str(tmp_path / start), "out": str(tmp_path / f"tau-{start}"), "method": "tau"}
+        run = finetune(FinetuneConfig(**scaled, tau=1.0, device="cpu", workers=0)).run
+        assert ("after --loss balanced-softmax: rare ones count twice" in (run / "log.txt").read_text()) == said
     first = finetune(FinetuneConfig(**adjusted, tau=0.3, device="cpu", workers=0))
     assert first.metrics["images"] == COUNTS.sum()
     again = adjusted | {"init": str(first.run), "out": str(tmp_path / "d")}
