@@ -160,7 +160,8 @@ def augmentation(name: str) -> Augmentation:
     """
     base, *additions = name.split("+")
     if base not in AUGMENTATIONS:
-        raise InputError(f"--augment {name}: {choice(base, AUGMENTATIONS)}")
+        after = " and ".join(f"+{addition}" for addition in ADDITIONS)
+        raise InputError(f"--augment {name}: {choice(base, AUGMENTATIONS)}; {after} may follow it")
     found = AUGMENTATIONS[base]
     for addition in additions:
         if addition not in ADDITIONS:

@@ -156,9 +156,15 @@ def test_characters_are_never_mirrored():
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
-    for name in ("cutmix", "crop-flip+cutmix", "randaugment"):
-        with pytest.raises(InputError, match="one of none, flip, crop-flip, resized-crop, affine, and after it"):
+    known = "expected one of none, flip, crop-flip, resized-crop, affine; +randaugment and +cutout may follow it"
+    for name, said in (
+        ("cutmix", known),
+        ("randaugment", known),
+        ("crop-flip+cutmix", "after crop-flip, expected one of +randaugment, +cutout"),
+    ):
+        with pytest.raises(InputError) as refusal:
             augmentation(name)
+        assert str(refusal.value) == f"--augment {name}: {said}"
     assert list(AUGMENTATIONS) == ["none", "flip", "crop-flip", "resized-crop", "affine"]
 
 
