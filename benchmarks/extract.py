@@ -40,8 +40,8 @@ from torchvision.datasets import ImageFolder
 
 from features import Backbone, ExtractConfig, extract, load_backbone, open_dataset
 from features.decoding import Decoder
-from features.devices import pick_device, pick_precision
-from features.inference import InferenceNetwork
+from features.inference_network import InferenceNetwork
+from features.infrastructure.devices import pick_device, pick_precision
 from transfer.archives import unpack
 
 ROOT = Path(__file__).resolve().parent.parent

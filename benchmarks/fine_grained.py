@@ -30,7 +30,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 from features import load_backbone, open_dataset
 from finetune import EvaluateConfig, FinetuneConfig, finetune
 from finetune.classifiers import LinearProbe
-from finetune.evaluation import score_images
+from finetune.evaluation.evaluator import score_images
 from transfer.archives import unpack
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -35,8 +35,8 @@ import numpy as np
 
 from features import FeatureBank
 from similarity import emd, fit_geometry
-from similarity.interval import distance_interval
-from similarity.sampling_error import mean_clouds
+from similarity.uncertainty.interval import distance_interval
+from similarity.uncertainty.sampling_error import mean_clouds
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "interval_coverage.json"

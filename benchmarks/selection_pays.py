@@ -42,7 +42,7 @@ import numpy as np
 import torch
 
 from features import ExtractConfig, FeatureBank, extract
-from features.progress import console
+from features.infrastructure.console import console
 from finetune import FinetuneConfig, PretrainConfig, finetune, pretrain
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, Subset, select_classes
 from transfer.archives import unpack

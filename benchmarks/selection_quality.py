@@ -53,7 +53,7 @@ import numpy as np
 
 from features import ExtractConfig, FeatureBank, InputError, extract
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, GEOMETRIES, select_classes
-from similarity.pool import NEIGHBOURS, SourcePool
+from similarity.selection.pool import NEIGHBOURS, SourcePool
 from transfer.archives import unpack
 
 ROOT = Path(__file__).resolve().parent.parent

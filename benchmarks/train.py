@@ -28,17 +28,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from features.backbones import load_backbone
+from features.backbones.loading import load_backbone
 from features.dataset import ImageDataset
-from features.devices import pick_device, pick_precision
-from features.images import ArrayImages
-from features.progress import console
+from features.image_sources import ArrayImages
+from features.infrastructure.console import console
+from features.infrastructure.devices import pick_device, pick_precision
 from finetune.configuration import TrainingConfig
-from finetune.engine import train
 from finetune.losses import build_loss
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
-from finetune.training_images import TrainingImages
+from finetune.training.batches import TrainingImages
+from finetune.training.engine import train
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

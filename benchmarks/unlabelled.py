@@ -57,7 +57,7 @@ from selection_quality import DATA, GROUPS, ROOT, SIDE, WORK, Groups, extracted,
 from features import ExtractConfig, FeatureBank, extract, open_dataset
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY
 from similarity.clustering import spherical_k_means, unit_length
-from similarity.pool import SourcePool, class_scores
+from similarity.selection.pool import SourcePool, class_scores
 from transfer.archives import unpack
 
 HERE = WORK / "unlabelled"

@@ -1,12 +1,12 @@
-from .backbones import Backbone, backbone_names, load_backbone
+from .backbones.loading import Backbone, backbone_names, load_backbone
 from .bank import FeatureBank
 from .dataset import ImageDataset, concatenate
-from .errors import InputError
-from .extraction import ExtractConfig, Extraction
-from .merging import MergeConfig, merge
-from .parallel import extract
+from .dataset_spec import DatasetSpec
+from .extraction.extractor import ExtractConfig, Extraction
+from .extraction.merging import MergeConfig, merge
+from .extraction.parallel import extract
+from .infrastructure.errors import InputError
 from .readers import open_dataset
-from .spec import DatasetSpec
 
 __all__ = [
     "Backbone",

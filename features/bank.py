@@ -1,6 +1,6 @@
 """The feature bank: class statistics of one dataset under one backbone, in one HDF5 file.
 
-This module knows the file's layout; a shard (``features/shard.py``) keeps images in the same way. A bank is
+This module knows the file's layout; a shard (``features/extraction/shard.py``) keeps images in the same way. A bank is
 written aside and renamed, so that a file under the final name is always whole.
 """
 
@@ -15,8 +15,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from features.errors import InputError
-from features.storage import read_attributes, read_text, whole_file, write_text
+from features.infrastructure.errors import InputError
+from features.infrastructure.hdf5 import read_attributes, read_text, whole_file, write_text
 
 SCHEMA = "transfer.feature-bank"
 SCHEMA_VERSION = 1

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from features.preprocessing import Preprocessing
 
 SCHEMA = "transfer.checkpoint"

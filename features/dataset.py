@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from features.errors import InputError
-from features.images import ChainedImages, ImageSource
+from features.image_sources import ChainedImages, ImageSource
+from features.infrastructure.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class ImageDataset:
                 reduced scale that is not below it.
 
         Raises:
-            features.images.UnreadableImage: The file cannot be decoded.
+            features.image_sources.UnreadableImage: The file cannot be decoded.
         """
         return self.source.read(index, min_side)
 

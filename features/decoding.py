@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from features.dataset import ImageDataset
-from features.distributed import local_world_size
-from features.images import ArrayImages, UnreadableImage
+from features.image_sources import ArrayImages, UnreadableImage
+from features.infrastructure.processes import local_world_size
 from features.preprocessing import Preprocessing
 
 Batch = TypeVar("Batch")

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from features.errors import InputError
-from features.images import extent
+from features.image_sources import extent
+from features.infrastructure.errors import InputError
 
 #: A JPEG is decoded at a half, a quarter or an eighth of its size only if at least this many times the pixels that
 #: are needed remain on each side. With fewer, the means of real photos move by more than bfloat16 moves them.

@@ -1,11 +1,11 @@
 from .configuration import TrainingConfig
-from .evaluation import EvaluateConfig, evaluate
+from .evaluation.evaluator import EvaluateConfig, evaluate
+from .evaluation.metrics import Metrics
 from .finetuning import FinetuneConfig, finetune
 from .losses import ClassBalancedLoss, class_balanced_weights, effective_number
-from .metrics import Metrics
 from .model import ImageClassifier
 from .pretraining import PretrainConfig, pretrain
-from .training import TrainingResult
+from .training.fitting import TrainingResult
 
 __all__ = [
     "ClassBalancedLoss",

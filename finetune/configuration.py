@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
-from features.errors import InputError
-from features.options import default_of
-from features.suggestions import choice
-from finetune.augmentation import augmentation
+from features.infrastructure.errors import InputError
+from features.infrastructure.options import default_of
+from features.infrastructure.suggestions import choice
+from finetune.augmentation.geometric import augmentation
+from finetune.augmentation.mixing import Mixing
 from finetune.losses import BALANCED_LOSSES, HARD_LABEL_LOSSES, LOSSES
-from finetune.mixing import Mixing
 from finetune.samplers import balances, check_sampler
 
 

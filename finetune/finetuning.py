@@ -12,21 +12,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from features.backbones import Backbone, load_backbone
+from features.backbones.loading import Backbone, load_backbone
 from features.checkpoint import Checkpoint, find_checkpoint
-from features.errors import InputError
-from features.options import default_of
+from features.infrastructure.errors import InputError
+from features.infrastructure.options import default_of
 from features.readers import open_dataset
-from finetune.augmentation import augmentation
+from finetune.augmentation.geometric import augmentation
 from finetune.classifiers.nearest import Space
+from finetune.classifiers.second_stage import KEEP_CLASSIFIER, TrainedClassifier, fit_frozen, probe
 from finetune.configuration import TrainingConfig
-from finetune.frozen import KEEP_CLASSIFIER, TrainedClassifier, fit_frozen, probe
 from finetune.losses import BALANCED_LOSSES, SOFTMAX_LOSSES
 from finetune.run_directory import open_run
 from finetune.samplers import balances
-from finetune.search import best_options
-from finetune.training import TrainingResult, fit
-from finetune.validation import check_validation, held_out_of
+from finetune.training.fitting import TrainingResult, fit
+from finetune.training.search import best_options
+from finetune.training.validation import check_validation, held_out_of
 
 #: Options that a method which trains by no loop of steps has a use for.
 _OF_FROZEN = {
@@ -241,7 +241,7 @@ def _refuse_adjusted(init: str, checkpoint: Checkpoint | None) -> None:
 def _start(
     config: FinetuneConfig, backbone: Backbone, checkpoint: Checkpoint | None, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """What the classifier starts as, as options of :func:`finetune.training.fit`."""
+    """What the classifier starts as, as options of :func:`finetune.training.fitting.fit`."""
     if config.classifier == "new":
         return {}
     if config.classifier == "probe":

@@ -1,6 +1,7 @@
 """Heads of an image classifier: float32 features (B, D) in, float32 class scores (B, C) out.
 
-None is a plain ``nn.Linear``, whose weights :class:`features.inference.InferenceNetwork` would cast to bfloat16.
+None is a plain ``nn.Linear``, whose weights :class:`features.inference_network.InferenceNetwork` would cast to
+bfloat16.
 """
 
 from __future__ import annotations

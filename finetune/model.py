@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from features.backbones import Backbone, load_backbone
+from features.backbones.loading import Backbone, load_backbone
 from features.checkpoint import find_checkpoint, save_checkpoint
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from finetune.heads import HEADS
 
 

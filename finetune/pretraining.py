@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 
-from features.backbones import load_backbone
+from features.backbones.loading import load_backbone
 from features.checkpoint import find_checkpoint
 from features.dataset import ImageDataset, concatenate
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from features.readers import open_dataset
 from finetune.configuration import TrainingConfig
 from finetune.samplers import balances
-from finetune.search import best_options
-from finetune.training import TrainingResult, fit
-from finetune.validation import check_validation
-from similarity.subset import Subset
+from finetune.training.fitting import TrainingResult, fit
+from finetune.training.search import best_options
+from finetune.training.validation import check_validation
+from similarity.selection.subset import Subset
 
 
 @dataclass(frozen=True, kw_only=True)

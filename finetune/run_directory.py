@@ -24,12 +24,12 @@ from typing import Any
 
 import yaml
 
-from features.distributed import gather, rank, wait_for_all
-from features.errors import InputError
-from features.locking import locked
-from features.options import default_of
-from features.progress import console
-from features.table import read_rows
+from features.infrastructure.console import console
+from features.infrastructure.errors import InputError
+from features.infrastructure.locks import locked
+from features.infrastructure.options import default_of
+from features.infrastructure.processes import gather, rank, wait_for_all
+from features.infrastructure.tables import read_rows
 
 _VERSIONS = ("transfer-toolkit", "torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "POT")
 #: Fields that change how a run goes and not what comes out.

@@ -1,15 +1,15 @@
 from .clustering import ClusterConfig, Clustering, cluster
-from .curve import SelectionCurve, selection_curves, write_curves
 from .duplicates import Duplicate, Duplicates, DuplicatesConfig, find_duplicates
-from .explanation import ExplanationRow, explain, write_explanation
 from .geometry import DEFAULT_GEOMETRY, GEOMETRIES, Geometry, fit_geometry
 from .measures import MEASURES, Evidence, Measure, measure
-from .pool import STRATEGIES, class_scores
-from .ranking import Domain, Ranking, rank_domains
-from .selection import DEFAULT_STRATEGY, select_classes
-from .stability import ClassStability, SelectionStability, selection_stability
-from .subset import Subset, SubsetRow
-from .transport import TransportResult, emd, similarity
+from .ranking.domains import Domain, Ranking, rank_domains
+from .ranking.explanation import ExplanationRow, explain, write_explanation
+from .selection.choosing import DEFAULT_STRATEGY, select_classes
+from .selection.curve import SelectionCurve, selection_curves, write_curves
+from .selection.pool import STRATEGIES, class_scores
+from .selection.stability import ClassStability, SelectionStability, selection_stability
+from .selection.subset import Subset, SubsetRow
+from .transport.earth_movers_distance import TransportResult, emd, similarity
 
 __all__ = [
     "DEFAULT_GEOMETRY",

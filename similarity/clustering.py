@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
-from features.errors import InputError
-from features.outputs import check_new
-from features.progress import progress
+from features.dataset_spec import DatasetSpec
+from features.extraction.relabelling import regroup
+from features.infrastructure.console import progress
+from features.infrastructure.errors import InputError
+from features.infrastructure.files import check_new
 from features.readers import open_dataset
 from features.readers.clusters import write_clusters
 from features.readers.exclusion import files_of
-from features.regrouping import regroup
-from features.spec import DatasetSpec
 
 #: Images a cluster and largest number of clusters, where no number is given. Clusters that are finer than
 #: classes cost time and little else, coarser ones mix classes: see ``benchmarks/unlabelled.py``.

@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
-from features.errors import InputError
-from features.outputs import check_new
-from features.progress import progress
+from features.dataset_spec import DatasetSpec
+from features.extraction.relabelling import regroup
+from features.infrastructure.console import progress
+from features.infrastructure.errors import InputError
+from features.infrastructure.files import check_new
+from features.infrastructure.tables import write_table
 from features.readers import open_dataset
 from features.readers.exclusion import excluding, files_of
-from features.regrouping import regroup
-from features.spec import DatasetSpec
-from features.table import write_table
 from similarity.geometry import Geometry
 
 COLUMNS = ("id", "target_id", "cosine", "class", "target_class", "source", "target")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
 from features.bank import FeatureBank
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 
 #: Name and meaning of every geometry, in the order of their steps.
 GEOMETRIES = {

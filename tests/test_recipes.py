@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from torch import nn
 
-from features.backbones import load_backbone
+from features.backbones.loading import load_backbone
 from finetune import FinetuneConfig
-from finetune.augmentation import AUGMENTATIONS
+from finetune.augmentation.geometric import AUGMENTATIONS
 from finetune.model import ImageClassifier
-from finetune.optimisation import build_optimizer, rate
+from finetune.training.optimizer import build_optimizer, rate
 from transfer.cli import COMMANDS, main, read_yaml
 from transfer.pipeline import RunConfig
 from transfer.recipe import Recipe

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from features.errors import InputError
-from features.locking import locked
-from features.progress import progress
+from features.infrastructure.console import progress
+from features.infrastructure.errors import InputError
+from features.infrastructure.locks import locked
 from finetune.run_directory import write_json
 
 

@@ -16,8 +16,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from docstring_parser import parse
 from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
-from features.errors import InputError
-from features.suggestions import choice, did_you_mean
+from features.infrastructure.errors import InputError
+from features.infrastructure.suggestions import choice, did_you_mean
 
 Config = TypeVar("Config")
 

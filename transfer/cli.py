@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from features.distributed import rank
-from features.errors import InputError
-from features.suggestions import choice
+from features.infrastructure.errors import InputError
+from features.infrastructure.processes import rank
+from features.infrastructure.suggestions import choice
 
 
 @dataclass(frozen=True)

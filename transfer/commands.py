@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from features.bank import SUFFIXES, FeatureBank
-from features.errors import InputError
-from features.options import default_of
-from features.outputs import check_new
+from features.infrastructure.errors import InputError
+from features.infrastructure.files import check_new
+from features.infrastructure.options import default_of
 from similarity import (
     DEFAULT_GEOMETRY,
     DEFAULT_STRATEGY,
@@ -25,10 +25,10 @@ from similarity import (
     write_curves,
     write_explanation,
 )
-from similarity.curve import curves_from
 from similarity.measures import Score, Unmeasured, measure_names, reasons
-from similarity.pool import SourcePool, check_strategy
-from similarity.selection import select_from
+from similarity.selection.choosing import select_from
+from similarity.selection.curve import curves_from
+from similarity.selection.pool import SourcePool, check_strategy
 
 if TYPE_CHECKING:
     from transfer.zoo import ZooRanking

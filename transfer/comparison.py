@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from features.errors import InputError
-from features.outputs import check_new
-from features.table import write_table
-from finetune.metrics import FEW, MANY
+from features.infrastructure.errors import InputError
+from features.infrastructure.files import check_new
+from features.infrastructure.tables import write_table
+from finetune.evaluation.metrics import FEW, MANY
 from finetune.run_directory import open_run, read_classes
 
 #: The figures that stand side by side, as a run names them.

@@ -10,21 +10,21 @@ from typing import Any
 from features import FeatureBank, backbone_names, open_dataset
 from features.bank import SUFFIXES
 from features.checkpoint import find_checkpoint
-from features.errors import InputError
-from features.outputs import check_new
+from features.dataset_spec import DatasetSpec
+from features.infrastructure.errors import InputError
+from features.infrastructure.files import check_new
+from features.infrastructure.tables import read_columns, read_provenance, read_rows
 from features.readers import SCHEMES
 from features.readers.exclusion import files_of
-from features.spec import DatasetSpec
-from features.table import read_columns, read_provenance, read_rows
-from finetune.advice import advise, beta_table, describe_tail
-from finetune.augmentation import MEANINGS
-from finetune.frozen import FROZEN_METHODS
+from finetune.augmentation.geometric import MEANINGS
+from finetune.classifiers.second_stage import FROZEN_METHODS
 from finetune.losses import LOSSES
+from finetune.losses.advice import advise, beta_table, describe_tail
 from finetune.run_directory import open_run
 from finetune.samplers import SAMPLERS
 from similarity import GEOMETRIES, MEASURES, STRATEGIES, Subset
 from similarity.measures import Measure
-from similarity.subset import COLUMNS as SUBSET_COLUMNS
+from similarity.selection.subset import COLUMNS as SUBSET_COLUMNS
 from transfer.plots import counts_plot
 
 

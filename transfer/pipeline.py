@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from features import ExtractConfig, FeatureBank, extract, open_dataset
-from features.progress import console
+from features.infrastructure.console import console
 from finetune import FinetuneConfig, PretrainConfig, finetune, pretrain
-from finetune.evaluation import align_classes
+from finetune.evaluation.evaluator import align_classes
 from finetune.run_directory import versions, write_json
 from similarity import Subset
 from transfer.archives import unpack

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from features.dataset import ImageDataset
-from features.images import UnreadableImage
-from finetune.metrics import FEW, MANY
+from features.image_sources import UnreadableImage
+from finetune.evaluation.metrics import FEW, MANY
 
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # a font of its list that is not there is no news
 #: Where a class without any image stands among logarithms.

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from features.errors import InputError
-from features.extraction import ExtractConfig
+from features.extraction.extractor import ExtractConfig
+from features.infrastructure.errors import InputError
+from finetune.classifiers.second_stage import KEEP_CLASSIFIER
 from finetune.finetuning import FinetuneConfig
-from finetune.frozen import KEEP_CLASSIFIER
 from finetune.pretraining import PretrainConfig
 from similarity import DEFAULT_GEOMETRY, GEOMETRIES, STRATEGIES
 from transfer.arguments import from_mapping

@@ -14,9 +14,9 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from features import FeatureBank, open_dataset
-from features.errors import InputError
-from features.outputs import check_new
-from finetune.metrics import FEW, MANY
+from features.infrastructure.errors import InputError
+from features.infrastructure.files import check_new
+from finetune.evaluation.metrics import FEW, MANY
 from finetune.run_directory import open_run, read_classes
 from transfer.comparison import describe
 from transfer.display import accuracy_table

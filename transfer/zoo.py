@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from features import ExtractConfig, FeatureBank, extract, load_backbone, open_dataset
 from features.checkpoint import find_checkpoint
-from features.errors import InputError
-from features.progress import console
+from features.infrastructure.console import console
+from features.infrastructure.errors import InputError
 from finetune.classifiers import LinearProbe
-from finetune.evaluation import align_classes
+from finetune.evaluation.evaluator import align_classes
 from finetune.model import ImageClassifier, as_scores
 from similarity import MEASURES, Evidence, measure
 from similarity.measures import Score, Unmeasured, rank_correlation, reasons, values

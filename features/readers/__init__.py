@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import cast
 
 from features.dataset import ImageDataset
-from features.errors import InputError
+from features.dataset_spec import DatasetSpec
+from features.infrastructure.errors import InputError
+from features.infrastructure.suggestions import choice
 from features.readers.checks import wrong
 from features.readers.exclusion import GENERIC_OPTIONS, part
-from features.spec import DatasetSpec
-from features.suggestions import choice
 
 __all__ = ["SCHEMES", "open_dataset"]
 
@@ -114,7 +114,7 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
 
     * ``per_class=K``: K images of each class, drawn at random; a class with fewer keeps all.
     * ``imbalance=F``: a long tail, from the largest class down to 1/F of it in the order of the
-      labels (Cui et al., CVPR 2019; see :func:`features.readers.draw.long_tail_counts`).
+      labels (Cui et al., CVPR 2019; see :func:`features.readers.subsampling.long_tail_counts`).
     * ``seed=S``: the seed of these draws, default 0.
     * ``exclude=FILE.csv[,FILE.csv…]``: without the images whose ids the files list, such as those that ``transfer
       duplicates`` writes. Before ``per_class`` or ``imbalance`` it is what they draw from, behind them it

@@ -9,9 +9,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from features.errors import InputError
-from features.spec import DatasetSpec
-from features.suggestions import choice
+from features.dataset_spec import DatasetSpec
+from features.infrastructure.errors import InputError
+from features.infrastructure.suggestions import choice
 
 
 def wrong(spec: DatasetSpec, message: str) -> InputError:

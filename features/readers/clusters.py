@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from features.dataset import ImageDataset
-from features.errors import InputError
+from features.dataset_spec import DatasetSpec
+from features.infrastructure.errors import InputError
+from features.infrastructure.tables import read_provenance, read_rows, write_table
 from features.readers import open_dataset
 from features.readers.checks import check_split, existing_file, location, wrong
-from features.spec import DatasetSpec
-from features.table import read_provenance, read_rows, write_table
 
 COLUMNS = ("id", "cluster")
 

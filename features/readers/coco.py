@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from features.dataset import ImageDataset
-from features.images import FileImages
+from features.dataset_spec import DatasetSpec
+from features.image_sources import FileImages
 from features.readers.checks import check_split, existing_file, image_root, location, wrong
-from features.readers.names import distinct_names
-from features.spec import DatasetSpec
+from features.readers.class_names import distinct_names
 
 #: What each list's entries must have.
 _LISTS: dict[str, frozenset[str]] = {

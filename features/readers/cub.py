@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from features.dataset import ImageDataset
-from features.images import FileImages
+from features.dataset_spec import DatasetSpec
+from features.image_sources import FileImages
 from features.readers.checks import check_split, existing_directory, existing_file, location, wrong
-from features.readers.names import distinct_names
-from features.readers.text import numbered_lines
-from features.spec import DatasetSpec
+from features.readers.class_names import distinct_names
+from features.readers.text_lines import numbered_lines
 
 _EXPECTED = (
     "images.txt, image_class_labels.txt, classes.txt, train_test_split.txt and images/, as in the official archive"

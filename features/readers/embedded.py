@@ -13,10 +13,10 @@ from functools import lru_cache
 import numpy as np
 
 from features.dataset import ImageDataset
-from features.errors import InputError
-from features.glyphs import FACES, enlarge, render_glyphs
-from features.images import ArrayImages
-from features.spec import DatasetSpec
+from features.dataset_spec import DatasetSpec
+from features.image_sources import ArrayImages
+from features.infrastructure.errors import InputError
+from features.readers.glyph_rendering import FACES, enlarge, render_glyphs
 
 #: The first image of the second half of the digits. The writers copied one text of about 130 digits, and
 #: scikit-learn keeps their 14 sheets in order: images 0 to 904 are seven sheets, 905 to 1796 the other seven.

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from features.dataset import ImageDataset
+from features.dataset_spec import DatasetSpec
+from features.infrastructure.tables import read_provenance, read_rows
 from features.readers.checks import existing_file, expanded, wrong
-from features.readers.draw import DRAW_OPTIONS, draw
-from features.spec import DatasetSpec
-from features.table import read_provenance, read_rows
+from features.readers.subsampling import DRAW_OPTIONS, draw
 
 EXCLUDE = "exclude"
 #: The options that every scheme takes.

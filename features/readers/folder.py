@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from features.dataset import ImageDataset
-from features.images import FileImages
+from features.dataset_spec import DatasetSpec
+from features.image_sources import FileImages
 from features.readers.checks import check_split, existing_directory, existing_file, expanded, location, wrong
-from features.readers.names import distinct_names
-from features.readers.text import numbered_lines
-from features.spec import DatasetSpec
+from features.readers.class_names import distinct_names
+from features.readers.text_lines import numbered_lines
 
 #: Endings of image files, in lower case.
 IMAGE_SUFFIXES = (

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from features.dataset import ImageDataset
-from features.images import FileImages
+from features.dataset_spec import DatasetSpec
+from features.image_sources import FileImages
 from features.readers.checks import check_split, existing_file, image_root, location, wrong
-from features.readers.names import folder_names
-from features.readers.text import numbered_lines
-from features.spec import DatasetSpec
+from features.readers.class_names import folder_names
+from features.readers.text_lines import numbered_lines
 
 
 def open_list(spec: DatasetSpec) -> ImageDataset:

@@ -19,13 +19,13 @@ import torchvision
 from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
-from features.errors import InputError
-from features.images import ArrayImages, FileImages
+from features.dataset_spec import DatasetSpec
+from features.image_sources import ArrayImages, FileImages
+from features.infrastructure.errors import InputError
+from features.infrastructure.suggestions import choice, did_you_mean
 from features.readers.checks import existing_directory, expanded, wrong
+from features.readers.class_names import distinct_names, numbered_names
 from features.readers.exclusion import GENERIC_OPTIONS
-from features.readers.names import distinct_names, numbered_names
-from features.spec import DatasetSpec
-from features.suggestions import choice, did_you_mean
 
 #: Constructor arguments that choose a split, in order of preference.
 _SELECTORS = ("split", "train", "version", "image_set")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from features.dataset import ImageDataset
-from features.images import FileImages
+from features.dataset_spec import DatasetSpec
+from features.image_sources import FileImages
 from features.readers.checks import check_split, existing_directory, location, wrong
 from features.readers.folder import images_below
-from features.spec import DatasetSpec
 
 #: The one class of images that have no label.
 UNLABELLED = "unlabelled"

@@ -16,7 +16,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from finetune.classifiers.base import FeatureClassifier
-from similarity.distance import pairwise_distances
+from similarity.distances import pairwise_distances
 from similarity.geometry import Geometry
 
 if TYPE_CHECKING:

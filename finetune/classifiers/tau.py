@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from finetune.classifiers.base import LinearClassifier, checked_weight
-from finetune.metrics import evaluate_scores
+from finetune.evaluation.metrics import evaluate_scores
 
 
 def tau_normalise(weight: ArrayLike, tau: float) -> NDArray[np.floating]:

@@ -3,9 +3,9 @@
 from finetune.losses.base import LongTailLoss
 from finetune.losses.build import BALANCED_LOSSES, HARD_LABEL_LOSSES, LOSSES, SOFTMAX_LOSSES, build_loss
 from finetune.losses.class_balanced import ClassBalancedLoss, focal_loss, prior_bias, sigmoid_loss, softmax_loss
+from finetune.losses.effective_number import automatic_beta, class_balanced_weights, effective_number
 from finetune.losses.ldam import LDAMLoss, ldam_loss, ldam_margins
 from finetune.losses.logit_adjustment import BalancedSoftmaxLoss, LogitAdjustedLoss, adjust_logits, log_prior
-from finetune.losses.weights import automatic_beta, class_balanced_weights, effective_number
 
 __all__ = [
     "BALANCED_LOSSES",

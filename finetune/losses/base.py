@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 
 
 class LongTailLoss(nn.Module):

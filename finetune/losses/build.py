@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from features.errors import InputError
-from features.suggestions import choice
+from features.infrastructure.errors import InputError
+from features.infrastructure.suggestions import choice
 from finetune.losses.base import LongTailLoss
 from finetune.losses.class_balanced import ClassBalancedLoss, Kind, Normalization
+from finetune.losses.effective_number import Beta, class_balanced_weights, effective_number
 from finetune.losses.ldam import LDAMLoss
 from finetune.losses.logit_adjustment import BalancedSoftmaxLoss, LogitAdjustedLoss
-from finetune.losses.weights import Beta, class_balanced_weights, effective_number
 
 
 def build_loss(

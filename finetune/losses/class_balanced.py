@@ -24,10 +24,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
 
-from features.distributed import mean_over_processes
-from features.errors import InputError
+from features.infrastructure.errors import InputError
+from features.infrastructure.processes import mean_over_processes
 from finetune.losses.base import LongTailLoss, checked_target, checked_weight, in_float32
-from finetune.losses.weights import Beta, class_balanced_weights
+from finetune.losses.effective_number import Beta, class_balanced_weights
 
 Kind = Literal["softmax", "sigmoid", "focal"]
 Normalization = Literal["paper", "pytorch"]

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from finetune.losses.base import LongTailLoss, checked_target, checked_weight, in_float32
 from finetune.losses.class_balanced import softmax_loss
-from finetune.losses.weights import class_counts
+from finetune.losses.effective_number import class_counts
 
 
 def ldam_margins(

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from finetune.losses.base import LongTailLoss, in_float32
 from finetune.losses.class_balanced import softmax_loss
-from finetune.losses.weights import class_counts
+from finetune.losses.effective_number import class_counts
 
 
 def log_prior(counts: ArrayLike, *, classes: Sequence[str] | None = None) -> NDArray[np.float64]:

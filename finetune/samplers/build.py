@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from features.errors import InputError
-from features.suggestions import choice, nearest
-from finetune.losses.weights import Beta
+from features.infrastructure.errors import InputError
+from features.infrastructure.suggestions import choice, nearest
+from finetune.losses.effective_number import Beta
 from finetune.samplers.draws import ClassSampler, DeferredSampler, EpochSampler, ShuffleSampler, checked_labels
 from finetune.samplers.probabilities import effective_probabilities, progressive_probabilities
 

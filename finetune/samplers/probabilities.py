@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from finetune.losses.weights import Beta, effective_number
+from finetune.losses.effective_number import Beta, effective_number
 
 
 def class_probabilities(counts: ArrayLike, q: float) -> NDArray[np.float64]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from features.errors import InputError
-from features.suggestions import choice
+from features.infrastructure.errors import InputError
+from features.infrastructure.suggestions import choice
 from similarity.measures.accuracy import knn_accuracy, linear_probe
 from similarity.measures.coding_rate import transrate
 from similarity.measures.dataset_transport import label_distances, otdd
@@ -19,7 +19,7 @@ from similarity.measures.kernel import mmd
 from similarity.measures.marginal_likelihood import logme
 from similarity.measures.overlap import gbc, principal_gaussians
 from similarity.measures.source_labels import leep, nce
-from similarity.transport import emd
+from similarity.transport.earth_movers_distance import emd
 
 Direction = Literal["higher", "lower"]
 #: What a table sets side by side: source domains under one backbone, or models.

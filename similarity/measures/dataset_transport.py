@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from similarity.distance import pairwise_distances
+from similarity.distances import pairwise_distances
 from similarity.measures.checks import checked_features
 from similarity.measures.sampling import sample
-from similarity.transport import transport_plan
+from similarity.transport.earth_movers_distance import transport_plan
 
 #: Images of each side at most: the exact transport of 2,000 to 2,000 takes about a second.
 MOST_IMAGES = 2_000

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from similarity.geometry import DEFAULT_GEOMETRY, Geometry, fit_geometry
 from similarity.measures.checks import checked_posterior
 from similarity.measures.kernel import MOST_IMAGES, median_distance

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from similarity.distance import pairwise_distances
+from similarity.distances import pairwise_distances
 from similarity.measures.checks import checked_features
 from similarity.measures.sampling import sample
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.bank import FeatureBank
-from features.errors import InputError
-from similarity.distance import pairwise_distances
+from features.infrastructure.errors import InputError
+from similarity.distances import pairwise_distances
 from similarity.measures.checks import checked_features
 from similarity.measures.gaussian import total_moments
 

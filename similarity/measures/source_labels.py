@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
 from features.bank import FeatureBank
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from similarity.geometry import whitening_factor
 from similarity.measures.checks import checked_features, checked_labels, checked_posterior
 from similarity.measures.grouping import class_sums

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from features.backbones import Backbone
+from features.backbones.loading import Backbone
 from features.preprocessing import Preprocessing
 
 

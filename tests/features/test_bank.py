@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from features.bank import COMPARABLE, FeatureBank
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 
 ATTRS = {
     "dataset": "folder:birds@train",

@@ -8,9 +8,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from features import checkpoint as module
-from features.backbones import load_backbone
+from features.backbones.loading import load_backbone
 from features.checkpoint import find_checkpoint, save_checkpoint
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from features.preprocessing import Preprocessing
 
 RECIPE = Preprocessing(24, 28, "bicubic", (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from features.dataset import ImageDataset, concatenate
-from features.errors import InputError
-from features.images import ArrayImages, FileImages
+from features.image_sources import ArrayImages, FileImages
+from features.infrastructure.errors import InputError
 
 
 def dataset(spec="folder:x", classes=("ant", "bee", "cow"), labels=(2, 0, 1, 2, 0), first=0):

@@ -12,9 +12,9 @@ from torch import nn
 from features import decoding
 from features.dataset import ImageDataset
 from features.decoding import in_order, pixel_batches
-from features.errors import InputError
-from features.forward import forward_pass
-from features.images import ArrayImages, FileImages
+from features.forward_pass import forward_pass
+from features.image_sources import ArrayImages, FileImages
+from features.infrastructure.errors import InputError
 from features.preprocessing import Preprocessing
 
 N = 23

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-import features.extraction
+import features.extraction.extractor
 from features import Backbone, ExtractConfig, ImageDataset, extract
 from features.preprocessing import Preprocessing
 
@@ -54,8 +54,8 @@ names = tuple(f"c{i}" for i in range(100))
 ids = Ids(n)
 ImageDataset.manifest_sha256 = "simulated"  # it reads every id once
 dataset = ImageDataset("simulated:", names, np.arange(n) % 100, ids, Simulated(n))
-features.extraction.open_dataset = lambda spec: dataset
-features.extraction.load_backbone = lambda *arguments: Backbone(Means(), "means", "none", 192, eyes)
+features.extraction.extractor.open_dataset = lambda spec: dataset
+features.extraction.extractor.load_backbone = lambda *arguments: Backbone(Means(), "means", "none", 192, eyes)
 result = extract(ExtractConfig("simulated:", out, batch_size=256, workers=workers, device="cpu", precision="fp32",
                                checkpoint_seconds=1))
 assert result.images == n and result.bank.counts.tolist() == [n // 100] * 100

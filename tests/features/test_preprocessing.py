@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from features.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 SHAPES = [

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from features.dataset import ImageDataset
-from features.images import ArrayImages
+from features.image_sources import ArrayImages
 
 COLOURS = [(220, 30, 30), (30, 220, 30), (30, 30, 220), (200, 200, 30), (30, 200, 200), (200, 30, 200)]
 

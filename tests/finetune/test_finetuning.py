@@ -18,19 +18,22 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from features import open_dataset
-from features.backbones import load_backbone
+from features.backbones.loading import load_backbone
 from features.checkpoint import find_checkpoint
-from features.errors import InputError
-from finetune import engine, keeping, training, training_images
+from features.infrastructure.errors import InputError
 from finetune.classifiers import ClassifierRetraining, LearnableWeightScaling, TauNormalisation
-from finetune.evaluation import EvaluateConfig, evaluate, evaluate_model
+from finetune.classifiers.second_stage import TrainedClassifier
+from finetune.evaluation.evaluator import EvaluateConfig, evaluate, evaluate_model
+from finetune.evaluation.metrics import evaluate_scores
 from finetune.finetuning import FinetuneConfig, finetune
-from finetune.frozen import TrainedClassifier
 from finetune.losses import adjust_logits
-from finetune.metrics import evaluate_scores
 from finetune.model import ImageClassifier
 from finetune.pretraining import PretrainConfig, pretrain
-from finetune.validation import split_off
+from finetune.training import batches as training_images
+from finetune.training import callbacks as keeping
+from finetune.training import engine
+from finetune.training import fitting as training
+from finetune.training.validation import split_off
 
 CPU = {"device": "cpu", "precision": "fp32", "workers": 0}
 TRAIN, TEST = "digits:@train?per_class=8", "digits:@test?per_class=6"
@@ -431,7 +434,7 @@ def test_the_judge_is_the_mean_over_the_classes(source_run, tmp_path, monkeypatc
         top1, macro = next(figures)
         return replace(evaluate_scores(np.eye(2), np.arange(2)), top1=top1, macro=macro)
 
-    monkeypatch.setattr("finetune.validation.Validator.__call__", judged)
+    monkeypatch.setattr("finetune.training.validation.Validator.__call__", judged)
     data = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "augment": "none", "epochs": 3, "ema": 0.5}
     result = finetune(FinetuneConfig(out=str(tmp_path / "run"), validation=HELD_OUT, **data, **CPU))
     assert result.metrics["validation"]["epoch"] == 2

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from features.backbones import load_backbone
-from features.errors import InputError
-from features.inference import InferenceNetwork
+from features.backbones.loading import load_backbone
+from features.inference_network import InferenceNetwork
+from features.infrastructure.errors import InputError
 from finetune.classifiers import NearestNeighbours
 from finetune.heads import CentredCosineHead, CosineHead, NeighboursHead
 from finetune.model import ImageClassifier, as_scores

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from features.checkpoint import find_checkpoint
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from finetune.pretraining import PretrainConfig, pretrain, source_images
-from similarity.subset import Subset, SubsetRow
+from similarity.selection.subset import Subset, SubsetRow
 
 #: Name → colour; "both" stands in the two sources, as different things.
 FIRST, SECOND = {"both": 0, "one": 1, "two": 2}, {"both": 3, "three": 4}

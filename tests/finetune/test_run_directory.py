@@ -8,7 +8,7 @@ import json
 import pytest
 import yaml
 
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
 from finetune.run_directory import RunDirectory, open_run

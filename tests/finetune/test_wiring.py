@@ -10,10 +10,12 @@ import torch
 
 from features import open_dataset
 from features.checkpoint import find_checkpoint
-from features.errors import InputError
-from finetune import FinetuneConfig, PretrainConfig, engine, finetune, training
+from features.infrastructure.errors import InputError
+from finetune import FinetuneConfig, PretrainConfig, finetune
 from finetune.losses import LongTailLoss, class_balanced_weights, log_prior
 from finetune.samplers import class_probabilities, effective_probabilities
+from finetune.training import engine
+from finetune.training import fitting as training
 
 TAIL = "digits:@train?imbalance=8&per_class=40"
 COUNTS = open_dataset(TAIL).counts

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from features import ExtractConfig, FeatureBank, InputError, extract, open_dataset
-from features.statistics import ClassStatistics
+from features.class_statistics import ClassStatistics
 from similarity import ClusterConfig, cluster, select_classes
 from similarity.clustering import spherical_k_means, unit_length
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageOps
 
 from features import ExtractConfig, FeatureBank, InputError, extract, open_dataset
-from features.statistics import ClassStatistics
+from features.class_statistics import ClassStatistics
 from similarity import DuplicatesConfig, find_duplicates
 from similarity.clustering import ClusterConfig, cluster
 from similarity.duplicates import local_geometry, most_alike

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist, mahalanobis
 
-from features.errors import InputError
-from features.statistics import ClassStatistics
+from features.class_statistics import ClassStatistics
+from features.infrastructure.errors import InputError
 from similarity import GEOMETRIES, fit_geometry
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import pytest
 from jsonargparse import ArgumentError
 
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from transfer.arguments import _field_docs, check_mapping, config_parser, from_mapping, plain_error, to_config
 from transfer.cli import COMMANDS
 

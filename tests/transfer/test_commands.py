@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from features.bank import FeatureBank
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from similarity import Subset, rank_domains, select_classes
 from transfer.commands import RankConfig, SelectConfig, rank, select
 from transfer.display import show

@@ -13,10 +13,10 @@ import yaml
 from scipy.stats import sem
 
 from features import open_dataset
-from features.errors import InputError
-from features.table import write_table
+from features.infrastructure.errors import InputError
+from features.infrastructure.tables import write_table
 from finetune import FinetuneConfig, finetune
-from finetune.metrics import evaluate_scores
+from finetune.evaluation.metrics import evaluate_scores
 from transfer import CompareConfig, compare
 from transfer.cli import main
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from finetune.metrics import evaluate_scores
+from finetune.evaluation.metrics import evaluate_scores
 from transfer.display import accuracy_table, show
 from transfer.inspection import InspectConfig, inspect
 from transfer.reporting import ReportConfig, report

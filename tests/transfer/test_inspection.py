@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from features.backbones import load_backbone
-from features.errors import InputError
-from features.table import write_table
-from finetune.augmentation import AUGMENTATIONS
+from features.backbones.loading import load_backbone
+from features.infrastructure.errors import InputError
+from features.infrastructure.tables import write_table
+from finetune.augmentation.geometric import AUGMENTATIONS
 from finetune.losses import LOSSES
 from finetune.model import ImageClassifier
 from finetune.pretraining import PretrainConfig

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from features import open_dataset
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from transfer.archives import unpack
 from transfer.cli import main
 
@@ -87,11 +87,11 @@ def test_a_recipe_runs_to_its_page_and_reuses_every_step(
     assert "<html" in page and 'src="http' not in page and page.count("data:image/png") >= 4
 
     # Nothing is trained or extracted again: any attempt would fail.
-    import features.forward
-    import finetune.engine
+    import features.forward_pass
+    import finetune.training.engine
 
-    monkeypatch.setattr(features.forward, "fetched", None)
-    monkeypatch.setattr(finetune.engine, "train", None)
+    monkeypatch.setattr(features.forward_pass, "fetched", None)
+    monkeypatch.setattr(finetune.training.engine, "train", None)
     second = run_json(capsys, "run", "recipe.yaml")
     assert second["arms"] == first["arms"]
     assert second["selected"] == first["selected"]
@@ -210,7 +210,7 @@ def test_two_processes_do_not_unpack_one_archive_at_once(tmp_path: Path) -> None
     with tarfile.open(tmp_path / "set.tar", "w") as archive:
         archive.add(tmp_path / "set", "set")
     (tmp_path / "out").mkdir()
-    hold = "import sys; from pathlib import Path; from features.locking import locked\n"
+    hold = "import sys; from pathlib import Path; from features.infrastructure.locks import locked\n"
     hold += "with locked(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", hold, str(tmp_path / "out" / "set.tar")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

@@ -18,10 +18,10 @@ from safetensors.torch import load_file
 from features import open_dataset
 from features.bank import FeatureBank
 from finetune import EvaluateConfig, FinetuneConfig, ImageClassifier, evaluate, finetune
-from finetune.evaluation import evaluate_model
+from finetune.evaluation.evaluator import evaluate_model
 from finetune.samplers import build_sampler
-from finetune.training_images import EpochBatches
-from finetune.validation import split_off
+from finetune.training.batches import EpochBatches
+from finetune.training.validation import split_off
 from transfer.cli import main
 
 CPU = ["--device", "cpu", "--precision", "fp32", "--workers", "0"]

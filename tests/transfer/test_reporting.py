@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from features.errors import InputError
-from features.table import write_table
+from features.infrastructure.errors import InputError
+from features.infrastructure.tables import write_table
 from finetune import FinetuneConfig, finetune
-from finetune.metrics import evaluate_scores
+from finetune.evaluation.metrics import evaluate_scores
 from finetune.run_directory import write_json
 from transfer import ReportConfig, plots, report
 from transfer.cli import main

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from features import ExtractConfig, FeatureBank, extract
-from features.backbones import load_backbone
-from features.errors import InputError
+from features.backbones.loading import load_backbone
+from features.infrastructure.errors import InputError
 from finetune import FinetuneConfig, finetune
 from finetune.classifiers import LinearProbe
 from similarity import MEASURES, Evidence, measure

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from similarity import rank_domains
 from similarity.measures import MEASURES, Evidence, Score, Unmeasured, measure, side_by_side
 from similarity.measures.evidence import NEEDS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from features.bank import FeatureBank
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from similarity.measures import Evidence, measure, mmd, source_posterior
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from similarity.measures import gbc, principal_gaussians
 
 

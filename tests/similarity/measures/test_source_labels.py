@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import entropy, multivariate_normal
 
-from features.errors import InputError
+from features.infrastructure.errors import InputError
 from similarity.measures import leep, nce, source_posterior
 
 

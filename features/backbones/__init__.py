@@ -1,0 +1,1 @@
+"""Networks without their classifiers, loaded by name."""

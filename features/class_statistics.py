@@ -1,0 +1,102 @@
+"""Class statistics in one pass: counts, means, variances and the pooled within-class covariance.
+
+Sums are kept in float64. Memory is C × D for the class sums and D × D for the scatter, whatever the
+number of images.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from features.infrastructure.errors import InputError
+
+#: Share of a feature's sum of squares below which what is left within the classes is the round-off of long sums.
+_ROUND_OFF = 1e-12
+
+
+class ClassStatistics:
+    """Streaming statistics of features by class.
+
+    Attributes:
+        counts: (C,) int64, on the CPU.
+        sums: (C, D) float64, sums of the features.
+        squares: (C, D) float64, sums of their squares.
+        scatter: (D, D) float64, Σ x xᵀ over all images.
+
+    Args:
+        n_classes: C.
+        dim: Width D of the features.
+    """
+
+    def __init__(self, n_classes: int, dim: int) -> None:
+        self.counts = torch.zeros(n_classes, dtype=torch.int64)
+        self.sums = torch.zeros(n_classes, dim, dtype=torch.float64)
+        self.squares = torch.zeros(n_classes, dim, dtype=torch.float64)
+        self.scatter = torch.zeros(dim, dim, dtype=torch.float64)
+
+    def to(self, device: torch.device | str) -> None:
+        """Keep the sums on a device, which must compute in float64."""
+        self.sums, self.squares, self.scatter = (x.to(device) for x in (self.sums, self.squares, self.scatter))
+
+    def require_finite(self, where: str) -> None:
+        """Refuse features that are NaN or infinite: one of them spoils its class for good.
+
+        Raises:
+            InputError: Naming how many classes are concerned; ``where`` says of what.
+        """
+        spoilt = int((~torch.isfinite(self.squares).all(dim=1)).sum())
+        if spoilt:
+            raise InputError(
+                f"{where}: the backbone gave NaN or infinite features in {spoilt} classes; "
+                f"check its weights, or give --precision fp32"
+            )
+
+    def add(self, features: Tensor, labels: Tensor) -> None:
+        """Count a batch in.
+
+        Args:
+            features: (B, D), any float type.
+            labels: (B,) int64, 0 to C − 1, on the CPU.
+        """
+        x = features.to(self.sums.device).double()
+        # Each class gets its own sum of the batch, by a product: adding rows one by one has no fixed order on GPUs.
+        present, place, counts = torch.unique(labels, return_inverse=True, return_counts=True)
+        member = (place == torch.arange(len(present))[:, None]).to(self.sums)
+        self.counts[present] += counts
+        present = present.to(x.device)
+        self.sums.index_add_(0, present, member @ x)
+        self.squares.index_add_(0, present, member @ (x * x))
+        self.scatter.addmm_(x.T, x)
+
+    def merge(self, other: ClassStatistics) -> None:
+        """Count in what another pass over other images has counted."""
+        self.counts += other.counts
+        self.sums += other.sums
+        self.squares += other.squares
+        self.scatter += other.scatter
+
+    def means(self) -> NDArray[np.float32]:
+        """(C, D) mean feature of each class."""
+        return self._means().cpu().numpy().astype(np.float32)
+
+    def variances(self) -> NDArray[np.float32]:
+        """(C, D) population variance of each feature in each class."""
+        variance = self.squares / self.counts[:, None].to(self.sums) - self._means().square()
+        return variance.clamp_min(0).cpu().numpy().astype(np.float32)  # rounding may leave −1e-17
+
+    def within_covariance(self) -> NDArray[np.float32]:
+        """(D, D) pooled within-class covariance: Σ_c Σ_{x in c} (x − m_c)(x − m_c)ᵀ / N.
+
+        Exactly 0 for features that do not vary within the classes, such as those of one image a class.
+        """
+        within = self.scatter - self._means().T @ self.sums
+        still = within.diagonal() <= _ROUND_OFF * self.scatter.diagonal()
+        within[still] = 0
+        within[:, still] = 0
+        return (within / self.counts.sum()).cpu().numpy().astype(np.float32)
+
+    def _means(self) -> Tensor:
+        return self.sums / self.counts[:, None].to(self.sums)

@@ -1,0 +1,87 @@
+"""The dataset spec: one string that names a dataset everywhere.
+
+Form: ``scheme:location[@split][?option=value&option=value]``. This module only takes the string
+apart; :func:`features.open_dataset` reads what it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from features.infrastructure.errors import InputError
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A parsed dataset spec.
+
+    Attributes:
+        scheme: The reader, such as ``folder`` or ``cub``.
+        location: What the reader opens: a directory, a file, a name. Empty for embedded data.
+        split: The part of the dataset, or None for all of it.
+        options: What follows ``?``, by name.
+    """
+
+    scheme: str
+    location: str
+    split: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> DatasetSpec:
+        """Take a spec apart.
+
+        >>> DatasetSpec.parse("cub:data/CUB_200_2011@train").split
+        'train'
+        >>> DatasetSpec.parse("list:train.txt?root=images").options["root"]
+        'images'
+
+        Raises:
+            InputError: The text has no scheme, or an option has no value or is given twice.
+        """
+        head, _, query = text.partition("?")
+        scheme, colon, rest = head.partition(":")
+        if not colon or not scheme:
+            raise InputError(
+                f"dataset spec {text!r} has no scheme: expected scheme:location[@split], "
+                f"such as folder:{text or 'DIR'}@train"
+            )
+        location, at, split = rest.rpartition("@")
+        if not at or "/" in split:  # an @ inside a path is part of the path
+            location, split = rest, ""
+        options: dict[str, str] = {}
+        for item in filter(None, query.split("&")):
+            name, equals, value = item.partition("=")
+            if not equals or not value:
+                raise InputError(f"dataset spec {text!r}: option {item!r} needs a value, as in {name}=VALUE")
+            if name in options:
+                raise InputError(f"dataset spec {text!r}: option {name!r} is given twice; give it once")
+            options[name] = value
+        return cls(scheme, location, split or None, options)
+
+    def __str__(self) -> str:
+        text = f"{self.scheme}:{self.location}"
+        if self.split or "@" in self.location.rpartition("/")[2]:  # without the second @, the first would be a split
+            text += f"@{self.split or ''}"
+        if self.options:
+            text += "?" + "&".join(f"{name}={value}" for name, value in self.options.items())
+        return text
+
+    def integer(self, name: str, default: int | None = None, minimum: int = 0) -> int | None:
+        """The option ``name`` as an integer of at least ``minimum``.
+
+        Raises:
+            InputError: The option is there and is not such an integer.
+        """
+        if name not in self.options:
+            return default
+        try:
+            value = int(self.options[name])
+        except ValueError:
+            value = minimum - 1
+        if value < minimum:
+            raise InputError(
+                f"dataset spec {str(self)!r}: {name}={self.options[name]} is not an integer of at least {minimum}"
+            )
+        return value

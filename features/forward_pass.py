@@ -1,0 +1,103 @@
+"""A pass of a network over a dataset without training: the loop behind extraction and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from features.dataset import ImageDataset
+from features.decoding import Decoder, PixelBatch, default_workers, fetched, in_order
+from features.inference_network import InferenceNetwork
+from features.infrastructure.console import progress
+from features.infrastructure.devices import pick_device, pick_precision
+from features.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class OutputBatch:
+    """What a network made of some images.
+
+    Attributes:
+        outputs: (B, K) float32, on the device of the pass; of no row where no image could be read.
+        labels: (B,) int64.
+        indices: (B,) int64, positions in the dataset.
+        unreadable: What could not be read, as (id, reason); not part of the other fields.
+    """
+
+    outputs: Tensor
+    labels: Tensor
+    indices: Tensor
+    unreadable: tuple[tuple[str, str], ...]
+
+
+class _DecodeAndRun(Dataset):
+    """Lists of indices to outputs, all in one worker process.
+
+    On CPUs this keeps every core busy with its own images. Cores that share one batch wait for each
+    other at every layer, and for the decoders besides.
+    """
+
+    def __init__(self, decoder: Decoder, network: InferenceNetwork) -> None:
+        self.decoder, self.network = decoder, network
+
+    def __getitem__(self, batch: Sequence[int]) -> OutputBatch:
+        return _run(self.network, self.decoder[batch])
+
+
+def _run(network: InferenceNetwork, batch: PixelBatch) -> OutputBatch:
+    outputs = network(batch.pixels) if len(batch.indices) else torch.empty(0, 0)
+    return OutputBatch(outputs, batch.labels, batch.indices, batch.unreadable)
+
+
+def forward_pass(
+    network: nn.Module,
+    dataset: ImageDataset,
+    preprocessing: Preprocessing,
+    *,
+    positions: range | None = None,
+    batch_size: int = 64,
+    workers: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    description: str = "forward",
+) -> Generator[OutputBatch, None, None]:
+    """Every image through the network, in the dataset's order.
+
+    Args:
+        network: Normalised images (B, 3, S, S) to outputs (B, K); it is not changed.
+        dataset: What to read.
+        preprocessing: The network's input transform.
+        positions: The part of the dataset to read, by default all of it.
+        batch_size: Images a batch, at most.
+        workers: Worker processes; None for one a core. They decode, and on a CPU run the network too.
+        device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        description: What the progress bar says.
+
+    Raises:
+        InputError: There is no such device or precision here.
+    """
+    where = pick_device(device)
+    ready = InferenceNetwork(network, preprocessing, where, pick_precision(precision, where))
+    positions = range(len(dataset)) if positions is None else positions
+    batches = in_order(positions, batch_size)
+    decoder = Decoder(dataset, preprocessing)
+    workers = default_workers(dataset) if workers is None else workers
+    passes: Iterable[OutputBatch]
+    if where.type == "cpu" and workers:
+        # Short batches: at the end no core waits long for another, and little is in flight when a process is killed.
+        batches = in_order(positions, min(batch_size, 32))
+        passes = fetched(_DecodeAndRun(decoder, ready), batches, workers, ahead=2)
+    else:
+        decoded = fetched(decoder, batches, workers, pin_memory=where.type == "cuda")
+        passes = (_run(ready, batch) for batch in decoded)
+    skipped = 0
+    with progress(f"{description} {dataset.spec}", len(positions)) as advance:
+        for batch in passes:
+            skipped += len(batch.unreadable)
+            advance(len(batch.indices) + len(batch.unreadable), f"{skipped} unreadable" if skipped else "")
+            yield batch

@@ -1,0 +1,1 @@
+"""What every package needs beside images: errors, files, locks, tables, console, processes and devices."""

@@ -1,0 +1,72 @@
+"""Progress bars on standard error, with a rate and an estimate of the time left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from features.infrastructure.processes import rank
+
+#: Everything meant for a person goes here; standard output is kept for results. Of several processes one speaks.
+console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False, quiet=rank() != 0)
+
+
+#: Seconds between two lines where there is no terminal to draw a bar on.
+PLAIN_SECONDS = 60.0
+
+
+class _RateColumn(ProgressColumn):
+    """Finished items a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2f}/s")
+
+
+@contextmanager
+def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
+    """A bar over ``total`` items; yields ``advance(n=1, note="")``.
+
+    Off a terminal it prints a plain line a minute, and one at the end. Only rank 0 of a distributed run prints.
+
+    >>> with progress("reading", 2) as advance:
+    ...     advance(2)
+    """
+    if rank() != 0:
+        yield lambda n=1, note="": None
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(description, total=total, note="")
+        last = {"note": ""}
+
+        state = bar.tasks[0]
+        printed = 0.0
+
+        def advance(n: int = 1, note: str = "") -> None:
+            nonlocal printed
+            last["note"] = note or last["note"]
+            bar.update(task, advance=n, note=last["note"])
+            if not console.is_terminal and (state.elapsed or 0.0) - printed > PLAIN_SECONDS:
+                printed = state.elapsed or 0.0
+                say()
+
+        def say() -> None:
+            elapsed = state.elapsed or 0.0
+            rate = f", {state.completed / elapsed:,.1f}/s" if elapsed > 0 else ""
+            console.print(f"{description}: {int(state.completed)} of {total}{rate} {last['note']}".rstrip())
+
+        yield advance
+    if not console.is_terminal:
+        say()

@@ -1,0 +1,63 @@
+"""Which device and which precision a pass runs in."""
+
+from __future__ import annotations
+
+import platform
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from features.infrastructure.errors import InputError
+from features.infrastructure.processes import local_rank, world_size
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device by name; ``auto`` is the first of CUDA, MPS, CPU that is there.
+
+    Of several processes on a machine each takes the GPU of its number.
+
+    Raises:
+        InputError: There is no such device here.
+    """
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", local_rank()) if world_size() > 1 else torch.device("cuda")
+    if name == "auto":
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()  # there and back: ``meta`` holds no values
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"--device {name}: not available here ({reason}); use auto or cpu") from error
+    return device
+
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """``fp32`` or ``bf16``; ``auto`` is bfloat16 where the hardware computes in it."""
+    if name not in PRECISIONS:
+        raise InputError(f"--precision {name}: expected one of {', '.join(PRECISIONS)}")
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "cpu":
+        return "bf16" if _cpu_computes_bfloat16() else "fp32"
+    return "fp32"
+
+
+def _cpu_computes_bfloat16() -> bool:
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        # oneDNN takes bfloat16 wherever there is AVX-512, and emulates it where that is all there is.
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """A context in which matrix work is done in ``precision``."""
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()

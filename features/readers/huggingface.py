@@ -1,0 +1,156 @@
+"""``hf:NAME@split``: Hugging Face datasets, from the hub, a local folder, or ``save_to_disk`` (extra ``hf``)."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from features.dataset import ImageDataset
+from features.dataset_spec import DatasetSpec
+from features.image_sources import read_image
+from features.infrastructure.suggestions import choice
+from features.readers.checks import check_split, location, wrong
+from features.readers.class_names import numbered_names
+from features.readers.encoded import read_encoded
+
+
+class HubImages:
+    """The image column of a ``datasets.Dataset``, encoded.
+
+    Args:
+        table: The dataset, whose column ``column`` holds ``{"bytes", "path"}``.
+        column: The image column.
+        indices: (N,) the rows.
+    """
+
+    def __init__(self, table: Any, column: str, indices: NDArray[np.int64]) -> None:
+        self.table, self.column, self.indices = table, column, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def read(self, index: int, min_side: int | None = None) -> Image.Image:
+        image = self.table[int(self.indices[index])][self.column] or {}
+        if image.get("bytes") is not None:
+            return read_encoded(image["bytes"], min_side)
+        return read_image(image.get("path") or "", min_side)
+
+    def take(self, indices: NDArray[np.int64]) -> HubImages:
+        return HubImages(self.table, self.column, self.indices[indices])
+
+    def fingerprint(self) -> bytes:
+        pc = import_module("pyarrow.compute")  # comes with datasets
+
+        sizes = []
+        for batch in self.table.with_format("arrow").iter(batch_size=1000):
+            images = batch[self.column].combine_chunks()
+            length = (
+                pc.fill_null(pc.binary_length(images.field("bytes")), -1)
+                .to_numpy(zero_copy_only=False)
+                .astype(np.int64)
+            )
+            for row in np.flatnonzero(length < 0).tolist():  # a file beside the table
+                path = images.field("path")[row].as_py()
+                length[row] = os.stat(path).st_size if path and Path(path).is_file() else -1
+            sizes.append(length)
+        return np.concatenate(sizes)[self.indices].tobytes()
+
+    def modified(self) -> float:
+        return max((os.path.getmtime(file["filename"]) for file in self.table.cache_files), default=0.0)
+
+
+def open_hub(spec: DatasetSpec) -> ImageDataset:
+    """Read ``hf:NAME@split[?config=NAME][&image=COLUMN][&label=COLUMN]``.
+
+    NAME is a dataset of the hub (downloaded to its cache once), a folder that ``datasets`` reads, or one
+    that ``save_to_disk`` wrote. The split may be a slice, such as ``train[:10%]``. The image column and
+    the ``ClassLabel`` column are found by their types; where there are several, the options ``image`` and
+    ``label`` say which. A label column of numbers or words has its sorted values as classes. Only the label
+    column is read. Ids are ``split/row``.
+
+    Raises:
+        InputError: The package is missing, or the dataset, split, configuration or column is not there, or
+            a label is missing.
+    """
+    table = _load(spec, _import_datasets(spec))
+    image, label = _image_column(spec, table.features), _label_column(spec, table.features)
+    values = np.array(table.select_columns([label])[:][label])
+    if values.dtype.kind not in "iuU":
+        raise wrong(spec, f"the column {label!r} is not one label an image (it holds {values.dtype})")
+    if hasattr(table.features[label], "names"):
+        classes, numbers = tuple(table.features[label].names), values.astype(np.int64)
+        if len(numbers) and numbers.min() < 0:
+            raise wrong(spec, f"{int((numbers < 0).sum())} images have no label (-1); choose a labelled split")
+    else:
+        found, numbers = np.unique(values, return_inverse=True)
+        classes = tuple(found.tolist()) if found.dtype.kind == "U" else numbered_names(found.tolist())
+    encoded = table.select_columns([image]).cast_column(image, type(table.features[image])(decode=False))
+    ids = [f"{spec.split}/{row}" for row in range(len(numbers))]
+    return ImageDataset(str(spec), classes, numbers, ids, HubImages(encoded, image, np.arange(len(numbers))))
+
+
+def _import_datasets(spec: DatasetSpec) -> ModuleType:
+    try:
+        package = import_module("datasets")
+        package.load_dataset  # noqa: B018  # a folder called datasets imports as an empty package
+    except (ImportError, AttributeError) as error:
+        raise wrong(spec, "hf needs the package datasets; run pip install 'transfer-toolkit[hf]'") from error
+    return package
+
+
+def _load(spec: DatasetSpec, datasets: ModuleType) -> Any:
+    """The split as a ``datasets.Dataset``."""
+    path = location(spec)
+    saved = (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
+    name = str(path) if path.is_dir() else spec.location
+    try:
+        if saved:
+            loaded = datasets.load_from_disk(name)
+            splits = list(loaded) if hasattr(loaded, "keys") else [str(loaded.split or "train")]
+        elif spec.split is None:
+            splits = datasets.get_dataset_split_names(name, spec.options.get("config"))
+        else:
+            return datasets.load_dataset(name, spec.options.get("config"), split=spec.split)
+    except Exception as error:  # whatever the hub, its cache or a builder raises, on the person's data
+        lines = str(error).strip().splitlines()
+        raise wrong(spec, f"datasets cannot load it: {lines[0] if lines else type(error).__name__}") from error
+    if spec.split is None:
+        raise wrong(spec, f"say which split, such as hf:{spec.location}@{splits[0]}; there are {', '.join(splits)}")
+    check_split(spec, splits)
+    return loaded[spec.split] if hasattr(loaded, "keys") else loaded
+
+
+def _image_column(spec: DatasetSpec, features: Any) -> str:
+    return _column(spec, features, "image", [name for name, kind in features.items() if type(kind).__name__ == "Image"])
+
+
+def _label_column(spec: DatasetSpec, features: Any) -> str:
+    if spec.options.get("label") in features:
+        return spec.options["label"]
+    return _column(
+        spec, features, "label", [name for name, kind in features.items() if type(kind).__name__ == "ClassLabel"]
+    )
+
+
+def _column(spec: DatasetSpec, features: Any, option: str, candidates: list[str]) -> str:
+    """The column that the option names, or the only candidate."""
+    if option in spec.options:
+        wanted = spec.options[option]
+        if wanted in candidates:
+            return wanted
+        if wanted in features:
+            raise wrong(
+                spec, f"the column {wanted!r} is no {option} column; there are {', '.join(candidates) or 'none'}"
+            )
+        raise wrong(spec, f"no column {wanted!r}; {choice(wanted, features)}")
+    if len(candidates) == 1:
+        return candidates[0]
+    found = f"several {option} columns" if candidates else f"no {option} column"
+    raise wrong(spec, f"{found}; say which with ?{option}=COLUMN; there are {', '.join(candidates or features)}")

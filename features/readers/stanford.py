@@ -1,0 +1,118 @@
+"""``dogs:DIR`` and ``cars:DIR``: Stanford Dogs and Stanford Cars, whose labels are MATLAB files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+
+from features.dataset import ImageDataset
+from features.dataset_spec import DatasetSpec
+from features.image_sources import FileImages
+from features.readers.checks import check_split, existing_directory, existing_file, location, wrong
+from features.readers.class_names import distinct_names, folder_names
+from features.readers.folder import read_class_folders
+
+_SPLITS = ("train", "test")
+
+
+def open_dogs(spec: DatasetSpec) -> ImageDataset:
+    """Read ``dogs:DIR[@train|@test]``: ``train_list.mat``, ``test_list.mat`` and ``Images/``.
+
+    Classes are in the order of the labels (1 to 120 in the files), named after their folders, such as
+    ``n02085620-Chihuahua``. Ids are the paths below ``Images``. Without a split, train comes before test.
+
+    Raises:
+        InputError: A file or ``Images`` is missing, or a file is not such a list.
+    """
+    root = existing_directory(spec, location(spec), "a directory with train_list.mat, test_list.mat and Images/")
+    check_split(spec, _SPLITS)
+    paths: list[str] = []
+    numbers: list[NDArray[np.int64]] = []
+    for part in _parts(spec):
+        file = existing_file(spec, root / f"{part}_list.mat", "the official lists of Stanford Dogs (lists.tar)")
+        content = _load(spec, file, ("file_list", "labels"))
+        files, classes = np.atleast_1d(content["file_list"]).tolist(), np.atleast_1d(content["labels"])
+        if len(files) != len(classes) or not all(isinstance(name, str) for name in files):
+            raise wrong(spec, f"{file}: file_list and labels are not one path and one number an image")
+        paths += files
+        numbers.append(classes.astype(np.int64))
+    values, labels = np.unique(np.concatenate(numbers), return_inverse=True)
+    images = existing_directory(spec, root / "Images", "the images of Stanford Dogs (images.tar)")
+    return ImageDataset(
+        str(spec), folder_names(paths, labels, values.tolist()), labels, paths, FileImages(images, paths)
+    )
+
+
+def open_cars(spec: DatasetSpec) -> ImageDataset:
+    """Read ``cars:DIR[@train|@test]``: the official devkit, or the copy in class folders.
+
+    The devkit's files ``cars_meta.mat``, ``cars_train_annos.mat`` and ``cars_test_annos_withlabels.mat``
+    are looked for in DIR and in ``DIR/devkit``; images are in ``DIR/cars_train`` and ``DIR/cars_test``.
+    Without any of these files, ``DIR/train/<class>/`` and ``DIR/test/<class>/`` are read like class
+    folders. Without a split, train comes before test. Ids are the paths below DIR.
+
+    Raises:
+        InputError: Neither layout is there, or a file is not what its name says.
+    """
+    root = existing_directory(
+        spec,
+        location(spec),
+        "the devkit of Stanford Cars with cars_train/ and cars_test/, or train/ and test/ by class",
+    )
+    check_split(spec, _SPLITS)
+    meta = _devkit_file(root, "cars_meta.mat")
+    if meta is None:
+        parts = [part for part in _parts(spec) if (root / part).is_dir()]
+        if len(parts) < len(_parts(spec)):
+            raise wrong(
+                spec,
+                f"{root} has neither cars_meta.mat (also looked for in devkit/) nor folders {', '.join(_parts(spec))}",
+            )
+        return read_class_folders(spec, root, parts)
+    names = np.atleast_1d(_load(spec, meta, ("class_names",))["class_names"]).tolist()
+    paths: list[str] = []
+    numbers: list[NDArray[np.int64]] = []
+    for part in _parts(spec):
+        file_name = "cars_train_annos.mat" if part == "train" else "cars_test_annos_withlabels.mat"
+        file = _devkit_file(root, file_name)
+        if file is None:
+            hint = "; cars_test_annos.mat has no labels" if part == "test" else ""
+            raise wrong(spec, f"no {file_name} in {root} or {root / 'devkit'}{hint}")
+        existing_directory(spec, root / f"cars_{part}", f"the images that {file_name} lists")
+        annotations = np.atleast_1d(_load(spec, file, ("annotations",))["annotations"])
+        if not {"fname", "class"} <= set(annotations.dtype.names or ()):
+            raise wrong(spec, f"{file}: the annotations lack fname or class")
+        paths += [f"cars_{part}/{name}" for name in annotations["fname"].tolist()]
+        numbers.append(annotations["class"].astype(np.int64))
+    labels = np.concatenate(numbers) - 1
+    if len(labels) and (labels.min() < 0 or labels.max() >= len(names)):
+        raise wrong(spec, f"classes run from {labels.min() + 1} to {labels.max() + 1}, but {meta} names {len(names)}")
+    return ImageDataset(
+        str(spec), distinct_names(names, range(1, len(names) + 1)), labels, paths, FileImages(root, paths)
+    )
+
+
+def _parts(spec: DatasetSpec) -> Sequence[str]:
+    return _SPLITS if spec.split is None else (spec.split,)
+
+
+def _devkit_file(root: Path, name: str) -> Path | None:
+    return next((path for path in (root / name, root / "devkit" / name) if path.is_file()), None)
+
+
+def _load(spec: DatasetSpec, path: Path, variables: Sequence[str]) -> dict[str, Any]:
+    """The variables of a MATLAB file, with cells and structs as flat arrays."""
+    try:
+        content = loadmat(path, squeeze_me=True)
+    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
+        raise wrong(spec, f"{path} is not a readable MATLAB file: {error}") from error
+    for name in variables:
+        if name not in content:
+            raise wrong(spec, f"{path} has no variable {name!r}; expected the official file")
+    return content

@@ -1,0 +1,92 @@
+"""Random subsets of a dataset: a number of images a class, or a long tail."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.dataset import ImageDataset
+from features.dataset_spec import DatasetSpec
+from features.readers.checks import wrong
+
+#: What :func:`draw` takes from a spec's options.
+DRAW_OPTIONS = ("per_class", "imbalance", "seed")
+
+
+def long_tail_counts(largest: int, classes: int, imbalance: float) -> NDArray[np.int64]:
+    """Images of each class in a long-tailed dataset, n_i = int(n_max · f^(i / (C − 1))), f = 1 / imbalance.
+
+    Cui, Jia, Lin, Song and Belongie, Class-Balanced Loss Based on Effective Number of Samples, CVPR
+    2019, section 5.1 and its code: i is the class's index, in the order of the labels.
+
+    Args:
+        largest: n_max, the images of class 0.
+        classes: C, at least 1.
+        imbalance: n_max over the smallest class's images, at least 1.
+
+    Returns:
+        (C,) int64, falling from ``largest``.
+
+    >>> long_tail_counts(500, 100, 100).sum()
+    np.int64(10847)
+    """
+    f = 1.0 / imbalance
+    return np.array([int(largest * f ** (i / max(classes - 1, 1))) for i in range(classes)], dtype=np.int64)
+
+
+def draw_indices(labels: NDArray[np.int64], quota: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Positions of ``quota[c]`` images of each class c, or of all it has; in the dataset's order.
+
+    With one seed, a smaller quota draws a subset of what a larger one draws.
+
+    Args:
+        labels: (N,) 0 to C − 1.
+        quota: (C,) images to keep.
+        seed: Of the draw.
+
+    Returns:
+        (M,) int64, ascending.
+    """
+    shuffled = np.lexsort((np.random.default_rng(seed).random(len(labels)), labels))
+    counts = np.bincount(labels, minlength=len(quota))
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    kept = np.arange(len(labels)) - first < np.repeat(quota, counts)
+    return np.sort(shuffled[kept])
+
+
+def draw(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
+    """The part of ``dataset`` that the options ``per_class``, ``imbalance`` and ``seed`` ask for.
+
+    Raises:
+        InputError: An option is malformed, ``seed`` stands alone, or a class would be left empty.
+    """
+    per_class = spec.integer("per_class", minimum=1)
+    seed = spec.integer("seed", 0) or 0
+    if per_class is None and "imbalance" not in spec.options:
+        if "seed" in spec.options:
+            raise wrong(spec, "seed=… chooses the images that per_class=… or imbalance=… keeps; give one of them too")
+        return dataset
+    quota = dataset.counts if per_class is None else np.minimum(dataset.counts, per_class)
+    if "imbalance" in spec.options:
+        tail = long_tail_counts(int(dataset.counts.max()), len(dataset.classes), _imbalance(spec))
+        if not tail.all():
+            name = dataset.classes[int(np.argmin(tail))]
+            raise wrong(
+                spec,
+                f"imbalance={spec.options['imbalance']} leaves class {name!r} without an image; "
+                f"the largest class has {dataset.counts.max()} images; give a smaller imbalance",
+            )
+        quota = np.minimum(quota, tail)
+    return dataset.take(draw_indices(dataset.labels, quota, seed))
+
+
+def _imbalance(spec: DatasetSpec) -> float:
+    try:
+        value = float(spec.options["imbalance"])
+    except ValueError:
+        value = math.nan
+    if not 1 <= value < math.inf:  # also refuses nan
+        raise wrong(spec, f"imbalance={spec.options['imbalance']} is not a number of at least 1")
+    return value

@@ -1,0 +1,207 @@
+"""``wds:PATTERN``: tar shards in the WebDataset layout, indexed once and then read at random.
+
+A sample is the files of one shard whose names agree up to the first dot: ``0001.jpg`` and ``0001.cls``.
+The index is read from the tar headers with the standard library; no other package is needed.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import tarfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from features.dataset import ImageDataset
+from features.dataset_spec import DatasetSpec
+from features.image_sources import UnreadableImage
+from features.readers.checks import check_split, existing_file, expanded, wrong
+from features.readers.class_names import numbered_names
+from features.readers.encoded import read_encoded
+from features.readers.folder import IMAGE_SUFFIXES
+from features.readers.text_lines import numbered_lines
+
+_IMAGE_ENDINGS = frozenset(suffix[1:] for suffix in IMAGE_SUFFIXES)
+_BRACES = re.compile(r"\{([^{}]*)\}")
+
+
+@dataclass(frozen=True)
+class TarImages:
+    """Images inside uncompressed tar files.
+
+    Attributes:
+        shards: Paths of the tar files.
+        shard: (N,) the tar file of each image.
+        offset: (N,) where its bytes begin.
+        size: (N,) how many they are.
+    """
+
+    shards: Sequence[str]
+    shard: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    size: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.shard)
+
+    def read(self, index: int, min_side: int | None = None) -> Image.Image:
+        try:
+            with Path(self.shards[self.shard[index]]).open("rb") as file:
+                file.seek(int(self.offset[index]))
+                encoded = file.read(int(self.size[index]))
+        except OSError as error:
+            raise UnreadableImage(error.strerror or str(error)) from error
+        return read_encoded(encoded, min_side)
+
+    def take(self, indices: NDArray[np.int64]) -> TarImages:
+        return TarImages(self.shards, self.shard[indices], self.offset[indices], self.size[indices])
+
+    def fingerprint(self) -> bytes:
+        return self.size.tobytes()
+
+    def modified(self) -> float:
+        return max((os.path.getmtime(path) for path in self.shards), default=0.0)
+
+
+def open_shards(spec: DatasetSpec) -> ImageDataset:
+    """Read ``wds:PATTERN[?names=FILE]``, such as ``wds:data/train-{0000..0099}.tar`` or ``wds:data/*.tar``.
+
+    The label of a sample is its ``.cls`` file, or ``label`` in its ``.json`` file: an integer, or the
+    class's name. Integers are classes in their order, called ``class_<label>``, or line ``label`` + 1 of the file
+    that the option ``names`` gives; names are sorted. Ids are ``shard/key``.
+
+    Args:
+        spec: A path with braces (``{0..9}``, ``{a,b}``) and the wildcards ``*`` and ``[…]``, to local tar
+            files that are not compressed.
+
+    Raises:
+        InputError: No such shard, a damaged or compressed one, a sample without an image or a label.
+    """
+    check_split(spec, ())
+    shards = _shards(spec)
+    common = os.path.commonpath([os.path.dirname(shard) for shard in shards]) if len(shards) > 1 else ""
+    common = common or os.path.dirname(shards[0])
+    ids: list[str] = []
+    labels: list[int | str] = []
+    where: list[tuple[int, int, int]] = []
+    for number, shard in enumerate(shards):
+        name = os.path.relpath(shard, common or ".").replace(os.sep, "/")
+        for key, label, offset, size in _index(spec, shard):
+            ids.append(f"{name}/{key}")
+            labels.append(label)
+            where.append((number, offset, size))
+    shard_of, offsets, sizes = np.array(where, dtype=np.int64).reshape(-1, 3).T.copy()
+    classes, numbers = _classes(spec, labels)
+    return ImageDataset(str(spec), classes, numbers, ids, TarImages(shards, shard_of, offsets, sizes))
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """A pattern with ``{0..9}`` or ``{a,b}`` as all the words that it stands for.
+
+    >>> expand_braces("t-{08..10}.tar")
+    ['t-08.tar', 't-09.tar', 't-10.tar']
+    """
+    match = _BRACES.search(pattern)
+    if not match:
+        return [pattern]
+    first, dots, last = match[1].partition("..")
+    if dots and first.isdecimal() and last.isdecimal():
+        words = [str(i).zfill(len(first)) for i in range(int(first), int(last) + 1)]
+    else:
+        words = match[1].split(",")
+    head, tail = pattern[: match.start()], pattern[match.end() :]
+    return [expanded for word in words for expanded in expand_braces(f"{head}{word}{tail}")]
+
+
+def _shards(spec: DatasetSpec) -> list[str]:
+    """The tar files that the pattern names; each must be there."""
+    if re.match(r"(https?|s3|gs|pipe):", spec.location):
+        raise wrong(spec, "shards are read from local files; copy them here and name their path")
+    shards: list[str] = []
+    for word in expand_braces(os.path.expanduser(spec.location)):
+        found = sorted(glob.glob(word)) if glob.has_magic(word) else [word]
+        if not found:
+            raise wrong(spec, f"no file matches {word}; expected tar shards, such as data/train-{{0000..0099}}.tar")
+        shards += [str(existing_file(spec, Path(path), "a tar shard")) for path in found]
+    return shards
+
+
+def _index(spec: DatasetSpec, shard: str) -> list[tuple[str, int | str, int, int]]:
+    """(key, label, offset, size) of each sample of a shard, from its headers and its label files."""
+    image_of: dict[str, tuple[int, int]] = {}
+    label_of: dict[str, int | str] = {}
+    contents: dict[str, list[str]] = defaultdict(list)
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            for member in tar:
+                if not member.isreg():
+                    continue
+                folder, _, file_name = member.name.rpartition("/")
+                stem, _, ending = file_name.partition(".")
+                key = f"{folder}/{stem}" if folder else stem
+                ending = ending.lower()
+                if ending in contents[key]:
+                    raise wrong(spec, f"{shard}: the sample {key} has two files .{ending}")
+                contents[key].append(ending)
+                if ending in _IMAGE_ENDINGS:
+                    image_of.setdefault(key, (member.offset_data, member.size))
+                elif ending == "cls" or (ending == "json" and key not in label_of):
+                    file = tar.extractfile(member)
+                    label = _label(spec, shard, member.name, file.read() if file else b"", ending)
+                    if label is not None:
+                        label_of[key] = label
+            _refuse_damage(spec, shard, tar)
+    except tarfile.TarError as error:
+        raise wrong(
+            spec, f"{shard} is not an uncompressed, whole tar file ({error}); unpack .gz or copy it anew"
+        ) from error
+    for key, endings in contents.items():
+        for what, table in (("image", image_of), ("label (.cls, or label in .json)", label_of)):
+            if key not in table:
+                raise wrong(spec, f"{shard}: the sample {key} has no {what}; it has .{', .'.join(endings)}")
+    return [(key, label_of[key], *image_of[key]) for key in contents]
+
+
+def _refuse_damage(spec: DatasetSpec, shard: str, tar: tarfile.TarFile) -> None:
+    """tarfile ends without a word at a damaged header; a whole file ends in zeros, or right there."""
+    with Path(shard).open("rb") as file:
+        file.seek(tar.offset)
+        if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
+            raise wrong(spec, f"{shard} is damaged after byte {tar.offset}; copy it anew")
+
+
+def _label(spec: DatasetSpec, shard: str, name: str, content: bytes, ending: str) -> int | str | None:
+    """The label in a ``.cls`` or ``.json`` file; None where a ``.json`` file has none."""
+    try:
+        label = json.loads(content).get("label") if ending == "json" else content.decode().strip()
+    except (ValueError, AttributeError) as error:
+        raise wrong(spec, f"{shard}: {name} holds no label: {error}") from error
+    if isinstance(label, str):
+        return int(label) if label.isdecimal() else label or None
+    if label is None or (isinstance(label, int) and label >= 0):
+        return label
+    raise wrong(spec, f"{shard}: {name} has the label {label!r}; expected an integer of at least 0, or a name")
+
+
+def _classes(spec: DatasetSpec, labels: Sequence[int | str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Class names, and the labels from 0."""
+    if len({type(label) for label in labels}) > 1:
+        raise wrong(spec, "some labels are numbers and some are names; expected one kind")
+    values, numbers = np.unique(np.array(labels), return_inverse=True)
+    if "names" not in spec.options:
+        return (tuple(values.tolist()) if values.dtype.kind == "U" else numbered_names(values.tolist())), numbers
+    if values.dtype.kind == "U":
+        raise wrong(spec, "the labels are names already; leave the option names out")
+    path = existing_file(spec, expanded(spec.options["names"]), "a text file with one class name a line")
+    names = [line for _, line in numbered_lines(spec, path)]
+    if len(values) and values[-1] >= len(names):
+        raise wrong(spec, f"{path} has {len(names)} names, but a label is {values[-1]}")
+    return tuple(names[value] for value in values.tolist()), numbers

@@ -1,0 +1,1 @@
+"""Random transforms of a whole batch of training images."""

@@ -1,0 +1,59 @@
+"""Several views of each image at test time: crops and mirror images, their probabilities averaged.
+
+Source: Krizhevsky, Sutskever, Hinton, NIPS 2012, section 4.1 (centre, corners, and their reflections).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from features.infrastructure.errors import InputError
+from finetune.model import ImageClassifier, as_scores
+
+
+class Views(nn.Module):
+    """Normalised frames (B, 3, R, R) to class probabilities (B, C), averaged over views.
+
+    All views go through the classifier as one batch.
+
+    Args:
+        model: Normalised crops (B, 3, S, S) to logits (B, C).
+        views: 1 (the centre), 2 (and its mirror image), 5 (centre and corners) or 10 (and their mirror images).
+        sigmoid: Whether the logits' link is the sigmoid, not the softmax.
+        scale: What the logits are multiplied by first.
+
+    Attributes:
+        preprocessing: What makes the frames: the model's own, without its crop where there are 5 views or 10.
+
+    Raises:
+        InputError: Frames are no larger than crops, so that all crops would be one.
+    """
+
+    def __init__(self, model: ImageClassifier, views: int, *, sigmoid: bool, scale: float) -> None:
+        super().__init__()
+        self.model, self.views, self.sigmoid, self.scale = model, views, sigmoid, scale
+        own = model.backbone.preprocessing
+        self.preprocessing = own.uncropped() if views > 2 else own
+        self.size = own.image_size
+        if views > 2 and self.preprocessing.image_size == self.size:
+            raise InputError(
+                f"--views {views}: this model sees the whole image, so that centre and corners are one; use --views 2"
+            )
+
+    def forward(self, frames: Tensor) -> Tensor:
+        crops = self._crops(frames)
+        if self.views in (2, 10):
+            crops = torch.cat([crops, crops.flip(-1)])
+        logits = self.model(crops.flatten(0, 1).contiguous(memory_format=torch.channels_last))
+        scores = as_scores(logits.float() * self.scale, self.sigmoid)
+        return scores.unflatten(0, (self.views, len(frames))).mean(dim=0)
+
+    def _crops(self, frames: Tensor) -> Tensor:
+        """(1 or 5, B, 3, S, S): the centre, then the corners."""
+        if self.views <= 2:
+            return frames[None]
+        size, end = self.size, frames.shape[-1] - self.size
+        middle = round(end / 2)
+        places = ((middle, middle), (0, 0), (0, end), (end, 0), (end, end))
+        return torch.stack([frames[..., y : y + size, x : x + size] for y, x in places])

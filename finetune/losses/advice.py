@@ -1,0 +1,121 @@
+"""What the class sizes of a dataset ask for: how long is its tail, what does each β make of it, which loss fits?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from finetune.evaluation.metrics import FEW, MANY
+from finetune.losses import automatic_beta, class_balanced_weights, effective_number
+
+#: β of the table, beside the automatic one: those of Cui et al. (CVPR 2019).
+BETAS = (0.9, 0.99, 0.999, 0.9999)
+#: Below this imbalance factor class sizes make little difference to a loss.
+BALANCED = 2.0
+
+
+@dataclass(frozen=True)
+class BetaRow:
+    """What one β does to the largest and to the smallest class.
+
+    Attributes:
+        beta: β.
+        automatic: It is the one that ``--beta auto`` takes.
+        effective_largest: Effective number of the largest class.
+        effective_smallest: Effective number of the smallest class that has an image.
+        weight_largest: Weight of the largest class; the weights of all classes have the mean 1.
+        weight_smallest: Weight of the smallest.
+    """
+
+    beta: float
+    automatic: bool
+    effective_largest: float
+    effective_smallest: float
+    weight_largest: float
+    weight_smallest: float
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A loss and a sampler for a dataset.
+
+    Attributes:
+        loss: One of :data:`finetune.losses.LOSSES`.
+        sampler: One of :data:`finetune.samplers.SAMPLERS`.
+        reasons: Why, a sentence each.
+    """
+
+    loss: str
+    sampler: str
+    reasons: tuple[str, ...]
+
+
+def describe_tail(counts: ArrayLike) -> dict[str, float]:
+    """Images and classes, the largest and smallest class, the imbalance factor, many, medium and few classes.
+
+    Args:
+        counts: (C,) images of each class. A class without images counts as one of few; the imbalance factor is
+            that of the classes that have some.
+    """
+    sizes = np.asarray(counts)
+    present = _present(sizes)
+    return {
+        "classes": len(sizes),
+        "images": int(sizes.sum()),
+        "largest": int(present.max()),
+        "smallest": int(sizes.min()),
+        "imbalance": round(float(present.max() / present.min()), 2),
+        "many": int((sizes > MANY).sum()),
+        "medium": int(((sizes >= FEW) & (sizes <= MANY)).sum()),
+        "few": int((sizes < FEW).sum()),
+    }
+
+
+def beta_table(counts: ArrayLike) -> tuple[BetaRow, ...]:
+    """The class-balanced weights at each β, the automatic one included, by β; counts (C,) as above."""
+    present = _present(counts)
+    automatic = automatic_beta(present)
+    largest, smallest = int(present.argmax()), int(present.argmin())
+    rows = []
+    for beta in sorted({*BETAS, automatic}):
+        numbers, weights = effective_number(present, beta), class_balanced_weights(present, beta)
+        figures = (numbers[largest], numbers[smallest], weights[largest], weights[smallest])
+        rows.append(BetaRow(beta, beta == automatic, *map(float, figures)))
+    return tuple(rows)
+
+
+def advise(counts: ArrayLike) -> Advice:
+    """The loss and the sampler that fit class sizes (C,).
+
+    The prior goes into the loss, not into the sampler: balanced softmax is right for test classes of equal
+    weight whatever the sizes are (Ren et al., NeurIPS 2020), and costs no repetition of the tail's few images.
+    """
+    present = _present(counts)
+    tail = describe_tail(present)
+    factor = tail["imbalance"]
+    if factor < BALANCED:
+        reason = f"the largest class has {factor:g} times the images of the smallest: there is little to correct"
+        return Advice("softmax", "shuffle", (reason,))
+    repeats = present.sum() / (len(present) * present.min())
+    share = present.max() / present.sum()
+    return Advice(
+        "balanced-softmax",
+        "shuffle",
+        (
+            f"the largest class has {factor:g} times the images of the smallest: under plain softmax a rare class "
+            f"starts with {1 / factor:.2g} of the odds of the largest ({100 * share:.2g} % of the images)",
+            "balanced softmax takes these odds out where all classes count alike in the test; so does a second stage "
+            "on the trained network, transfer finetune --method crt",
+            f"class-balanced sampling instead would show each image of the smallest class {repeats:.3g} times an epoch",
+        ),
+    )
+
+
+def _present(counts: ArrayLike) -> NDArray[np.int64]:
+    """The sizes of the classes that have an image."""
+    sizes = np.asarray(counts)
+    if sizes.ndim != 1 or not (sizes > 0).any() or (sizes < 0).any():
+        raise ValueError(f"counts must be one number a class, not negative, not all zero, got {sizes}")
+    return sizes[sizes > 0]

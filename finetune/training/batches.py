@@ -1,0 +1,147 @@
+"""What a training loop reads: batches of pixels drawn by a sampler, decoded once where they fit in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from features.dataset import ImageDataset
+from features.decoding import PixelBatch, in_order, pixel_batches
+from features.infrastructure.console import progress
+from features.infrastructure.errors import InputError
+from features.infrastructure.processes import local_world_size, rank, world_size
+from features.preprocessing import Preprocessing
+from finetune.samplers import EpochSampler
+
+#: Decoded pixels are kept in memory up to this share of the machine's.
+MEMORY_SHARE = 0.25
+
+
+def batches_an_epoch(images: int, batch_size: int) -> int:
+    """Whole batches in an epoch; an epoch smaller than one batch is one batch."""
+    return max(1, images // batch_size)
+
+
+class EpochBatches:
+    """Batches of positions, epoch after epoch, from one step of a training to its last.
+
+    An epoch that does not divide evenly drops its rest: the batch size of every step is the same, which
+    batch normalisation and the learning rate rely on. What a step reads follows from the sampler's
+    seed and the step alone, so that a resumed training reads what an uninterrupted one does.
+
+    Args:
+        sampler: Positions of one epoch at a time.
+        batch_size: Positions a batch.
+        steps: Batches of the whole training.
+        start: Batches of it that are left out, because they are done.
+
+    Of several processes each gets every so-manieth position of every batch, so that together they take the steps
+    that one would.
+
+    Raises:
+        InputError: A batch cannot be shared out evenly.
+    """
+
+    def __init__(self, sampler: EpochSampler, batch_size: int, steps: int, start: int = 0) -> None:
+        self.sampler, self.batch_size, self.steps, self.start = sampler, batch_size, steps, start
+        if min(batch_size, len(sampler)) % world_size():
+            raise InputError(
+                f"{len(sampler)} images cannot be shared out evenly among {world_size()} processes as one batch; "
+                f"give a smaller --batch-size, or start fewer processes"
+            )
+
+    def __len__(self) -> int:
+        return self.steps - self.start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        an_epoch = batches_an_epoch(len(self.sampler), self.batch_size)
+        step = self.start
+        while step < self.steps:
+            epoch, first = divmod(step, an_epoch)
+            self.sampler.set_epoch(epoch)
+            positions = self.sampler.positions()
+            for batch in range(first, min(an_epoch, self.steps - epoch * an_epoch)):
+                whole = positions[batch * self.batch_size : (batch + 1) * self.batch_size]
+                yield whole[rank() :: world_size()].tolist()
+            step = (epoch + 1) * an_epoch
+
+
+class _Frames(Dataset):
+    """Decoded images; an index is a whole batch of positions."""
+
+    def __init__(self, pixels: Tensor, labels: Tensor) -> None:
+        self.pixels, self.labels = pixels, labels
+
+    def __getitem__(self, batch: Sequence[int]) -> PixelBatch:
+        indices = torch.as_tensor(batch)
+        return PixelBatch(self.pixels[indices], self.labels[indices], indices, ())
+
+
+class TrainingImages:
+    """A dataset ready to be drawn from.
+
+    Args:
+        dataset: The images and labels.
+        preprocessing: Frames are decoded with its resize, and without its crop.
+        workers: Decoding processes; None for one a core.
+
+    Attributes:
+        labels: (N,) int64, without the images that cannot be read, as far as that is known.
+        unreadable: Those images, as (id, reason). Where the pixels do not fit in memory none is known yet:
+            an image is then left out of its batch when its turn comes.
+
+    Raises:
+        InputError: A class has no readable image.
+    """
+
+    def __init__(self, dataset: ImageDataset, preprocessing: Preprocessing, workers: int | None = None) -> None:
+        self.dataset, self.frames, self.workers = dataset, preprocessing.uncropped(), workers
+        self.labels: NDArray[np.int64] = dataset.labels
+        self.unreadable: Sequence[tuple[str, str]] = []
+        self._pixels: Tensor | None = None
+        if len(dataset) * 3 * self.frames.image_size**2 <= MEMORY_SHARE * _memory_bytes() / local_world_size():
+            self._decode()
+        counts = np.bincount(self.labels, minlength=len(dataset.classes))
+        if not counts.all():
+            empty = int(np.argmin(counts))
+            ids = {dataset.ids[i] for i in np.flatnonzero(dataset.labels == empty).tolist()}
+            damaged = [f", such as {id_} ({reason})" for id_, reason in self.unreadable if id_ in ids]
+            raise InputError(
+                f"{dataset.spec}: class {dataset.classes[empty]!r} has no readable image{''.join(damaged[:1])}; mend "
+                f"or remove it"
+            )
+        self.counts = counts
+
+    def _decode(self) -> None:
+        size = self.frames.image_size
+        pixels = torch.empty(len(self.dataset), 3, size, size, dtype=torch.uint8)
+        kept = 0
+        labels = np.empty(len(self.dataset), dtype=np.int64)
+        unreadable: list[tuple[str, str]] = []
+        batches = pixel_batches(self.dataset, self.frames, in_order(range(len(self.dataset)), 64), self.workers)
+        with progress(f"decode {self.dataset.spec}", len(self.dataset)) as advance:
+            for batch in batches:
+                n = len(batch.indices)
+                pixels[kept : kept + n] = batch.pixels
+                labels[kept : kept + n] = batch.labels
+                kept += n
+                unreadable += batch.unreadable
+                advance(n + len(batch.unreadable))
+        self._pixels, self.labels, self.unreadable = pixels[:kept], labels[:kept], unreadable
+
+    def loader(self, batches: EpochBatches, pin_memory: bool = False) -> DataLoader[PixelBatch]:
+        """Batches of (pixels (B, 3, R, R) uint8, labels (B,)) in the order of ``batches``."""
+        if self._pixels is None:
+            return pixel_batches(self.dataset, self.frames, batches, self.workers, pin_memory)
+        frames = _Frames(self._pixels, torch.from_numpy(self.labels))
+        return DataLoader(frames, sampler=batches, batch_size=None, pin_memory=pin_memory)
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

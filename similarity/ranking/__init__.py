@@ -1,0 +1,1 @@
+"""Which source domains are nearest to a target."""

@@ -1,0 +1,118 @@
+"""The transport plan as a table: which source classes serve which target classes, and what each costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.infrastructure.tables import write_table
+from similarity.ranking.domains import Domain, Ranking
+from similarity.transport.earth_movers_distance import TransportResult
+
+COLUMNS = ("source", "target_class", "source_class", "share", "distance", "contribution")
+
+
+@dataclass(frozen=True)
+class ExplanationRow:
+    """What one source class does for one target class.
+
+    Attributes:
+        target_class: The class that is served.
+        source_class: The class that serves it; empty in the row that folds several.
+        share: Its share of the target class's mass, 0 to 1; those of one target class sum to 1.
+        distance: The ground distance between the two; of several, the mean over their mass.
+        contribution: Mass times distance. Those of all target classes sum to the Earth Mover's Distance.
+        folded: How many source classes this row stands for, where they are several; else 0.
+    """
+
+    target_class: str
+    source_class: str
+    share: float
+    distance: float
+    contribution: float
+    folded: int = 0
+
+
+def explain(
+    domain: Domain | TransportResult,
+    source_classes: Sequence[str],
+    target_classes: Sequence[str],
+    *,
+    top: int | None = None,
+) -> tuple[ExplanationRow, ...]:
+    """The plan of a transport, row by row.
+
+    The optimal plan is a vertex: of S × T pairs at most S + T − 1 carry mass. Where several plans are optimal,
+    this is the one that the solver found.
+
+    Args:
+        domain: A ranked domain, or the transport itself.
+        source_classes: (S,) names of the plan's rows.
+        target_classes: (T,) names of the plan's columns.
+        top: Source classes to name for each target class, at least 1; the rest, if more than one, are folded into
+            one row. None names all.
+
+    Returns:
+        Target classes by their contribution to the distance, the costliest first; for each, source classes by
+        share, the largest first. A target class without mass has no row.
+
+    Raises:
+        ValueError: Names do not fit the plan, or ``top`` is less than 1.
+    """
+    transport = domain.transport if isinstance(domain, Domain) else domain
+    if transport.plan.shape != (len(source_classes), len(target_classes)):
+        raise ValueError(
+            f"source_classes and target_classes must name the plan's {transport.plan.shape[0]} rows and "
+            f"{transport.plan.shape[1]} columns, got {len(source_classes)} and {len(target_classes)} names"
+        )
+    if top is not None and top < 1:
+        raise ValueError(f"top must be at least 1, got {top}")
+    rows, columns = transport.plan.tocoo().coords
+    mass, distance = transport.plan.data, transport.distances.data
+    costs = np.bincount(columns, mass * distance, minlength=len(target_classes))
+    order = np.lexsort((rows, -mass, columns, -costs[columns]))
+    ends = np.flatnonzero(np.diff(columns[order])) + 1
+    table: list[ExplanationRow] = []
+    for served in np.split(order, ends) if len(order) else []:
+        name = target_classes[columns[served[0]]]
+        total = mass[served].sum()
+        kept = len(served) if top is None or len(served) == top + 1 else top
+        for pair in served[:kept]:
+            figures = _figures(mass[[pair]], distance[[pair]], total)
+            table.append(ExplanationRow(name, source_classes[rows[pair]], *figures))
+        if len(served) > kept:
+            rest = served[kept:]
+            table.append(ExplanationRow(name, "", *_figures(mass[rest], distance[rest], total), folded=len(rest)))
+    return tuple(table)
+
+
+def write_explanation(ranking: Ranking, path: str | Path) -> None:
+    """Write the plans of all domains of a ranking as CSV, whole or not at all.
+
+    The first line is ``#`` and one JSON object: target, geometry, γ, and each source's distance, which the
+    contributions of its rows sum to.
+    """
+    provenance = {
+        "target": ranking.target,
+        "geometry": ranking.geometry,
+        "gamma": ranking.gamma,
+        "sources": [{"source": domain.source, "emd": domain.emd} for domain in ranking.domains],
+    }
+    write_table(path, provenance, COLUMNS, _lines(ranking))
+
+
+def _lines(ranking: Ranking) -> Iterator[tuple[str | float, ...]]:
+    for domain in ranking.domains:
+        for row in explain(domain, domain.class_names, ranking.target_classes):
+            yield domain.source, row.target_class, row.source_class, row.share, row.distance, row.contribution
+
+
+def _figures(mass: NDArray[np.float64], distance: NDArray[np.float64], total: float) -> tuple[float, float, float]:
+    """Share, distance and contribution of some pairs of one target class."""
+    moved, contribution = float(mass.sum()), float(mass @ distance)
+    mean = float(distance[0]) if len(distance) == 1 else contribution / moved
+    return moved / float(total), mean, contribution

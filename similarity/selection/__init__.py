@@ -1,0 +1,1 @@
+"""Which source classes to pre-train on."""

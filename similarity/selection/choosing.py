@@ -1,0 +1,167 @@
+"""Choose the source classes to pre-train on for one or several targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.bank import FeatureBank
+from features.infrastructure.errors import InputError
+from similarity.geometry import DEFAULT_GEOMETRY
+from similarity.selection.facility_location import certify
+from similarity.selection.pool import SourcePool, check_strategy
+from similarity.selection.subset import Subset, SubsetRow
+
+#: What finds related classes best: see ``benchmarks/selection_quality.py``.
+DEFAULT_STRATEGY = "local-scaling"
+
+
+def select_classes(
+    targets: Sequence[FeatureBank],
+    sources: Sequence[FeatureBank],
+    *,
+    classes: int | None = None,
+    quotas: Sequence[int | None] | None = None,
+    images: int | None = None,
+    strategy: str = DEFAULT_STRATEGY,
+    geometry: str = DEFAULT_GEOMETRY,
+    min_count: int = 0,
+    seed: int = 0,
+    certified: bool = True,
+) -> Subset:
+    """Choose source classes for one or several targets (Cui et al., CVPR 2018).
+
+    Every target chooses from all sources on its own; the subset is the union. A class that several
+    targets chose stands in it once, under its best rank, with all of them. Equal scores are decided by the
+    order of the sources, then of their classes.
+
+    The distance in the subset is what the class was ranked by: the score for ``nearest`` and
+    ``local-scaling`` (see :func:`class_scores`), the mean distance to the target for the others. For ``coverage``
+    the provenance holds, for each target, how near the choice is to the best one of its size
+    (:class:`similarity.selection.facility_location.Certificate`).
+
+    Args:
+        targets: Banks of the targets; all their classes take part, weighted by their images.
+        sources: Banks of the sources, no dataset twice.
+        classes: How many classes each target chooses, 1 to the number of source classes.
+        quotas: The same for each target on its own; None stands for ``classes``.
+        images: Budget of images for each target: classes are taken in the strategy's order for as long as the
+            images of all taken stay within it. With ``classes`` too, whichever is used up first.
+        strategy: One of :data:`STRATEGIES`. ``all`` takes neither ``classes`` nor ``quotas``.
+        geometry: Ground metric, one of :data:`similarity.GEOMETRIES`, fitted to all banks together.
+        min_count: Source classes of fewer images are left out.
+        seed: Seed of ``random``; a target's draw depends on its place among the targets.
+        certified: Whether ``coverage`` proves how good its choice is, at the cost of about a hundred more passes
+            over the distances.
+
+    Raises:
+        ValueError: ``targets`` or ``sources`` is empty, or ``quotas`` is not one a target.
+        InputError: A size, strategy or geometry that is not possible, or banks that cannot be compared.
+    """
+    check_strategy(strategy)
+    pool = SourcePool.of(targets, sources, geometry, min_count)
+    sizes = {"classes": classes, "quotas": quotas, "images": images}
+    return select_from(pool, targets, **sizes, strategy=strategy, seed=seed, certified=certified)  # type: ignore[arg-type]
+
+
+def select_from(
+    pool: SourcePool,
+    targets: Sequence[FeatureBank],
+    *,
+    classes: int | None = None,
+    quotas: Sequence[int | None] | None = None,
+    images: int | None = None,
+    strategy: str = DEFAULT_STRATEGY,
+    seed: int = 0,
+    certified: bool = True,
+) -> Subset:
+    """:func:`select_classes` from a pool that is there already, whose geometry was fitted to these targets."""
+    sizes = _sizes(targets, classes, quotas, images, strategy, pool)
+    best: dict[int, tuple[int, int, float]] = {}  # class → best rank, which target's, distance
+    wanted: dict[int, list[str]] = {}
+    asked = []
+    for place, (target, size) in enumerate(zip(targets, sizes, strict=True)):
+        order, scores = pool.order(target, strategy, size, (seed, place))
+        if images is not None:
+            order = _affordable(order, pool.counts, images)
+        for rank, index in enumerate(order.tolist(), start=1):
+            entry = (rank, place, float(scores[index]))
+            best[index] = min(best.get(index, entry), entry)
+            wanted.setdefault(index, []).append(target.name)
+        asked.append(_provenance(target) | {"classes": len(target.classes), "quota": size, "chosen": len(order)})
+        if strategy == "coverage" and certified:
+            asked[-1]["coverage"] = asdict(certify(pool.distances(target), target.counts, order))
+    rows = []
+    for index in sorted(best, key=lambda index: best[index][:2]):
+        rank, _, distance = best[index]
+        bank, count = pool.banks[pool.bank[index]], int(pool.counts[index])
+        rows.append(SubsetRow(bank.name, pool.classes[index], count, rank, distance, tuple(wanted[index])))
+    provenance = {
+        "targets": asked,
+        "sources": [_provenance(bank) | {"classes": len(bank.classes)} for bank in pool.banks],
+        "images": images,
+        "strategy": strategy,
+        "geometry": pool.metric.name,
+        "square_root": pool.metric.slope is not None,
+        "min_count": pool.min_count,
+        "seed": seed,
+    }
+    return Subset(tuple(rows), provenance)
+
+
+def _sizes(
+    targets: Sequence[FeatureBank],
+    classes: int | None,
+    quotas: Sequence[int | None] | None,
+    images: int | None,
+    strategy: str,
+    pool: SourcePool,
+) -> list[int]:
+    """How many classes each target chooses at most."""
+    available = len(pool)
+    if quotas is not None and len(quotas) != len(targets):
+        raise ValueError(f"quotas must have one entry a target, got {len(quotas)} for {len(targets)} targets")
+    asked = [classes if quota is None else quota for quota in quotas or [None] * len(targets)]
+    if strategy == "all":
+        if images is not None or any(size is not None for size in asked):
+            raise InputError("--strategy all takes every class; leave out --classes, --images and the targets' quotas")
+        return [available] * len(targets)
+    sizes = []
+    for target, size in zip(targets, asked, strict=True):
+        if size is None and images is not None:
+            size = available
+        if size is None:
+            raise InputError(
+                f"--classes is missing: say how many of the {available} source classes {target.name} needs, or give "
+                f"a budget with --images; --curve FILE.csv shows what each number gains"
+            )
+        if not 1 <= size <= available:
+            least = f" of at least {pool.min_count} images" if pool.min_count > 0 else ""
+            raise InputError(
+                f"--classes {size}: not possible for {target.name}; the sources have {available} classes{least}; "
+                f"ask for 1 to {available}"
+            )
+        sizes.append(size)
+    return sizes
+
+
+def _affordable(order: NDArray[np.int64], counts: NDArray[np.int64], images: int) -> NDArray[np.int64]:
+    """The classes at the beginning of ``order`` that stay within a budget of images together."""
+    kept = order[np.cumsum(counts[order]) <= images]
+    if not len(kept):
+        raise InputError(f"--images {images}: the first class alone has {counts[order[0]]}; raise the budget")
+    return kept
+
+
+def _provenance(bank: FeatureBank) -> dict[str, object]:
+    """What names a bank."""
+    return {
+        "dataset": bank.name,
+        "bank": str(bank.path) if bank.path else None,
+        "backbone": bank.attrs.get("backbone"),
+        "weights_sha256": bank.attrs.get("weights_sha256"),
+        "images": int(bank.counts.sum()),
+    }

@@ -1,0 +1,120 @@
+"""How much a subset gains with its size: the objective against the budget, and where it stops to pay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.bank import FeatureBank
+from features.infrastructure.tables import write_table
+from similarity.geometry import DEFAULT_GEOMETRY
+from similarity.selection.choosing import DEFAULT_STRATEGY
+from similarity.selection.facility_location import cover
+from similarity.selection.pool import SourcePool, check_strategy
+
+COLUMNS = ("target", "classes", "images", "distance", "gain")
+
+
+@dataclass(frozen=True, eq=False)
+class SelectionCurve:
+    """What the first 1, 2, … classes of a choice are worth to a target, up to the last one that gains anything.
+
+    Attributes:
+        target: Its dataset spec.
+        available: Source classes there are.
+        images: (K,) images of the first k classes together.
+        distance: (K,) mean distance of the target's classes, weighted by their images, to the nearest of the
+            first k classes: the objective that ``coverage`` lowers greedily. It never rises, and its last value is
+            that of all classes.
+        knee: How many classes to take: where the gain is farthest above the share of the K classes taken (Satopaa
+            et al., ICDCS workshops 2011); K where it is nowhere above.
+    """
+
+    target: str
+    available: int
+    images: NDArray[np.int64]
+    distance: NDArray[np.float64]
+    knee: int
+
+    @property
+    def gain(self) -> NDArray[np.float64]:
+        """(K,) the share of the way from the first class alone (0) to all classes together (1)."""
+        return _gain(self.distance)
+
+    def to_json(self) -> dict[str, Any]:
+        """The knee alone; the curve is for :func:`write_curves`."""
+        at = self.knee - 1
+        return {
+            "target": self.target,
+            "classes": self.knee,
+            "images": int(self.images[at]),
+            "gain": float(self.gain[at]),
+        }
+
+
+def selection_curves(
+    targets: Sequence[FeatureBank],
+    sources: Sequence[FeatureBank],
+    *,
+    strategy: str = DEFAULT_STRATEGY,
+    geometry: str = DEFAULT_GEOMETRY,
+    min_count: int = 0,
+    seed: int = 0,
+) -> tuple[SelectionCurve, ...]:
+    """The curve of each target over all source classes.
+
+    Args:
+        targets, sources, strategy, geometry, min_count, seed: As of :func:`similarity.select_classes`.
+
+    Raises:
+        ValueError: ``targets`` or ``sources`` is empty.
+        InputError: A strategy or geometry that is not possible, or banks that cannot be compared.
+    """
+    check_strategy(strategy)
+    return curves_from(SourcePool.of(targets, sources, geometry, min_count), targets, strategy=strategy, seed=seed)
+
+
+def curves_from(
+    pool: SourcePool, targets: Sequence[FeatureBank], *, strategy: str = DEFAULT_STRATEGY, seed: int = 0
+) -> tuple[SelectionCurve, ...]:
+    """:func:`selection_curves` over a pool that is there already, whose geometry was fitted to these targets."""
+    curves = []
+    for place, target in enumerate(targets):
+        distances = pool.distances(target)
+        if strategy == "coverage":  # its second round gains nothing
+            order = cover(distances, target.counts, len(pool), rounds=1)
+        else:
+            order, _ = pool.order(target, strategy, len(pool), (seed, place))
+        share = target.counts / target.counts.sum()
+        objective = np.minimum.accumulate(distances[order], axis=0) @ share
+        end = int(np.argmax(objective <= objective[-1])) + 1
+        images = np.cumsum(pool.counts[order[:end]])
+        curves.append(SelectionCurve(target.name, len(pool), images, objective[:end], _knee(objective[:end])))
+    return tuple(curves)
+
+
+def write_curves(curves: Sequence[SelectionCurve], path: str | Path, provenance: dict[str, Any]) -> None:
+    """Write ``target,classes,images,distance,gain`` lines, under a line that holds the provenance as JSON."""
+    rows = (
+        (curve.target, k, *row)
+        for curve in curves
+        for k, row in enumerate(
+            zip(curve.images.tolist(), curve.distance.tolist(), curve.gain.tolist(), strict=True), start=1
+        )
+    )
+    write_table(path, provenance | {"knees": [curve.to_json() for curve in curves]}, COLUMNS, rows)
+
+
+def _gain(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    reach = distance[0] - distance[-1]
+    return (distance[0] - distance) / reach if reach > 0 else np.ones(len(distance))
+
+
+def _knee(distance: NDArray[np.float64]) -> int:
+    above = _gain(distance) - np.arange(len(distance)) / max(1, len(distance) - 1)
+    return int(np.argmax(above)) + 1 if above.max() > 0 else len(distance)

@@ -1,0 +1,144 @@
+"""The subset file: which source classes were chosen, for whom, and how.
+
+CSV with the columns ``source,class,count,rank,distance,targets``, below one comment line that holds
+the provenance as JSON. It is read back from what a person may have edited by hand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from features.infrastructure.errors import InputError
+from features.infrastructure.tables import read_provenance, read_rows, write_table
+
+COLUMNS = ("source", "class", "count", "rank", "distance", "targets")
+
+
+@dataclass(frozen=True)
+class SubsetRow:
+    """One chosen class.
+
+    Attributes:
+        source: Dataset spec of the bank that it comes from.
+        class_name: The class (column ``class``).
+        count: Images of it.
+        rank: Its place in the ranking, from 1; the best one where several targets asked for it.
+        distance: What it was ranked by, in the units of the geometry.
+        targets: Dataset specs of the targets that asked for it (joined by ``;`` in the file).
+    """
+
+    source: str
+    class_name: str
+    count: int
+    rank: int
+    distance: float
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Chosen source classes.
+
+    Attributes:
+        rows: The classes, best first.
+        provenance: Banks, strategy, geometry, sizes: what JSON can hold.
+    """
+
+    rows: tuple[SubsetRow, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Dataset specs of the sources, each once, in order of appearance."""
+        return tuple(dict.fromkeys(row.source for row in self.rows))
+
+    def classes_of(self, source: str) -> tuple[str, ...]:
+        """Names of the classes chosen from one source, best first; none where it gave none."""
+        return tuple(row.class_name for row in self.rows if row.source == source)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``transfer select --json`` prints."""
+        return {
+            "selected": [
+                {"source": row.source, "class": row.class_name, "rank": row.rank, "distance": row.distance}
+                for row in self.rows
+            ]
+        }
+
+    def write(self, path: str | Path) -> None:
+        """Write the file, whole or not at all.
+
+        Raises:
+            InputError: A name begins or ends with a space or holds a line end, which an edited file cannot keep.
+        """
+        for row in self.rows:
+            for name in (row.source, row.class_name, *row.targets):
+                if name != name.strip() or len(name.splitlines()) > 1:
+                    raise InputError(
+                        f"{path}: the name {name!r} cannot stand in a subset file, because of the space at its end or "
+                        f"the line end in it; rename it in the dataset"
+                    )
+        rows = (
+            (row.source, row.class_name, row.count, row.rank, float(row.distance), ";".join(row.targets))
+            for row in self.rows
+        )
+        write_table(path, self.provenance, COLUMNS, rows)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Subset:
+        """Read a subset file, as written or as edited.
+
+        Blank lines, comment lines, spaces around values, further columns and any order of the columns
+        are accepted. Rows come back by rank, as they stand in the file where ranks are equal.
+
+        Raises:
+            InputError: There is no such file, a column is missing, a row is wrong or occurs twice, or
+                there is no row.
+        """
+        where: dict[str, Any] = {"kind": "subset file", "make": f"transfer select --out {path}"}
+        first_line: dict[tuple[str, str], int] = {}
+        rows = []
+        for line, values in read_rows(path, COLUMNS, **where):
+            row = _row(values, f"{path} line {line}")
+            earlier = first_line.setdefault((row.source, row.class_name), line)
+            if earlier != line:
+                raise InputError(
+                    f"{path} line {line}: class {row.class_name!r} of {row.source} stands on line {earlier} already; "
+                    f"remove one of them"
+                )
+            rows.append(row)
+        if not rows:
+            raise InputError(f"{path}: no class in it; expected rows below the header {','.join(COLUMNS)}")
+        return cls(tuple(sorted(rows, key=lambda row: row.rank)), read_provenance(path, **where))
+
+
+def _row(values: dict[str, str], where: str) -> SubsetRow:
+    """One row from its values by column."""
+    for name in ("source", "class"):
+        if not values[name]:
+            raise InputError(f"{where}: {name} is empty")
+    distance = _number(float, values["distance"])
+    if distance is None or not math.isfinite(distance):
+        raise InputError(f"{where}: distance must be a number, got {values['distance']!r}")
+    whole_numbers = {}
+    for name in ("count", "rank"):
+        number = _number(int, values[name])
+        if number is None or number < 1:
+            raise InputError(f"{where}: {name} must be a whole number of at least 1, got {values[name]!r}")
+        whole_numbers[name] = int(number)
+    targets = tuple(target.strip() for target in values["targets"].split(";") if target.strip())
+    return SubsetRow(values["source"], values["class"], **whole_numbers, distance=distance, targets=targets)
+
+
+def _number(kind: type[int] | type[float], text: str) -> float | None:
+    try:
+        return None if "_" in text else kind(text)  # which Python allows between digits
+    except ValueError:
+        return None

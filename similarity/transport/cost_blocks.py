@@ -1,0 +1,243 @@
+"""Ground distances of many rows to fewer columns, a block at a time: bounds in float32, proofs in float64.
+
+The c-transform u_i = min_j (c_ij − v_j) of potentials v looks at every pair. A million rows cost it one matrix product
+in float32, and no more memory than a block, if the round-off is taken off beforehand: for points of width D the
+computed ‖x‖² − 2x·y + ‖y‖² is wrong by at most (γ_D + 16u)(‖x‖² + ‖y‖²), with γ_D = D·u / (1 − D·u), u the unit
+round-off and 16u for all that is not the inner product (Higham, Accuracy and Stability of Numerical Algorithms, 2002,
+§3.1). What a block holds are therefore *lower bounds* of distances. The few pairs that may be the least of their row
+are measured again in float64, so that the potentials that come out are feasible, not nearly so.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from similarity.distances import pairwise_distances
+
+#: Entries of one block: 8 MiB in float32.
+_BLOCK = 1 << 21
+#: Distances that are kept rather than formed again: 128 MiB in float32.
+_KEPT = 1 << 25
+#: Columns of one c-transform at a time.
+_COLUMNS = 1 << 16
+#: Rows that tell how wide the net of near pairs is to be cast.
+_PROBED = 512
+#: What squares may lose by being too small for a normal number, in units of the largest coordinate.
+_UNDERFLOW = 2.0**-100
+#: Ties a row, on average, beyond which they are not settled in float64 and the lower bound stands.
+_MOST_TIES = 2
+
+_Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class NearPairs:
+    """The pairs whose reduced cost c_ij − v_j comes near the least of its row, as a sparse (N, M) matrix by rows.
+
+    Attributes:
+        starts: (N + 1,) where each row begins.
+        columns: (P,) column of each pair.
+        reduced: (P,) lower bounds of c_ij − v_j.
+        least: (N,) the least of each row's.
+        width: What is nearer than this to the least is listed, unless its row is crowded.
+        row_potentials: (N,) u, at most min_j (c_ij − v_j) over all columns, listed or not.
+        column_potentials: (M,) v.
+    """
+
+    starts: NDArray[np.int32]
+    columns: NDArray[np.int32]
+    reduced: NDArray[np.floating]
+    least: NDArray[np.floating]
+    width: float
+    row_potentials: _Array
+    column_potentials: _Array
+
+    def rows(self) -> NDArray[np.int64]:
+        """(P,) row of each pair."""
+        return np.repeat(np.arange(len(self.least)), np.diff(self.starts))
+
+    def bound(self, row_weights: _Array, column_weights: _Array) -> float:
+        """Σ a_i u_i + Σ b_j v_j: no plan between these weights costs less."""
+        return float(row_weights @ self.row_potentials + column_weights @ self.column_potentials)
+
+
+def c_transform(rows: NDArray[np.floating], columns: NDArray[np.floating], potentials: _Array) -> _Array:
+    """Feasible potentials of points for given ones of others.
+
+    Args:
+        rows: (N, D) points.
+        columns: (M, D) points.
+        potentials: (M,) v.
+
+    Returns:
+        (N,) u with u_i at most min_j (‖x_i − y_j‖ − v_j), and less by no more than the round-off of float32.
+    """
+    u = np.full(len(rows), np.inf)
+    for start in range(0, len(columns) if len(rows) else 0, _COLUMNS):
+        part = slice(start, start + _COLUMNS)
+        costs = GroundCosts(rows, columns[part])
+        pairs = costs.near_pairs(potentials[part] / costs.unit, costs.resolution, _MOST_TIES)
+        np.minimum(u, pairs.row_potentials * costs.unit, out=u)
+    return u
+
+
+class GroundCosts:
+    """Euclidean distances between the points of rows and columns, in units of ``unit``.
+
+    Args:
+        rows: (N, D) points, the larger side.
+        columns: (M, D) points.
+        dtype: What blocks are computed in.
+
+    Attributes:
+        shape: (N, M).
+        unit: A power of two near the largest coordinate: it keeps squares in range, and rounds nothing.
+        resolution: Distance, in units, below which a block shows points of average length as coinciding.
+    """
+
+    def __init__(
+        self, rows: NDArray[np.floating], columns: NDArray[np.floating], dtype: type[np.floating] = np.float32
+    ) -> None:
+        self._rows, self._columns, self._dtype = rows, columns, dtype
+        largest = max(float(end) for side in (rows, columns) for end in (side.max(), -side.min()))
+        self.unit = float(2.0 ** np.ceil(np.log2(largest))) if largest > 0 else 1.0
+        self._round_off = float(np.finfo(dtype).eps) / 2
+        steps = rows.shape[1] * (self._round_off + 2.0**-53)  # the inner product's, and those of the squared lengths
+        self._error = steps / (1 - steps) + 16 * self._round_off
+        self._origin = np.mean(columns, axis=0, dtype=np.float64)
+        points, squares = self._from_origin(columns)
+        self._factor = np.ascontiguousarray((-2 * points).T)
+        self._column_squares = (squares - _UNDERFLOW).astype(dtype)
+        self.resolution = float(np.sqrt(2 * self._error * squares.mean()))
+        self._step = max(1, _BLOCK // len(columns))
+        self._kept: NDArray[np.floating] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self._rows), len(self._columns)
+
+    def take(self, rows: NDArray[np.int64]) -> GroundCosts:
+        """The same for some of the rows."""
+        part = copy.copy(self)
+        part._rows, part._kept = self._rows[rows], None
+        return part
+
+    def blocks(self) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+        """Lower bounds of the distances of a run of rows to all columns; not to be written to, nor to be kept."""
+        n, keep = len(self._rows), self._rows.shape[0] * self.shape[1] <= _KEPT
+        if self._kept is None:
+            memory = np.empty((n if keep else min(n, self._step), self.shape[1]), self._dtype)
+        for start in range(0, n, self._step):
+            place = slice(start, min(start + self._step, n))
+            if self._kept is None:
+                points, squares = self._from_origin(self._rows[place])
+                block = memory[place] if keep else memory[: len(points)]
+                np.matmul(points, self._factor, out=block)
+                block += self._column_squares
+                block += squares.astype(self._dtype)[:, None]
+                np.sqrt(np.maximum(block, 0, out=block), out=block)
+            yield place, block if self._kept is None else self._kept[place]
+        if keep and self._kept is None:
+            self._kept = memory
+
+    def nearest(self) -> NDArray[np.int64]:
+        """(N,) column nearest to each row, up to round-off."""
+        return np.concatenate([block.argmin(axis=1) for _, block in self.blocks()])
+
+    def dense(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> _Array:
+        """(R, C) distances of some rows to some columns."""
+        return pairwise_distances(self._rows[rows], self._columns[columns]) / self.unit
+
+    def of_pairs(self, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> _Array:
+        """(P,) distances, right to about D units in the last place of float64."""
+        found = np.empty(len(rows))
+        step = max(1, _BLOCK // self._rows.shape[1])
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            difference = self._rows[rows[part]].astype(np.float64) - self._columns[columns[part]]
+            found[part] = np.einsum("pd,pd->p", difference, difference)
+        return np.sqrt(found, out=found) / self.unit
+
+    def width_of(self, potentials: _Array, pairs: int) -> float:
+        """How far from the least of their row the nearest ``pairs`` a row lie, on average over rows drawn by chance."""
+        count = min(_PROBED, self.shape[0])
+        drawn = np.random.default_rng(0).choice(self.shape[0], count, replace=False)
+        beyond = []
+        for _, block in self.take(drawn).blocks():
+            reduced = block - potentials.astype(self._dtype)
+            beyond.append((reduced - reduced.min(axis=1, keepdims=True)).ravel())
+        place = min(pairs, self.shape[1]) * count - 1
+        return float(np.partition(np.concatenate(beyond), place)[place])
+
+    def near_pairs(
+        self, potentials: _Array, width: float, most: int, exempt: NDArray[np.bool_] | None = None
+    ) -> NearPairs:
+        """One pass over all pairs: the c-transform of the columns' potentials, and the pairs that come near it.
+
+        Args:
+            potentials: (M,) v, in units.
+            width: How far beyond the least of its row a reduced cost may lie, in units.
+            most: Pairs that a row may have at most; of more, the nearest.
+            exempt: (N,) rows of which all are kept.
+        """
+        v = potentials.astype(self._dtype)
+        lists: list[tuple[NDArray[Any], ...]] = []
+        memory = np.empty((min(self._step, len(self._rows)), len(v)), self._dtype)
+        for place, distances in self.blocks():
+            block = np.subtract(distances, v, out=memory[: len(distances)])
+            first = block.argmin(axis=1)
+            least = np.take_along_axis(block, first[:, None], axis=1)
+            listed = block <= least + self._dtype(width)
+            counts = np.count_nonzero(listed, axis=1)
+            reach = np.full(len(block), width)
+            crowded = np.flatnonzero(counts > most if exempt is None else (counts > most) & ~exempt[place])
+            if len(crowded):
+                nearest = np.argpartition(block[crowded], most - 1, axis=1)[:, :most]
+                listed[crowded] = False
+                listed[crowded[:, None], nearest] = True
+                listed[crowded, first[crowded]] = True
+                reach[crowded] = (block[crowded[:, None], nearest] - least[crowded]).max(axis=1)
+                counts[crowded] = np.count_nonzero(listed[crowded], axis=1)
+            flat = np.flatnonzero(listed)
+            lists.append((counts, (flat % len(v)).astype(np.int32), block.ravel()[flat], first, least[:, 0], reach))
+        counts, columns, reduced, first, least, reach = (np.concatenate(parts) for parts in zip(*lists, strict=True))
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+        u = self._transform(potentials, starts, columns, reduced, first, least, reach)
+        return NearPairs(starts, columns, reduced, least, width, u, potentials)
+
+    def _transform(
+        self,
+        v: _Array,
+        starts: NDArray[np.int32],
+        columns: NDArray[np.int32],
+        reduced: NDArray[np.floating],
+        first: NDArray[np.int64],
+        least: NDArray[np.floating],
+        reach: _Array,
+    ) -> _Array:
+        """(N,) potentials of the rows, at most min_j (c_ij − v_j) and as near to it as the lists allow."""
+        # What one square root, two subtractions and the rounding of v may add in the blocks, and of_pairs in float64.
+        slack = 8 * self._round_off * (np.abs(least) + reach + 2 * np.abs(v).max())
+        tiny = (self._rows.shape[1] + 16) * 2.0**-53
+        rows = np.arange(len(least))
+        u = self.of_pairs(rows, first) * (1 - tiny) - v[first]
+        beyond = least + reach - slack  # where no pair is below this but those that are listed
+        row = np.repeat(rows, np.diff(starts))
+        tied = np.flatnonzero((reduced <= (u + slack)[row]) & (columns != first[row]))
+        if len(tied) <= _MOST_TIES * len(rows):
+            row, column = row[tied], columns[tied]
+            np.minimum.at(u, row, self.of_pairs(row, column) * (1 - tiny) - v[column])
+        else:
+            beyond = least - slack
+        return np.minimum(u, beyond) - 2.0**-52 * np.abs(v).max()
+
+    def _from_origin(self, points: NDArray[np.floating]) -> tuple[NDArray[np.floating], _Array]:
+        """Points seen from the mean of the columns, in units; their squared lengths less the round-off to come."""
+        points = (points - self._origin) * (1 / self.unit)
+        return points.astype(self._dtype), np.einsum("pd,pd->p", points, points) * (1 - self._error)

@@ -1,0 +1,1 @@
+"""How far class means of finitely many images may be from the true ones."""

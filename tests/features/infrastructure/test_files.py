@@ -1,0 +1,41 @@
+"""Files that a command is asked to write: what is there stays."""
+
+import os
+
+import pytest
+
+from features.infrastructure.errors import InputError
+from features.infrastructure.files import check_new
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "read.h5").write_text("read")
+    (tmp_path / "there.csv").write_text("there")
+
+
+@pytest.mark.parametrize(
+    ("files", "overwrite", "message"),
+    [
+        ({"--out": "there.csv"}, False, "--out there.csv: is there already; name another file or give --overwrite"),
+        ({"--out": "read.h5"}, True, "--out read.h5: would replace what is read; name another file"),
+        ({"--out": "./read.h5"}, True, "--out read.h5: would replace what is read; name another file"),
+        ({"--out": "sub/../read.h5"}, True, "--out sub/../read.h5: would replace what is read; name another file"),
+        ({"--out": "link.h5"}, True, "--out link.h5: would replace what is read; name another file"),
+        ({"--out": "a", "--curve": "a"}, True, "--curve a: is the file of --out too; name another one"),
+        ({"--out": "."}, True, "--out .: is a directory; name a file in it"),
+        ({"--out": "there.csv/a"}, True, "--out there.csv/a: its directory cannot be made"),
+    ],
+)
+def test_what_would_be_lost_or_cannot_be_written(files, overwrite, message, tmp_path):
+    os.symlink("read.h5", tmp_path / "link.h5")
+    with pytest.raises(InputError) as refusal:
+        check_new(files, read=["read.h5"], overwrite=overwrite)
+    assert message in str(refusal.value)
+    assert (tmp_path / "read.h5").read_text() == "read" and (tmp_path / "there.csv").read_text() == "there"
+
+
+def test_new_files_and_those_that_may_be_replaced():
+    check_new({"--out": "new/a.csv", "--curve": "new/b.csv", "--explain": None}, read=["read.h5"])
+    check_new({"--out": "there.csv"}, read=["read.h5"], overwrite=True)

@@ -1,0 +1,36 @@
+"""Tables are whole or not there, and say how they came about."""
+
+import csv
+import json
+import os
+
+import pytest
+
+from features.infrastructure.tables import write_table
+
+
+def test_provenance_header_and_rows(tmp_path):
+    path = tmp_path / "new" / "t.csv"
+    write_table(path, {"made": "here", "Käse": [1]}, ("name", "value"), [("a, b", 0.1), ('"c"', 1 / 3)])
+    first, *rest = path.read_text(encoding="utf-8").splitlines()
+    assert json.loads(first.removeprefix("# ")) == {"made": "here", "Käse": [1]}
+    header, *rows = csv.reader(rest)
+    assert header == ["name", "value"]
+    assert [(name, float(value)) for name, value in rows] == [("a, b", 0.1), ('"c"', 1 / 3)]
+
+
+def test_a_table_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv"
+    write_table(path, {}, ("a",), [(1,)])
+    before = path.read_bytes()
+
+    def broken():
+        yield (2,)
+        raise RuntimeError("no more rows")
+
+    with pytest.raises(RuntimeError):
+        write_table(path, {}, ("a",), broken())
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        write_table(path, {}, ("a",), [(3,)])
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["t.csv"]

@@ -1,0 +1,182 @@
+"""Heads fitted to frozen features: the nearest class mean in its spaces, and the nearest neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args, get_type_hints
+
+import numpy as np
+import pytest
+import torch
+
+from features.backbones.loading import load_backbone
+from features.dataset import ImageDataset
+from features.image_sources import ArrayImages
+from features.infrastructure.errors import InputError
+from features.readers import open_dataset
+from finetune.classifiers import NearestClassMean, NearestNeighbours
+from finetune.classifiers.second_stage import FROZEN_METHODS, KEEP_CLASSIFIER, TrainedClassifier, fit_frozen
+from finetune.evaluation.evaluator import evaluate_model, score_images
+from finetune.evaluation.metrics import calibration_error
+from finetune.finetuning import FinetuneConfig
+from finetune.heads import HEADS
+from finetune.model import ImageClassifier
+
+
+@dataclass(frozen=True)
+class OnCpu:
+    batch_size: int = 16
+    device: str = "cpu"
+    precision: str = "fp32"
+    workers: int | None = 0
+
+
+SPACES = ("cosine", "euclidean", "centred")
+COUNTS = (20, 12, 8, 5)
+
+
+@pytest.fixture
+def backbone():
+    torch.manual_seed(3)
+    return load_backbone("resnet8", "none", 16)
+
+
+def features_of(backbone, dataset: ImageDataset) -> tuple[np.ndarray, np.ndarray]:
+    return score_images(backbone, dataset, backbone.preprocessing, OnCpu())[:2]
+
+
+def card(fit, counts=COUNTS) -> dict:
+    return {"sigmoid": False, "scale": fit.scale, "train_counts": list(counts)}
+
+
+def reopened(fit, tmp_path) -> ImageClassifier:
+    fit.model.save(tmp_path / "run" / "checkpoints" / "last.safetensors", card(fit))
+    return ImageClassifier.open(tmp_path / "run")[0].eval()
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_nearest_means_rank_as_their_distances_before_and_after_the_disk(backbone, colours, tmp_path, space):
+    train, test = colours(*COUNTS), colours(30, 30, 30, 30, seed=1)
+    fit = fit_frozen("ncm", backbone, train, OnCpu(), space=space)
+    features, labels = features_of(backbone, train)
+    unseen, _ = features_of(backbone, test)
+    expected = NearestClassMean(space).fit(features, labels).scores(unseen)
+    for model in (fit.model.eval(), reopened(fit, tmp_path)):
+        scores, *_ = score_images(model, test, model.backbone.preprocessing, OnCpu())
+        np.testing.assert_array_equal(scores.argsort(axis=1), expected.argsort(axis=1))
+    assert fit.model.head_kind == {"cosine": "cosine", "euclidean": "linear", "centred": "centred-cosine"}[space]
+    assert fit.said == "" and fit.unreadable == ()
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_the_probabilities_of_nearest_means_are_the_softmax_of_scaled_squares(backbone, colours, space):
+    train = colours(*COUNTS)
+    fit = fit_frozen("ncm", backbone, train, OnCpu(), space=space)
+    features, labels = features_of(backbone, train)
+    oracle = NearestClassMean(space).fit(features, labels)
+    squares = oracle.scores(features) ** 2
+    expected = torch.from_numpy(-oracle.softmax_scale(features, labels) * squares).softmax(dim=1).numpy()
+    logits, *_ = score_images(fit.model, train, backbone.preprocessing, OnCpu())
+    found = torch.from_numpy(logits * fit.scale).softmax(dim=1).numpy()
+    np.testing.assert_allclose(found, expected, atol=2e-3)  # float32 logits, times a scale of a hundred and more
+    assert (fit.scale == 1) == (space == "euclidean")
+
+
+def overlapping(colours, seed: int) -> ImageDataset:
+    """Pale colours in a light of changing colour, so that some are taken for others."""
+    plain, rng = colours(90, 90, 90, 90, seed=seed), np.random.default_rng(seed)
+    pixels = np.stack([np.asarray(plain.image(i)) for i in range(len(plain))])
+    lit = 0.3 * pixels + 90 + rng.normal(0, 20, (len(plain), 1, 1, 3))
+    images = ArrayImages(np.clip(lit, 0, 255).astype(np.uint8))
+    return ImageDataset("made:overlapping", plain.classes, plain.labels, plain.ids, images)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_the_scale_calibrates_nearest_means(backbone, colours, space):
+    train, test = overlapping(colours, 1), overlapping(colours, 2)
+    fit = fit_frozen("ncm", backbone, train, OnCpu(), space=space)
+    figures = {}
+    for factor in (0.1, 1.0, 10.0):
+        scaled = card(fit, train.counts) | {"scale": fit.scale * factor}
+        figures[factor] = evaluate_model(fit.model, test, scaled, OnCpu()).metrics
+    assert 0.4 < figures[1].top1 == figures[0.1].top1 == figures[10].top1 < 0.9
+    assert figures[1].calibration_error < 0.15  # the features of a random network, and 360 images
+    assert figures[1].calibration_error < 0.7 * min(figures[0.1].calibration_error, figures[10].calibration_error)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_class_that_no_image_can_be_read_of_is_refused_by_name(backbone, write_folder, tmp_path, space):
+    folder = write_folder(tmp_path / "data", {"blue": 2, "green": 1, "red": 0})
+    for path in (folder / "green").iterdir():
+        path.write_bytes(b"no picture")
+    dataset = open_dataset(f"folder:{folder}")
+    with pytest.raises(InputError, match=r"class 'green' has no training image that can be read.*--method ncm"):
+        fit_frozen("ncm", backbone, dataset, OnCpu(), space=space)
+    voted = fit_frozen("knn", backbone, dataset, OnCpu())
+    assert len(voted.unreadable) == 6 and voted.unreadable[0][0].startswith("green")
+    logits, *_ = score_images(voted.model, dataset.restrict(["blue", "red"]), backbone.preprocessing, OnCpu())
+    assert np.isneginf(logits[:, 1]).all()
+
+
+def test_neighbours_vote_in_an_evaluation_of_any_views(backbone, colours, tmp_path):
+    train, test = colours(*COUNTS, size=24), colours(9, 9, 9, 9, size=24, seed=1)
+    backbone.preprocessing = backbone.preprocessing.cropped_to(0.75)
+    fit = fit_frozen("knn", backbone, train, OnCpu())
+    unseen, truth = features_of(backbone, test)
+    oracle = NearestNeighbours(k=20, temperature=0.07).fit(*features_of(backbone, train)).scores(unseen)
+    model = reopened(fit, tmp_path)
+    found = evaluate_model(model, test, card(fit), OnCpu())
+    assert found.metrics.top1 == pytest.approx((oracle.argmax(1) == truth).mean()) and found.metrics.top1 > 0.5
+    expected = calibration_error(oracle.max(axis=1), oracle.argmax(1) == truth)
+    assert found.metrics.calibration_error == pytest.approx(expected, abs=1e-3)
+    for views in (2, 5, 10):
+        assert evaluate_model(model, test, card(fit), OnCpu(), views).metrics.top1 > 0.5
+    half = evaluate_model(model, test, card(fit), OnCpu(precision="bf16")).metrics
+    assert abs(half.top1 - found.metrics.top1) < 0.1
+
+
+def test_neighbours_are_searched_in_worker_processes_too(backbone, write_folder, tmp_path):
+    """Where this process has searched with several threads, a forked one would wait for them for ever."""
+    dataset = open_dataset(f"folder:{write_folder(tmp_path / 'data', {'blue': 2, 'green': 1})}")
+    fit = fit_frozen("knn", backbone, dataset, OnCpu())
+    torch.set_num_threads(2)
+    try:
+        here, *_ = score_images(fit.model, dataset, backbone.preprocessing, OnCpu())
+        there, *_ = score_images(fit.model, dataset, backbone.preprocessing, OnCpu(workers=1))
+    finally:
+        torch.set_num_threads(1)
+    np.testing.assert_allclose(np.exp(there), np.exp(here), atol=1e-4)
+
+
+def test_a_run_of_neighbours_starts_another_as_a_backbone_only(backbone, colours, tmp_path):
+    train = colours(*COUNTS)
+    reopened(fit_frozen("knn", backbone, train, OnCpu()), tmp_path)
+    run = str(tmp_path / "run")
+    started = load_backbone(run)
+    assert started.weights_sha256() == backbone.weights_sha256()
+    for method in KEEP_CLASSIFIER:
+        with pytest.raises(InputError, match=f"--method {method} needs a linear classifier, and this run's is knn"):
+            TrainedClassifier.of(run, train.classes, method)
+
+
+def test_every_method_can_be_asked_for_and_says_what_it_is():
+    asked = get_args(get_type_hints(FinetuneConfig)["method"])
+    assert set(asked) == {"full", *FROZEN_METHODS}
+    assert set(KEEP_CLASSIFIER) < set(FROZEN_METHODS)
+
+
+def test_the_neighbours_that_a_head_remembers_vote_as_they_were_fitted_to():
+    fitted = NearestNeighbours(k=1, temperature=1.0).fit(np.eye(3, dtype=np.float32), [0, 1, 2])
+    head = HEADS["knn"](3, 3)
+    head.remember(fitted)
+    again = HEADS["knn"](3, 3)
+    again.load_state_dict(head.state_dict())
+    rows = np.array([[0.1, 0.2, 0.9]], dtype=np.float32)
+    np.testing.assert_allclose(again(torch.from_numpy(rows)).exp().numpy(), fitted.scores(rows))
+
+
+def test_the_shares_that_are_taken_out_are_those_of_the_trained_classifier(backbone, colours):
+    trained = TrainedClassifier(np.zeros((4, backbone.dim), np.float32), np.zeros(4, np.float32))
+    counts = np.array([8, 4, 2, 2])
+    fit = fit_frozen("logit-adjusted", backbone, colours(3, 3, 3, 3), OnCpu(), trained=trained, counts=counts)
+    np.testing.assert_allclose(fit.model.head.bias.detach().numpy(), -np.log(counts / counts.sum()), rtol=1e-6)

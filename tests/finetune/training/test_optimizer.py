@@ -1,0 +1,203 @@
+"""What moves, how fast, and what pulls on it."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from features.backbones.loading import Backbone, load_backbone
+from features.infrastructure.errors import InputError
+from features.preprocessing import Preprocessing
+from finetune.configuration import TrainingConfig
+from finetune.losses import build_loss
+from finetune.model import ImageClassifier
+from finetune.run_directory import RunDirectory
+from finetune.training import engine
+from finetune.training.batches import TrainingImages
+from finetune.training.optimizer import Interpolation, PullToStart, WeightAverage, freeze, layers, parameter_groups
+
+
+def network() -> ImageClassifier:
+    """Three blocks, each a convolution and a normalisation."""
+    torch.manual_seed(0)
+
+    class Block(nn.Module):
+        def __init__(self, width_in: int, width: int) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(width_in, width, 3, padding=1), nn.BatchNorm2d(width)
+
+        def forward(self, x):
+            return self.norm(self.conv(x)).relu()
+
+    blocks = nn.Sequential(Block(3, 4), Block(4, 4), Block(4, 4), nn.AdaptiveAvgPool2d(1))
+    return ImageClassifier(Backbone(blocks, "blocks", "none", 4, Preprocessing(8, 8)), ["0", "1"])
+
+
+def options(**given) -> TrainingConfig:
+    fixed = {"out": "-", "batch_size": 8, "augment": "none", "device": "cpu", "precision": "fp32", "workers": 0}
+    return TrainingConfig(**fixed | given)
+
+
+def trained(tmp_path, colours, **given) -> tuple[ImageClassifier, ImageClassifier]:
+    """A model before and after a few steps."""
+    dataset, config = (
+        colours(12, 12),
+        options(out=str(tmp_path / "run"), **{"steps": 4, "lr": 0.1, "warmup": 0, **given}),
+    )
+    model = network()
+    before = copy.deepcopy(model)
+    images = TrainingImages(dataset, model.backbone.preprocessing, 0)
+    engine.train(model, images, build_loss("softmax", dataset.counts), config, RunDirectory(config.out, config, {}))
+    return before, model
+
+
+def test_layers_are_blocks_in_order():
+    resnet = load_backbone("resnet8", "none").network
+    names = [type(layer).__name__ for layer in layers(resnet)]
+    assert names == ["Conv2d", "BatchNorm2d", "_Block", "_Block", "_Block"]
+    assert sum(p.numel() for layer in layers(resnet) for p in layer.parameters()) == sum(
+        p.numel() for p in resnet.parameters()
+    )
+    assert layers(nn.Linear(2, 2))[0].in_features == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "block", "blocks"),
+    [
+        ("resnet18", "BasicBlock", 8),
+        ("efficientnet_lite0", "InvertedResidual", 15),
+        ("convnext_tiny", "CNBlock", 18),
+        ("convnextv2_atto", "ConvNeXtBlock", 12),
+        ("swin_tiny_patch4_window7_224", "SwinTransformerBlock", 12),
+        ("vit_tiny_patch16_224", "Block", 12),
+        ("efficientnet_v2_s", "FusedMBConv", 10),
+    ],
+)
+def test_every_stage_of_published_networks_is_cut_into_its_blocks(name, block, blocks):
+    with torch.device("meta"):
+        network = load_backbone(name, "none").network
+    every = layers(network)
+    assert [type(layer).__name__ for layer in every].count(block) == blocks
+    assert sum(p.numel() for layer in every for p in layer.parameters()) > 0.99 * sum(
+        p.numel() for p in network.parameters()
+    )
+
+
+def test_the_rate_falls_from_the_head_down():
+    model = network()
+    groups = parameter_groups(model, options(lr=1.0, layer_decay=0.5, weight_decay=0.1))
+    rate = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
+    found = {name: rate[id(p)] for name, p in model.named_parameters()}
+    for place, expected in ((0, 0.125), (1, 0.25), (2, 0.5)):
+        assert found[f"backbone.network.{place}.conv.weight"] == (expected, 0.1)
+        assert found[f"backbone.network.{place}.conv.bias"] == (expected, 0.0)
+        assert found[f"backbone.network.{place}.norm.weight"] == (expected, 0.0)
+    assert found["head.weight"] == (1.0, 0.1)
+    pulled = parameter_groups(model, options(l2_sp=0.1, weight_decay=0.1))
+    assert {id(p) for group in pulled if group["weight_decay"] for p in group["params"]} == {id(model.head.weight)}
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.0, 0), (0.34, 1), (0.7, 2), (1.0, 3)])
+def test_frozen_layers_keep_weights_and_statistics(tmp_path, colours, share, kept):
+    before, after = trained(tmp_path, colours, freeze=share)
+    for name, value in before.state_dict().items():
+        frozen = name.startswith(tuple(f"backbone.network.{place}." for place in range(kept)))
+        if not name.endswith(("conv.bias", "num_batches_tracked")):  # a bias before a normalisation has no gradient
+            assert torch.equal(value, after.state_dict()[name]) == frozen, name
+
+
+def test_frozen_parameters_have_no_gradient():
+    model = network()
+    assert len(freeze(model, 0.7)) == 2
+    assert [p.requires_grad for p in model.parameters()].count(False) == 8
+
+
+def test_the_pull_is_half_alpha_times_the_squared_way():
+    model = network()
+    pull = PullToStart(model, 0.4)
+    assert pull() == 0
+    with torch.no_grad():
+        model.backbone.network[1].conv.weight += 0.5
+        model.head.weight += 3  # which is not pulled
+    way = 0.25 * model.backbone.network[1].conv.weight.numel()
+    assert pull().item() == pytest.approx(0.2 * way)
+    pull().backward()
+    torch.testing.assert_close(model.backbone.network[1].conv.weight.grad, torch.full((4, 4, 3, 3), 0.4 * 0.5))
+
+
+def test_a_strong_pull_keeps_the_backbone_near_its_start(tmp_path, colours):
+    ways = []
+    for name, alpha in (("free", 0.0), ("pulled", 5.0)):
+        before, after = trained(tmp_path / name, colours, l2_sp=alpha, steps=20, lr=0.05, weight_decay=0.0)
+        pairs = zip(before.backbone.parameters(), after.backbone.parameters(), strict=True)
+        ways.append(sum((one - other).detach().square().sum().item() for one, other in pairs))
+    assert ways[1] < 0.2 * ways[0]
+
+
+def test_the_average_by_hand():
+    model = network()
+    average = WeightAverage(model, 0.5)
+    expected = {name: value.clone() for name, value in model.state_dict().items()}
+    for step in range(1, 6):
+        with torch.no_grad():
+            for p in model.parameters():
+                p.add_(torch.randn(p.shape))
+        model.backbone.network[0].norm.num_batches_tracked += 1
+        average.update(model, step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        for name, value in model.state_dict().items():
+            expected[name] = (
+                decay * expected[name] + (1 - decay) * value if value.is_floating_point() else value.clone()
+            )
+    for name, value in average.state().items():
+        torch.testing.assert_close(value, expected[name])
+
+
+def test_the_weights_between_by_hand():
+    model = network()
+    with torch.no_grad():
+        model.head.bias.fill_(-torch.inf)  # as a probe has it for a class that it saw no image of
+    begun = {name: value.clone() for name, value in model.state_dict().items()}
+    between = Interpolation(model, 0.25)
+    with torch.no_grad():
+        model.head.weight.add_(1)
+    model.backbone.network[0].norm.num_batches_tracked += 3
+    found = between(model.state_dict())
+    torch.testing.assert_close(found["head.weight"], begun["head.weight"] + 0.25)
+    assert torch.equal(found["head.bias"], begun["head.bias"])
+    assert found["backbone.network.0.norm.num_batches_tracked"] == 3
+    resumed = Interpolation(model, 0.25, between.start)(model.state_dict())
+    assert all(torch.equal(resumed[name], value) for name, value in found.items())
+
+
+def test_what_is_kept_is_the_average(tmp_path, colours):
+    _, plain = trained(tmp_path / "plain", colours, steps=6)
+    _, averaged = trained(tmp_path / "averaged", colours, steps=6, ema=0.9)
+    assert not torch.equal(plain.head.weight, averaged.head.weight)
+    assert averaged.head.weight.norm() < plain.head.weight.norm()  # part of it is the small start
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"layer_decay": 0.0}, "--layer-decay 0.0: expected above 0 and at most 1"),
+        ({"l2_sp": -1.0}, "--l2-sp -1.0: expected at least 0"),
+        ({"freeze": 1.5}, "--freeze 1.5: expected a share from 0 to 1"),
+        ({"ema": 1.0}, "--ema 1.0: expected at least 0 and below 1"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(given, message):
+    with pytest.raises(InputError) as refusal:
+        options(**given)
+    assert str(refusal.value) == message
+
+
+def test_what_stands_in_no_layer_is_frozen_with_the_first():
+    model = network()
+    model.backbone.network.register_parameter("token", nn.Parameter(torch.zeros(1)))
+    assert len(freeze(model, 0.01)) == 1  # of a share above 0 at least one
+    assert not model.backbone.network.token.requires_grad
+    assert freeze(network(), 0.0) == []

@@ -1,0 +1,117 @@
+"""Images to judge by are neither trained on nor tested on, and may lack classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features import concatenate, open_dataset
+from features.infrastructure.errors import InputError
+from finetune import FinetuneConfig, finetune
+from finetune.training.validation import held_out_of, open_validation, split_off
+
+TRAIN = "digits:@train?per_class=8"
+CPU = {"device": "cpu", "precision": "fp32", "workers": 0}
+TINY = {"init": "resnet8", "weights": "none", "image_size": 16, "steps": 2, **CPU}
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "message"),
+    [
+        (TRAIN, None, "80 of its 80 images are training images too"),
+        ("digits:@train?per_class=3", None, "of its 30 images are training images too"),
+        ("digits:@test", "digits:@test", "images are test images too"),
+        ("digits:@test?per_class=5", "digits:@test?per_class=9", "of its 50 images are test images too"),
+    ],
+)
+def test_images_that_are_used_elsewhere_are_refused(validation, test, message):
+    judged = None if test is None else open_dataset(test)
+    with pytest.raises(InputError) as refusal:
+        open_validation(validation, open_dataset(TRAIN), judged)
+    assert f"--validation {validation}: " in str(refusal.value) and message in str(refusal.value)
+
+
+def test_of_several_datasets_each_has_its_images():
+    training = concatenate(
+        [open_dataset("digits:@train?per_class=8&seed=1"), open_dataset("glyphs:?per_class=3&seed=1")]
+    )
+    with pytest.raises(InputError, match="are training images too"):
+        open_validation("glyphs:?per_class=3&seed=1", training)
+    with pytest.raises(InputError, match=r"class .* is not one of"):
+        open_validation("digits:@test", open_dataset("glyphs:?per_class=3&seed=1"))
+
+
+def test_a_search_is_not_begun_on_the_test_images(tmp_path):
+    same = {"validation": "digits:@test?per_class=2", "test": "digits:@test?per_class=2", "search": True}
+    with pytest.raises(InputError, match="are test images too"):
+        finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "run"), **same, **TINY))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_an_earlier_run_has_seen_was_not_held_out(tmp_path):
+    finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "all"), **TINY))
+    again = {"init": str(tmp_path / "all"), "classifier": "keep", "validation": 3, "steps": 2, **CPU}
+    finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "part"), **again))
+    with pytest.raises(InputError, match=r"starts from .*all, which was trained on all of digits"):
+        held_out_of(str(tmp_path / "part"), open_dataset(TRAIN), 3)
+
+
+def test_other_images_of_the_same_dataset_are_taken():
+    found = open_validation("digits:@test?per_class=5", open_dataset(TRAIN), open_dataset("digits:@train"))
+    assert len(found) == 50
+
+
+def test_files_are_known_by_where_they_lie(write_folder, tmp_path):
+    root = tmp_path / "data"
+    for split in ("train", "val"):
+        write_folder(root / split, {"a": 0, "b": 1})
+    training = open_dataset(f"folder:{root}@train")
+    assert len(open_validation(f"folder:{root}@val", training)) == 12  # the names of the files are the same
+    (tmp_path / "link").symlink_to(root)
+    for same in (f"folder:{root}/train", f"folder:{tmp_path}/link@train", f"folder:{root}@train?per_class=1"):
+        with pytest.raises(InputError, match="are training images too"):
+            open_validation(same, training)
+
+
+def test_classes_may_have_no_image_to_judge_by(write_folder, tmp_path):
+    root = tmp_path / "data"
+    write_folder(root / "train", {"a": 0, "b": 1, "c": 2})
+    write_folder(root / "val", {"c": 2, "a": 0}, per_class=2)
+    training = open_dataset(f"folder:{root}@train")
+    found = open_validation(f"folder:{root}@val", training)
+    assert found.classes == training.classes
+    assert sorted(found.labels.tolist()) == [0, 0, 2, 2]
+    with pytest.raises(InputError, match="class 'b' is not one of the 2 classes"):
+        open_validation(f"folder:{root}@train", open_dataset(f"folder:{root}@val"))
+
+
+def test_tau_may_be_chosen_on_what_the_run_held_out(tmp_path):
+    run = tmp_path / "run"
+    finetune(FinetuneConfig(dataset=TRAIN, out=str(run), validation=3, seed=4, **TINY))
+    held = held_out_of(str(run), open_dataset(TRAIN), 3)
+    expected = split_off(open_dataset(TRAIN), 3, 4).validation
+    assert held.ids == expected.ids and len(held) == 30
+    tau = {"dataset": TRAIN, "init": str(run), "method": "tau", **CPU}
+    result = finetune(FinetuneConfig(out=str(tmp_path / "tau"), validation="3", **tau))
+    assert "over the classes of 3 images a class held out of" in (Path(result.run) / "log.txt").read_text()
+    assert result.metrics["fit"].startswith("τ = ")
+    for given, said in (
+        ({"validation": 2}, "was trained with --validation 3; give that"),
+        (
+            {"validation": 3, "dataset": "digits:@train?per_class=9"},
+            "was not trained on .* with it, so that it may have seen",
+        ),
+    ):
+        with pytest.raises(InputError, match=said):
+            finetune(FinetuneConfig(out=str(tmp_path / "other"), **tau | given))
+
+
+def test_the_same_images_in_another_order_of_classes(write_folder, tmp_path):
+    write_folder(tmp_path / "train", {"a": 0, "b": 1})
+    write_folder(tmp_path / "val", {"b": 1, "a": 0})
+    training = open_dataset(f"folder:{tmp_path}/train")
+    found = open_validation(f"folder:{tmp_path}/val", training)
+    names = np.array(training.classes)[found.labels]
+    assert [Path(one).parts[-2] for one in found.ids] == names.tolist()

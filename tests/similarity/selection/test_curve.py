@@ -1,0 +1,146 @@
+"""The curve of a choice: against its definition, and against the guarantee of the greedy choice."""
+
+import csv
+import json
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from features.infrastructure.errors import InputError
+from similarity import STRATEGIES, select_classes, selection_curves, write_curves
+
+
+@pytest.fixture
+def banks(make_bank):
+    rng = np.random.default_rng(0)
+    target = make_bank(rng.random((4, 6)), [3, 5, 1, 9], dataset="folder:target")
+    return target, [
+        make_bank(rng.random((5, 6)), [1, 2, 3, 4, 5], dataset="folder:a"),
+        make_bank(rng.random((4, 6)), [30, 20, 10, 5], dataset="folder:b"),
+    ]
+
+
+@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "all"])
+def test_the_curve_is_that_of_the_classes_chosen(banks, strategy):
+    target, sources = banks
+    (curve,) = selection_curves([target], sources, strategy=strategy, geometry="euclidean", seed=3)
+    means = {(bank.name, name): mean for bank in sources for name, mean in zip(bank.classes, bank.means, strict=True)}
+    assert curve.available == 9
+    for size in range(1, len(curve.distance) + 1):
+        rows = select_classes([target], sources, classes=size, strategy=strategy, geometry="euclidean", seed=3).rows
+        chosen = np.stack([means[row.source, row.class_name] for row in rows])
+        nearest = cdist(chosen, target.means).min(axis=0)
+        assert curve.distance[size - 1] == pytest.approx(np.average(nearest, weights=target.counts), rel=1e-6)
+        assert curve.images[size - 1] == sum(row.count for row in rows)
+    assert (np.diff(curve.distance) <= 0).all() and curve.gain[-1] == 1
+    assert curve.distance[-1] == pytest.approx(  # further classes gain nothing
+        np.average(cdist(np.stack(list(means.values())), target.means).min(axis=0), weights=target.counts), rel=1e-6
+    )
+    assert len(curve.distance) == 1 or curve.distance[-2] > curve.distance[-1]
+    assert 1 <= curve.knee <= len(curve.distance)
+
+
+def test_coverage_is_within_its_guarantee_of_the_best_set(banks):
+    target, sources = banks
+    (curve,) = selection_curves([target], sources, strategy="coverage", geometry="euclidean")
+    distances = cdist(np.concatenate([bank.means for bank in sources]), target.means)
+    share = target.counts / target.counts.sum()
+    for size in (2, 3):
+        best = min(distances[list(rows)].min(axis=0) @ share for rows in combinations(range(9), size))
+        value, bound = distances.max() - curve.distance[size - 1], (1 - 1 / np.e) * (distances.max() - best)
+        assert value >= bound and curve.distance[size - 1] >= best - 1e-9
+
+
+def test_the_knee_is_where_the_gain_ends(make_bank):
+    target = make_bank(np.eye(3), dataset="folder:target")
+    source = make_bank(np.vstack([np.eye(3), np.full((20, 3), 5.0) + np.arange(20)[:, None]]))
+    (curve,) = selection_curves([target], [source], strategy="coverage", geometry="euclidean")
+    assert curve.knee == 3 and curve.to_json() == {"target": "folder:target", "classes": 3, "images": 30, "gain": 1.0}
+
+
+@pytest.mark.parametrize("strategy", ["nearest", "coverage"])
+def test_the_knee_does_not_move_with_classes_that_gain_nothing(make_bank, strategy):
+    rng = np.random.default_rng(1)
+    target = make_bank(rng.random((6, 3)), dataset="folder:target")
+    useful, far = rng.random((40, 3)), rng.random((300, 3)) + 50
+    knees = {
+        selection_curves([target], [make_bank(means)], strategy=strategy, geometry="euclidean")[0].knee
+        for means in (useful, np.vstack([useful, far]))
+    }
+    assert len(knees) == 1 and 1 < max(knees) < 40
+
+
+def test_the_knee_of_a_known_curve(make_bank):
+    # target classes at 0 and 100; nearest on average come first, and the two that serve them best come last
+    target = make_bank([[0.0], [100.0]], dataset="folder:target")
+    source = make_bank([[50.0], [45.0], [40.0], [35.0], [0.0], [100.0], [1e4]])
+    (curve,) = selection_curves([target], [source], strategy="nearest", geometry="euclidean")
+    # mean distances to the nearest chosen: 50, 47.5, 45, 42.5, 25, 0
+    np.testing.assert_allclose(curve.distance, [50, 47.5, 45, 42.5, 25, 0])
+    assert curve.knee == 6 and curve.gain[-1] == 1  # it falls late, nowhere above the diagonal: all that gain
+
+
+def test_every_target_draws_by_its_place_and_few_images_are_left_out(banks, make_bank):
+    target, sources = banks
+    twin = make_bank(target.means, target.counts, dataset="folder:twin")
+    first, second = selection_curves([target, twin], sources, strategy="random", geometry="euclidean", seed=1)
+    assert first.distance.tolist() != second.distance.tolist()
+    (kept,) = selection_curves([target], sources, strategy="nearest", geometry="euclidean", min_count=4)
+    assert kept.available == 6 and kept.images[0] >= 4
+
+
+def test_a_pool_of_one_class_or_of_twins_has_its_knee_at_one(make_bank):
+    target = make_bank(np.eye(3), dataset="folder:target")
+    for means in (np.ones((1, 3)), np.ones((4, 3))):
+        (curve,) = selection_curves([target], [make_bank(means)], strategy="nearest", geometry="euclidean")
+        assert curve.knee == 1 and (curve.gain == 1).all()
+
+
+def test_the_table_has_a_line_a_size_and_says_how_it_was_made(banks, tmp_path):
+    target, sources = banks
+    curves = selection_curves([target], sources)
+    write_curves(curves, tmp_path / "new" / "curve.csv", {"geometry": "cosine"})
+    first, *lines = (tmp_path / "new" / "curve.csv").read_text().splitlines()
+    assert json.loads(first.removeprefix("# ")) == {"geometry": "cosine", "knees": [curves[0].to_json()]}
+    rows = list(csv.DictReader(lines))
+    assert [int(row["classes"]) for row in rows] == list(range(1, len(curves[0].distance) + 1))
+    assert {row["target"] for row in rows} == {"folder:target"}
+    np.testing.assert_array_equal([float(row["distance"]) for row in rows], curves[0].distance)
+
+
+# Budgets in images
+
+
+@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "all"])
+@pytest.mark.parametrize("budget", [31, 45, 1000])
+def test_a_budget_of_images_takes_the_first_classes_that_fit(banks, strategy, budget):
+    target, sources = banks
+    everything = select_classes([target], sources, classes=9, strategy=strategy).rows
+    total, expected = 0, []
+    for row in everything:
+        total += row.count
+        if total > budget:
+            break
+        expected.append(row)
+    if not expected:
+        pytest.fail("the budget is too small for the test")
+    assert list(select_classes([target], sources, images=budget, strategy=strategy).rows) == expected
+    assert list(select_classes([target], sources, images=budget, classes=2, strategy=strategy).rows) == expected[:2]
+
+
+def test_a_budget_below_the_first_class_is_refused(banks):
+    target, sources = banks
+    with pytest.raises(InputError, match="--images 1: the first class alone has "):
+        select_classes([target], sources[1:], images=1)
+    with pytest.raises(InputError, match="--strategy all takes every class; leave out --classes, --images"):
+        select_classes([target], sources, images=10, strategy="all")
+
+
+def test_a_source_that_has_no_class_of_enough_images_drops_out(banks):
+    target, sources = banks
+    subset = select_classes([target], sources, classes=3, min_count=6)
+    assert {row.source for row in subset.rows} == {"folder:b"}
+    with pytest.raises(InputError, match="--min-count 99: no source class has so many images; the largest has 30"):
+        select_classes([target], sources, classes=3, min_count=99)
