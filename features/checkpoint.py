@@ -88,6 +88,14 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str
     return Checkpoint(path, card)
 
 
+def is_trained_model(location: str | Path) -> bool:
+    """Whether a run directory or a file holds a trained model, so that a folder of any other content is not one."""
+    path = Path(location)
+    if path.is_dir():
+        return any((path / "checkpoints" / f"{name}.safetensors").is_file() for name in ("best", "last"))
+    return path.suffix == ".safetensors" and path.is_file()
+
+
 def find_checkpoint(location: str | Path) -> Checkpoint | None:
     """The checkpoint at a run directory or a ``.safetensors`` file, or None if there is none.
 

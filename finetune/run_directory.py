@@ -10,10 +10,8 @@ A run is finished if and only if ``metrics.json`` is there.
 from __future__ import annotations
 
 import csv
-import importlib.metadata
 import json
 import os
-import platform
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -26,33 +24,15 @@ import yaml
 
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
+from features.infrastructure.files import write_json
 from features.infrastructure.locks import locked
 from features.infrastructure.options import default_of
 from features.infrastructure.processes import gather, rank, wait_for_all
+from features.infrastructure.provenance import versions
 from features.infrastructure.tables import read_rows
 
-_VERSIONS = ("transfer-toolkit", "torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "POT")
 #: Fields that change how a run goes and not what comes out.
 _IMMATERIAL = ("out", "workers", "tensorboard")
-
-
-def versions() -> dict[str, str]:
-    """Python's version and those of the packages that decide a result."""
-    found = {"python": platform.python_version()}
-    for name in _VERSIONS:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(aside, path)
 
 
 class RunDirectory:

@@ -12,8 +12,8 @@ from typing import Any
 
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
+from features.infrastructure.files import write_json
 from features.infrastructure.locks import locked
-from finetune.run_directory import write_json
 
 
 def unpack(archives: Sequence[str], data: Path, out: Path) -> Path:

@@ -102,7 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # here, where a reader that has gone is noticed
         return status
     except InputError as error:
-        return _refuse(argv[0], str(error))
+        command = COMMANDS.get(argv[0])
+        return _refuse(argv[0], error.on_command_line(command.positional if command else ()))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         return _refuse(argv[0], f"{error.filename}: {error.strerror}; name another path")
     except KeyboardInterrupt:

@@ -19,9 +19,10 @@ import numpy as np
 
 from features import ExtractConfig, FeatureBank, extract, open_dataset
 from features.infrastructure.console import console
+from features.infrastructure.files import write_json
+from features.infrastructure.provenance import versions
 from finetune import FinetuneConfig, PretrainConfig, finetune, pretrain
 from finetune.evaluation.evaluator import align_classes
-from finetune.run_directory import versions, write_json
 from similarity import Subset
 from transfer.archives import unpack
 from transfer.commands import RankConfig, SelectConfig, rank, select

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -61,7 +62,12 @@ class Backbone(nn.Module):
 
 
 def load_backbone(
-    name: str, weights: str = "default", image_size: int | None = None, crop_pct: float | None = None
+    name: str,
+    weights: str = "default",
+    image_size: int | None = None,
+    crop_pct: float | None = None,
+    *,
+    seed: int | None = None,
 ) -> Backbone:
     """Build a backbone by name.
 
@@ -72,6 +78,7 @@ def load_backbone(
             current seed), or a state-dict file (``.safetensors``, or ``.pth`` without pickled code).
         image_size: Side of the network's input in pixels, instead of its own.
         crop_pct: Share of an image's shorter side that the network sees, above 0 to 1, instead of its own.
+        seed: Seed of random weights; torch's global generator is left as it is. None draws from that generator.
 
     Raises:
         InputError: The name is unknown, or the weights cannot be had or do not fit.
@@ -84,7 +91,8 @@ def load_backbone(
     elif "/" in name:
         raise _no_checkpoint(name)
     else:
-        backbone = _by_name(name, weights)
+        with _seeded(seed):
+            backbone = _by_name(name, weights)
         if weights not in ("default", "none"):
             _load_state(backbone, weights)
     if image_size is not None:
@@ -93,6 +101,17 @@ def load_backbone(
     if crop_pct is not None:
         backbone.preprocessing = backbone.preprocessing.cropped_to(crop_pct)
     return backbone
+
+
+@contextmanager
+def _seeded(seed: int | None) -> Iterator[None]:
+    """Draw from a generator of this seed, and leave torch's global one as it was."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def _no_checkpoint(name: str) -> InputError:

@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
+
+#: How a message names an argument: by its Python name in backticks.
+_ARGUMENT = re.compile(r"`([a-z][a-z0-9_]*)`")
+
 
 class InputError(ValueError):
     """What was given cannot be used.
 
-    The message is one line that says what is wrong, where, and what to do. The command line prints
-    it without a traceback and ends with status 2.
+    The message is one line that says what is wrong, where, and what to do. It names arguments by their Python names in
+    backticks, as in ``"`min_count` -1: expected at least 0"``; the command line prints them as options and ends with
+    status 2, without a traceback.
     """
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+    def on_command_line(self, positional: Collection[str] = ()) -> str:
+        """The message with every argument as it is typed: ``--min-count`` for ``min_count``."""
+        return as_typed(str(self), positional)
+
+
+def as_typed(text: str, positional: Collection[str] = ()) -> str:
+    """A text whose arguments, in backticks, become options of the command line.
+
+    Args:
+        text: Any text.
+        positional: Arguments that are typed without an option; they appear in capitals, as in the usage line.
+
+    >>> as_typed("`min_count` 3: no class of `source` has so many", ["source"])
+    '--min-count 3: no class of SOURCE has so many'
+    """
+
+    def typed(match: re.Match[str]) -> str:
+        name = match[1]
+        return name.upper() if name in positional else f"--{name.replace('_', '-')}"
+
+    return _ARGUMENT.sub(typed, text)

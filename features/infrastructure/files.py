@@ -1,10 +1,13 @@
-"""Files that a command is asked to write: nothing that is there is lost, and what cannot be written is said first."""
+"""Files that a command writes: whole or not at all, and nothing that is there is lost."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from features.infrastructure.errors import InputError
 
@@ -55,3 +58,32 @@ def check_writable(path: Path, option: str = "--out") -> None:
         ) from error
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{option} {path}: {path.parent} cannot be written to; name another file")
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a path beside ``path`` to write to; the file takes its name once it is complete and on the disk.
+
+    Folders that are missing are made. If the block raises, what was there before stays. The name aside is always the
+    same, so that a later run overwrites what a killed process left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        yield aside
+        with aside.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as UTF-8, whole or not at all; a name that is not UTF-8 keeps the bytes that the disk has."""
+    with atomic_file(path) as aside:
+        aside.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -1,11 +1,70 @@
-"""Configuration dataclasses, whose fields are the options of a command."""
+"""Configuration dataclasses, whose fields are the options of a command: their defaults and their ranges."""
 
 from __future__ import annotations
 
-from dataclasses import MISSING, Field
-from typing import Any
+import math
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Any, get_args, get_type_hints
+
+from features.infrastructure.errors import InputError
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an option takes, as in ``epochs: Annotated[int, Range(1)] = 30``.
+
+    Attributes:
+        low: Least number.
+        high: Largest number.
+        above: Whether ``low`` itself is excluded.
+        below: Whether ``high`` itself is excluded.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        reaches = value > self.low if self.above else value >= self.low
+        ends = value < self.high if self.below else value <= self.high
+        return reaches and ends and math.isfinite(value)
+
+    def __str__(self) -> str:
+        low = "" if self.low == -math.inf else f"{'above' if self.above else 'at least'} {self.low:g}"
+        high = "" if self.high == math.inf else f"{'below' if self.below else 'at most'} {self.high:g}"
+        return " and ".join(filter(None, (low, high))) or "a finite number"
+
+
+def check_ranges(config: Any) -> None:
+    """Refuse a configuration whose numbers are out of the ranges that its fields are annotated with.
+
+    None, and words such as ``auto``, are not numbers and are left to the type.
+
+    Raises:
+        InputError: Naming every number that is out of its range.
+    """
+    hints = get_type_hints(type(config), include_extras=True)
+    faults = []
+    for field in fields(config):
+        value = getattr(config, field.name)
+        for given in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(given, (int, float)) and not isinstance(given, bool):
+                faults += [
+                    f"`{field.name}` {given}: expected {bounds}"
+                    for bounds in _ranges(hints[field.name])
+                    if given not in bounds
+                ]
+    if faults:
+        raise InputError("; ".join(faults))
 
 
 def default_of(option: Field[Any]) -> object:
-    """What a field of a configuration is where nothing is given."""
+    """The value of a field of a configuration if none is given; ``dataclasses.MISSING`` if it is required."""
     return option.default if option.default_factory is MISSING else option.default_factory()
+
+
+def _ranges(hint: Any) -> list[Range]:
+    """The ranges in a type hint, wherever they stand in it."""
+    found = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Range)]
+    return found + [bounds for part in get_args(hint) for bounds in _ranges(part)]

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
+from features.infrastructure.files import write_json
 from features.infrastructure.processes import rank
 from finetune.configuration import TrainingConfig
-from finetune.run_directory import write_json
 from finetune.training.fitting import TrainingResult
 
 Config = TypeVar("Config", bound=TrainingConfig)

@@ -9,10 +9,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from features.infrastructure.errors import InputError
+from features.infrastructure.files import write_json
 from features.infrastructure.tables import write_table
 from finetune import FinetuneConfig, finetune
 from finetune.evaluation.metrics import evaluate_scores
-from finetune.run_directory import write_json
 from transfer import ReportConfig, plots, report
 from transfer.cli import main
 

@@ -1,11 +1,12 @@
 """Files that a command is asked to write: what is there stays."""
 
+import json
 import os
 
 import pytest
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_new
+from features.infrastructure.files import atomic_file, check_new, write_json
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +40,14 @@ def test_what_would_be_lost_or_cannot_be_written(files, overwrite, message, tmp_
 def test_new_files_and_those_that_may_be_replaced():
     check_new({"--out": "new/a.csv", "--curve": "new/b.csv", "--explain": None}, read=["read.h5"])
     check_new({"--out": "there.csv"}, read=["read.h5"], overwrite=True)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "a.json"
+    write_json(path, {"ä": 1})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"ä": 1}
+    with pytest.raises(RuntimeError), atomic_file(path) as aside:
+        aside.write_text("half")
+        raise RuntimeError
+    assert json.loads(path.read_text(encoding="utf-8")) == {"ä": 1}
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.json"]

@@ -1,0 +1,89 @@
+"""Things that come in kinds: strategies, geometries, losses, samplers, readers.
+
+Each thing is one row, a frozen dataclass with at least ``name`` and ``meaning``, and stands in the module that
+implements it. A :class:`Catalogue` collects the rows of one kind, so adding a thing touches its own file alone: help,
+``transfer inspect``, recipes, reports and error messages read the row.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Generic, Protocol, TypeVar
+
+from features.infrastructure.errors import InputError
+from features.infrastructure.suggestions import choice
+
+
+class Row(Protocol):
+    """What every row has.
+
+    Attributes:
+        name: What a person types.
+        meaning: One line that says what it is.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def meaning(self) -> str: ...
+
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+class Catalogue(Mapping[str, RowT], Generic[RowT]):
+    """The rows of one kind by name, in the order of their modules and of their definitions.
+
+    The modules are imported when the catalogue is first read, so they must import heavy libraries where they use them.
+
+    Args:
+        kind: What a row is called in messages, such as ``strategy``.
+        row_type: The dataclass of the rows.
+        package: Dotted name of the package whose modules define them at their top level, each row as a constant or
+            in a tuple.
+    """
+
+    def __init__(self, kind: str, row_type: type[RowT], package: str) -> None:
+        self.kind, self.row_type, self.package = kind, row_type, package
+
+    @cached_property
+    def _rows(self) -> dict[str, RowT]:
+        found: dict[str, RowT] = {}
+        for info in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
+            module = importlib.import_module(f"{self.package}.{info.name}")
+            for value in vars(module).values():
+                for row in value if isinstance(value, tuple) else (value,):
+                    # A module may import the row of another one.
+                    if isinstance(row, self.row_type) and found.setdefault(row.name, row) is not row:
+                        raise ValueError(f"two rows of kind {self.kind} are called {row.name!r}")
+        return found
+
+    def __getitem__(self, name: str) -> RowT:
+        return self._rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def find(self, name: str, argument: str | None = None) -> RowT:
+        """The row called ``name``.
+
+        Args:
+            name: What a person typed.
+            argument: The argument that holds it, for the message; by default the kind.
+
+        Raises:
+            InputError: There is no such row; the message suggests the nearest name.
+        """
+        if name not in self._rows:
+            raise InputError(f"`{argument or self.kind}` {name}: there is no such {self.kind}; {choice(name, self)}")
+        return self._rows[name]
+
+    def meanings(self) -> dict[str, str]:
+        """The meaning of every row by its name."""
+        return {name: row.meaning for name, row in self.items()}
