@@ -1,34 +1,40 @@
 # Two commands do everything on a fresh machine with Python 3.10 or newer and make:
-#   make demo    install, then the whole job on embedded data
+#   make demo    install, then the whole pipeline on embedded data
 #   make test    the same, then every check and test
+# `make help` lists all targets.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format tests test-slow clean
+.PHONY: help demo test check format tests test-slow hooks clean
 
-demo: $(VENV)/.demo
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
+
+demo: $(VENV)/.demo ## Install, then run the whole pipeline on data that the packages carry
 	$(BIN)/transfer demo --out runs/demo
 
-test: demo check tests
+test: demo check tests ## Run the demo, the linter, the type checker and the tests
 
-check: $(VENV)/.test
+check: $(VENV)/.test ## Run the linter and the type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-tests: $(VENV)/.test
+tests: $(VENV)/.test ## Run the tests, except the slow ones
 	$(BIN)/python -m pytest -m "not slow"
 
-# What takes minutes: real archives at full size, many kills of one run.
-test-slow: $(VENV)/.test
+test-slow: $(VENV)/.test ## Run the slow tests: real archives at full size, every architecture, many kills of one run
 	$(BIN)/python -m pytest -m slow
 
-format: $(VENV)/.test
+format: $(VENV)/.test ## Fix what the linter can fix, and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:
+hooks: $(VENV)/.test ## Check every commit before git makes it
+	$(BIN)/pre-commit install
+
+clean: ## Remove the environment, runs and build files
 	rm -rf $(VENV) runs build *.egg-info
 
 $(VENV)/.demo: setup.cfg pyproject.toml

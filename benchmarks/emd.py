@@ -29,26 +29,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import version
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recording import RESULTS, WORK, record
 from scipy.spatial.distance import cdist
 
 from features import FeatureBank
 from similarity import DEFAULT_GEOMETRY, emd, fit_geometry
 
-ROOT = Path(__file__).resolve().parent.parent
-WORK = ROOT / "runs" / "benchmarks" / "emd"
-RESULT = ROOT / "benchmarks" / "results" / "emd.json"
+BANKS = WORK / "emd"
+RESULT = RESULTS / "emd.json"
 SOURCES = {"imagenet": 1000, "inat": 5089, "both": 6089}
 TARGETS = {"cub": 200, "nabirds": 555, "dogs": 120, "flowers": 102, "cars": 196, "aircraft": 100, "food": 101}
 WIDTH = 2048
@@ -72,7 +70,7 @@ def banks() -> dict[str, Path]:
         names = tuple(f"{name} {i}" for i in range(n_classes))
         return FeatureBank(names, counts, means.astype("f4"), np.full(means.shape, 0.04, "f4"), within, attrs)
 
-    paths = {name: WORK / f"{name}-{SEED}.h5" for name in (*SOURCES, *TARGETS)}
+    paths = {name: BANKS / f"{name}-{SEED}.h5" for name in (*SOURCES, *TARGETS)}
     if not all(path.exists() for path in paths.values()):
         parts = {name: draw(name, SOURCES[name]) for name in ("imagenet", "inat")}
         for name, size in TARGETS.items():
@@ -183,9 +181,8 @@ def scale() -> None:
         "width": SCALE_WIDTH,
         "cores": os.cpu_count(),
         "rows": rows,
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in ("POT", "numpy", "scipy")},
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    record(RESULT, result, "scipy")
 
 
 def main() -> None:
@@ -237,12 +234,7 @@ def main() -> None:
             )
             print(rows[-1], flush=True)
         result["pyemd, euclidean"] = rows
-    result["versions"] = {"python": platform.python_version()} | {
-        name: version(name) for name in ("POT", "numpy", "scipy", *(["pyemd"] if arguments.pyemd else []))
-    }
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"written to {os.path.relpath(RESULT)}")
+    record(RESULT, result, "scipy", *(["pyemd"] if arguments.pyemd else []))
 
 
 if __name__ == "__main__":

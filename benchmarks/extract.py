@@ -21,7 +21,6 @@ read the images from the page cache.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import platform
@@ -30,10 +29,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from recording import RESULTS, WORK, record, unpacked
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
@@ -42,11 +41,7 @@ from features import Backbone, ExtractConfig, extract, load_backbone, open_datas
 from features.decoding import Decoder
 from features.inference_network import InferenceNetwork
 from features.infrastructure.devices import pick_device, pick_precision
-from transfer.archives import unpack
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("TRANSFER_DATA", ROOT.parent / "shared" / "data"))
-WORK = ROOT / "runs" / "benchmarks"
 BATCH = 64
 
 
@@ -165,7 +160,7 @@ def _measuring(arguments: list[str]) -> list[str]:
 def main() -> None:
     """Measure, print, record."""
     arguments = options()
-    unpack(["cub50.tar"], DATA, WORK)
+    unpacked("cub50.tar")
     root = WORK / "CUB_200_2011" / "images"
     spec = f"folder:{root}"
     dataset = open_dataset(spec)
@@ -203,17 +198,13 @@ def main() -> None:
         "bound": round(bound, 2),
         "ours_to_naive": round(median["ours"] / median["naive"], 2),
         "ours_to_bound": round(median["ours"] / bound, 4),
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("torch", "torchvision", "timm", "pillow", "numpy")},
     }
     for name in ("naive", "forward", "decode", "ours"):
         print(f"{name:<8} {median[name]:9.1f} images/s")
     print(f"{'bound':<8} {bound:9.1f} images/s")
     print(f"ours is {result['ours_to_naive']} × naive and {100 * result['ours_to_bound']:.1f} % of the bound")
-    out = Path(arguments.out or ROOT / "benchmarks" / "results" / f"extract-{arguments.backbone}-{device.type}.json")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"written to {os.path.relpath(out)}")
+    out = Path(arguments.out or RESULTS / f"extract-{arguments.backbone}-{device.type}.json")
+    record(out, result, "pillow")
 
 
 if __name__ == "__main__":

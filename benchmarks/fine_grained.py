@@ -15,28 +15,20 @@ The data lies in $TRANSFER_DATA, else in ../shared/data.
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import time
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from recording import RESULTS, ROOT, WORK, record, standard_error, unpacked
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from features import load_backbone, open_dataset
 from finetune import EvaluateConfig, FinetuneConfig, finetune
 from finetune.classifiers import LinearProbe
 from finetune.evaluation.evaluator import score_images
-from transfer.archives import unpack
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("TRANSFER_DATA", ROOT.parent / "shared" / "data"))
-WORK = ROOT / "runs" / "benchmarks"
-RESULT = ROOT / "benchmarks" / "results" / "fine_grained.json"
 NETWORK = "efficientnet_lite0"
 PUBLISHED, WHOLE = 0.875, 1.0
 
@@ -51,7 +43,7 @@ def run(name: str, cub: str, **options: Any) -> dict[str, Any]:
     return {"options": options, "seconds": seconds, **figures}
 
 
-def held_out(cub: str, crop_pct: float) -> dict[str, float]:
+def held_out(cub: str, crop_pct: float) -> dict[str, Any]:
     """Accuracy of the probe on images held out of the training images."""
     dataset, backbone = open_dataset(f"{cub}@train"), load_backbone(NETWORK, crop_pct=crop_pct)
     options = EvaluateConfig(run="", dataset="")
@@ -64,14 +56,14 @@ def held_out(cub: str, crop_pct: float) -> dict[str, float]:
     return {
         "crop_pct": crop_pct,
         "top1": float(np.mean(found)),
-        "standard_error": float(np.std(found) / len(found) ** 0.5),
+        "standard_error": standard_error(found),
     }
 
 
 def main() -> None:
     """Measure, print, record."""
     os.chdir(ROOT)  # what is recorded names no folder of this machine
-    unpack(["cub50.tar"], DATA, WORK)
+    unpacked("cub50.tar")
     cub = f"cub:{os.path.relpath(WORK)}/CUB_200_2011"
     result = {
         "command": "python benchmarks/fine_grained.py",
@@ -81,11 +73,8 @@ def main() -> None:
         "linear": run("linear", cub, method="linear"),
         "linear, published crop": run("linear-published", cub, method="linear", crop_pct=PUBLISHED),
         "held out": [held_out(cub, crop_pct) for crop_pct in (PUBLISHED, WHOLE)],
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("torch", "lightning", "numpy", "scikit-learn")},
     }
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    record(RESULTS / "fine_grained.json", result)
 
 
 if __name__ == "__main__":

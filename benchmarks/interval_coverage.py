@@ -22,24 +22,19 @@ to 1.00, but 0.75 for whitened points of 5 images where both sides are the same 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
 import numpy as np
+from recording import RESULTS, record
 
 from features import FeatureBank
 from similarity import emd, fit_geometry
 from similarity.uncertainty.interval import distance_interval
 from similarity.uncertainty.sampling_error import mean_clouds
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "benchmarks" / "results" / "interval_coverage.json"
 SOURCES, TARGETS = 30, 15
 REPLICATES = 30
 RELATIONS = ("apart", "near", "same")
@@ -185,11 +180,8 @@ def main() -> None:
         "simulated": rows,
         "images_of_a_bank": {"dataset": Path(bank.name).name, "rows": real} if options.bank else None,
         "seconds": round(time.perf_counter() - started, 1),
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in ("numpy", "scipy", "POT")},
     }
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"written to {os.path.relpath(RESULT)} after {result['seconds']:.0f} s")
+    record(RESULTS / "interval_coverage.json", result, "scipy")
 
 
 if __name__ == "__main__":

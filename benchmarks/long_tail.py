@@ -19,23 +19,16 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
-import platform
 import time
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
+from recording import DATA, RESULTS, ROOT, WORK, record, unpacked
 
 from finetune import FinetuneConfig, finetune
-from transfer.archives import unpack
 from transfer.cli import read_yaml
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("TRANSFER_DATA", ROOT.parent / "shared" / "data"))
-WORK = ROOT / "runs" / "benchmarks"
-RESULTS = ROOT / "benchmarks" / "results" / "long-tail"
+ROWS_OF_RESULTS = RESULTS / "long-tail"
 PROTOCOL = ROOT / "recipes" / "training" / "cifar-lt.yaml"
 #: Options of each row beside the protocol's. Cui et al. chose β for each dataset on its test set; here it is 0.9,
 #: for with 5 to 500 images a class 0.9999 is inverse frequency, which hurts from the first epoch on.
@@ -104,23 +97,20 @@ def run(row: str) -> None:
     result = finetune(
         FinetuneConfig(dataset=f"{data}@train", test=f"{data}@test", out=str(out), seed=0, **options, **start)
     )
-    path = RESULTS / f"{out.name}.json"
+    path = ROWS_OF_RESULTS / f"{out.name}.json"
     if result.reused and path.is_file():
         return
     history = result.run / "history.csv"
     epochs = csv.DictReader(history.open(newline="")) if history.is_file() else ()
-    record = {
+    content = {
         "command": f"OMP_NUM_THREADS={torch.get_num_threads()} python benchmarks/long_tail.py --rows {row!r}",
         "options": options,
         "seed": 0,
         "metrics": {name: value for name, value in result.metrics.items() if name != "evaluated_on"},
         "training_seconds": round(sum(float(epoch["seconds"]) for epoch in epochs)),
         "cpu_seconds_of_this_process": round(time.process_time() - began),
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("torch", "torchvision", "lightning", "numpy", "pillow")},
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n")
+    record(path, content, "pillow")
 
 
 def show() -> None:
@@ -130,7 +120,7 @@ def show() -> None:
     head = f"{'':<30}{'top-1 error %':>14}{'published':>11}{'many':>8}{'medium':>8}{'few':>8}"
     print(f"{head}  (accuracy %); what was published is of")
     for row in (*ROWS, *STAGE_TWO):
-        file = RESULTS / f"{row.replace(' + ', '-')}.json"
+        file = ROWS_OF_RESULTS / f"{row.replace(' + ', '-')}.json"
         if file.is_file():
             metrics = json.loads(file.read_text())["metrics"]
             groups = "".join(f"{100 * metrics[name]:8.1f}" for name in ("many", "medium", "few"))
@@ -145,7 +135,7 @@ def main() -> None:
     rows = [*ROWS, *STAGE_TWO]
     parser.add_argument("--rows", nargs="*", choices=rows, default=rows, metavar="ROW")
     rows = parser.parse_args().rows
-    unpack(["cifar-100-lt-if100.tar"], DATA, WORK)
+    unpacked("cifar-100-lt-if100.tar")
     for row in rows:
         run(row)
     show()

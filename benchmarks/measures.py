@@ -17,23 +17,16 @@ About 10 minutes on one core. Recorded in benchmarks/results/measures.json. The 
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
+from recording import RESULTS, ROOT, WORK, record, unpacked
+
 from finetune import PretrainConfig, pretrain
-from transfer.archives import unpack
 from transfer.commands import RankConfig, SelectConfig, rank, select
 from transfer.display import show
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("TRANSFER_DATA", ROOT.parent / "shared" / "data"))
-WORK = ROOT / "runs" / "benchmarks"
 BANKS = WORK / "selection-quality"
-RESULT = ROOT / "benchmarks" / "results" / "measures.json"
 CHOICES = {"chosen": "local-scaling", "random": "random"}
 NETWORK: dict[str, Any] = {"backbone": "resnet8", "image_size": 32, "steps": 1600, "batch_size": 32, "lr": 0.1}
 SHARED: dict[str, Any] = {"workers": 0, "device": "cpu"}
@@ -79,17 +72,14 @@ def zoo() -> dict[str, Any]:
 def main() -> None:
     """Measure, print, record."""
     os.chdir(ROOT)  # what is recorded names no folder of this machine
-    unpack(["cub50.tar", "tiny-imagenet-100.tar"], DATA, WORK)
+    unpacked("cub50.tar", "tiny-imagenet-100.tar")
     result = {
         "command": "OMP_NUM_THREADS=1 python benchmarks/measures.py",
         "seed": 0,
         "domains": domains(),
         "zoo": zoo(),
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("torch", "torchvision", "numpy", "scikit-learn", "POT", "faiss-cpu")},
     }
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1).replace(f"{WORK}/", "") + "\n")
+    record(RESULTS / "measures.json", result, "faiss-cpu")
 
 
 if __name__ == "__main__":

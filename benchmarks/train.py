@@ -15,18 +15,15 @@ machine's speed may change within minutes. Recorded in benchmarks/results/train-
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from recording import RESULTS, record
 
 from features.backbones.loading import load_backbone
 from features.dataset import ImageDataset
@@ -40,8 +37,6 @@ from finetune.run_directory import RunDirectory
 from finetune.training.batches import TrainingImages
 from finetune.training.engine import train
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
 CLASSES = 100
 
 
@@ -55,7 +50,7 @@ class Work:
     batch: int
 
 
-WORK = {work.network: work for work in (Work("resnet32", 4096, 32, 128), Work("efficientnet_lite0", 192, 224, 32))}
+WORKS = {work.network: work for work in (Work("resnet32", 4096, 32, 128), Work("efficientnet_lite0", 192, 224, 32))}
 
 
 def dataset(work: Work) -> ImageDataset:
@@ -127,14 +122,14 @@ def bare(
 def main() -> None:
     """Measure, print, write the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--network", choices=WORK, default="resnet32")
+    parser.add_argument("--network", choices=WORKS, default="resnet32")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=3, help="of each, the first of which is not counted")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     console.quiet = True
     device = pick_device(options.device)
-    work, precision = WORK[options.network], pick_precision("auto", device)
+    work, precision = WORKS[options.network], pick_precision("auto", device)
     data = dataset(work)
     rows: dict[str, list[float]] = {"naive": [], "bare": [], "ours": [], "ours, crop-flip": []}
     for _ in range(options.rounds):
@@ -160,10 +155,8 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "images_per_second": rows,
         "ratios": ratios,
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in ("torch", "lightning", "numpy")},
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"train-{work.network}.json").write_text(json.dumps(result, indent=1) + "\n")
+    record(RESULTS / f"train-{work.network}.json", result)
 
 
 if __name__ == "__main__":
