@@ -16,6 +16,7 @@ from scipy.linalg import solve_triangular
 
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
+from features.infrastructure.suggestions import choice
 
 #: Name and meaning of every geometry, in the order of their steps.
 GEOMETRIES = {
@@ -102,7 +103,7 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
             in all and the geometry takes their centre off.
     """
     if name not in GEOMETRIES:
-        raise InputError(f"--geometry {name}: there is no such geometry; choose from {', '.join(GEOMETRIES)}")
+        raise InputError(f"`geometry` {name}: there is no such geometry; {choice(name, GEOMETRIES)}")
     banks = [*targets, *sources]
     for bank in banks[1:]:
         banks[0].require_comparable(bank)
@@ -116,8 +117,8 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
     means = np.concatenate([bank.means for bank in sources]).astype(np.float64)
     if len(means) == 1:
         raise InputError(
-            f"--geometry {name}: takes the mean of the source classes off, but there is only one source class, which "
-            f"would be as far from any target as from another; give more sources, or --geometry euclidean"
+            f"`geometry` {name}: takes the mean of the source classes off, but there is only one source class, which "
+            f"would be as far from any target as from another; give more sources, or `geometry` euclidean"
         )
     slope = None
     if name == "sqrt-whitened" and min(bank.means.min() for bank in banks) >= 0:

@@ -72,7 +72,7 @@ _NAMES: dict[str, Callable[[], Mapping[str, Any]]] = {
     "samplers": lambda: SAMPLERS | {"q=Q": "classes by any power Q of their images, such as q=0.25"},
     "augmentations": lambda: MEANINGS,
     "geometries": lambda: GEOMETRIES,
-    "strategies": lambda: STRATEGIES,
+    "strategies": lambda: STRATEGIES.meanings(),
     "measures": lambda: {name: _measure(measure) for name, measure in MEASURES.items()},
 }
 

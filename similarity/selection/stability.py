@@ -12,8 +12,9 @@ from features.bank import FeatureBank
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
 from similarity.geometry import DEFAULT_GEOMETRY, Geometry
-from similarity.selection.choosing import DEFAULT_STRATEGY, select_from
-from similarity.selection.pool import SourcePool, check_strategy
+from similarity.selection.choosing import select_from
+from similarity.selection.pool import SourcePool
+from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES
 from similarity.selection.subset import Subset
 from similarity.uncertainty.posterior import MeanSampler
 from similarity.uncertainty.sampling_error import mean_clouds
@@ -109,13 +110,13 @@ def selection_stability(
     """
     if replicates < 1:
         raise ValueError(f"replicates must be at least 1, got {replicates}")
-    check_strategy(strategy)
+    STRATEGIES.find(strategy)
     pool = SourcePool.of(targets, sources, geometry, min_count)
     banks = (*targets, *pool.banks)
     if all(bank.counts.max() == 1 for bank in banks):
         raise InputError(
-            "--resample: every class has one image, which says nothing of how far off the class means are; "
-            "leave out --resample, or extract banks of more images"
+            "`resample`: every class has one image, which says nothing of how far off the class means are; "
+            "leave out `resample`, or extract banks of more images"
         )
     sizes: dict[str, Any] = {"classes": classes, "quotas": quotas, "images": images}
     subset = select_from(pool, targets, **sizes, strategy=strategy, seed=seed)

@@ -102,7 +102,7 @@ def test_a_class_at_the_centre_stays_finite(make_bank):
 @pytest.mark.parametrize("name", ["centred", "whitened", "sqrt-whitened"])
 def test_a_single_source_class_is_no_centre(make_bank, name):
     target, source = make_bank([[1.0, 0.0], [0.0, 1.0]], dataset="folder:target"), make_bank([[2.0, 1.0]])
-    with pytest.raises(InputError, match=f"--geometry {name}.*only one source class.*--geometry euclidean"):
+    with pytest.raises(InputError, match=f"`geometry` {name}.*only one source class.*`geometry` euclidean"):
         fit_geometry(name, [target], [source])
     fit_geometry(name, [target], [source, make_bank([[1.0, 2.0]], dataset="folder:other")])
 
@@ -130,7 +130,7 @@ def test_one_image_a_class_through_the_statistics_makes_whitened_centred(make_ba
 
 
 def test_unknown_name(banks):
-    with pytest.raises(InputError, match=r"--geometry manhattan.*euclidean, cosine, centred, whitened"):
+    with pytest.raises(InputError, match=r"`geometry` manhattan.*euclidean, cosine, centred, whitened"):
         fit_geometry("manhattan", [banks[0]], banks[1])
 
 

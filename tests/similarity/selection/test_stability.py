@@ -104,7 +104,7 @@ def test_one_image_a_class_borrows_or_is_refused(make_bank):
     known = make_bank(rng.standard_normal((6, 4)), [9] * 6, dataset="folder:target")
     assert selection_stability([known], [single], 20, classes=2, **NEAREST).jaccard < 0.9
     alone = make_bank(rng.standard_normal((6, 4)), [1] * 6, dataset="folder:target", **none)
-    with pytest.raises(InputError, match="--resample: every class has one image"):
+    with pytest.raises(InputError, match="`resample`: every class has one image"):
         selection_stability([alone], [single], 20, classes=2, **NEAREST)
 
 
@@ -123,5 +123,5 @@ def test_default_options_and_what_is_refused(banks, make_bank):
     assert found.subset == select_classes([target], [source], classes=5)
     with pytest.raises(ValueError, match="replicates must be at least 1, got 0"):
         selection_stability([target], [source], 0, classes=5)
-    with pytest.raises(InputError, match="--classes"):
+    with pytest.raises(InputError, match="`classes`"):
         selection_stability([target], [source], 2, classes=21)
