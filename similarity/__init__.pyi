@@ -1,6 +1,6 @@
 from .clustering import ClusterConfig, Clustering, cluster
 from .duplicates import Duplicate, Duplicates, DuplicatesConfig, find_duplicates
-from .geometry import DEFAULT_GEOMETRY, GEOMETRIES, Geometry, fit_geometry
+from .geometry import DEFAULT_GEOMETRY, GEOMETRIES, Geometry, GeometryRow, fit_geometry
 from .measures import MEASURES, Evidence, Measure, measure
 from .ranking.domains import Domain, Ranking, rank_domains
 from .ranking.explanation import ExplanationRow, explain, write_explanation
@@ -28,6 +28,7 @@ __all__ = [
     "Evidence",
     "ExplanationRow",
     "Geometry",
+    "GeometryRow",
     "Measure",
     "Ranking",
     "SelectionCurve",

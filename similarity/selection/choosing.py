@@ -104,7 +104,7 @@ def select_from(
         "images": images,
         "strategy": strategy,
         "geometry": pool.metric.name,
-        "square_root": pool.metric.slope is not None,
+        "square_root": pool.metric.square_root,
         "min_count": pool.min_count,
         "seed": seed,
     }

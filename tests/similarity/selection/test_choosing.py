@@ -160,6 +160,13 @@ def test_provenance_says_how_and_survives_the_file(target, sources, tmp_path):
     assert json.loads(json.dumps(subset.to_json())) == subset.to_json()
 
 
+def test_provenance_tells_whether_the_square_root_was_taken(target, sources, make_bank):
+    signed = make_bank(-target.means, target.counts, dataset="folder:signed")
+    for bank, taken in ((target, True), (signed, False)):
+        provenance = select_classes([bank], sources, classes=3, geometry="sqrt-whitened").provenance
+        assert (provenance["geometry"], provenance["square_root"]) == ("sqrt-whitened", taken)
+
+
 @pytest.mark.parametrize("size", [0, -3, 12])
 def test_impossible_sizes(target, sources, size):
     with pytest.raises(InputError, match=rf"`classes` {size}: .*11 classes; ask for 1 to 11"):
