@@ -1,4 +1,4 @@
-"""How much a subset gains with its size: the objective against the budget, and where it stops to pay."""
+"""Selection curves: the objective of a choice against its size, and the size beyond which it gains little."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ COLUMNS = ("target", "classes", "images", "distance", "gain")
 
 @dataclass(frozen=True, eq=False)
 class SelectionCurve:
-    """What the first 1, 2, … classes of a choice are worth to a target, up to the last one that gains anything.
+    """The objective of the first 1, 2, … classes of a choice for a target, up to the last one that lowers it.
 
     Attributes:
         target: Its dataset spec.
-        available: Source classes there are.
+        available: Number of source classes.
         images: (K,) images of the first k classes together.
-        distance: (K,) mean distance of the target's classes, weighted by their images, to the nearest of the
-            first k classes: the objective that ``coverage`` lowers greedily. It never rises, and its last value is
-            that of all classes.
-        knee: How many classes to take: where the gain is farthest above the share of the K classes taken (Satopaa
-            et al., ICDCS workshops 2011); K where it is nowhere above.
+        distance: (K,) mean distance of the target's classes, weighted by their images, to the nearest of the first k
+            classes. It never rises, and its last value is that of all classes.
+        knee: Suggested number of classes: where the gain is farthest above the share of the K classes taken (Satopaa
+            et al., ICDCS workshops 2011); K if it is nowhere above.
     """
 
     target: str
@@ -42,11 +41,11 @@ class SelectionCurve:
 
     @property
     def gain(self) -> NDArray[np.float64]:
-        """(K,) the share of the way from the first class alone (0) to all classes together (1)."""
+        """(K,) gain in ``distance`` from the first class alone (0) to all classes together (1)."""
         return _gain(self.distance)
 
     def to_json(self) -> dict[str, Any]:
-        """The knee alone; the curve is for :func:`write_curves`."""
+        """The knee; :func:`write_curves` writes the curve."""
         at = self.knee - 1
         return {
             "target": self.target,
@@ -72,7 +71,7 @@ def selection_curves(
 
     Raises:
         ValueError: ``targets`` or ``sources`` is empty.
-        InputError: A strategy or geometry that is not possible, or banks that cannot be compared.
+        InputError: Unknown strategy or geometry, or banks that cannot be compared.
     """
     STRATEGIES.find(strategy)
     return curves_from(SourcePool.of(targets, sources, geometry, min_count), targets, strategy=strategy, seed=seed)
@@ -81,7 +80,7 @@ def selection_curves(
 def curves_from(
     pool: SourcePool, targets: Sequence[FeatureBank], *, strategy: str = DEFAULT_STRATEGY, seed: int = 0
 ) -> tuple[SelectionCurve, ...]:
-    """:func:`selection_curves` over a pool that is there already, whose geometry was fitted to these targets."""
+    """:func:`selection_curves` over a given pool, whose geometry was fitted to these targets."""
     row = STRATEGIES.find(strategy)
     curves = []
     for place, target in enumerate(targets):
@@ -99,7 +98,7 @@ def curves_from(
 
 
 def write_curves(curves: Sequence[SelectionCurve], path: str | Path, provenance: dict[str, Any]) -> None:
-    """Write ``target,classes,images,distance,gain`` lines, under a line that holds the provenance as JSON."""
+    """Write ``target,classes,images,distance,gain`` lines, below one line that holds the provenance as JSON."""
     rows = (
         (curve.target, k, *row)
         for curve in curves

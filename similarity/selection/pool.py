@@ -19,7 +19,7 @@ from similarity.distances import (
 )
 from similarity.geometry import Geometry, fit_geometry
 
-#: Own neighbours that say how crowded the place of a source class is: as many as CSLS was published with.
+#: Neighbours that tell how crowded a source class is: the number of CSLS (Conneau et al., ICLR 2018).
 NEIGHBOURS = 10
 
 
@@ -31,19 +31,18 @@ def class_scores(
 ) -> NDArray[np.float64]:
     """Score each source class alone against a target; less is nearer.
 
-    The Earth Mover's Distance of one class to the target is d_i = Σ_j w_j ‖s_i − t_j‖: all mass
-    comes from one place. With local scaling the score is 2·Σ_j w_j ‖s_i − t_j‖² − r_i, where r_i is the mean
-    squared distance of the class to its own nearest source classes. On points of length 1, where
-    ‖x − y‖² = 2 − 2·cos(x, y), that is CSLS (Conneau et al., ICLR 2018) with the scale taken within the sources;
-    the target's own scale is a constant and falls out. A class that is near everything has to be nearer
-    to the target than to its neighbours to count.
+    The Earth Mover's Distance of one class to the target is d_i = Σ_j w_j ‖s_i − t_j‖, because all mass comes from one
+    point (Cui et al., CVPR 2018). With local scaling the score is 2·Σ_j w_j ‖s_i − t_j‖² − r_i, where r_i is the mean
+    squared distance of the class to its nearest other source classes. A class that is near everything must then be
+    nearer to the target than to its neighbours. On points of length 1, where ‖x − y‖² = 2 − 2·cos(x, y), this is CSLS
+    (Conneau et al., ICLR 2018) with the scale taken within the sources; the target's scale is a constant and drops out.
 
     Args:
         source_points: (S, D) points of a geometry.
         target_points: (T, D) points of the same geometry.
         target_weights: (T,) non-negative, not all zero.
         crowding: (S,) the r_i, from :func:`similarity.distances.neighbour_squared_distances` of the points,
-            with :data:`NEIGHBOURS`; None for the distance alone.
+            with :data:`NEIGHBOURS`; None for the mean distance d_i.
 
     Returns:
         (S,) float64.
@@ -58,12 +57,12 @@ class SourcePool:
     """All source classes as points of one geometry.
 
     Attributes:
-        banks: The sources, cut to the classes that take part.
-        bank: (S,) which of them each class is from.
-        classes: (S,) its name.
-        counts: (S,) its images.
-        points: (S, D) its point.
-        metric: The geometry.
+        banks: The sources, reduced to the classes that take part.
+        bank: (S,) position in ``banks`` of the bank of each class.
+        classes: (S,) name of each class.
+        counts: (S,) images of each class.
+        points: (S, D) point of each class.
+        metric: The fitted geometry.
         min_count: Classes of fewer images were left out.
     """
 
@@ -79,12 +78,12 @@ class SourcePool:
     def of(
         cls, targets: Sequence[FeatureBank], sources: Sequence[FeatureBank], geometry: str, min_count: int = 0
     ) -> SourcePool:
-        """The classes of at least ``min_count`` images of the sources, in a geometry fitted to all banks.
+        """The source classes of at least ``min_count`` images, in a geometry fitted to all banks.
 
         Raises:
-            ValueError: There is no target or no source.
-            InputError: A bank is given twice, ``min_count`` leaves no class, the banks cannot be compared, or there
-                is no such geometry.
+            ValueError: ``targets`` or ``sources`` is empty.
+            InputError: A bank is given twice, ``min_count`` leaves no class, the banks cannot be compared, or the
+                geometry is unknown.
         """
         _require_distinct(targets, sources)
         kept = tuple(_kept(sources, min_count))
@@ -104,20 +103,20 @@ class SourcePool:
 
     @cached_property
     def crowding(self) -> NDArray[np.float64]:
-        """(S,) mean squared distance of each class to its nearest others."""
+        """(S,) mean squared distance of each class to its nearest other classes."""
         return neighbour_squared_distances(self.points, NEIGHBOURS)
 
     def distances(self, target: FeatureBank) -> NDArray[np.float64]:
-        """(S, T) distance of each class to each of the target's."""
+        """(S, T) distance of each class to each class of a target."""
         return pairwise_distances(self.points, self.metric.points(target.means))
 
     def scores(self, target: FeatureBank, crowding: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """(S,) :func:`class_scores` of every class against a target, whose classes weigh as they have images."""
+        """(S,) :func:`class_scores` of every class against a target, whose classes are weighted by their images."""
         return class_scores(self.points, self.metric.points(target.means), target.counts, crowding)
 
 
 def _kept(sources: Sequence[FeatureBank], min_count: int) -> list[FeatureBank]:
-    """The sources without their classes of few images; a source that has none left drops out."""
+    """The sources without their classes of few images; a source without a class left drops out."""
     if not any((bank.counts >= min_count).any() for bank in sources):
         largest = max(int(bank.counts.max()) for bank in sources)
         raise InputError(f"`min_count` {min_count}: no source class has so many images; the largest has {largest}")
@@ -125,15 +124,15 @@ def _kept(sources: Sequence[FeatureBank], min_count: int) -> list[FeatureBank]:
 
 
 def _require_distinct(targets: Sequence[FeatureBank], sources: Sequence[FeatureBank]) -> None:
-    """Refuse banks that the subset file could not tell apart."""
+    """Raise ``InputError`` for banks that a subset file could not tell apart."""
     for argument, banks in (("target", targets), ("source", sources)):
         if not banks:
-            raise ValueError(f"{argument}s must hold at least one feature bank, got none")
+            raise ValueError(f"`{argument}s` must hold at least one feature bank, got none")
         names = [bank.name for bank in banks]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise InputError(f"`{argument}`: {twice} is given twice; give each dataset once")
         if argument == "target" and any(";" in name for name in names):
             raise InputError(
-                f"`target`: a dataset spec must not hold ';', which parts the targets in a subset: {names}"
+                f"`target`: a dataset spec must not hold ';', which separates the targets in a subset file: {names}"
             )

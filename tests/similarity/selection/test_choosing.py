@@ -192,9 +192,9 @@ def test_what_is_refused(target, sources, make_bank):
         select_classes([target], sources, classes=7, min_count=5)
     with pytest.raises(InputError, match="backbone"):
         select_classes([target], [make_bank(np.ones((2, 8)), backbone="other")], classes=1)
-    with pytest.raises(ValueError, match="quotas must have one entry a target, got 2 for 1"):
+    with pytest.raises(ValueError, match="`quotas` must have one entry a target, got 2 for 1"):
         select_classes([target], sources, classes=3, quotas=[1, 2])
-    with pytest.raises(ValueError, match="targets must hold at least one"):
+    with pytest.raises(ValueError, match="`targets` must hold at least one"):
         select_classes([], sources, classes=3)
-    with pytest.raises(ValueError, match="sources must hold at least one"):
+    with pytest.raises(ValueError, match="`sources` must hold at least one"):
         select_classes([target], [], classes=3)
