@@ -69,14 +69,7 @@ def mean_squared_distances(
     """Weighted mean squared distance of each point of ``x`` to all points of ``y``: Σ_j w_j ‖x_i − y_j‖².
 
     It equals the squared distance to the weighted mean of ``y`` plus the variance of ``y``, so no pair is formed.
-
-    Args:
-        x: (S, D) points.
-        y: (T, D) points.
-        weights: (T,) non-negative, not all zero; normalised to sum 1.
-
-    Returns:
-        (S,) float64.
+    Arguments and result are those of :func:`mean_distances`.
     """
     share = np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
     centre = share @ y

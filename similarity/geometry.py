@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,13 +78,8 @@ class Geometry:
     @property
     def description(self) -> str:
         """The steps that are taken, such as ``square root, centred, whitened, unit length``."""
-        steps = {
-            "square root": self.square_root,
-            "centred": self.centre is not None,
-            "whitened": self.whitening_factor is not None,
-            "unit length": self.unit_length,
-        }
-        return ", ".join(step for step, taken in steps.items() if taken) or "raw means"
+        taken = self.square_root, self.centre is not None, self.whitening_factor is not None, self.unit_length
+        return ", ".join(compress(("square root", "centred", "whitened", "unit length"), taken)) or "raw means"
 
     def points(self, means: NDArray[np.floating]) -> NDArray[np.float64]:
         """Map class means to points.
@@ -154,13 +150,9 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
         least = _LEAST_MEAN * average.mean() or 1.0  # if every mean is 0, any slope will do
         slope = 0.5 / np.sqrt(np.maximum(average, least))
         means = np.sqrt(means)
-    return Geometry(
-        name,
-        centre=means.mean(axis=0) if row.centre else None,
-        whitening_factor=whitening_factor(banks, slope) if row.whiten else None,
-        unit_length=row.unit_length,
-        slope=slope,
-    )
+    centre = means.mean(axis=0) if row.centre else None
+    factor = whitening_factor(banks, slope) if row.whiten else None
+    return Geometry(name, centre, factor, row.unit_length, slope)
 
 
 def whitening_factor(
@@ -194,11 +186,7 @@ def whitening_factor(
 
 
 def _rectified(means: Sequence[NDArray[np.floating]]) -> bool:
-    """Whether no mean is negative, up to round-off relative to the scale of its feature or of the average feature.
-
-    Args:
-        means: (C, D) class means of each bank.
-    """
+    """Whether no mean is negative, up to round-off relative to the scale of its feature or of the average feature."""
     if min(of_bank.min() for of_bank in means) >= 0:
         return True
     scale = np.max([np.abs(of_bank).max(axis=0) for of_bank in means], axis=0).astype(np.float64)

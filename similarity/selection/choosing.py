@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +60,8 @@ def select_classes(
     """
     STRATEGIES.find(strategy)
     pool = SourcePool.of(targets, sources, geometry, min_count)
-    sizes = {"classes": classes, "quotas": quotas, "images": images}
-    return select_from(pool, targets, **sizes, strategy=strategy, seed=seed, certified=certified)  # type: ignore[arg-type]
+    sizes: dict[str, Any] = {"classes": classes, "quotas": quotas, "images": images}
+    return select_from(pool, targets, **sizes, strategy=strategy, seed=seed, certified=certified)
 
 
 def select_from(
@@ -76,17 +77,15 @@ def select_from(
 ) -> Subset:
     """:func:`select_classes` from a given pool, whose geometry was fitted to these targets."""
     row = STRATEGIES.find(strategy)
-    sizes = _sizes(targets, classes, quotas, images, row, pool)
+    sizes = _sizes(pool, targets, classes, quotas, images, row)
     best: dict[int, tuple[int, int, float]] = {}  # class → (best rank, position of that target, distance)
     wanted: dict[int, list[str]] = {}
     asked = []
     for place, (target, size) in enumerate(zip(targets, sizes, strict=True)):
-        ordering = row.order(pool, target, size, (seed, place))
-        order, scores = ordering.classes, ordering.scores
-        if images is not None:
-            order = _affordable(order, pool.counts, images)
+        found = row.order(pool, target, size, (seed, place))
+        order = found.classes if images is None else _affordable(found.classes, pool.counts, images)
         for rank, index in enumerate(order.tolist(), start=1):
-            entry = (rank, place, float(scores[index]))
+            entry = (rank, place, float(found.scores[index]))
             best[index] = min(best.get(index, entry), entry)
             wanted.setdefault(index, []).append(target.name)
         asked.append(_provenance(target) | {"classes": len(target.classes), "quota": size, "chosen": len(order)})
@@ -111,14 +110,19 @@ def select_from(
 
 
 def _sizes(
+    pool: SourcePool,
     targets: Sequence[FeatureBank],
     classes: int | None,
     quotas: Sequence[int | None] | None,
     images: int | None,
     strategy: Strategy,
-    pool: SourcePool,
 ) -> list[int]:
-    """The largest number of classes that each target chooses."""
+    """The largest number of classes that each target chooses.
+
+    Raises:
+        ValueError: ``quotas`` does not have one entry a target.
+        InputError: A size is missing, impossible, or given to a strategy that takes every class.
+    """
     available = len(pool)
     if quotas is not None and len(quotas) != len(targets):
         raise ValueError(f"`quotas` must have one entry a target, got {len(quotas)} for {len(targets)} targets")

@@ -80,13 +80,18 @@ class SourcePool:
     ) -> SourcePool:
         """The source classes of at least ``min_count`` images, in a geometry fitted to all banks.
 
+        A source without such a class drops out.
+
         Raises:
             ValueError: ``targets`` or ``sources`` is empty.
             InputError: A bank is given twice, ``min_count`` leaves no class, the banks cannot be compared, or the
                 geometry is unknown.
         """
         _require_distinct(targets, sources)
-        kept = tuple(_kept(sources, min_count))
+        kept = tuple(bank.at_least(min_count) for bank in sources if (bank.counts >= min_count).any())
+        if not kept:
+            largest = max(int(bank.counts.max()) for bank in sources)
+            raise InputError(f"`min_count` {min_count}: no source class has so many images; the largest has {largest}")
         metric = fit_geometry(geometry, targets, kept)
         return cls(
             banks=kept,
@@ -115,23 +120,14 @@ class SourcePool:
         return class_scores(self.points, self.metric.points(target.means), target.counts, crowding)
 
 
-def _kept(sources: Sequence[FeatureBank], min_count: int) -> list[FeatureBank]:
-    """The sources without their classes of few images; a source without a class left drops out."""
-    if not any((bank.counts >= min_count).any() for bank in sources):
-        largest = max(int(bank.counts.max()) for bank in sources)
-        raise InputError(f"`min_count` {min_count}: no source class has so many images; the largest has {largest}")
-    return [bank.at_least(min_count) for bank in sources if (bank.counts >= min_count).any()]
-
-
 def _require_distinct(targets: Sequence[FeatureBank], sources: Sequence[FeatureBank]) -> None:
     """Raise ``InputError`` for banks that a subset file could not tell apart."""
     for argument, banks in (("target", targets), ("source", sources)):
         if not banks:
             raise ValueError(f"`{argument}s` must hold at least one feature bank, got none")
         names = [bank.name for bank in banks]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise InputError(f"`{argument}`: {twice} is given twice; give each dataset once")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"`{argument}`: {twice[0]} is given twice; give each dataset once")
         if argument == "target" and any(";" in name for name in names):
             raise InputError(
                 f"`target`: a dataset spec must not hold ';', which separates the targets in a subset file: {names}"

@@ -85,27 +85,18 @@ def selection_stability(
     """Select, and select again from resampled class means of targets and sources: see :func:`stability_from`.
 
     Args:
-        targets: Banks of the targets.
-        sources: Banks of the sources.
-        replicates: Number of bootstrap replicates, at least 1.
-        seed: Seed of the resampling, and of strategies that draw.
-        classes, quotas, images, strategy, geometry, min_count: As of :func:`similarity.select_classes`.
+        replicates, seed: As of :func:`stability_from`.
+        targets, sources, classes, quotas, images, strategy, geometry, min_count: As of
+            :func:`similarity.select_classes`.
 
     Raises:
-        ValueError: ``replicates`` is less than 1.
-        InputError: As of :func:`similarity.select_classes`; or every class of every bank has one image.
+        ValueError, InputError: As of these two functions.
     """
     STRATEGIES.find(strategy)
-    options: dict[str, Any] = {
-        "classes": classes,
-        "quotas": quotas,
-        "images": images,
-        "strategy": strategy,
-        "seed": seed,
-    }
+    options: dict[str, Any] = {"classes": classes, "quotas": quotas, "images": images, "strategy": strategy}
     pool = SourcePool.of(targets, sources, geometry, min_count)
-    subset = select_from(pool, targets, **options)
-    return stability_from(pool, targets, subset, replicates=replicates, **options)
+    subset = select_from(pool, targets, seed=seed, **options)
+    return stability_from(pool, targets, subset, replicates=replicates, seed=seed, **options)
 
 
 def stability_from(
@@ -154,6 +145,7 @@ def stability_from(
     samplers = [MeanSampler(cloud) for cloud in mean_clouds(pool.metric, banks)]
     drawn_metric = Geometry(pool.metric.name, unit_length=pool.metric.unit_length)  # the draws are points already
     generator = np.random.default_rng(seed)
+    sizes: dict[str, Any] = {"classes": classes, "quotas": quotas, "images": images}
     times: dict[tuple[str, str], int] = dict.fromkeys(chosen, 0)
     overlaps = []
     with progress("resampling", total=replicates) as advance:
@@ -162,9 +154,7 @@ def stability_from(
             again = select_from(
                 replace(pool, points=drawn_metric.points(np.concatenate(drawn[len(targets) :])), metric=drawn_metric),
                 [replace(bank, means=points.astype(np.float32)) for bank, points in zip(targets, drawn, strict=False)],
-                classes=classes,
-                quotas=quotas,
-                images=images,
+                **sizes,
                 strategy=strategy,
                 seed=seed,
                 certified=False,

@@ -50,16 +50,15 @@ class Strategy:
     Attributes:
         name: What the user types.
         meaning: One line that says which classes are taken.
-        order: Takes the pool, the target's bank, the number K of classes (1 to S) and the seed, and returns the first
-            K classes. Equal scores are in the order of the pool.
+        order: Takes the pool, the target's bank, the number K of classes (1 to S) and the seed; returns the first K
+            classes. Classes of equal score are in the order of the pool.
         ranked_by: What the column ``distance`` of a subset holds: a mean distance to the target, or another score.
         takes_all: Whether every class is taken, so that no size can be given.
-        phrase: Format string that describes a choice, with the fields ``classes`` (their number), ``name`` and
-            ``geometry``.
-        certify: Takes the pool, the target's bank and the (K,) classes taken, and returns how near the choice is to
-            the best one of its size; None if nothing can be proved.
-        curve: Takes the pool, the target's bank and the seed, and returns the (K,) classes along the curve of a
-            selection; None for ``order`` over all classes.
+        phrase: Describes a choice in reports; a format string of ``classes`` (a number), ``name`` and ``geometry``.
+        certify: Takes the pool, the target's bank and the (K,) classes taken; returns how near the choice is to the
+            best one of its size. None if nothing can be proved.
+        curve: Takes the pool, the target's bank and the seed; returns the classes along the curve of a selection.
+            None for ``order`` over all classes.
     """
 
     name: str
@@ -72,8 +71,20 @@ class Strategy:
     curve: Callable[[SourcePool, FeatureBank, Seed], NDArray[np.int64]] | None = None
 
     def describe(self, classes: int | None, geometry: str) -> str:
-        """The ``phrase`` of a choice of so many classes, for reports."""
+        """The ``phrase`` of a choice of so many classes in a geometry."""
         return self.phrase.format(classes=classes, name=self.name, geometry=geometry)
+
+
+def by_score(
+    scores: Callable[[SourcePool, FeatureBank], NDArray[np.float64]],
+) -> Callable[[SourcePool, FeatureBank, int, Seed], Ordering]:
+    """The ``order`` of a strategy that takes the classes of the least (S,) ``scores`` for a target."""
+
+    def order(pool: SourcePool, target: FeatureBank, size: int, seed: Seed) -> Ordering:
+        found = scores(pool, target)
+        return Ordering(np.argsort(found, kind="stable")[:size], found)
+
+    return order
 
 
 #: Every strategy by name. A new one is a module of :mod:`similarity.selection.strategies` that defines its row.

@@ -130,10 +130,7 @@ class GroundCosts:
         return taken
 
     def blocks(self) -> Iterator[tuple[slice, NDArray[np.floating]]]:
-        """Yield slices of rows, and lower bounds of their distances to all columns.
-
-        A block is valid until the next one and must not be written to.
-        """
+        """Slices of rows, with lower bounds of their distances to all columns: read-only, valid until the next one."""
         n, keep = len(self._rows), self._rows.shape[0] * self.shape[1] <= _KEPT
         if self._kept is None:
             memory = np.empty((n if keep else min(n, self._step), self.shape[1]), self._dtype)
@@ -227,12 +224,8 @@ class GroundCosts:
     ) -> _Array:
         """(N,) potentials of the rows, at most min_j (c_ij − v_j) and as close to it as the listed pairs allow.
 
-        Args:
-            v: (M,) potentials of the columns.
-            starts, columns, reduced: The listed pairs, as in :class:`NearPairs`.
-            first: (N,) column of the smallest lower bound of each row.
-            least: (N,) that lower bound.
-            reach: (N,) distance from ``least`` within which all pairs of the row are listed.
+        ``first`` and ``least`` are the column and the value of the smallest lower bound of each row; all pairs of the
+        row within ``reach`` of it are listed.
         """
         # Round-off of one square root, two subtractions and the rounding of v in a block; then that of of_pairs.
         slack = 8 * self._round_off * (np.abs(least) + reach + 2 * np.abs(v).max())

@@ -143,15 +143,12 @@ def emd(
 def _exact(
     x: NDArray[np.float64], a: NDArray[np.float64], y: NDArray[np.float64], b: NDArray[np.float64], max_iterations: int
 ) -> TransportResult:
-    """Solve by the network simplex and certify the result.
-
-    The largest feasible u for a given v is its c-transform u_i = min_j (c_ij − v_j) (Peyré and Cuturi, Computational
-    Optimal Transport, 2019, §5.1). Applied to u, it extends v to the points of weight 0.
-    """
+    """Solve by the network simplex, and certify the result."""
     costs = pairwise_distances(x, y)
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     mass, v, solver = transport_plan(costs[np.ix_(rows, columns)], a[rows], b[columns], max_iterations=max_iterations)
-    # Two c-transforms in float64 make every pair feasible, whatever the tolerance of the solver.
+    # The c-transform u_i = min_j (c_ij − v_j) is the largest feasible u; that of u extends v to points of weight 0. In
+    # float64 every pair becomes feasible, whatever the tolerance of the solver (Peyré and Cuturi, 2019, §5.1).
     u = (costs[:, columns] - v).min(axis=1)
     potentials = (costs - u[:, None]).min(axis=0)
     potentials[columns] = v
@@ -199,15 +196,7 @@ def _certified(
     v: NDArray[np.float64],
     solver: str,
 ) -> TransportResult:
-    """Put a result together.
-
-    Args:
-        entries: Rows (P,) and columns (P,) of the entries of the plan.
-        mass: (P,) mass of each entry.
-        distances: (P,) ground distance of each entry.
-        a, b: (S,) and (T,) weights.
-        u, v: (S,) and (T,) feasible potentials.
-        solver: Name of the solver.
+    """The result of a plan, by its entries, and of feasible potentials u and v.
 
     Raises:
         RuntimeError: The plan is not feasible, or the bounds cross by more than round-off.
@@ -236,11 +225,7 @@ def _certified(
 
 
 def _weights(side: str, points: NDArray[np.floating], weights: NDArray[np.number]) -> NDArray[np.float64]:
-    """Check the points and weights of one side, and return the weights normalised to sum 1.
-
-    Raises:
-        ValueError: A shape is wrong, or a value is not finite, negative or all are zero.
-    """
+    """Check the points and weights of one side, and return the weights normalised to sum 1."""
     points, mass = np.asarray(points), np.asarray(weights, dtype=np.float64)
     if points.ndim != 2 or len(points) == 0:
         raise ValueError(f"`{side}_points` must be (classes, width) with at least one class, got shape {points.shape}")

@@ -18,10 +18,8 @@ from similarity.transport.network_simplex import transport_plan
 
 #: Entries of the smoothed plan below this share of the largest entry of their row are dropped.
 _LEAST_SHARE = 1e-3
-#: Rows that are moved exactly: at least so many, and one of so many of all rows.
-_LEAST_MOVED, _ONE_OF = 2_000, 60
-#: Largest numbers of rows and of pairs of one exact problem.
-_MOST_MOVED, _MOST_PAIRS = 16_000, 16_000_000
+#: Rows moved exactly: at least so many, and one of so many of all; largest numbers of rows and pairs of one problem.
+_LEAST_MOVED, _ONE_OF, _MOST_MOVED, _MOST_PAIRS = 2_000, 60, 16_000, 16_000_000
 
 _Array = NDArray[np.float64]
 
@@ -115,19 +113,9 @@ def _cost_of_change(pairs: NearPairs, potentials: _Array) -> _Array:
 def _move(
     costs: GroundCosts, rows: NDArray[np.int64], weights: _Array, room: _Array, max_iterations: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], _Array]:
-    """Transport rows into the remaining capacity of the columns at the least cost.
+    """Transport rows into the ``room`` left in the columns at the least cost; rows, columns and mass of the entries.
 
-    Too many rows are dealt out to several problems, each of which gets a share of the capacity of every column.
-
-    Args:
-        costs: The ground distances.
-        rows: (R,) rows to move.
-        weights: (N,) weights of all rows.
-        room: (M,) remaining capacity of each column.
-        max_iterations: Largest number of pivots of the exact solver.
-
-    Returns:
-        Rows, columns and mass, (P,) each, of the entries of the plan.
+    Too many rows are dealt out to several problems, each of which gets its share of the room of every column.
     """
     columns = np.flatnonzero(room)
     deals = -(-len(rows) // min(_MOST_MOVED, max(1, _MOST_PAIRS // len(columns))))

@@ -239,15 +239,12 @@ def _exact_start(
 
 
 def _systematic_sample(regions: NDArray[np.int64], weights: _Array, size: int) -> tuple[NDArray[np.int64], _Array]:
-    """Systematic sample (Madow, 1949) in the order of the regions: one draw every 1/size of the total weight.
-
-    Each region keeps its weight up to one part in ``size``.
+    """Systematic sample (Madow, 1949): a draw every 1/size of the weight, so that regions keep it up to 1/size.
 
     Args:
         regions: (N,) region of each point.
         weights: (N,) sum 1.
-        size: Number of draws. A point of weight above 1/size is drawn several times. If N is at most ``size``, all
-            points are taken.
+        size: Number of draws; points of large weight are drawn several times. All points are taken if they are fewer.
 
     Returns:
         (n,) distinct points and (n,) the weight that each represents.

@@ -1,27 +1,13 @@
-"""Take the classes that are nearer to the target than to their own neighbours, so that hubs lose their lead.
+"""Take the classes that are nearer to the target than to their own neighbours: see ``class_scores`` of the pool.
 
-A hub is a class that lies near everything. Local scaling is CSLS (Conneau et al., ICLR 2018) with the scale taken
-within the sources: see :func:`similarity.selection.pool.class_scores`.
+A hub, a class that lies near everything, loses its lead: CSLS (Conneau et al., ICLR 2018), scaled within the sources.
 """
 
-from __future__ import annotations
-
-import numpy as np
-
-from features.bank import FeatureBank
-from similarity.selection.pool import SourcePool
-from similarity.selection.strategy import Ordering, Seed, Strategy
-
-
-def locally_scaled(pool: SourcePool, target: FeatureBank, size: int, seed: Seed) -> Ordering:
-    """The ``size`` classes of the least locally scaled score; ``seed`` is not used."""
-    scores = pool.scores(target, pool.crowding)
-    return Ordering(np.argsort(scores, kind="stable")[:size], scores)
-
+from similarity.selection.strategy import Strategy, by_score
 
 LOCAL_SCALING = Strategy(
     "local-scaling",
     "as nearest, less the distance to the class's own neighbours: hubs lose their lead",
-    locally_scaled,
+    by_score(lambda pool, target: pool.scores(target, pool.crowding)),
     ranked_by="score",
 )
