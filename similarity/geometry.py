@@ -144,7 +144,7 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
             f"would be as far from any target as from another; give more sources, or `geometry` euclidean"
         )
     slope = None
-    if row.square_root and _rectified([bank.means for bank in banks]):
+    if row.square_root and are_rectified([bank.means for bank in banks]):
         means = np.maximum(means, 0)
         average = means.mean(axis=0)
         least = _LEAST_MEAN * average.mean() or 1.0  # if every mean is 0, any slope will do
@@ -185,8 +185,12 @@ def whitening_factor(
     return np.asarray(np.linalg.cholesky(pooled), dtype=np.float64)
 
 
-def _rectified(means: Sequence[NDArray[np.floating]]) -> bool:
-    """Whether no mean is negative, up to round-off relative to the scale of its feature or of the average feature."""
+def are_rectified(means: Sequence[NDArray[np.floating]]) -> bool:
+    """Whether no feature is negative, up to round-off: 1e-4 of the scale of the feature or of the average feature.
+
+    Args:
+        means: (C, D) means or features of each bank. The scale of a feature is its largest absolute value in all banks.
+    """
     if min(of_bank.min() for of_bank in means) >= 0:
         return True
     scale = np.max([np.abs(of_bank).max(axis=0) for of_bank in means], axis=0).astype(np.float64)
