@@ -1,8 +1,7 @@
-"""Euclidean distances between sets of points, without forming more than a block at a time.
+"""Euclidean distances between sets of points, one block at a time.
 
-Distances come from one matrix product, ‖x‖² − 2x·y + ‖y‖². Where that cancels (points that nearly
-coincide) the few affected pairs are computed again from their difference, so a point's distance to
-itself is exactly 0.
+Distances are computed by one matrix product, ‖x‖² − 2x·y + ‖y‖². For points that nearly coincide this cancels; these
+few pairs are computed again from their difference, so that the distance of a point to itself is exactly 0.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def pairwise_distances(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDAr
     Returns:
         (S, T) float64, not negative.
     """
-    origin = np.asarray(y, dtype=np.float64).mean(axis=0)  # distances do not move with it; round-off shrinks
+    origin = np.asarray(y, dtype=np.float64).mean(axis=0)  # a shift leaves distances as they are and reduces round-off
     x, y = x - origin, y - origin
     scale = np.einsum("sd,sd->s", x, x)[:, None] + np.einsum("td,td->t", y, y)[None, :]
     squared = x @ y.T
@@ -49,8 +48,8 @@ def mean_distances(
 ) -> NDArray[np.float64]:
     """Weighted mean distance of each point of ``x`` to all points of ``y``: Σ_j w_j ‖x_i − y_j‖.
 
-    This is the Earth Mover's Distance of the single point x_i to the weighted set y: all mass has
-    one place to come from.
+    This is the Earth Mover's Distance of the single point x_i to the weighted set y, because all mass comes from one
+    point (Cui et al., CVPR 2018).
 
     Args:
         x: (S, D) points.
@@ -69,15 +68,8 @@ def mean_squared_distances(
 ) -> NDArray[np.float64]:
     """Weighted mean squared distance of each point of ``x`` to all points of ``y``: Σ_j w_j ‖x_i − y_j‖².
 
-    It is the squared distance to the weighted mean of ``y`` plus the variance of ``y``, so no pair is formed.
-
-    Args:
-        x: (S, D) points.
-        y: (T, D) points.
-        weights: (T,) non-negative, not all zero; normalised to sum 1.
-
-    Returns:
-        (S,) float64.
+    It equals the squared distance to the weighted mean of ``y`` plus the variance of ``y``, so no pair is formed.
+    Arguments and result are those of :func:`mean_distances`.
     """
     share = np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
     centre = share @ y
@@ -90,10 +82,10 @@ def neighbour_squared_distances(points: NDArray[np.floating], neighbours: int) -
 
     Args:
         points: (S, D) points.
-        neighbours: How many, at least 1; all others where there are fewer.
+        neighbours: Number of nearest points, at least 1; all other points if there are fewer.
 
     Returns:
-        (S,) float64; 0 for a point that is alone.
+        (S,) float64; 0 for a single point.
     """
     k = min(neighbours, len(points) - 1)
     if k < 1:
@@ -101,14 +93,14 @@ def neighbour_squared_distances(points: NDArray[np.floating], neighbours: int) -
     means = []
     for start, block in _row_blocks(points, points):
         rows = np.arange(len(block))
-        block[rows, start + rows] = np.inf  # a point is no neighbour of itself; its twin at distance 0 is
+        block[rows, start + rows] = np.inf  # a point is not its own neighbour; a duplicate is
         nearest = np.partition(block, k - 1, axis=1)[:, :k]
         means.append(np.square(nearest).mean(axis=1))
     return np.concatenate(means)
 
 
 def _row_blocks(x: NDArray[np.floating], y: NDArray[np.floating]) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Distances of a run of rows of ``x`` to all of ``y``, with the number of its first row."""
+    """Blocks of distances of consecutive rows of ``x`` to all of ``y``, each with the index of its first row."""
     step = max(1, _BLOCK // max(1, len(y)))
     for start in range(0, len(x), step):
         yield start, pairwise_distances(x[start : start + step], y)

@@ -16,6 +16,7 @@ from similarity import (
     DEFAULT_GEOMETRY,
     DEFAULT_STRATEGY,
     MEASURES,
+    STRATEGIES,
     Ranking,
     SelectionCurve,
     SelectionStability,
@@ -28,7 +29,7 @@ from similarity import (
 from similarity.measures import Score, Unmeasured, measure_names, reasons
 from similarity.selection.choosing import select_from
 from similarity.selection.curve import curves_from
-from similarity.selection.pool import SourcePool, check_strategy
+from similarity.selection.pool import SourcePool
 
 if TYPE_CHECKING:
     from transfer.zoo import ZooRanking
@@ -205,7 +206,7 @@ class SelectConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        check_strategy(self.strategy)
+        STRATEGIES.find(self.strategy)
         if self.classes is not None and self.classes < 1:
             raise InputError(f"--classes {self.classes}: expected at least 1")
         if self.images is not None and self.images < 1:

@@ -71,8 +71,8 @@ _NAMES: dict[str, Callable[[], Mapping[str, Any]]] = {
     "methods": lambda: {"full": "everything is trained"} | FROZEN_METHODS,
     "samplers": lambda: SAMPLERS | {"q=Q": "classes by any power Q of their images, such as q=0.25"},
     "augmentations": lambda: MEANINGS,
-    "geometries": lambda: GEOMETRIES,
-    "strategies": lambda: STRATEGIES,
+    "geometries": lambda: GEOMETRIES.meanings(),
+    "strategies": lambda: STRATEGIES.meanings(),
     "measures": lambda: {name: _measure(measure) for name, measure in MEASURES.items()},
 }
 

@@ -1,1 +1,1 @@
-"""Which source classes to pre-train on."""
+"""Select the source classes to pre-train on."""

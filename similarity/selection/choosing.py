@@ -1,9 +1,10 @@
-"""Choose the source classes to pre-train on for one or several targets."""
+"""Select the source classes to pre-train on for one or several targets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,9 @@ from numpy.typing import NDArray
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
 from similarity.geometry import DEFAULT_GEOMETRY
-from similarity.selection.facility_location import certify
-from similarity.selection.pool import SourcePool, check_strategy
+from similarity.selection.pool import SourcePool
+from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES, Strategy
 from similarity.selection.subset import Subset, SubsetRow
-
-#: What finds related classes best: see ``benchmarks/selection_quality.py``.
-DEFAULT_STRATEGY = "local-scaling"
 
 
 def select_classes(
@@ -32,39 +30,38 @@ def select_classes(
     seed: int = 0,
     certified: bool = True,
 ) -> Subset:
-    """Choose source classes for one or several targets (Cui et al., CVPR 2018).
+    """Select source classes for one or several targets (Cui et al., CVPR 2018).
 
-    Every target chooses from all sources on its own; the subset is the union. A class that several
-    targets chose stands in it once, under its best rank, with all of them. Equal scores are decided by the
-    order of the sources, then of their classes.
+    Each target chooses from all sources independently, and the subset is the union of the choices. A class that
+    several targets choose has one row, with its best rank and all of these targets. Ties are broken by the order of
+    the sources, then of their classes.
 
-    The distance in the subset is what the class was ranked by: the score for ``nearest`` and
-    ``local-scaling`` (see :func:`class_scores`), the mean distance to the target for the others. For ``coverage``
-    the provenance holds, for each target, how near the choice is to the best one of its size
-    (:class:`similarity.selection.facility_location.Certificate`).
+    The column ``distance`` of the subset holds the score of the strategy: see
+    :attr:`similarity.selection.strategy.Strategy.ranked_by`. If the strategy can certify its choices, the provenance
+    of each target holds how near the choice is to the best one of its size
+    (:class:`similarity.selection.strategy.Certificate`).
 
     Args:
-        targets: Banks of the targets; all their classes take part, weighted by their images.
-        sources: Banks of the sources, no dataset twice.
-        classes: How many classes each target chooses, 1 to the number of source classes.
-        quotas: The same for each target on its own; None stands for ``classes``.
-        images: Budget of images for each target: classes are taken in the strategy's order for as long as the
-            images of all taken stay within it. With ``classes`` too, whichever is used up first.
-        strategy: One of :data:`STRATEGIES`. ``all`` takes neither ``classes`` nor ``quotas``.
+        targets: Banks of the targets. All their classes take part, weighted by their images.
+        sources: Banks of the sources, each dataset once.
+        classes: Number of classes that each target chooses, 1 to the number of source classes.
+        quotas: The same number for each target; None stands for ``classes``.
+        images: Budget of images for each target: classes are taken in the strategy's order while their total number
+            of images stays within the budget. With ``classes``, the limit reached first ends the choice.
+        strategy: One of :data:`similarity.STRATEGIES`. Strategies that take every class take no size.
         geometry: Ground metric, one of :data:`similarity.GEOMETRIES`, fitted to all banks together.
         min_count: Source classes of fewer images are left out.
-        seed: Seed of ``random``; a target's draw depends on its place among the targets.
-        certified: Whether ``coverage`` proves how good its choice is, at the cost of about a hundred more passes
-            over the distances.
+        seed: Seed of strategies that draw. The draw of a target depends on its position among the targets.
+        certified: Whether choices are certified, if the strategy can: about a hundred more passes over the distances.
 
     Raises:
-        ValueError: ``targets`` or ``sources`` is empty, or ``quotas`` is not one a target.
-        InputError: A size, strategy or geometry that is not possible, or banks that cannot be compared.
+        ValueError: ``targets`` or ``sources`` is empty, or ``quotas`` does not have one entry a target.
+        InputError: Unknown strategy or geometry, an impossible size, or banks that cannot be compared.
     """
-    check_strategy(strategy)
+    STRATEGIES.find(strategy)
     pool = SourcePool.of(targets, sources, geometry, min_count)
-    sizes = {"classes": classes, "quotas": quotas, "images": images}
-    return select_from(pool, targets, **sizes, strategy=strategy, seed=seed, certified=certified)  # type: ignore[arg-type]
+    sizes: dict[str, Any] = {"classes": classes, "quotas": quotas, "images": images}
+    return select_from(pool, targets, **sizes, strategy=strategy, seed=seed, certified=certified)
 
 
 def select_from(
@@ -78,22 +75,22 @@ def select_from(
     seed: int = 0,
     certified: bool = True,
 ) -> Subset:
-    """:func:`select_classes` from a pool that is there already, whose geometry was fitted to these targets."""
-    sizes = _sizes(targets, classes, quotas, images, strategy, pool)
-    best: dict[int, tuple[int, int, float]] = {}  # class → best rank, which target's, distance
+    """:func:`select_classes` from a given pool, whose geometry was fitted to these targets."""
+    row = STRATEGIES.find(strategy)
+    sizes = _sizes(pool, targets, classes, quotas, images, row)
+    best: dict[int, tuple[int, int, float]] = {}  # class → (best rank, position of that target, distance)
     wanted: dict[int, list[str]] = {}
     asked = []
     for place, (target, size) in enumerate(zip(targets, sizes, strict=True)):
-        order, scores = pool.order(target, strategy, size, (seed, place))
-        if images is not None:
-            order = _affordable(order, pool.counts, images)
+        found = row.order(pool, target, size, (seed, place))
+        order = found.classes if images is None else _affordable(found.classes, pool.counts, images)
         for rank, index in enumerate(order.tolist(), start=1):
-            entry = (rank, place, float(scores[index]))
+            entry = (rank, place, float(found.scores[index]))
             best[index] = min(best.get(index, entry), entry)
             wanted.setdefault(index, []).append(target.name)
         asked.append(_provenance(target) | {"classes": len(target.classes), "quota": size, "chosen": len(order)})
-        if strategy == "coverage" and certified:
-            asked[-1]["coverage"] = asdict(certify(pool.distances(target), target.counts, order))
+        if row.certify is not None and certified:
+            asked[-1]["coverage"] = asdict(row.certify(pool, target, order))
     rows = []
     for index in sorted(best, key=lambda index: best[index][:2]):
         rank, _, distance = best[index]
@@ -105,7 +102,7 @@ def select_from(
         "images": images,
         "strategy": strategy,
         "geometry": pool.metric.name,
-        "square_root": pool.metric.slope is not None,
+        "square_root": pool.metric.square_root,
         "min_count": pool.min_count,
         "seed": seed,
     }
@@ -113,21 +110,28 @@ def select_from(
 
 
 def _sizes(
+    pool: SourcePool,
     targets: Sequence[FeatureBank],
     classes: int | None,
     quotas: Sequence[int | None] | None,
     images: int | None,
-    strategy: str,
-    pool: SourcePool,
+    strategy: Strategy,
 ) -> list[int]:
-    """How many classes each target chooses at most."""
+    """The largest number of classes that each target chooses.
+
+    Raises:
+        ValueError: ``quotas`` does not have one entry a target.
+        InputError: A size is missing, impossible, or given to a strategy that takes every class.
+    """
     available = len(pool)
     if quotas is not None and len(quotas) != len(targets):
-        raise ValueError(f"quotas must have one entry a target, got {len(quotas)} for {len(targets)} targets")
+        raise ValueError(f"`quotas` must have one entry a target, got {len(quotas)} for {len(targets)} targets")
     asked = [classes if quota is None else quota for quota in quotas or [None] * len(targets)]
-    if strategy == "all":
+    if strategy.takes_all:
         if images is not None or any(size is not None for size in asked):
-            raise InputError("--strategy all takes every class; leave out --classes, --images and the targets' quotas")
+            raise InputError(
+                f"`strategy` {strategy.name} takes every class; leave out `classes`, `images` and the targets' quotas"
+            )
         return [available] * len(targets)
     sizes = []
     for target, size in zip(targets, asked, strict=True):
@@ -135,13 +139,13 @@ def _sizes(
             size = available
         if size is None:
             raise InputError(
-                f"--classes is missing: say how many of the {available} source classes {target.name} needs, or give "
-                f"a budget with --images; --curve FILE.csv shows what each number gains"
+                f"`classes` is missing: say how many of the {available} source classes {target.name} needs, or give "
+                f"a budget with `images`; `curve` FILE.csv shows what each number gains"
             )
         if not 1 <= size <= available:
             least = f" of at least {pool.min_count} images" if pool.min_count > 0 else ""
             raise InputError(
-                f"--classes {size}: not possible for {target.name}; the sources have {available} classes{least}; "
+                f"`classes` {size}: not possible for {target.name}; the sources have {available} classes{least}; "
                 f"ask for 1 to {available}"
             )
         sizes.append(size)
@@ -149,15 +153,15 @@ def _sizes(
 
 
 def _affordable(order: NDArray[np.int64], counts: NDArray[np.int64], images: int) -> NDArray[np.int64]:
-    """The classes at the beginning of ``order`` that stay within a budget of images together."""
+    """The longest beginning of ``order`` whose classes stay within a budget of images."""
     kept = order[np.cumsum(counts[order]) <= images]
     if not len(kept):
-        raise InputError(f"--images {images}: the first class alone has {counts[order[0]]}; raise the budget")
+        raise InputError(f"`images` {images}: the first class alone has {counts[order[0]]}; raise the budget")
     return kept
 
 
 def _provenance(bank: FeatureBank) -> dict[str, object]:
-    """What names a bank."""
+    """What identifies a bank."""
     return {
         "dataset": bank.name,
         "bank": str(bank.path) if bank.path else None,

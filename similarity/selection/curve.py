@@ -1,4 +1,4 @@
-"""How much a subset gains with its size: the objective against the budget, and where it stops to pay."""
+"""Selection curves: the objective of a choice against its size, and the size beyond which it gains little."""
 
 from __future__ import annotations
 
@@ -13,26 +13,24 @@ from numpy.typing import NDArray
 from features.bank import FeatureBank
 from features.infrastructure.tables import write_table
 from similarity.geometry import DEFAULT_GEOMETRY
-from similarity.selection.choosing import DEFAULT_STRATEGY
-from similarity.selection.facility_location import cover
-from similarity.selection.pool import SourcePool, check_strategy
+from similarity.selection.pool import SourcePool
+from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES
 
 COLUMNS = ("target", "classes", "images", "distance", "gain")
 
 
 @dataclass(frozen=True, eq=False)
 class SelectionCurve:
-    """What the first 1, 2, … classes of a choice are worth to a target, up to the last one that gains anything.
+    """The objective of the first 1, 2, … classes of a choice for a target, up to the last one that lowers it.
 
     Attributes:
         target: Its dataset spec.
-        available: Source classes there are.
+        available: Number of source classes.
         images: (K,) images of the first k classes together.
-        distance: (K,) mean distance of the target's classes, weighted by their images, to the nearest of the
-            first k classes: the objective that ``coverage`` lowers greedily. It never rises, and its last value is
-            that of all classes.
-        knee: How many classes to take: where the gain is farthest above the share of the K classes taken (Satopaa
-            et al., ICDCS workshops 2011); K where it is nowhere above.
+        distance: (K,) mean distance of the target's classes, weighted by their images, to the nearest of the first k
+            classes. It never rises, and its last value is that of all classes.
+        knee: Suggested number of classes: where the gain is farthest above the share of the K classes taken (Satopaa
+            et al., ICDCS workshops 2011); K if it is nowhere above.
     """
 
     target: str
@@ -43,11 +41,11 @@ class SelectionCurve:
 
     @property
     def gain(self) -> NDArray[np.float64]:
-        """(K,) the share of the way from the first class alone (0) to all classes together (1)."""
+        """(K,) gain in ``distance`` from the first class alone (0) to all classes together (1)."""
         return _gain(self.distance)
 
     def to_json(self) -> dict[str, Any]:
-        """The knee alone; the curve is for :func:`write_curves`."""
+        """The knee; :func:`write_curves` writes the curve."""
         at = self.knee - 1
         return {
             "target": self.target,
@@ -73,23 +71,24 @@ def selection_curves(
 
     Raises:
         ValueError: ``targets`` or ``sources`` is empty.
-        InputError: A strategy or geometry that is not possible, or banks that cannot be compared.
+        InputError: Unknown strategy or geometry, or banks that cannot be compared.
     """
-    check_strategy(strategy)
+    STRATEGIES.find(strategy)
     return curves_from(SourcePool.of(targets, sources, geometry, min_count), targets, strategy=strategy, seed=seed)
 
 
 def curves_from(
     pool: SourcePool, targets: Sequence[FeatureBank], *, strategy: str = DEFAULT_STRATEGY, seed: int = 0
 ) -> tuple[SelectionCurve, ...]:
-    """:func:`selection_curves` over a pool that is there already, whose geometry was fitted to these targets."""
+    """:func:`selection_curves` over a given pool, whose geometry was fitted to these targets."""
+    row = STRATEGIES.find(strategy)
     curves = []
     for place, target in enumerate(targets):
         distances = pool.distances(target)
-        if strategy == "coverage":  # its second round gains nothing
-            order = cover(distances, target.counts, len(pool), rounds=1)
+        if row.curve is not None:
+            order = row.curve(pool, target, (seed, place))
         else:
-            order, _ = pool.order(target, strategy, len(pool), (seed, place))
+            order = row.order(pool, target, len(pool), (seed, place)).classes
         share = target.counts / target.counts.sum()
         objective = np.minimum.accumulate(distances[order], axis=0) @ share
         end = int(np.argmax(objective <= objective[-1])) + 1
@@ -99,7 +98,7 @@ def curves_from(
 
 
 def write_curves(curves: Sequence[SelectionCurve], path: str | Path, provenance: dict[str, Any]) -> None:
-    """Write ``target,classes,images,distance,gain`` lines, under a line that holds the provenance as JSON."""
+    """Write ``target,classes,images,distance,gain`` lines, below one line that holds the provenance as JSON."""
     rows = (
         (curve.target, k, *row)
         for curve in curves

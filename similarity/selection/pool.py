@@ -1,4 +1,4 @@
-"""The source classes that a target may choose from, and the order in which a strategy takes them."""
+"""The source classes that a target may choose from, as points of one geometry, and their scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
-from features.infrastructure.suggestions import choice
 from similarity.distances import (
     mean_distances,
     mean_squared_distances,
@@ -19,28 +18,9 @@ from similarity.distances import (
     pairwise_distances,
 )
 from similarity.geometry import Geometry, fit_geometry
-from similarity.selection.facility_location import cover
 
-#: Name and meaning of every strategy.
-STRATEGIES = {
-    "nearest": "classes nearest to the target on average, as in the paper",
-    "local-scaling": "as nearest, less the distance to the class's own neighbours: hubs lose their lead",
-    "coverage": "classes that together lie near every target class",
-    "random": "classes drawn by chance, the control",
-    "all": "every class, nearest first",
-}
-#: Own neighbours that say how crowded the place of a source class is: as many as CSLS was published with.
+#: Neighbours that tell how crowded a source class is: the number of CSLS (Conneau et al., ICLR 2018).
 NEIGHBOURS = 10
-
-
-def check_strategy(name: str) -> None:
-    """Refuse what is no strategy.
-
-    Raises:
-        InputError: It is not one of :data:`STRATEGIES`.
-    """
-    if name not in STRATEGIES:
-        raise InputError(f"--strategy {name}: there is no such strategy; {choice(name, STRATEGIES)}")
 
 
 def class_scores(
@@ -51,19 +31,18 @@ def class_scores(
 ) -> NDArray[np.float64]:
     """Score each source class alone against a target; less is nearer.
 
-    The Earth Mover's Distance of one class to the target is d_i = Σ_j w_j ‖s_i − t_j‖: all mass
-    comes from one place. With local scaling the score is 2·Σ_j w_j ‖s_i − t_j‖² − r_i, where r_i is the mean
-    squared distance of the class to its own nearest source classes. On points of length 1, where
-    ‖x − y‖² = 2 − 2·cos(x, y), that is CSLS (Conneau et al., ICLR 2018) with the scale taken within the sources;
-    the target's own scale is a constant and falls out. A class that is near everything has to be nearer
-    to the target than to its neighbours to count.
+    The Earth Mover's Distance of one class to the target is d_i = Σ_j w_j ‖s_i − t_j‖, because all mass comes from one
+    point (Cui et al., CVPR 2018). With local scaling the score is 2·Σ_j w_j ‖s_i − t_j‖² − r_i, where r_i is the mean
+    squared distance of the class to its nearest other source classes. A class that is near everything must then be
+    nearer to the target than to its neighbours. On points of length 1, where ‖x − y‖² = 2 − 2·cos(x, y), this is CSLS
+    (Conneau et al., ICLR 2018) with the scale taken within the sources; the target's scale is a constant and drops out.
 
     Args:
         source_points: (S, D) points of a geometry.
         target_points: (T, D) points of the same geometry.
         target_weights: (T,) non-negative, not all zero.
         crowding: (S,) the r_i, from :func:`similarity.distances.neighbour_squared_distances` of the points,
-            with :data:`NEIGHBOURS`; None for the distance alone.
+            with :data:`NEIGHBOURS`; None for the mean distance d_i.
 
     Returns:
         (S,) float64.
@@ -78,12 +57,12 @@ class SourcePool:
     """All source classes as points of one geometry.
 
     Attributes:
-        banks: The sources, cut to the classes that take part.
-        bank: (S,) which of them each class is from.
-        classes: (S,) its name.
-        counts: (S,) its images.
-        points: (S, D) its point.
-        metric: The geometry.
+        banks: The sources, reduced to the classes that take part.
+        bank: (S,) position in ``banks`` of the bank of each class.
+        classes: (S,) name of each class.
+        counts: (S,) images of each class.
+        points: (S, D) point of each class.
+        metric: The fitted geometry.
         min_count: Classes of fewer images were left out.
     """
 
@@ -99,15 +78,20 @@ class SourcePool:
     def of(
         cls, targets: Sequence[FeatureBank], sources: Sequence[FeatureBank], geometry: str, min_count: int = 0
     ) -> SourcePool:
-        """The classes of at least ``min_count`` images of the sources, in a geometry fitted to all banks.
+        """The source classes of at least ``min_count`` images, in a geometry fitted to all banks.
+
+        A source without such a class drops out.
 
         Raises:
-            ValueError: There is no target or no source.
-            InputError: A bank is given twice, ``min_count`` leaves no class, the banks cannot be compared, or there
-                is no such geometry.
+            ValueError: ``targets`` or ``sources`` is empty.
+            InputError: A bank is given twice, ``min_count`` leaves no class, the banks cannot be compared, or the
+                geometry is unknown.
         """
         _require_distinct(targets, sources)
-        kept = tuple(_kept(sources, min_count))
+        kept = tuple(bank.at_least(min_count) for bank in sources if (bank.counts >= min_count).any())
+        if not kept:
+            largest = max(int(bank.counts.max()) for bank in sources)
+            raise InputError(f"`min_count` {min_count}: no source class has so many images; the largest has {largest}")
         metric = fit_geometry(geometry, targets, kept)
         return cls(
             banks=kept,
@@ -124,60 +108,27 @@ class SourcePool:
 
     @cached_property
     def crowding(self) -> NDArray[np.float64]:
-        """(S,) mean squared distance of each class to its nearest others."""
+        """(S,) mean squared distance of each class to its nearest other classes."""
         return neighbour_squared_distances(self.points, NEIGHBOURS)
 
     def distances(self, target: FeatureBank) -> NDArray[np.float64]:
-        """(S, T) distance of each class to each of the target's."""
+        """(S, T) distance of each class to each class of a target."""
         return pairwise_distances(self.points, self.metric.points(target.means))
 
-    def order(
-        self,
-        target: FeatureBank,
-        strategy: str,
-        size: int,
-        seed: int | tuple[int, ...] = 0,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The first ``size`` classes that a strategy takes for a target.
-
-        Args:
-            target: All its classes take part, weighted by their images.
-            strategy: One of :data:`STRATEGIES`.
-            size: 1 to S.
-            seed: Of ``random``.
-
-        Returns:
-            (size,) positions in the pool, and (S,) the score of every class, which is the distance for all
-            strategies but ``local-scaling``. Equal scores are in the order of the pool.
-        """
-        target_points = self.metric.points(target.means)
-        crowding = self.crowding if strategy == "local-scaling" else None
-        scores = class_scores(self.points, target_points, target.counts, crowding)
-        if strategy == "coverage":
-            return cover(self.distances(target), target.counts, size), scores
-        if strategy == "random":
-            return np.random.default_rng(seed).permutation(len(self))[:size], scores
-        return np.argsort(scores, kind="stable")[:size], scores
-
-
-def _kept(sources: Sequence[FeatureBank], min_count: int) -> list[FeatureBank]:
-    """The sources without their classes of few images; a source that has none left drops out."""
-    if not any((bank.counts >= min_count).any() for bank in sources):
-        largest = max(int(bank.counts.max()) for bank in sources)
-        raise InputError(f"--min-count {min_count}: no source class has so many images; the largest has {largest}")
-    return [bank.at_least(min_count) for bank in sources if (bank.counts >= min_count).any()]
+    def scores(self, target: FeatureBank, crowding: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """(S,) :func:`class_scores` of every class against a target, whose classes are weighted by their images."""
+        return class_scores(self.points, self.metric.points(target.means), target.counts, crowding)
 
 
 def _require_distinct(targets: Sequence[FeatureBank], sources: Sequence[FeatureBank]) -> None:
-    """Refuse banks that the subset file could not tell apart."""
-    for option, banks in (("--target", targets), ("--source", sources)):
+    """Raise ``InputError`` for banks that a subset file could not tell apart."""
+    for argument, banks in (("target", targets), ("source", sources)):
         if not banks:
-            raise ValueError(f"{option.strip('-')}s must hold at least one feature bank, got none")
+            raise ValueError(f"`{argument}s` must hold at least one feature bank, got none")
         names = [bank.name for bank in banks]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise InputError(f"{option}: {twice} is given twice; give each dataset once")
-        if option == "--target" and any(";" in name for name in names):
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"`{argument}`: {twice[0]} is given twice; give each dataset once")
+        if argument == "target" and any(";" in name for name in names):
             raise InputError(
-                f"--target: a dataset spec must not hold ';', which parts the targets in a subset: {names}"
+                f"`target`: a dataset spec must not hold ';', which separates the targets in a subset file: {names}"
             )

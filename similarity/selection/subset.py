@@ -1,7 +1,7 @@
-"""The subset file: which source classes were chosen, for whom, and how.
+"""The subset file: which source classes were chosen, for which targets, and how.
 
-CSV with the columns ``source,class,count,rank,distance,targets``, below one comment line that holds
-the provenance as JSON. It is read back from what a person may have edited by hand.
+A CSV file with the columns ``source,class,count,rank,distance,targets``, below one comment line that holds the
+provenance as JSON. Files that the user edited are read too.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class SubsetRow:
     Attributes:
         source: Dataset spec of the bank that it comes from.
         class_name: The class (column ``class``).
-        count: Images of it.
-        rank: Its place in the ranking, from 1; the best one where several targets asked for it.
-        distance: What it was ranked by, in the units of the geometry.
-        targets: Dataset specs of the targets that asked for it (joined by ``;`` in the file).
+        count: Its images.
+        rank: Its rank, from 1; the best one if several targets chose it.
+        distance: The score that it was ranked by, in the units of the geometry.
+        targets: Dataset specs of the targets that chose it (joined by ``;`` in the file).
     """
 
     source: str
@@ -45,7 +45,7 @@ class Subset:
 
     Attributes:
         rows: The classes, best first.
-        provenance: Banks, strategy, geometry, sizes: what JSON can hold.
+        provenance: Banks, strategy, geometry and sizes, as JSON values.
     """
 
     rows: tuple[SubsetRow, ...]
@@ -56,15 +56,15 @@ class Subset:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Dataset specs of the sources, each once, in order of appearance."""
+        """Dataset specs of the sources, each once, in the order of the rows."""
         return tuple(dict.fromkeys(row.source for row in self.rows))
 
     def classes_of(self, source: str) -> tuple[str, ...]:
-        """Names of the classes chosen from one source, best first; none where it gave none."""
+        """Names of the classes chosen from one source, best first."""
         return tuple(row.class_name for row in self.rows if row.source == source)
 
     def to_json(self) -> dict[str, Any]:
-        """What ``transfer select --json`` prints."""
+        """The JSON result of ``transfer select``."""
         return {
             "selected": [
                 {"source": row.source, "class": row.class_name, "rank": row.rank, "distance": row.distance}
@@ -73,17 +73,17 @@ class Subset:
         }
 
     def write(self, path: str | Path) -> None:
-        """Write the file, whole or not at all.
+        """Write the file atomically.
 
         Raises:
-            InputError: A name begins or ends with a space or holds a line end, which an edited file cannot keep.
+            InputError: A name begins or ends with a space or holds a line end, which editors do not preserve.
         """
         for row in self.rows:
             for name in (row.source, row.class_name, *row.targets):
                 if name != name.strip() or len(name.splitlines()) > 1:
                     raise InputError(
-                        f"{path}: the name {name!r} cannot stand in a subset file, because of the space at its end or "
-                        f"the line end in it; rename it in the dataset"
+                        f"{path}: the name {name!r} cannot stand in a subset file, because it begins or ends with a "
+                        f"space or holds a line end; rename it in the dataset"
                     )
         rows = (
             (row.source, row.class_name, row.count, row.rank, float(row.distance), ";".join(row.targets))
@@ -95,12 +95,12 @@ class Subset:
     def read(cls, path: str | Path) -> Subset:
         """Read a subset file, as written or as edited.
 
-        Blank lines, comment lines, spaces around values, further columns and any order of the columns
-        are accepted. Rows come back by rank, as they stand in the file where ranks are equal.
+        Blank lines, comment lines, spaces around values, further columns and any order of the columns are accepted.
+        Rows are sorted by rank; rows of equal rank keep the order of the file.
 
         Raises:
-            InputError: There is no such file, a column is missing, a row is wrong or occurs twice, or
-                there is no row.
+            InputError: The file does not exist, a column is missing, a row is invalid or occurs twice, or there is no
+                row.
         """
         where: dict[str, Any] = {"kind": "subset file", "make": f"transfer select --out {path}"}
         first_line: dict[tuple[str, str], int] = {}
@@ -110,17 +110,21 @@ class Subset:
             earlier = first_line.setdefault((row.source, row.class_name), line)
             if earlier != line:
                 raise InputError(
-                    f"{path} line {line}: class {row.class_name!r} of {row.source} stands on line {earlier} already; "
+                    f"{path} line {line}: class {row.class_name!r} of {row.source} is on line {earlier} already; "
                     f"remove one of them"
                 )
             rows.append(row)
         if not rows:
-            raise InputError(f"{path}: no class in it; expected rows below the header {','.join(COLUMNS)}")
+            raise InputError(f"{path}: the file has no class; expected rows below the header {','.join(COLUMNS)}")
         return cls(tuple(sorted(rows, key=lambda row: row.rank)), read_provenance(path, **where))
 
 
 def _row(values: dict[str, str], where: str) -> SubsetRow:
-    """One row from its values by column."""
+    """Parse one row, given by column.
+
+    Raises:
+        InputError: A value is missing or invalid.
+    """
     for name in ("source", "class"):
         if not values[name]:
             raise InputError(f"{where}: {name} is empty")
@@ -139,6 +143,6 @@ def _row(values: dict[str, str], where: str) -> SubsetRow:
 
 def _number(kind: type[int] | type[float], text: str) -> float | None:
     try:
-        return None if "_" in text else kind(text)  # which Python allows between digits
+        return None if "_" in text else kind(text)  # Python allows "_" between digits
     except ValueError:
         return None

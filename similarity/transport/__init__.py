@@ -1,1 +1,1 @@
-"""The Earth Mover's Distance: exact for small problems, between certified bounds for large ones."""
+"""The Earth Mover's Distance: exact for small problems, with certified bounds for large ones."""

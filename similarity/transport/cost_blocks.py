@@ -1,11 +1,12 @@
-"""Ground distances of many rows to fewer columns, a block at a time: bounds in float32, proofs in float64.
+"""Ground distances of many rows to fewer columns, one block at a time: lower bounds in float32, checked in float64.
 
-The c-transform u_i = min_j (c_ij − v_j) of potentials v looks at every pair. A million rows cost it one matrix product
-in float32, and no more memory than a block, if the round-off is taken off beforehand: for points of width D the
-computed ‖x‖² − 2x·y + ‖y‖² is wrong by at most (γ_D + 16u)(‖x‖² + ‖y‖²), with γ_D = D·u / (1 − D·u), u the unit
-round-off and 16u for all that is not the inner product (Higham, Accuracy and Stability of Numerical Algorithms, 2002,
-§3.1). What a block holds are therefore *lower bounds* of distances. The few pairs that may be the least of their row
-are measured again in float64, so that the potentials that come out are feasible, not nearly so.
+The c-transform u_i = min_j (c_ij − v_j) of potentials v visits every pair (Peyré and Cuturi, Computational Optimal
+Transport, 2019, §5.1). For a million rows it takes one matrix product in float32 and the memory of one block, if the
+round-off is subtracted beforehand. For points of width D the computed ‖x‖² − 2x·y + ‖y‖² is wrong by at most
+(γ_D + 16u)(‖x‖² + ‖y‖²), where γ_D = D·u / (1 − D·u) bounds the inner product, u is the unit round-off and 16u covers
+the other operations (Higham, Accuracy and Stability of Numerical Algorithms, 2002, §3.1). A block therefore holds
+*lower bounds* of distances. The few pairs that may be the minimum of their row are computed again in float64, so that
+the resulting potentials are exactly feasible.
 """
 
 from __future__ import annotations
@@ -22,30 +23,30 @@ from similarity.distances import pairwise_distances
 
 #: Entries of one block: 8 MiB in float32.
 _BLOCK = 1 << 21
-#: Distances that are kept rather than formed again: 128 MiB in float32.
+#: Largest number of distances that are kept instead of being computed in each pass: 128 MiB in float32.
 _KEPT = 1 << 25
-#: Columns of one c-transform at a time.
+#: Columns that one c-transform handles at a time.
 _COLUMNS = 1 << 16
-#: Rows that tell how wide the net of near pairs is to be cast.
+#: Rows sampled to find the width within which pairs are near.
 _PROBED = 512
-#: What squares may lose by being too small for a normal number, in units of the largest coordinate.
+#: Largest loss of a square by underflow, in squares of the unit.
 _UNDERFLOW = 2.0**-100
-#: Ties a row, on average, beyond which they are not settled in float64 and the lower bound stands.
-_MOST_TIES = 2
+#: Average number of ties of a row beyond which they are not resolved in float64 and the lower bound is used.
+_MAX_TIES = 2
 
 _Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class NearPairs:
-    """The pairs whose reduced cost c_ij − v_j comes near the least of its row, as a sparse (N, M) matrix by rows.
+    """The pairs whose reduced cost c_ij − v_j is near the minimum of its row, as a sparse (N, M) matrix by rows.
 
     Attributes:
-        starts: (N + 1,) where each row begins.
+        starts: (N + 1,) index of the first pair of each row.
         columns: (P,) column of each pair.
         reduced: (P,) lower bounds of c_ij − v_j.
-        least: (N,) the least of each row's.
-        width: What is nearer than this to the least is listed, unless its row is crowded.
+        least: (N,) minimum of each row's reduced costs.
+        width: Pairs within this of the minimum are listed, unless the row has too many.
         row_potentials: (N,) u, at most min_j (c_ij − v_j) over all columns, listed or not.
         column_potentials: (M,) v.
     """
@@ -63,12 +64,12 @@ class NearPairs:
         return np.repeat(np.arange(len(self.least)), np.diff(self.starts))
 
     def bound(self, row_weights: _Array, column_weights: _Array) -> float:
-        """Σ a_i u_i + Σ b_j v_j: no plan between these weights costs less."""
+        """Σ a_i u_i + Σ b_j v_j, a lower bound of the cost of every plan between these weights."""
         return float(row_weights @ self.row_potentials + column_weights @ self.column_potentials)
 
 
 def c_transform(rows: NDArray[np.floating], columns: NDArray[np.floating], potentials: _Array) -> _Array:
-    """Feasible potentials of points for given ones of others.
+    """Feasible potentials of points, given those of other points.
 
     Args:
         rows: (N, D) points.
@@ -76,13 +77,13 @@ def c_transform(rows: NDArray[np.floating], columns: NDArray[np.floating], poten
         potentials: (M,) v.
 
     Returns:
-        (N,) u with u_i at most min_j (‖x_i − y_j‖ − v_j), and less by no more than the round-off of float32.
+        (N,) u; u_i is at most min_j (‖x_i − y_j‖ − v_j), and smaller by at most the round-off of float32.
     """
     u = np.full(len(rows), np.inf)
     for start in range(0, len(columns) if len(rows) else 0, _COLUMNS):
         part = slice(start, start + _COLUMNS)
         costs = GroundCosts(rows, columns[part])
-        pairs = costs.near_pairs(potentials[part] / costs.unit, costs.resolution, _MOST_TIES)
+        pairs = costs.near_pairs(potentials[part] / costs.unit, costs.resolution, _MAX_TIES)
         np.minimum(u, pairs.row_potentials * costs.unit, out=u)
     return u
 
@@ -93,12 +94,12 @@ class GroundCosts:
     Args:
         rows: (N, D) points, the larger side.
         columns: (M, D) points.
-        dtype: What blocks are computed in.
+        dtype: Type of the blocks.
 
     Attributes:
         shape: (N, M).
-        unit: A power of two near the largest coordinate: it keeps squares in range, and rounds nothing.
-        resolution: Distance, in units, below which a block shows points of average length as coinciding.
+        unit: A power of two near the largest coordinate. It keeps squares in range, and dividing by it is exact.
+        resolution: Distance, in units, below which a block cannot tell points of average length apart.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class GroundCosts:
         largest = max(float(end) for side in (rows, columns) for end in (side.max(), -side.min()))
         self.unit = float(2.0 ** np.ceil(np.log2(largest))) if largest > 0 else 1.0
         self._round_off = float(np.finfo(dtype).eps) / 2
-        steps = rows.shape[1] * (self._round_off + 2.0**-53)  # the inner product's, and those of the squared lengths
+        steps = rows.shape[1] * (self._round_off + 2.0**-53)  # of the inner product and the squared lengths
         self._error = steps / (1 - steps) + 16 * self._round_off
         self._origin = np.mean(columns, axis=0, dtype=np.float64)
         points, squares = self._from_origin(columns)
@@ -123,13 +124,13 @@ class GroundCosts:
         return len(self._rows), len(self._columns)
 
     def take(self, rows: NDArray[np.int64]) -> GroundCosts:
-        """The same for some of the rows."""
-        part = copy.copy(self)
-        part._rows, part._kept = self._rows[rows], None
-        return part
+        """The ground distances of some of the rows."""
+        taken = copy.copy(self)
+        taken._rows, taken._kept = self._rows[rows], None
+        return taken
 
     def blocks(self) -> Iterator[tuple[slice, NDArray[np.floating]]]:
-        """Lower bounds of the distances of a run of rows to all columns; not to be written to, nor to be kept."""
+        """Slices of rows, with lower bounds of their distances to all columns: read-only, valid until the next one."""
         n, keep = len(self._rows), self._rows.shape[0] * self.shape[1] <= _KEPT
         if self._kept is None:
             memory = np.empty((n if keep else min(n, self._step), self.shape[1]), self._dtype)
@@ -147,7 +148,7 @@ class GroundCosts:
             self._kept = memory
 
     def nearest(self) -> NDArray[np.int64]:
-        """(N,) column nearest to each row, up to round-off."""
+        """(N,) nearest column of each row, up to round-off."""
         return np.concatenate([block.argmin(axis=1) for _, block in self.blocks()])
 
     def dense(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> _Array:
@@ -155,7 +156,7 @@ class GroundCosts:
         return pairwise_distances(self._rows[rows], self._columns[columns]) / self.unit
 
     def of_pairs(self, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> _Array:
-        """(P,) distances, right to about D units in the last place of float64."""
+        """(P,) distances of pairs, exact to about D units in the last place of float64."""
         found = np.empty(len(rows))
         step = max(1, _BLOCK // self._rows.shape[1])
         for start in range(0, len(rows), step):
@@ -165,26 +166,26 @@ class GroundCosts:
         return np.sqrt(found, out=found) / self.unit
 
     def width_of(self, potentials: _Array, pairs: int) -> float:
-        """How far from the least of their row the nearest ``pairs`` a row lie, on average over rows drawn by chance."""
+        """The width within which ``pairs`` pairs a row lie, on average over a random sample of rows."""
         count = min(_PROBED, self.shape[0])
         drawn = np.random.default_rng(0).choice(self.shape[0], count, replace=False)
-        beyond = []
+        excess = []
         for _, block in self.take(drawn).blocks():
             reduced = block - potentials.astype(self._dtype)
-            beyond.append((reduced - reduced.min(axis=1, keepdims=True)).ravel())
+            excess.append((reduced - reduced.min(axis=1, keepdims=True)).ravel())
         place = min(pairs, self.shape[1]) * count - 1
-        return float(np.partition(np.concatenate(beyond), place)[place])
+        return float(np.partition(np.concatenate(excess), place)[place])
 
     def near_pairs(
         self, potentials: _Array, width: float, most: int, exempt: NDArray[np.bool_] | None = None
     ) -> NearPairs:
-        """One pass over all pairs: the c-transform of the columns' potentials, and the pairs that come near it.
+        """Compute the c-transform of the columns' potentials and list the pairs near it, in one pass over all pairs.
 
         Args:
             potentials: (M,) v, in units.
-            width: How far beyond the least of its row a reduced cost may lie, in units.
-            most: Pairs that a row may have at most; of more, the nearest.
-            exempt: (N,) rows of which all are kept.
+            width: Largest difference between a listed reduced cost and the minimum of its row, in units.
+            most: Largest number of pairs of a row; the nearest ones are listed.
+            exempt: (N,) rows to which ``most`` does not apply.
         """
         v = potentials.astype(self._dtype)
         lists: list[tuple[NDArray[Any], ...]] = []
@@ -221,23 +222,27 @@ class GroundCosts:
         least: NDArray[np.floating],
         reach: _Array,
     ) -> _Array:
-        """(N,) potentials of the rows, at most min_j (c_ij − v_j) and as near to it as the lists allow."""
-        # What one square root, two subtractions and the rounding of v may add in the blocks, and of_pairs in float64.
+        """(N,) potentials of the rows, at most min_j (c_ij − v_j) and as close to it as the listed pairs allow.
+
+        ``first`` and ``least`` are the column and the value of the smallest lower bound of each row; all pairs of the
+        row within ``reach`` of it are listed.
+        """
+        # Round-off of one square root, two subtractions and the rounding of v in a block; then that of of_pairs.
         slack = 8 * self._round_off * (np.abs(least) + reach + 2 * np.abs(v).max())
         tiny = (self._rows.shape[1] + 16) * 2.0**-53
         rows = np.arange(len(least))
         u = self.of_pairs(rows, first) * (1 - tiny) - v[first]
-        beyond = least + reach - slack  # where no pair is below this but those that are listed
+        unlisted = least + reach - slack  # a lower bound of all pairs that are not listed
         row = np.repeat(rows, np.diff(starts))
         tied = np.flatnonzero((reduced <= (u + slack)[row]) & (columns != first[row]))
-        if len(tied) <= _MOST_TIES * len(rows):
+        if len(tied) <= _MAX_TIES * len(rows):
             row, column = row[tied], columns[tied]
             np.minimum.at(u, row, self.of_pairs(row, column) * (1 - tiny) - v[column])
         else:
-            beyond = least - slack
-        return np.minimum(u, beyond) - 2.0**-52 * np.abs(v).max()
+            unlisted = least - slack
+        return np.minimum(u, unlisted) - 2.0**-52 * np.abs(v).max()
 
     def _from_origin(self, points: NDArray[np.floating]) -> tuple[NDArray[np.floating], _Array]:
-        """Points seen from the mean of the columns, in units; their squared lengths less the round-off to come."""
+        """Points relative to the mean of the columns, in units, and their squared lengths less the round-off bound."""
         points = (points - self._origin) * (1 / self.unit)
         return points.astype(self._dtype), np.einsum("pd,pd->p", points, points) * (1 - self._error)

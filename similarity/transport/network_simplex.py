@@ -1,4 +1,4 @@
-"""The exact transport plan for a dense cost matrix, by POT's network simplex (Bonneel et al., TOG 2011)."""
+"""The exact transport plan of a dense cost matrix, by POT's network simplex (Bonneel et al., ACM TOG 2011)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-#: Network-simplex pivots. POT's own default stops early at 10,000 classes.
+#: Largest number of pivots. POT's default is too small for 10,000 classes.
 MAX_ITERATIONS = 100_000_000
 
 
@@ -18,17 +18,20 @@ def transport_plan(
     *,
     max_iterations: int = MAX_ITERATIONS,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
-    """The cheapest way to move weights, unchecked: what :func:`similarity.emd` puts its certificate on.
+    """Solve the transport problem exactly; the arguments are not checked and the result is not certified.
+
+    It is min_P Σ_ij P_ij c_ij over P ≥ 0 with row sums a and column sums b (Kantorovich, 1942).
+    :func:`similarity.emd` certifies the result.
 
     Args:
         costs: (S, T) finite ground distances.
         source_weights: (S,) positive, sum 1.
         target_weights: (T,) positive, sum 1.
-        max_iterations: Pivots after which the solver gives up.
+        max_iterations: Largest number of pivots.
 
     Returns:
-        (S, T) mass moved, (T,) potentials of the targets, and what found them: ``network-simplex``, or
-        ``single-class`` where one side has one point and the plan has no freedom.
+        (S, T) transported mass, (T,) potentials of the targets, and the name of the solver: ``network-simplex``, or
+        ``single-class`` if one side has one point, so that there is one plan only.
 
     Raises:
         RuntimeError: The solver did not finish.
@@ -38,7 +41,7 @@ def transport_plan(
         return np.outer(source_weights, target_weights), v, "single-class"
     import ot
 
-    unit = 2.0 ** np.ceil(np.log2(costs.max())) if costs.any() else 1.0  # POT's tolerances are for costs of about 1
+    unit = 2.0 ** np.ceil(np.log2(costs.max())) if costs.any() else 1.0  # POT's tolerances suit costs of about 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:

@@ -1,9 +1,9 @@
-"""From a smoothed plan to a feasible one with few entries.
+"""Round a smoothed plan to a feasible one with few entries.
 
-A smoothed plan has the right row sums, and column sums that are nearly right. Altschuler, Weed and Rigollet (NeurIPS
-2017) make such a plan feasible at once, but spread what is missing over all pairs. Here the rows that overfill their
-columns are taken out, with those rows that can change column at the least cost, and their mass is moved exactly
-into what the others leave: a small transport problem, whose solution has few entries and knows every detour.
+A smoothed plan has the right row sums and nearly the right column sums. Altschuler, Weed and Rigollet (NeurIPS 2017,
+Algorithm 2) make such a plan feasible in one step, but spread the missing mass over all pairs. Here the rows that
+overfill their columns are removed, together with the rows that can change their column at the least cost. Their mass
+is transported exactly into the remaining capacity: a small transport problem, whose solution has few entries.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from similarity.transport.cost_blocks import GroundCosts, NearPairs
 from similarity.transport.network_simplex import transport_plan
 
-#: Share of the largest entry of its row below which an entry of the smoothed plan is left out.
+#: Entries of the smoothed plan below this share of the largest entry of their row are dropped.
 _LEAST_SHARE = 1e-3
-#: Rows that are moved exactly: at least, of so many in the whole one, and at most at a time; and pairs at a time.
+#: Rows moved exactly: at least so many, and one of so many of all; largest numbers of rows and pairs of one problem.
 _LEAST_MOVED, _ONE_OF, _MOST_MOVED, _MOST_PAIRS = 2_000, 60, 16_000, 16_000_000
 
 _Array = NDArray[np.float64]
@@ -26,14 +26,14 @@ _Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class SparsePlan:
-    """A feasible plan, entry by entry.
+    """A feasible plan as a list of entries.
 
     Attributes:
         rows: (P,) row of each entry.
-        columns: (P,) its column.
+        columns: (P,) column of each entry.
         mass: (P,) positive.
-        distances: (P,) ground distances in the units of the costs.
-        cost: Σ mass × distance: the transport distance is not larger.
+        distances: (P,) ground distances, in units of the costs.
+        cost: Σ mass × distance, an upper bound of the transport distance.
     """
 
     rows: NDArray[np.int64]
@@ -53,16 +53,16 @@ def feasible_plan(
     *,
     max_iterations: int,
 ) -> SparsePlan:
-    """Make a smoothed plan feasible.
+    """Round a smoothed plan to a feasible one.
 
     Args:
         costs: The ground distances.
-        pairs: Where the smoothed plan has entries.
-        mass: (P,) its entries; the rows sum to their weights.
-        potentials: (M,) v that it was found with: what it costs a row to change column is told by c_ij − v_j.
+        pairs: The pairs of the entries of the smoothed plan.
+        mass: (P,) its entries; each row sums to its weight.
+        potentials: (M,) v of the smoothed plan: c_ij − v_j tells what it costs a row to change its column.
         row_weights: (N,) positive, sum 1.
         column_weights: (M,) positive, sum 1.
-        max_iterations: Pivots after which the exact solver gives up.
+        max_iterations: Largest number of pivots of the exact solver.
 
     Raises:
         RuntimeError: The exact solver did not finish.
@@ -74,7 +74,7 @@ def feasible_plan(
     row, column, mass = row[kept], column[kept], mass[kept]
     mass = mass * (row_weights / np.bincount(row, mass, minlength=len(row_weights)))[row]
 
-    # Of each column that is too full, the entries whose rows leave at the least cost, until it is not.
+    # Free the rows that leave their column at the least cost, until no column is overfull.
     excess = np.bincount(column, mass, minlength=n_columns) - column_weights
     order = np.lexsort((change[row], column))
     before = np.cumsum(mass[order]) - mass[order]
@@ -82,9 +82,9 @@ def feasible_plan(
     before -= np.append(before, 0)[heads][column[order]]
     free = np.zeros(len(row_weights), dtype=bool)
     free[row[order[before < excess[column[order]]]]] = True
-    # And the rows for which a change costs least, so that mass can go by a chain of small changes.
-    moved = min(max(_LEAST_MOVED, len(free) // _ONE_OF), _MOST_MOVED, _MOST_PAIRS // n_columns, len(free))
-    spare = max(0, moved - np.count_nonzero(free))
+    # Free the rows with the least cost of change too, so that mass can move by a chain of small changes.
+    n_free = min(max(_LEAST_MOVED, len(free) // _ONE_OF), _MOST_MOVED, _MOST_PAIRS // n_columns, len(free))
+    spare = max(0, n_free - np.count_nonzero(free))
     others = np.where(free, np.inf, change)
     free[np.argpartition(others, spare - 1)[:spare] if spare else []] = True
 
@@ -92,16 +92,16 @@ def feasible_plan(
     row, column, mass = row[fixed], column[fixed], mass[fixed]
     room = np.maximum(column_weights - np.bincount(column, mass, minlength=n_columns), 0)
     moving = np.flatnonzero(free)
-    moving = moving[np.argsort(pairs.columns[pairs.starts[moving]], kind="stable")]  # region by region
-    into = _move(costs, moving, row_weights, room, max_iterations)
-    row, column = np.concatenate([row, into[0]]), np.concatenate([column, into[1]])
-    mass = np.concatenate([mass, into[2]])
+    moving = moving[np.argsort(pairs.columns[pairs.starts[moving]], kind="stable")]  # sorted by region
+    moved_row, moved_column, moved_mass = _move(costs, moving, row_weights, room, max_iterations)
+    row, column = np.concatenate([row, moved_row]), np.concatenate([column, moved_column])
+    mass = np.concatenate([mass, moved_mass])
     distances = costs.of_pairs(row, column)
     return SparsePlan(row, column.astype(np.int64), mass, distances, float(mass @ distances))
 
 
 def _cost_of_change(pairs: NearPairs, potentials: _Array) -> _Array:
-    """(N,) by how much a row's second least reduced cost is beyond the least; infinite where only one is listed."""
+    """(N,) difference between the two smallest reduced costs of a row; infinite if only one pair is listed."""
     reduced = pairs.reduced + (pairs.column_potentials - potentials)[pairs.columns]
     row, heads = pairs.rows(), pairs.starts[:-1]
     least = np.minimum.reduceat(reduced, heads)
@@ -113,9 +113,9 @@ def _cost_of_change(pairs: NearPairs, potentials: _Array) -> _Array:
 def _move(
     costs: GroundCosts, rows: NDArray[np.int64], weights: _Array, room: _Array, max_iterations: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], _Array]:
-    """The cheapest way to move rows into the room that columns have; rows, columns and mass of its entries.
+    """Transport rows into the ``room`` left in the columns at the least cost; rows, columns and mass of the entries.
 
-    Too many rows are dealt out to several problems, each of which gets its share of all room.
+    Too many rows are dealt out to several problems, each of which gets its share of the room of every column.
     """
     columns = np.flatnonzero(room)
     deals = -(-len(rows) // min(_MOST_MOVED, max(1, _MOST_PAIRS // len(columns))))
@@ -126,7 +126,7 @@ def _move(
         share = room[columns] / room[columns].sum()
         distances, weight = costs.dense(part, columns), weights[part] / total
         mass, _, _ = transport_plan(distances, weight, share, max_iterations=max_iterations)
-        from_, to = np.nonzero(mass)
-        entries.append((part[from_], columns[to], total * mass[from_, to]))
-    moved, into, mass = (np.concatenate(parts) for parts in zip(*entries, strict=True))
-    return moved, into, mass
+        used = np.nonzero(mass)
+        entries.append((part[used[0]], columns[used[1]], total * mass[used]))
+    row, column, mass = (np.concatenate(parts) for parts in zip(*entries, strict=True))
+    return row, column, mass

@@ -1,22 +1,22 @@
-"""Earth Mover's Distance between sets too large for an exact solver, with bounds.
+"""The Earth Mover's Distance of sets that are too large for an exact solver, with bounds.
 
 With costs c, row weights a and column weights b, any potentials v of the columns certify the lower bound
 
     g(v) = Σ_i a_i·min_j (c_ij − v_j) + Σ_j b_j·v_j,
 
-the semi-dual, whose unknowns are those of the smaller side (Cuturi and Peyré, SIAM Review 2018; Genevay et al., NeurIPS
-2016, for millions of rows). Its largest value is the distance, and any feasible plan costs at least as much. Here:
+the semi-dual, whose unknowns belong to the smaller side (Cuturi and Peyré, SIAM Review 2018; Genevay et al., NeurIPS
+2016, for millions of rows). Its maximum is the distance, and any feasible plan costs at least as much. The steps are:
 
-1. A sample of rows, systematic and in the order of the columns nearest to them, so that every region has its
-   mass, is solved exactly. Its v is the start.
-2. One pass over all pairs gives g(v), and the few pairs of each row that come near the least: all others have no
-   mass in any plan that matters (Schmitzer, SIAM J. Sci. Comput. 2019).
-3. On these pairs the semi-dual with its minimum smoothed, −ε·log Σ_j exp((v_j − c_ij)/ε), is maximised by L-BFGS. Its
-   plan is a_i·softmax_j((v_j − c_ij)/ε): rounded to a feasible one it gives the upper bound
-   (:mod:`similarity.transport.rounding`), and the next pass the lower one.
-4. Until the bounds meet as nearly as asked, again, with less smoothing.
+1. Solve a sample of rows exactly. The sample is systematic in the order of the nearest columns, so that every region
+   keeps its mass. Its potentials v are the start.
+2. Compute g(v) in one pass over all pairs, and list the few pairs of each row near its minimum. All other pairs carry
+   no mass in a nearly optimal plan (Schmitzer, SIAM J. Sci. Comput. 2019).
+3. Smooth the minimum over these pairs to −ε·log Σ_j exp((v_j − c_ij)/ε) and maximise the semi-dual by L-BFGS. Its plan
+   is a_i·softmax_j((v_j − c_ij)/ε). Rounded to a feasible plan (:mod:`similarity.transport.rounding`), it gives the
+   upper bound, and the next pass gives the lower bound.
+4. Repeat 2 and 3 with less smoothing until the gap between the bounds is small enough.
 
-Far more rows than a sample needs go through 2 and 3 for the sample first.
+If there are far more rows than a sample needs, steps 2 and 3 are applied to a sample first.
 """
 
 from __future__ import annotations
@@ -33,29 +33,31 @@ from similarity.transport.cost_blocks import GroundCosts, NearPairs
 from similarity.transport.network_simplex import MAX_ITERATIONS, transport_plan
 from similarity.transport.rounding import SparsePlan, feasible_plan
 
-#: Rounds of ascent and certificate after which what was reached is returned.
+#: Largest number of rounds of ascent and certificate.
 _ROUNDS = 10
-#: Rows of the sample that is solved by ascent, at least and for each column, and rounds spent on it.
+#: Rows of the sample that is solved by ascent: at least so many, and so many a column; and its rounds.
 _SAMPLE, _SAMPLED_A_COLUMN, _SAMPLE_ROUNDS = 32_768, 16, 2
-#: Rows and columns of the problem that is solved exactly to begin with.
+#: Largest numbers of rows and columns of the exact problem that gives the start.
 _EXACT_ROWS, _EXACT_COLUMNS = 3_000, 1_000
-#: Columns that tell the regions which a sample is to cover.
+#: Number of columns whose neighbourhoods are the regions that a sample covers.
 _REGIONS = 128
-#: Near pairs: on average a row at least, where that is fewer for a column than the second number more, up to the third;
-#: no row has more than so many times the average, unless it weighs as much as the last number of columns.
-_NEAR, _NEAR_A_COLUMN, _MOST_NEAR, _CROWDED, _HEAVY = 16, 200, 64, 4, 8
-#: How far a potential may go in an ascent, in widths of the pairs that are near.
+#: Average number of near pairs of a row: at least; enough for so many a column; at most.
+_NEAR, _NEAR_A_COLUMN, _MOST_NEAR = 16, 200, 64
+#: Largest number of near pairs of a row, in multiples of the average; it does not apply to heavy rows.
+_CROWDED = 4
+#: Weight of a heavy row, in multiples of the average weight of a column.
+_HEAVY = 8
+#: Largest change of a potential in one ascent, in widths of the near pairs.
 _REACH = 2.0
-#: Smoothing to begin with, as a share of the distance, unless a larger gap will do. A round later it is a fourth of
-#: the gap.
+#: Initial smoothing, as a share of the distance, unless the accepted gap is larger. Later it is a fourth of the gap.
 _SMOOTHING = 1e-3
-#: Steps of one ascent, at most after many that brought nothing, and what a step has to gain in units of the smoothing.
+#: Steps of one ascent: at first, and at most after ascents that gained nothing; and the least gain of a step, over ε.
 _STEPS, _MOST_STEPS, _GAIN = 60, 500, 1e-5
-#: Most units of the smoothing that a potential may go: exponentials stay in range.
-_LARGEST = 300
-#: Difference of bounds, in units of the costs, that may be round-off.
+#: Largest change of a potential in units of the smoothing, so that exponentials stay in range.
+_MAX_EXPONENT = 300
+#: Gap between the bounds, in units of the costs, that may be round-off.
 _ROUND_OFF = 1e-12
-#: Distances that a block must be able to tell from none, beside the distance that is looked for.
+#: Largest resolution of float32 blocks, as a share of the transport distance.
 _RESOLVED = 0.1
 
 _Array = NDArray[np.float64]
@@ -63,12 +65,12 @@ _Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class SemiDualSolution:
-    """Bounds of a transport distance and what proves them, in the units of the points.
+    """A feasible plan and feasible potentials, in the units of the points.
 
     Attributes:
         plan: A feasible plan.
         row_potentials: (N,) u.
-        column_potentials: (M,) v; u_i + v_j is at most the distance of i and j.
+        column_potentials: (M,) v; u_i + v_j is at most the ground distance of i and j.
     """
 
     plan: SparsePlan
@@ -85,18 +87,19 @@ def semi_dual(
     gap: float,
     max_iterations: int = MAX_ITERATIONS,
 ) -> SemiDualSolution:
-    """Bounds of the Earth Mover's Distance.
+    """Bound the Earth Mover's Distance from both sides.
 
     Args:
         rows: (N, D) points of the larger side.
         row_weights: (N,) positive, sum 1.
         columns: (M, D) points of the smaller side, at least 2.
         column_weights: (M,) positive, sum 1.
-        gap: Share of the upper bound by which the bounds may differ. They are returned as they are after 10 rounds.
-        max_iterations: Pivots after which an exact problem gives up.
+        gap: Gap between the bounds at which the solver stops, as a share of the upper bound. It stops after 10 rounds
+            in any case.
+        max_iterations: Largest number of pivots of an exact problem.
 
     Raises:
-        RuntimeError: An exact problem was not finished.
+        RuntimeError: An exact problem was not solved.
     """
     a, b = row_weights, column_weights
     costs = GroundCosts(rows, columns)
@@ -110,7 +113,7 @@ def semi_dual(
     v, value = _exact_start(part, weights, columns, b, max_iterations)
     if costs.resolution > _RESOLVED * value:
         costs = GroundCosts(rows, columns, np.float64)
-    v, value = v - b @ v, max(value, costs.resolution) or 1.0  # near 0, potentials lose least to round-off
+    v, value = v - b @ v, max(value, costs.resolution) or 1.0  # round-off of potentials is least near 0
     smoothing, reach, steps = max(gap, _SMOOTHING), _REACH, _STEPS
     if sampled:
         part = costs.take(sample)
@@ -127,17 +130,18 @@ def semi_dual(
         pairs = _near_pairs(costs, v, a)
         if pairs.bound(a, b) > best.bound(a, b):
             best, reach = pairs, min(2 * reach, _REACH)
-        else:  # the steps were too few, or pairs that are not listed had become the nearest
+        else:  # too few steps, or pairs that are not listed became the nearest
             steps, reach = min(2 * steps, _MOST_STEPS), reach / 4
-        missing, rounds = plan.cost - best.bound(a, b), rounds + 1
-        if missing <= max(gap * plan.cost, _ROUND_OFF) or rounds == _ROUNDS:
+        difference, rounds = plan.cost - best.bound(a, b), rounds + 1
+        if difference <= max(gap * plan.cost, _ROUND_OFF) or rounds == _ROUNDS:
             break
-        smoothing = max(missing / value, gap) / 4
+        smoothing = max(difference / value, gap) / 4
     plan = replace(plan, distances=plan.distances * costs.unit, cost=plan.cost * costs.unit)
     return SemiDualSolution(plan, best.row_potentials * costs.unit, best.column_potentials * costs.unit)
 
 
 def _near_pairs(costs: GroundCosts, potentials: _Array, row_weights: _Array) -> NearPairs:
+    """List the near pairs: on average as many a row as the constants above say."""
     n_rows, n_columns = costs.shape
     pairs = min(max(_NEAR, _NEAR_A_COLUMN * n_columns // n_rows), _MOST_NEAR)
     heavy = row_weights * n_columns > _HEAVY
@@ -151,58 +155,58 @@ def _ascend(
     smoothing: float,
     reach: float,
     steps: int,
-    astray: float,
+    tolerance: float,
 ) -> tuple[_Array, _Array]:
     """Maximise the smoothed semi-dual over the near pairs.
 
-    A column that has no rows among the pairs could rise without end: beyond ``reach`` a steep penalty holds each v_j,
-    Σ_j b_j·reach·t_j⁸/8 with t = (v − v₀)/reach, at whose t = 1 an empty column is in balance.
+    The potential of a column without pairs would rise without bound. Beyond ``reach`` a steep penalty holds each v_j:
+    Σ_j b_j·reach·t_j⁸/8 with t = (v − v₀)/reach, which balances an empty column at t = 1.
 
     Args:
-        pairs: The pairs, and the potentials v₀ to begin with.
+        pairs: The pairs, with the initial potentials v₀.
         row_weights: (N,) a.
         column_weights: (M,) b.
-        smoothing: ε, in the unit of the costs.
-        reach: How far a potential may go.
-        steps: Steps after which it ends.
-        astray: Share of the mass in the wrong column at which it ends.
+        smoothing: ε, in units of the costs.
+        reach: Largest change of a potential.
+        steps: Largest number of steps.
+        tolerance: Share of the mass in the wrong column at which the ascent stops.
 
     Returns:
         (M,) potentials and (P,) the smoothed plan.
     """
     shape = len(row_weights), len(column_weights)
     counts = np.diff(pairs.starts)
-    reach = min(max(reach, smoothing), _LARGEST * smoothing) / smoothing
-    beyond = ((pairs.reduced - np.repeat(pairs.least, counts)) / smoothing).astype(np.float64)
-    kernel = csr_array((np.empty_like(beyond), pairs.columns, pairs.starts), shape=shape)
+    reach = min(max(reach, smoothing), _MAX_EXPONENT * smoothing) / smoothing
+    excess = ((pairs.reduced - np.repeat(pairs.least, counts)) / smoothing).astype(np.float64)
+    kernel = csr_array((np.empty_like(excess), pairs.columns, pairs.starts), shape=shape)
     ones = np.ones(shape[1])
-    found_astray = np.inf
+    misplaced = np.inf
 
     def shares(change: _Array) -> tuple[_Array, _Array]:
-        """Σ_j exp of each row, and what turns its exponentials into mass."""
+        """(N,) sum of the exponentials of each row, and (N,) mass for each unit of it; fills ``kernel``."""
         np.take(np.clip(change, -2 * reach, 2 * reach), pairs.columns, out=kernel.data)
-        np.subtract(kernel.data, beyond, out=kernel.data)
+        np.subtract(kernel.data, excess, out=kernel.data)
         np.exp(kernel.data, out=kernel.data)
         sums = kernel @ ones
         return sums, row_weights / sums
 
     def descent(change: _Array) -> tuple[float, _Array]:
-        """What the smoothed semi-dual lacks, and its gradient, both over ε; ``change`` is (v − v₀)/ε."""
-        nonlocal found_astray
+        """The negative smoothed semi-dual and its gradient, both over ε; ``change`` is (v − v₀)/ε."""
+        nonlocal misplaced
         sums, share = shares(change)
         surplus = share @ kernel - column_weights
-        found_astray = np.abs(surplus).sum() / 2
-        beside = change / reach
-        penalty = np.sum(column_weights * beside**8) * reach / 8
+        misplaced = np.abs(surplus).sum() / 2
+        t = change / reach
+        penalty = np.sum(column_weights * t**8) * reach / 8
         value = np.sum(row_weights * np.log(sums)) - np.sum(column_weights * change) + penalty
-        return float(value), surplus + column_weights * beside**7
+        return float(value), surplus + column_weights * t**7
 
     def balanced(intermediate_result: OptimizeResult) -> None:
-        if found_astray < astray:
+        if misplaced < tolerance:
             raise StopIteration
 
     options = {"maxiter": steps, "ftol": _GAIN, "gtol": 0}
-    with threadpool_limits(1, "blas"):  # on vectors this short, threads wait for each other most of the time
+    with threadpool_limits(1, "blas"):  # threads do not pay on vectors this short
         found = minimize(descent, np.zeros(shape[1]), jac=True, method="L-BFGS-B", callback=balanced, options=options)
     _, share = shares(found.x)
     return pairs.column_potentials + smoothing * found.x, kernel.data * np.repeat(share, counts)
@@ -211,7 +215,10 @@ def _ascend(
 def _exact_start(
     costs: GroundCosts, a: _Array, columns: NDArray[np.floating], b: _Array, max_iterations: int
 ) -> tuple[_Array, float]:
-    """(M,) potentials of the exact solution between samples, and its cost."""
+    """(M,) potentials of the exact solution of a sample, and its cost.
+
+    Potentials of columns outside the sample are c-transforms of the rows' potentials.
+    """
     regions, chosen, weights = costs.nearest(), np.arange(len(b)), b
     if len(b) > _EXACT_COLUMNS:
         anchors = columns[:: -(-len(b) // _REGIONS)]
@@ -232,14 +239,15 @@ def _exact_start(
 
 
 def _systematic_sample(regions: NDArray[np.int64], weights: _Array, size: int) -> tuple[NDArray[np.int64], _Array]:
-    """Every 1/size of the weight, region by region: what is drawn, and the weight that each stands for.
-
-    Each region keeps its weight but for one part in ``size`` (systematic sampling: Madow, 1949).
+    """Systematic sample (Madow, 1949): a draw every 1/size of the weight, so that regions keep it up to 1/size.
 
     Args:
-        regions: (N,) where each one lies.
+        regions: (N,) region of each point.
         weights: (N,) sum 1.
-        size: How many are drawn, those of a weight beyond 1/size more than once; all, if there are no more.
+        size: Number of draws; points of large weight are drawn several times. All points are taken if they are fewer.
+
+    Returns:
+        (n,) distinct points and (n,) the weight that each represents.
     """
     if size >= len(weights):
         return np.arange(len(weights)), weights

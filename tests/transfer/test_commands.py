@@ -153,12 +153,12 @@ def test_select_says_which_budget_ended_the_choice(banks, capsys, images, chosen
         ({"classes": 1, "resample": -1}, "--resample -1: expected at least 0"),
         ({"classes": 0}, "--classes 0: expected at least 1"),
         ({"classes": 1, "min_count": -1}, "--min-count -1: expected at least 0"),
-        ({}, "--classes is missing"),
-        ({"classes": 9}, "--classes 9: not possible for folder:target; the sources have 3 classes"),
-        ({"classes": 1, "strategy": "best"}, "--strategy best: there is no such strategy; expected one of nearest"),
+        ({}, "`classes` is missing"),
+        ({"classes": 9}, "`classes` 9: not possible for folder:target; the sources have 3 classes"),
+        ({"classes": 1, "strategy": "best"}, "`strategy` best: there is no such strategy; expected one of "),
         ({"classes": 1, "geometry": "flat"}, "flat"),
-        ({"classes": 1, "strategy": "all"}, "--strategy all takes every class"),
-        ({"classes": 1, "min_count": 1000}, "--min-count 1000: no source class has so many images"),
+        ({"classes": 1, "strategy": "all"}, "`strategy` all takes every class"),
+        ({"classes": 1, "min_count": 1000}, "`min_count` 1000: no source class has so many images"),
     ],
 )
 def test_wrong_select_options(banks, given, message):

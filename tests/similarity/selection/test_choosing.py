@@ -1,110 +1,25 @@
-"""Selecting classes: scores against the transport solver, strategies, sizes, several targets."""
+"""Selecting classes: sizes, several targets, provenance, and what is refused."""
 
 import json
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import cdist
 
 from features.infrastructure.errors import InputError
-from similarity import STRATEGIES, Subset, class_scores, emd, select_classes
-from similarity.distances import neighbour_squared_distances
-from similarity.selection.pool import NEIGHBOURS
-
-
-@pytest.fixture
-def target(make_bank):
-    return make_bank(np.random.default_rng(0).random((4, 8)), [3, 5, 1, 9], dataset="folder:target")
-
-
-@pytest.fixture
-def sources(make_bank):
-    rng = np.random.default_rng(1)
-    return [
-        make_bank(rng.random((6, 8)), [1, 2, 3, 4, 5, 6], dataset="folder:a"),
-        make_bank(rng.random((5, 8)), [30, 20, 10, 5, 1], dataset="folder:b", classes=["v", "w", "x", "y", "z"]),
-    ]
+from similarity import STRATEGIES, Subset, select_classes
 
 
 def chosen(subset):
     return [(row.source, row.class_name) for row in subset.rows]
 
 
-def test_a_classes_score_is_its_earth_movers_distance(target, sources):
-    scores = class_scores(sources[0].means, target.means, target.counts)
-    alone = [emd(mean[None], np.ones(1), target.means, target.counts).value for mean in sources[0].means]
-    np.testing.assert_allclose(scores, alone, rtol=1e-12)
-
-
-def test_local_scaling_against_a_plain_loop(target, sources):
-    points = np.concatenate([bank.means for bank in sources]).astype(float)
-    scores = class_scores(points, target.means, target.counts, neighbour_squared_distances(points, NEIGHBOURS))
-    within = cdist(points, points)
-    for i, score in enumerate(scores):
-        own = sorted(within[i][j] ** 2 for j in range(len(points)) if j != i)[:NEIGHBOURS]
-        to_target = np.average(cdist(points[i : i + 1], target.means)[0] ** 2, weights=target.counts)
-        assert score == pytest.approx(2 * to_target - sum(own) / len(own), rel=1e-10)
-
-
-def test_on_the_unit_sphere_local_scaling_orders_as_csls(target, sources):
-    points = np.concatenate([bank.means for bank in sources]).astype(float)
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
-    queries = target.means / np.linalg.norm(target.means, axis=1, keepdims=True)
-    scores = class_scores(points, queries, target.counts, neighbour_squared_distances(points, 3))
-    cosines = points @ points.T - 2 * np.eye(len(points))
-    csls = 2 * points @ queries.T @ (target.counts / target.counts.sum()) - np.sort(cosines, axis=1)[:, -3:].mean(
-        axis=1
-    )
-    np.testing.assert_allclose(scores, 2 - 2 * csls, atol=1e-6)
-
-
-def test_local_scaling_passes_over_a_hub(make_bank):
-    """Class 0 is the middle of a crowd and nearest to the target; class 5 is out there with the target."""
-    crowd = np.array([[0.0, 0], [0.1, 0], [0, 0.1], [-0.1, 0], [0, -0.1]])
-    source = make_bank(np.vstack([crowd, [[2.2, 0.0]]]))
-    target = make_bank([[1.05, 0.0]], dataset="folder:target")
-    paper = select_classes([target], [source], classes=1, strategy="nearest", geometry="euclidean")
-    corrected = select_classes([target], [source], classes=1, strategy="local-scaling", geometry="euclidean")
-    assert chosen(paper) == [("folder:source", "c1")]
-    assert chosen(corrected) == [("folder:source", "c5")]
-
-
-def test_nearest_is_the_papers_greedy(target, sources):
-    subset = select_classes([target], sources, classes=4, strategy="nearest", geometry="euclidean")
-    scores = [
-        (emd(bank.means[i : i + 1], np.ones(1), target.means, target.counts).value, bank.name, name, count)
-        for bank in sources
-        for i, (name, count) in enumerate(zip(bank.classes, bank.counts, strict=True))
-    ]
-    for rank, (row, expected) in enumerate(zip(subset.rows, sorted(scores)[:4], strict=True), start=1):
-        assert (row.source, row.class_name, row.count) == expected[1:]
-        assert row.distance == pytest.approx(expected[0], rel=1e-12)
-        assert row.rank == rank
-        assert row.targets == ("folder:target",)
-
-
-@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "all"])
+@pytest.mark.parametrize("strategy", [name for name, row in STRATEGIES.items() if not row.takes_all])
 def test_every_strategy_gives_as_many_classes_as_asked(target, sources, strategy):
     for size in (1, 7, 11):
         subset = select_classes([target], sources, classes=size, strategy=strategy)
         assert len(set(chosen(subset))) == len(subset) == size
         assert [row.rank for row in subset.rows] == list(range(1, size + 1))
         assert all(np.isfinite(row.distance) for row in subset.rows)
-
-
-def test_all_takes_every_class_nearest_first(target, sources):
-    subset = select_classes([target], sources, strategy="all")
-    distances = [row.distance for row in subset.rows]
-    assert len(subset) == 11
-    assert distances == sorted(distances)
-
-
-def test_random_follows_the_seed(target, sources):
-    def draw(seed):
-        return chosen(select_classes([target], sources, classes=5, strategy="random", seed=seed))
-
-    assert draw(0) == draw(0)
-    assert len({tuple(draw(seed)) for seed in range(5)}) > 1
 
 
 def test_equal_scores_go_by_the_order_of_sources_and_classes(target, make_bank):
@@ -160,24 +75,31 @@ def test_provenance_says_how_and_survives_the_file(target, sources, tmp_path):
     assert json.loads(json.dumps(subset.to_json())) == subset.to_json()
 
 
+def test_provenance_tells_whether_the_square_root_was_taken(target, sources, make_bank):
+    signed = make_bank(-target.means, target.counts, dataset="folder:signed")
+    for bank, taken in ((target, True), (signed, False)):
+        provenance = select_classes([bank], sources, classes=3, geometry="sqrt-whitened").provenance
+        assert (provenance["geometry"], provenance["square_root"]) == ("sqrt-whitened", taken)
+
+
 @pytest.mark.parametrize("size", [0, -3, 12])
 def test_impossible_sizes(target, sources, size):
-    with pytest.raises(InputError, match=rf"--classes {size}: .*11 classes; ask for 1 to 11"):
+    with pytest.raises(InputError, match=rf"`classes` {size}: .*11 classes; ask for 1 to 11"):
         select_classes([target], sources, classes=size)
-    with pytest.raises(InputError, match=rf"--classes {size}: .*folder:target"):
+    with pytest.raises(InputError, match=rf"`classes` {size}: .*folder:target"):
         select_classes([target], sources, classes=2, quotas=[size])
 
 
 def test_what_is_refused(target, sources, make_bank):
-    with pytest.raises(InputError, match="--classes is missing"):
+    with pytest.raises(InputError, match="`classes` is missing"):
         select_classes([target], sources)
-    with pytest.raises(InputError, match=r"--strategy all.*leave out --classes"):
+    with pytest.raises(InputError, match=r"`strategy` all.*leave out `classes`"):
         select_classes([target], sources, strategy="all", classes=3)
-    with pytest.raises(InputError, match=r"--strategy best.*nearest, local-scaling"):
+    with pytest.raises(InputError, match=r"`strategy` best.*local-scaling, nearest"):
         select_classes([target], sources, strategy="best", classes=3)
-    with pytest.raises(InputError, match="--geometry flat"):
+    with pytest.raises(InputError, match="`geometry` flat"):
         select_classes([target], sources, geometry="flat", classes=3)
-    with pytest.raises(InputError, match="--source: folder:a is given twice"):
+    with pytest.raises(InputError, match="`source`: folder:a is given twice"):
         select_classes([target], [sources[0], sources[0]], classes=3)
     with pytest.raises(InputError, match="';'"):
         select_classes([make_bank(target.means, dataset="folder:a;b")], sources, classes=3)
@@ -185,9 +107,9 @@ def test_what_is_refused(target, sources, make_bank):
         select_classes([target], sources, classes=7, min_count=5)
     with pytest.raises(InputError, match="backbone"):
         select_classes([target], [make_bank(np.ones((2, 8)), backbone="other")], classes=1)
-    with pytest.raises(ValueError, match="quotas must have one entry a target, got 2 for 1"):
+    with pytest.raises(ValueError, match="`quotas` must have one entry a target, got 2 for 1"):
         select_classes([target], sources, classes=3, quotas=[1, 2])
-    with pytest.raises(ValueError, match="targets must hold at least one"):
+    with pytest.raises(ValueError, match="`targets` must hold at least one"):
         select_classes([], sources, classes=3)
-    with pytest.raises(ValueError, match="sources must hold at least one"):
+    with pytest.raises(ValueError, match="`sources` must hold at least one"):
         select_classes([target], [], classes=3)

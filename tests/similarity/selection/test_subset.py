@@ -90,7 +90,7 @@ def test_windows_line_ends(path):
         (f"{HEADER}\ns:a,,1,1,2.0,t:x\n", "line 2: class is empty"),
         (f"{HEADER}\ns:a,gull, grey,1,1,2.0,t:x\n", "line 2: 7 values for 6 columns.*quotes"),
         (f"{HEADER}\ns:a,gull,1,1,2.0\n", "line 2: 5 values for 6 columns"),
-        (f"{HEADER}\ns:a,gull,1,1,2.0,t:x\n\ns:a,gull,1,2,3.0,t:x\n", "line 4: class 'gull' of s:a stands on line 2"),
+        (f"{HEADER}\ns:a,gull,1,1,2.0,t:x\n\ns:a,gull,1,2,3.0,t:x\n", "line 4: class 'gull' of s:a is on line 2"),
         ("# {}\nsource,class,count,rank,targets\ns:a,gull,1,1,t:x\n", "line 2: column 'distance'"),
         ("# {}\ns:a,gull,1,1,2.0,t:x\n", "line 2: column 'source'"),
         (
@@ -98,8 +98,8 @@ def test_windows_line_ends(path):
             "line 2: 2 values for 6 columns; close every quote",
         ),
         (f"{HEADER}\n#s:a,gull,1,one,2.0,t:x\n", "line 2: rank must be"),
-        (f"# {{}}\n{HEADER}\n", "no class in it"),
-        ("", "no class in it"),
+        (f"# {{}}\n{HEADER}\n", "has no class"),
+        ("", "has no class"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(path, text, message):

@@ -173,13 +173,13 @@ def test_a_solver_that_stops_early_is_an_error_not_a_figure():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"source_weights": np.array([1.0, np.nan])}, "source_weights must be finite"),
-        ({"source_weights": np.array([1.0, -2.0])}, "source_weights must not be negative, got -2"),
-        ({"source_weights": np.array([0.0, 0.0])}, "source_weights must not all be zero"),
-        ({"target_weights": np.ones(3)}, r"target_weights must have shape \(2,\).*got \(3,\)"),
-        ({"target_points": np.array([[0.0, np.inf], [0.0, 1.0]])}, "target_points must be finite"),
+        ({"source_weights": np.array([1.0, np.nan])}, "`source_weights` must be finite"),
+        ({"source_weights": np.array([1.0, -2.0])}, "`source_weights` must not be negative, got -2"),
+        ({"source_weights": np.array([0.0, 0.0])}, "`source_weights` must not all be zero"),
+        ({"target_weights": np.ones(3)}, r"`target_weights` must have shape \(2,\).*got \(3,\)"),
+        ({"target_points": np.array([[0.0, np.inf], [0.0, 1.0]])}, "`target_points` must be finite"),
         ({"target_points": np.zeros((2, 3))}, "one width, got 2 and 3"),
-        ({"source_points": np.zeros(2)}, r"source_points must be \(classes, width\).*got shape \(2,\)"),
+        ({"source_points": np.zeros(2)}, r"`source_points` must be \(classes, width\).*got shape \(2,\)"),
         ({"source_points": np.zeros((0, 2)), "source_weights": np.zeros(0)}, "at least one class"),
     ],
 )

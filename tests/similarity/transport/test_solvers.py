@@ -127,9 +127,9 @@ def test_the_size_decides(monkeypatch, make_bank):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"solver": "sinkhorn"}, "solver must be auto, network-simplex or semi-dual, got 'sinkhorn'"),
-        ({"gap": 0.0}, "gap must be between 0 and 1, got 0.0"),
-        ({"gap": float("nan")}, "gap must be between 0 and 1, got nan"),
+        ({"solver": "sinkhorn"}, "`solver` must be auto, network-simplex or semi-dual, got 'sinkhorn'"),
+        ({"gap": 0.0}, "`gap` must be between 0 and 1, got 0.0"),
+        ({"gap": float("nan")}, "`gap` must be between 0 and 1, got nan"),
     ],
 )
 def test_what_cannot_be_asked_for(given, message):
