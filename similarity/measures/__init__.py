@@ -1,7 +1,8 @@
-"""Measures of transferability side by side, on one cache of features.
+"""Measures of transferability, computed from stored features.
 
-Each measure is a pure function of arrays; :data:`MEASURES` puts them under one contract, and :func:`measure` takes
-them from an :class:`Evidence`. Large comparisons find none best everywhere, so baselines stand among them.
+Each measure is a pure function of arrays and a :class:`Measure` row in the same module; :data:`MEASURES` collects the
+rows, and :func:`measure` computes them from an :class:`Evidence`. No measure is best in every large comparison, so
+baselines are among them.
 """
 
 from similarity.measures.accuracy import knn_accuracy, linear_probe
@@ -24,7 +25,8 @@ from similarity.measures.gaussian import frechet, total_moments
 from similarity.measures.kernel import median_distance, mmd
 from similarity.measures.marginal_likelihood import logme
 from similarity.measures.overlap import gbc, principal_gaussians
-from similarity.measures.source_labels import leep, nce, source_posterior
+from similarity.measures.source_classifier import source_posterior
+from similarity.measures.source_labels import leep, nce
 
 __all__ = [
     "MEASURES",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
+from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice
 from similarity.distances import (
@@ -107,7 +108,7 @@ class SourcePool:
                 is no such geometry.
         """
         _require_distinct(targets, sources)
-        kept = tuple(_kept(sources, min_count))
+        kept = tuple(sources_with_classes(sources, min_count))
         metric = fit_geometry(geometry, targets, kept)
         return cls(
             banks=kept,
@@ -160,12 +161,24 @@ class SourcePool:
         return np.argsort(scores, kind="stable")[:size], scores
 
 
-def _kept(sources: Sequence[FeatureBank], min_count: int) -> list[FeatureBank]:
-    """The sources without their classes of few images; a source that has none left drops out."""
-    if not any((bank.counts >= min_count).any() for bank in sources):
+def sources_with_classes(sources: Sequence[FeatureBank], min_count: int) -> list[FeatureBank]:
+    """The sources cut to their classes of at least ``min_count`` images.
+
+    A source without such a class is dropped, which a line on the console says.
+
+    Raises:
+        InputError: No source has such a class.
+    """
+    full = [bool((bank.counts >= min_count).any()) for bank in sources]
+    if not any(full):
         largest = max(int(bank.counts.max()) for bank in sources)
-        raise InputError(f"--min-count {min_count}: no source class has so many images; the largest has {largest}")
-    return [bank.at_least(min_count) for bank in sources if (bank.counts >= min_count).any()]
+        raise InputError(f"`min_count` {min_count}: no source class has so many images; the largest has {largest}")
+    for bank, kept in zip(sources, full, strict=True):
+        if not kept:
+            console.print(
+                f"{bank.name}: dropped, no class has {min_count} images (the largest has {bank.counts.max()})"
+            )
+    return [bank.at_least(min_count) for bank, kept in zip(sources, full, strict=True) if kept]
 
 
 def _require_distinct(targets: Sequence[FeatureBank], sources: Sequence[FeatureBank]) -> None:

@@ -158,7 +158,7 @@ def test_select_says_which_budget_ended_the_choice(banks, capsys, images, chosen
         ({"classes": 1, "strategy": "best"}, "--strategy best: there is no such strategy; expected one of nearest"),
         ({"classes": 1, "geometry": "flat"}, "flat"),
         ({"classes": 1, "strategy": "all"}, "--strategy all takes every class"),
-        ({"classes": 1, "min_count": 1000}, "--min-count 1000: no source class has so many images"),
+        ({"classes": 1, "min_count": 1000}, "`min_count` 1000: no source class has so many images"),
     ],
 )
 def test_wrong_select_options(banks, given, message):

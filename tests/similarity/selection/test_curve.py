@@ -142,5 +142,5 @@ def test_a_source_that_has_no_class_of_enough_images_drops_out(banks):
     target, sources = banks
     subset = select_classes([target], sources, classes=3, min_count=6)
     assert {row.source for row in subset.rows} == {"folder:b"}
-    with pytest.raises(InputError, match="--min-count 99: no source class has so many images; the largest has 30"):
+    with pytest.raises(InputError, match="`min_count` 99: no source class has so many images; the largest has 30"):
         select_classes([target], sources, classes=3, min_count=99)
