@@ -56,9 +56,8 @@ def show_rank(config: Any, result: Any) -> None:
     if config.model:
         _zoo(config, result)
         return
-    applied = "" if result.fitted_geometry == result.geometry else f" (applied: {result.fitted_geometry})"
     console.print(
-        f"target {result.target}, geometry {result.geometry}{applied}\n"
+        f"target {result.target}, geometry {result.geometry} ({result.geometry_steps})\n"
         f"similarity = exp(−{result.gamma:.4g}·EMD); 0.5 is {result.half}\n",
         soft_wrap=True,
     )

@@ -219,9 +219,10 @@ def side_by_side(
         raise ValueError("sources must hold at least one feature bank, got none")
     metric = geometry if isinstance(geometry, Geometry) else fit_geometry(geometry, [target], sources)
     images = TargetImages(target)
+    solutions: Sequence[TransportResult | None] = transports or [None] * len(sources)
     return [
         Evidence(target, source, geometry=metric, seed=seed, shared=images, solved=solved)
-        for source, solved in zip(sources, transports or [None] * len(sources), strict=True)
+        for source, solved in zip(sources, solutions, strict=True)
     ]
 
 

@@ -67,9 +67,8 @@ class Ranking:
         gamma: γ of the similarity.
         half: The distance at which the similarity is 0.5, in words that end a sentence.
         target_classes: Names of the target's classes, in the order of the plans' columns.
-        fitted_geometry: Name of the ground metric that was applied: ``sqrt-whitened`` is ``whitened`` for features
-            that can be negative, and without variance within the classes the whitened geometries are ``centred`` and
-            ``sqrt-centred``.
+        geometry_steps: The steps that the fitted geometry takes, such as ``centred, whitened, unit length`` if
+            ``sqrt-whitened`` was requested for features that can be negative.
         dropped: Dataset specs of the sources without a class of ``min_count`` images.
     """
 
@@ -79,7 +78,7 @@ class Ranking:
     gamma: float
     half: str
     target_classes: tuple[str, ...]
-    fitted_geometry: str
+    geometry_steps: str
     dropped: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -87,7 +86,7 @@ class Ranking:
         return {
             "target": self.target,
             "geometry": self.geometry,
-            "fitted_geometry": self.fitted_geometry,
+            "geometry_steps": self.geometry_steps,
             "gamma": self.gamma,
             "dropped": list(self.dropped),
             "domains": [
@@ -180,7 +179,7 @@ def rank_domains(
         gamma=scale.value,
         half=scale.meaning,
         target_classes=target.classes,
-        fitted_geometry=_fitted(metric),
+        geometry_steps=_steps(metric),
         dropped=tuple(bank.name for bank in sources if not (bank.counts >= min_count).any()),
     )
 
@@ -216,13 +215,15 @@ def _intervals(
     return intervals, gamma
 
 
-def _fitted(metric: Geometry) -> str:
-    """Name of the steps that a fitted geometry applies."""
-    if "whitened" not in metric.name:
-        return metric.name
-    if metric.whitening_factor is None:
-        return "centred" if metric.slope is None else "sqrt-centred"
-    return "whitened" if metric.slope is None else "sqrt-whitened"
+def _steps(metric: Geometry) -> str:
+    """The steps of a fitted geometry, such as ``square root, centred, whitened, unit length``."""
+    steps = {
+        "square root": metric.slope is not None,
+        "centred": metric.centre is not None,
+        "whitened": metric.whitening_factor is not None,
+        "unit length": metric.unit_length,
+    }
+    return ", ".join(step for step, taken in steps.items() if taken) or "raw means"
 
 
 def _domain(

@@ -9,7 +9,7 @@ import pytest
 
 import similarity.transport.earth_movers_distance
 from features.infrastructure.errors import InputError
-from similarity import GEOMETRIES, emd, rank_domains, select_classes
+from similarity import emd, rank_domains, select_classes
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def test_a_domain_equal_to_the_target_is_at_distance_zero(target, sources, make_
 def test_json_has_the_contracts_keys(target, sources):
     ranking = rank_domains(target, sources, bootstrap=20, geometry="euclidean", gamma=0.2)
     found = json.loads(json.dumps(ranking.to_json()))
-    assert list(found) == ["target", "geometry", "fitted_geometry", "gamma", "dropped", "domains"]
-    assert (found["target"], found["geometry"], found["fitted_geometry"]) == ("folder:target", *["euclidean"] * 2)
+    assert list(found) == ["target", "geometry", "geometry_steps", "gamma", "dropped", "domains"]
+    assert [found[key] for key in list(found)[:3]] == ["folder:target", "euclidean", "raw means"]
     for domain in found["domains"]:
         keys = ["source", "emd", "emd_interval", "similarity", "interval", "classes", "images", "solver", "emd_bounds"]
         assert list(domain) == keys
@@ -173,16 +173,31 @@ def test_a_progress_bar_counts_what_is_done(target, sources, make_bank, monkeypa
     assert bars == (done | {"bootstrap": [3 * len(sources)] * 2} if case == "bootstrap" else done)
 
 
-@pytest.mark.parametrize("geometry", GEOMETRIES)
-def test_a_ranking_says_which_geometry_was_applied(target, sources, make_bank, geometry):
-    assert rank_domains(target, sources, geometry=geometry).fitted_geometry == geometry
-    shifted = make_bank(sources[1].means - sources[1].means.min() - 1e-6, dataset="folder:signed")
-    signed = rank_domains(target, [sources[0], shifted], geometry=geometry)
-    assert signed.fitted_geometry == ("whitened" if geometry == "sqrt-whitened" else geometry)
-    assert (signed.geometry, signed.to_json()["fitted_geometry"]) == (geometry, signed.fitted_geometry)
+@pytest.mark.parametrize(
+    ("geometry", "rectified", "signed", "without_variance"),
+    [
+        ("euclidean", *["raw means"] * 3),
+        ("cosine", *["unit length"] * 3),
+        ("centred", *["centred, unit length"] * 3),
+        ("whitened", *["centred, whitened, unit length"] * 2, "centred, unit length"),
+        (
+            "sqrt-whitened",
+            "square root, centred, whitened, unit length",
+            "centred, whitened, unit length",
+            "square root, centred, unit length",
+        ),
+    ],
+)
+def test_a_ranking_says_which_steps_were_taken(
+    target, sources, make_bank, geometry, rectified, signed, without_variance
+):
+    ranking = rank_domains(target, sources, geometry=geometry)
+    assert (ranking.geometry, ranking.geometry_steps) == (geometry, rectified)
+    negative = make_bank(sources[1].means - 0.5, dataset="folder:signed")
+    found = rank_domains(target, [sources[0], negative], geometry=geometry)
+    assert found.geometry_steps == found.to_json()["geometry_steps"] == signed
     single = [replace(bank, counts=np.ones_like(bank.counts)) for bank in (target, *sources)]
-    no_variance = {"whitened": "centred", "sqrt-whitened": "sqrt-centred"}
-    assert rank_domains(single[0], single[1:], geometry=geometry).fitted_geometry == no_variance.get(geometry, geometry)
+    assert rank_domains(single[0], single[1:], geometry=geometry).geometry_steps == without_variance
 
 
 def test_gamma_scales_the_similarity_alone(target, sources):
