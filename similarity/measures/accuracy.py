@@ -118,8 +118,7 @@ def _linear_probe(evidence: Evidence) -> float:
     features, labels = evidence.labelled
     if len(set(labels.tolist())) == len(labels):
         raise InputError(
-            f"{evidence.target.name}: keeps one image of each class, none to test on; extract at least two images for "
-            f"each class"
+            f"{evidence.target.name}: keeps one image of each class, none to test on; extract at least two"
         )
     return linear_probe(features, labels, seed=evidence.seed)
 
@@ -129,7 +128,6 @@ KNN = Measure(
     meaning="leave-one-out accuracy of the 5 nearest neighbours by cosine",
     needs=frozenset({"target images"}),
     direction="higher",
-    compares="models",
     function=lambda evidence: knn_accuracy(*evidence.labelled, seed=evidence.seed),
 )
 LINEAR_PROBE = Measure(
@@ -137,6 +135,5 @@ LINEAR_PROBE = Measure(
     meaning="cross-validated accuracy of logistic regression",
     needs=frozenset({"target images"}),
     direction="higher",
-    compares="models",
     function=_linear_probe,
 )

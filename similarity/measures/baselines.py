@@ -25,6 +25,5 @@ PARAMETERS = Measure(
     meaning="number of parameters of the model, a baseline",
     needs=frozenset({"parameters"}),
     direction="higher",
-    compares="models",
     function=lambda evidence: float(evidence.parameters or 0),
 )

@@ -15,7 +15,6 @@ from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
 from similarity.measures.evidence import Evidence
 
-Direction = Literal["higher", "lower"]
 #: The rows of a table of measures: source domains under one backbone, or models.
 Comparison = Literal["sources", "models"]
 
@@ -29,17 +28,17 @@ class Measure:
         meaning: One line.
         needs: Inputs beyond the target's class statistics, from :data:`similarity.measures.evidence.NEEDS`.
         direction: Which values predict better transfer.
+        function: Computes a finite float.
         compares: What its values distinguish. A measure of ``"models"`` depends on the target alone, and is the same
             for all sources under one backbone.
-        function: Computes a finite float.
     """
 
     name: str
     meaning: str
     needs: frozenset[str]
-    direction: Direction
-    compares: Literal["sources", "models", "both"]
+    direction: Literal["higher", "lower"]
     function: Callable[[Evidence], float]
+    compares: Literal["sources", "models", "both"] = "models"
 
 
 class _Measures(Catalogue[Measure]):

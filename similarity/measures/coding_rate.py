@@ -72,6 +72,5 @@ TRANSRATE = Measure(
     meaning="coding rate of all features less that of each class (Huang et al. 2022)",
     needs=frozenset({"target images"}),
     direction="higher",
-    compares="models",
     function=lambda evidence: transrate(*evidence.labelled),
 )

@@ -69,6 +69,5 @@ H_SCORE = Measure(
     meaning="the features' variance between classes over the whole, shrunk (Bao et al. 2019, Ibrahim et al. 2022)",
     needs=frozenset({"target images"}),
     direction="higher",
-    compares="models",
     function=lambda evidence: h_score(*evidence.labelled),
 )

@@ -22,11 +22,7 @@ NEEDS = ("target images", "source", "source images", "posterior", "parameters")
 
 
 class TargetImages:
-    """The image features that a target's bank keeps, loaded on first use.
-
-    Args:
-        bank: The target's bank.
-    """
+    """The image features that a target's bank keeps, loaded on first use."""
 
     def __init__(self, bank: FeatureBank) -> None:
         self._bank = bank
@@ -117,11 +113,7 @@ class Evidence:
 
     @property
     def given_source(self) -> FeatureBank:
-        """The source.
-
-        Raises:
-            InputError: There is none.
-        """
+        """The source; raises `InputError` if there is none."""
         if self.source is None:
             raise InputError(str(self.lacks("source")))
         return self.source

@@ -99,6 +99,5 @@ LOGME = Measure(
     meaning="log evidence of a Bayesian linear model of the labels (You et al. 2021)",
     needs=frozenset({"target images"}),
     direction="higher",
-    compares="models",
     function=lambda evidence: logme(*evidence.labelled),
 )

@@ -117,6 +117,5 @@ GBC = Measure(
     meaning="negative overlap of the classes as Gaussians in 64 principal components (Pándy et al. 2022)",
     needs=frozenset(),
     direction="higher",
-    compares="models",
     function=_gbc,
 )

@@ -160,10 +160,7 @@ def rank_domains(
         for bank, its_points in zip(kept, points, strict=True):
             results.append(emd(its_points, bank.counts, target_points, target.counts))
             advance(note=bank.name)
-    intervals: list[Interval | None] = [None] * len(kept)
-    true_gamma = None
-    if bootstrap and _bootstrap_is_valid(metric, target, kept, results):
-        intervals, true_gamma = _intervals(metric, target, kept, scale, bootstrap, seed)
+    intervals, true_gamma = _intervals(metric, target, kept, results, scale, bootstrap, seed)
     domains = [_domain(*row, scale.value, true_gamma) for row in zip(kept, results, intervals, strict=True)]
     if names:
         evidence = side_by_side(target, kept, geometry=metric, seed=seed, transports=results)
@@ -184,46 +181,36 @@ def rank_domains(
     )
 
 
-def _bootstrap_is_valid(
-    metric: Geometry, target: FeatureBank, sources: Sequence[FeatureBank], results: Sequence[TransportResult]
-) -> bool:
-    """Whether the class means vary in the geometry, and every transport problem is small enough to solve exactly."""
-    varies = metric.centre is None or sum(len(bank.classes) for bank in sources) >= _LEAST_CLASSES
-    small = all(len(bank.classes) * len(target.classes) <= EXACT_PAIRS for bank in sources)
-    return varies and small and not any(result.solver == "semi-dual" for result in results)
-
-
 def _intervals(
-    metric: Geometry, target: FeatureBank, sources: Sequence[FeatureBank], scale: Gamma, replicates: int, seed: int
+    metric: Geometry,
+    target: FeatureBank,
+    sources: Sequence[FeatureBank],
+    results: Sequence[TransportResult],
+    scale: Gamma,
+    replicates: int,
+    seed: int,
 ) -> tuple[list[Interval | None], float | None]:
-    """The interval of each distance, and γ without sampling noise; None if noise explains all distances behind γ."""
+    """The interval of each distance, and γ corrected for sampling noise; see :class:`Domain` for when they are None."""
+    vary = metric.centre is None or sum(len(bank.classes) for bank in sources) >= _LEAST_CLASSES
+    small = all(len(bank.classes) * len(target.classes) <= EXACT_PAIRS for bank in sources)
+    if not (replicates and vary and small) or any(result.solver == "semi-dual" for result in results):
+        return [None] * len(sources), None
     clouds = mean_clouds(metric, [target, *sources])
     counts = [bank.counts for bank in (target, *sources)]
     gamma = gamma_without_noise(scale, clouds, counts, unit_length=metric.unit_length)
+    options: dict[str, Any] = {"unit_length": metric.unit_length, "replicates": replicates}
     with progress("bootstrap", total=len(sources) * replicates) as advance:
-        intervals: list[Interval | None] = [
-            distance_interval(
-                cloud,
-                clouds[0],
-                unit_length=metric.unit_length,
-                replicates=replicates,
-                generator=np.random.default_rng((seed, i)),
-                advance=advance,
-            )
+        return [
+            distance_interval(cloud, clouds[0], generator=np.random.default_rng((seed, i)), advance=advance, **options)
             for i, cloud in enumerate(clouds[1:])
-        ]
-    return intervals, gamma
+        ], gamma
 
 
 def _steps(metric: Geometry) -> str:
     """The steps of a fitted geometry, such as ``square root, centred, whitened, unit length``."""
-    steps = {
-        "square root": metric.slope is not None,
-        "centred": metric.centre is not None,
-        "whitened": metric.whitening_factor is not None,
-        "unit length": metric.unit_length,
-    }
-    return ", ".join(step for step, taken in steps.items() if taken) or "raw means"
+    steps = ("square root", metric.slope), ("centred", metric.centre), ("whitened", metric.whitening_factor)
+    taken = [step for step, fitted in steps if fitted is not None] + ["unit length"] * metric.unit_length
+    return ", ".join(taken) or "raw means"
 
 
 def _domain(

@@ -169,16 +169,13 @@ def sources_with_classes(sources: Sequence[FeatureBank], min_count: int) -> list
     Raises:
         InputError: No source has such a class.
     """
-    full = [bool((bank.counts >= min_count).any()) for bank in sources]
-    if not any(full):
-        largest = max(int(bank.counts.max()) for bank in sources)
-        raise InputError(f"`min_count` {min_count}: no source class has so many images; the largest has {largest}")
-    for bank, kept in zip(sources, full, strict=True):
-        if not kept:
-            console.print(
-                f"{bank.name}: dropped, no class has {min_count} images (the largest has {bank.counts.max()})"
-            )
-    return [bank.at_least(min_count) for bank, kept in zip(sources, full, strict=True) if kept]
+    largest = [int(bank.counts.max()) for bank in sources]
+    if max(largest) < min_count:
+        raise InputError(f"`min_count` {min_count}: no source class has so many images; the largest has {max(largest)}")
+    for bank, most in zip(sources, largest, strict=True):
+        if most < min_count:
+            console.print(f"{bank.name}: dropped, no class has {min_count} images (the largest has {most})")
+    return [bank.at_least(min_count) for bank, most in zip(sources, largest, strict=True) if most >= min_count]
 
 
 def _require_distinct(targets: Sequence[FeatureBank], sources: Sequence[FeatureBank]) -> None:

@@ -155,13 +155,8 @@ class _Plane:
         """One bootstrap replicate of ``observed`` and of ``unbiased``.
 
         ‖Δ + ε‖² = ‖Δ‖² + 2Δ·ε + ‖ε‖², where each difference Δ of two sample means is shrunk to the length √truth. The
-        pairs are shrunk separately, so no set of points need have these distances.
-
-        Args:
-            source_errors: (S, D) sampling errors of the source's means.
-            target_errors: (T, D) those of the target's.
-            source_sizes: (S,) estimates of the expected squared errors from other images.
-            target_sizes: (T,) those of the target's.
+        pairs are shrunk separately, so no set of points need have these distances. The errors are (S, D) and (T, D)
+        draws, the sizes (S,) and (T,) estimates of their expected squared lengths.
         """
         moved = pairwise_distances(self._source.points + source_errors, self._target.points + target_errors) ** 2
         alone = pairwise_distances(source_errors, target_errors) ** 2
@@ -218,14 +213,9 @@ class _Sphere:
 
 
 def _signal(squares: _Array, error: _Array) -> _Array:
-    """(C,) squared lengths corrected for noise.
+    """(C,) squared lengths less the (C,) expected squared errors.
 
-    Each is at least ``_LEAST_SIGNAL`` times the bank's average share of signal, Σ(squares − error) / Σ squares (itself
-    at least ``_LEAST_AVERAGE``), times the point's squared length.
-
-    Args:
-        squares: (C,) squared lengths of the sample means.
-        error: (C,) expected squared errors.
+    The lower bound of each is ``_LEAST_SIGNAL`` · max(1 − Σ error / Σ squares, ``_LEAST_AVERAGE``) · squares.
     """
     total = squares.sum()
     average = max(1 - error.sum() / total, _LEAST_AVERAGE) if total > 0 else 1.0

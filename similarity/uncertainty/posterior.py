@@ -62,12 +62,8 @@ class MeanSampler:
 def _prior(points: NDArray[np.float64], error: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centre and variance of the prior, (D,) each, by the method of moments.
 
-    The variance is the weighted mean of (x_c − g)² − e_c over the classes. Weights are 1/(τ² + e_c) for the centre and
-    their squares for the variance; the lower bound is given by ``_LEAST_SPREAD`` and ``_LEAST_AVERAGE``.
-
-    Args:
-        points: (C, D) sample means.
-        error: (C, D) their error variances.
+    The variance is the weighted mean of (x_c − g)² − e_c over the classes, bounded below as ``_LEAST_SPREAD`` says. The
+    weights are 1/(τ² + e_c) for the centre and their squares for the variance.
     """
     if len(points) < _LEAST_CLASSES:
         return points.mean(axis=0), np.full(points.shape[1], np.inf)

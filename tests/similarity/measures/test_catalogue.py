@@ -126,6 +126,26 @@ def test_a_missing_need_is_the_reason(name, world, image_bank):
             assert remedy in found.reason
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_what_a_measure_needs_is_enough(name, world, image_bank):
+    """Evidence of nothing but the declared needs: the value is that of full evidence."""
+    needs = MEASURES[name].needs
+    kept = [image_bank(*of, dataset=f"folder:{i}") for i, of in enumerate(world[:2])]
+    bare = [image_bank(*of, dataset=f"folder:{i}", keep=False) for i, of in enumerate(world[:2])]
+    source = (kept if "source images" in needs else bare)[1]
+    least = Evidence(
+        (kept if "target images" in needs else bare)[0],
+        source if needs & {"source", "source images", "posterior"} else None,
+        parameters=1000 if "parameters" in needs else None,
+    )
+    assert value(name, least) == value(name, Evidence(*kept, parameters=1000))
+
+
+def test_more_parameters_are_better(evidence):
+    larger = Evidence(evidence.target, evidence.source, parameters=2000)
+    assert better("parameters", value("parameters", larger), value("parameters", evidence))
+
+
 @pytest.mark.parametrize("name", OF_LABELS)
 def test_true_labels_beat_shuffled_ones(name, world, evidence, image_bank):
     (features, labels), _, _ = world
