@@ -29,11 +29,7 @@ class TargetImages:
 
     @property
     def features(self) -> NDArray[np.float64]:
-        """(N, D) features, read-only.
-
-        Raises:
-            InputError: The bank keeps no image features, or one is NaN or infinite.
-        """
+        """(N, D) features, read-only; raises `InputError` if the bank keeps none, or one is NaN or infinite."""
         return self._loaded[0]
 
     @property

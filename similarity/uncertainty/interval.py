@@ -53,16 +53,14 @@ class Interval:
     Attributes:
         low: Lower end, at least 0.
         high: Upper end.
-        replicates: Number of bootstrap replicates.
     """
 
     low: float
     high: float
-    replicates: int
 
     def holding(self, value: float) -> Interval:
         """The interval extended to contain ``value``; the plug-in distance can lie above ``high``."""
-        return Interval(min(self.low, value), max(self.high, value), self.replicates)
+        return Interval(min(self.low, value), max(self.high, value))
 
 
 def distance_interval(
@@ -117,7 +115,7 @@ def distance_interval(
         low = 0.0
     if unit_length:
         low, high = min(low, _DIAMETER), min(high, _DIAMETER)
-    return Interval(low, high, replicates)
+    return Interval(low, high)
 
 
 def without_noise(cloud: MeanCloud, *, unit_length: bool) -> tuple[_Array, _Array]:
