@@ -1,10 +1,10 @@
-"""Pseudo-classes for images without labels: spherical k-means on the features that a bank keeps.
+"""Pseudo-classes for unlabelled images: spherical k-means on the image features of a bank.
 
-A class bank is what everything to the right works on, so clusters become one: their images are the relabelled
-dataset ``clusters:FILE.csv`` (:mod:`features.readers.clusters`), their statistics the bank that an extraction of
-that dataset would make. Features are compared by their direction alone (Dhillon and Modha, Machine Learning
-2001): of the images that are selected by such clusters, 0.37, 0.41 and 0.56 are of related classes on three
-datasets, of those by Euclidean distance 0.36, 0.41 and 0.52, within the standard errors (``benchmarks/unlabelled.py``).
+The clusters become the relabelled dataset ``clusters:FILE.csv`` (:mod:`features.readers.clusters`) and the feature bank
+that an extraction of that dataset would write, so that rankings and selections apply to them. Clustering uses the
+directions of features alone (Dhillon and Modha, Machine Learning 2001). On three datasets 0.37, 0.41 and 0.56 of the
+images selected by such clusters are of related classes; with Euclidean k-means 0.36, 0.41 and 0.52, a difference within
+the standard errors (``benchmarks/unlabelled.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,62 +23,58 @@ from features.extraction.relabelling import regroup
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_new
+from features.infrastructure.options import Range, check_ranges
 from features.readers import open_dataset
 from features.readers.clusters import write_clusters
 from features.readers.exclusion import files_of
 
-#: Images a cluster and largest number of clusters, where no number is given. Clusters that are finer than
-#: classes cost time and little else, coarser ones mix classes: see ``benchmarks/unlabelled.py``.
+#: Images per cluster and largest number of clusters, by default. Clusters finer than classes cost little but time;
+#: coarser ones mix classes: see ``benchmarks/unlabelled.py``.
 IMAGES_A_CLUSTER, MOST_CLUSTERS = 25, 4096
-#: The centroids are found on at most so many images a cluster, and so many numbers (float32: 2 GiB).
+#: Most images per cluster, and most numbers in total (float32: 2 GiB), of the sample that k-means runs on.
 _SAMPLE_A_CLUSTER, _SAMPLE_NUMBERS = 256, 1 << 29
 
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """A feature bank that keeps its images in, a bank of their clusters out: pseudo-classes to rank and select.
+    """Cluster the images of a feature bank, and write a bank of the clusters: pseudo-classes to rank and select.
 
     Attributes:
-        bank: The feature bank (.h5), extracted with --keep-images; its own classes are not looked at.
-        out: The bank of the clusters (.h5). The cluster of each image goes into a table (.csv) of the same name.
-        clusters: How many; by default one for 25 images, at most 4096.
-        iterations: Rounds of k-means.
-        seed: Seed of the first centroids.
-        keep_images: Keep the features of the images in the new bank too, for the measures that need them.
-        overwrite: Replace files that are there instead of refusing.
+        bank: The feature bank (.h5), extracted with `keep_images`; its own classes are ignored.
+        out: The bank of the clusters (.h5). A table (.csv) of the same name lists the cluster of each image.
+        clusters: Number of clusters; by default one per 25 images, at most 4096.
+        iterations: Iterations of k-means.
+        seed: Seed of the sample and of the initial centroids.
+        keep_images: Store the image features in the new bank too, for the measures that need them.
+        overwrite: Replace existing files.
     """
 
     bank: str
     out: str
-    clusters: int | None = None
-    iterations: int = 10
-    seed: int = 0
+    clusters: Annotated[int | None, Range(2)] = None
+    iterations: Annotated[int, Range(1)] = 10
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     keep_images: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if Path(self.out).suffix in ("", ".csv"):
-            raise InputError(f"--out {self.out}: expected a name for a bank, such as clusters.h5")
+            raise InputError(f"`out` {self.out}: expected the name of a bank, such as clusters.h5")
         if "?" in self.out:
-            raise InputError(f"--out {self.out}: a dataset spec cannot name it; leave out the ?")
-        if self.clusters is not None and self.clusters < 2:
-            raise InputError(f"--clusters {self.clusters}: expected at least 2")
-        if self.iterations < 1:
-            raise InputError(f"--iterations {self.iterations}: expected at least 1")
-        if not 0 <= self.seed < 2**31:
-            raise InputError(f"--seed {self.seed}: expected a whole number from 0 to {2**31 - 1}")
+            raise InputError(f"`out` {self.out}: a dataset spec cannot contain this name; leave out the ?")
 
 
 @dataclass(frozen=True)
 class Clustering:
-    """What a clustering found.
+    """The clusters of a bank.
 
     Attributes:
         path: The bank of the clusters.
-        dataset: Spec of the images by cluster, ``clusters:FILE.csv``.
+        dataset: Dataset spec of the images by cluster, ``clusters:FILE.csv``.
         counts: Images of each cluster, largest first.
-        empty: Clusters that were asked for and have no image.
-        cosine: Mean cosine similarity of an image to the centre of its cluster, −1 to 1.
+        empty: Number of clusters without an image.
+        cosine: Mean cosine similarity between an image and the centroid of its cluster, −1 to 1.
     """
 
     path: Path
@@ -93,6 +89,7 @@ class Clustering:
         return FeatureBank.open(self.path)
 
     def to_json(self) -> dict[str, Any]:
+        """The output of ``transfer cluster --json``."""
         return {
             "bank": str(self.path),
             "dataset": self.dataset,
@@ -106,15 +103,15 @@ class Clustering:
 
 
 def cluster(config: ClusterConfig) -> Clustering:
-    """Cluster the images of a bank, and write the bank of the clusters and which image is in which.
+    """Cluster the images of a bank, and write the bank of the clusters and the table of images by cluster.
 
-    Clusters are named ``cluster 0000``, ``cluster 0001``, … by their size, largest first. One that is left without
-    an image (there are fewer different images than clusters) is left out. The result is the same each time on one
-    machine. Features are read a block at a time, but for the sample on which the centroids are found (2 GiB).
+    Clusters are named ``cluster 0000``, ``cluster 0001``, … in descending order of size. Clusters without an image
+    (there are fewer distinct images than clusters) are left out. The result is reproducible on one machine. Features
+    are read in blocks, except for the sample that k-means runs on (at most 2 GiB).
 
     Raises:
-        InputError: The bank keeps no image features or fewer images than clusters, two of its images have one id,
-            its dataset cannot be opened or has changed, or something is at ``out`` already.
+        InputError: The bank keeps no image features or fewer images than clusters, two of its images have the same id,
+            its dataset cannot be opened or has changed, or ``out`` exists.
     """
     out = Path(config.out)
     table = out.with_suffix(".csv")
@@ -122,12 +119,12 @@ def cluster(config: ClusterConfig) -> Clustering:
     bank = FeatureBank.open(config.bank)
     base = DatasetSpec.parse(bank.name)
     read: list[str | Path] = [config.bank, *files_of(base)]
-    check_new({"--out": out, "--out, with its table": table}, read=read, overwrite=config.overwrite)
+    check_new({"`out`": out, "`out`, with its table": table}, read=read, overwrite=config.overwrite)
     _, ids = bank.image_labels()
     _check(bank, ids)
     n_clusters = config.clusters or min(max(2, len(ids) // IMAGES_A_CLUSTER), MOST_CLUSTERS)
     if n_clusters > len(ids):
-        raise InputError(f"--clusters {n_clusters}: {bank.name} has {len(ids)} images; ask for at most as many")
+        raise InputError(f"`clusters` {n_clusters}: {bank.name} has {len(ids)} images; give at most as many")
 
     points = _sample(bank, len(ids), _SAMPLE_A_CLUSTER * n_clusters, config.seed)
     centroids = spherical_k_means(points, n_clusters, config.iterations, config.seed)
@@ -154,25 +151,25 @@ def cluster(config: ClusterConfig) -> Clustering:
 
 
 def spherical_k_means(points: NDArray[np.float32], clusters: int, iterations: int, seed: int) -> NDArray[np.float32]:
-    """Centroids of length 1 that raise Σ_i max_k ⟨x_i, c_k⟩ in turns (Dhillon and Modha, 2001).
+    """Spherical k-means: centroids of length 1 that locally maximise Σ_i max_k ⟨x_i, c_k⟩ (Dhillon and Modha, 2001).
 
-    The first centroids are points drawn at random; an empty cluster takes a part of a large one.
+    The initial centroids are random points; an empty cluster receives a part of a large one.
 
     Args:
-        points: (N, D) of length 1.
+        points: (N, D) points of length 1.
         clusters: K, 1 to N.
-        iterations: At least 1.
-        seed: Of the first centroids.
+        iterations: Number of iterations, at least 1.
+        seed: Seed of the initial centroids.
 
     Returns:
-        (K, D) float32.
+        (K, D) float32 centroids.
     """
     import faiss
 
     options = {"niter": 1, "spherical": True, "seed": seed, "min_points_per_centroid": 1}
     centroids = None
     with progress("k-means", iterations) as advance:
-        for _ in range(iterations):  # one at a time, for the sake of the progress bar
+        for _ in range(iterations):  # one at a time, for the progress bar
             k_means = faiss.Kmeans(points.shape[1], clusters, max_points_per_centroid=len(points), **options)
             mean_cosine = k_means.train(points, init_centroids=centroids) / len(points)
             centroids = k_means.centroids
@@ -181,14 +178,14 @@ def spherical_k_means(points: NDArray[np.float32], clusters: int, iterations: in
 
 
 def unit_length(features: NDArray[np.floating]) -> NDArray[np.float32]:
-    """(N, D) features scaled to length 1; 0 stays 0."""
+    """(N, D) features scaled to length 1; zero rows stay 0."""
     points = np.ascontiguousarray(features, dtype=np.float32)
     norms = np.linalg.norm(points, axis=1, keepdims=True)
     return np.divide(points, norms, out=np.zeros_like(points), where=norms > 0)
 
 
 def _check(bank: FeatureBank, ids: list[str]) -> None:
-    """Refuse what could not be opened as a dataset afterwards: before the work, not after it."""
+    """Raise `InputError` before the work if the table of clusters could not be read as a dataset afterwards."""
     seen: set[str] = set()
     twice = next((id_ for id_ in ids if id_.strip() in seen or seen.add(id_.strip())), None)  # type: ignore[func-returns-value]
     if twice is not None:
@@ -197,11 +194,11 @@ def _check(bank: FeatureBank, ids: list[str]) -> None:
         )
     dataset = open_dataset(bank.name)
     if dataset.manifest_sha256 != bank.attrs.get("manifest_sha256"):
-        raise InputError(f"{bank.path}: its dataset {bank.name} has changed since; extract it again with --keep-images")
+        raise InputError(f"{bank.path}: its dataset {bank.name} has changed since; extract it again with `keep_images`")
 
 
 def _sample(bank: FeatureBank, images: int, size: int, seed: int) -> NDArray[np.float32]:
-    """(n, D) of length 1: all images, or ``size`` of them at random, as far as memory goes."""
+    """(n, D) points of length 1: a random sample of at most ``size`` images and ``_SAMPLE_NUMBERS`` numbers."""
     width = bank.means.shape[1]
     size = min(images, size, max(1, _SAMPLE_NUMBERS // width))
     chosen = np.zeros(images, dtype=bool)
@@ -216,7 +213,7 @@ def _sample(bank: FeatureBank, images: int, size: int, seed: int) -> NDArray[np.
 
 
 def _assign(bank: FeatureBank, images: int, centroids: NDArray[np.float32]) -> tuple[NDArray[np.int64], float]:
-    """(N,) the nearest centroid of each image, and the mean cosine similarity to it."""
+    """(N,) index of the nearest centroid of each image, and the mean cosine similarity to it."""
     import faiss
 
     index = faiss.IndexFlatIP(centroids.shape[1])

@@ -1,11 +1,11 @@
-"""Images of a source that are copies of a target's images: ImageNet's training set holds test images of CUB-200.
+"""Detection of source images that are copies of a target's images (ImageNet's training set has test images of CUB-200).
 
-Cosine similarity of features alone does not tell a copy from another picture of the same species: the two differ in
-few directions, and those weigh little. The search therefore whitens by the covariance of those source images
-that are most like the target (its hard negatives): directions in which like images vary anyway count less, and
-what is left is one picture's own. In ``benchmarks/unlabelled.py`` that finds copies that are saved again at
-quality 60, halved, mirrored or cropped by 5 % among 100,000 images, 1,199 of 1,200, without a false alarm; with plain
-cosine similarity and as few false alarms a tenth of the cropped ones is missed.
+Plain cosine similarity does not separate a copy from another photograph of the same species: the two differ in few
+directions of little variance. The search therefore whitens by the covariance of the source images most similar to the
+target (hard negatives), which gives little weight to directions that vary between similar images. In
+``benchmarks/unlabelled.py`` it finds 1,199 of 1,200 copies (re-compressed at quality 60, halved, mirrored, or cropped
+by 5 %) among 100,000 images without a false positive; plain cosine similarity at the same false positive rate misses a
+tenth of the cropped copies.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,17 +25,18 @@ from features.extraction.relabelling import regroup
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_new
+from features.infrastructure.options import Range, check_ranges
 from features.infrastructure.tables import write_table
 from features.readers import open_dataset
 from features.readers.exclusion import excluding, files_of
-from similarity.geometry import Geometry
+from similarity.geometry import Geometry, are_rectified
 
 COLUMNS = ("id", "target_id", "cosine", "class", "target_class", "source", "target")
-#: Cosine similarity from which an image is a copy, measured with 1,280 features; see :func:`least_threshold`.
+#: Least cosine similarity of a copy, determined for 1,280 features; see :func:`least_threshold`.
 THRESHOLD = 0.5
-#: Source images that say how like images vary, for each feature.
+#: Number of hard negatives per feature.
 _NEAR_A_FEATURE = 8
-#: What is added to every eigenvalue of their covariance, in units of the mean one; more where they are fewer.
+#: Ridge of their covariance in units of the mean eigenvalue; larger if there are fewer hard negatives.
 _RIDGE = 0.1
 
 
@@ -44,31 +45,30 @@ class DuplicatesConfig:
     """Find the images of a source that are copies of a target's (test) images, and list them for ?exclude=FILE.csv.
 
     Attributes:
-        source: Feature bank (.h5) of the source, extracted with --keep-images.
-        against: Feature banks of the images that must not be trained on, extracted with --keep-images.
-        out: The list (.csv): each copy, and which image it is a copy of.
-        threshold: Cosine similarity from which an image is a copy, above 0, at most 1; less finds more, and more
-            false ones. By default 0.5, or what chance reaches where features are narrow.
-        clean_bank: Write the source's bank without the copies too (.h5), without reading an image again.
-        overwrite: Replace files that are there instead of refusing.
+        source: Feature bank (.h5) of the source, extracted with `keep_images`.
+        against: Feature banks of the images that must not be trained on, extracted with `keep_images`.
+        out: The list (.csv) of the copies and their originals.
+        threshold: Least cosine similarity of a copy, above 0 and at most 1; a lower one finds more copies and more
+            false positives. By default 0.5, or for narrow features the similarity that chance reaches.
+        clean_bank: A file (.h5) for the source's bank without the copies; no image is decoded again.
+        overwrite: Replace existing files.
     """
 
     source: str
     against: list[str]
     out: str
-    threshold: float | None = None
+    threshold: Annotated[float | None, Range(0, 1, above=True)] = None
     clean_bank: str | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if not self.against:
-            raise InputError("--against is missing: name the bank of the images that must not be trained on")
-        if self.threshold is not None and not 0 < self.threshold <= 1:
-            raise InputError(f"--threshold {self.threshold}: expected more than 0, at most 1")
+            raise InputError("`against` is missing: name the bank of the images that must not be trained on")
         if any(sign in self.out for sign in ",&?"):
-            raise InputError(f"--out {self.out}: a dataset spec cannot name it; leave out the , & and ? in it")
+            raise InputError(f"`out` {self.out}: a dataset spec cannot contain this name; leave out , & and ?")
         if self.clean_bank is not None and Path(self.clean_bank).suffix in ("", ".csv"):
-            raise InputError(f"--clean-bank {self.clean_bank}: expected a name for a bank, such as clean.h5")
+            raise InputError(f"`clean_bank` {self.clean_bank}: expected the name of a bank, such as clean.h5")
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Duplicate:
 
     Attributes:
         id: The source image.
-        target_id: The target image that it is most like.
-        cosine: Their similarity, −1 to 1, where directions in which like images vary count less.
+        target_id: The most similar target image.
+        cosine: Their cosine similarity in :func:`local_geometry`, −1 to 1.
         class_name: Class of the source image.
         target_class: Class of the target image.
         source: Dataset spec of the source.
@@ -96,16 +96,16 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What a search found.
+    """The copies that a search found.
 
     Attributes:
-        rows: The copies, the most like first.
-        threshold: Cosine similarity from which an image was taken for a copy.
-        source: The source without them: a dataset spec with ``exclude``.
-        images: Source images that were looked at.
-        next_cosine: The highest similarity below the threshold: what was taken for no copy.
+        rows: The copies by descending similarity.
+        threshold: Least cosine similarity of a copy.
+        source: Dataset spec of the source without the copies, with ``exclude``.
+        images: Number of source images.
+        next_cosine: The highest similarity below the threshold.
         out: The list.
-        clean_bank: The source's bank without them, if it was asked for.
+        clean_bank: The source's bank without the copies, if requested.
     """
 
     rows: tuple[Duplicate, ...]
@@ -117,6 +117,7 @@ class Duplicates:
     clean_bank: Path | None
 
     def to_json(self) -> dict[str, Any]:
+        """The output of ``transfer duplicates --json``."""
         return {
             "duplicates": [dict(zip(COLUMNS, astuple(row), strict=True)) for row in self.rows],
             "threshold": self.threshold,
@@ -129,20 +130,19 @@ class Duplicates:
 
 
 def find_duplicates(config: DuplicatesConfig) -> Duplicates:
-    """Search a source for copies of the targets' images, write the list, and the bank without them if wanted.
+    """Search a source for copies of the targets' images; write the list and, if requested, the bank without them.
 
-    Each source image stands in the list once, with the image that it is most like. The features of the targets are
-    in memory, those of the source are read twice for each target, a block at a time.
+    The list has each copy once, with the most similar target image. The features of the targets are held in memory;
+    those of the source are read in blocks, twice for each target.
 
     Raises:
-        InputError: A bank keeps no image features or cannot be compared, their features are too narrow to tell
-            copies, something stands at ``out`` or ``clean_bank`` already, or the source has changed since it was
-            extracted.
+        InputError: A bank keeps no image features or the banks cannot be compared, features are too narrow to separate
+            copies, ``out`` or ``clean_bank`` exists, or the source's dataset has changed since its extraction.
     """
     out, clean = Path(config.out), None if config.clean_bank is None else Path(config.clean_bank)
     source = FeatureBank.open(config.source)
     read: list[str | Path] = [config.source, *config.against, *files_of(DatasetSpec.parse(source.name))]
-    check_new({"--out": out, "--clean-bank": clean}, read=read, overwrite=config.overwrite)
+    check_new({"`out`": out, "`clean_bank`": clean}, read=read, overwrite=config.overwrite)
     targets = [FeatureBank.open(path) for path in config.against]
     for target in targets:
         source.require_comparable(target)
@@ -153,7 +153,7 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
         threshold = max(THRESHOLD, least_threshold(pairs, width))
         if threshold >= 1:
             raise InputError(
-                f"{source.path}: features of {width} numbers do not tell copies among {pairs:,} pairs of images; "
+                f"{source.path}: features of width {width} do not separate copies among {pairs:,} pairs of images; "
                 f"extract with a wider backbone"
             )
     if clean is not None and open_dataset(source.name).manifest_sha256 != source.attrs.get("manifest_sha256"):
@@ -161,7 +161,7 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
 
     best, of_target, of_image = np.full(len(ids), -np.inf), np.zeros(len(ids), int), np.zeros(len(ids), int)
     for number, target in enumerate(targets):
-        cosine, nearest = most_alike(source, target)
+        cosine, nearest = most_similar(source, target)
         better = cosine > best
         best[better], of_target[better], of_image[better] = cosine[better], number, nearest[better]
     found = np.flatnonzero(best >= threshold)
@@ -187,32 +187,33 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
 
 
 def least_threshold(pairs: int, width: int) -> float:
-    """Cosine similarity that the most alike of so many pairs of independent random directions hardly exceed.
+    """√(2·log(pairs) / width): the largest cosine similarity expected by chance.
 
-    √(2·log(pairs) / width), the extreme of so many normal variables of variance 1 / width.
+    This is the approximate maximum of ``pairs`` normal variables of variance 1 / ``width``, the cosines of independent
+    random directions.
 
     Args:
-        pairs: How many pairs of images are compared, at least 1.
-        width: Numbers of a feature.
+        pairs: Number of pairs of images, at least 1.
+        width: Number of features.
     """
     return math.sqrt(2 * math.log(pairs) / width)
 
 
-def most_alike(source: FeatureBank, target: FeatureBank) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The target image that each source image is most like.
+def most_similar(source: FeatureBank, target: FeatureBank) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The most similar target image of each source image.
 
     Args:
         source: A bank of N images.
         target: A comparable bank of images.
 
     Returns:
-        (N,) cosine similarity in :func:`local_geometry` of the source images nearest to the target, and (N,) the
-        position of the target image.
+        (N,) cosine similarity in the :func:`local_geometry` of the source images nearest to the target, and (N,) index
+        of the target image.
     """
     sought, _, _ = target.images()
     images = len(source.image_labels()[0])
     near = _near(source, images, sought, min(images, _NEAR_A_FEATURE * sought.shape[1]))
-    metric = local_geometry(near, rectified=min(near.min(), sought.min()) >= 0)
+    metric = local_geometry(near, rectified=are_rectified([near, sought]))
     cosines, nearest = [], []
     index = _index(metric.points(sought))
     with progress("duplicates", images) as advance:
@@ -225,19 +226,20 @@ def most_alike(source: FeatureBank, target: FeatureBank) -> tuple[NDArray[np.flo
 
 
 def local_geometry(near: NDArray[np.floating], *, rectified: bool) -> Geometry:
-    """The geometry in which images that are like each other lie apart.
+    """The geometry that separates similar images.
 
-    The square root where features are rectified, centred, whitened by the covariance of these images, length 1.
-    From fewer than eight images a feature the covariance says less of others and more of these images, among which
-    the copies are; then more of the mean eigenvalue is added: 0.1 · max(1, 8·D / M) of it.
+    Rectified features are first replaced by their square root. Points are centred, whitened by the covariance of the
+    given images, and scaled to length 1. The covariance of fewer than eight images per feature overfits these images,
+    among which the copies are; the ridge is therefore 0.1 · max(1, 8·D / M) mean eigenvalues.
 
     Args:
-        near: (M, D) features of images that are like each other.
-        rectified: Whether no feature is negative.
+        near: (M, D) features of similar images.
+        rectified: Whether all features are non-negative.
     """
     points = np.asarray(near, dtype=np.float64)
     slope = None
     if rectified:
+        points = np.maximum(points, 0)  # round-off
         slope = 0.5 / np.sqrt(np.maximum(points.mean(axis=0), np.finfo(np.float32).tiny))
         points = np.sqrt(points)
     centre = points.mean(axis=0)
@@ -254,7 +256,7 @@ def local_geometry(near: NDArray[np.floating], *, rectified: bool) -> Geometry:
 
 
 def _near(source: FeatureBank, images: int, sought: NDArray[np.floating], size: int) -> NDArray[np.floating]:
-    """(size, D) features of the source images whose direction is nearest to that of an image sought."""
+    """(size, D) features of the source images with the highest cosine similarity to any of the images ``sought``."""
     plain = Geometry("cosine", unit_length=True)
     index = _index(plain.points(sought))
     near, scores, floor = np.empty((0, sought.shape[1]), dtype=np.float32), np.empty(0, dtype=np.float32), -np.inf
@@ -271,7 +273,7 @@ def _near(source: FeatureBank, images: int, sought: NDArray[np.floating], size: 
 
 
 def _index(points: NDArray[np.floating]) -> Any:
-    """Exact search by inner product, which is the cosine of points of length 1."""
+    """Exact search by inner product, the cosine similarity of points of length 1."""
     import faiss
 
     index = faiss.IndexFlatIP(points.shape[1])
@@ -287,7 +289,7 @@ def _write_clean(
     spec: DatasetSpec,
     out: Path,
 ) -> None:
-    """The bank of what an extraction of ``spec`` would read, from the features that are there."""
+    """Write the bank that an extraction of ``spec`` would write, from the stored features."""
     dataset = open_dataset(spec)
     position = {name: i for i, name in enumerate(dataset.classes)}
     of_class = np.array([position.get(name, -1) for name in source.classes], dtype=np.int64)
@@ -296,13 +298,13 @@ def _write_clean(
     left = np.bincount(kept[kept >= 0], minlength=len(dataset.classes))
     if not left.all():
         name = dataset.classes[int(np.argmin(left))]
-        raise InputError(f"--clean-bank {out}: class {name!r} has unreadable images only; remove the class")
+        raise InputError(f"`clean_bank` {out}: class {name!r} has unreadable images only; remove the class")
     read = {id_ for id_, _ in source.skipped}
     expected = [id_ for id_ in dataset.ids if id_ not in read]
     if [id_ for id_, label in zip(ids, kept.tolist(), strict=True) if label >= 0] != expected:
         raise InputError(
-            f"--clean-bank {out}: {source.path} does not hold what is left of {source.name}, perhaps because of ids "
-            f"that stand for two images; extract {str(spec)!r} instead"
+            f"`clean_bank` {out}: {source.path} does not hold the remaining images of {source.name}, perhaps because "
+            f"two images have the same id; extract {str(spec)!r} instead"
         )
     attrs = {"dataset": str(spec), "manifest_sha256": dataset.manifest_sha256}
     regroup(source, kept, dataset.classes, out, attrs=attrs, skipped=source.skipped, keep_images=True)

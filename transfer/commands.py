@@ -108,7 +108,7 @@ class RankConfig:
         if self.seed < 0:
             raise InputError(f"--seed {self.seed}: expected at least 0")
         if self.by is not None:
-            measure_names([self.by])
+            measure_names([self.by], "by")
             if self.by not in (names or MEASURES):
                 raise InputError(f"--by {self.by}: not one of --measures {' '.join(self.measures) or 'all'}")
             if MEASURES[self.by].compares == "sources":

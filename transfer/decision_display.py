@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from features.infrastructure.errors import as_typed
 from similarity import MEASURES, explain
 from transfer.screen import console, show_next, show_table
 
@@ -56,7 +57,7 @@ def show_rank(config: Any, result: Any) -> None:
         _zoo(config, result)
         return
     console.print(
-        f"target {result.target}, geometry {result.geometry}\n"
+        f"target {result.target}, geometry {result.geometry} ({result.geometry_steps})\n"
         f"similarity = exp(−{result.gamma:.4g}·EMD); 0.5 is {result.half}\n",
         soft_wrap=True,
     )
@@ -154,7 +155,7 @@ def _measures(
         console.print("* the best of its row")
     for reason in dict.fromkeys(reasons.values()):
         names = ", ".join(name for name, why in reasons.items() if why == reason)
-        console.print(f"not taken: {names}: {reason}", soft_wrap=True)
+        console.print(f"not taken: {names}: {as_typed(reason)}", soft_wrap=True)
 
 
 def _interval(ends: tuple[float, float] | None) -> str:

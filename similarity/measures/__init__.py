@@ -1,57 +1,12 @@
-"""Measures of transferability side by side, on one cache of features.
+"""Measures of transferability, computed from stored features.
 
-Each measure is a pure function of arrays; :data:`MEASURES` puts them under one contract, and :func:`measure` takes
-them from an :class:`Evidence`. Large comparisons find none best everywhere, so baselines stand among them.
+Each measure is a pure function of arrays and a :class:`Measure` row in the same module; :data:`MEASURES` collects the
+rows, and :func:`measure` computes them from an :class:`Evidence`. No measure is best in every large comparison, so
+baselines are among them.
+
+Names are imported on first use from the modules that ``__init__.pyi`` lists.
 """
 
-from similarity.measures.accuracy import knn_accuracy, linear_probe
-from similarity.measures.agreement import rank_correlation
-from similarity.measures.catalogue import (
-    MEASURES,
-    Measure,
-    Score,
-    Unmeasured,
-    measure,
-    measure_names,
-    reasons,
-    values,
-)
-from similarity.measures.coding_rate import transrate
-from similarity.measures.dataset_transport import label_distances, otdd
-from similarity.measures.discriminability import h_score
-from similarity.measures.evidence import Evidence, side_by_side
-from similarity.measures.gaussian import frechet, total_moments
-from similarity.measures.kernel import median_distance, mmd
-from similarity.measures.marginal_likelihood import logme
-from similarity.measures.overlap import gbc, principal_gaussians
-from similarity.measures.source_labels import leep, nce, source_posterior
+import lazy_loader
 
-__all__ = [
-    "MEASURES",
-    "Evidence",
-    "Measure",
-    "Score",
-    "Unmeasured",
-    "frechet",
-    "gbc",
-    "h_score",
-    "knn_accuracy",
-    "label_distances",
-    "leep",
-    "linear_probe",
-    "logme",
-    "measure",
-    "measure_names",
-    "median_distance",
-    "mmd",
-    "nce",
-    "otdd",
-    "principal_gaussians",
-    "rank_correlation",
-    "reasons",
-    "side_by_side",
-    "source_posterior",
-    "total_moments",
-    "transrate",
-    "values",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

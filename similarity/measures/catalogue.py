@@ -1,28 +1,21 @@
-"""All measures of transferability under one contract: what each needs, and what its value promises."""
+"""All measures of transferability under one contract: what each needs, and which values are better.
+
+A measure is one :class:`Measure` row beside the function that computes it, in any module of this package.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
+from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
-from features.infrastructure.suggestions import choice
-from similarity.measures.accuracy import knn_accuracy, linear_probe
-from similarity.measures.coding_rate import transrate
-from similarity.measures.dataset_transport import label_distances, otdd
-from similarity.measures.discriminability import h_score
 from similarity.measures.evidence import Evidence
-from similarity.measures.gaussian import frechet, total_moments
-from similarity.measures.kernel import mmd
-from similarity.measures.marginal_likelihood import logme
-from similarity.measures.overlap import gbc, principal_gaussians
-from similarity.measures.source_labels import leep, nce
-from similarity.transport.earth_movers_distance import emd
 
-Direction = Literal["higher", "lower"]
-#: What a table sets side by side: source domains under one backbone, or models.
+#: The rows of a table of measures: source domains under one backbone, or models.
 Comparison = Literal["sources", "models"]
 
 
@@ -31,30 +24,49 @@ class Measure:
     """A measure of transferability.
 
     Attributes:
-        name: What a person types.
+        name: The name that users type.
         meaning: One line.
-        needs: What it asks for beyond the target's class statistics, of :data:`similarity.measures.evidence.NEEDS`.
-        direction: Which values promise better transfer.
-        compares: What its value tells apart. A measure of ``"models"`` looks at the target alone, and is the same for
-            all sources under one backbone.
-        function: Its value, a finite float.
+        needs: Inputs beyond the target's class statistics, from :data:`similarity.measures.evidence.NEEDS`.
+        direction: Which values predict better transfer.
+        function: Computes a finite float.
+        compares: What its values distinguish. A measure of ``"models"`` depends on the target alone, and is the same
+            for all sources under one backbone.
     """
 
     name: str
     meaning: str
     needs: frozenset[str]
-    direction: Direction
-    compares: Literal["sources", "models", "both"]
+    direction: Literal["higher", "lower"]
     function: Callable[[Evidence], float]
+    compares: Literal["sources", "models", "both"] = "models"
+
+
+class _Measures(Catalogue[Measure]):
+    """The measures in the order of display; those that ``_DISPLAY`` does not name come last."""
+
+    #: Distances between domains, predictability of labels from source classes, separation of classes, baselines.
+    _DISPLAY = (
+        *("emd", "frechet", "mmd", "otdd", "leep", "nce", "knn", "linear-probe", "logme", "h-score", "transrate"),
+        *("gbc", "source-images", "parameters"),
+    )
+
+    @cached_property
+    def _rows(self) -> dict[str, Measure]:
+        found = super()._rows
+        return {name: found[name] for name in dict.fromkeys((*self._DISPLAY, *found)) if name in found}
+
+
+#: Every measure by its name.
+MEASURES = _Measures("measure of transferability", Measure, "similarity.measures")
 
 
 @dataclass(frozen=True)
 class Score:
-    """A measured value.
+    """The value of a measure.
 
     Attributes:
         value: In the unit that the measure's function states.
-        seconds: What it took; pieces that measures share count for the one that came first.
+        seconds: Computing time. Intermediate results that measures share count for the first of them.
     """
 
     value: float
@@ -63,10 +75,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Unmeasured:
-    """A measure that could not be taken.
+    """A measure that could not be computed.
 
     Attributes:
-        reason: Why, and what to do about it.
+        reason: Why, and how to change that.
     """
 
     reason: str
@@ -75,33 +87,33 @@ class Unmeasured:
 def measure(
     names: Iterable[str], evidence: Evidence, *, comparing: Comparison | None = None
 ) -> dict[str, Score | Unmeasured]:
-    """Take measures, in the order of their names.
+    """Compute measures, in the order of ``names``.
 
     Args:
-        names: Of :data:`MEASURES`.
-        evidence: What they may look at.
-        comparing: What the values will stand beside: those of other sources, or of other models. Measures that cannot
-            tell these apart are left out, with that reason. None takes them all.
+        names: Keys of :data:`MEASURES`.
+        evidence: The data to compute them from.
+        comparing: Whether the values will be compared between sources or between models. Measures that do not
+            distinguish these are left out, with that reason. None computes all.
 
     Returns:
         A score or a reason for every name.
 
     Raises:
-        InputError: There is no such measure.
-        ValueError: ``comparing`` is something else.
+        InputError: A name is unknown.
+        ValueError: ``comparing`` has another value.
     """
     if comparing is not None and comparing not in get_args(Comparison):
         raise ValueError(f"comparing must be one of {', '.join(get_args(Comparison))}, got {comparing!r}")
-    return {name: _taken(_measure(name), evidence, comparing) for name in names}
+    return {name: _computed(MEASURES.find(name, "measures"), evidence, comparing) for name in names}
 
 
 def values(taken: Mapping[str, Score | Unmeasured]) -> dict[str, float | None]:
-    """The value of each measure; None for one that could not be taken."""
+    """The value of each measure; None if it could not be computed."""
     return {name: one.value if isinstance(one, Score) else None for name, one in taken.items()}
 
 
 def reasons(rows: Iterable[Mapping[str, Score | Unmeasured]]) -> dict[str, str]:
-    """Why measures could not be taken, the first reason of each."""
+    """For each measure that could not be computed for some row, the first reason."""
     found: dict[str, str] = {}
     for taken in rows:
         for name, one in taken.items():
@@ -110,213 +122,35 @@ def reasons(rows: Iterable[Mapping[str, Score | Unmeasured]]) -> dict[str, str]:
     return found
 
 
-def measure_names(asked: Sequence[str]) -> list[str]:
-    """Names of measures, checked; every one in the order of display where ``all`` is among those asked for.
+def measure_names(requested: Sequence[str], argument: str = "measures") -> list[str]:
+    """Check names of measures and remove repetitions; ``all`` stands for every measure in the order of display.
+
+    Args:
+        requested: Keys of :data:`MEASURES`, or ``all`` among them.
+        argument: The argument that holds the names, for the message.
 
     Raises:
-        InputError: There is no such measure.
+        InputError: A name is unknown.
     """
-    return list(MEASURES) if "all" in asked else [_measure(name).name for name in dict.fromkeys(asked)]
+    if "all" in requested:
+        return list(MEASURES)
+    return [MEASURES.find(name, argument).name for name in dict.fromkeys(requested)]
 
 
-def _measure(name: str) -> Measure:
-    if name not in MEASURES:
-        raise InputError(f"{name}: there is no such measure of transferability; {choice(name, MEASURES)}")
-    return MEASURES[name]
-
-
-def _taken(wanted: Measure, evidence: Evidence, comparing: Comparison | None) -> Score | Unmeasured:
-    if comparing is not None and wanted.compares not in (comparing, "both"):
+def _computed(row: Measure, evidence: Evidence, comparing: Comparison | None) -> Score | Unmeasured:
+    if comparing is not None and row.compares not in (comparing, "both"):
         return Unmeasured(
             "looks at the target under the model alone: the same for every source"
             if comparing == "sources"
-            else "tells source domains apart, not models"
+            else "compares source domains, not models"
         )
-    for need in sorted(wanted.needs):
+    for need in sorted(row.needs):
         reason = evidence.lacks(need)
         if reason is not None:
             return Unmeasured(reason)
     start = time.perf_counter()
     try:
-        value = wanted.function(evidence)
-    except InputError as error:  # such as one class only: the other measures can do without
+        value = row.function(evidence)
+    except InputError as error:  # such as a single class: other measures can still be computed
         return Unmeasured(str(error))
     return Score(float(value), time.perf_counter() - start)
-
-
-def _emd(evidence: Evidence) -> float:
-    source, target, points = evidence.given_source, evidence.target, evidence.metric.points
-    return emd(points(source.means), source.counts, points(target.means), target.counts).value
-
-
-def _frechet(evidence: Evidence) -> float:
-    return frechet(*total_moments(evidence.given_source), *total_moments(evidence.target))
-
-
-def _mmd(evidence: Evidence) -> float:
-    source, _ = evidence.source_sample
-    target = evidence.images.features
-    if min(len(source), len(target)) < 2:
-        one = evidence.given_source if len(source) < 2 else evidence.target
-        raise InputError(f"{one.name}: keeps one image only, whose spread nothing tells; give at least two")
-    return mmd(source, target, bandwidth=evidence.bandwidth, seed=evidence.seed)
-
-
-def _otdd(evidence: Evidence) -> float:
-    source, target = evidence.given_source, evidence.target
-    between = label_distances(source.means, source.variances, target.means, target.variances)
-    images = evidence.images
-    return otdd(*evidence.source_sample, images.features, images.labels, between, seed=evidence.seed)
-
-
-def _leep(evidence: Evidence) -> float:
-    return leep(evidence.source_labels, evidence.labelled[1])
-
-
-def _nce(evidence: Evidence) -> float:
-    return nce(evidence.source_labels, evidence.labelled[1])
-
-
-def _linear_probe(evidence: Evidence) -> float:
-    features, labels = evidence.labelled
-    if len(set(labels.tolist())) == len(labels):
-        raise InputError(
-            f"{evidence.target.name}: keeps one image a class, none to test on; extract at least two images a class"
-        )
-    return linear_probe(features, labels, seed=evidence.seed)
-
-
-def _gbc(evidence: Evidence) -> float:
-    target = evidence.target
-    if len(target.classes) == 1:
-        raise InputError(f"{target.name}: has one class only, which overlaps with no other; give at least two classes")
-    return gbc(*principal_gaussians(target))
-
-
-def _source_images(evidence: Evidence) -> float:
-    return float(evidence.given_source.counts.sum())
-
-
-def _parameters(evidence: Evidence) -> float:
-    return float(evidence.parameters or 0)
-
-
-_SOURCE = frozenset({"source"})
-_BOTH_IMAGES = frozenset({"source", "source images", "target images"})
-_LABELLED = frozenset({"target images"})
-_PREDICTED = frozenset({"target images", "posterior"})
-
-#: Every measure by its name, in the order of display: distances of two domains, what source classes say of the
-#: target's labels, how well the target's classes come apart, baselines.
-MEASURES: dict[str, Measure] = {
-    row.name: row
-    for row in (
-        Measure(
-            "emd",
-            "Earth Mover's Distance of the class means in a geometry (Cui et al. 2018)",
-            _SOURCE,
-            "lower",
-            "sources",
-            _emd,
-        ),
-        Measure(
-            "frechet",
-            "squared Fréchet distance of the two sets of images as Gaussians (Heusel et al. 2017)",
-            _SOURCE,
-            "lower",
-            "sources",
-            _frechet,
-        ),
-        Measure(
-            "mmd",
-            "squared maximum mean discrepancy of the images under a Gaussian kernel (Gretton et al. 2012)",
-            _BOTH_IMAGES,
-            "lower",
-            "sources",
-            _mmd,
-        ),
-        Measure(
-            "otdd",
-            "optimal transport of the labelled images, labels as Gaussians (Alvarez-Melis and Fusi 2020)",
-            _BOTH_IMAGES,
-            "lower",
-            "sources",
-            _otdd,
-        ),
-        Measure(
-            "leep",
-            "log expected prediction of the labels from the source's class probabilities (Nguyen et al. 2020)",
-            _PREDICTED,
-            "higher",
-            "both",
-            _leep,
-        ),
-        Measure(
-            "nce",
-            "minus the entropy of the labels given the source's likeliest class (Tran et al. 2019)",
-            _PREDICTED,
-            "higher",
-            "both",
-            _nce,
-        ),
-        Measure(
-            "knn",
-            "leave-one-out accuracy of the 5 nearest neighbours by cosine",
-            _LABELLED,
-            "higher",
-            "models",
-            lambda evidence: knn_accuracy(*evidence.labelled, seed=evidence.seed),
-        ),
-        Measure(
-            "linear-probe",
-            "cross-validated accuracy of logistic regression",
-            _LABELLED,
-            "higher",
-            "models",
-            _linear_probe,
-        ),
-        Measure(
-            "logme",
-            "log evidence of a Bayesian linear model of the labels (You et al. 2021)",
-            _LABELLED,
-            "higher",
-            "models",
-            lambda evidence: logme(*evidence.labelled),
-        ),
-        Measure(
-            "h-score",
-            "the features' variance between classes over the whole, shrunk (Bao et al. 2019, Ibrahim et al. 2022)",
-            _LABELLED,
-            "higher",
-            "models",
-            lambda evidence: h_score(*evidence.labelled),
-        ),
-        Measure(
-            "transrate",
-            "coding rate of all features less that of each class (Huang et al. 2022)",
-            _LABELLED,
-            "higher",
-            "models",
-            lambda evidence: transrate(*evidence.labelled),
-        ),
-        Measure(
-            "gbc",
-            "minus the overlap of the classes as Gaussians in 64 principal components (Pándy et al. 2022)",
-            frozenset(),
-            "higher",
-            "models",
-            _gbc,
-        ),
-        Measure(
-            "source-images", "number of images of the source, a baseline", _SOURCE, "higher", "sources", _source_images
-        ),
-        Measure(
-            "parameters",
-            "number of parameters of the model, a baseline",
-            frozenset({"parameters"}),
-            "higher",
-            "models",
-            _parameters,
-        ),
-    )
-}

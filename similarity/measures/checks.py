@@ -1,19 +1,19 @@
-"""What every measure refuses at its door, and how labels come in."""
+"""Validation of the arrays that measures receive."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-#: By how much the probabilities of an image may miss the sum 1: those of a half-precision softmax do.
+#: Largest deviation of the sum of an image's probabilities from 1; that of a half-precision softmax is smaller.
 _SUM = 1e-2
 
 
 def checked_features(features: ArrayLike, name: str = "features") -> NDArray[np.float64]:
-    """Features (N, D) as float64, the same array where they are that already.
+    """Features (N, D) as float64, without a copy if they are float64.
 
     Raises:
-        ValueError: They are no matrix, hold no image or no feature, or are not finite.
+        ValueError: They are not a matrix, have no row or no column, or are not finite.
     """
     rows = np.asarray(features, dtype=np.float64)
     if rows.ndim != 2 or not rows.size:
@@ -24,32 +24,34 @@ def checked_features(features: ArrayLike, name: str = "features") -> NDArray[np.
 
 
 def checked_labels(labels: ArrayLike, images: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Labels as places among the classes that occur, and the images of each of those.
+    """Labels as indices into the classes that occur, and the number of images of each class.
 
     Args:
-        labels: (N,) integers; which they are does not matter, nor whether some are missing.
+        labels: (N,) arbitrary integers.
         images: N.
 
     Returns:
-        (N,) integers in 0 … C − 1, and (C,) counts, none of them 0.
+        (N,) integers in 0 … C − 1, and (C,) positive counts.
 
     Raises:
-        ValueError: They are not N integers, or all the same.
+        ValueError: The labels are not N integers, or are all equal.
     """
     truth = np.asarray(labels)
     if truth.shape != (images,) or not np.issubdtype(truth.dtype, np.integer):
-        raise ValueError(f"labels must be {images} integers, one an image, got {truth.dtype} of shape {truth.shape}")
-    found, places, counts = np.unique(truth, return_inverse=True, return_counts=True)
+        raise ValueError(
+            f"labels must be {images} integers, one for each image, got {truth.dtype} of shape {truth.shape}"
+        )
+    found, indices, counts = np.unique(truth, return_inverse=True, return_counts=True)
     if len(found) < 2:
-        raise ValueError(f"labels must hold at least 2 classes to tell apart, got only {found[0]}")
-    return places.astype(np.int64), counts.astype(np.int64)
+        raise ValueError(f"labels must hold at least 2 classes, got only {found[0]}")
+    return indices.astype(np.int64), counts.astype(np.int64)
 
 
 def checked_posterior(posterior: ArrayLike) -> NDArray[np.float64]:
-    """Class probabilities (N, Z), each row scaled to the sum 1.
+    """Class probabilities (N, Z), each row normalised to the sum 1.
 
     Raises:
-        ValueError: They are no matrix, not finite, negative, or the rows do not sum to about 1.
+        ValueError: They are not a matrix, not finite, negative, or a row does not sum to about 1.
     """
     rows = checked_features(posterior, "posterior")
     sums = rows.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""OTDD: optimal transport between two labelled data sets, where labels have a distance too.
+"""OTDD: optimal transport between two labelled datasets, with a distance between labels.
 
 Source: Alvarez-Melis and Fusi, "Geometric Dataset Distances via Optimal Transport", NeurIPS 2020.
 """
@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from similarity.distances import pairwise_distances
+from similarity.measures.catalogue import Measure
 from similarity.measures.checks import checked_features
+from similarity.measures.evidence import Evidence
 from similarity.measures.sampling import sample
 from similarity.transport.earth_movers_distance import transport_plan
 
-#: Images of each side at most: the exact transport of 2,000 to 2,000 takes about a second.
+#: Most images of each side: the exact transport between 2,000 and 2,000 images takes about a second.
 MOST_IMAGES = 2_000
 #: Entries of one block of pairs of covariances (float64: 32 MiB).
 _BLOCK = 1 << 22
@@ -22,32 +24,33 @@ _BLOCK = 1 << 22
 def label_distances(
     means: ArrayLike, spread: ArrayLike, other_means: ArrayLike, other_spread: ArrayLike
 ) -> NDArray[np.float64]:
-    """Squared 2-Wasserstein distance of every two classes of two data sets, each class a Gaussian.
+    """Squared 2-Wasserstein distances between the classes of two datasets, each class a Gaussian.
 
         W₂² = ‖m − m′‖² + tr(Σ + Σ′ − 2·(Σ^½·Σ′·Σ^½)^½)
 
-    The shape of ``spread`` says what of the covariances is known. With variances alone (diagonal covariances) the
-    second term is ‖v^½ − v′^½‖², and C × C′ distances are one matrix product: what a feature bank allows, at any
-    width. With whole covariances it is the Bures distance, by the eigenvalues of one D × D matrix for each pair: for
-    features of few dimensions, such as principal components.
+    The shape of ``spread`` tells diagonal from full covariances. For variances the second term is ‖v^½ − v′^½‖², and
+    all C × C′ distances are one matrix product; feature banks hold variances. For full covariances it is the squared
+    Bures distance, from the eigenvalues of one D × D matrix for each pair, which suits features of few dimensions such
+    as principal components.
 
     Args:
         means: (C, D) class means.
         spread: (C, D) variances, or (C, D, D) covariances.
         other_means: (C′, D).
-        other_spread: (C′, D) or (C′, D, D), of the same kind.
+        other_spread: (C′, D) or (C′, D, D), like ``spread``.
 
     Returns:
-        (C, C′) float64 in squared units of the features, not negative.
+        (C, C′) non-negative float64 in squared units of the features.
 
     Raises:
-        ValueError: Shapes do not fit each other, a value is not finite, or a variance is negative.
+        ValueError: Shapes do not match, a value is not finite, or a variance is negative.
     """
     m, s = _gaussians("means", "spread", means, spread)
     other_m, other_s = _gaussians("other_means", "other_spread", other_means, other_spread)
     if m.shape[1] != other_m.shape[1] or s.ndim != other_s.ndim:
         raise ValueError(
-            f"both sides must have one width and spreads of one kind, got {s.shape[1:]} and {other_s.shape[1:]}"
+            f"both sides must have one width, and both variances or covariances, got {s.shape[1:]} and "
+            f"{other_s.shape[1:]}"
         )
     if s.ndim == 2:
         points, other_points = np.hstack([m, np.sqrt(s)]), np.hstack([other_m, np.sqrt(other_s)])
@@ -67,24 +70,24 @@ def otdd(
 ) -> float:
     """Optimal transport dataset distance: min_P Σ_ij P_ij·(‖x_i − x′_j‖² + W₂²(y_i, y′_j)).
 
-    Every image weighs the same; the transport is exact.
+    All images have the same weight; the transport is exact.
 
     Args:
         features: (N, D) image features.
-        labels: (N,) integers, the rows of ``between_labels``.
+        labels: (N,) integers, rows of ``between_labels``.
         other: (M, D) image features.
-        other_labels: (M,) integers, its columns.
-        between_labels: (C, C′) squared distances of the labels, from :func:`label_distances`.
-        most: Images of each side at most; of more, so many drawn by chance. Fewer images lie further from each
-            other, so values are to be compared only where both sides have enough of them.
-        seed: Of the draw.
+        other_labels: (M,) integers, columns of ``between_labels``.
+        between_labels: (C, C′) squared distances between labels, from :func:`label_distances`.
+        most: Most images of each side; a random sample of larger sets. The value is biased upwards for small samples,
+            so compare values only between sets of similar, large size.
+        seed: Seed of the random sample.
 
     Returns:
-        The cost in squared units of the features, at least 0; a lower one promises better transfer. Its root is a
-        metric between data sets.
+        The cost in squared units of the features, at least 0; lower predicts better transfer. Its square root is a
+        metric between datasets.
 
     Raises:
-        ValueError: Features are no finite matrices of one width, or labels or their distances do not fit.
+        ValueError: Features are not finite matrices of one width, or labels do not match ``between_labels``.
     """
     x, y = checked_features(features), checked_features(other, "other")
     if x.shape[1] != y.shape[1]:
@@ -100,7 +103,7 @@ def otdd(
 
 
 def _bures(covariances: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(C, C′) squared Bures distances of covariances (C, D, D) and (C′, D, D), a block of pairs at a time."""
+    """(C, C′) squared Bures distances between covariances (C, D, D) and (C′, D, D), in blocks of pairs."""
     values, vectors = np.linalg.eigh(covariances)
     roots = (vectors * np.sqrt(np.maximum(values, 0))[:, None]) @ vectors.transpose(0, 2, 1)
     shared = np.empty((len(covariances), len(others)))
@@ -115,19 +118,36 @@ def _bures(covariances: NDArray[np.float64], others: NDArray[np.float64]) -> NDA
 def _gaussians(
     means_name: str, spread_name: str, means: ArrayLike, spread: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Class means and variances or covariances that fit each other."""
+    """Class means, and variances or covariances of matching shape."""
     m, s = checked_features(means, means_name), np.asarray(spread, dtype=np.float64)
     if s.shape not in (m.shape, (*m.shape, m.shape[1])):
         raise ValueError(f"{spread_name} must be {m.shape} or {(*m.shape, m.shape[1])}, got {s.shape}")
     if not np.isfinite(s).all() or (s.ndim == 2 and (s < 0).any()):
-        raise ValueError(f"{spread_name} must be finite, and variances not negative")
+        raise ValueError(f"{spread_name} must be finite, and variances must not be negative")
     return m, s
 
 
 def _labels(name: str, labels: ArrayLike, images: int, classes: int) -> NDArray[np.integer]:
-    """Labels that are places in the distances of labels."""
-    places = np.asarray(labels)
-    fits = places.shape == (images,) and np.issubdtype(places.dtype, np.integer)
-    if not fits or places.min() < 0 or places.max() >= classes:
-        raise ValueError(f"{name} must be {images} integers in 0 … {classes - 1}, got {places.dtype} {places.shape}")
-    return places
+    """Labels that index the distances between labels."""
+    indices = np.asarray(labels)
+    fits = indices.shape == (images,) and np.issubdtype(indices.dtype, np.integer)
+    if not fits or indices.min() < 0 or indices.max() >= classes:
+        raise ValueError(f"{name} must be {images} integers in 0 … {classes - 1}, got {indices.dtype} {indices.shape}")
+    return indices
+
+
+def _otdd(evidence: Evidence) -> float:
+    source, target = evidence.given_source, evidence.target
+    between = label_distances(source.means, source.variances, target.means, target.variances)
+    images = evidence.images
+    return otdd(*evidence.source_sample, images.features, images.labels, between, seed=evidence.seed)
+
+
+OTDD = Measure(
+    name="otdd",
+    meaning="optimal transport between labelled images, labels as Gaussians (Alvarez-Melis and Fusi 2020)",
+    needs=frozenset({"source", "source images", "target images"}),
+    direction="lower",
+    compares="sources",
+    function=_otdd,
+)

@@ -1,8 +1,8 @@
-"""H-score: how much of the features' variance lies between the classes.
+"""H-score: the share of the features' variance that lies between the classes.
 
 Sources: Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer Learning", ICIP 2019;
-shrunk: Ibrahim, Ponomareva and Mazumder, "Newer is not always better", ECML PKDD 2022; the shrinkage: Ledoit and Wolf,
-Journal of Multivariate Analysis 2004.
+with shrinkage: Ibrahim, Ponomareva and Mazumder, "Newer is not always better", ECML PKDD 2022; the shrinkage
+intensity: Ledoit and Wolf, Journal of Multivariate Analysis 2004.
 """
 
 from __future__ import annotations
@@ -10,33 +10,34 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from similarity.measures.catalogue import Measure
 from similarity.measures.checks import checked_features, checked_labels
 from similarity.measures.spectrum import label_spectrum
 
 
 def h_score(features: ArrayLike, labels: ArrayLike, *, shrinkage: bool = True) -> float:
-    """tr(cov(f)⁻¹ · cov(E[f|y])), population covariances, each class weighted by its images.
+    """tr(cov(f)⁻¹ · cov(E[f|y])) with population covariances, each class weighted by its number of images.
 
-    Where images are few for their width, the plain form only counts classes: with D ≥ N it is C − 1 whatever the
-    features are. The shrunk one is tr(Σ_a⁻¹ · (1 − a)·cov(E[f|y])), Σ_a = (1 − a)·cov(f) + a·μ·I, μ the mean
-    eigenvalue and a the shrinkage of Ledoit and Wolf.
+    For few images the plain form only counts classes: if D ≥ N it is C − 1 for any features. With shrinkage it is
+    tr(Σ_a⁻¹ · (1 − a)·cov(E[f|y])), Σ_a = (1 − a)·cov(f) + a·μ·I, where μ is the mean eigenvalue and a the shrinkage
+    intensity of Ledoit and Wolf.
 
     Args:
         features: (N, D).
         labels: (N,) integers, of at least two classes.
-        shrinkage: False for the plain form of Bao et al., with a pseudo-inverse.
+        shrinkage: False computes the plain form of Bao et al., with a pseudo-inverse.
 
     Returns:
-        0 to the lesser of C − 1 and D, without a unit; a higher one promises better transfer.
+        0 to min(C − 1, D), without a unit; higher predicts better transfer.
 
     Raises:
         ValueError: Features or labels are malformed.
     """
     rows = checked_features(features)
-    places, counts = checked_labels(labels, len(rows))
+    indices, counts = checked_labels(labels, len(rows))
     rows = rows - rows.mean(axis=0)
-    spectrum = label_spectrum(rows, places, counts)
-    between = (spectrum.along / counts).sum(axis=1)  # of a direction's variance, the share between the classes
+    spectrum = label_spectrum(rows, indices, counts)
+    between = (spectrum.along / counts).sum(axis=1)  # share of each direction's variance
     if not shrinkage:
         return float(between.sum())
     eigenvalues = spectrum.squares / len(rows)
@@ -46,14 +47,13 @@ def h_score(features: ArrayLike, labels: ArrayLike, *, shrinkage: bool = True) -
 
 
 def _ledoit_wolf(centred: NDArray[np.float64], eigenvalues: NDArray[np.float64]) -> tuple[float, float]:
-    """Shrinkage towards the mean eigenvalue, and that eigenvalue.
+    """Shrinkage intensity towards the mean eigenvalue, and the mean eigenvalue.
 
-    The squares of all products of two features, summed over images, are Σ_n ‖x_n‖⁴: no further product of size
-    D × D is formed.
+    The squared Frobenius norms of all x_n·x_nᵀ sum to Σ_n ‖x_n‖⁴, so no further D × D product is formed.
 
     Args:
-        centred: (N, D).
-        eigenvalues: (K,) of the population covariance; the others are 0.
+        centred: (N, D) centred features.
+        eigenvalues: (K,) positive eigenvalues of the population covariance.
     """
     images, width = centred.shape
     mean_eigenvalue = float(eigenvalues.sum()) / width
@@ -62,3 +62,12 @@ def _ledoit_wolf(centred: NDArray[np.float64], eigenvalues: NDArray[np.float64])
     fourth = float(np.square(np.einsum("nd,nd->n", centred, centred)).sum())
     error = min((fourth / images - squared) / images, spread)
     return (error / spread if error > 0 else 0.0), mean_eigenvalue
+
+
+H_SCORE = Measure(
+    name="h-score",
+    meaning="the features' variance between classes over the whole, shrunk (Bao et al. 2019, Ibrahim et al. 2022)",
+    needs=frozenset({"target images"}),
+    direction="higher",
+    function=lambda evidence: h_score(*evidence.labelled),
+)

@@ -1,4 +1,4 @@
-"""What a measure may look at, read once and shared by all of them."""
+"""The data that measures are computed from, loaded once and shared by all of them."""
 
 from __future__ import annotations
 
@@ -13,40 +13,32 @@ from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
 from similarity.geometry import DEFAULT_GEOMETRY, Geometry, fit_geometry
 from similarity.measures.checks import checked_posterior
-from similarity.measures.kernel import MOST_IMAGES, median_distance
-from similarity.measures.sampling import sample
-from similarity.measures.source_labels import source_posterior
+from similarity.measures.sampling import MOST_IMAGES, sample
+from similarity.measures.source_classifier import source_posterior
+from similarity.transport.earth_movers_distance import TransportResult, emd
 
-#: What a measure can need beyond the target's class statistics.
+#: The inputs that a measure can need beyond the target's class statistics.
 NEEDS = ("target images", "source", "source images", "posterior", "parameters")
 
 
 class TargetImages:
-    """The image features that a target's bank keeps, read when they are first asked for.
-
-    Args:
-        bank: The target's bank.
-    """
+    """The image features that a target's bank keeps, loaded on first use."""
 
     def __init__(self, bank: FeatureBank) -> None:
         self._bank = bank
 
     @property
     def features(self) -> NDArray[np.float64]:
-        """(N, D), not to be written to.
-
-        Raises:
-            InputError: The bank keeps none, or one is NaN or infinite.
-        """
-        return self._read[0]
+        """(N, D) features, read-only; raises `InputError` if the bank keeps none, or one is NaN or infinite."""
+        return self._loaded[0]
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """(N,) places among the bank's classes."""
-        return self._read[1]
+        """(N,) indices into the bank's classes."""
+        return self._loaded[1]
 
     @cached_property
-    def _read(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def _loaded(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         features, labels, _ = self._bank.images()
         _require_finite(self._bank, features)
         rows = features.astype(np.float64)
@@ -56,23 +48,23 @@ class TargetImages:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What is known of a target, beside a source or under a model.
+    """A target, and the source or the model that it is compared with.
 
     Attributes:
-        target: The target's bank; most measures ask for its images (``--keep-images``).
-        source: The source's bank under the same backbone, cut to the classes that take part; None where models are
-            compared.
-        posterior: (N, Z) probabilities of the source's classes for each image that the target keeps, in the bank's
-            order, from the model's own head. Where there is none, the source's class statistics make one.
-        parameters: Number of the model's parameters.
-        geometry: Where class means are compared: the name of one, which is then fitted to this pair alone, or one
-            that was fitted to all sources of a comparison (see :func:`side_by_side`).
-        seed: Of every draw.
-        shared: The target's images where another evidence has read them already; see :func:`side_by_side`.
+        target: The target's bank. Most measures need its image features (``keep_images``).
+        source: The source's bank under the same backbone, cut to the classes compared; None to compare models.
+        posterior: (N, Z) source class probabilities of each image that the target keeps, in the bank's order, from
+            the model's own head. By default they are estimated from the source's class statistics.
+        parameters: Number of parameters of the model.
+        geometry: Where class means are compared: a name, which is fitted to this pair alone, or a geometry fitted to
+            all sources of a comparison (see :func:`side_by_side`).
+        seed: Seed of every random sample.
+        shared: The target's images, if several evidences share them (see :func:`side_by_side`).
+        solved: The transport between the class means in ``geometry``, if it has been solved before.
 
     Raises:
         InputError: Target and source cannot be compared.
-        ValueError: ``posterior`` holds no probabilities, or ``parameters`` is not positive.
+        ValueError: ``posterior`` does not hold probabilities, or ``parameters`` is not positive.
     """
 
     target: FeatureBank
@@ -82,6 +74,7 @@ class Evidence:
     geometry: str | Geometry = DEFAULT_GEOMETRY
     seed: int = 0
     shared: TargetImages | None = field(default=None, repr=False)
+    solved: TransportResult | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.source is not None:
@@ -97,22 +90,17 @@ class Evidence:
         if self.parameters is not None and not self.parameters > 0:
             raise ValueError(f"parameters must be a positive number, got {self.parameters}")
 
-    @cached_property
-    def images(self) -> TargetImages:
-        """The target's images, read when they are first asked for."""
-        return self.shared or TargetImages(self.target)
-
     def lacks(self, need: str) -> str | None:
-        """Why one of :data:`NEEDS` is not met, with what to do; None where it is."""
+        """Why one of :data:`NEEDS` is not met and how to meet it; None if it is met."""
         if need == "target images" and not self.target.keeps_images:
-            return f"needs the target's images: extract {self.target.name} with --keep-images"
+            return f"needs the target's images: extract {self.target.name} with `keep_images`"
         if need == "source" and self.source is None:
             return "needs a source: give its bank"
         if need == "source images":
             if self.source is None:
-                return "needs the images of a source: give its bank, extracted with --keep-images"
+                return "needs the images of a source: give its bank, extracted with `keep_images`"
             if not self.source.keeps_images:
-                return f"needs the source's images: extract {self.source.name} with --keep-images"
+                return f"needs the source's images: extract {self.source.name} with `keep_images`"
         if need == "posterior" and self.posterior is None and self.source is None:
             return "needs class probabilities of a source: give its bank, or a model with its classifier"
         if need == "parameters" and self.parameters is None:
@@ -121,27 +109,28 @@ class Evidence:
 
     @property
     def given_source(self) -> FeatureBank:
-        """The source.
-
-        Raises:
-            InputError: There is none.
-        """
+        """The source; raises `InputError` if there is none."""
         if self.source is None:
             raise InputError(str(self.lacks("source")))
         return self.source
 
+    @cached_property
+    def images(self) -> TargetImages:
+        """The target's images, loaded on first use."""
+        return self.shared or TargetImages(self.target)
+
     @property
     def labelled(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """(N, D) features and (N,) labels of the target's images.
+        """(N, D) features and (N,) labels of the target's images, of at least two classes.
 
         Raises:
-            InputError: The target keeps no images, or those of one class only.
+            InputError: The target keeps no images, or only images of one class.
         """
         features, labels = self.images.features, self.images.labels
         if labels.min() == labels.max():
             only = self.target.classes[labels[0]]
             raise InputError(
-                f"{self.target.name}: all its images are of the class {only!r}; the measure tells classes apart and "
+                f"{self.target.name}: all its images are of the class {only!r}; the measure compares classes and "
                 f"needs at least two"
             )
         return features, labels
@@ -154,16 +143,19 @@ class Evidence:
         return fit_geometry(self.geometry, [self.target], [self.given_source])
 
     @cached_property
-    def bandwidth(self) -> float:
-        """Median distance of two of the target's images: the one σ that all its sources are measured with."""
-        return median_distance(self.images.features, seed=self.seed)
+    def transport(self) -> TransportResult:
+        """The transport from the source's class means to the target's, solved at most once."""
+        if self.solved is not None:
+            return self.solved
+        source, points = self.given_source, self.metric.points
+        return emd(points(source.means), source.counts, points(self.target.means), self.target.counts)
 
     @cached_property
     def source_labels(self) -> NDArray[np.float64]:
-        """(N, Z) probabilities of the source's classes for each image of the target.
+        """(N, Z) source class probabilities of each image of the target.
 
         Raises:
-            InputError: They are not for as many images as the target keeps, or cannot be made from the source.
+            InputError: ``posterior`` has another number of images, or the source does not determine probabilities.
         """
         features = self.images.features
         if self.posterior is None:
@@ -171,16 +163,16 @@ class Evidence:
         if len(self.posterior) != len(features):
             raise InputError(
                 f"{self.target.name}: keeps {len(features)} images, but there are class probabilities for "
-                f"{len(self.posterior)}; make them from the same images"
+                f"{len(self.posterior)}; compute them from the same images"
             )
         return np.asarray(self.posterior, dtype=np.float64)
 
     @cached_property
     def source_sample(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Features (n, D) and labels (n,) of at most 5,000 of the source's images, drawn by chance.
+        """(n, D) features and (n,) labels of a random sample of at most 5,000 images of the source.
 
         Raises:
-            InputError: The source keeps no images, or one is NaN or infinite.
+            InputError: The source keeps no image features, or one is NaN or infinite.
         """
         source = self.given_source
         features, labels, _ = source.images()
@@ -190,29 +182,39 @@ class Evidence:
 
 
 def side_by_side(
-    target: FeatureBank, sources: Sequence[FeatureBank], *, geometry: str | Geometry = DEFAULT_GEOMETRY, seed: int = 0
+    target: FeatureBank,
+    sources: Sequence[FeatureBank],
+    *,
+    geometry: str | Geometry = DEFAULT_GEOMETRY,
+    seed: int = 0,
+    transports: Sequence[TransportResult] | None = None,
 ) -> list[Evidence]:
-    """Evidence on several sources of one target, in one geometry and with the target read once.
+    """Evidence on several sources of one target, which share one geometry and the target's images.
 
     Args:
         target: The target's bank.
-        sources: The sources' banks, at least one, cut to the classes that take part.
-        geometry: One of :data:`similarity.GEOMETRIES`, fitted to all banks together as for a ranking, or one that is.
-        seed: Of every draw.
+        sources: The sources' banks, at least one, cut to the classes compared.
+        geometry: One of :data:`similarity.GEOMETRIES`, fitted to all banks together, or a fitted geometry.
+        seed: Seed of every random sample.
+        transports: The transport of each source in ``geometry``, if solved before.
 
     Raises:
-        ValueError: There is no source.
-        InputError: Banks cannot be compared, there is no such geometry, or the sources have one class in all and the
-            geometry takes their centre off.
+        ValueError: ``sources`` is empty, or there is another number of ``transports``.
+        InputError: The banks cannot be compared, the geometry is unknown, or it is centred and the sources have only
+            one class in total.
     """
     if not sources:
         raise ValueError("sources must hold at least one feature bank, got none")
     metric = geometry if isinstance(geometry, Geometry) else fit_geometry(geometry, [target], sources)
     images = TargetImages(target)
-    return [Evidence(target, source, geometry=metric, seed=seed, shared=images) for source in sources]
+    solutions: Sequence[TransportResult | None] = transports or [None] * len(sources)
+    return [
+        Evidence(target, source, geometry=metric, seed=seed, shared=images, solved=solved)
+        for source, solved in zip(sources, solutions, strict=True)
+    ]
 
 
 def _require_finite(bank: FeatureBank, features: NDArray[np.floating]) -> None:
-    """Refuse a bank whose image features are not all numbers."""
+    """Raise `InputError` if an image feature is NaN or infinite."""
     if not np.isfinite(features).all():
         raise InputError(f"{bank.name}: the image features hold NaN or infinity; extract the bank again")

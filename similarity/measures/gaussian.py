@@ -1,4 +1,4 @@
-"""Two data sets as two Gaussians: the Fréchet distance.
+"""The Fréchet distance between two datasets, each taken as a Gaussian.
 
 Source: Fréchet, "Sur la distance de deux lois de probabilité", 1957; Dowson and Landau, Journal of Multivariate
 Analysis 1982; on the features of a network: Heusel et al., NeurIPS 2017 (FID).
@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.bank import FeatureBank
+from similarity.measures.catalogue import Measure
 
 
 def total_moments(bank: FeatureBank) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and covariance of all images of a bank, from its class statistics.
 
-    The covariance is that within the classes plus that of the class means, each class weighted by its images:
+    The law of total covariance adds that within the classes and that of the class means:
     Σ = W + Σ_c (n_c/N)·(m_c − m)(m_c − m)ᵀ.
 
     Returns:
@@ -29,22 +30,22 @@ def total_moments(bank: FeatureBank) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 
 def frechet(mean: ArrayLike, covariance: ArrayLike, other_mean: ArrayLike, other_covariance: ArrayLike) -> float:
-    """Squared Fréchet distance of two Gaussians: ‖m − m′‖² + tr(Σ + Σ′ − 2·(ΣΣ′)^½).
+    """Squared Fréchet distance between two Gaussians: ‖m − m′‖² + tr(Σ + Σ′ − 2·(ΣΣ′)^½).
 
-    With Σ = F·Fᵀ, the trace of the root is the sum of the roots of the eigenvalues of the symmetric FᵀΣ′F, which
-    are those of ΣΣ′; no root of a nonsymmetric matrix is taken.
+    With Σ = F·Fᵀ, ΣΣ′ and the symmetric FᵀΣ′F have the same non-zero eigenvalues, so the trace of the root is the sum
+    of their square roots, and no root of a nonsymmetric matrix is computed.
 
     Args:
         mean: (D,).
-        covariance: (D, D) symmetric; negative eigenvalues, which round-off leaves, count as 0.
+        covariance: (D, D) symmetric; negative eigenvalues are round-off and count as 0.
         other_mean: (D,).
         other_covariance: (D, D).
 
     Returns:
-        The distance in squared units of the features, at least 0.
+        The squared distance in squared units of the features, at least 0.
 
     Raises:
-        ValueError: Shapes do not fit each other, or a value is not finite.
+        ValueError: Shapes do not match, or a value is not finite.
 
     >>> frechet([0.0], [[4.0]], [3.0], [[1.0]])
     10.0
@@ -64,10 +65,20 @@ def frechet(mean: ArrayLike, covariance: ArrayLike, other_mean: ArrayLike, other
 def _checked(
     mean_name: str, covariance_name: str, mean: ArrayLike, covariance: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A mean and a covariance that fit each other."""
+    """A mean, and a covariance of matching shape."""
     m, s = np.asarray(mean, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
     if m.ndim != 1 or s.shape != (len(m), len(m)):
         raise ValueError(f"{mean_name} must be (D,) and {covariance_name} (D, D), got shapes {m.shape} and {s.shape}")
     if not (np.isfinite(m).all() and np.isfinite(s).all()):
         raise ValueError(f"{mean_name} and {covariance_name} must be finite, got NaN or infinity")
     return m, s
+
+
+FRECHET = Measure(
+    name="frechet",
+    meaning="squared Fréchet distance of the two sets of images as Gaussians (Heusel et al. 2017)",
+    needs=frozenset({"source"}),
+    direction="lower",
+    compares="sources",
+    function=lambda evidence: frechet(*total_moments(evidence.given_source), *total_moments(evidence.target)),
+)

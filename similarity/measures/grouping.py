@@ -1,4 +1,4 @@
-"""Images by class, without a loop over classes."""
+"""Images grouped by class without a loop over classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def class_sums(rows: NDArray[np.float64], labels: NDArray[np.int64], classes: in
     """Sum of the rows of each class.
 
     Args:
-        rows: (N, K) one row an image.
+        rows: (N, K), one row for each image.
         labels: (N,) in 0 … C − 1.
         classes: C.
 
@@ -31,27 +31,27 @@ def class_sums(rows: NDArray[np.float64], labels: NDArray[np.int64], classes: in
 def padded_classes(
     rows: NDArray[np.float64], labels: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Classes of about one size at a time, each filled up with rows of zeros.
+    """Blocks of classes of similar size, each class padded with zero rows.
 
     Args:
-        rows: (N, K) one row an image.
+        rows: (N, K), one row for each image.
         labels: (N,) in 0 … C − 1.
         counts: (C,) images of each class.
 
     Yields:
-        (B,) classes, smallest first, and (B, n, K) their rows, n the images of the largest of them.
+        (B,) classes by ascending size, and their rows (B, n, K), where n is the size of the largest of them.
     """
     by_class = np.argsort(labels, kind="stable")
     first = np.cumsum(counts) - counts
     by_size = np.argsort(counts, kind="stable")
     start = 0
     while start < len(by_size):
-        # Sizes ascend, so a block of b classes holds b times its last: find the longest that fits.
+        # Sizes ascend, so a block of b classes holds b times the size of its last class: find the largest that fits.
         held = np.arange(1, len(by_size) - start + 1) * counts[by_size[start:]] * rows.shape[1]
         stop = start + max(1, int(np.searchsorted(held, _BLOCK, side="right")))
         block = by_size[start:stop]
-        place = np.arange(counts[block].max())
-        inside = place < counts[block, None]
-        images = by_class[np.where(inside, first[block, None] + place, 0)]
+        position = np.arange(counts[block].max())
+        inside = position < counts[block, None]
+        images = by_class[np.where(inside, first[block, None] + position, 0)]
         yield block, rows[images] * inside[..., None]
         start = stop

@@ -1,4 +1,4 @@
-"""GBC: how much the classes of the target overlap as Gaussians.
+"""GBC: the overlap of the target's classes as Gaussians.
 
 Source: Pándy et al., "Transferability Estimation using Bhattacharyya Class Separability", CVPR 2022.
 """
@@ -11,36 +11,37 @@ from numpy.typing import ArrayLike, NDArray
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
 from similarity.distances import pairwise_distances
+from similarity.measures.catalogue import Measure
 from similarity.measures.checks import checked_features
+from similarity.measures.evidence import Evidence
 from similarity.measures.gaussian import total_moments
 
-#: Principal components of the paper. In all directions of a network's features every two classes are so far from each
-#: other that the overlap is a handful of digits around 1e-50.
+#: Principal components, as in the paper. In the full feature space classes are so far apart that overlaps are about
+#: 1e-50.
 COMPONENTS = 64
-#: Least variance of a class, relative to the mean of all: images that coincide would make a class a point, and two
-#: classes that lie at one place would not overlap.
+#: Lower bound of a class's variance, relative to the mean variance: identical images would make a class a point, and
+#: two classes with the same mean would not overlap.
 _LEAST_VARIANCE = 1e-6
 #: Entries of one block of pairs (float64: 32 MiB).
 _BLOCK = 1 << 22
 
 
 def gbc(means: ArrayLike, variances: ArrayLike, *, spherical: bool = True) -> float:
-    """Minus the Bhattacharyya overlap of all pairs of classes: −Σ_{i≠j} exp(−D_B(i, j)).
+    """Negative sum of the Bhattacharyya coefficients of all pairs of classes: −Σ_{i≠j} exp(−D_B(i, j)).
 
     With v = (v_i + v_j)/2, each feature adds ⅛·(m_i − m_j)²/v + ½·log(v / √(v_i·v_j)) to the distance D_B.
 
     Args:
         means: (C, D) means of at least two classes.
         variances: (C, D) variances, not negative and not all 0.
-        spherical: Whether a class has the mean of its variances in every direction (the paper's choice); False takes
-            each feature's own.
+        spherical: Whether the variance of a class is its mean over the features (the paper's choice), or that of each
+            feature.
 
     Returns:
-        −C·(C − 1) to 0, every pair counted twice as in the paper, without a unit; a higher one promises better
-        transfer.
+        −C·(C − 1) to 0, without a unit, every pair counted twice as in the paper; higher predicts better transfer.
 
     Raises:
-        ValueError: Shapes do not fit, there is one class, a value is not finite, or the variances are negative or
+        ValueError: Shapes do not match, there is one class, a value is not finite, or the variances are negative or
             all 0.
     """
     m, v = checked_features(means, "means"), checked_features(variances, "variances")
@@ -62,7 +63,7 @@ def gbc(means: ArrayLike, variances: ArrayLike, *, spherical: bool = True) -> fl
             distances = np.square(pairwise_distances(m[rows], m)) / (8 * mean_variance[..., 0]) + width * shape
         else:
             distances = (np.square(m[rows, None] - m) / mean_variance).sum(axis=2) / 8 + shape
-        np.fill_diagonal(distances[:, start:], np.inf)  # a class and itself
+        np.fill_diagonal(distances[:, start:], np.inf)  # no overlap of a class with itself
         total += float(np.exp(-distances).sum())
     return -total
 
@@ -72,26 +73,26 @@ def principal_gaussians(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The classes of a bank as Gaussians in its first principal components, from its class statistics.
 
-    The components are those of the covariance of all images. A bank knows the shape of one covariance only, that of
-    all classes together; each class has it, scaled to the class's own variance without bias. A class of one image,
-    which shows none, has that of all.
+    The components are those of the covariance of all images. A bank holds one pooled within-class covariance; each
+    class has its shape, scaled to the unbiased estimate of the class's own variance. A class of one image has the
+    pooled variance.
 
     Args:
         bank: Any bank; no images are needed.
-        components: How many at most.
+        components: Largest number of components.
 
     Returns:
-        (C, K) means and (C, K) variances, K the lesser of ``components`` and the width.
+        (C, K) means and (C, K) variances, K = min(``components``, D).
 
     Raises:
-        InputError: No class of the bank varies: there is one image a class.
+        InputError: Every class has one image or identical images.
     """
     counts = bank.counts.astype(np.float64)
     own, several = bank.variances.sum(axis=1, dtype=np.float64), bank.counts > 1
     if not own[several].any():
         raise InputError(
-            f"{bank.name}: the images of a class do not vary, so nothing tells how far its class reaches; "
-            f"extract at least two images a class"
+            f"{bank.name}: the images of a class do not vary, so the variance of a class is unknown; "
+            f"extract at least two images for each class"
         )
     own = own * counts / np.maximum(counts - 1, 1)
     mean = float(own[several] @ (counts[several] - 1)) / float((counts[several] - 1).sum())
@@ -102,3 +103,19 @@ def principal_gaussians(
     shape = np.einsum("dk,dk->k", directions, within @ directions)
     shape *= mean / max(float(np.trace(within)), np.finfo(np.float64).tiny)
     return (bank.means - centre) @ directions, size[:, None] * np.maximum(shape, 0)
+
+
+def _gbc(evidence: Evidence) -> float:
+    target = evidence.target
+    if len(target.classes) == 1:
+        raise InputError(f"{target.name}: has one class only, which overlaps with no other; give at least two classes")
+    return gbc(*principal_gaussians(target))
+
+
+GBC = Measure(
+    name="gbc",
+    meaning="negative overlap of the classes as Gaussians in 64 principal components (Pándy et al. 2022)",
+    needs=frozenset(),
+    direction="higher",
+    function=_gbc,
+)

@@ -1,27 +1,29 @@
-"""Images drawn by chance, the same ones in whatever order they lie."""
+"""Random samples of images that do not depend on the order of the images."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Images that become float64 at once.
+#: Most images of a source that measures load, and of each side that a kernel compares.
+MOST_IMAGES = 5_000
+#: Images converted to float64 at once.
 _ROWS = 1 << 13
 
 
 def sample(features: NDArray[np.floating], most: int, seed: int = 0) -> NDArray[np.int64]:
-    """Positions of at most so many images, in an order that depends on their features alone.
+    """Indices of at most ``most`` images, in an order that depends on their features alone.
 
-    Images are sorted along a random direction before they are drawn, so that shuffling a data set changes no figure
-    that is computed on a part of it. Images that coincide keep the order in which they lie.
+    Images are sorted along a random direction before they are drawn, so that shuffling a dataset changes no value
+    computed on a sample of it. Images with equal features keep their order.
 
     Args:
-        features: (N, D), any float type.
-        most: How many at most, at least 1.
-        seed: Of the direction and the draw.
+        features: (N, D) of any float type.
+        most: Largest size of the sample, at least 1.
+        seed: Seed of the direction and the draw.
 
     Returns:
-        (min(N, most),) int64, without repetition.
+        (min(N, most),) int64 without repetition.
 
     Raises:
         ValueError: ``most`` is less than 1.

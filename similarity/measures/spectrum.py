@@ -1,7 +1,7 @@
-"""What the directions of a set of features know of the labels: shared by LogME and the H-score.
+"""The decomposition of features and labels that LogME and the H-score share.
 
-With the singular value decomposition F = U·S·Vᵀ, both depend on the features through the squared singular values
-and the share of each class's indicator y_c along each left singular vector, (u_kᵀ y_c)².
+With the singular value decomposition F = U·S·Vᵀ, both depend on the features only through the squared singular values
+and the squared projections (u_kᵀ y_c)² of each class's indicator y_c onto each left singular vector.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from similarity.measures.grouping import class_sums
 
 @dataclass(frozen=True, eq=False)
 class LabelSpectrum:
-    """A decomposition of features, and of labels along it.
+    """The spectrum of features, and the labels projected onto it.
 
     Attributes:
         squares: (K,) squared singular values of the features, positive; K is their rank.
-        along: (K, C) (u_kᵀ y_c)², y_c the indicator of class c. A column sums to at most the class's images.
+        along: (K, C) (u_kᵀ y_c)², y_c the indicator of class c. A column sums to at most ‖y_c‖² = n_c.
     """
 
     squares: NDArray[np.float64]
@@ -32,10 +32,10 @@ def label_spectrum(
 ) -> LabelSpectrum:
     """Decompose features by the eigenvectors of FᵀF or F·Fᵀ, whichever is smaller.
 
-    Directions whose variance is the round-off of the largest are dropped.
+    Directions whose eigenvalue is round-off relative to the largest are dropped.
 
     Args:
-        features: (N, D), as they are or centred.
+        features: (N, D), centred or not.
         labels: (N,) in 0 … C − 1.
         counts: (C,) images of each class.
     """

@@ -1,1 +1,1 @@
-"""Which source domains are nearest to a target."""
+"""Ranking of source domains by their distance to a target."""

@@ -1,13 +1,14 @@
-"""γ on the scale of the features: what a similarity of one half means.
+"""Calibration of γ: the distance at which the similarity exp(−γ·EMD) is one half.
 
-exp(−γ·EMD) has no unit, EMD has that of the features. The paper's γ = 0.01 fits raw ResNet-101 features; on points of
-length 1 every similarity would lie above 0.98. The calibrated γ = ln 2 / d takes its scale d from the target
-alone: d is the mean distance between the classes of two of its images that are of different classes, so
+The EMD has the unit of the features, so γ needs their scale. The paper's γ = 0.01 suits raw ResNet-101 features; for
+points of length 1 every similarity would exceed 0.98. The calibrated γ = ln 2 / d depends on the target alone: d is
+the mean distance between the class means of two target images of different classes, so that
 
     similarity 0.5 = as far from the target as the target's classes are from each other.
 
-The d of sample means is too large, as their EMD is. γ keeps it, for it goes with that EMD; the interval of a
-similarity is that of an EMD without noise, and needs a γ of a d without noise. How well d is known is not in it.
+Sampling noise biases d upwards, as it does the EMD. The similarity of the plug-in EMD therefore uses the plug-in d,
+and the interval of a similarity, which corrects the EMD for noise, uses a d corrected for noise. The interval does not
+include the uncertainty of d.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ from similarity.transport.earth_movers_distance import GAMMA
 from similarity.uncertainty.interval import signed_root, without_noise
 from similarity.uncertainty.sampling_error import MeanCloud
 
-#: Most classes whose distances are all formed; of more, so many drawn by chance stand for all.
+#: Most classes whose pairwise distances are computed; a random sample represents more.
 _MOST_CLASSES = 10_000
-#: Classes whose distances to the others are formed at once.
+#: Rows of one block of the distance matrix.
 _ROWS = 1_000
 
 
 @dataclass(frozen=True)
 class Gamma:
-    """γ of a ranking and where it comes from.
+    """γ of a ranking and its origin.
 
     Attributes:
-        value: γ, in one over the unit of the geometry.
-        meaning: What a similarity of 0.5 stands for, to end a sentence with.
-        spread_of: Whose classes it was calibrated on, None for none.
+        value: γ, in units of 1 / distance.
+        meaning: The distance at which the similarity is 0.5, in words that end a sentence.
+        spread_of: Whose classes it is calibrated on; None if it was given.
     """
 
     value: float
@@ -46,7 +47,7 @@ class Gamma:
 
 
 def given_gamma(value: float) -> Gamma:
-    """A γ that was asked for."""
+    """A γ of the user's choice."""
     return Gamma(value, f"an EMD of {np.log(2) / value:.4g}")
 
 
@@ -56,10 +57,10 @@ def calibrated_gamma(
     source_points: Sequence[NDArray[np.floating]],
     source_counts: Sequence[NDArray[np.number]],
 ) -> Gamma:
-    """γ = ln 2 / d, d the mean distance between two of the target's classes, weighted by images.
+    """γ = ln 2 / d, where d is the mean distance between the target's classes: see :func:`class_spread`.
 
-    A target of one class, or of classes that coincide, has no such distance; that of the classes of all
-    sources together stands in. Where they too coincide, γ is the paper's.
+    If d is 0 (one class, or equal means), d is that of the classes of all sources together. If that is 0 too, γ is the
+    paper's.
 
     Args:
         target_points: (T, D) points of a geometry.
@@ -74,7 +75,7 @@ def calibrated_gamma(
     if spread > 0:
         return Gamma(
             np.log(2) / spread,
-            f"as far as the sources' classes are from each other ({spread:.4g}); the target's do not differ",
+            f"as far as the sources' classes are from each other ({spread:.4g}); the target's coincide",
             "sources",
         )
     return given_gamma(GAMMA)
@@ -83,37 +84,37 @@ def calibrated_gamma(
 def gamma_without_noise(
     gamma: Gamma, clouds: Sequence[MeanCloud], counts: Sequence[NDArray[np.number]], *, unit_length: bool
 ) -> float | None:
-    """γ of the distances that classes have without the noise of their sample means.
+    """γ with the class spread corrected for the sampling noise of the class means.
 
     Args:
-        gamma: γ of the sample means.
-        clouds: The target's means, then those of the sources.
+        gamma: γ calibrated on the sample means.
+        clouds: The target's class means, then those of the sources.
         counts: Images of their classes.
         unit_length: Whether the geometry scales points to length 1.
 
     Returns:
-        γ as it is if it was given; None where noise explains all of the distances.
+        ``gamma.value`` if it was given; None if the corrected spread is not positive.
     """
     if gamma.spread_of is None:
         return gamma.value
-    place = slice(0, 1) if gamma.spread_of == "target" else slice(1, None)
-    points, noise = zip(*(without_noise(cloud, unit_length=unit_length) for cloud in clouds[place]), strict=True)
-    spread = class_spread(np.concatenate(points), np.concatenate(counts[place]), np.concatenate(noise))
+    own = slice(0, 1) if gamma.spread_of == "target" else slice(1, None)
+    points, noise = zip(*(without_noise(cloud, unit_length=unit_length) for cloud in clouds[own]), strict=True)
+    spread = class_spread(np.concatenate(points), np.concatenate(counts[own]), np.concatenate(noise))
     return float(np.log(2) / spread) if spread > 0 else None
 
 
 def class_spread(
     points: NDArray[np.floating], counts: NDArray[np.number], noise: NDArray[np.float64] | None = None
 ) -> float:
-    """Mean distance between two classes: Σ_{i≠j} w_i w_j ‖x_i − x_j‖ / Σ_{i≠j} w_i w_j, w the counts.
+    """Mean distance between two classes: Σ_{i≠j} w_i w_j ‖x_i − x_j‖ / Σ_{i≠j} w_i w_j, where w are the counts.
 
-    Of more than 10,000 classes, so many of them, drawn by chance but the same ones each time.
+    For more than 10,000 classes, the mean over a fixed random sample of 10,000.
 
     Args:
         points: (C, D) points of a geometry.
         counts: (C,) images of each class.
-        noise: (C,) what each point adds to its squared distances by noise; they lose it, and what is below zero then
-            counts as a negative distance.
+        noise: (C,) expected contribution of each point's sampling error to its squared distances. It is subtracted,
+            and the signed square root of the difference is averaged.
 
     >>> class_spread(np.array([[0.0], [3.0]]), np.array([1, 1]))
     3.0
@@ -132,6 +133,6 @@ def class_spread(
     for start in range(0, len(points), _ROWS):
         rows = slice(start, start + _ROWS)
         squares = pairwise_distances(points[rows], points) ** 2 - noise[rows, None] - noise
-        np.fill_diagonal(squares[:, start:], 0)  # a class and itself
+        np.fill_diagonal(squares[:, start:], 0)  # no distance of a class to itself
         total += float(share[rows] @ signed_root(squares) @ share)
     return total / different

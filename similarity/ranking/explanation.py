@@ -1,4 +1,4 @@
-"""The transport plan as a table: which source classes serve which target classes, and what each costs."""
+"""The transport plan as a table: which source classes serve which target classes, and at what cost."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ COLUMNS = ("source", "target_class", "source_class", "share", "distance", "contr
 
 @dataclass(frozen=True)
 class ExplanationRow:
-    """What one source class does for one target class.
+    """The mass that one source class sends to one target class.
 
     Attributes:
-        target_class: The class that is served.
-        source_class: The class that serves it; empty in the row that folds several.
-        share: Its share of the target class's mass, 0 to 1; those of one target class sum to 1.
-        distance: The ground distance between the two; of several, the mean over their mass.
-        contribution: Mass times distance. Those of all target classes sum to the Earth Mover's Distance.
-        folded: How many source classes this row stands for, where they are several; else 0.
+        target_class: The class that receives the mass.
+        source_class: The class that sends it; empty in a row that aggregates several.
+        share: Share of the target class's mass, 0 to 1; the shares of one target class sum to 1.
+        distance: Ground distance between the two classes; over several, the mean weighted by mass.
+        contribution: Mass times distance. All contributions sum to the Earth Mover's Distance.
+        folded: Number of source classes that the row aggregates; 0 in a row of a single class.
     """
 
     target_class: str
@@ -44,24 +44,24 @@ def explain(
     *,
     top: int | None = None,
 ) -> tuple[ExplanationRow, ...]:
-    """The plan of a transport, row by row.
+    """Tabulate a transport plan.
 
-    The optimal plan is a vertex: of S × T pairs at most S + T − 1 carry mass. Where several plans are optimal,
-    this is the one that the solver found.
+    The optimal plan is a vertex of the transport polytope: at most S + T − 1 of the S × T pairs carry mass. If several
+    plans are optimal, the table shows the one that the solver found.
 
     Args:
-        domain: A ranked domain, or the transport itself.
+        domain: A ranked domain, or a transport.
         source_classes: (S,) names of the plan's rows.
         target_classes: (T,) names of the plan's columns.
-        top: Source classes to name for each target class, at least 1; the rest, if more than one, are folded into
-            one row. None names all.
+        top: Source classes to name for each target class, at least 1; if more than one is left, one row aggregates
+            them. None names all.
 
     Returns:
-        Target classes by their contribution to the distance, the costliest first; for each, source classes by
-        share, the largest first. A target class without mass has no row.
+        Rows of target classes by descending contribution to the distance, and for each target class source classes
+        by descending share. A target class without mass has no row.
 
     Raises:
-        ValueError: Names do not fit the plan, or ``top`` is less than 1.
+        ValueError: The numbers of names do not match the plan, or ``top`` is less than 1.
     """
     transport = domain.transport if isinstance(domain, Domain) else domain
     if transport.plan.shape != (len(source_classes), len(target_classes)):
@@ -91,14 +91,15 @@ def explain(
 
 
 def write_explanation(ranking: Ranking, path: str | Path) -> None:
-    """Write the plans of all domains of a ranking as CSV, whole or not at all.
+    """Write the plans of all domains of a ranking as one CSV file, atomically.
 
-    The first line is ``#`` and one JSON object: target, geometry, γ, and each source's distance, which the
-    contributions of its rows sum to.
+    The first line is ``#`` and one JSON object: target, geometry, γ, and each source's distance, which is the sum of
+    the contributions in its rows.
     """
     provenance = {
         "target": ranking.target,
         "geometry": ranking.geometry,
+        "geometry_steps": ranking.geometry_steps,
         "gamma": ranking.gamma,
         "sources": [{"source": domain.source, "emd": domain.emd} for domain in ranking.domains],
     }
@@ -112,7 +113,7 @@ def _lines(ranking: Ranking) -> Iterator[tuple[str | float, ...]]:
 
 
 def _figures(mass: NDArray[np.float64], distance: NDArray[np.float64], total: float) -> tuple[float, float, float]:
-    """Share, distance and contribution of some pairs of one target class."""
+    """Share, mean distance and contribution of pairs that share a target class."""
     moved, contribution = float(mass.sum()), float(mass @ distance)
     mean = float(distance[0]) if len(distance) == 1 else contribution / moved
     return moved / float(total), mean, contribution

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
+from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from similarity.distances import (
     mean_distances,
@@ -88,10 +89,7 @@ class SourcePool:
                 geometry is unknown.
         """
         _require_distinct(targets, sources)
-        kept = tuple(bank.at_least(min_count) for bank in sources if (bank.counts >= min_count).any())
-        if not kept:
-            largest = max(int(bank.counts.max()) for bank in sources)
-            raise InputError(f"`min_count` {min_count}: no source class has so many images; the largest has {largest}")
+        kept = tuple(sources_with_classes(sources, min_count))
         metric = fit_geometry(geometry, targets, kept)
         return cls(
             banks=kept,
@@ -118,6 +116,23 @@ class SourcePool:
     def scores(self, target: FeatureBank, crowding: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """(S,) :func:`class_scores` of every class against a target, whose classes are weighted by their images."""
         return class_scores(self.points, self.metric.points(target.means), target.counts, crowding)
+
+
+def sources_with_classes(sources: Sequence[FeatureBank], min_count: int) -> list[FeatureBank]:
+    """The sources cut to their classes of at least ``min_count`` images.
+
+    A source without such a class is dropped, which a line on the console says.
+
+    Raises:
+        InputError: No source has such a class.
+    """
+    largest = [int(bank.counts.max()) for bank in sources]
+    if max(largest) < min_count:
+        raise InputError(f"`min_count` {min_count}: no source class has so many images; the largest has {max(largest)}")
+    for bank, most in zip(sources, largest, strict=True):
+        if most < min_count:
+            console.print(f"{bank.name}: dropped, no class has {min_count} images (the largest has {most})")
+    return [bank.at_least(min_count) for bank, most in zip(sources, largest, strict=True) if most >= min_count]
 
 
 def _require_distinct(targets: Sequence[FeatureBank], sources: Sequence[FeatureBank]) -> None:

@@ -1,1 +1,1 @@
-"""How far class means of finitely many images may be from the true ones."""
+"""Sampling error of class means and of the distances computed from them."""

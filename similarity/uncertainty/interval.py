@@ -1,25 +1,25 @@
-"""Intervals of an Earth Mover's Distance over the images that were drawn.
+"""Bootstrap intervals of the Earth Mover's Distance between the true class means of two domains.
 
-Noise in class means pushes points apart: ‖x̂ − ŷ‖² is larger than ‖x − y‖² by the expected squared lengths of both
-errors, on average, so the distance of sample means is too large, and by more the fewer images a class has. A
-bootstrap around the sample means adds the same noise a second time, to distances that already hold it, and
-cannot tell how large it was. Hence here:
+Sampling noise pushes class means apart: E‖x̂ − ŷ‖² exceeds ‖x − y‖² by the expected squared lengths of both errors. The
+plug-in distance, that of the sample means, is therefore biased upwards, the more the fewer images a class has. A
+bootstrap around the sample means adds the noise a second time and cannot estimate this bias. Hence:
 
-1. Every squared distance loses its expected noise. On points of length 1 the noise is in the lengths
-   instead (inner products of independent samples have none), and each length loses it. Without bias like
-   cross-validated distances (Walther et al., NeuroImage 2016), which need the images; on length 1 to first order.
-2. The distance is estimated as Σ_ij P_ij ±√|unbiased squared distance|, P the plan of the sample means. The
-   signed root lets noise around zero cancel instead of adding up.
-3. Replicates live in a world whose squared distances are the unbiased ones, at least 0, and whose transport
-   distance θ₀ is known. Their estimates around θ₀ say how far, and to which side, the estimate is off: the interval is
-   of the estimate less their mean offset (the basic bootstrap: Davison and Hinkley, 1997, ch. 5), as wide as a Student
-   prediction interval of one more of them (Hahn and Meeker, 1991).
-4. Zero belongs to the interval unless noise alone, added to pairs of the plan that coincide, stays
-   below the distance found. A bootstrap alone fails there (Sommerfeld and Munk, JRSSB 2018).
+1. Every squared distance is corrected by its expected noise. On points of length 1 the squared lengths before scaling
+   are corrected instead, because inner products of independent samples are unbiased. The corrected squared distances
+   are unbiased, like cross-validated distances (Walther et al., NeuroImage 2016), which need the images; on length 1,
+   to first order.
+2. The estimate is Σ_ij P_ij ±√|corrected squared distance|, where P is the optimal plan of the sample means. With
+   signed roots, noise around zero cancels instead of accumulating.
+3. Bootstrap replicates are drawn from a model whose squared distances are the corrected ones, clamped at 0, and whose
+   transport distance θ₀ is known. The replicates' estimates less θ₀ show bias and spread of the estimate. The interval
+   is centred on the estimate less their mean offset (basic bootstrap: Davison and Hinkley, 1997, ch. 5) and is as wide
+   as a Student prediction interval of one further replicate (Hahn and Meeker, 1991).
+4. The lower end is 0 unless the plug-in distance exceeds the upper prediction limit of the distance that noise alone
+   gives to coinciding pairs. A bootstrap alone fails at 0 (Sommerfeld and Munk, JRSSB 2018).
 
-Limits. The geometry is held as it is. Errors have one shape for all classes of a bank, and a size that is known to
-some per cent only: where the distance is mostly noise, as of the same classes by 5 images in a whitened geometry, the
-interval misses more often than it says. ``benchmarks/interval_coverage.py`` measures how often.
+Limits: the geometry is treated as known. The error covariance has one shape for all classes of a bank, and its size is
+an estimate. If the distance is mostly noise (the same classes, 5 images each, in a whitened geometry), the coverage is
+below the nominal level. ``benchmarks/interval_coverage.py`` measures it.
 """
 
 from __future__ import annotations
@@ -35,13 +35,12 @@ from similarity.distances import pairwise_distances
 from similarity.transport.earth_movers_distance import transport_plan
 from similarity.uncertainty.sampling_error import MeanCloud
 
-#: Least share of a squared length, relative to the bank's average share, that is taken to be no noise. A share of 0
-#: would leave a point without a direction, and one near 0 blow its distances up; it binds where the noise of a class
-#: happens to be estimated far too large, of which the bank's average knows better.
+#: Lower bound of the share of signal in a point's squared length, relative to the bank's average share. A share near 0
+#: would inflate the point's distances. The bound is active if the noise of a class is overestimated by far.
 _LEAST_SIGNAL = 0.5
-#: The same for the bank's average share: it binds where a whole bank is hardly more than noise.
+#: Lower bound of the bank's average share of signal, active if the whole bank is mostly noise.
 _LEAST_AVERAGE = 0.1
-#: No two points of length 1 are further apart.
+#: Largest distance between two points of length 1.
 _DIAMETER = 2.0
 
 _Array = NDArray[np.float64]
@@ -49,21 +48,19 @@ _Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """Where the distance between the true class means lies.
+    """An interval of the distance between the true class means.
 
     Attributes:
         low: Lower end, at least 0.
         high: Upper end.
-        replicates: Resamplings behind it.
     """
 
     low: float
     high: float
-    replicates: int
 
     def holding(self, value: float) -> Interval:
-        """Stretched to ``value``, the distance of sample means, which may lie above all of it."""
-        return Interval(min(self.low, value), max(self.high, value), self.replicates)
+        """The interval extended to contain ``value``; the plug-in distance can lie above ``high``."""
+        return Interval(min(self.low, value), max(self.high, value))
 
 
 def distance_interval(
@@ -76,17 +73,17 @@ def distance_interval(
     level: float = 0.95,
     advance: Callable[[], None] = lambda: None,
 ) -> Interval:
-    """Interval of the Earth Mover's Distance between the true class means, the geometry held as it is.
+    """Interval of the Earth Mover's Distance between the true class means in a known geometry.
 
-    Its width allows for few replicates.
+    The Student quantile accounts for a small number of replicates.
 
     Args:
-        source: The source's means.
-        target: The target's means.
-        unit_length: Whether the geometry scales points to length 1; the interval then ends at 2.
-        replicates: Transport problems to solve, at least 2.
+        source: The source's class means.
+        target: The target's class means.
+        unit_length: Whether the geometry scales points to length 1; the ends are then at most 2.
+        replicates: Number of bootstrap replicates, at least 2; each solves one transport problem.
         generator: Draws the errors.
-        level: Share of cases in which the interval is to hold the true distance, 0 to 1.
+        level: Nominal coverage, between 0 and 1.
         advance: Called after each replicate.
 
     Raises:
@@ -118,14 +115,14 @@ def distance_interval(
         low = 0.0
     if unit_length:
         low, high = min(low, _DIAMETER), min(high, _DIAMETER)
-    return Interval(low, high, replicates)
+    return Interval(low, high)
 
 
 def without_noise(cloud: MeanCloud, *, unit_length: bool) -> tuple[_Array, _Array]:
-    """Points x_i (C, D) and noise e_i (C,) such that ‖x_i − x_j‖² − e_i − e_j has no bias, i ≠ j.
+    """Points x_i (C, D) and noise e_i (C,) such that ‖x_i − x_j‖² − e_i − e_j is unbiased for i ≠ j.
 
-    It is the squared distance of the true means; of their directions if ``unit_length``, where the x_i are as much
-    longer than 1 as noise has made them, and e_i is what they have too much.
+    It estimates the squared distance between the true means. If ``unit_length``, it estimates, to first order, that
+    between their directions: x_i is scaled by its corrected length, so ‖x_i‖² is above 1 by the noise e_i.
     """
     if not unit_length:
         return cloud.points, cloud.error
@@ -135,12 +132,12 @@ def without_noise(cloud: MeanCloud, *, unit_length: bool) -> tuple[_Array, _Arra
 
 
 class _Plane:
-    """Squared distances of two clouds as they are.
+    """Squared distances between two clouds whose points are not scaled.
 
     Attributes:
-        observed: (S, T) squared distances of the sample means.
-        unbiased: (S, T) the same less their expected noise; may be negative.
-        truth: (S, T) squared distances that replicates take for true.
+        observed: (S, T) squared distances between the sample means.
+        unbiased: (S, T) ``observed`` less the expected noise; can be negative.
+        truth: (S, T) true squared distances of the bootstrap model, ``unbiased`` clamped at 0.
     """
 
     def __init__(self, source: MeanCloud, target: MeanCloud) -> None:
@@ -153,10 +150,11 @@ class _Plane:
     def replicate(
         self, source_errors: _Array, target_errors: _Array, source_sizes: _Array, target_sizes: _Array
     ) -> tuple[_Array, _Array]:
-        """Squared distances with errors in them, and the same less the noise that is estimated again.
+        """One bootstrap replicate of ``observed`` and of ``unbiased``.
 
-        ‖Δ + ε‖² = ‖Δ‖² + 2Δ·ε + ‖ε‖² with the differences Δ of the sample means shrunk to their unbiased
-        length, pair by pair: no set of points need have these distances.
+        ‖Δ + ε‖² = ‖Δ‖² + 2Δ·ε + ‖ε‖², where each difference Δ of two sample means is shrunk to the length √truth. The
+        pairs are shrunk separately, so no set of points need have these distances. The errors are (S, D) and (T, D)
+        draws, the sizes (S,) and (T,) estimates of their expected squared lengths.
         """
         moved = pairwise_distances(self._source.points + source_errors, self._target.points + target_errors) ** 2
         alone = pairwise_distances(source_errors, target_errors) ** 2
@@ -166,12 +164,12 @@ class _Plane:
     def coinciding(
         self, rows: NDArray[np.int64], columns: NDArray[np.int64], source_errors: _Array, target_errors: _Array
     ) -> _Array:
-        """(P,) distances of pairs that would coincide but for their errors."""
+        """(P,) distances between pairs whose true means coincide: distances of noise alone."""
         return np.linalg.norm(source_errors[rows] - target_errors[columns], axis=1)
 
 
 class _Sphere:
-    """Squared distances 2 − 2·cos of two clouds whose points are scaled to length 1; as :class:`_Plane`."""
+    """As :class:`_Plane`, for points scaled to length 1: squared distances 2 − 2·cos."""
 
     def __init__(self, source: MeanCloud, target: MeanCloud) -> None:
         self._signal, self._points = [], []
@@ -213,21 +211,24 @@ class _Sphere:
 
 
 def _signal(squares: _Array, error: _Array) -> _Array:
-    """(C,) squared lengths less their noise. What is left is kept from nothing: half the bank's average share."""
+    """(C,) squared lengths less the (C,) expected squared errors.
+
+    The lower bound of each is ``_LEAST_SIGNAL`` · max(1 − Σ error / Σ squares, ``_LEAST_AVERAGE``) · squares.
+    """
     total = squares.sum()
     average = max(1 - error.sum() / total, _LEAST_AVERAGE) if total > 0 else 1.0
     return np.maximum(squares - error, _LEAST_SIGNAL * average * squares)
 
 
 def _chords(inner: _Array, source_squares: _Array, target_squares: _Array) -> _Array:
-    """(S, T) squared distances of points scaled to length 1, a point of length 0 left where it is."""
+    """(S, T) squared distances between points scaled to length 1; a point of length 0 stays at 0."""
     ends = np.sign(source_squares)[:, None] + np.sign(target_squares)
     product = np.sqrt(np.outer(source_squares, target_squares))
     return np.asarray(ends - 2 * np.divide(inner, product, where=product > 0, out=np.zeros_like(inner)))
 
 
 def signed_root(squares: _Array) -> _Array:
-    """±√|x|, with the sign of x."""
+    """sign(x)·√|x|, element by element."""
     return np.asarray(np.sign(squares) * np.sqrt(np.abs(squares)))
 
 

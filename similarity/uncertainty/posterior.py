@@ -1,13 +1,12 @@
-"""Where the true class means may lie, seen from those of the images that happened to be drawn.
+"""Draws of the true class means from their empirical Bayes posterior.
 
-A bank needs to keep no images, only the mean, variance and count of each class, so the bootstrap is parametric. Noise
-around the sample means would add their errors a second time: sample means lie further from each other than the true
-ones. What is drawn is the posterior of empirical Bayes instead (Efron and Morris, JASA 1973; as a bootstrap: Laird and
-Louis, JASA 1987): the true means are Gaussian around a common centre, with the variance that the sample means have
-beyond their errors.
+The bootstrap is parametric, because a bank may hold only the mean, variance and count of each class. Noise around the
+sample means would add the sampling error twice: sample means lie further apart than true means. The draws come from
+the empirical Bayes posterior instead (Efron and Morris, JASA 1973; as a bootstrap: Laird and Louis, JASA 1987). Its
+prior is Gaussian around a common centre, with the variance of the sample means less their error variance.
 
-Images that a bank did keep are not resampled: the few images of a small class span too few directions, and their
-means, drawn again, vary far too much along those and not at all along the others.
+Images that a bank keeps are not resampled: the few images of a small class span few directions, so resampled means
+would vary too much along these and not at all along the others.
 """
 
 from __future__ import annotations
@@ -17,28 +16,28 @@ from numpy.typing import NDArray
 
 from similarity.uncertainty.sampling_error import MeanCloud
 
-#: Fewest classes whose spread tells how far true means lie apart: the James–Stein estimate around a mean needs four.
+#: Fewest classes that are shrunk: the James–Stein estimator around an estimated centre needs four.
 _LEAST_CLASSES = 4
-#: Least variance of a feature's true means over its error variance, relative to that of all features together: of few
-#: classes each single one is badly known, and taken for 0 every other time where it is small.
+#: Lower bound of a feature's ratio of prior to error variance, relative to that of all features together. The estimate
+#: for one feature from few classes is noisy, and if the true ratio is small, half of the estimates are below 0.
 _LEAST_SPREAD = 0.5
-#: The least that all features together are taken to have. Classes that noise alone tells apart would coincide
-#: otherwise, and be chosen in the order of the bank, as if that were known.
+#: Lower bound of the ratio of all features together. Without it, classes that differ by noise alone would all be drawn
+#: at one point, and ties would be broken by the order of the bank in every replicate.
 _LEAST_AVERAGE = 0.02
-#: Rounds of the moment estimate below; it has settled to three digits.
+#: Iterations of the moment estimator in :func:`_prior`, which then has converged to three digits.
 _ROUNDS = 10
 
 
 class MeanSampler:
-    """Draws the true class means of a bank, in a geometry before points are scaled to length 1.
+    """Draws the true class means of a bank from their posterior, in a geometry before scaling to length 1.
 
-    For a feature of sample means x_c with error variances e_c the true means have centre g, variance τ² and, given
-    x_c, the distribution N(g + k_c·(x_c − g), k_c·e_c), k_c = τ² / (τ² + e_c). The centre is drawn too, with the
-    variance 1 / Σ_c 1/(τ² + e_c) of its estimate; τ² is not. Errors of different features are correlated as those of
-    the cloud are; fewer than four classes are not drawn towards each other (k = 1).
+    For one feature with sample means x_c and error variances e_c, the prior of the true means is N(g, τ²) and the
+    posterior N(g + k_c·(x_c − g), k_c·e_c) with the shrinkage factor k_c = τ² / (τ² + e_c). The centre g is drawn too,
+    with the variance 1 / Σ_c 1/(τ² + e_c) of its estimate; τ² is fixed. Errors are correlated between features as in
+    the cloud. Fewer than four classes are not shrunk (k = 1).
 
     Args:
-        cloud: The sample means and their errors.
+        cloud: The sample means and their sampling errors.
     """
 
     def __init__(self, cloud: MeanCloud) -> None:
@@ -50,20 +49,21 @@ class MeanSampler:
         share = 1 - error * precision
         self._middle = centre + share * (cloud.points - centre)
         self._scale = np.sqrt(share)
-        # What the centre's draw moves each mean by, in units of the errors that ``factor`` makes of white noise.
+        # A draw of the centre moves each mean by (1 − k) times its standard error; ``lengths`` are the standard
+        # deviations of the noise that ``factor`` correlates.
         self._pull = (1 - share) * _inverse(lengths * np.sqrt(precision.sum(axis=0)))
 
     def draw(self, generator: np.random.Generator) -> NDArray[np.float64]:
-        """(C, D) means, drawn once."""
+        """One draw of the (C, D) true means."""
         centre = generator.standard_normal(len(self._cloud.factor)) @ self._cloud.factor.T
         return self._middle + self._pull * centre + self._scale * self._cloud.draw_errors(generator)
 
 
 def _prior(points: NDArray[np.float64], error: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centre and variance, (D,) each, of the true means of each feature.
+    """Centre and variance of the prior, (D,) each, by the method of moments.
 
-    The variance is that of the sample means around the centre less their error variances, each class weighted by how
-    well it is known: the weights of the centre, squared.
+    The variance is the weighted mean of (x_c − g)² − e_c over the classes, bounded below as ``_LEAST_SPREAD`` says. The
+    weights are 1/(τ² + e_c) for the centre and their squares for the variance.
     """
     if len(points) < _LEAST_CLASSES:
         return points.mean(axis=0), np.full(points.shape[1], np.inf)
@@ -81,5 +81,5 @@ def _prior(points: NDArray[np.float64], error: NDArray[np.float64]) -> tuple[NDA
 
 
 def _inverse(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One over each value; 0 for 0, which stands for a feature that neither varies nor errs."""
+    """1 / x, element by element; 0 for 0, a feature without variance and error."""
     return np.divide(1, values, where=values > 0, out=np.zeros_like(values))

@@ -1,7 +1,7 @@
-"""Where the class means of a bank lie in a geometry, and how far off a sample of images puts them.
+"""Class means of a bank in a geometry, and their sampling error.
 
-The error of a class mean of n images has the within-class covariance divided by n. Its shape is taken
-from the whole bank, its size from the class: a few images tell the size of a covariance, not its shape.
+The sampling error of a class mean of n images has the class's covariance divided by n. The shape of the covariance is
+estimated from the whole bank and its trace from the class, because a few images determine the trace but not the shape.
 """
 
 from __future__ import annotations
@@ -18,36 +18,35 @@ from scipy.stats import chi2
 from features.bank import FeatureBank
 from similarity.geometry import Geometry
 
-#: Least share of a covariance that whitening by it is taken to show.
+#: Lower bound of the apparent share of a covariance after whitening by an estimate from the same images.
 _LEAST_LEFT = 0.1
-#: A class's covariance is taken to be the bank's but for the sampling of a Wishart matrix of so many degrees of
-#: freedom. One assumption with two ends: its trace varies, and with it the lengths of the errors that are drawn; and
-#: it spans fewer directions than the bank's, which says how well so many images tell its trace. Measured on CIFAR-100
-#: (EfficientNet-Lite0, 1280 features), whose classes span 60 directions where their pooled covariance spans 227 (raw),
-#: 160 against 894 (whitened): 81 and 195.
+#: Degrees of freedom of the Wishart distribution around the bank's covariance that models the covariance of a class. It
+#: determines how much the trace, and so the size of the drawn errors, varies between classes; and how many directions a
+#: class spans, and so how well its images determine the trace. Measured on CIFAR-100 (EfficientNet-Lite0, 1280
+#: features): 81 for raw features (classes span 60 directions, the pooled covariance 227) and 195 for whitened ones (160
+#: and 894).
 _CLASS_FREEDOM = 100
-#: Squared lengths of whitened images, seen from the mean of their class, vary as a χ² of so many degrees of freedom:
-#: 8 to 12 on the same features, which have long tails. Errors of Gaussian ones (30 and more) come out 4 to 8 % too
-#: large.
+#: Degrees of freedom of the χ² distribution that models squared lengths of whitened images from their class mean: 8 to
+#: 12 on the same features, which are heavy-tailed. For Gaussian features (30 and more) errors are 4 to 8 % too large.
 _IMAGE_FREEDOM = 12
-#: Lengths that stand for that distribution.
+#: Quantiles that represent that distribution.
 _STEPS = 20
 #: Share of independent noise that keeps a correlation matrix estimated in float32 positive definite.
 _JITTER = 1e-4
-#: Share of the largest variance below which a feature is taken not to vary: the round-off of sums in float64.
+#: Variance, relative to the largest, below which a feature counts as constant: round-off of sums in float64.
 _ROUND_OFF = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class MeanCloud:
-    """Class means in a geometry, before they are scaled to length 1, and their sampling error.
+    """Class means in a geometry, before scaling to length 1, and their sampling errors.
 
     Attributes:
-        points: (C, D) the means.
+        points: (C, D) sample means.
         weights: (C,) share of each class in the images.
         error: (C,) expected squared length of each point's sampling error.
-        factor: (D, D) square root of the errors' covariance, shared by the classes and scaled to trace 1.
-        freedom: (C,) degrees of freedom behind ``error``.
+        factor: (D, D) square root of the error covariance, scaled to trace 1 and shared by all classes.
+        freedom: (C,) degrees of freedom of the estimate ``error``.
     """
 
     points: NDArray[np.float64]
@@ -57,29 +56,29 @@ class MeanCloud:
     freedom: NDArray[np.float64]
 
     def draw_errors(self, generator: np.random.Generator) -> NDArray[np.float64]:
-        """(C, D) sampling errors, drawn once."""
+        """One draw of the (C, D) sampling errors."""
         noise = generator.standard_normal(self.points.shape) @ self.factor.T
         size = self.error * generator.chisquare(_CLASS_FREEDOM, len(self.error)) / _CLASS_FREEDOM
         return np.sqrt(size)[:, None] * noise
 
     def draw_error_sizes(self, generator: np.random.Generator) -> NDArray[np.float64]:
-        """(C,) ``error`` as another sample of images would estimate it."""
+        """One draw of the (C,) estimates of ``error`` from another sample of images."""
         return self.error * generator.chisquare(self.freedom) / self.freedom
 
 
 def mean_clouds(metric: Geometry, banks: Sequence[FeatureBank]) -> list[MeanCloud]:
-    """The means of each bank in a geometry, with their sampling errors.
+    """The class means of each bank in a geometry, with their sampling errors.
 
-    Whitening is fitted to the same images as the means, so it makes the within-class covariance look smaller
-    than it is to other images. With G = (Σ̂ + λI)⁻¹ of N images, an image of length u = xᵀGx when it is left out of Σ̂
-    has u / (1 + u/N) as a part of it (Sherman and Morrison, 1950). All lengths are enlarged by the one factor at which
-    the lengths seen have the mean that was found. If all were equal that would be generalised cross-validation
-    (Golub, Heath and Wahba, 1979), which is short where classes, and the images of a class, vary differently.
+    Whitening is fitted to the same images as the means, so the whitened within-class covariance is biased downwards.
+    With G = (Σ̂ + λI)⁻¹ from N images, an image whose squared length is u = xᵀGx if Σ̂ leaves it out has u / (1 + u/N) if
+    Σ̂ includes it (Sherman and Morrison, 1950). All squared lengths are multiplied by the one factor for which the
+    expected included lengths have the observed mean. For equal lengths this is generalised cross-validation (Golub,
+    Heath and Wahba, 1979), which is too small a correction if lengths vary between classes and images.
 
     Args:
-        metric: Fitted to ``banks``.
-        banks: All banks of the comparison. One that has one image a class says nothing of its errors; they are
-            taken to be those of the largest other. Where no bank has more, errors are 0.
+        metric: A geometry fitted to ``banks``.
+        banks: All banks of the comparison. A bank with one image for each class does not determine its errors; they are
+            taken from the bank that has the most images of those that do. If no bank does, errors are 0.
     """
     before_length = replace(metric, unit_length=False)
     spreads = [_spread(metric, bank) for bank in banks]
@@ -109,10 +108,10 @@ class _Spread:
     """The within-class covariance of a bank in a geometry.
 
     Attributes:
-        known: Whether the bank says anything of it; otherwise all is 0.
-        of_image: (C,) trace of each class's own covariance, without bias.
-        factor: (D, D) square root of it, scaled to trace 1.
-        dimensions: How many directions of equal variance one class amounts to, tr(Σ)² / tr(Σ²).
+        known: Whether the bank determines it; if not, all values are 0.
+        of_image: (C,) unbiased estimate of the trace of each class's covariance.
+        factor: (D, D) square root of the pooled covariance, scaled to trace 1.
+        dimensions: Effective number of dimensions of one class, tr(Σ)² / tr(Σ²).
     """
 
     known: bool
@@ -122,14 +121,15 @@ class _Spread:
 
 
 def _inflation(of_image: NDArray[np.float64], counts: NDArray[np.int64]) -> float:
-    """How much larger the covariance is to other images than to those that a geometry whitens by.
+    """Ratio of the whitened covariance of new images to that of the images that whitening was fitted to.
 
     Args:
-        of_image: (C,) trace of each class's covariance as those images show it.
+        of_image: (C,) trace of each class's covariance over the images of the fit.
         counts: (C,) images of each class.
 
     Returns:
-        κ of at least 1 with Σ_c (n_c − 1)·E[κh_c / (1 + κh_c/N)] = Σ_c (n_c − 1)·h_c, h_c the traces.
+        κ, 1 to 10, that solves Σ_c (n_c − 1)·E[κξh_c / (1 + κξh_c/N)] = Σ_c (n_c − 1)·h_c, where h_c are the traces
+        and ξ is a χ² variable scaled to mean 1.
     """
     freedom, images = counts - 1.0, float(counts.sum())
     inside = float(freedom @ of_image)
@@ -147,7 +147,7 @@ def _inflation(of_image: NDArray[np.float64], counts: NDArray[np.int64]) -> floa
 
 
 def _spread(metric: Geometry, bank: FeatureBank) -> _Spread:
-    """The spread of a bank, carried along with its features to first order."""
+    """The within-class covariance of a bank after the geometry's square root (to first order) and whitening."""
     counts = bank.counts.astype(np.float64)
     variances, covariance = bank.variances.astype(np.float64), bank.within_covariance.astype(np.float64)
     if metric.slope is not None:
@@ -161,7 +161,7 @@ def _spread(metric: Geometry, bank: FeatureBank) -> _Spread:
         factor = solve_triangular(metric.whitening_factor, factor, lower=True, check_finite=False)
     trace = float(np.einsum("de,de->", factor, factor))
     factor /= np.sqrt(trace)
-    of_image = variances.sum(axis=1) * (trace / stored)  # of the class's images, seen from their own mean
+    of_image = variances.sum(axis=1) * (trace / stored)  # population variance around the class's own mean
     of_image *= counts / np.maximum(counts - 1, 1)
     of_image[~several] = np.average(of_image[several], weights=counts[several] - 1)
     dimensions = 1 / (float(np.square(factor.T @ factor).sum()) + 1 / _CLASS_FREEDOM)
@@ -169,14 +169,14 @@ def _spread(metric: Geometry, bank: FeatureBank) -> _Spread:
 
 
 def covariance_factor(covariance: NDArray[np.floating]) -> NDArray[np.float64]:
-    """A square root F of a covariance that may be short of rank: F·Fᵀ is the covariance, but for round-off.
+    """A square root F of a possibly singular covariance: F·Fᵀ equals it up to a share of 1e-4 of its correlations.
 
     Args:
-        covariance: (D, D) symmetric, positive semi-definite up to round-off: that of float32, and in features that
-            do not vary that of sums in float64, which may leave variances of either sign.
+        covariance: (D, D) symmetric, positive semi-definite up to round-off. Round-off can leave the variance of a
+            constant feature slightly negative.
 
     Returns:
-        (D, D) lower triangular; rows of 0 for features that do not vary.
+        (D, D) lower triangular; zero rows for constant features.
     """
     variance = np.diag(covariance).astype(np.float64)
     still = variance <= _ROUND_OFF * max(float(variance.max()), 0.0)

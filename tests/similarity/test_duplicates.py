@@ -12,7 +12,7 @@ from features import ExtractConfig, FeatureBank, InputError, extract, open_datas
 from features.class_statistics import ClassStatistics
 from similarity import DuplicatesConfig, find_duplicates
 from similarity.clustering import ClusterConfig, cluster
-from similarity.duplicates import local_geometry, most_alike
+from similarity.duplicates import local_geometry, most_similar
 
 SOURCE, TARGET = "digits:@train?per_class=60", "digits:@test?per_class=8"
 
@@ -89,7 +89,7 @@ def test_plain_cosine_similarity_does_not_tell_them_apart(planted):
     plain = (x @ y.T).max(axis=1)
     others = np.setdiff1d(np.arange(len(x)), list(copies))
     assert plain[others].max() > plain[list(copies)].max() - 0.03
-    cosine, _ = most_alike(source, target)
+    cosine, _ = most_similar(source, target)
     assert cosine[others].max() < 0.5 < 0.9 < cosine[list(copies)].min()
 
 
@@ -108,7 +108,7 @@ def test_the_search_is_a_plain_one(tmp_path):
     products = p @ inverse @ q.T
     lengths = np.sqrt(np.einsum("nd,de,ne->n", p, inverse, p)), np.sqrt(np.einsum("nd,de,ne->n", q, inverse, q))
     expected = products / np.outer(*lengths)
-    cosine, nearest = most_alike(source, target)
+    cosine, nearest = most_similar(source, target)
     np.testing.assert_allclose(cosine, expected.max(axis=1), atol=1e-5)
     np.testing.assert_array_equal(nearest, expected.argmax(axis=1))
 
@@ -121,6 +121,16 @@ def test_whatever_the_number_of_like_images_a_copy_is_one(rows):
     points = metric.points(np.concatenate([near, rng.normal(size=(50, 100))]))
     np.testing.assert_allclose(np.linalg.norm(points[1:], axis=1), 1)
     assert np.isfinite(points).all()
+
+
+def test_round_off_below_zero_does_not_change_the_search(tmp_path):
+    rng = np.random.default_rng(4)
+    x, y = (rng.gamma(2, size=(n, 24)).astype(np.float32) for n in (600, 80))
+    x[7, 3] = 0
+    banks = write_kept(tmp_path / "x.h5", x, SOURCE), write_kept(tmp_path / "y.h5", y, TARGET)
+    x[7, 3] = -1e-6
+    rounded = write_kept(tmp_path / "rounded.h5", x, SOURCE)
+    np.testing.assert_allclose(most_similar(rounded, banks[1])[0], most_similar(*banks)[0], atol=1e-5)
 
 
 def test_narrow_features_need_more_likeness(tmp_path):
@@ -139,7 +149,7 @@ def test_narrow_features_need_more_likeness(tmp_path):
                 (open_dataset(SOURCE).ids[3], open_dataset(TARGET).ids[5])
             ]
         else:
-            with pytest.raises(InputError, match="features of 16 numbers do not tell copies among 48,000 pairs"):
+            with pytest.raises(InputError, match="features of width 16 do not separate copies among 48,000 pairs"):
                 find_duplicates(config)
             assert not (tmp_path / "16.csv").exists()
 
@@ -224,16 +234,16 @@ def test_unreadable_images_stay_what_they_are(planted, tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"threshold": 0.0}, "--threshold 0.0: expected more than 0, at most 1"),
-        ({"threshold": 1.5}, "--threshold 1.5: expected more than 0, at most 1"),
-        ({"against": []}, "--against is missing"),
-        ({"out": "a,b.csv"}, "--out a,b.csv: a dataset spec cannot name it"),
-        ({"clean_bank": "source.h5"}, "--clean-bank source.h5: would replace what is read"),
-        ({"out": "target.h5"}, "--out target.h5: would replace what is read"),
-        ({"clean_bank": "target.h5", "overwrite": True}, "--clean-bank target.h5: would replace what is read"),
-        ({"clean_bank": "plain.h5"}, "--clean-bank plain.h5: is there already; name another file or give --overwrite"),
-        ({"clean_bank": "z.csv"}, "--clean-bank z.csv: expected a name for a bank, such as clean.h5"),
-        ({"out": "c.h5", "clean_bank": "c.h5"}, "--clean-bank c.h5: is the file of --out too; name another one"),
+        ({"threshold": 0.0}, "`threshold` 0.0: expected above 0 and at most 1"),
+        ({"threshold": 1.5}, "`threshold` 1.5: expected above 0 and at most 1"),
+        ({"against": []}, "`against` is missing"),
+        ({"out": "a,b.csv"}, "`out` a,b.csv: a dataset spec cannot contain this name"),
+        ({"clean_bank": "source.h5"}, "`clean_bank` source.h5: would replace what is read"),
+        ({"out": "target.h5"}, "`out` target.h5: would replace what is read"),
+        ({"clean_bank": "target.h5", "overwrite": True}, "`clean_bank` target.h5: would replace what is read"),
+        ({"clean_bank": "plain.h5"}, "`clean_bank` plain.h5: is there already; name another file or give --overwrite"),
+        ({"clean_bank": "z.csv"}, "`clean_bank` z.csv: expected the name of a bank, such as clean.h5"),
+        ({"out": "c.h5", "clean_bank": "c.h5"}, "`clean_bank` c.h5: is the file of `out` too; name another one"),
         ({"source": "plain.h5"}, "the bank keeps no image features; extract it again with --keep-images"),
         ({"against": ["plain.h5"]}, "the bank keeps no image features; extract it again with --keep-images"),
         ({"against": ["alien.h5"]}, "cannot be compared: backbone is 'b' in one and 'other' in the other"),

@@ -143,7 +143,10 @@ def test_measures_of_sources_stand_beside_their_distance(tmp_path, capsys):
             {"model": ["resnet8"], "target": "a.h5"},
             "--target a.h5: is a bank, made with one model; with",
         ),
-        ({"source": ["a.h5"], "measures": ["logmee"]}, "logmee: there is no such measure of transferability; did you"),
+        (
+            {"source": ["a.h5"], "measures": ["logmee"]},
+            "`measures` logmee: there is no such measure of transferability; did you",
+        ),
         ({"source": ["a.h5"], "by": "knn"}, "--by: is for a ranking of models; leave it out"),
         ({"model": ["resnet8"], "geometry": "cosine"}, "--geometry: is for a ranking of sources; leave it out"),
         ({"model": ["resnet8"], "by": "emd"}, "--by emd: tells sources apart, not models"),

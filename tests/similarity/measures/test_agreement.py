@@ -38,7 +38,7 @@ def test_one_value_is_no_order():
 
 
 def test_what_is_refused():
-    with pytest.raises(ValueError, match=r"as many numbers, at least 2, got shapes \(2,\) and \(3,\)"):
+    with pytest.raises(ValueError, match=r"one length, at least 2, got shapes \(2,\) and \(3,\)"):
         rank_correlation([1, 2], [1, 2, 3])
     with pytest.raises(ValueError, match="must be finite"):
         rank_correlation([1, np.nan], [1, 2])

@@ -103,9 +103,17 @@ def test_a_missing_need_is_the_reason(name, world, image_bank):
     without_source = Evidence(kept[0], parameters=1)
     all_of_source = {"source", "source images", "posterior"}
     lacking = {
-        "target images": (Evidence(target, kept[1], parameters=1), {"target images"}, "extract folder:0 with --keep"),
+        "target images": (
+            Evidence(target, kept[1], parameters=1),
+            {"target images"},
+            "extract folder:0 with `keep_images`",
+        ),
         "source": (without_source, all_of_source, "needs a source: give its bank"),
-        "source images": (Evidence(kept[0], source, parameters=1), {"source images"}, "extract folder:1 with --keep"),
+        "source images": (
+            Evidence(kept[0], source, parameters=1),
+            {"source images"},
+            "extract folder:1 with `keep_images`",
+        ),
         "posterior": (without_source, all_of_source, "needs class probabilities of a source: give its bank"),
         "parameters": (Evidence(*kept), {"parameters"}, "needs the number of parameters: give a model"),
     }
@@ -116,6 +124,26 @@ def test_a_missing_need_is_the_reason(name, world, image_bank):
         assert isinstance(found, Unmeasured if concerned else Score)
         if concerned == {need}:
             assert remedy in found.reason
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_a_measure_needs_is_enough(name, world, image_bank):
+    """Evidence of nothing but the declared needs: the value is that of full evidence."""
+    needs = MEASURES[name].needs
+    kept = [image_bank(*of, dataset=f"folder:{i}") for i, of in enumerate(world[:2])]
+    bare = [image_bank(*of, dataset=f"folder:{i}", keep=False) for i, of in enumerate(world[:2])]
+    source = (kept if "source images" in needs else bare)[1]
+    least = Evidence(
+        (kept if "target images" in needs else bare)[0],
+        source if needs & {"source", "source images", "posterior"} else None,
+        parameters=1000 if "parameters" in needs else None,
+    )
+    assert value(name, least) == value(name, Evidence(*kept, parameters=1000))
+
+
+def test_more_parameters_are_better(evidence):
+    larger = Evidence(evidence.target, evidence.source, parameters=2000)
+    assert better("parameters", value("parameters", larger), value("parameters", evidence))
 
 
 @pytest.mark.parametrize("name", OF_LABELS)
@@ -146,13 +174,15 @@ def test_a_table_leaves_out_what_cannot_tell_its_rows_apart(evidence):
     scores = measure(MEASURES, evidence, comparing="models")
     missing = [name for name, of in scores.items() if isinstance(of, Unmeasured)]
     assert missing == ["emd", "frechet", "mmd", "otdd", "source-images"]
-    assert scores["emd"] == Unmeasured("tells source domains apart, not models")
+    assert scores["emd"] == Unmeasured("compares source domains, not models")
     with pytest.raises(ValueError, match="comparing must be one of sources, models, got 'targets'"):
         measure(MEASURES, evidence, comparing="targets")
 
 
 def test_an_unknown_name(evidence):
-    with pytest.raises(InputError, match=r"logm: there is no such measure of transferability; did you mean logme\?"):
+    with pytest.raises(
+        InputError, match=r"`measures` logm: there is no such measure of transferability; did you mean logme\?"
+    ):
         measure(["logm"], evidence)
     with pytest.raises(InputError, match="expected one of emd, frechet"):
         measure(["xyz"], evidence)

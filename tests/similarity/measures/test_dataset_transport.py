@@ -96,7 +96,7 @@ def test_what_is_refused(sides):
         otdd(x, y, x2[:, :3], y2, between)
     with pytest.raises(ValueError, match=r"spread must be \(3, 4\) or \(3, 4, 4\)"):
         label_distances(means, spread[:2], other_means, other_spread)
-    with pytest.raises(ValueError, match="spreads of one kind"):
+    with pytest.raises(ValueError, match="both variances or covariances"):
         label_distances(means, spread, *gaussians(x2, y2, True))
-    with pytest.raises(ValueError, match="variances not negative"):
+    with pytest.raises(ValueError, match="variances must not be negative"):
         label_distances(means, -spread, other_means, other_spread)

@@ -34,9 +34,9 @@ def test_what_is_refused(clusters, function):
         function(features[:0], labels[:0])
     with pytest.raises(ValueError, match="features must be finite, got NaN or infinity"):
         function(np.where(np.arange(15)[:, None] == 3, np.nan, features), labels)
-    with pytest.raises(ValueError, match=r"labels must be 15 integers, one an image, got int64 of shape \(14,\)"):
+    with pytest.raises(ValueError, match=r"labels must be 15 integers, one for each image, got int64 of shape \(14,\)"):
         function(features, labels[:-1])
     with pytest.raises(ValueError, match="got float64"):
         function(features, labels.astype(float))
-    with pytest.raises(ValueError, match="labels must hold at least 2 classes to tell apart, got only 7"):
+    with pytest.raises(ValueError, match="labels must hold at least 2 classes, got only 7"):
         function(features, np.full(15, 7))

@@ -1,13 +1,15 @@
 """Ranking domains: figures, order, intervals, and what is refused."""
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import similarity.transport.earth_movers_distance
 from features.infrastructure.errors import InputError
-from similarity import emd, rank_domains
+from similarity import emd, rank_domains, select_classes
 
 
 @pytest.fixture
@@ -60,8 +62,8 @@ def test_a_domain_equal_to_the_target_is_at_distance_zero(target, sources, make_
 def test_json_has_the_contracts_keys(target, sources):
     ranking = rank_domains(target, sources, bootstrap=20, geometry="euclidean", gamma=0.2)
     found = json.loads(json.dumps(ranking.to_json()))
-    assert list(found) == ["target", "gamma", "domains"]
-    assert found["target"] == "folder:target"
+    assert list(found) == ["target", "geometry", "geometry_steps", "gamma", "dropped", "domains"]
+    assert [found[key] for key in list(found)[:3]] == ["folder:target", "euclidean", "raw means"]
     for domain in found["domains"]:
         keys = ["source", "emd", "emd_interval", "similarity", "interval", "classes", "images", "solver", "emd_bounds"]
         assert list(domain) == keys
@@ -119,6 +121,85 @@ def test_few_images_drop_out_of_sources_but_not_of_the_target(target, sources):
     assert far.emd == pytest.approx(expected, rel=1e-12)
 
 
+def test_a_source_without_a_class_is_dropped_as_in_a_selection(target, sources, capsys):
+    ranking = rank_domains(target, sources, min_count=500, geometry="euclidean")
+    assert [domain.source for domain in ranking.domains] == ["folder:far"]
+    assert ranking.dropped == ("folder:near",)
+    assert ranking.to_json()["dropped"] == ["folder:near"]
+    said = "folder:near: dropped, no class has 500 images (the largest has 30)"
+    assert said in capsys.readouterr().err
+    subset = select_classes([target], sources, strategy="all", min_count=500, geometry="euclidean")
+    assert [row.source for row in subset.rows] == ["folder:far"]
+    assert said in capsys.readouterr().err
+    assert rank_domains(target, sources).dropped == ()
+
+
+def test_each_transport_is_solved_once(target, sources, monkeypatch):
+    """The ranking and the measure ``emd`` share the solution."""
+    solved = []
+    solve = similarity.transport.earth_movers_distance.transport_plan
+    monkeypatch.setattr(
+        "similarity.transport.earth_movers_distance.transport_plan",
+        lambda *args, **options: solved.append(args) or solve(*args, **options),
+    )
+    ranking = rank_domains(target, sources, measures=["emd", "frechet"])
+    assert len(solved) == len(sources)
+    assert [domain.measures["emd"].value for domain in ranking.domains] == [domain.emd for domain in ranking.domains]
+
+
+@pytest.mark.parametrize("case", ["bootstrap", "two classes around the centre", "too large", "semi-dual"])
+def test_a_progress_bar_counts_what_is_done(target, sources, make_bank, monkeypatch, case):
+    bars = {}
+
+    @contextmanager
+    def record(description, total):
+        bars[description] = [total, 0]
+
+        def advance(n=1, note=""):
+            bars[description][1] += n
+
+        yield advance
+
+    monkeypatch.setattr("similarity.ranking.domains.progress", record)
+    if case == "two classes around the centre":
+        sources = [make_bank(np.random.default_rng(0).random((2, 8)))]
+    elif case == "too large":
+        monkeypatch.setattr("similarity.ranking.domains.EXACT_PAIRS", 20)
+    elif case == "semi-dual":
+        monkeypatch.setattr("similarity.transport.earth_movers_distance.EXACT_POINTS", 5)
+    ranking = rank_domains(target, sources, bootstrap=3, measures=["emd"])
+    assert all(domain.interval is None for domain in ranking.domains) == (case != "bootstrap")
+    done = {"transport": [len(sources)] * 2, "measures": [len(sources)] * 2}
+    assert bars == (done | {"bootstrap": [3 * len(sources)] * 2} if case == "bootstrap" else done)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "rectified", "signed", "without_variance"),
+    [
+        ("euclidean", *["raw means"] * 3),
+        ("cosine", *["unit length"] * 3),
+        ("centred", *["centred, unit length"] * 3),
+        ("whitened", *["centred, whitened, unit length"] * 2, "centred, unit length"),
+        (
+            "sqrt-whitened",
+            "square root, centred, whitened, unit length",
+            "centred, whitened, unit length",
+            "square root, centred, unit length",
+        ),
+    ],
+)
+def test_a_ranking_says_which_steps_were_taken(
+    target, sources, make_bank, geometry, rectified, signed, without_variance
+):
+    ranking = rank_domains(target, sources, geometry=geometry)
+    assert (ranking.geometry, ranking.geometry_steps) == (geometry, rectified)
+    negative = make_bank(sources[1].means - 0.5, dataset="folder:signed")
+    found = rank_domains(target, [sources[0], negative], geometry=geometry)
+    assert found.geometry_steps == found.to_json()["geometry_steps"] == signed
+    single = [replace(bank, counts=np.ones_like(bank.counts)) for bank in (target, *sources)]
+    assert rank_domains(single[0], single[1:], geometry=geometry).geometry_steps == without_variance
+
+
 def test_gamma_scales_the_similarity_alone(target, sources):
     paper, steep = (rank_domains(target, sources, gamma=gamma) for gamma in (0.01, 1.0))
     assert [d.emd for d in paper.domains] == [d.emd for d in steep.domains]
@@ -162,8 +243,8 @@ def test_what_is_refused(target, sources, make_bank):
             rank_domains(target, sources, bootstrap=replicates)
     with pytest.raises(ValueError, match="min_count must be at least 0, got -2"):
         rank_domains(target, sources, min_count=-2)
-    with pytest.raises(InputError, match=r"folder:near: no class has 500 images.*--min-count"):
-        rank_domains(target, sources, min_count=500)
+    with pytest.raises(InputError, match="`min_count` 601: no source class has so many images; the largest has 600"):
+        rank_domains(target, sources, min_count=601)
     with pytest.raises(InputError, match="`geometry`"):
         rank_domains(target, sources, geometry="flat")
     with pytest.raises(InputError, match="transform is 't' in one and 'other' in the other"):

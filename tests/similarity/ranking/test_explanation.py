@@ -78,6 +78,7 @@ def test_the_file_holds_every_domain(make_bank, tmp_path):
     provenance = json.loads(first.removeprefix("#"))
     assert provenance["target"] == "folder:target"
     assert provenance["gamma"] == ranking.gamma
+    assert (provenance["geometry"], provenance["geometry_steps"]) == (ranking.geometry, ranking.geometry_steps)
     totals = defaultdict(float)
     for row in csv.DictReader(lines):
         assert row["target_class"] in target.classes

@@ -211,8 +211,8 @@ def test_points_of_length_one_are_at_most_two_apart(make_bank, geometry):
 
 
 def test_stretching():
-    assert Interval(1.0, 2.0, 5).holding(3.0) == Interval(1.0, 3.0, 5)
-    assert Interval(1.0, 2.0, 5).holding(1.5) == Interval(1.0, 2.0, 5)
+    assert Interval(1.0, 2.0).holding(3.0) == Interval(1.0, 3.0)
+    assert Interval(1.0, 2.0).holding(1.5) == Interval(1.0, 2.0)
 
 
 def test_one_replicate_is_refused(make_bank):

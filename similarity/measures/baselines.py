@@ -1,0 +1,29 @@
+"""The Earth Mover's Distance of a ranking as a measure, and two baselines: how large source and model are."""
+
+from __future__ import annotations
+
+from similarity.measures.catalogue import Measure
+
+EMD = Measure(
+    name="emd",
+    meaning="Earth Mover's Distance of the class means in a geometry (Cui et al. 2018)",
+    needs=frozenset({"source"}),
+    direction="lower",
+    compares="sources",
+    function=lambda evidence: evidence.transport.value,
+)
+SOURCE_IMAGES = Measure(
+    name="source-images",
+    meaning="number of images of the source, a baseline",
+    needs=frozenset({"source"}),
+    direction="higher",
+    compares="sources",
+    function=lambda evidence: float(evidence.given_source.counts.sum()),
+)
+PARAMETERS = Measure(
+    name="parameters",
+    meaning="number of parameters of the model, a baseline",
+    needs=frozenset({"parameters"}),
+    direction="higher",
+    function=lambda evidence: float(evidence.parameters or 0),
+)
