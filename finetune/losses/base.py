@@ -1,11 +1,41 @@
-"""What all losses share: how the engine reads them, and the checks at their door."""
+"""What all losses share: the row that describes one, the module that computes it, and the checks of its inputs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from features.infrastructure.errors import InputError
+from finetune.losses.options import LossOptions
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One row of :data:`finetune.losses.LOSSES`.
+
+    Attributes:
+        name: Name on the command line and in recipes.
+        meaning: One line that says what it is.
+        build: The loss from the counts (C,) of the training set, the options, and class names (C,) for messages.
+        options: Names of the fields of :class:`LossOptions` that ``build`` reads.
+        balanced: Whether it re-balances the classes.
+        sigmoid: As in :class:`LongTailLoss`.
+        soft_labels: As in :class:`LongTailLoss`.
+        cosine_classifier: As in :class:`LongTailLoss`.
+    """
+
+    name: str
+    meaning: str
+    build: Callable[[ArrayLike, LossOptions, Sequence[str] | None], LongTailLoss]
+    options: frozenset[str] = frozenset()
+    balanced: bool = False
+    sigmoid: bool = False
+    soft_labels: bool = True
+    cosine_classifier: bool = False
 
 
 class LongTailLoss(nn.Module):

@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -26,15 +28,18 @@ from torch.nn import functional as F
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import mean_over_processes
-from finetune.losses.base import LongTailLoss, checked_target, checked_weight, in_float32
-from finetune.losses.effective_number import Beta, class_balanced_weights
+from finetune.losses.base import LongTailLoss, Loss, checked_target, checked_weight, in_float32
+from finetune.losses.class_weights import class_balanced_weights, effective_number
+from finetune.losses.options import Beta, LossOptions, Normalization
 
 Kind = Literal["softmax", "sigmoid", "focal"]
-Normalization = Literal["paper", "pytorch"]
 
 
 def softmax_loss(
-    logits: Tensor, target: Tensor, weight: Tensor | None = None, normalization: Normalization = "paper"
+    logits: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    normalization: Normalization = LossOptions.normalization,
 ) -> Tensor:
     """Weighted softmax cross-entropy Σ_i Σ_c w_c·t_ic·(−log p_ic), normalised.
 
@@ -64,7 +69,10 @@ def softmax_loss(
 
 
 def sigmoid_loss(
-    logits: Tensor, target: Tensor, weight: Tensor | None = None, normalization: Normalization = "paper"
+    logits: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    normalization: Normalization = LossOptions.normalization,
 ) -> Tensor:
     """Binary cross-entropy over all C logits, each weighted by the weight of the sample's true class.
 
@@ -93,8 +101,8 @@ def focal_loss(
     logits: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    gamma: float = 1.0,
-    normalization: Normalization = "paper",
+    gamma: float = LossOptions.gamma,
+    normalization: Normalization = LossOptions.normalization,
 ) -> Tensor:
     """Sigmoid-based focal loss: each binary cross-entropy times exp(−γ·y·z − γ·log(1 + e^(−z))).
 
@@ -170,10 +178,10 @@ class ClassBalancedLoss(LongTailLoss):
     def __init__(
         self,
         counts: ArrayLike,
-        beta: Beta = 0.9999,
+        beta: Beta = LossOptions.beta,
         kind: Kind = "softmax",
-        gamma: float = 1.0,
-        normalization: Normalization = "paper",
+        gamma: float = LossOptions.gamma,
+        normalization: Normalization = LossOptions.normalization,
         *,
         deferred: float = 0.0,
         classes: Sequence[str] | None = None,
@@ -222,3 +230,40 @@ def _divisor(
     if normalization == "pytorch" and weight is not None:
         return mean_over_processes(_sample_weights(target, weight, losses, n_classes).sum())
     return float(len(target)) if target.ndim == 1 else target.sum()
+
+
+def _row(kind: Kind, meaning: str) -> Loss:
+    """The row of a loss without class weights, for which classes may be empty."""
+
+    def build(counts: ArrayLike, options: LossOptions, classes: Sequence[str] | None) -> LongTailLoss:
+        ones = np.ones_like(effective_number(counts, 0.0))  # which checks the counts
+        return ClassBalancedLoss(ones, 0.0, kind, options.gamma, classes=classes)
+
+    reads = frozenset({"gamma"} if kind == "focal" else ())
+    return Loss(kind, meaning, build, reads, sigmoid=kind != "softmax", soft_labels=kind != "focal")
+
+
+def _balanced(plain: Loss, meaning: str) -> Loss:
+    """The row of the same loss with class-balanced weights."""
+
+    def build(counts: ArrayLike, options: LossOptions, classes: Sequence[str] | None) -> LongTailLoss:
+        return ClassBalancedLoss(
+            counts,
+            options.beta,
+            plain.name,  # type: ignore[arg-type]  # the names of the plain losses are the kinds
+            options.gamma,
+            options.normalization,
+            deferred=options.deferred or 0.0,
+            classes=classes,
+        )
+
+    reads = plain.options | {"beta", "normalization", "deferred"}
+    return replace(plain, name=f"cb-{plain.name}", meaning=meaning, build=build, options=reads, balanced=True)
+
+
+SOFTMAX = _row("softmax", "softmax cross-entropy")
+SIGMOID = _row("sigmoid", "binary cross-entropy of each class, summed over the classes")
+FOCAL = _row("focal", "sigmoid loss in which well-classified examples count less (`gamma`)")
+CB_SOFTMAX = _balanced(SOFTMAX, "softmax loss, each class weighted by the inverse of its effective number (`beta`)")
+CB_SIGMOID = _balanced(SIGMOID, "class-weighted sigmoid loss, with the weights of cb-softmax (`beta`)")
+CB_FOCAL = _balanced(FOCAL, "class-weighted focal loss, with the weights of cb-softmax (`beta`, `gamma`)")

@@ -7,19 +7,24 @@ Label-Distribution-Aware Margin Loss", NeurIPS 2019, and the authors' code.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from features.infrastructure.errors import InputError
-from finetune.losses.base import LongTailLoss, checked_target, checked_weight, in_float32
+from finetune.losses.base import LongTailLoss, Loss, checked_target, checked_weight, in_float32
 from finetune.losses.class_balanced import softmax_loss
-from finetune.losses.effective_number import class_counts
+from finetune.losses.class_weights import class_balanced_weights, class_counts
+from finetune.losses.options import LossOptions
+
+#: Share of the training before deferred re-weighting: the authors' epoch 160 of 200.
+DEFERRED = 0.8
 
 
 def ldam_margins(
-    counts: ArrayLike, max_margin: float = 0.5, *, classes: Sequence[str] | None = None
+    counts: ArrayLike, max_margin: float = LossOptions.margin, *, classes: Sequence[str] | None = None
 ) -> NDArray[np.float64]:
     """Margins m_j ∝ n_j^(−1/4), scaled so that the largest is ``max_margin``; (C,) float64.
 
@@ -37,7 +42,11 @@ def ldam_margins(
 
 
 def ldam_loss(
-    logits: Tensor, target: Tensor, margins: Tensor, scale: float = 30.0, weight: Tensor | None = None
+    logits: Tensor,
+    target: Tensor,
+    margins: Tensor,
+    scale: float = LossOptions.scale,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy of scale·(z − m_y on the true logit), its weighted mean (eq. 12 of the paper).
 
@@ -91,10 +100,10 @@ class LDAMLoss(LongTailLoss):
         self,
         counts: ArrayLike,
         *,
-        max_margin: float = 0.5,
-        scale: float = 30.0,
+        max_margin: float = LossOptions.margin,
+        scale: float = LossOptions.scale,
         weight: ArrayLike | None = None,
-        deferred: float = 0.8,
+        deferred: float = DEFERRED,
         classes: Sequence[str] | None = None,
     ) -> None:
         margins = ldam_margins(counts, max_margin, classes=classes)
@@ -117,3 +126,36 @@ class LDAMLoss(LongTailLoss):
 
     def extra_repr(self) -> str:
         return f"n_classes={self.n_classes}, scale={self.scale}, deferred={self.deferred}"
+
+
+def _build(counts: ArrayLike, options: LossOptions, classes: Sequence[str] | None) -> LongTailLoss:
+    return LDAMLoss(counts, max_margin=options.margin, scale=options.scale, classes=classes)
+
+
+def _build_reweighted(counts: ArrayLike, options: LossOptions, classes: Sequence[str] | None) -> LongTailLoss:
+    return LDAMLoss(
+        counts,
+        max_margin=options.margin,
+        scale=options.scale,
+        weight=class_balanced_weights(counts, options.beta, classes=classes),
+        deferred=DEFERRED if options.deferred is None else options.deferred,
+        classes=classes,
+    )
+
+
+LDAM = Loss(
+    "ldam",
+    "softmax loss on a cosine classifier with larger margins for rarer classes (`margin`, `scale`)",
+    _build,
+    frozenset({"margin", "scale"}),
+    soft_labels=False,
+    cosine_classifier=True,
+)
+LDAM_DRW = replace(
+    LDAM,
+    name="ldam-drw",
+    meaning="ldam with class-balanced weights late in the training (`deferred`, `beta`)",
+    build=_build_reweighted,
+    options=LDAM.options | {"beta", "deferred"},
+    balanced=True,
+)

@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from features.infrastructure.errors import InputError
-from finetune.losses.base import LongTailLoss, in_float32
+from finetune.losses.base import LongTailLoss, Loss, in_float32
 from finetune.losses.class_balanced import softmax_loss
-from finetune.losses.effective_number import class_counts
+from finetune.losses.class_weights import class_counts
+from finetune.losses.options import LossOptions
 
 
 def log_prior(counts: ArrayLike, *, classes: Sequence[str] | None = None) -> NDArray[np.float64]:
@@ -31,7 +32,7 @@ def log_prior(counts: ArrayLike, *, classes: Sequence[str] | None = None) -> NDA
 
 
 def adjust_logits(
-    logits: Tensor, counts: ArrayLike, tau: float = 1.0, *, classes: Sequence[str] | None = None
+    logits: Tensor, counts: ArrayLike, tau: float = LossOptions.tau, *, classes: Sequence[str] | None = None
 ) -> Tensor:
     """Post-hoc logit adjustment z − τ·log π, for a model that was trained with plain cross-entropy.
 
@@ -71,7 +72,9 @@ class LogitAdjustedLoss(LongTailLoss):
 
     offset: Tensor
 
-    def __init__(self, counts: ArrayLike, tau: float = 1.0, *, classes: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, counts: ArrayLike, tau: float = LossOptions.tau, *, classes: Sequence[str] | None = None
+    ) -> None:
         prior = log_prior(counts, classes=classes)
         super().__init__(len(prior))
         self.tau = _checked_tau(tau)
@@ -99,3 +102,18 @@ def _checked_tau(tau: float) -> float:
     if not 0 <= tau < np.inf:
         raise InputError(f"tau must be at least 0, got {tau}")
     return float(tau)
+
+
+BALANCED_SOFTMAX = Loss(
+    "balanced-softmax",
+    "softmax loss with the log of the class counts added to the logits in training",
+    lambda counts, options, classes: BalancedSoftmaxLoss(counts, classes=classes),
+    balanced=True,
+)
+LOGIT_ADJUSTED = Loss(
+    "logit-adjusted",
+    "softmax loss with τ times the log of the class priors added to the logits in training (`tau`)",
+    lambda counts, options, classes: LogitAdjustedLoss(counts, options.tau, classes=classes),
+    frozenset({"tau"}),
+    balanced=True,
+)

@@ -10,7 +10,9 @@ from scipy.ndimage import map_coordinates
 
 from features.infrastructure.errors import InputError
 from features.preprocessing import Preprocessing
-from finetune.augmentation.geometric import AUGMENTATIONS, Augmentation, augmentation
+from finetune.augmentation import AUGMENTATIONS, Augmentation, augmentation
+from finetune.augmentation.cutout import cutout
+from finetune.augmentation.rand_augment import rand_augment
 
 
 def draw(seed: int = 0) -> torch.Generator:
@@ -156,16 +158,17 @@ def test_characters_are_never_mirrored():
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
-    known = "expected one of none, flip, crop-flip, resized-crop, affine; +randaugment and +cutout may follow it"
+    known = "expected one of none, flip, crop-flip, resized-crop, affine; +cutout and +randaugment may follow it"
     for name, said in (
         ("cutmix", known),
         ("randaugment", known),
-        ("crop-flip+cutmix", "after crop-flip, expected one of +randaugment, +cutout"),
+        ("crop-flip+cutmix", "after crop-flip, expected one of +cutout, +randaugment"),
     ):
         with pytest.raises(InputError) as refusal:
             augmentation(name)
-        assert str(refusal.value) == f"--augment {name}: {said}"
-    assert list(AUGMENTATIONS) == ["none", "flip", "crop-flip", "resized-crop", "affine"]
+        assert str(refusal.value) == f"`augment` {name}: {said}"
+    bases = [name for name in AUGMENTATIONS if not name.startswith("+")]
+    assert bases == ["none", "flip", "crop-flip", "resized-crop", "affine"]
 
 
 def test_cutout_blacks_out_one_square_wherever_its_centre_lies():
@@ -183,5 +186,5 @@ def test_cutout_blacks_out_one_square_wherever_its_centre_lies():
 
 def test_additions_follow_the_base():
     assert augmentation("crop-flip+randaugment+cutout") == Augmentation(
-        shift=0.125, whole_pixels=True, flip=True, operations=2, cutout=0.5
+        shift=0.125, whole_pixels=True, flip=True, before=(rand_augment,), after=(cutout,)
     )

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from features.infrastructure.errors import InputError
 from finetune.losses import (
-    HARD_LABEL_LOSSES,
     LOSSES,
     BalancedSoftmaxLoss,
     ClassBalancedLoss,
@@ -220,7 +219,7 @@ def test_half_precision_logits_are_computed_in_float32(name, dtype, batch):
 
 
 @pytest.mark.parametrize("normalization", ["paper", "pytorch"])
-@pytest.mark.parametrize("name", [name for name in LOSSES if name not in HARD_LABEL_LOSSES])
+@pytest.mark.parametrize("name", [name for name in LOSSES if LOSSES[name].soft_labels])
 def test_under_autocast_mixed_labels_are_weighed_in_float32(name, normalization, batch):
     z, _, soft = (torch.from_numpy(part) for part in batch)
     logits, target = z.bfloat16(), soft.float()

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.infrastructure.errors import InputError
-
-#: A number in [0, 1), or "auto" for :func:`automatic_beta`.
-Beta = float | Literal["auto"]
+from finetune.losses.options import Beta
 
 
 def class_counts(counts: ArrayLike, classes: Sequence[str] | None = None) -> NDArray[np.float64]:
