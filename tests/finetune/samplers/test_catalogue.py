@@ -32,7 +32,7 @@ def test_a_row_is_found_by_its_name(name):
 
 def test_meanings_name_the_powers_too():
     assert list(sampler_meanings()) == [*SAMPLERS, "q=Q"]
-    assert set(SAMPLERS) == {"shuffle", "instance", "class", "sqrt", "progressive", "effective"}
+    assert set(SAMPLERS) >= {"shuffle", "instance", "class", "sqrt", "progressive", "effective"}
 
 
 @pytest.mark.parametrize("option", OTHER)
