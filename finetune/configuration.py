@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import default_of
 from features.infrastructure.suggestions import choice
-from finetune.augmentation.geometric import augmentation
+from finetune.augmentation import augmentation
 from finetune.augmentation.mixing import Mixing
 from finetune.losses import BALANCED_LOSSES, HARD_LABEL_LOSSES, LOSSES
 from finetune.samplers import balances, check_sampler

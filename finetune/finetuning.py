@@ -17,7 +17,7 @@ from features.checkpoint import Checkpoint, find_checkpoint
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import default_of
 from features.readers import open_dataset
-from finetune.augmentation.geometric import augmentation
+from finetune.augmentation import augmentation
 from finetune.classifiers.nearest import Space
 from finetune.classifiers.second_stage import KEEP_CLASSIFIER, TrainedClassifier, fit_frozen, probe
 from finetune.configuration import TrainingConfig

@@ -16,12 +16,12 @@ from features.infrastructure.files import check_new
 from features.infrastructure.tables import read_columns, read_provenance, read_rows
 from features.readers import SCHEMES
 from features.readers.exclusion import files_of
-from finetune.augmentation.geometric import MEANINGS
+from finetune.augmentation import AUGMENTATIONS
 from finetune.classifiers.second_stage import FROZEN_METHODS
 from finetune.losses import LOSSES
 from finetune.losses.advice import advise, beta_table, describe_tail
 from finetune.run_directory import open_run
-from finetune.samplers import SAMPLERS
+from finetune.samplers import sampler_meanings
 from similarity import GEOMETRIES, MEASURES, STRATEGIES, Subset
 from similarity.measures import Measure
 from similarity.selection.subset import COLUMNS as SUBSET_COLUMNS
@@ -67,12 +67,12 @@ class Inspection:
 _NAMES: dict[str, Callable[[], Mapping[str, Any]]] = {
     "backbones": backbone_names,
     "schemes": lambda: SCHEMES,
-    "losses": lambda: LOSSES,
+    "losses": LOSSES.meanings,
     "methods": lambda: {"full": "everything is trained"} | FROZEN_METHODS,
-    "samplers": lambda: SAMPLERS | {"q=Q": "classes by any power Q of their images, such as q=0.25"},
-    "augmentations": lambda: MEANINGS,
-    "geometries": lambda: GEOMETRIES.meanings(),
-    "strategies": lambda: STRATEGIES.meanings(),
+    "samplers": sampler_meanings,
+    "augmentations": AUGMENTATIONS.meanings,
+    "geometries": GEOMETRIES.meanings,
+    "strategies": STRATEGIES.meanings,
     "measures": lambda: {name: _measure(measure) for name, measure in MEASURES.items()},
 }
 
