@@ -1,8 +1,8 @@
 """Pseudo-classes for images without labels: spherical k-means on the features that a bank keeps.
 
 A class bank is what everything to the right works on, so clusters become one: their images are the relabelled
-dataset ``clusters:FILE.csv`` (:mod:`features.readers.clusters`), their statistics the bank that an extraction of
-that dataset would make. Features are compared by their direction alone (Dhillon and Modha, Machine Learning
+dataset ``clusters:FILE.csv`` (:mod:`features.readers.schemes.clusters`), their statistics the bank that an extraction
+of that dataset would make. Features are compared by their direction alone (Dhillon and Modha, Machine Learning
 2001): of the images that are selected by such clusters, 0.37, 0.41 and 0.56 are of related classes on three
 datasets, of those by Euclidean distance 0.36, 0.41 and 0.52, within the standard errors (``benchmarks/unlabelled.py``).
 """
@@ -24,8 +24,8 @@ from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_new
 from features.readers import open_dataset
-from features.readers.clusters import write_clusters
 from features.readers.exclusion import files_of
+from features.readers.schemes.clusters import write_clusters
 
 #: Images a cluster and largest number of clusters, where no number is given. Clusters that are finer than
 #: classes cost time and little else, coarser ones mix classes: see ``benchmarks/unlabelled.py``.

@@ -66,7 +66,7 @@ class Inspection:
 
 _NAMES: dict[str, Callable[[], Mapping[str, Any]]] = {
     "backbones": backbone_names,
-    "schemes": lambda: SCHEMES,
+    "schemes": SCHEMES.meanings,
     "losses": lambda: LOSSES,
     "methods": lambda: {"full": "everything is trained"} | FROZEN_METHODS,
     "samplers": lambda: SAMPLERS | {"q=Q": "classes by any power Q of their images, such as q=0.25"},

@@ -14,8 +14,7 @@ from features.readers.checks import wrong
 def numbered_lines(spec: DatasetSpec, path: Path) -> Iterator[tuple[int, str]]:
     """The lines of ``path`` that are not blank, stripped, each with its number from 1.
 
-    Bytes that are not UTF-8 come through as surrogates, as they do in the names that the operating
-    system reports, so that such a path still opens.
+    Bytes that are not UTF-8 become surrogates, as in the file names of :mod:`os`, so that such a path still opens.
 
     Raises:
         InputError: The file cannot be read, or is a damaged gzip file.

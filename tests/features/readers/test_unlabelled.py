@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
 from features.infrastructure.tables import write_table
 from features.readers import open_dataset
-from features.readers.clusters import write_clusters
+from features.readers.exclusion import files_of
+from features.readers.schemes.clusters import write_clusters
 
 
 def picture(path, shade=0):
@@ -129,31 +131,41 @@ def test_clusters_can_be_clustered_again(clustered, lake, tmp_path):
 def test_what_has_changed_since_is_refused(clustered, lake):
     spec = clustered(ROWS)
     picture(lake / "c" / "new.png")
-    assert f"images:{lake} is not what was clustered any more; extract it again" in refused(spec)
+    assert f"images:{lake} has changed since it was clustered; extract it again" in refused(spec)
     (lake / "c" / "new.png").unlink()
     assert len(open_dataset(spec)) == 4
     Image.new("RGB", (50, 40)).save(lake / "c" / "z.png")  # an image that is in no cluster
-    assert "is not what was clustered any more" in refused(spec)
+    assert "has changed since it was clustered" in refused(spec)
 
 
 def test_wrong_files_of_clusters_are_refused(clustered, lake, tmp_path):
     path = tmp_path / "clusters.csv"
-    assert f"no such file: {path}; expected what transfer cluster has written" in refused(f"clusters:{path}")
+    assert f"no such file: {path}; expected a file that transfer cluster has written" in refused(f"clusters:{path}")
     spec = clustered([*ROWS, ("b/1.JPG", "cluster 0000")])
     assert "line 7: the image 'b/1.JPG' is in another cluster already" in refused(spec)
     assert "lists 'c/w.png', which is no image of images:" in refused(clustered([*ROWS, ("c/w.png", "cluster 0000")]))
     assert "line 7: cluster is empty" in refused(clustered([*ROWS, ("c/z.png", "")]))
     assert "clusters has no splits" in refused(f"{clustered(ROWS)}@train")
     gone = refused(clustered(ROWS, base=f"images:{lake}", manifest="0")).replace(str(lake), "LAKE")
-    assert "images:LAKE is not what was clustered any more" in gone
+    assert "images:LAKE has changed since it was clustered" in gone
     path.write_text(path.read_text().replace(str(lake), "nowhere"))
-    assert "the dataset that was clustered cannot be opened: dataset spec 'images:nowhere': no such" in refused(spec)
+    assert "its base dataset cannot be opened: dataset spec 'images:nowhere': no such" in refused(spec)
     path.write_text("\n".join(path.read_text().splitlines()[1:]))
     assert "does not name the dataset and its manifest_sha256" in refused(spec)
     path.write_text(f"# {json.dumps({'dataset': spec, 'manifest_sha256': '0'})}\nid,cluster\na,b\n")
     assert "names itself as its base dataset" in refused(spec)
+    with pytest.raises(InputError, match="names itself as its base dataset"):
+        list(files_of(DatasetSpec.parse(spec)))
     path.write_text(f"# {json.dumps({'dataset': f'images:{lake}', 'manifest_sha256': '0'})}\nid,klass\na,b\n")
     assert "column 'cluster' must stand in the header once" in refused(spec)
+
+
+def test_the_files_of_a_dataset_include_those_of_its_base(clustered, lake, listed):
+    out = listed(["c/z.png"])
+    spec = clustered(ROWS, base=f"images:{lake}?exclude={out}")
+    again = listed([], "again.csv")
+    files = list(files_of(DatasetSpec.parse(f"{spec}?exclude={again}")))
+    assert [file.name for file in files] == ["clusters.csv", "again.csv", "list.csv"]
 
 
 # ?exclude=
@@ -267,6 +279,6 @@ def test_wrong_lists_are_refused(lake, listed, tmp_path):
         f"images:{lake}?exclude={path}"
     )
     assert "no such file: " in (said := refused(f"images:{lake}?exclude={tmp_path / 'none.csv'}"))
-    assert "expected a table with a column id, such as transfer duplicates writes" in said
+    assert "expected a table with a column id, as transfer duplicates writes it" in said
     path.write_text("name\nx\n")
     assert "column 'id' must stand in the header once" in refused(f"images:{lake}?exclude={path}")
