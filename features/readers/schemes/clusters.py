@@ -106,9 +106,9 @@ def _kind(path: Path) -> dict[str, str]:
 
 
 CLUSTERS = Scheme(
-    name="clusters",
-    meaning="another dataset by the clusters that transfer cluster found",
-    form="clusters:FILE.csv",
-    open=open_clusters,
+    "clusters",
+    "another dataset by the clusters that transfer cluster found",
+    "clusters:FILE.csv",
+    open_clusters,
     base=base_of_clusters,
 )

@@ -116,9 +116,9 @@ def _class_names(categories: list[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 INAT = Scheme(
-    name="inat",
-    meaning="iNaturalist 2017 to 2021 and any COCO-style JSON; ?root=DIR says where the images are",
-    form="inat:FILE.json",
-    open=open_coco,
+    "inat",
+    "iNaturalist 2017 to 2021 and any COCO-style JSON; ?root=DIR says where the images are",
+    "inat:FILE.json",
+    open_coco,
     options=("root",),
 )

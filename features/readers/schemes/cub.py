@@ -87,15 +87,5 @@ def _require(spec: DatasetSpec, keys: Mapping[str, str] | list[str], table: Mapp
             raise wrong(spec, f"{lacks} {key}; unpack the official archive anew")
 
 
-CUB = Scheme(
-    name="cub",
-    meaning="CUB-200-2011 in its official text files",
-    form="cub:DIR[@train|@test]",
-    open=open_cub,
-)
-NABIRDS = Scheme(
-    name="nabirds",
-    meaning="NABirds in its official text files",
-    form="nabirds:DIR[@train|@test]",
-    open=open_cub,
-)
+CUB = Scheme("cub", "CUB-200-2011 in its official text files", "cub:DIR[@train|@test]", open_cub)
+NABIRDS = Scheme("nabirds", "NABirds in its official text files", "nabirds:DIR[@train|@test]", open_cub)

@@ -107,15 +107,10 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 GLYPHS = Scheme(
-    name="glyphs",
-    meaning="printed characters, embedded: the demo's source",
-    form="glyphs:[SCRIPT,...]",
-    open=open_glyphs,
+    "glyphs",
+    "printed characters, embedded: the demo's source",
+    "glyphs:[SCRIPT,...]",
+    open_glyphs,
     options=("min_faces",),
 )
-DIGITS = Scheme(
-    name="digits",
-    meaning="handwritten digits, embedded: the demo's target",
-    form="digits:[@train|@test]",
-    open=open_digits,
-)
+DIGITS = Scheme("digits", "handwritten digits, embedded: the demo's target", "digits:[@train|@test]", open_digits)

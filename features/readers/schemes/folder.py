@@ -78,15 +78,10 @@ def _readable_names(spec: DatasetSpec, root: Path, folders: Sequence[str]) -> tu
 
 
 FOLDER = Scheme(
-    name="folder",
-    meaning="one folder a class; ?names=FILE gives the folders readable names",
-    form="folder:DIR[@split]",
-    open=open_folder,
+    "folder",
+    "one folder a class; ?names=FILE gives the folders readable names",
+    "folder:DIR[@split]",
+    open_folder,
     options=("names",),
 )
-IMAGES = Scheme(
-    name="images",
-    meaning="images without labels, anywhere below a folder: one class",
-    form="images:DIR",
-    open=open_images,
-)
+IMAGES = Scheme("images", "images without labels, anywhere below a folder: one class", "images:DIR", open_images)

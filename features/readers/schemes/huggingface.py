@@ -155,9 +155,9 @@ def _column(spec: DatasetSpec, features: Any, option: str, candidates: list[str]
 
 
 HUGGINGFACE = Scheme(
-    name="hf",
-    meaning="Hugging Face datasets, by name or saved on disk (extra hf)",
-    form="hf:NAME@split",
-    open=open_hub,
+    "hf",
+    "Hugging Face datasets, by name or saved on disk (extra hf)",
+    "hf:NAME@split",
+    open_hub,
     options=("config", "image", "label"),
 )

@@ -47,9 +47,9 @@ def open_list(spec: DatasetSpec) -> ImageDataset:
 
 
 LIST = Scheme(
-    name="list",
-    meaning="lines of 'relative/path label'; ?root=DIR says where the images are",
-    form="list:FILE.txt[.gz]",
-    open=open_list,
+    "list",
+    "lines of 'relative/path label'; ?root=DIR says where the images are",
+    "list:FILE.txt[.gz]",
+    open_list,
     options=("root",),
 )

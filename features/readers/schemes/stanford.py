@@ -120,15 +120,5 @@ def _load(spec: DatasetSpec, path: Path, variables: Sequence[str]) -> dict[str, 
     return content
 
 
-DOGS = Scheme(
-    name="dogs",
-    meaning="Stanford Dogs: train_list.mat, test_list.mat",
-    form="dogs:DIR[@train|@test]",
-    open=open_dogs,
-)
-CARS = Scheme(
-    name="cars",
-    meaning="Stanford Cars: the devkit's .mat files, or class folders",
-    form="cars:DIR[@train|@test]",
-    open=open_cars,
-)
+DOGS = Scheme("dogs", "Stanford Dogs: train_list.mat, test_list.mat", "dogs:DIR[@train|@test]", open_dogs)
+CARS = Scheme("cars", "Stanford Cars: the devkit's .mat files, or class folders", "cars:DIR[@train|@test]", open_cars)

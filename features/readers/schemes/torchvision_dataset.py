@@ -287,9 +287,9 @@ def _class_names(dataset: Any) -> tuple[str, ...] | None:
 
 
 TORCHVISION = Scheme(
-    name="torch",
-    meaning="any labelled image class of torchvision.datasets, such as Flowers102 or CIFAR100",
-    form="torch:NAME:DIR@split",
-    open=open_torchvision,
+    "torch",
+    "any labelled image class of torchvision.datasets, such as Flowers102 or CIFAR100",
+    "torch:NAME:DIR@split",
+    open_torchvision,
     options=_option_names,
 )

@@ -212,9 +212,5 @@ def _classes(spec: DatasetSpec, labels: Sequence[int | str]) -> tuple[tuple[str,
 
 
 WEBDATASET = Scheme(
-    name="wds",
-    meaning="WebDataset tar shards, such as data/train-{0000..0099}.tar",
-    form="wds:PATTERN",
-    open=open_shards,
-    options=("names",),
+    "wds", "WebDataset tar shards, such as data/train-{0000..0099}.tar", "wds:PATTERN", open_shards, options=("names",)
 )

@@ -1,0 +1,73 @@
+"""The classification models of torchvision."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from torch import nn
+
+from features.backbones.backbone import Backbone
+from features.backbones.family import Family, downloading
+from features.infrastructure.errors import InputError
+from features.preprocessing import Preprocessing
+
+
+def torchvision_names() -> list[str]:
+    """The names of torchvision's classification models."""
+    from torchvision import models
+
+    return models.list_models(module=models)
+
+
+def build_torchvision(name: str, weights: str) -> Backbone:
+    """Build a torchvision model, and replace its last linear layer, the classifier, by the identity.
+
+    Raises:
+        InputError: The model has no linear classifier, or its published weights cannot be downloaded.
+    """
+    from torchvision import models
+
+    preset = models.get_model_weights(name).DEFAULT if weights == "default" else None
+    network = downloading(name, lambda: models.get_model(name, weights=preset))
+    _remove_auxiliary_heads(network)
+    linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise InputError(f"backbone {name}: has no linear classifier to remove; choose another model")
+    classifier = cast(nn.Linear, network.get_submodule(linear[-1]))
+    network.set_submodule(linear[-1], nn.Identity())
+    published = models.get_model_weights(name).DEFAULT.transforms()
+    preprocessing = Preprocessing(
+        published.crop_size[0],
+        published.resize_size[0],
+        published.interpolation.value,
+        tuple(published.mean),
+        tuple(published.std),
+    )
+    backbone = Backbone(network, name, weights, classifier.in_features, preprocessing)
+    if preset is not None and classifier.bias is not None:
+        backbone.classifier = classifier.weight.detach(), classifier.bias.detach()
+    return backbone
+
+
+def _remove_auxiliary_heads(network: Any) -> None:
+    """Let Inception v3 and GoogLeNet return one tensor in training mode, whichever weights they have.
+
+    torchvision builds published networks with their auxiliary heads only, and sets ``transform_input`` for these alone;
+    a network must not depend on where its weights come from.
+    """
+    if hasattr(network, "aux_logits"):
+        network.aux_logits, network.transform_input = False, True
+        for head in ("AuxLogits", "aux1", "aux2"):
+            if hasattr(network, head):
+                setattr(network, head, None)
+
+
+TORCHVISION = Family(
+    "torchvision",
+    "classification models of torchvision",
+    3,
+    lambda name: name in torchvision_names(),
+    build_torchvision,
+    torchvision_names,
+    "torchvision",
+)

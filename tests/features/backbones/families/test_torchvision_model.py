@@ -1,0 +1,85 @@
+"""Classification models of torchvision: one training step each, auxiliary heads, features."""
+
+import gc
+from contextlib import nullcontext
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision import models
+
+from features.backbones.loading import check_image_size, load_backbone
+from features.infrastructure.errors import InputError
+
+AUXILIARY = {"inception_v3": (75, 2048), "googlenet": (32, 1024)}
+#: Networks with more parameters run on the meta device, which computes shapes alone.
+LARGE = 100_000_000
+
+
+@pytest.mark.filterwarnings("ignore:The default weight initialization")
+@pytest.mark.parametrize("name", AUXILIARY)
+def test_networks_with_auxiliary_heads_are_trained_without_them(name, tmp_path):
+    size, dim = AUXILIARY[name]
+    backbone = load_backbone(name, "none", size, seed=0).train()
+    features = backbone(torch.randn(2, 3, size, size))
+    assert isinstance(features, Tensor) and features.shape == (2, dim) and backbone.dim == dim
+    features.sum().backward()
+    assert all(parameter.grad is not None for parameter in backbone.parameters())
+    # A published file has auxiliary heads.
+    whole = models.get_model(name, weights=None, aux_logits=True, init_weights=False).state_dict()
+    assert any("aux" in key.lower() for key in whole)
+    torch.save(whole, tmp_path / "whole.pth")
+    loaded = load_backbone(name, str(tmp_path / "whole.pth")).network.state_dict()
+    assert loaded and all(torch.equal(value, whole[key]) for key, value in loaded.items())
+    assert set(whole) - set(loaded) == {key for key in whole if "aux" in key.lower() or key.startswith("fc.")}
+
+
+@pytest.mark.filterwarnings("ignore:The default weight initialization")
+@pytest.mark.parametrize("name", AUXILIARY)
+def test_published_weights_lose_their_auxiliary_heads(name, monkeypatch):
+    """As torchvision loads them, with a stand-in for the download."""
+    whole = models.get_model(name, weights=None, aux_logits=True, init_weights=False).state_dict()
+    preset = models.get_model_weights(name)
+    monkeypatch.setattr(preset, "get_state_dict", lambda self, *arguments, **options: whole)
+    backbone = load_backbone(name)
+    assert not any("aux" in key.lower() for key in backbone.network.state_dict())
+    assert not backbone.network.aux_logits and backbone.network.transform_input
+    weight, bias = backbone.classifier
+    assert torch.equal(weight, whole["fc.weight"]) and torch.equal(bias, whole["fc.bias"])
+    size, dim = AUXILIARY[name]
+    assert backbone.train()(torch.randn(2, 3, size, size)).shape == (2, dim)
+
+
+def smallest_size(name):
+    """The smallest image size that a network takes, by its shapes alone."""
+    with torch.device("meta"):
+        backbone = load_backbone(name, "none")
+        for size in range(1, 300):
+            try:
+                check_image_size(backbone, size, "`image_size`")
+            except InputError:
+                continue
+            return size
+    raise AssertionError(f"{name} takes no size below 300")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The default weight initialization")
+@pytest.mark.parametrize("name", models.list_models(module=models))
+def test_every_architecture_takes_a_training_step(name):
+    try:
+        size = smallest_size(name)
+    except InputError as error:
+        assert str(error).startswith(f"backbone {name}: ")
+        return
+    with torch.device("meta"):
+        large = sum(parameter.numel() for parameter in load_backbone(name, "none").parameters()) > LARGE
+    with torch.device("meta") if large else nullcontext():
+        backbone = load_backbone(name, "none").train()
+        features = backbone(torch.randn(2, 3, size, size))
+        features.square().mean().backward()
+    print(f"{name}: {size} pixels, {backbone.dim} features{', more than 100 million parameters: shapes alone' * large}")
+    assert features.shape == (2, backbone.dim)
+    assert large or all(parameter.grad is not None for parameter in backbone.parameters())
+    del backbone, features
+    gc.collect()
