@@ -1,12 +1,14 @@
-"""Checks of the paths and the split of a dataset spec.
+"""The paths and the split of a dataset spec, checked, and its label files, read line by line.
 
-Each raises an `InputError` whose line says what was expected, what was found and what to type.
+Each fault is an `InputError` whose line says what was expected, what was found and what to type.
 """
 
 from __future__ import annotations
 
+import gzip
 import os
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from features.dataset_spec import DatasetSpec
@@ -71,3 +73,21 @@ def check_split(spec: DatasetSpec, available: Sequence[str]) -> None:
     if not available:
         raise wrong(spec, f"{spec.scheme} has no splits; leave @{spec.split} out")
     raise wrong(spec, f"unknown split {spec.split!r}; {choice(spec.split, available)}")
+
+
+def numbered_lines(spec: DatasetSpec, path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of ``path`` that are not blank, stripped, each with its number from 1.
+
+    Bytes that are not UTF-8 become surrogates, as in the file names of :mod:`os`, so that such a path still opens.
+
+    Raises:
+        InputError: The file cannot be read, or is a damaged gzip file.
+    """
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as file:
+            for number, line in enumerate(file, start=1):
+                if stripped := line.strip():
+                    yield number, stripped
+    except (OSError, EOFError, zlib.error) as error:
+        raise wrong(spec, f"{path} cannot be read: {error}") from error

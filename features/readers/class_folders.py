@@ -54,8 +54,7 @@ def _scan_part(spec: DatasetSpec, root: str, part: str) -> dict[str, list[str]]:
         raise wrong(spec, f"{directory} holds no folders; expected one folder a class, with its images inside")
     if "train" in classes and _SPLITS.issuperset(classes):
         raise wrong(
-            spec,
-            f"{directory} holds splits ({', '.join(classes)}), not classes; type {spec.scheme}:{directory}@train",
+            spec, f"{directory} holds splits ({', '.join(classes)}), not classes; type {spec.scheme}:{directory}@train"
         )
     prefix = f"{part}/" if part else ""
     images = {name: images_below(spec, root, prefix + name) for name in classes}

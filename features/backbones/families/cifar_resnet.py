@@ -74,11 +74,4 @@ def build_cifar_resnet(name: str, weights: str) -> Backbone:
     return Backbone(network, name, weights, network.num_features, Preprocessing(32, 32))
 
 
-CIFAR = Family(
-    "cifar",
-    "ResNets for images of 32 pixels",
-    2,
-    CIFAR_RESNETS.__contains__,
-    build_cifar_resnet,
-    lambda: list(CIFAR_RESNETS),
-)
+CIFAR = Family("cifar", "ResNets for 32 pixels", 2, CIFAR_RESNETS.__contains__, build_cifar_resnet, CIFAR_RESNETS.keys)

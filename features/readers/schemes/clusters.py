@@ -23,11 +23,7 @@ COLUMNS = ("id", "cluster")
 
 
 def write_clusters(
-    path: str | Path,
-    dataset: str,
-    manifest_sha256: str,
-    rows: Iterable[tuple[str, str]],
-    provenance: Mapping[str, Any],
+    path: str | Path, dataset: str, manifest_sha256: str, rows: Iterable[tuple[str, str]], provenance: Mapping[str, Any]
 ) -> None:
     """Write the cluster of each image to a file that ``clusters:`` reads, atomically.
 

@@ -99,8 +99,7 @@ def _parse(spec: DatasetSpec, path: Path) -> dict[str, list[dict[str, Any]]]:
 def _by_id(spec: DatasetSpec, path: Path, entries: list[dict[str, Any]], name: str) -> dict[Any, dict[str, Any]]:
     table = {entry["id"]: entry for entry in entries}
     if len(table) != len(entries):
-        seen: set[Any] = set()
-        twice = next(entry["id"] for entry in entries if entry["id"] in seen or seen.add(entry["id"]))  # type: ignore[func-returns-value]
+        twice = Counter(entry["id"] for entry in entries).most_common(1)[0][0]
         raise wrong(spec, f"{path}: the id {twice!r} occurs twice among the {name}")
     return table
 

@@ -10,10 +10,9 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
-from features.readers.checks import check_split, existing_directory, existing_file, location, wrong
+from features.readers.checks import check_split, existing_directory, existing_file, location, numbered_lines, wrong
 from features.readers.class_names import distinct_names
 from features.readers.scheme import Scheme
-from features.readers.text_lines import numbered_lines
 
 _EXPECTED = (
     "images.txt, image_class_labels.txt, classes.txt, train_test_split.txt and images/, as in the official archive"

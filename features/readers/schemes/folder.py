@@ -10,11 +10,18 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
-from features.readers.checks import check_split, existing_directory, existing_file, expanded, location, wrong
+from features.readers.checks import (
+    check_split,
+    existing_directory,
+    existing_file,
+    expanded,
+    location,
+    numbered_lines,
+    wrong,
+)
 from features.readers.class_folders import images_below, read_class_folders, subfolders
 from features.readers.class_names import distinct_names
 from features.readers.scheme import Scheme
-from features.readers.text_lines import numbered_lines
 
 
 def open_folder(spec: DatasetSpec) -> ImageDataset:

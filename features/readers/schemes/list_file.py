@@ -7,10 +7,9 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
-from features.readers.checks import check_split, existing_file, image_root, location, wrong
+from features.readers.checks import check_split, existing_file, image_root, location, numbered_lines, wrong
 from features.readers.class_names import folder_names
 from features.readers.scheme import Scheme
-from features.readers.text_lines import numbered_lines
 
 
 def open_list(spec: DatasetSpec) -> ImageDataset:

@@ -194,12 +194,7 @@ def _unknown_split(spec: DatasetSpec, name: str, split: str, available: Sequence
 
 
 def _construct(
-    spec: DatasetSpec,
-    kind: type,
-    root: Path,
-    arguments: Iterable[str],
-    chosen: dict[str, Any],
-    split: str,
+    spec: DatasetSpec, kind: type, root: Path, arguments: Iterable[str], chosen: dict[str, Any], split: str
 ) -> Any:
     """The torchvision dataset; any error that it raises becomes an `InputError`."""
     name = kind.__name__

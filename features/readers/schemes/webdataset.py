@@ -24,11 +24,10 @@ from PIL import Image
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import UnreadableImage, read_image
-from features.readers.checks import check_split, existing_file, expanded, wrong
+from features.readers.checks import check_split, existing_file, expanded, numbered_lines, wrong
 from features.readers.class_folders import IMAGE_SUFFIXES
 from features.readers.class_names import numbered_names
 from features.readers.scheme import Scheme
-from features.readers.text_lines import numbered_lines
 
 _IMAGE_ENDINGS = frozenset(suffix[1:] for suffix in IMAGE_SUFFIXES)
 _BRACES = re.compile(r"\{([^{}]*)\}")
