@@ -36,7 +36,7 @@ class Backbone(nn.Module):
         self.preprocessing, self.pooling = preprocessing, pooling
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised images to (B, D) features.
+        """Compute features (B, D) of normalised images (B, 3, H, W).
 
         Raises:
             InputError: The network returns no tensor, as networks with auxiliary heads do in training mode.
@@ -48,7 +48,7 @@ class Backbone(nn.Module):
         return features.flatten(1)
 
     def weights_sha256(self) -> str:
-        """SHA-256 of every parameter and buffer, in the order of their names."""
+        """Return the SHA-256 of every parameter and buffer, in the order of their names."""
         digest = hashlib.sha256()
         for name, value in sorted(self.network.state_dict().items()):
             digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())

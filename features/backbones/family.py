@@ -47,7 +47,7 @@ FAMILIES = Catalogue("family of backbones", Family, "features.backbones.families
 
 
 def family_of(name: str, but: Family | None = None) -> Family:
-    """The first family, other than ``but``, that knows ``name``.
+    """Return the first family, other than ``but``, that knows ``name``.
 
     Raises:
         InputError: No family knows it.
@@ -66,7 +66,7 @@ def family_of(name: str, but: Family | None = None) -> Family:
 
 
 def backbone_names() -> dict[str, list[str]]:
-    """The names of all models that :func:`features.load_backbone` knows, by origin."""
+    """List the names of all models that :func:`features.load_backbone` knows, by origin."""
     names: dict[str, list[str]] = {}
     for family in _in_order():
         if listed := family.names():

@@ -1,4 +1,4 @@
-"""The paths and the split of a dataset spec, checked, and its label files, read line by line.
+"""Checks of the paths and the split of a dataset spec, and the lines of label files.
 
 Each fault is an `InputError` whose line says what was expected, what was found and what to type.
 """
@@ -17,17 +17,17 @@ from features.infrastructure.suggestions import choice
 
 
 def wrong(spec: DatasetSpec, message: str) -> InputError:
-    """An error about ``spec``, for the caller to raise."""
+    """Return an error about ``spec``, for the caller to raise."""
     return InputError(f"dataset spec {str(spec)!r}: {message}")
 
 
 def expanded(path: str) -> Path:
-    """A path with ``~`` expanded."""
+    """Return a path with ``~`` expanded."""
     return Path(os.path.expanduser(path))  # Path.expanduser() raises if the home directory is unknown
 
 
 def location(spec: DatasetSpec) -> Path:
-    """The location of a spec as a path, with ``~`` expanded."""
+    """Return the location of a spec as a path, with ``~`` expanded."""
     return expanded(spec.location)
 
 
@@ -56,7 +56,7 @@ def existing_file(spec: DatasetSpec, path: Path, expected: str) -> Path:
 
 
 def image_root(spec: DatasetSpec, default: Path) -> Path:
-    """The directory of the option ``root``, or ``default``.
+    """Return the directory of the option ``root``, or ``default``.
 
     Raises:
         InputError: The option names no directory.
@@ -76,7 +76,7 @@ def check_split(spec: DatasetSpec, available: Sequence[str]) -> None:
 
 
 def numbered_lines(spec: DatasetSpec, path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of ``path`` that are not blank, stripped, each with its number from 1.
+    """Yield the lines of ``path`` that are not blank, stripped, each with its number from 1.
 
     Bytes that are not UTF-8 become surrogates, as in the file names of :mod:`os`, so that such a path still opens.
 

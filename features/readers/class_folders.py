@@ -70,7 +70,7 @@ def _scan_part(spec: DatasetSpec, root: str, part: str) -> dict[str, list[str]]:
 
 
 def subfolders(spec: DatasetSpec, directory: str) -> list[str]:
-    """The names of the folders in ``directory``, sorted.
+    """Return the names of the folders in ``directory``, sorted.
 
     Raises:
         InputError: The directory cannot be listed, or holds a broken link that may have been a folder.
@@ -91,7 +91,7 @@ def subfolders(spec: DatasetSpec, directory: str) -> list[str]:
 
 
 def images_below(spec: DatasetSpec, root: str, folder: str = "") -> list[str]:
-    """The sorted POSIX paths, relative to ``root``, of the images anywhere below ``root/folder``.
+    """Return the sorted POSIX paths, relative to ``root``, of the images anywhere below ``root/folder``.
 
     Images are recognised by their endings (:data:`IMAGE_SUFFIXES`, in any case). Symbolic links are followed. Names
     that begin with a dot are skipped. A broken link with an image's ending is listed, so that reading it reports it.

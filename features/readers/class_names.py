@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def distinct_names(names: Sequence[str], keys: Iterable[object]) -> tuple[str, ...]:
-    """``names``, with its key appended to each name that occurs more than once.
+    """Return ``names``, with its key appended to each name that occurs more than once.
 
     >>> distinct_names(["crane", "goose", "crane"], [134, 99, 517])
     ('crane (134)', 'goose', 'crane (517)')
@@ -19,7 +19,7 @@ def distinct_names(names: Sequence[str], keys: Iterable[object]) -> tuple[str, .
 
 
 def numbered_names(values: Iterable[int]) -> tuple[str, ...]:
-    """Names for labels without a name.
+    """Make names for labels without a name.
 
     >>> numbered_names([0, 7])
     ('class_0', 'class_7')

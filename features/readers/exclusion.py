@@ -39,7 +39,7 @@ def part(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
 
 
 def files_of(spec: DatasetSpec) -> Iterator[Path]:
-    """The files, other than images, that a dataset is read from: its location, its exclusions, those of its base."""
+    """Yield the files, other than images, that a dataset reads: its location, its exclusions, those of its base."""
     location = expanded(spec.location)
     if location.is_file():
         yield location
@@ -49,7 +49,7 @@ def files_of(spec: DatasetSpec) -> Iterator[Path]:
 
 
 def excluding(spec: DatasetSpec, path: str | Path) -> DatasetSpec:
-    """The same dataset that also excludes the images that the file at ``path`` lists."""
+    """Return the spec of the same dataset that also excludes the images that the file at ``path`` lists."""
     files = [spec.options[EXCLUDE]] if EXCLUDE in spec.options else []
     return replace(spec, options={**spec.options, EXCLUDE: ",".join([*files, str(path)])})
 

@@ -41,13 +41,13 @@ class Scheme:
         return not self.form.partition(":")[2].startswith("[")
 
     def options_of(self, spec: DatasetSpec) -> list[str]:
-        """The names of the options that ``spec`` takes, without the generic ones."""
+        """Return the names of the options that ``spec`` takes, without the generic ones."""
         return list(self.options(spec) if callable(self.options) else self.options)
 
 
 class _Schemes(Catalogue[Scheme]):
     def meanings(self) -> dict[str, str]:
-        """The form and the meaning of every scheme by its name."""
+        """Return the form and the meaning of every scheme by its name."""
         return {name: f"{row.form}: {row.meaning}" for name, row in self.items()}
 
 
@@ -55,7 +55,7 @@ SCHEMES = _Schemes("scheme", Scheme, "features.readers.schemes")
 
 
 def base_of(spec: DatasetSpec) -> DatasetSpec | None:
-    """The spec of the dataset that ``spec`` re-labels; None if it has images of its own.
+    """Return the spec of the dataset that ``spec`` re-labels; None if it has images of its own.
 
     Raises:
         InputError: The file that names the base cannot be read.

@@ -16,7 +16,7 @@ DRAW_OPTIONS = ("per_class", "imbalance", "seed")
 
 
 def long_tail_counts(largest: int, classes: int, imbalance: float) -> NDArray[np.int64]:
-    """Images of each class in a long-tailed dataset: n_i = int(n_max · f^(i / (C − 1))), f = 1 / imbalance.
+    """Return the images of each class in a long tail: n_i = int(n_max · f^(i / (C − 1))), f = 1 / imbalance.
 
     Source: Cui, Jia, Lin, Song and Belongie, Class-Balanced Loss Based on Effective Number of Samples, CVPR 2019,
     section 5.1, and its code. i is the label of the class.

@@ -13,14 +13,14 @@ from features.preprocessing import Preprocessing
 
 
 def timm_names() -> list[str]:
-    """The names of timm's models, without the tags of their weights."""
+    """List the names of timm's models, without the tags of their weights."""
     import timm
 
     return timm.list_models()
 
 
 def knows(name: str) -> bool:
-    """Whether timm has a model of this name, which may end in a tag of weights such as ``resnet50.a1_in1k``."""
+    """Tell whether timm has a model of this name, which may end in a tag of weights such as ``resnet50.a1_in1k``."""
     import timm
 
     return "/" not in name and timm.is_model(name)

@@ -14,14 +14,14 @@ from features.preprocessing import Preprocessing
 
 
 def torchvision_names() -> list[str]:
-    """The names of torchvision's classification models."""
+    """List the names of torchvision's classification models."""
     from torchvision import models
 
     return models.list_models(module=models)
 
 
 def knows(name: str) -> bool:
-    """Whether torchvision has a classification model of this name."""
+    """Tell whether torchvision has a classification model of this name."""
     return name in torchvision_names()
 
 
@@ -54,8 +54,8 @@ def build_torchvision(name: str, weights: str) -> Backbone:
 def _remove_auxiliary_heads(network: Any) -> None:
     """Let Inception v3 and GoogLeNet return one tensor in training mode, whichever weights they have.
 
-    torchvision builds published networks with their auxiliary heads only, and sets ``transform_input`` for these alone;
-    a network must not depend on where its weights come from.
+    torchvision builds published networks only with auxiliary heads, and sets ``transform_input`` only for published
+    weights. Here both are the same for all weights, so that a network read from a file computes the same features.
     """
     if hasattr(network, "aux_logits"):
         network.aux_logits, network.transform_input = False, True

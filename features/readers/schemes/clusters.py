@@ -39,7 +39,7 @@ def write_clusters(
 
 
 def base_of_clusters(spec: DatasetSpec) -> DatasetSpec:
-    """The dataset that was clustered.
+    """Return the spec of the dataset that was clustered.
 
     Raises:
         InputError: The file is missing, its first line does not name the base, or it names itself.

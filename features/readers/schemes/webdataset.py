@@ -104,7 +104,7 @@ def open_shards(spec: DatasetSpec) -> ImageDataset:
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """All the words of a pattern with ``{0..9}`` or ``{a,b}``.
+    """Return all the words of a pattern with ``{0..9}`` or ``{a,b}``.
 
     >>> expand_braces("t-{08..10}.tar")
     ['t-08.tar', 't-09.tar', 't-10.tar']
