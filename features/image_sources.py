@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,11 +97,11 @@ def extent(image: Image.Image) -> tuple[float, float]:
     return width, height
 
 
-def read_image(path: str | Path, min_side: int | None = None) -> Image.Image:
+def read_image(path: str | Path | IO[bytes], min_side: int | None = None) -> Image.Image:
     """Decode one image file to RGB.
 
     Args:
-        path: The file.
+        path: The file, or its content as a binary file object.
         min_side: The shorter side that is needed, in pixels, or None for full size.
 
     Raises:

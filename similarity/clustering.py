@@ -1,7 +1,7 @@
 """Pseudo-classes for unlabelled images: spherical k-means on the image features of a bank.
 
-The clusters become the relabelled dataset ``clusters:FILE.csv`` (:mod:`features.readers.clusters`) and the feature bank
-that an extraction of that dataset would write, so that rankings and selections apply to them. Clustering uses the
+The clusters become the relabelled dataset ``clusters:FILE.csv`` (:mod:`features.readers.schemes.clusters`) and the feature
+bank that an extraction of that dataset would write, so that rankings and selections apply to them. Clustering uses the
 directions of features alone (Dhillon and Modha, Machine Learning 2001). On three datasets 0.37, 0.41 and 0.56 of the
 images selected by such clusters are of related classes; with Euclidean k-means 0.36, 0.41 and 0.52, a difference within
 the standard errors (``benchmarks/unlabelled.py``).
@@ -25,8 +25,8 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_new
 from features.infrastructure.options import Range, check_ranges
 from features.readers import open_dataset
-from features.readers.clusters import write_clusters
 from features.readers.exclusion import files_of
+from features.readers.schemes.clusters import write_clusters
 
 #: Images per cluster and largest number of clusters, by default. Clusters finer than classes cost little but time;
 #: coarser ones mix classes: see ``benchmarks/unlabelled.py``.

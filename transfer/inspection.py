@@ -66,7 +66,7 @@ class Inspection:
 
 _NAMES: dict[str, Callable[[], Mapping[str, Any]]] = {
     "backbones": backbone_names,
-    "schemes": lambda: SCHEMES,
+    "schemes": SCHEMES.meanings,
     "losses": LOSSES.meanings,
     "methods": lambda: {"full": "everything is trained"} | FROZEN_METHODS,
     "samplers": sampler_meanings,

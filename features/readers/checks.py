@@ -1,12 +1,14 @@
-"""What a reader checks at its door: the paths and the split that a spec names.
+"""Checks of the paths and the split of a dataset spec, and the lines of label files.
 
-Each check answers with one line that says what was expected, what was found and what to type.
+Each fault is an `InputError` whose line says what was expected, what was found and what to type.
 """
 
 from __future__ import annotations
 
+import gzip
 import os
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from features.dataset_spec import DatasetSpec
@@ -15,30 +17,38 @@ from features.infrastructure.suggestions import choice
 
 
 def wrong(spec: DatasetSpec, message: str) -> InputError:
-    """The error that ``spec`` cannot be read, for the caller to raise."""
+    """Return an error about ``spec``, for the caller to raise."""
     return InputError(f"dataset spec {str(spec)!r}: {message}")
 
 
 def expanded(path: str) -> Path:
-    """A path as a person types it, ``~`` expanded."""
-    return Path(os.path.expanduser(path))  # Path.expanduser() raises where there is no such home
+    """Return a path with ``~`` expanded."""
+    return Path(os.path.expanduser(path))  # Path.expanduser() raises if the home directory is unknown
 
 
 def location(spec: DatasetSpec) -> Path:
-    """The spec's location as a path, ``~`` expanded."""
+    """Return the location of a spec as a path, with ``~`` expanded."""
     return expanded(spec.location)
 
 
 def existing_directory(spec: DatasetSpec, path: Path, expected: str) -> Path:
-    """``path``, which must be a directory; ``expected`` says of what."""
-    if os.path.isdir(path):  # Path.is_dir() raises where permission is denied
+    """Return ``path`` if it is a directory.
+
+    Raises:
+        InputError: It is not; the message ends in ``expected``.
+    """
+    if os.path.isdir(path):  # Path.is_dir() raises if permission is denied
         return path
     found = f"not a directory: {path}" if os.path.exists(path) else f"no such directory: {path}"
     raise wrong(spec, f"{found}; expected {expected}")
 
 
 def existing_file(spec: DatasetSpec, path: Path, expected: str) -> Path:
-    """``path``, which must be a file; ``expected`` says of what."""
+    """Return ``path`` if it is a file.
+
+    Raises:
+        InputError: It is not; the message ends in ``expected``.
+    """
     if os.path.isfile(path):
         return path
     found = f"not a file: {path}" if os.path.exists(path) else f"no such file: {path}"
@@ -46,16 +56,38 @@ def existing_file(spec: DatasetSpec, path: Path, expected: str) -> Path:
 
 
 def image_root(spec: DatasetSpec, default: Path) -> Path:
-    """The directory that the option ``root`` names, or ``default``."""
+    """Return the directory of the option ``root``, or ``default``.
+
+    Raises:
+        InputError: The option names no directory.
+    """
     if "root" not in spec.options:
         return default
     return existing_directory(spec, expanded(spec.options["root"]), "the directory that the image paths start from")
 
 
 def check_split(spec: DatasetSpec, available: Sequence[str]) -> None:
-    """Refuse a split that is not one of ``available``; no split at all is fine."""
+    """Raise `InputError` for a split that is not in ``available``; a spec without a split passes."""
     if spec.split is None or spec.split in available:
         return
     if not available:
         raise wrong(spec, f"{spec.scheme} has no splits; leave @{spec.split} out")
     raise wrong(spec, f"unknown split {spec.split!r}; {choice(spec.split, available)}")
+
+
+def numbered_lines(spec: DatasetSpec, path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of ``path`` that are not blank, stripped, each with its number from 1.
+
+    Bytes that are not UTF-8 become surrogates, as in the file names of :mod:`os`, so that such a path still opens.
+
+    Raises:
+        InputError: The file cannot be read, or is a damaged gzip file.
+    """
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as file:
+            for number, line in enumerate(file, start=1):
+                if stripped := line.strip():
+                    yield number, stripped
+    except (OSError, EOFError, zlib.error) as error:
+        raise wrong(spec, f"{path} cannot be read: {error}") from error

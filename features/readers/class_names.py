@@ -1,4 +1,4 @@
-"""Class names for readers whose files name a class badly, twice, or not at all."""
+"""Class names for datasets whose files repeat names or have none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def distinct_names(names: Sequence[str], keys: Iterable[object]) -> tuple[str, ...]:
-    """``names``, with the key of the class appended to each name that occurs more than once.
+    """Return ``names``, with its key appended to each name that occurs more than once.
 
     >>> distinct_names(["crane", "goose", "crane"], [134, 99, 517])
     ('crane (134)', 'goose', 'crane (517)')
@@ -19,7 +19,7 @@ def distinct_names(names: Sequence[str], keys: Iterable[object]) -> tuple[str, .
 
 
 def numbered_names(values: Iterable[int]) -> tuple[str, ...]:
-    """Names for labels that have none.
+    """Make names for labels without a name.
 
     >>> numbered_names([0, 7])
     ('class_0', 'class_7')
@@ -28,15 +28,18 @@ def numbered_names(values: Iterable[int]) -> tuple[str, ...]:
 
 
 def folder_names(paths: Iterable[str], labels: NDArray, values: Sequence[int]) -> tuple[str, ...]:
-    """Name each class after the folder that holds its images, where the two are one-to-one.
+    """Name each class after the folder of its images.
 
-    The name is the folder's last component, or its whole path where last components repeat. Where a
-    class lies in several folders, or a folder holds several classes, names are ``class_<value>``.
+    The name is the last component of the folder, or the whole path if last components repeat. If classes and folders
+    are not one-to-one, names are ``class_<value>``.
 
     Args:
         paths: (N,) POSIX paths.
         labels: (N,) integers, 0 to C − 1, each class present.
-        values: (C,) the number that the file gives each class.
+        values: (C,) the number of each class in the file.
+
+    Returns:
+        (C,) names.
 
     >>> import numpy as np
     >>> folder_names(["train/hen/1.jpg", "train/owl/1.jpg"], np.array([0, 1]), [3, 8])

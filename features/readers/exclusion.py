@@ -1,4 +1,4 @@
-"""``?exclude=FILE.csv``: a dataset without the images that a file lists, such as those of ``transfer duplicates``."""
+"""``?exclude=FILE.csv``: a dataset without the images that a file lists, such as a file of ``transfer duplicates``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.tables import read_provenance, read_rows
 from features.readers.checks import existing_file, expanded, wrong
+from features.readers.scheme import base_of
 from features.readers.subsampling import DRAW_OPTIONS, draw
 
 EXCLUDE = "exclude"
@@ -22,10 +23,9 @@ GENERIC_OPTIONS = (*DRAW_OPTIONS, EXCLUDE)
 
 
 def part(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
-    """The part of a dataset that the generic options of its spec ask for.
+    """Apply the generic options of a spec to the whole dataset.
 
-    ``exclude`` and the draw (``per_class``, ``imbalance``) work in the order in which they stand: images are drawn
-    from what is left, or the listed ones are taken out of what was drawn.
+    ``exclude`` and the draw (``per_class``, ``imbalance``) apply in the order in which the spec gives them.
 
     Raises:
         InputError: An option is malformed, or a file does not fit the dataset.
@@ -39,31 +39,29 @@ def part(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
 
 
 def files_of(spec: DatasetSpec) -> Iterator[Path]:
-    """The files that a dataset is read from, but for its images: what it lies in, lists, and leaves out."""
+    """Yield the files, other than images, that a dataset reads: its location, its exclusions, those of its base."""
     location = expanded(spec.location)
     if location.is_file():
         yield location
     yield from map(expanded, filter(None, spec.options.get(EXCLUDE, "").split(",")))
-    if spec.scheme == "clusters" and location.is_file():
-        from features.readers.clusters import base_of  # which opens any dataset, and so imports this module
-
-        yield from files_of(base_of(spec)[0])
+    if location.is_file() and (base := base_of(spec)):
+        yield from files_of(base)
 
 
 def excluding(spec: DatasetSpec, path: str | Path) -> DatasetSpec:
-    """The same dataset without what a file lists too, whatever it excludes or draws already."""
+    """Return the spec of the same dataset that also excludes the images that the file at ``path`` lists."""
     files = [spec.options[EXCLUDE]] if EXCLUDE in spec.options else []
     return replace(spec, options={**spec.options, EXCLUDE: ",".join([*files, str(path)])})
 
 
 def _listed(whole: ImageDataset, spec: DatasetSpec) -> set[str]:
-    """The ids of all files that ``exclude`` names, each of which must be about this dataset."""
+    """The ids in all files that ``exclude`` names; each file must be about this dataset."""
     own, known = _own(spec), {id_.strip() for id_ in whole.ids}
     names = {*own, *_bases(spec)}
     listed: set[str] = set()
     for word in spec.options[EXCLUDE].split(","):
-        path = existing_file(spec, expanded(word), "a table with a column id, such as transfer duplicates writes")
-        about: set[str] = set()  # whose images the file says that it lists
+        path = existing_file(spec, expanded(word), "a table with a column id, as transfer duplicates writes it")
+        about: set[str] = set()  # the datasets whose images the file lists
         head = read_provenance(path, **_KIND).get("source")
         if isinstance(head, str):
             about.add(_name(head))
@@ -87,7 +85,7 @@ def _listed(whole: ImageDataset, spec: DatasetSpec) -> set[str]:
 
 
 def _without(dataset: ImageDataset, listed: set[str], spec: DatasetSpec) -> ImageDataset:
-    """The images that are not listed; a class that loses all of them goes too."""
+    """The images that are not listed; a class that loses all of its images is dropped."""
     left = dataset.take(np.flatnonzero([id_.strip() not in listed for id_ in dataset.ids]))
     if not len(left):
         raise wrong(spec, f"{EXCLUDE}={spec.options[EXCLUDE]} leaves no image")
@@ -98,16 +96,16 @@ def _without(dataset: ImageDataset, listed: set[str], spec: DatasetSpec) -> Imag
 
 
 def _drawn_first(spec: DatasetSpec) -> bool:
-    """Whether ``exclude`` stands behind an option that draws."""
+    """Whether ``exclude`` follows an option that draws."""
     order = list(spec.options)
     return any(name in order[: order.index(EXCLUDE)] for name in DRAW_OPTIONS if name != "seed")
 
 
 def _own(spec: DatasetSpec) -> list[str]:
-    """What the dataset is called that images are taken out of: before any draw, and after one that comes first.
+    """The names that a list may use for the dataset that images are excluded from.
 
-    A file about a drawn part is refused where the draw comes after it: images would be drawn that nobody has
-    looked at.
+    These are the whole dataset and, if the draw comes before the exclusion, the drawn part. A list about a drawn part
+    is refused if the draw comes after the exclusion, because images would be drawn that were never checked.
     """
     names = [_name(str(spec), DRAW_OPTIONS)]
     if EXCLUDE not in spec.options or _drawn_first(spec):
@@ -116,17 +114,14 @@ def _own(spec: DatasetSpec) -> list[str]:
 
 
 def _bases(spec: DatasetSpec) -> Iterator[str]:
-    """The datasets that clusters were made of: their ids stay what they are."""
-    if spec.scheme == "clusters":
-        from features.readers.clusters import base_of  # which opens any dataset, and so imports this module
-
-        base, _ = base_of(spec)
-        yield from (*_own(base), _name(str(base)), *_bases(base))  # whatever was drawn, clusters list what there was
+    """The names of the base datasets of ``spec``, whose ids it keeps."""
+    if base := base_of(spec):
+        yield from (*_own(base), _name(str(base)), *_bases(base))  # a re-labelled dataset lists what was drawn
 
 
 @lru_cache
 def _name(text: str, without: tuple[str, ...] = ()) -> str:
-    """A spec without what it excludes (what was looked at before is of the same dataset), its options in order."""
+    """A spec without its exclusions and without the options ``without``, with sorted options."""
     spec = DatasetSpec.parse(text)
     kept = sorted((name, value) for name, value in spec.options.items() if name not in (EXCLUDE, *without))
     return str(replace(spec, options=dict(kept)))

@@ -1,8 +1,8 @@
-"""Pictures of written characters, drawn from font files as small scanned handwriting looks.
+"""Images of printed characters, drawn from font files and processed like small scanned handwriting.
 
-The fonts are those inside the matplotlib package: twelve DejaVu faces and four STIX faces that
-together cover 7,300 named characters of many scripts. A class is a code point, so the pool
-is long-tailed by nature: Latin letters come in sixteen faces, most symbols in one or two.
+The fonts are those inside the matplotlib package: twelve DejaVu faces and four STIX faces, which together cover 7,300
+named characters of many scripts. A class is a code point, so the pool is long-tailed: Latin letters have sixteen
+faces, most symbols one or two.
 """
 
 from __future__ import annotations
@@ -17,27 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-#: The faces drawn, as file names without ``.ttf``. Left out: Computer Modern (its code points are not
-#: Unicode), STIXNonUni (private code points), STIXSiz (the same brackets again, larger).
+#: The faces, as file names without ``.ttf``. Left out are Computer Modern (its code points are not Unicode), STIXNonUni
+#: (private code points) and STIXSiz (larger copies of the same brackets).
 FACES = (
-    "DejaVuSans",
-    "DejaVuSans-Bold",
-    "DejaVuSans-Oblique",
-    "DejaVuSans-BoldOblique",
-    "DejaVuSerif",
-    "DejaVuSerif-Bold",
-    "DejaVuSerif-Italic",
-    "DejaVuSerif-BoldItalic",
-    "DejaVuSansMono",
-    "DejaVuSansMono-Bold",
-    "DejaVuSansMono-Oblique",
-    "DejaVuSansMono-BoldOblique",
-    "STIXGeneral",
-    "STIXGeneralBol",
-    "STIXGeneralItalic",
-    "STIXGeneralBolIta",
-)
-#: Blocks along a side, and the greatest block value: the form of the handwritten digits.
+    "DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique",
+    "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic",
+    "DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique",
+    "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta",
+)  # fmt: skip
+#: Blocks along a side, and the largest block value, as in scikit-learn's handwritten digits.
 BLOCKS, LEVELS = 8, 16
 _FRAME, _BOX = 32, (20, 32)  # pixels: the side of the frame; the width and height that the ink may fill
 _STRETCH = 2.0
@@ -62,16 +50,16 @@ class Glyphs:
 
 @lru_cache(maxsize=1)
 def render_glyphs() -> Glyphs:
-    """Draw every named character of every face once; a few seconds, then kept.
+    """Draw every named character of every face; this takes a few seconds, and the result is cached.
 
-    Each is treated as the NIST form-reading system that made the UCI digits treats handwriting: cut to
-    its ink, scaled to 20×32 in a 32×32 frame, and averaged over 4×4 blocks (Garris et al., NISTIR 5469,
-    1994; Alpaydin & Kaynak, 1998). One axis is never stretched more than twice as much as the other, so
-    that bars stay bars and dashes dashes.
+    Each character is processed as the NIST form-reading system that made the UCI digits processes handwriting: cropped
+    to its ink, scaled to 20×32 in a 32×32 frame, and averaged over 4×4 blocks (Garris et al., NISTIR 5469, 1994;
+    Alpaydin & Kaynak, 1998). One axis is stretched at most twice as much as the other, which keeps the shape of bars
+    and dashes.
 
-    Left out: characters without ink, private code points (they have no name), and a picture that an
-    earlier face already has for the same character (most symbols of an oblique face). Characters that
-    only look alike, such as Latin A, Greek Alpha and Cyrillic A, stay: they are classes of their own.
+    Left out are characters without ink, private code points (they have no name), and an image that an earlier face
+    already gives for the same character (most symbols of an oblique face). Characters that look alike, such as Latin A,
+    Greek Alpha and Cyrillic A, are separate classes.
     """
     parts = [_render_face(face) for face in FACES]
     code_points = np.concatenate([points for points, _ in parts])
@@ -87,7 +75,7 @@ def render_glyphs() -> Glyphs:
 
 
 def enlarge(blocks: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Block values as pictures, by bilinear interpolation: bright ink on a dark ground.
+    """Enlarge block values to images by bilinear interpolation: bright ink on a dark ground.
 
     Args:
         blocks: (N, 8, 8), 0 to 16.
@@ -117,7 +105,7 @@ def _render_face(face: str) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
 
 
 def _draw(font: ImageFont.FreeTypeFont, points: list[int]) -> Iterator[Image.Image]:
-    """Each character's ink, scaled to fit the box; one black pixel where there is none."""
+    """The ink of each character, scaled to fit the box; one black pixel for a character without ink."""
     canvas = Image.new("L", _CANVAS)
     pen = ImageDraw.Draw(canvas)
     for point in points:
@@ -131,7 +119,7 @@ def _draw(font: ImageFont.FreeTypeFont, points: list[int]) -> Iterator[Image.Ima
 
 
 def _fit(width: int, height: int) -> tuple[int, int]:
-    """The size in the frame of ink of a given size: one side fills the box, the other as far as allowed."""
+    """The size of the scaled ink: one side fills the box, the other is stretched as far as :data:`_STRETCH` allows."""
     scale = min(_BOX[0] / width, _BOX[1] / height)
     fitted = (min(limit, _STRETCH * scale * side) for limit, side in zip(_BOX, (width, height), strict=True))
     across, down = (max(1, round(side)) for side in fitted)
@@ -139,7 +127,7 @@ def _fit(width: int, height: int) -> tuple[int, int]:
 
 
 def _font_path(face: str) -> Path:
-    import matplotlib  # lazily: it is slow to import, and only this module's data needs it here
+    import matplotlib  # slow to import
 
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{face}.ttf"
 

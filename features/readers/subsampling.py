@@ -1,4 +1,4 @@
-"""Random subsets of a dataset: a number of images a class, or a long tail."""
+"""Random subsets of a dataset: K images a class, or a long tail."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.readers.checks import wrong
 
-#: What :func:`draw` takes from a spec's options.
+#: The options of :func:`draw`.
 DRAW_OPTIONS = ("per_class", "imbalance", "seed")
 
 
 def long_tail_counts(largest: int, classes: int, imbalance: float) -> NDArray[np.int64]:
-    """Images of each class in a long-tailed dataset, n_i = int(n_max · f^(i / (C − 1))), f = 1 / imbalance.
+    """Return the images of each class in a long tail: n_i = int(n_max · f^(i / (C − 1))), f = 1 / imbalance.
 
-    Cui, Jia, Lin, Song and Belongie, Class-Balanced Loss Based on Effective Number of Samples, CVPR
-    2019, section 5.1 and its code: i is the class's index, in the order of the labels.
+    Source: Cui, Jia, Lin, Song and Belongie, Class-Balanced Loss Based on Effective Number of Samples, CVPR 2019,
+    section 5.1, and its code. i is the label of the class.
 
     Args:
         largest: n_max, the images of class 0.
         classes: C, at least 1.
-        imbalance: n_max over the smallest class's images, at least 1.
+        imbalance: The ratio of n_max to the images of the smallest class, at least 1.
 
     Returns:
         (C,) int64, falling from ``largest``.
@@ -37,14 +37,14 @@ def long_tail_counts(largest: int, classes: int, imbalance: float) -> NDArray[np
 
 
 def draw_indices(labels: NDArray[np.int64], quota: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Positions of ``quota[c]`` images of each class c, or of all it has; in the dataset's order.
+    """Draw the positions of ``quota[c]`` images of each class c, or of all its images if it has fewer.
 
-    With one seed, a smaller quota draws a subset of what a larger one draws.
+    For one seed, a smaller quota draws a subset of a larger one.
 
     Args:
         labels: (N,) 0 to C − 1.
         quota: (C,) images to keep.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Returns:
         (M,) int64, ascending.
@@ -57,7 +57,7 @@ def draw_indices(labels: NDArray[np.int64], quota: NDArray[np.int64], seed: int)
 
 
 def draw(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
-    """The part of ``dataset`` that the options ``per_class``, ``imbalance`` and ``seed`` ask for.
+    """Apply the options ``per_class``, ``imbalance`` and ``seed``.
 
     Raises:
         InputError: An option is malformed, ``seed`` stands alone, or a class would be left empty.
@@ -66,7 +66,7 @@ def draw(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
     seed = spec.integer("seed", 0) or 0
     if per_class is None and "imbalance" not in spec.options:
         if "seed" in spec.options:
-            raise wrong(spec, "seed=… chooses the images that per_class=… or imbalance=… keeps; give one of them too")
+            raise wrong(spec, "seed=… is the seed of per_class=… and imbalance=…; give one of them too")
         return dataset
     quota = dataset.counts if per_class is None else np.minimum(dataset.counts, per_class)
     if "imbalance" in spec.options:
@@ -87,6 +87,6 @@ def _imbalance(spec: DatasetSpec) -> float:
         value = float(spec.options["imbalance"])
     except ValueError:
         value = math.nan
-    if not 1 <= value < math.inf:  # also refuses nan
+    if not 1 <= value < math.inf:  # false for nan too
         raise wrong(spec, f"imbalance={spec.options['imbalance']} is not a number of at least 1")
     return value

@@ -145,7 +145,7 @@ def _check_small_size(backbone: Backbone, small: int) -> None:
     size = backbone.preprocessing.image_size
     if small >= size:
         raise InputError(f"--small-size {small}: expected less than the image size, {size}")
-    check_image_size(backbone, small, "--small-size")
+    check_image_size(backbone, small, "`small_size`")
 
 
 def _trained_model(

@@ -128,7 +128,7 @@ def test_tensors_of_another_network_are_refused(run, backbone):
 
 @pytest.mark.parametrize("weights", ["none", "file.pth"])
 def test_a_trained_model_has_weights_of_its_own(run, weights):
-    assert f"--weights {weights}: {run} is a trained model" in refused(load_backbone, str(run), weights)
+    assert f"`weights` {weights}: {run} is a trained model" in refused(load_backbone, str(run), weights)
 
 
 def test_a_full_disk_is_an_error_of_the_system(run, backbone, monkeypatch):

@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import nn
 
-from features.backbones.cifar_resnet import CifarResNet
+from features.backbones.families.cifar_resnet import CifarResNet
 from features.batch_norm_folding import fold_batch_norm
 from features.inference_network import CACHED_PIXELS, InferenceNetwork
 from features.preprocessing import Preprocessing

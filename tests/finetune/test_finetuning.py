@@ -505,7 +505,7 @@ def test_a_validation_that_is_not_possible(source_run, tmp_path):
     ("backbone", "size", "message"),
     [
         ("resnet8", 32, "--small-size 32: expected less than the image size, 32"),
-        ("vit_tiny_patch16_224", 112, "--small-size 112: vit_tiny_patch16_224 does not take it"),
+        ("vit_tiny_patch16_224", 112, "`small_size` 112: vit_tiny_patch16_224 does not take it"),
     ],
 )
 def test_a_small_size_that_is_not_possible(tmp_path, backbone, size, message):

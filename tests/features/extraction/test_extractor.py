@@ -90,7 +90,7 @@ def plain_loop(root, network, resize, crop, resample, mean, std):
 def test_a_plain_loop_agrees(folder, precision, cosine, close):
     found = extract(config(folder, precision=precision, keep_images=True))
     torch.manual_seed(0)  # what --weights none promises
-    from features.backbones.cifar_resnet import CifarResNet
+    from features.backbones.families.cifar_resnet import CifarResNet
 
     network = CifarResNet(1).eval()
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -292,7 +292,7 @@ def test_another_bank_is_not_reused_and_the_difference_is_named(folder, passes, 
     if "weights" in options:
         torch.manual_seed(7)
         options = {"weights": str(folder.parent / "other.pth")}
-        from features.backbones.cifar_resnet import CifarResNet
+        from features.backbones.families.cifar_resnet import CifarResNet
 
         torch.save(CifarResNet(1).state_dict(), options["weights"])
     before = extract(config(folder)).bank

@@ -321,7 +321,7 @@ def test_a_damaged_checkpoint_is_named_and_can_be_overwritten(photos, tmp_path):
 def test_features_that_are_not_finite_end_it_and_are_in_no_checkpoint(photos, tmp_path, monkeypatch):
     out = tmp_path / "bank.h5"
     torch = pytest.importorskip("torch")
-    from features.backbones.cifar_resnet import CifarResNet
+    from features.backbones.families.cifar_resnet import CifarResNet
 
     weights = CifarResNet(1).state_dict()
     weights["conv1.weight" if "conv1.weight" in weights else next(iter(weights))].fill_(float("nan"))

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from features.dataset_spec import DatasetSpec
 from features.image_sources import ArrayImages
 from features.infrastructure.errors import InputError
 from features.readers import SCHEMES, open_dataset
-from features.readers.clusters import write_clusters
+from features.readers.schemes.clusters import write_clusters
 from features.readers.subsampling import draw_indices, long_tail_counts
 
 
@@ -138,34 +139,54 @@ def test_every_reader_answers_without_decoding_and_reads_what_it_lists(make, tmp
     assert list(again.ids) == list(dataset.ids) and again.manifest_sha256 == manifest
 
 
-def test_schemes_are_those_of_the_design_with_one_line_each():
-    assert set(SCHEMES) == {
+def test_the_schemes_of_the_design_are_there():
+    assert set(SCHEMES) >= {
         "folder", "cub", "nabirds", "dogs", "cars", "inat", "list", "torch", "hf", "wds", "images", "clusters",
         "glyphs", "digits",
     }  # fmt: skip
-    for name, line in SCHEMES.items():
-        assert line.startswith(f"{name}:") and "\n" not in line
 
 
-def test_a_folder_opens_without_heavy_imports(tmp_path):
+def refused(spec):
+    with pytest.raises(InputError) as caught:
+        open_dataset(spec)
+    assert "\n" not in str(caught.value) and repr(spec) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=list(SCHEMES))
+def test_every_row_keeps_the_contract(scheme, tmp_path):
+    assert scheme.meaning and "\n" not in scheme.meaning
+    assert DatasetSpec.parse(scheme.form).scheme == scheme.name
+    # What `transfer inspect schemes` prints.
+    assert SCHEMES.meanings()[scheme.name] == f"{scheme.form}: {scheme.meaning}"
+    location = "CIFAR10:x" if scheme.needs_location else ""  # options are checked before the location is opened
+    assert f"{scheme.name} has no option 'no_such'; " in refused(f"{scheme.name}:{location}?no_such=1")
+    refused(f"{scheme.name}:{tmp_path / 'none'}")
+    if scheme.needs_location:
+        assert f"{scheme.name} needs a location; type {scheme.form}" in refused(f"{scheme.name}:")
+    else:
+        assert len(open_dataset(f"{scheme.name}:"))
+
+
+def test_a_folder_opens_and_schemes_are_listed_without_heavy_imports(tmp_path):
     spec = make_folder(tmp_path)
     code = (
         "import sys, features; before = set(sys.modules); from features import open_dataset;"
-        f"print(len(open_dataset({spec!r})));"
+        "from features.readers import SCHEMES;"
+        f"print(len(open_dataset({spec!r})), len(SCHEMES.meanings()) > 10);"
         "new = {name.partition('.')[0] for name in set(sys.modules) - before};"
-        "print(sorted(new & {'torch', 'scipy', 'torchvision', 'sklearn', 'matplotlib', 'datasets'}));"
-        "print([m for m in sys.modules if m.startswith('features.readers.') and m.endswith(('matlab', 'dataset'))])"
+        "print(sorted(new & {'torch', 'scipy', 'torchvision', 'sklearn', 'matplotlib', 'datasets'}))"
     )
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
-    assert done.stdout.splitlines() == ["5", "[]", "[]"], done.stderr
+    assert done.stdout.splitlines() == ["5 True", "[]"], done.stderr
 
 
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
         ("fodler:x", "unknown scheme 'fodler'; did you mean folder?"),
-        ("zzz:x", "unknown scheme 'zzz'; expected one of folder, cub,"),
+        ("zzz:x", "unknown scheme 'zzz'; expected one of clusters, inat,"),
         ("folder:", "folder needs a location; type folder:DIR[@split]"),
         ("list:", "list needs a location; type list:FILE.txt[.gz]"),
         (
@@ -243,7 +264,7 @@ def test_imbalance_and_per_class_combine(monkeypatch):
     balanced = ImageDataset(
         "digits:", tuple("abcde"), labels, [str(i) for i in range(200)], ArrayImages(np.zeros((200, 2, 2), np.uint8))
     )
-    monkeypatch.setattr("features.readers.embedded.open_digits", lambda spec: balanced)
+    monkeypatch.setitem(SCHEMES._rows, "digits", replace(SCHEMES["digits"], open=lambda spec: balanced))
     tail = [int(40 * (1 / 10) ** (i / 4)) for i in range(5)]
     assert open_dataset("digits:?imbalance=10").counts.tolist() == tail == [40, 22, 12, 7, 4]
     assert open_dataset("digits:?imbalance=10&per_class=12").counts.tolist() == [12, 12, 12, 7, 4]
@@ -252,6 +273,6 @@ def test_imbalance_and_per_class_combine(monkeypatch):
 
 def test_an_empty_dataset_is_refused(monkeypatch):
     empty = ImageDataset("digits:", ("a",), np.zeros(0), [], ArrayImages(np.zeros((0, 2, 2), np.uint8)))
-    monkeypatch.setattr("features.readers.embedded.open_digits", lambda spec: empty)
+    monkeypatch.setitem(SCHEMES._rows, "digits", replace(SCHEMES["digits"], open=lambda spec: empty))
     with pytest.raises(InputError, match="the dataset is empty; expected handwritten digits"):
         open_dataset("digits:")

@@ -1,7 +1,7 @@
-"""``torch:NAME:DIR@split``: the labelled image classes of torchvision.datasets, never downloaded.
+"""``torch:NAME:DIR@split``: the labelled image datasets of torchvision, without downloads.
 
-torchvision's classes agree on ``__getitem__``, which decodes, and on little else. Here labels and files
-are taken from the attributes in which they keep them.
+torchvision's classes share ``__getitem__``, which decodes an image, and little else. This module takes labels and files
+from the attributes that hold them.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torchvision
 from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
@@ -25,7 +24,7 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice, did_you_mean
 from features.readers.checks import existing_directory, expanded, wrong
 from features.readers.class_names import distinct_names, numbered_names
-from features.readers.exclusion import GENERIC_OPTIONS
+from features.readers.scheme import Scheme
 
 #: Constructor arguments that choose a split, in order of preference.
 _SELECTORS = ("split", "train", "version", "image_set")
@@ -34,7 +33,7 @@ _PAIRS = ("samples", "_samples", "imgs")
 _IMAGES = ("_image_files", "_images", "data")
 _LABELS = ("_labels", "targets", "labels")
 
-#: What to do about missing files, where ``download=True`` is not the answer.
+#: What to do about missing files of datasets that ``download=True`` cannot fetch.
 _INSTEAD = {
     "ImageNet": "put ILSVRC2012_devkit_t12.tar.gz and the archive of the split there, "
     "or read class folders with folder:{root}@{split}",
@@ -45,7 +44,7 @@ _INSTEAD = {
 
 @dataclass(frozen=True)
 class _Part:
-    """One split: paths below the root or pixels, labels, and names of the classes."""
+    """One split: paths below the root, or pixels; labels; class names, or None."""
 
     images: list[str] | NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -55,26 +54,26 @@ class _Part:
 def open_torchvision(spec: DatasetSpec) -> ImageDataset:
     """Read ``torch:NAME:DIR@split``, such as ``torch:Flowers102:data@train+val``.
 
-    DIR is the ``root`` of the class. The split goes to the constructor's ``split``, ``train`` (as
-    ``train`` or ``test``) or ``version``; several joined by ``+`` are read one after the other. Other
-    arguments that are words or numbers can be given as options (``?annotation_level=family``).
-    torchvision may unpack archives that lie in DIR (ImageNet's), but nothing is downloaded. Files are
-    sorted by path, with ids below DIR; images in memory have ids ``split/position``. Classes that have
-    several names are called ``<wnid> <first name>``; those without a name ``class_<label>``.
+    DIR is the ``root`` of the class. The split is passed to the constructor as ``split``, ``train`` (``train`` or
+    ``test``), ``version`` or ``image_set``; splits joined by ``+`` are concatenated. Other arguments that are words or
+    numbers are options (``?annotation_level=family``). torchvision may unpack archives in DIR (ImageNet's), but
+    downloads nothing. Files are sorted by path, and their ids are the paths below DIR; images in memory have ids
+    ``split/position``. Classes with several names are called ``<wnid> <first name>``, those without a name
+    ``class_<label>``.
 
     Raises:
-        InputError: NAME, the split or an option is unknown, files are missing or damaged, or the
-            class keeps its labels out of sight.
+        InputError: NAME, the split or an option is unknown, files are missing or damaged, or the class has no
+            attribute with its labels.
     """
     name, _, directory = spec.location.partition(":")
     kind = _find(spec, name)
     if not directory:
-        raise wrong(spec, f"torch needs a directory; type torch:{name}:DIR@split")
+        raise wrong(spec, f"{spec.scheme} needs a directory; type {spec.scheme}:{name}:DIR@split")
     root = existing_directory(
         spec, Path(os.path.abspath(expanded(directory))), f"the root of torchvision.datasets.{name}"
     )
     arguments = _parameters(kind)
-    options = _options(spec, name, arguments)
+    options = _options(spec, arguments)
     selector = next((word for word in _SELECTORS if word in arguments and word not in options), None)
     if selector is None and spec.split is not None:
         raise wrong(spec, f"{name} has no splits; leave @{spec.split} out")
@@ -88,7 +87,7 @@ def open_torchvision(spec: DatasetSpec) -> ImageDataset:
 
 
 def _assemble(spec: DatasetSpec, root: Path, splits: Sequence[str], parts: Sequence[_Part]) -> ImageDataset:
-    """The parts as one dataset."""
+    """Concatenate the parts."""
     labels = np.concatenate([part.labels for part in parts])
     classes = parts[0].classes
     if any(part.classes != classes for part in parts):
@@ -110,12 +109,12 @@ def _assemble(spec: DatasetSpec, root: Path, splits: Sequence[str], parts: Seque
 
 def _find(spec: DatasetSpec, name: str) -> type:
     """The class of torchvision.datasets called ``name``."""
-    known = [
-        word for word in torchvision.datasets.__all__ if inspect.isclass(getattr(torchvision.datasets, word, None))
-    ]
+    from torchvision import datasets
+
+    known = [word for word in datasets.__all__ if inspect.isclass(getattr(datasets, word, None))]
     if name not in known:
         raise wrong(spec, f"torchvision.datasets has no class {name!r}{did_you_mean(name, known)}")
-    kind = getattr(torchvision.datasets, name)
+    kind = getattr(datasets, name)
     arguments = _parameters(kind)
     if "root" not in arguments:
         raise wrong(spec, f"torchvision.datasets.{name} does not read from a directory")
@@ -126,7 +125,7 @@ def _find(spec: DatasetSpec, name: str) -> type:
 
 
 def _parameters(kind: type) -> dict[str, inspect.Parameter]:
-    """The constructor's arguments; where it passes ``**kwargs`` on, those of the class above too."""
+    """The arguments of the constructor, and of the base class's one if it passes ``**kwargs`` on."""
     found: dict[str, inspect.Parameter] = {}
     for owner in kind.__mro__:
         if "__init__" not in vars(owner):
@@ -140,31 +139,39 @@ def _parameters(kind: type) -> dict[str, inspect.Parameter]:
     return found
 
 
-def _options(spec: DatasetSpec, name: str, arguments: dict[str, inspect.Parameter]) -> dict[str, Any]:
-    """The options that are constructor arguments, as the type of their default."""
-    simple = {
+def _simple(arguments: dict[str, inspect.Parameter]) -> dict[str, Any]:
+    """The defaults of the constructor's arguments that are words or numbers, by name."""
+    return {
         word: parameter.default
         for word, parameter in arguments.items()
         if word not in ("root", "download")
         and (isinstance(parameter.default, (str, int)) or (word in _SELECTORS and parameter.default is parameter.empty))
     }
+
+
+def _option_names(spec: DatasetSpec) -> Collection[str]:
+    """The options of ``torch:NAME``."""
+    return _simple(_parameters(_find(spec, spec.location.partition(":")[0])))
+
+
+def _options(spec: DatasetSpec, arguments: dict[str, inspect.Parameter]) -> dict[str, Any]:
+    """The options that are constructor arguments, converted to the type of their default."""
     converted: dict[str, Any] = {}
-    for word, text in spec.options.items():
-        if word in GENERIC_OPTIONS:
+    for word, default in _simple(arguments).items():
+        if word not in spec.options:
             continue
-        if word not in simple:
-            raise wrong(spec, f"torch:{name} has no option {word!r}; {choice(word, [*simple, *GENERIC_OPTIONS])}")
-        if isinstance(simple[word], bool):
+        text = spec.options[word]
+        if isinstance(default, bool):
             if text not in ("true", "false"):
                 raise wrong(spec, f"{word}={text} is neither true nor false")
             converted[word] = text == "true"
         else:
-            converted[word] = spec.integer(word) if isinstance(simple[word], int) else text
+            converted[word] = spec.integer(word) if isinstance(default, int) else text
     return converted
 
 
 def _choice(spec: DatasetSpec, name: str, selector: str, split: str) -> str | bool:
-    """What the selecting argument gets for a split."""
+    """The value of the argument ``selector`` for a split."""
     if selector == "version" and split in ("2017", "2018", "2019"):
         raise wrong(
             spec,
@@ -187,23 +194,18 @@ def _unknown_split(spec: DatasetSpec, name: str, split: str, available: Sequence
 
 
 def _construct(
-    spec: DatasetSpec,
-    kind: type,
-    root: Path,
-    arguments: Iterable[str],
-    chosen: dict[str, Any],
-    split: str,
+    spec: DatasetSpec, kind: type, root: Path, arguments: Iterable[str], chosen: dict[str, Any], split: str
 ) -> Any:
-    """The torchvision dataset; whatever it raises becomes one line."""
+    """The torchvision dataset; any error that it raises becomes an `InputError`."""
     name = kind.__name__
     download = {"download": False} if "download" in arguments else {}
     message = ""
     try:
-        # Caltech101 and Caltech256 make their folder before they look into it.
+        # Caltech101 and Caltech256 create their folder before they look for files in it.
         if not (name.startswith("Caltech") and not (root / name.lower()).is_dir()):
             return kind(root=str(root), **chosen, **download)
         cause: Exception | None = None
-    except Exception as error:  # from torchvision, on the person's files: of any type
+    except Exception as error:  # torchvision raises errors of any type on files that it cannot read
         valid = re.search(r"for argument (?:split|version|image_set)\. Valid values are \{(.*)\}", str(error))
         if valid:
             raise _unknown_split(spec, name, split, re.findall(r"'([^']*)'", valid[1])) from error
@@ -222,7 +224,7 @@ def _construct(
 
 
 def _part(spec: DatasetSpec, name: str, dataset: Any, below: str) -> _Part:
-    """What a torchvision dataset knows without decoding an image."""
+    """The files and labels of a torchvision dataset, without decoding an image."""
     images, targets = _listing(spec, name, dataset)
     labels = np.asarray(targets)
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(images):
@@ -231,7 +233,7 @@ def _part(spec: DatasetSpec, name: str, dataset: Any, below: str) -> _Part:
     if len(labels) and labels.min() < 0:
         raise wrong(spec, f"{int((labels < 0).sum())} images have no label (-1); choose a labelled split")
     if not len(images) or isinstance(images[0], (str, os.PathLike)):
-        # Some classes list a directory in the order of the disk: sort, so that ids and labels are stable.
+        # Some classes list a directory in the order of the disk. Sorting makes ids and labels stable.
         paths = [os.fspath(path).removeprefix(below).replace(os.sep, "/") for path in images]
         order = sorted(range(len(paths)), key=paths.__getitem__)
         return _Part([paths[i] for i in order], labels[order], _class_names(dataset))
@@ -242,7 +244,7 @@ def _part(spec: DatasetSpec, name: str, dataset: Any, below: str) -> _Part:
 
 
 def _listing(spec: DatasetSpec, name: str, dataset: Any) -> tuple[Any, Any]:
-    """Images (paths, arrays) and labels, as the dataset keeps them."""
+    """Images (paths or arrays) and labels, as the dataset stores them."""
     if name == "INaturalist":
         folders = [os.path.join(dataset.root, folder) for folder in dataset.all_categories]
         return [os.path.join(folders[i], file) for i, file in dataset.index], [i for i, _ in dataset.index]
@@ -267,7 +269,7 @@ def _listing(spec: DatasetSpec, name: str, dataset: Any) -> tuple[Any, Any]:
 
 
 def _class_names(dataset: Any) -> tuple[str, ...] | None:
-    """The names of the classes in the order of the labels, if the dataset has any."""
+    """The class names in the order of the labels; None if the dataset has none."""
     names = getattr(dataset, "classes", None) or getattr(dataset, "categories", None)
     names = names or getattr(dataset, "all_categories", None)
     if names is None and getattr(dataset, "class_to_idx", None):
@@ -277,3 +279,12 @@ def _class_names(dataset: Any) -> tuple[str, ...] | None:
     if not isinstance(names[0], str):  # ImageNet, Imagenette: the synonyms of each WordNet id
         names = [f"{wnid} {synonyms[0]}" for wnid, synonyms in zip(dataset.wnids, names, strict=True)]
     return distinct_names(list(names), range(len(names)))
+
+
+TORCHVISION = Scheme(
+    "torch",
+    "any labelled image class of torchvision.datasets, such as Flowers102 or CIFAR100",
+    "torch:NAME:DIR@split",
+    open_torchvision,
+    options=_option_names,
+)

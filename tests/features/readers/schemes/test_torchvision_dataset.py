@@ -158,7 +158,7 @@ def test_aircraft_and_its_annotation_level(tmp_path):
     assert open_dataset(f"torch:FGVCAircraft:{tmp_path}@trainval?annotation_level=family").classes[0] == "Boeing 707"
     agrees_with(dataset, torchvision.datasets.FGVCAircraft(tmp_path, split="trainval"))
     said = refused(f"torch:FGVCAircraft:{tmp_path}@trainval?level=family")
-    assert "torch:FGVCAircraft has no option 'level'; expected one of split, annotation_level, per_class" in said
+    assert "torch has no option 'level'; expected one of split, annotation_level, per_class" in said
 
 
 def test_food101_pets_textures_and_imagenet_folders(tmp_path):

@@ -1,5 +1,6 @@
 """Backbones by name: the right tensors, the right input, the penultimate features."""
 
+import copy
 import socket
 from itertools import pairwise
 from urllib.error import URLError
@@ -11,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
-from features.backbones.cifar_resnet import CIFAR_RESNETS, CifarResNet
+from features.backbones.families.cifar_resnet import CIFAR_RESNETS, CifarResNet
 from features.backbones.loading import backbone_names, load_backbone
 from features.image_sources import read_image
 from features.infrastructure.errors import InputError
@@ -106,7 +107,7 @@ def test_cifar_resnets_have_the_sizes_of_the_paper(name):
     with torch.no_grad():
         assert backbone(torch.zeros(2, 3, 32, 32)).shape == (2, backbone.dim) == (2, 64)
     assert backbone.preprocessing == Preprocessing(32, 32)
-    assert "no published weights; give --weights none" in refused(name)
+    assert "no published weights; give `weights` none" in refused(name)
 
 
 def test_a_shortcut_subsamples_and_pads_with_zeros():
@@ -148,7 +149,7 @@ def test_torchvision_features_are_what_the_classifier_would_see(name, classifier
 
 
 def test_a_torchvision_model_without_a_linear_classifier_is_refused():
-    assert "squeezenet1_1: has no linear classifier" in refused("squeezenet1_1", "none")
+    assert "squeezenet1_1: has no linear classifier to remove" in refused("squeezenet1_1", "none")
 
 
 @pytest.mark.parametrize("name", ["mobilenetv3_small_050", "resnet10t", "test_vit", "test_convnext"])
@@ -173,7 +174,7 @@ def test_timm_models_keep_their_published_classifier(name, monkeypatch):
         """A model with weights of its own, as from the hub."""
         torch.manual_seed(1 + pretrained)
         model = create(name, **options)
-        published.extend([model] if pretrained else [])
+        published.extend([copy.deepcopy(model)] if pretrained else [])
         return model
 
     monkeypatch.setattr(timm, "create_model", downloaded)
@@ -232,13 +233,18 @@ def test_a_name_like_no_other_is_told_where_the_names_are():
     assert refused("??") == "backbone ??: no such model or run directory; transfer inspect backbones lists the models"
 
 
-def test_a_folder_without_a_checkpoint_is_not_taken_for_a_name(tmp_path, monkeypatch):
+def test_a_folder_without_a_trained_model_is_not_a_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for folder in ("half_run", "resnet8"):
-        (tmp_path / folder).mkdir()
+    (tmp_path / "half_run").mkdir()
+    for name in ("resnet8", "resnet50"):  # as a run that has not saved a checkpoint yet
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        (tmp_path / name / "config.yaml").write_text("run: pretrain\n")
+        (tmp_path / name / "checkpoints" / "last.json").write_text("{}")
     for name in (str(tmp_path / "half_run"), "half_run", "runs/absent"):
         assert "no checkpoint there; expected a model name or a run directory" in refused(name)
-    assert load_backbone("resnet8", "none").dim == 64  # a folder that happens to have a model's name is in no one's way
+    for name, dim in (("resnet8", 64), ("resnet50", 2048)):
+        backbone = load_backbone(name, "none")
+        assert (backbone.name, backbone.weights, backbone.dim) == (name, "none", dim)
 
 
 # Weights
@@ -288,7 +294,7 @@ def test_weights_that_cannot_be_used_are_refused(tmp_path):
         path = tmp_path / name
         save_file(content, path) if path.suffix == ".safetensors" else torch.save(content, path)
         message = refused("resnet8", str(path))
-        assert message.startswith(f"--weights {path}: ") and complaint in message
+        assert message.startswith(f"`weights` {path}: ") and complaint in message
     for name, content in (
         ("text.pth", b"hello"),
         ("empty.pth", b""),
@@ -329,7 +335,7 @@ def test_weights_that_cannot_be_downloaded(name, tmp_path, monkeypatch):
     finally:
         torch.hub.set_dir(torch_home)
     assert message.startswith(f"backbone {name}: its published weights could not be loaded")
-    assert "give --weights FILE, or --backbone efficientnet_lite0" in message
+    assert "give `weights` FILE, or `backbone` efficientnet_lite0" in message
 
 
 # Image size
@@ -344,4 +350,4 @@ def test_the_image_size_can_be_chosen():
 @pytest.mark.parametrize(("name", "size"), [("vit_tiny_patch16_224", 64), ("alexnet", 32)])
 def test_a_size_that_the_network_does_not_take_is_refused(name, size):
     message = refused(name, "none", size)
-    assert message.startswith(f"--image-size {size}: {name} does not take it (")
+    assert message.startswith(f"`image_size` {size}: {name} does not take it (")

@@ -12,7 +12,7 @@ from PIL import Image
 from features.image_sources import UnreadableImage
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
-from features.readers.webdataset import expand_braces
+from features.readers.schemes.webdataset import expand_braces
 
 
 def encoded(shade, form="PNG"):

@@ -1,4 +1,4 @@
-"""``dogs:DIR`` and ``cars:DIR``: Stanford Dogs and Stanford Cars, whose labels are MATLAB files."""
+"""``dogs:DIR`` and ``cars:DIR``: Stanford Dogs and Stanford Cars, whose labels are in MATLAB files."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
 from features.readers.checks import check_split, existing_directory, existing_file, location, wrong
+from features.readers.class_folders import read_class_folders
 from features.readers.class_names import distinct_names, folder_names
-from features.readers.folder import read_class_folders
+from features.readers.scheme import Scheme
 
 _SPLITS = ("train", "test")
 
@@ -24,11 +23,11 @@ _SPLITS = ("train", "test")
 def open_dogs(spec: DatasetSpec) -> ImageDataset:
     """Read ``dogs:DIR[@train|@test]``: ``train_list.mat``, ``test_list.mat`` and ``Images/``.
 
-    Classes are in the order of the labels (1 to 120 in the files), named after their folders, such as
+    Classes are in the order of the labels (1 to 120 in the files) and have the names of their folders, such as
     ``n02085620-Chihuahua``. Ids are the paths below ``Images``. Without a split, train comes before test.
 
     Raises:
-        InputError: A file or ``Images`` is missing, or a file is not such a list.
+        InputError: A file or ``Images`` is missing, or a file has another content.
     """
     root = existing_directory(spec, location(spec), "a directory with train_list.mat, test_list.mat and Images/")
     check_split(spec, _SPLITS)
@@ -50,15 +49,15 @@ def open_dogs(spec: DatasetSpec) -> ImageDataset:
 
 
 def open_cars(spec: DatasetSpec) -> ImageDataset:
-    """Read ``cars:DIR[@train|@test]``: the official devkit, or the copy in class folders.
+    """Read ``cars:DIR[@train|@test]``: the official devkit, or class folders.
 
-    The devkit's files ``cars_meta.mat``, ``cars_train_annos.mat`` and ``cars_test_annos_withlabels.mat``
-    are looked for in DIR and in ``DIR/devkit``; images are in ``DIR/cars_train`` and ``DIR/cars_test``.
-    Without any of these files, ``DIR/train/<class>/`` and ``DIR/test/<class>/`` are read like class
-    folders. Without a split, train comes before test. Ids are the paths below DIR.
+    The devkit's files ``cars_meta.mat``, ``cars_train_annos.mat`` and ``cars_test_annos_withlabels.mat`` are in DIR or
+    ``DIR/devkit``, its images in ``DIR/cars_train`` and ``DIR/cars_test``. If ``cars_meta.mat`` is missing, the class
+    folders ``DIR/train/<class>/`` and ``DIR/test/<class>/`` are read. Without a split, train comes before test. Ids
+    are the paths below DIR.
 
     Raises:
-        InputError: Neither layout is there, or a file is not what its name says.
+        InputError: DIR has neither layout, or a file has another content.
     """
     root = existing_directory(
         spec,
@@ -108,6 +107,9 @@ def _devkit_file(root: Path, name: str) -> Path | None:
 
 def _load(spec: DatasetSpec, path: Path, variables: Sequence[str]) -> dict[str, Any]:
     """The variables of a MATLAB file, with cells and structs as flat arrays."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
     try:
         content = loadmat(path, squeeze_me=True)
     except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
@@ -116,3 +118,7 @@ def _load(spec: DatasetSpec, path: Path, variables: Sequence[str]) -> dict[str, 
         if name not in content:
             raise wrong(spec, f"{path} has no variable {name!r}; expected the official file")
     return content
+
+
+DOGS = Scheme("dogs", "Stanford Dogs: train_list.mat, test_list.mat", "dogs:DIR[@train|@test]", open_dogs)
+CARS = Scheme("cars", "Stanford Cars: the devkit's .mat files, or class folders", "cars:DIR[@train|@test]", open_cars)

@@ -1,6 +1,6 @@
-"""The CIFAR ResNets (He et al., CVPR 2016, section 4.2), which neither torchvision nor timm carries.
+"""The CIFAR ResNets (He et al., CVPR 2016, section 4.2), which neither torchvision nor timm has.
 
-Three stages of 16, 32 and 64 channels, shortcuts without parameters (option A), 6n + 2 layers.
+They have 6n + 2 layers in three stages of 16, 32 and 64 channels, and shortcuts without parameters (option A).
 """
 
 from __future__ import annotations
@@ -8,7 +8,12 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: Name → blocks in each stage.
+from features.backbones.backbone import Backbone
+from features.backbones.family import Family
+from features.infrastructure.errors import InputError
+from features.preprocessing import Preprocessing
+
+#: Blocks in each stage, by name.
 CIFAR_RESNETS = {"resnet8": 1, "resnet14": 2, "resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9}
 
 
@@ -32,7 +37,7 @@ class _Block(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """Images (B, 3, H, W) to pooled features (B, 64).
+    """A network from images (B, 3, H, W) to pooled features (B, 64).
 
     Args:
         blocks: Blocks in each of the three stages.
@@ -53,3 +58,20 @@ class CifarResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.stages(self.stem(x)).mean(dim=(2, 3))
+
+
+def build_cifar_resnet(name: str, weights: str) -> Backbone:
+    """Build a CIFAR ResNet with random weights, for images of 32 pixels.
+
+    Raises:
+        InputError: ``weights`` is ``default``: there are no published weights.
+    """
+    if weights == "default":
+        raise InputError(
+            f"{name} has no published weights; give `weights` none, or {name}:none in a list of models, for random ones"
+        )
+    network = CifarResNet(CIFAR_RESNETS[name])
+    return Backbone(network, name, weights, network.num_features, Preprocessing(32, 32))
+
+
+CIFAR = Family("cifar", "ResNets for 32 pixels", 2, CIFAR_RESNETS.__contains__, build_cifar_resnet, CIFAR_RESNETS.keys)

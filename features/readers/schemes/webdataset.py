@@ -1,12 +1,13 @@
-"""``wds:PATTERN``: tar shards in the WebDataset layout, indexed once and then read at random.
+"""``wds:PATTERN``: tar shards in the WebDataset layout, indexed once and then read in random order.
 
-A sample is the files of one shard whose names agree up to the first dot: ``0001.jpg`` and ``0001.cls``.
-The index is read from the tar headers with the standard library; no other package is needed.
+A sample is the files of one shard whose names agree up to the first dot, such as ``0001.jpg`` and ``0001.cls``. The
+standard library reads the index from the tar headers; no other package is needed.
 """
 
 from __future__ import annotations
 
 import glob
+import io
 import json
 import os
 import re
@@ -22,12 +23,11 @@ from PIL import Image
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.image_sources import UnreadableImage
-from features.readers.checks import check_split, existing_file, expanded, wrong
+from features.image_sources import UnreadableImage, read_image
+from features.readers.checks import check_split, existing_file, expanded, numbered_lines, wrong
+from features.readers.class_folders import IMAGE_SUFFIXES
 from features.readers.class_names import numbered_names
-from features.readers.encoded import read_encoded
-from features.readers.folder import IMAGE_SUFFIXES
-from features.readers.text_lines import numbered_lines
+from features.readers.scheme import Scheme
 
 _IMAGE_ENDINGS = frozenset(suffix[1:] for suffix in IMAGE_SUFFIXES)
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -39,9 +39,9 @@ class TarImages:
 
     Attributes:
         shards: Paths of the tar files.
-        shard: (N,) the tar file of each image.
-        offset: (N,) where its bytes begin.
-        size: (N,) how many they are.
+        shard: (N,) position of each image's tar file in ``shards``.
+        offset: (N,) position of the image's first byte in the tar file.
+        size: (N,) bytes of the image.
     """
 
     shards: Sequence[str]
@@ -59,7 +59,7 @@ class TarImages:
                 encoded = file.read(int(self.size[index]))
         except OSError as error:
             raise UnreadableImage(error.strerror or str(error)) from error
-        return read_encoded(encoded, min_side)
+        return read_image(io.BytesIO(encoded), min_side)
 
     def take(self, indices: NDArray[np.int64]) -> TarImages:
         return TarImages(self.shards, self.shard[indices], self.offset[indices], self.size[indices])
@@ -74,16 +74,16 @@ class TarImages:
 def open_shards(spec: DatasetSpec) -> ImageDataset:
     """Read ``wds:PATTERN[?names=FILE]``, such as ``wds:data/train-{0000..0099}.tar`` or ``wds:data/*.tar``.
 
-    The label of a sample is its ``.cls`` file, or ``label`` in its ``.json`` file: an integer, or the
-    class's name. Integers are classes in their order, called ``class_<label>``, or line ``label`` + 1 of the file
-    that the option ``names`` gives; names are sorted. Ids are ``shard/key``.
+    The label of a sample is its ``.cls`` file, or ``label`` in its ``.json`` file: an integer, or a class name.
+    Integers give the order of the classes, which are called ``class_<label>``, or line ``label`` + 1 of the file of the
+    option ``names``. Class names are sorted. Ids are ``shard/key``.
 
     Args:
-        spec: A path with braces (``{0..9}``, ``{a,b}``) and the wildcards ``*`` and ``[…]``, to local tar
-            files that are not compressed.
+        spec: The location is a path of local, uncompressed tar files with braces (``{0..9}``, ``{a,b}``) and the
+            wildcards ``*`` and ``[…]``.
 
     Raises:
-        InputError: No such shard, a damaged or compressed one, a sample without an image or a label.
+        InputError: A shard is missing, damaged or compressed, or a sample has no image or no label.
     """
     check_split(spec, ())
     shards = _shards(spec)
@@ -104,7 +104,7 @@ def open_shards(spec: DatasetSpec) -> ImageDataset:
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """A pattern with ``{0..9}`` or ``{a,b}`` as all the words that it stands for.
+    """Return all the words of a pattern with ``{0..9}`` or ``{a,b}``.
 
     >>> expand_braces("t-{08..10}.tar")
     ['t-08.tar', 't-09.tar', 't-10.tar']
@@ -122,7 +122,7 @@ def expand_braces(pattern: str) -> list[str]:
 
 
 def _shards(spec: DatasetSpec) -> list[str]:
-    """The tar files that the pattern names; each must be there."""
+    """The tar files of the pattern, each of which must exist."""
     if re.match(r"(https?|s3|gs|pipe):", spec.location):
         raise wrong(spec, "shards are read from local files; copy them here and name their path")
     shards: list[str] = []
@@ -171,7 +171,10 @@ def _index(spec: DatasetSpec, shard: str) -> list[tuple[str, int | str, int, int
 
 
 def _refuse_damage(spec: DatasetSpec, shard: str, tar: tarfile.TarFile) -> None:
-    """tarfile ends without a word at a damaged header; a whole file ends in zeros, or right there."""
+    """Raise `InputError` for a damaged header, at which tarfile stops silently.
+
+    A whole tar file ends there, or continues with zeros.
+    """
     with Path(shard).open("rb") as file:
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
@@ -179,7 +182,7 @@ def _refuse_damage(spec: DatasetSpec, shard: str, tar: tarfile.TarFile) -> None:
 
 
 def _label(spec: DatasetSpec, shard: str, name: str, content: bytes, ending: str) -> int | str | None:
-    """The label in a ``.cls`` or ``.json`` file; None where a ``.json`` file has none."""
+    """The label in a ``.cls`` or ``.json`` file; None if a ``.json`` file has none."""
     try:
         label = json.loads(content).get("label") if ending == "json" else content.decode().strip()
     except (ValueError, AttributeError) as error:
@@ -192,7 +195,7 @@ def _label(spec: DatasetSpec, shard: str, name: str, content: bytes, ending: str
 
 
 def _classes(spec: DatasetSpec, labels: Sequence[int | str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Class names, and the labels from 0."""
+    """Class names, and the labels as 0 to C − 1."""
     if len({type(label) for label in labels}) > 1:
         raise wrong(spec, "some labels are numbers and some are names; expected one kind")
     values, numbers = np.unique(np.array(labels), return_inverse=True)
@@ -205,3 +208,8 @@ def _classes(spec: DatasetSpec, labels: Sequence[int | str]) -> tuple[tuple[str,
     if len(values) and values[-1] >= len(names):
         raise wrong(spec, f"{path} has {len(names)} names, but a label is {values[-1]}")
     return tuple(names[value] for value in values.tolist()), numbers
+
+
+WEBDATASET = Scheme(
+    "wds", "WebDataset tar shards, such as data/train-{0000..0099}.tar", "wds:PATTERN", open_shards, options=("names",)
+)

@@ -15,8 +15,9 @@ from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
 from features.readers.checks import check_split, existing_file, image_root, location, wrong
 from features.readers.class_names import distinct_names
+from features.readers.scheme import Scheme
 
-#: What each list's entries must have.
+#: The fields that the entries of each list must have.
 _LISTS: dict[str, frozenset[str]] = {
     "images": frozenset({"id", "file_name"}),
     "annotations": frozenset({"image_id", "category_id"}),
@@ -27,16 +28,16 @@ _LISTS: dict[str, frozenset[str]] = {
 def open_coco(spec: DatasetSpec) -> ImageDataset:
     """Read ``inat:FILE.json[?root=DIR]`` (iNaturalist 2017, 2018, 2019, 2021, or COCO-style).
 
-    Classes are the categories that at least one annotation names, in the order of their ids; the others
-    are left out. A name that occurs twice becomes ``supercategory/name``, and gets its id if that
-    occurs twice too. Images without an annotation have no label and are left out. Ids are the file names.
+    Classes are the categories with at least one annotation, in the order of their ids. A name that occurs twice
+    becomes ``supercategory/name``; if that occurs twice too, the id is appended. Images without an annotation are left
+    out. Ids are the file names.
 
     Args:
-        spec: ``root`` is where the file names start from; by default the folder of the JSON.
+        spec: The option ``root`` is the directory that the file names start from, by default that of the JSON file.
 
     Raises:
-        InputError: No such file or root, not such a JSON, an annotation of an image or a category that
-            is not listed, or an image with annotations of different categories.
+        InputError: The file or the root is missing, the JSON has another structure, an annotation names an image or a
+            category that is not listed, or an image has annotations of several categories.
     """
     path = existing_file(spec, location(spec), "a JSON file with images, annotations and categories")
     check_split(spec, ())
@@ -77,7 +78,7 @@ def open_coco(spec: DatasetSpec) -> ImageDataset:
 
 
 def _parse(spec: DatasetSpec, path: Path) -> dict[str, list[dict[str, Any]]]:
-    """The content, whose three lists hold all the fields that are needed."""
+    """Parse the file and check that its three lists have the fields of :data:`_LISTS`."""
     try:
         with path.open("rb") as file:
             content = json.load(file)
@@ -98,8 +99,7 @@ def _parse(spec: DatasetSpec, path: Path) -> dict[str, list[dict[str, Any]]]:
 def _by_id(spec: DatasetSpec, path: Path, entries: list[dict[str, Any]], name: str) -> dict[Any, dict[str, Any]]:
     table = {entry["id"]: entry for entry in entries}
     if len(table) != len(entries):
-        seen: set[Any] = set()
-        twice = next(entry["id"] for entry in entries if entry["id"] in seen or seen.add(entry["id"]))  # type: ignore[func-returns-value]
+        twice = Counter(entry["id"] for entry in entries).most_common(1)[0][0]
         raise wrong(spec, f"{path}: the id {twice!r} occurs twice among the {name}")
     return table
 
@@ -112,3 +112,12 @@ def _class_names(categories: list[Mapping[str, Any]]) -> tuple[str, ...]:
         for name, category in zip(plain, categories, strict=True)
     ]
     return distinct_names(placed, (category["id"] for category in categories))
+
+
+INAT = Scheme(
+    "inat",
+    "iNaturalist 2017 to 2021 and any COCO-style JSON; ?root=DIR says where the images are",
+    "inat:FILE.json",
+    open_coco,
+    options=("root",),
+)

@@ -10,9 +10,9 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
-from features.readers.checks import check_split, existing_directory, existing_file, location, wrong
+from features.readers.checks import check_split, existing_directory, existing_file, location, numbered_lines, wrong
 from features.readers.class_names import distinct_names
-from features.readers.text_lines import numbered_lines
+from features.readers.scheme import Scheme
 
 _EXPECTED = (
     "images.txt, image_class_labels.txt, classes.txt, train_test_split.txt and images/, as in the official archive"
@@ -22,11 +22,10 @@ _EXPECTED = (
 def open_cub(spec: DatasetSpec) -> ImageDataset:
     """Read ``cub:DIR[@train|@test]`` or ``nabirds:DIR[@train|@test]``; without a split, all images.
 
-    Each file has lines of ``id value``; ids of images are any words, ids of classes integers with gaps.
-    Classes are those that ``image_class_labels.txt`` uses for any image, of either split, in the order of
-    their ids (NABirds' ``classes.txt`` also lists the inner nodes of its hierarchy). A name that occurs
-    twice gets its class id. Images are in the order of ``images.txt``; their ids are the paths given
-    there, below ``DIR/images``.
+    Each file has lines of ``id value``. Ids of images are any words; ids of classes are integers, with gaps. Classes
+    are those of ``image_class_labels.txt``, of both splits, in the order of their ids (NABirds' ``classes.txt`` also
+    lists the inner nodes of its hierarchy). If a name occurs twice, the class id is appended. Images are in the order
+    of ``images.txt``; their ids are the paths there, below ``DIR/images``.
 
     Raises:
         InputError: A file is missing, a line is malformed, or two files disagree.
@@ -67,7 +66,7 @@ def open_cub(spec: DatasetSpec) -> ImageDataset:
 
 
 def _table(spec: DatasetSpec, path: Path) -> dict[str, str]:
-    """The lines ``id value`` of a file, in its order."""
+    """The values in a file of lines ``id value``, by id, in the order of the lines."""
     existing_file(spec, path, _EXPECTED)
     table: dict[str, str] = {}
     for number, line in numbered_lines(spec, path):
@@ -81,7 +80,11 @@ def _table(spec: DatasetSpec, path: Path) -> dict[str, str]:
 
 
 def _require(spec: DatasetSpec, keys: Mapping[str, str] | list[str], table: Mapping[str, str], lacks: str) -> None:
-    """Every key must be in the table."""
+    """Raise `InputError` if a key is not in the table."""
     for key in keys:
         if key not in table:
             raise wrong(spec, f"{lacks} {key}; unpack the official archive anew")
+
+
+CUB = Scheme("cub", "CUB-200-2011 in its official text files", "cub:DIR[@train|@test]", open_cub)
+NABIRDS = Scheme("nabirds", "NABirds in its official text files", "nabirds:DIR[@train|@test]", open_cub)

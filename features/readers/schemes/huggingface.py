@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +19,7 @@ from features.image_sources import read_image
 from features.infrastructure.suggestions import choice
 from features.readers.checks import check_split, location, wrong
 from features.readers.class_names import numbered_names
-from features.readers.encoded import read_encoded
+from features.readers.scheme import Scheme
 
 
 class HubImages:
@@ -38,9 +39,8 @@ class HubImages:
 
     def read(self, index: int, min_side: int | None = None) -> Image.Image:
         image = self.table[int(self.indices[index])][self.column] or {}
-        if image.get("bytes") is not None:
-            return read_encoded(image["bytes"], min_side)
-        return read_image(image.get("path") or "", min_side)
+        encoded = image.get("bytes")
+        return read_image(image.get("path") or "" if encoded is None else io.BytesIO(encoded), min_side)
 
     def take(self, indices: NDArray[np.int64]) -> HubImages:
         return HubImages(self.table, self.column, self.indices[indices])
@@ -56,7 +56,7 @@ class HubImages:
                 .to_numpy(zero_copy_only=False)
                 .astype(np.int64)
             )
-            for row in np.flatnonzero(length < 0).tolist():  # a file beside the table
+            for row in np.flatnonzero(length < 0).tolist():  # the image is a file outside the table
                 path = images.field("path")[row].as_py()
                 length[row] = os.stat(path).st_size if path and Path(path).is_file() else -1
             sizes.append(length)
@@ -69,15 +69,13 @@ class HubImages:
 def open_hub(spec: DatasetSpec) -> ImageDataset:
     """Read ``hf:NAME@split[?config=NAME][&image=COLUMN][&label=COLUMN]``.
 
-    NAME is a dataset of the hub (downloaded to its cache once), a folder that ``datasets`` reads, or one
-    that ``save_to_disk`` wrote. The split may be a slice, such as ``train[:10%]``. The image column and
-    the ``ClassLabel`` column are found by their types; where there are several, the options ``image`` and
-    ``label`` say which. A label column of numbers or words has its sorted values as classes. Only the label
-    column is read. Ids are ``split/row``.
+    NAME is a dataset of the hub (downloaded to its cache once), a folder that ``datasets`` reads, or a folder that
+    ``save_to_disk`` wrote. The split may be a slice, such as ``train[:10%]``. The image column and the ``ClassLabel``
+    column are found by their types; if there are several, the options ``image`` and ``label`` choose. The classes of a
+    label column of numbers or words are its sorted values. Only the label column is read. Ids are ``split/row``.
 
     Raises:
-        InputError: The package is missing, or the dataset, split, configuration or column is not there, or
-            a label is missing.
+        InputError: The package, the dataset, the split, the configuration, a column or a label is missing.
     """
     table = _load(spec, _import_datasets(spec))
     image, label = _image_column(spec, table.features), _label_column(spec, table.features)
@@ -99,7 +97,7 @@ def open_hub(spec: DatasetSpec) -> ImageDataset:
 def _import_datasets(spec: DatasetSpec) -> ModuleType:
     try:
         package = import_module("datasets")
-        package.load_dataset  # noqa: B018  # a folder called datasets imports as an empty package
+        package.load_dataset  # noqa: B018  # a folder called datasets is imported as an empty package
     except (ImportError, AttributeError) as error:
         raise wrong(spec, "hf needs the package datasets; run pip install 'transfer-toolkit[hf]'") from error
     return package
@@ -118,7 +116,7 @@ def _load(spec: DatasetSpec, datasets: ModuleType) -> Any:
             splits = datasets.get_dataset_split_names(name, spec.options.get("config"))
         else:
             return datasets.load_dataset(name, spec.options.get("config"), split=spec.split)
-    except Exception as error:  # whatever the hub, its cache or a builder raises, on the person's data
+    except Exception as error:  # the hub, its cache and dataset builders raise errors of any type
         lines = str(error).strip().splitlines()
         raise wrong(spec, f"datasets cannot load it: {lines[0] if lines else type(error).__name__}") from error
     if spec.split is None:
@@ -140,7 +138,7 @@ def _label_column(spec: DatasetSpec, features: Any) -> str:
 
 
 def _column(spec: DatasetSpec, features: Any, option: str, candidates: list[str]) -> str:
-    """The column that the option names, or the only candidate."""
+    """The column named by the option, or the only candidate."""
     if option in spec.options:
         wanted = spec.options[option]
         if wanted in candidates:
@@ -154,3 +152,12 @@ def _column(spec: DatasetSpec, features: Any, option: str, candidates: list[str]
         return candidates[0]
     found = f"several {option} columns" if candidates else f"no {option} column"
     raise wrong(spec, f"{found}; say which with ?{option}=COLUMN; there are {', '.join(candidates or features)}")
+
+
+HUGGINGFACE = Scheme(
+    "hf",
+    "Hugging Face datasets, by name or saved on disk (extra hf)",
+    "hf:NAME@split",
+    open_hub,
+    options=("config", "image", "label"),
+)

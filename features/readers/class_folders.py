@@ -1,4 +1,4 @@
-"""``folder:DIR[@split]``: one folder a class."""
+"""Folders of images: the images below one folder, and one folder a class."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
-from features.readers.checks import check_split, existing_directory, existing_file, expanded, location, wrong
-from features.readers.class_names import distinct_names
-from features.readers.text_lines import numbered_lines
+from features.readers.checks import wrong
 
 #: Endings of image files, in lower case.
 IMAGE_SUFFIXES = (
@@ -25,33 +23,13 @@ IMAGE_SUFFIXES = (
 _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
 
-def open_folder(spec: DatasetSpec) -> ImageDataset:
-    """Read ``folder:DIR[@split][?names=FILE]``; a split is a folder below DIR.
-
-    Class folders are sorted by name, the images found anywhere below each one by path. Files are known
-    by their endings (:data:`IMAGE_SUFFIXES`, in any case); hidden ones, whose names begin with a dot,
-    are passed over. Symbolic links are followed. Whatever has an image's name is listed, be it a broken
-    link, so that reading it can report it. Ids are POSIX paths below DIR, the split's folder included.
-
-    The option ``names`` is a file below DIR with lines like ``n01443537<TAB>goldfish, Carassius
-    auratus`` (Tiny ImageNet's ``words.txt``): that class is then called ``n01443537 goldfish``.
-
-    Raises:
-        InputError: No such directory, split or names file; no class folders, or one without an image.
-    """
-    root = existing_directory(spec, location(spec), "a directory with one folder a class")
-    if spec.split is not None:
-        check_split(spec, _subfolders(spec, str(root)))
-    dataset = read_class_folders(spec, root, [spec.split or ""])
-    if "names" not in spec.options:
-        return dataset
-    return ImageDataset(
-        dataset.spec, _readable_names(spec, root, dataset.classes), dataset.labels, dataset.ids, dataset.source
-    )
-
-
 def read_class_folders(spec: DatasetSpec, root: Path, parts: Sequence[str]) -> ImageDataset:
-    """The class folders of each part, a folder below ``root`` (empty for ``root`` itself), in one dataset.
+    """Read class folders as one dataset.
+
+    Args:
+        spec: The spec of the dataset.
+        root: The directory that ids start from.
+        parts: Folders below ``root`` that hold the class folders; an empty string means ``root`` itself.
 
     Raises:
         InputError: A part has no class folders, or a class folder has no image.
@@ -69,15 +47,14 @@ def read_class_folders(spec: DatasetSpec, root: Path, parts: Sequence[str]) -> I
 
 
 def _scan_part(spec: DatasetSpec, root: str, part: str) -> dict[str, list[str]]:
-    """Class name to sorted image paths below ``root``, for the class folders of one part."""
+    """The image paths below ``root``, sorted, by class name, for the class folders of one part."""
     directory = os.path.join(root, part) if part else root
-    classes = _subfolders(spec, directory)
+    classes = subfolders(spec, directory)
     if not classes:
         raise wrong(spec, f"{directory} holds no folders; expected one folder a class, with its images inside")
     if "train" in classes and _SPLITS.issuperset(classes):
         raise wrong(
-            spec,
-            f"{directory} holds splits ({', '.join(classes)}), not classes; type {spec.scheme}:{directory}@train",
+            spec, f"{directory} holds splits ({', '.join(classes)}), not classes; type {spec.scheme}:{directory}@train"
         )
     prefix = f"{part}/" if part else ""
     images = {name: images_below(spec, root, prefix + name) for name in classes}
@@ -92,8 +69,12 @@ def _scan_part(spec: DatasetSpec, root: str, part: str) -> dict[str, list[str]]:
     return images
 
 
-def _subfolders(spec: DatasetSpec, directory: str) -> list[str]:
-    """The sorted names of the folders in ``directory``."""
+def subfolders(spec: DatasetSpec, directory: str) -> list[str]:
+    """Return the names of the folders in ``directory``, sorted.
+
+    Raises:
+        InputError: The directory cannot be listed, or holds a broken link that may have been a folder.
+    """
     found = []
     try:
         with os.scandir(directory) as entries:
@@ -110,10 +91,13 @@ def _subfolders(spec: DatasetSpec, directory: str) -> list[str]:
 
 
 def images_below(spec: DatasetSpec, root: str, folder: str = "") -> list[str]:
-    """The sorted POSIX paths, relative to ``root``, of the images anywhere below ``folder``, itself below ``root``.
+    """Return the sorted POSIX paths, relative to ``root``, of the images anywhere below ``root/folder``.
+
+    Images are recognised by their endings (:data:`IMAGE_SUFFIXES`, in any case). Symbolic links are followed. Names
+    that begin with a dot are skipped. A broken link with an image's ending is listed, so that reading it reports it.
 
     Raises:
-        InputError: A folder cannot be listed, or a broken link may have been one.
+        InputError: A folder cannot be listed, or a broken link may have been a folder.
     """
     found, pending = [], [folder]
     while pending:
@@ -124,8 +108,8 @@ def images_below(spec: DatasetSpec, root: str, folder: str = "") -> list[str]:
                     if entry.name.startswith("."):
                         continue
                     path = f"{folder}/{entry.name}" if folder else entry.name
-                    # The name decides, without a stat: a folder or a broken link called x.jpg is an image
-                    # that cannot be read, and reading it says so.
+                    # The name decides, without a stat: a folder or a broken link called x.jpg counts as an image,
+                    # and reading it reports the fault.
                     if entry.name.lower().endswith(IMAGE_SUFFIXES):
                         found.append(path)
                     elif entry.is_dir():
@@ -139,31 +123,13 @@ def images_below(spec: DatasetSpec, root: str, folder: str = "") -> list[str]:
 
 
 def _leads_back(link: os.DirEntry[str]) -> bool:
-    """Whether a link to a folder leads to one that it lies in, whose images are listed already."""
+    """Whether a link leads to a folder that contains it, whose images are listed already."""
     target = os.path.realpath(link.path)
     here = os.path.realpath(os.path.dirname(link.path))
     return here == target or here.startswith(target + os.sep)
 
 
 def _refuse_lost_folder(spec: DatasetSpec, entry: os.DirEntry[str]) -> None:
-    """A broken link without an ending may have been a folder of images: do not pass over it."""
+    """Raise `InputError` for a broken link without an ending, which may have been a folder of images."""
     if entry.is_symlink() and not os.path.splitext(entry.name)[1] and not os.path.exists(entry.path):
-        raise wrong(spec, f"{entry.path} is a broken link, perhaps to a folder of images; mend it or remove it")
-
-
-def _readable_names(spec: DatasetSpec, root: Path, folders: Sequence[str]) -> tuple[str, ...]:
-    """``<folder> <first synonym>`` for each folder, from the file that the option ``names`` gives."""
-    path = existing_file(
-        spec, root / expanded(spec.options["names"]), "lines of 'folder<TAB>name' for the option names"
-    )
-    name_of: dict[str, str] = {}
-    for number, line in numbered_lines(spec, path):
-        folder, separator, synonyms = line.partition("\t" if "\t" in line else " ")
-        first = synonyms.partition(",")[0].strip()
-        if not separator or not first:
-            raise wrong(spec, f"{path}, line {number}: {line!r} is not 'folder<TAB>name'")
-        name_of[folder.strip()] = first
-    for folder in folders:
-        if folder not in name_of:
-            raise wrong(spec, f"{path} has no line for the class folder {folder!r}")
-    return distinct_names([f"{folder} {name_of[folder]}" for folder in folders], folders)
+        raise wrong(spec, f"{entry.path} is a broken link, perhaps to a folder of images; repair it or remove it")

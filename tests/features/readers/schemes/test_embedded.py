@@ -9,8 +9,8 @@ from sklearn.datasets import load_digits
 
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
-from features.readers.embedded import SECOND_HALF, open_digits, open_glyphs
 from features.readers.glyph_rendering import FACES, enlarge, render_glyphs
+from features.readers.schemes.embedded import SECOND_HALF, open_digits, open_glyphs
 
 
 def glyphs(text):
@@ -129,7 +129,7 @@ def test_opening_twice_gives_the_same(pool):
     [
         ("glyphs:KLINGON", "'KLINGON'; the largest scripts are MATHEMATICAL, LATIN"),
         ("glyphs:LATIN,KLINGON", "'KLINGON'"),
-        ("glyphs:@train", "no split 'train'"),
+        ("glyphs:@train", "glyphs has no splits; leave @train out"),
         ("glyphs:?min_faces=0", "min_faces=0"),
         ("glyphs:?min_faces=17", "min_faces=17"),
         ("glyphs:BRAILLE?min_faces=12", "min_faces=12"),
@@ -169,7 +169,7 @@ def test_digit_halves_are_whole_sheets():
 
 @pytest.mark.parametrize(
     ("text", "part"),
-    [("digits:@val", "train and test"), ("digits:somewhere@train", "no location")],
+    [("digits:@val", "expected one of train, test"), ("digits:somewhere@train", "no location")],
 )
 def test_wrong_digit_specs_get_one_line(text, part):
     with pytest.raises(InputError) as error:

@@ -1,0 +1,27 @@
+"""Runs of this toolkit: the backbone of a trained model."""
+
+from __future__ import annotations
+
+from features.backbones.backbone import Backbone
+from features.backbones.family import Family, family_of
+from features.checkpoint import find_checkpoint, is_trained_model
+from features.infrastructure.errors import InputError
+
+
+def build_from_run(name: str, weights: str) -> Backbone:
+    """Build the backbone of a run directory or a checkpoint, with its weights and its preprocessing.
+
+    Raises:
+        InputError: ``weights`` is not ``default``, the checkpoint is damaged, or its architecture is unknown.
+    """
+    checkpoint = find_checkpoint(name)
+    assert checkpoint is not None  # is_trained_model(name)
+    if weights != "default":
+        raise InputError(f"`weights` {weights}: {name} is a trained model with weights of its own; leave it out")
+    backbone = family_of(checkpoint.backbone, but=TRAINED_RUN).build(checkpoint.backbone, "none")
+    backbone.fill(checkpoint.state("backbone."), str(checkpoint.path))
+    backbone.weights, backbone.preprocessing = name, checkpoint.preprocessing
+    return backbone
+
+
+TRAINED_RUN = Family("run", "a run directory or a checkpoint of this toolkit", 0, is_trained_model, build_from_run)

@@ -1,0 +1,64 @@
+"""The schemes of dataset specs: one :class:`Scheme` row each, in the modules of :mod:`features.readers.schemes`.
+
+To add a reader, add a module there with a function ``(DatasetSpec) -> ImageDataset`` and a row. The module imports
+heavy libraries inside its functions, because listing the schemes imports every module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from features.dataset import ImageDataset
+from features.dataset_spec import DatasetSpec
+from features.infrastructure.catalogue import Catalogue
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A scheme and its reader.
+
+    Attributes:
+        name: The scheme, such as ``folder``.
+        meaning: What it reads, in one line.
+        form: The spec to type, with placeholders; what is in brackets can be left out.
+        open: Opens a dataset without decoding an image. Called with the spec, and with the opened base dataset if the
+            scheme has a ``base``. Raises `InputError` if the spec cannot be read.
+        options: The names that it takes after ``?``, or a function of the spec that returns them.
+        base: Returns the spec of the dataset that this one re-labels. None if the scheme reads images of its own.
+    """
+
+    name: str
+    meaning: str
+    form: str
+    open: Callable[..., ImageDataset]
+    options: Collection[str] | Callable[[DatasetSpec], Collection[str]] = ()
+    base: Callable[[DatasetSpec], DatasetSpec] | None = None
+
+    @property
+    def needs_location(self) -> bool:
+        """Whether a spec without a location is invalid."""
+        return not self.form.partition(":")[2].startswith("[")
+
+    def options_of(self, spec: DatasetSpec) -> list[str]:
+        """Return the names of the options that ``spec`` takes, without the generic ones."""
+        return list(self.options(spec) if callable(self.options) else self.options)
+
+
+class _Schemes(Catalogue[Scheme]):
+    def meanings(self) -> dict[str, str]:
+        """Return the form and the meaning of every scheme by its name."""
+        return {name: f"{row.form}: {row.meaning}" for name, row in self.items()}
+
+
+SCHEMES = _Schemes("scheme", Scheme, "features.readers.schemes")
+
+
+def base_of(spec: DatasetSpec) -> DatasetSpec | None:
+    """Return the spec of the dataset that ``spec`` re-labels; None if it has images of its own.
+
+    Raises:
+        InputError: The file that names the base cannot be read.
+    """
+    scheme = SCHEMES.get(spec.scheme)
+    return scheme.base(spec) if scheme is not None and scheme.base is not None else None

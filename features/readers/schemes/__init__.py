@@ -1,0 +1,1 @@
+"""One module a dataset format; each defines the :class:`features.readers.scheme.Scheme` rows that it reads."""

@@ -1,0 +1,110 @@
+"""``clusters:FILE.csv``: another dataset whose images are labelled by cluster.
+
+The file has the columns ``id,cluster``. The line above the header holds the provenance as JSON: at least ``dataset``,
+the spec of the base dataset, and ``manifest_sha256``, the hash of the base's manifest when it was clustered. Only this
+module knows the layout of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.dataset import ImageDataset
+from features.dataset_spec import DatasetSpec
+from features.infrastructure.tables import read_provenance, read_rows, write_table
+from features.readers.checks import check_split, existing_file, location, wrong
+from features.readers.scheme import Scheme
+
+COLUMNS = ("id", "cluster")
+
+
+def write_clusters(
+    path: str | Path, dataset: str, manifest_sha256: str, rows: Iterable[tuple[str, str]], provenance: Mapping[str, Any]
+) -> None:
+    """Write the cluster of each image to a file that ``clusters:`` reads, atomically.
+
+    Args:
+        path: The file.
+        dataset: Spec of the base dataset.
+        manifest_sha256: Hash of the base's manifest.
+        rows: Id and cluster of each image. Images of the base that are missing here are left out of the dataset.
+        provenance: Further fields of the provenance line.
+    """
+    head = {"dataset": dataset, "manifest_sha256": manifest_sha256}
+    write_table(path, head | dict(provenance), COLUMNS, rows)
+
+
+def base_of_clusters(spec: DatasetSpec) -> DatasetSpec:
+    """Return the spec of the dataset that was clustered.
+
+    Raises:
+        InputError: The file is missing, its first line does not name the base, or it names itself.
+    """
+    base, _ = _provenance(spec)
+    path = location(spec)
+    if base.scheme == spec.scheme and location(base).absolute() == path.absolute():
+        raise wrong(spec, f"{path} names itself as its base dataset; cluster the bank again")
+    return base
+
+
+def open_clusters(spec: DatasetSpec, base: ImageDataset) -> ImageDataset:
+    """Read ``clusters:FILE.csv``: the images of the base dataset that the file lists, in the base's order.
+
+    Classes are the clusters, sorted by name; ids are those of the base. Spaces at the ends of an id are ignored.
+
+    Args:
+        spec: The spec.
+        base: The dataset that the file names.
+
+    Raises:
+        InputError: A row is malformed, an id is in two clusters or not in the base, the base has changed since it was
+            clustered, or the spec has a split.
+    """
+    check_split(spec, ())
+    path = location(spec)
+    cluster_of: dict[str, str] = {}
+    for line, row in read_rows(path, COLUMNS, **_kind(path)):
+        if not row["id"] or not row["cluster"]:
+            raise wrong(spec, f"{path}, line {line}: {'cluster' if row['id'] else 'id'} is empty")
+        if cluster_of.setdefault(row["id"], row["cluster"]) != row["cluster"]:
+            raise wrong(spec, f"{path}, line {line}: the image {row['id']!r} is in another cluster already")
+    if base.manifest_sha256 != _provenance(spec)[1]:
+        raise wrong(spec, f"{base.spec} has changed since it was clustered; extract it again and cluster the new bank")
+    names = tuple(sorted(set(cluster_of.values())))
+    position = {name: i for i, name in enumerate(names)}
+    ids = [id_.strip() for id_ in base.ids]
+    if unknown := cluster_of.keys() - set(ids):
+        raise wrong(spec, f"{path} lists {min(unknown)!r}, which is no image of {base.spec}; cluster the bank again")
+    labels = np.array([position.get(cluster_of.get(id_, ""), -1) for id_ in ids], dtype=np.int64)
+    kept = np.flatnonzero(labels >= 0)
+    part = base.take(kept)
+    return ImageDataset(str(spec), names, labels[kept], part.ids, part.source)
+
+
+def _provenance(spec: DatasetSpec) -> tuple[DatasetSpec, str]:
+    """The base dataset, and the hash of its manifest when it was clustered."""
+    path = existing_file(spec, location(spec), "a file that transfer cluster has written")
+    head = read_provenance(path, **_kind(path))
+    dataset, manifest = head.get("dataset"), head.get("manifest_sha256")
+    if not isinstance(dataset, str) or not isinstance(manifest, str):
+        raise wrong(
+            spec, f"the first line of {path} does not name the dataset and its manifest_sha256; cluster the bank again"
+        )
+    return DatasetSpec.parse(dataset), manifest
+
+
+def _kind(path: Path) -> dict[str, str]:
+    return {"kind": "file of clusters", "make": f"transfer cluster BANK.h5 --out {path.with_suffix('.h5')}"}
+
+
+CLUSTERS = Scheme(
+    "clusters",
+    "another dataset by the clusters that transfer cluster found",
+    "clusters:FILE.csv",
+    open_clusters,
+    base=base_of_clusters,
+)
