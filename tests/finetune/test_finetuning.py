@@ -492,7 +492,7 @@ def test_a_killed_run_remembers_its_best_epoch(source_run, tmp_path, monkeypatch
 
 def test_a_validation_that_is_not_possible(source_run, tmp_path):
     data = {"dataset": TRAIN, "init": str(source_run), "out": str(tmp_path / "run")}
-    with pytest.raises(InputError, match="--validation 8: class 'digit 0' has 8 images, too few to hold 8 out"):
+    with pytest.raises(InputError, match="`validation` 8: class 'digit 0' has 8 images, too few to hold 8 out"):
         finetune(FinetuneConfig(validation="8", **data, **CPU))
     assert not (tmp_path / "run").exists()
 

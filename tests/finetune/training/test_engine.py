@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import math
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -304,7 +306,7 @@ def test_a_process_killed_with_sigkill_goes_on(tmp_path):
 
 
 def test_a_loss_that_explodes_is_one_clear_error(tmp_path, colours):
-    with pytest.raises(InputError, match=r"the loss is (nan|inf) after step \d+; lower --lr"):
+    with pytest.raises(InputError, match=r"the loss is (nan|inf) after step \d+; lower `lr`"):
         trained(colours(9, 9), options(tmp_path / "run", epochs=20, lr=1e20, weight_decay=1.0))
     assert not (tmp_path / "run" / "checkpoints" / "resume.ckpt").exists()
 
@@ -322,7 +324,7 @@ def test_too_large_a_batch_says_which_to_try(tmp_path, colours, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(engine.TrainingStep, "training_step", full)
-    with pytest.raises(InputError, match="out of memory on cpu with --batch-size 8; try --batch-size 4"):
+    with pytest.raises(InputError, match="out of memory on cpu with `batch_size` 8; try `batch_size` 4"):
         trained(colours(9, 9), options(tmp_path / "run", steps=1))
 
 
@@ -338,6 +340,20 @@ def test_unreadable_images_of_a_streamed_training_are_said_once(tmp_path, write_
         picture.write_bytes(b"no picture")
     with pytest.raises(InputError, match="a whole batch of images cannot be read; the first is"):
         trained(open_dataset(f"folder:{folder}"), options(tmp_path / "other", epochs=3, batch_size=6))
+
+
+def test_nothing_global_is_left_changed(tmp_path, colours):
+    """A training seeds PyTorch's global generator for dropout, and silences Lightning."""
+    dataset, config = colours(9, 9), options(tmp_path / "run", steps=3, augment="affine")
+    run, model = RunDirectory(config.out, config, {}), tiny_network(2, dropout=0.3)
+    images = TrainingImages(dataset, model.backbone.preprocessing, 0)
+    logging.getLogger("lightning.pytorch").setLevel(logging.INFO)
+    torch.manual_seed(5)
+    generator, filters = torch.get_rng_state(), list(warnings.filters)
+    train(model, images, build_loss("softmax", dataset.counts), config, run)
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert list(warnings.filters) == filters
+    assert logging.getLogger("lightning.pytorch").level == logging.INFO
 
 
 def test_statistics_of_all_processes_keep_the_activation_of_the_layers():
