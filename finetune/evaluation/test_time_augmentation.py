@@ -38,7 +38,7 @@ class Views(nn.Module):
         self.size = own.image_size
         if views > 2 and self.preprocessing.image_size == self.size:
             raise InputError(
-                f"`views` {views}: this model sees the whole image, so that centre and corners are the same; use `views` 2"
+                f"`views` {views}: this model sees the whole image, so centre and corners are the same; use `views` 2"
             )
 
     def forward(self, frames: Tensor) -> Tensor:

@@ -164,13 +164,8 @@ def test_a_training_whose_images_do_not_fit_in_memory_ends_the_same(write_folder
     for split in ("train", "val"):
         write_folder(tmp_path / split, {"a": 0, "b": 1}, seed=len(split))
     (tmp_path / "val" / "b" / "1.png").write_bytes(b"no picture")
-    given = {
-        "dataset": f"folder:{tmp_path}/train",
-        "validation": f"folder:{tmp_path}/val",
-        "batch_size": 4,
-        "epochs": 2,
-    }
-    given = {name: value for name, value in TINY.items() if name != "steps"} | given
+    data = {"dataset": f"folder:{tmp_path}/train", "validation": f"folder:{tmp_path}/val"}
+    given = TINY | data | {"steps": 6, "batch_size": 4}
     found = []
     for name, share in (("memory", batches.MEMORY_SHARE), ("streamed", 0)):
         monkeypatch.setattr(batches, "MEMORY_SHARE", share)
