@@ -1,10 +1,10 @@
 """Pseudo-classes for unlabelled images: spherical k-means on the image features of a bank.
 
-The clusters become the relabelled dataset ``clusters:FILE.csv`` (:mod:`features.readers.schemes.clusters`) and the feature
-bank that an extraction of that dataset would write, so that rankings and selections apply to them. Clustering uses the
-directions of features alone (Dhillon and Modha, Machine Learning 2001). On three datasets 0.37, 0.41 and 0.56 of the
-images selected by such clusters are of related classes; with Euclidean k-means 0.36, 0.41 and 0.52, a difference within
-the standard errors (``benchmarks/unlabelled.py``).
+The clusters become the relabelled dataset ``clusters:FILE.csv`` (:mod:`features.readers.schemes.clusters`) and the
+feature bank that an extraction of that dataset would write, so that rankings and selections apply to them. Clustering
+uses the directions of features alone (Dhillon and Modha, Machine Learning 2001). On three datasets 0.37, 0.41 and 0.56
+of the images selected by such clusters are of related classes; with Euclidean k-means 0.36, 0.41 and 0.52, a difference
+within the standard errors (``benchmarks/unlabelled.py``).
 """
 
 from __future__ import annotations
