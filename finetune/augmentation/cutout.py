@@ -1,4 +1,4 @@
-"""Cutout: DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017."""
+"""Cutout (DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIDE = 0.5
 
 
 def cutout(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Set one square of each image to 0; its centre lies anywhere in the image.
+    """Set a square of each image to 0; its centre lies anywhere in the image.
 
     Args:
         images: (B, 3, S, S) float.

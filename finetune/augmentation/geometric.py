@@ -1,6 +1,6 @@
-"""Augmentation of a whole batch, each image with its own draw and no Python a sample.
+"""Crops, flips and small affine maps of a whole batch: one sampling grid, each image with its own draw.
 
-One affine sampling grid does crops, flips and small affine changes; RandAugment goes before it, cutout after.
+No Python loop runs over the images. Other transforms are steps before the grid (RandAugment) or after it (cutout).
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: A transform of a batch (B, 3, H, W) of the same shape and type, drawn from a CPU generator.
+#: A random transform of a batch (B, 3, H, W) that keeps its shape and type; it draws from a CPU generator.
 Step = Callable[[Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges that each image's own transform is drawn from.
+    """Ranges from which the transform of each image is drawn.
 
     Attributes:
         area: Smallest and largest share of the frame's area that is kept.
         aspect: Largest change of the aspect ratio, as a factor of at least 1.
-        shift: Largest shift beyond the frame, as a share of the side; what comes in is black.
-        whole_pixels: Nothing is resized: of a frame that is larger than the result a window of the result's size is
-            taken, anywhere inside it; of one that is not, shifts are by whole pixels, all in the range alike.
+        shift: Largest shift beyond the frame, as a share of the side; the area beyond the frame is black.
+        whole_pixels: Whether nothing is resized. From a frame that is larger than the result, a window of the result's
+            size is taken anywhere inside it; other frames are shifted by whole pixels, uniformly over the range.
         rotate: Largest rotation, in degrees.
         shear: Largest shear, as a tangent.
-        flip: Mirror half of the images left to right.
-        before: Transforms of the uint8 frames, before the crop.
-        after: Transforms of the float images, after it.
+        flip: Whether half of the images are mirrored left to right.
+        before: Transforms of the uint8 frames before the grid.
+        after: Transforms of the float images after it.
     """
 
     area: tuple[float, float] = (1.0, 1.0)
@@ -72,12 +72,12 @@ class Augmentation:
         return torch.stack([first, second], dim=1)
 
     def __call__(self, pixels: Tensor, size: int, generator: torch.Generator) -> Tensor:
-        """Draw and apply.
+        """Draw a transform for each image and apply it.
 
         Args:
             pixels: (B, 3, R, R) uint8.
             size: Side S of the result.
-            generator: A CPU generator, so that the draw is the same on every device.
+            generator: A CPU generator, so that the draws are the same on every device.
 
         Returns:
             (B, 3, S, S) float, 0 to 255.
@@ -90,7 +90,7 @@ class Augmentation:
         return pixels
 
     def _placed(self, pixels: Tensor, size: int, generator: torch.Generator) -> Tensor:
-        """Pixels (B, 3, R, R) cropped, turned and mirrored to a side of ``size``."""
+        """Pixels (B, 3, R, R) cropped, rotated and mirrored to a side of ``size``."""
         free = pixels.shape[-1] - size
         if replace(self, before=(), after=()) == Augmentation():
             return _windows(pixels, torch.full((len(pixels), 2), round(free / 2)), size)
@@ -101,8 +101,8 @@ class Augmentation:
             )
         theta = self.matrices(len(pixels), size, generator).to(pixels)
         grid = F.affine_grid(theta, [len(pixels), 3, size, size], align_corners=False)
-        # A window that magnifies reads up to half a pixel beyond the outermost pixel centres of the frame,
-        # where zero padding would darken its edge.
+        # A magnified window reads up to half a pixel beyond the outermost pixel centres of the frame, where zero
+        # padding would darken its edge.
         inside = self.shift == self.rotate == self.shear == 0 and self.area[1] <= 1
         padding = "border" if inside else "zeros"
         return F.grid_sample(pixels, grid, mode="bilinear", padding_mode=padding, align_corners=False)
@@ -123,10 +123,10 @@ class AugmentationRow:
     """One row of :data:`finetune.augmentation.AUGMENTATIONS`.
 
     Attributes:
-        name: Name on the command line and in recipes. A name that begins with + is an addition: it follows the name of
-            another augmentation, as in ``crop-flip+cutout``.
+        name: Name on the command line and in recipes. A name that begins with + is an addition to another one, as in
+            ``crop-flip+cutout``.
         meaning: One line that says what it is.
-        augmentation: What it does; an addition only has steps before or after.
+        augmentation: What it does; an addition has steps before or after only.
     """
 
     name: str
@@ -143,7 +143,7 @@ BASES = (
     ),
     AugmentationRow(
         "crop-flip",
-        "shifts by up to an eighth of the side (random windows of larger frames), half of them mirrored",
+        "shifts of up to an eighth of the side, or random windows of larger frames; half of them mirrored",
         # 4 pixels each way of 32: the CIFAR protocol (He et al. 2016, section 4.2)
         Augmentation(shift=0.125, whole_pixels=True, flip=True),
     ),

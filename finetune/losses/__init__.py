@@ -5,7 +5,7 @@ from finetune.losses.catalogue import LOSSES, build_loss
 from finetune.losses.class_balanced import ClassBalancedLoss, focal_loss, prior_bias, sigmoid_loss, softmax_loss
 from finetune.losses.class_weights import automatic_beta, class_balanced_weights, effective_number
 from finetune.losses.ldam import LDAMLoss, ldam_loss, ldam_margins
-from finetune.losses.logit_adjustment import BalancedSoftmaxLoss, LogitAdjustedLoss, adjust_logits, log_prior
+from finetune.losses.logit_adjustment import BalancedSoftmaxLoss, LogitAdjustedLoss, log_prior
 from finetune.losses.options import LossOptions
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "LongTailLoss",
     "Loss",
     "LossOptions",
-    "adjust_logits",
     "automatic_beta",
     "build_loss",
     "class_balanced_weights",

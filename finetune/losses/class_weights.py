@@ -1,7 +1,6 @@
-"""The effective number of samples of a class and the class weights that follow from it.
+"""Class-balanced weights, and the effective number of samples that they follow from.
 
-Source: Cui, Jia, Lin, Song, Belongie, "Class-Balanced Loss Based on Effective Number of Samples",
-CVPR 2019.
+Source: Cui, Jia, Lin, Song, Belongie, "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019.
 """
 
 from __future__ import annotations
@@ -16,46 +15,40 @@ from features.infrastructure.errors import InputError
 from finetune.losses.options import Beta
 
 
-def class_counts(counts: ArrayLike, classes: Sequence[str] | None = None) -> NDArray[np.float64]:
-    """Training images of each class, checked: what every loss with a prior starts from.
+def class_balanced_weights(
+    counts: ArrayLike, beta: Beta, *, classes: Sequence[str] | None = None
+) -> NDArray[np.float64]:
+    """Class weights ∝ 1/E_n, scaled to the sum C (section 4 of the paper).
+
+    β = 0 gives ones; β → 1 gives inverse frequency.
 
     Args:
-        counts: (C,) images of each class in the whole training set, never in a batch.
-        classes: (C,) names for the message.
+        counts: (C,) images of each class in the whole training set.
+        beta: β in [0, 1), or "auto".
+        classes: (C,) class names for the message about an empty class.
 
     Returns:
-        (C,) float64, all finite and positive.
+        (C,) float64, positive.
 
     Raises:
-        ValueError: ``counts`` is not one-dimensional, is empty, or holds a negative or non-finite
-            number, or ``classes`` has another length.
-        InputError: A class has no image.
+        ValueError: ``counts`` is not a vector of counts.
+        InputError: A class has no image, or ``beta`` is outside [0, 1).
+
+    >>> class_balanced_weights([1000, 10], beta=0.0)
+    array([1., 1.])
     """
-    values = _non_negative(counts)
-    if values.ndim != 1 or not len(values):
-        raise ValueError(f"counts must be one number a class, shape (C,), got shape {values.shape}")
-    if classes is not None and len(classes) != len(values):
-        raise ValueError(f"classes must name the {len(values)} classes of counts, got {len(classes)} names")
-    empty = np.flatnonzero(values == 0)
-    if len(empty):
-        first = repr(classes[empty[0]]) if classes is not None else f"number {empty[0]}"
-        more = f" (and {len(empty) - 1} more of {len(values)})" if len(empty) > 1 else ""
-        raise InputError(
-            f"class {first}{more} has no training image, so this loss has no weight for it; "
-            "leave the class out, or use a loss without class weights: softmax, sigmoid or focal"
-        )
-    return values
+    inverse = 1 / effective_number(class_counts(counts, classes), beta)
+    return inverse * (len(inverse) / inverse.sum())
 
 
 def effective_number(counts: ArrayLike, beta: Beta) -> NDArray[np.float64]:
     """The effective number E_n = (1 − βⁿ)/(1 − β) of n samples (eq. 2 of the paper).
 
-    It is computed as expm1(n·log β)/(β − 1), which keeps full precision as β → 1, where E_n → n,
-    and for any n.
+    It is computed as expm1(n·log β)/(β − 1), which keeps full precision for every n and as β → 1, where E_n → n.
 
     Args:
-        counts: Images, any shape; 0 has the effective number 0.
-        beta: In [0, 1), or "auto".
+        counts: Numbers of images n, of any shape; E_0 is 0.
+        beta: β in [0, 1), or "auto".
 
     Returns:
         The shape of ``counts``, float64, between 0 and min(n, 1/(1 − β)).
@@ -70,22 +63,20 @@ def effective_number(counts: ArrayLike, beta: Beta) -> NDArray[np.float64]:
     values = _non_negative(counts)
     beta = automatic_beta(values) if beta == "auto" else beta
     if not isinstance(beta, Real) or not 0 <= beta < 1:
-        raise InputError(f"beta must be in [0, 1), or 'auto', got {beta}")
-    if beta == 0:  # every image of a class stands for the same one
+        raise InputError(f"`beta` {beta}: expected auto, or at least 0 and below 1")
+    if beta == 0:  # log β is −∞; all images of a class stand for one
         return np.asarray(values > 0, dtype=np.float64)
-    beta = float(beta)  # a NumPy float16 would make the whole a float16
+    beta = float(beta)  # with a NumPy float16 the result would be float16
     return np.asarray(np.expm1(values * np.log(beta)) / (beta - 1))
 
 
 def automatic_beta(counts: ArrayLike) -> float:
-    """A β that follows from the counts: β = (N − 1)/N with N the largest class's count.
+    """β = (N − 1)/N, where N is the count of the largest class.
 
-    The paper sets β = (N − 1)/N, N being the volume of a class, "the number of unique prototypes",
-    shared by all classes for want of better knowledge (section 3). The largest class shows how many
-    images of one class there can be, so N is taken to be its count: the weights of the rare classes
-    are then close to inverse frequency, and the returns of the largest class have begun to diminish
-    (its E_n is about 0.63·n). The rule is this project's choice, not the paper's, whose β is chosen
-    for each dataset on a grid.
+    The paper sets β = (N − 1)/N, where N is the volume of a class, "the number of unique prototypes" (section 3), and
+    chooses it on a grid for each dataset. Taking N from the largest class is this project's rule: that class shows how
+    many images of a class there can be. The weights of rare classes are then close to inverse frequency, and E_n of
+    the largest class is about 0.63·n.
 
     >>> round(automatic_beta([500, 50, 5]), 6)
     0.998
@@ -94,37 +85,42 @@ def automatic_beta(counts: ArrayLike) -> float:
     return 1 - 1 / max(largest, 1.0)
 
 
-def class_balanced_weights(
-    counts: ArrayLike, beta: Beta, *, classes: Sequence[str] | None = None
-) -> NDArray[np.float64]:
-    """Class weights ∝ 1/E_n, rescaled so that they sum to the number of classes.
-
-    β = 0 gives ones; β → 1 gives inverse frequency.
+def class_counts(counts: ArrayLike, classes: Sequence[str] | None = None) -> NDArray[np.float64]:
+    """The training images of each class, checked for a loss that needs all of them to be positive.
 
     Args:
-        counts: (C,) images of each class in the whole training set.
-        beta: In [0, 1), or "auto".
-        classes: (C,) names for the message about a class with no image.
+        counts: (C,) images of each class in the whole training set, never in a batch.
+        classes: (C,) class names for the message.
 
     Returns:
-        (C,) float64, positive, with the sum C.
+        (C,) float64, finite and positive.
 
     Raises:
-        ValueError: ``counts`` is not a vector of non-negative numbers.
-        InputError: A class has no image, or ``beta`` is outside [0, 1).
-
-    >>> class_balanced_weights([1000, 10], beta=0.0)
-    array([1., 1.])
+        ValueError: ``counts`` is empty, not one-dimensional, or holds a negative or non-finite number, or ``classes``
+            has another length.
+        InputError: A class has no image.
     """
-    inverse = 1 / effective_number(class_counts(counts, classes), beta)
-    return inverse * (len(inverse) / inverse.sum())
+    values = _non_negative(counts)
+    if values.ndim != 1:
+        raise ValueError(f"`counts` must have shape (C,), one number a class, got {values.shape}")
+    if classes is not None and len(classes) != len(values):
+        raise ValueError(f"`classes` must name the {len(values)} classes of `counts`, got {len(classes)} names")
+    empty = np.flatnonzero(values == 0)
+    if len(empty):
+        first = repr(classes[empty[0]]) if classes is not None else f"number {empty[0]}"
+        more = f" (and {len(empty) - 1} more of {len(values)})" if len(empty) > 1 else ""
+        raise InputError(
+            f"class {first}{more} has no training image, so this loss has no weight for it; leave the class out, or "
+            "use a loss without class weights, such as softmax"
+        )
+    return values
 
 
 def _non_negative(counts: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(counts, dtype=np.float64)
     if not values.size:
-        raise ValueError("counts must not be empty")
+        raise ValueError("`counts` must not be empty")
     wrong = values[~(np.isfinite(values) & (values >= 0))]
     if wrong.size:
-        raise ValueError(f"counts must be finite and not negative, got {wrong.flat[0]}")
+        raise ValueError(f"`counts` must be finite and not negative, got {wrong.flat[0]}")
     return values

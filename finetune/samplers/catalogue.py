@@ -9,14 +9,11 @@ from numpy.typing import ArrayLike
 
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
-from features.infrastructure.suggestions import nearest
 from finetune.samplers.base import EpochSampler, SamplerOptions, SamplerRow, checked_labels
 from finetune.samplers.class_sampler import power
 from finetune.samplers.deferred import DeferredSampler
 
 SAMPLERS = Catalogue("sampler", SamplerRow, "finetune.samplers")
-#: How a power other than those of the rows is written, as in ``q=0.25``.
-_POWER = "q="
 
 
 def find_sampler(name: str) -> SamplerRow:
@@ -25,23 +22,22 @@ def find_sampler(name: str) -> SamplerRow:
     Raises:
         InputError: The name is unknown.
     """
-    if name not in SAMPLERS and name.startswith(_POWER):
+    if name.startswith("q="):
         try:
-            q = float(name.removeprefix(_POWER))
+            q = float(name.removeprefix("q="))
         except ValueError:
             q = math.nan
         if math.isfinite(q):
-            return power(name, q, f"classes in proportion to the power {q:g} of their image counts")
+            return power(name, q, f"classes in proportion to their image counts to the power {q:g}")
     try:
         return SAMPLERS.find(name)
     except InputError as error:
-        hint = "" if nearest(name, SAMPLERS) else ", or a power such as q=0.25"
-        raise InputError(f"{error}{hint}") from None
+        raise InputError(f"{error}; or a power such as q=0.25") from None
 
 
 def sampler_meanings() -> dict[str, str]:
-    """The meaning of every row by its name, and of the family of powers."""
-    return SAMPLERS.meanings() | {f"{_POWER}Q": "classes in proportion to the power Q of their image counts, as q=0.25"}
+    """The meaning of every row by its name, and of the powers."""
+    return SAMPLERS.meanings() | {"q=Q": "classes in proportion to their image counts to any power Q, as q=0.25"}
 
 
 def build_sampler(name: str, labels: ArrayLike, **options: Any) -> EpochSampler:
@@ -57,6 +53,8 @@ def build_sampler(name: str, labels: ArrayLike, **options: Any) -> EpochSampler:
         ValueError: ``labels`` or another option is out of range.
     """
     row, truth, given = find_sampler(name), checked_labels(labels), SamplerOptions(**options)
+    if given.epochs < 1:
+        raise ValueError(f"`epochs` must be at least 1, got {given.epochs}")
     sampler = row.build(truth, given)
     if not given.deferred or "deferred" not in row.options:
         return sampler

@@ -1,4 +1,4 @@
-"""Sampling by class: first a class is drawn with probability p_j ∝ n_j^q, then one of its images.
+"""Sampling by class: first a class is drawn, with probability p_j ∝ n_j^q, then one of its images.
 
 Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 3.
 """
@@ -15,11 +15,11 @@ from finetune.samplers.base import EpochSampler, SamplerOptions, SamplerRow, che
 
 
 def class_probabilities(counts: ArrayLike, q: float) -> NDArray[np.float64]:
-    """Class probabilities p_j ∝ n_j^q (Kang et al., eq. 1); a class with no image has none.
+    """Class probabilities p_j ∝ n_j^q (Kang et al., eq. 1); an empty class has probability 0.
 
     Args:
         counts: (C,) images of each class.
-        q: 1 draws each image alike, 0 each class alike, ½ is square-root sampling; any finite number.
+        q: Any finite number: 1 is instance sampling, 0 class-balanced sampling, ½ square-root sampling.
 
     Returns:
         (C,) float64 with the sum 1.
@@ -33,11 +33,11 @@ def class_probabilities(counts: ArrayLike, q: float) -> NDArray[np.float64]:
     [0.5, 0.5, 0.0]
     """
     if not math.isfinite(q):
-        raise ValueError(f"q must be a finite number, got {q}")
+        raise ValueError(f"`q` must be a finite number, got {q}")
     values = np.asarray(counts, dtype=np.float64)
     present = values > 0
     if not present.any():
-        raise ValueError("counts must hold at least one image")
+        raise ValueError("`counts` must hold at least one image")
     powers = np.zeros_like(values)
     logs = np.log(values[present])
     with np.errstate(over="ignore"):  # towards −∞: the largest power is 1, whatever q is
@@ -46,17 +46,16 @@ def class_probabilities(counts: ArrayLike, q: float) -> NDArray[np.float64]:
 
 
 class ClassSampler(EpochSampler):
-    """A class with p_j ∝ n_j^q, then one of its images, all alike; with replacement.
+    """A class with p_j ∝ n_j^q, then one of its images with equal probability; with replacement.
 
     Args:
         labels: (N,) class of each image, integers from 0.
-        q: 1 is instance sampling, 0 class-balanced, ½ square-root, and so any finite number; or a
-            function from the epoch to the class probabilities (C,).
+        q: Power of the class counts, or a function from the epoch to the class probabilities (C,).
         length: Positions of a global epoch, N by default.
-        seed, rank, world_size: See :class:`EpochSampler`.
+        **draw: ``seed``, ``rank`` and ``world_size`` of :class:`EpochSampler`.
 
     Raises:
-        ValueError: ``labels`` is empty or no vector of integers from 0, or a number is out of range.
+        ValueError: ``labels`` is not a vector of integers from 0, or a number is out of range.
 
     >>> sampler = ClassSampler([0, 0, 0, 1], q=0, length=6, seed=1)
     >>> sampler.set_epoch(3)
@@ -70,18 +69,16 @@ class ClassSampler(EpochSampler):
         *,
         q: float | Callable[[int], NDArray[np.float64]] = 0.0,
         length: int | None = None,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
+        **draw: int,
     ) -> None:
         truth = checked_labels(labels)
-        super().__init__(len(truth) if length is None else length, seed=seed, rank=rank, world_size=world_size)
+        super().__init__(len(truth) if length is None else length, **draw)
         self.counts = np.bincount(truth)
         self.q = q
-        # NumPy sorts integers of up to 16 bits by radix, in linear time
+        # NumPy sorts integers of up to 16 bits by radix, in linear time.
         self._by_class = np.argsort(truth.astype(np.min_scalar_type(len(self.counts))), kind="stable")
         self._first = np.cumsum(self.counts) - self.counts
-        self.probabilities()  # a bad q is refused here, not in the middle of a run
+        self.probabilities()  # raises for a bad q before the training starts
 
     def probabilities(self) -> NDArray[np.float64]:
         """(C,) the class probabilities of the epoch."""
@@ -89,7 +86,7 @@ class ClassSampler(EpochSampler):
             return class_probabilities(self.counts, self.q)
         found = np.asarray(self.q(self.epoch))
         if found.shape != self.counts.shape or not (found >= 0).all() or (found[self.counts == 0] > 0).any():
-            raise ValueError(f"q must give a probability for each of {len(self.counts)} classes, 0 for an empty one")
+            raise ValueError(f"`q` must give a probability for each of {len(self.counts)} classes, 0 for an empty one")
         return found
 
     def sequence(self, generator: np.random.Generator) -> NDArray[np.int64]:
@@ -102,10 +99,10 @@ class ClassSampler(EpochSampler):
 
 
 def power(name: str, q: float, meaning: str) -> SamplerRow:
-    """The row of the sampler with the power q of the class counts; below 1 it re-balances the classes."""
+    """The row of the sampler by the power q of the class counts; it re-balances the classes if q is below 1."""
 
     def build(labels: NDArray[np.int64], options: SamplerOptions) -> EpochSampler:
-        return ClassSampler(labels, q=q, **options.share())
+        return ClassSampler(labels, q=q, **options.draw())
 
     return SamplerRow(name, meaning, build, q < 1, frozenset({"deferred"} if q < 1 else ()))
 

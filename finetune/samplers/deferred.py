@@ -9,12 +9,9 @@ from finetune.samplers.base import EpochSampler
 
 
 class DeferredSampler(EpochSampler):
-    """One sampler in the first epochs, another one from some epoch on.
+    """The draws of ``first`` in the epochs below ``switch``, those of ``then`` in the others.
 
-    Args:
-        first: Draws the epochs below ``switch``.
-        then: Draws the others; it has the length, the seed and the rank of ``first``.
-        switch: The first epoch that ``then`` draws.
+    Both have the same length, seed, rank and number of processes.
     """
 
     def __init__(self, first: EpochSampler, then: EpochSampler, switch: int) -> None:

@@ -1,4 +1,4 @@
-"""Sampling by the effective number of images: the twin of the class-balanced loss."""
+"""Sampling by the effective number of images: the counterpart of the class-balanced loss (Cui et al., CVPR 2019)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ from finetune.samplers.class_sampler import ClassSampler
 
 
 def effective_probabilities(counts: ArrayLike, beta: Beta) -> NDArray[np.float64]:
-    """Class probabilities p_j ∝ n_j/E_{n_j}: each image as often as the class-balanced loss weighs it.
+    """Class probabilities p_j ∝ n_j/E_{n_j}, (C,) float64: each image as often as the class-balanced loss weights it.
 
     β = 0 is instance sampling, β → 1 class-balanced sampling.
 
     Args:
         counts: (C,) images of each class.
-        beta: In [0, 1), or "auto".
-
-    Returns:
-        (C,) float64 with the sum 1.
+        beta: β in [0, 1), or "auto".
 
     Raises:
         InputError: ``beta`` is outside [0, 1).
@@ -34,7 +31,7 @@ def effective_probabilities(counts: ArrayLike, beta: Beta) -> NDArray[np.float64
 
 def _build(labels: NDArray[np.int64], options: SamplerOptions) -> EpochSampler:
     probabilities = effective_probabilities(np.bincount(labels), options.beta)
-    return ClassSampler(labels, q=lambda _: probabilities, **options.share())
+    return ClassSampler(labels, q=lambda _: probabilities, **options.draw())
 
 
 EFFECTIVE = SamplerRow(

@@ -1,4 +1,4 @@
-"""Progressively balanced sampling: from instance sampling to class-balanced sampling over the epochs."""
+"""Progressively balanced sampling (Kang et al., ICLR 2020, section 3)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,17 @@ from finetune.samplers.class_sampler import ClassSampler, class_probabilities
 
 
 def progressive_probabilities(counts: ArrayLike, progress: float) -> NDArray[np.float64]:
-    """Progressively balanced: (1 − t/T)·instance + (t/T)·class (Kang et al., eq. 2).
+    """Class probabilities (1 − t/T)·instance + (t/T)·class (Kang et al., eq. 2), (C,) float64.
 
     Args:
         counts: (C,) images of each class.
         progress: t/T in [0, 1].
 
-    Returns:
-        (C,) float64 with the sum 1.
-
     Raises:
         ValueError: ``progress`` is out of range.
     """
     if not 0 <= progress <= 1:
-        raise ValueError(f"progress must be in [0, 1], got {progress}")
+        raise ValueError(f"`progress` must be in [0, 1], got {progress}")
     return (1 - progress) * class_probabilities(counts, 1.0) + progress * class_probabilities(counts, 0.0)
 
 
@@ -36,7 +33,7 @@ def _build(labels: NDArray[np.int64], options: SamplerOptions) -> EpochSampler:
     def schedule(epoch: int) -> NDArray[np.float64]:
         return progressive_probabilities(counts, min(1.0, epoch / last))
 
-    return ClassSampler(labels, q=schedule, **options.share())
+    return ClassSampler(labels, q=schedule, **options.draw())
 
 
 PROGRESSIVE = SamplerRow(

@@ -1,4 +1,4 @@
-"""Every image once an epoch, in random order."""
+"""Shuffling: every image once an epoch."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ class ShuffleSampler(EpochSampler):
     Args:
         images: N, the number of images.
         length: Positions of a global epoch, N by default; beyond N another permutation follows.
-        seed, rank, world_size: See :class:`EpochSampler`.
+        **draw: ``seed``, ``rank`` and ``world_size`` of :class:`EpochSampler`.
     """
 
-    def __init__(
-        self, images: int, *, length: int | None = None, seed: int = 0, rank: int = 0, world_size: int = 1
-    ) -> None:
-        super().__init__(images if length is None else length, seed=seed, rank=rank, world_size=world_size)
+    def __init__(self, images: int, *, length: int | None = None, **draw: int) -> None:
+        super().__init__(images if length is None else length, **draw)
         if images < 1:
-            raise ValueError(f"images must be at least 1, got {images}")
+            raise ValueError(f"`images` must be at least 1, got {images}")
         self.images = images
 
     def sequence(self, generator: np.random.Generator) -> NDArray[np.int64]:
@@ -33,5 +31,5 @@ class ShuffleSampler(EpochSampler):
 SHUFFLE = SamplerRow(
     "shuffle",
     "every image once an epoch, in random order",
-    lambda labels, options: ShuffleSampler(len(labels), **options.share()),
+    lambda labels, options: ShuffleSampler(len(labels), **options.draw()),
 )
