@@ -269,7 +269,7 @@ def test_rank_and_select(made_bank, said, place):
 
 def test_finetune_and_evaluate(made_run, said, place):
     out = place / "fine"
-    argv = ["finetune", TRAIN, "--init", made_run, "--out", out, "--test", TEST, "--method", "linear"]
+    argv = ["fit-classifier", TRAIN, "--init", made_run, "--out", out, "--test", TEST, "--method", "linear"]
     tuned = said(*argv, "--device", "cpu", "--precision", "fp32")
     assert not tuned["reused"]
     found = said("evaluate", out, TEST, "--device", "cpu", "--precision", "fp32")
