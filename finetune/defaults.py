@@ -16,10 +16,6 @@ from finetune.samplers import find_sampler
 Optimizer = Literal["nesterov", "sgd", "adamw"]
 Classifier = Literal["new", "probe", "keep"]
 
-#: Share of the shorter side of an image that a published model sees if a classifier is fitted to its features: all of
-#: it. Most publications crop to 87.5 %; benchmarks/fine_grained.py compares the two.
-WHOLE = 1.0
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -32,6 +28,11 @@ class Choice:
 
     value: Any
     reason: str
+
+
+#: A published model sees all of an image's shorter side if a classifier is fitted to its features. Most publications
+#: crop to 87.5 %; benchmarks/fine_grained.py compares the two.
+WHOLE_IMAGES = Choice(1.0, "a classifier is fitted to the features of a published model")
 
 
 class Configuration(Protocol):
@@ -69,19 +70,23 @@ def resolve(config: ConfigT) -> Resolution[ConfigT]:
     return Resolution(complete, tuple(f"by default {', '.join(names)}: {why}" for why, names in by_reason.items()))
 
 
+#: Learning rate and weight decay of each optimiser.
+Rates = Mapping[Optimizer, tuple[float, float]]
+PRETRAINING: Rates = {"nesterov": (0.1, 0.0005), "sgd": (0.1, 0.0005), "adamw": (0.001, 0.05)}
+FINETUNING: Rates = {"nesterov": (0.02, 0.0005), "sgd": (0.02, 0.0005), "adamw": (0.0003, 0.05)}
+
+
 def pretraining_defaults(*, optimizer: Optimizer | None, sampler: str, steps: int | None) -> dict[str, Choice]:
-    """Defaults of pre-training."""
+    """Defaults of pre-training: a loss that re-balances the classes unless the sampler does."""
     balanced = find_sampler(sampler).balanced
     loss = Choice(
         "softmax" if balanced else "cb-softmax",
-        f"sampler {sampler} {'re-balances the classes already' if balanced else 'does not re-balance the classes'}",
+        f"the sampler {sampler} {'re-balances' if balanced else 'does not re-balance'} the classes",
     )
-    return {"loss": loss, **_from_new(optimizer or "nesterov", steps, {"adamw": (0.001, 0.05)}, (0.1, 5e-4))}
-
-
-#: Learning rate and weight decay of fine-tuning for each optimiser; the first is that of :data:`_OTHERS`.
-_FINE_TUNED = {"adamw": (0.0003, 0.05)}
-_OTHERS = (0.02, 5e-4)
+    return {
+        "loss": loss,
+        **_training("the classifier starts new", optimizer, "nesterov", PRETRAINING, steps, 30, "train"),
+    }
 
 
 def finetuning_defaults(
@@ -101,57 +106,58 @@ def finetuning_defaults(
     """
     chosen = {"classifier": starting_classifier(published, loss)}
     start = classifier or chosen["classifier"].value
-    if start == "probe" and published:
-        chosen["crop_pct"] = whole_images()
     if start == "new":
-        one = Choice(1.0, "a classifier that starts new has nothing to keep")
-        return {**chosen, **_from_new(optimizer or "nesterov", steps, _FINE_TUNED, _OTHERS), "interpolate": one}
-    reason = f"the classifier starts trained ({start})"
-    chosen["optimizer"] = Choice("adamw", reason)
-    chosen["batch_norm"] = Choice("frozen", reason)
-    if steps is None:
-        chosen["epochs"] = Choice(12, reason)
-    half = start == "probe" and loss == "softmax" and not find_sampler(sampler).balanced
+        reason = "the classifier starts new"
+        chosen |= _training(reason, optimizer, "nesterov", FINETUNING, steps, 30, "train")
+        return chosen | {"interpolate": Choice(1.0, reason)}
+    if start == "probe" and published:
+        chosen["crop_pct"] = WHOLE_IMAGES
+    chosen |= _training(f"the classifier starts trained ({start})", optimizer, "adamw", FINETUNING, steps, 12, "frozen")
+    if start == "probe" and loss == "softmax" and not find_sampler(sampler).balanced:
+        return chosen | {"interpolate": Choice(0.5, "a probe, and neither loss nor sampler re-balances the classes")}
     # Half of the way would keep half of the odds that a balanced loss or sampler takes out.
-    why = "a probe with the loss softmax and no balancing sampler" if half else "not a probe trained with plain softmax"
-    return {
-        **chosen,
-        **_rates(optimizer or "adamw", _FINE_TUNED, _OTHERS),
-        "interpolate": Choice(0.5 if half else 1.0, why),
-    }
+    return chosen | {"interpolate": Choice(1.0, "no probe that is trained with the loss softmax and unbalanced draws")}
 
 
 def starting_classifier(published: bool, loss: str) -> Choice:
-    """What the classifier starts as in fine-tuning: a probe needs a published model and a softmax loss."""
+    """What the classifier starts as in fine-tuning: a probe needs a published model and a linear softmax loss."""
     row = LOSSES[loss]
     if published and not (row.sigmoid or row.cosine_classifier):
         return Choice("probe", "a published model and a softmax loss")
-    return Choice("new", f"loss {loss} is no linear softmax" if published else "the start is not a published model")
+    return Choice("new", f"the loss {loss} is no linear softmax" if published else "the start is no published model")
 
 
 def classifier_defaults(*, published: bool, keeps_classifier: bool) -> dict[str, Choice]:
     """Defaults of fitting a classifier to frozen features."""
-    return {"crop_pct": whole_images()} if published and not keeps_classifier else {}
+    return {"crop_pct": WHOLE_IMAGES} if published and not keeps_classifier else {}
 
 
-def whole_images() -> Choice:
-    """The share of an image that a published model sees if its features are fitted."""
-    return Choice(WHOLE, "a classifier is fitted to the features of a published model")
+def _training(
+    reason: str,
+    optimizer: Optimizer | None,
+    usual: Optimizer,
+    rates: Rates,
+    steps: int | None,
+    epochs: int,
+    batch_norm: str,
+) -> dict[str, Choice]:
+    """Defaults of the optimiser, the budget and the statistics of batch normalisation.
 
-
-Rates = tuple[float, float]
-
-
-def _rates(optimizer: Optimizer, own: Mapping[str, Rates], others: Rates) -> dict[str, Choice]:
-    """Learning rate and weight decay of an optimiser."""
-    lr, decay = own.get(optimizer, others)
-    reason = f"the rates of {optimizer}"
-    return {"lr": Choice(lr, reason), "weight_decay": Choice(decay, reason)}
-
-
-def _from_new(optimizer: Optimizer, steps: int | None, own: Mapping[str, Rates], others: Rates) -> dict[str, Choice]:
-    """Defaults of a training whose classifier starts new."""
-    reason = "the classifier starts new"
-    epochs = {} if steps is not None else {"epochs": Choice(30, reason)}
-    moves = {"optimizer": Choice("nesterov", reason), "batch_norm": Choice("train", reason)}
-    return {**moves, **epochs, **_rates(optimizer, own, others)}
+    Args:
+        reason: Why.
+        optimizer: The optimiser, if it is given: it gets its own rates, not those of ``usual``.
+        usual: The default optimiser.
+        rates: Rates of the trainer.
+        steps: Steps, if they are given instead of epochs.
+        epochs: Default epochs.
+        batch_norm: Default statistics.
+    """
+    lr, decay = rates[optimizer or usual]
+    own = f"the rates of {optimizer or usual}"
+    return {
+        "optimizer": Choice(usual, reason),
+        "batch_norm": Choice(batch_norm, reason),
+        **({"epochs": Choice(epochs, reason)} if steps is None else {}),
+        "lr": Choice(lr, own),
+        "weight_decay": Choice(decay, own),
+    }

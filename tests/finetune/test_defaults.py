@@ -111,7 +111,7 @@ def test_a_number_in_text_is_a_number():
                 "by default crop_pct 1.0: a classifier is fitted to the features of a published model",
                 "by default optimizer adamw, batch_norm frozen, epochs 12: the classifier starts trained (probe)",
                 "by default weight_decay 0.05: the rates of adamw",
-                "by default interpolate 0.5: a probe with the loss softmax and no balancing sampler",
+                "by default interpolate 0.5: a probe, and neither loss nor sampler re-balances the classes",
             ),
         ),
         ({"init": "runs/pre", "classifier": "new", "optimizer": "sgd", "lr": 1.0, "weight_decay": 0.0, "epochs": 3,
