@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,18 @@ from numpy.typing import NDArray
 from features.backbones.loading import Backbone, load_backbone, seeded
 from features.checkpoint import find_checkpoint
 from features.dataset import ImageDataset
-from features.infrastructure.options import Range, default_of
+from features.infrastructure.options import default_of
 from features.readers import open_dataset
 from finetune.classifiers.second_stage import METHODS, Problem, SecondStage, Space, TrainedClassifier, images_per_class
-from finetune.configuration import Machine, NotNegative, StartingPoint, held_out, held_out_faults
-from finetune.defaults import Choice, classifier_defaults, resolve
+from finetune.configuration.base import Choice
+from finetune.configuration.option_groups import (
+    NotNegative,
+    RunOptions,
+    StartingPoint,
+    held_out,
+    held_out_faults,
+)
+from finetune.defaults import classifier_defaults, resolve
 from finetune.evaluation.evaluator import ForwardOptions, score_images
 from finetune.finetuning import FinetuneConfig
 from finetune.model import ImageClassifier
@@ -32,7 +39,7 @@ from finetune.training.validation import Split, held_out_of, open_validation
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitClassifierConfig(Machine, StartingPoint):
+class FitClassifierConfig(RunOptions, StartingPoint):
     """Fit a classifier to the frozen features of a backbone or a run.
 
     Attributes:
@@ -42,11 +49,6 @@ class FitClassifierConfig(Machine, StartingPoint):
         tau: τ of `method` tau, or of `method` logit-adjusted (by default 1).
         validation: Images to choose the τ of `method` tau on: a dataset spec, or the number of images of each class
             that the training of the run held out.
-        image_size: Side of the network's input in pixels; by default the network's own.
-        crop_pct: Share of an image's shorter side that the network sees, above 0 to 1; by default the network's own, or
-            1 if the features of a published model are fitted.
-        batch_size: Images per forward pass.
-        test: Dataset spec to evaluate on at the end; by default the training images.
         seed: Seed of random weights and of the draws of `method` crt and lws.
     """
 
@@ -57,10 +59,6 @@ class FitClassifierConfig(Machine, StartingPoint):
     space: Space = "cosine"
     tau: NotNegative | None = None
     validation: int | str | None = None
-    image_size: Annotated[int, Range(1)] | None = None
-    crop_pct: Annotated[float, Range(0, 1, above=True)] | None = None
-    batch_size: Annotated[int, Range(2)] = 64
-    test: str | None = None
 
     @property
     def row(self) -> SecondStage:
@@ -95,7 +93,6 @@ class FitClassifierConfig(Machine, StartingPoint):
         }
 
     def balanced_by(self) -> str | None:
-        """The option that re-balances the classes, as a checkpoint's card states it; None if none does."""
         return f"--method {self.method}" if self.row.balanced else None
 
 
@@ -106,61 +103,42 @@ def fit_classifier(config: FitClassifierConfig) -> TrainingResult:
         InputError: The target or the start cannot be opened, they do not fit the method, or another run stands at
             ``out``.
     """
-    resolution = resolve(config)
-    config, row = resolution.config, resolution.config.row
+    config, chosen = resolve(config)
     dataset = open_dataset(config.dataset)
     backbone = load_backbone(config.init, config.weights, config.image_size, config.crop_pct, seed=config.seed)
     checkpoint = find_checkpoint(config.init)
     counts = images_per_class(checkpoint, "classifier_counts", dataset.classes)
     inputs: dict[str, str] = {}
-    card: dict[str, Any] = {}
     trained = None
-    if row.keeps_classifier:
+    if config.row.keeps_classifier:
         trained = TrainedClassifier.of(config.init, dataset.classes, f"`method` {config.method}")
-        row.check(trained, config.tau)
-        assert counts is not None  # the run has the dataset's classes
+        config.row.check(trained, config.tau)
         inputs["trained classifier"] = trained.sha256()
-        card["classifier_counts"] = counts.tolist()
     validation = _validation(config, dataset)
     if validation is not None:
         inputs["validation data"] = validation.manifest_sha256
-    fit = partial(
-        fit_frozen,
-        config.method,
-        backbone,
-        dataset,
-        config,
-        trained=trained,
-        counts=counts,
-        validation=validation,
-        tau=config.tau,
-        space=config.space,
-        seed=config.seed,
-    )
+
+    def fit(split: Split, run: RunDirectory) -> Trained:
+        given: dict[str, Any] = {"trained": trained, "counts": counts, "validation": validation}
+        given |= {"tau": config.tau, "space": config.space, "seed": config.seed}
+        fitted = fit_frozen(config.method, backbone, dataset, config, **given)
+        for id_, reason in fitted.unreadable:
+            run.log(f"left out, unreadable: {id_} ({reason})")
+        for sentence in (*chosen, *filter(None, [fitted.said])):
+            run.log(f"{run.path.name}: {sentence}")
+        card = card_of(dataset, dataset.counts, fitted.sigmoid, fitted.scale)
+        return fitted.model, card | {"fit": fitted.said}, None
+
+    kept = {} if trained is None or counts is None else {"classifier_counts": counts.tolist()}
     seen = images_per_class(checkpoint, "train_counts", dataset.classes)
-    start = Start(seen=seen, inputs=inputs, card=card)
-    return carry_out(backbone, dataset, config, partial(_fitted, fit, resolution.chosen), start)
+    return carry_out(backbone, dataset, config, fit, Start(seen=seen, inputs=inputs, card=kept))
 
 
 def _validation(config: FitClassifierConfig, dataset: ImageDataset) -> ImageDataset | None:
     """The images to choose τ on."""
-    if isinstance(config.validation, int):
-        return held_out_of(config.init, dataset, config.validation)
-    if config.validation is None:
-        return None
+    if config.validation is None or isinstance(config.validation, int):
+        return None if config.validation is None else held_out_of(config.init, dataset, config.validation)
     return open_validation(config.validation, dataset, open_dataset(config.test) if config.test else None)
-
-
-def _fitted(fit: Callable[[], FrozenFit], chosen: tuple[str, ...], split: Split, run: RunDirectory) -> Trained:
-    """Fit the classifier, and say in the log what there is to say."""
-    fitted = fit()
-    for id_, reason in fitted.unreadable:
-        run.log(f"left out, unreadable: {id_} ({reason})")
-    for sentence in (*chosen, fitted.said):
-        if sentence:
-            run.log(f"{run.path.name}: {sentence}")
-    card = card_of(split.training, split.training.counts, fitted.sigmoid, fitted.scale)
-    return Trained(fitted.model, card | {"fit": fitted.said})
 
 
 @dataclass(frozen=True, eq=False)

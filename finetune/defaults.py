@@ -7,67 +7,36 @@ in and says what it chose.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, replace
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from dataclasses import replace
+from typing import Literal, TypeVar
 
+from finetune.configuration.base import Choice, OptionGroup
 from finetune.losses import LOSSES
 from finetune.samplers import find_sampler
 
 Optimizer = Literal["nesterov", "sgd", "adamw"]
 Classifier = Literal["new", "probe", "keep"]
 
-
-@dataclass(frozen=True)
-class Choice:
-    """A default that depends on other options.
-
-    Attributes:
-        value: The default.
-        reason: Why it is this one, in a few words for the log.
-    """
-
-    value: Any
-    reason: str
-
-
 #: A published model sees all of an image's shorter side if a classifier is fitted to its features. Most publications
 #: crop to 87.5 %; benchmarks/fine_grained.py compares the two.
-WHOLE_IMAGES = Choice(1.0, "a classifier is fitted to the features of a published model")
+WHOLE_IMAGES = (1.0, "a classifier is fitted to the features of a published model")
 
 
-class Configuration(Protocol):
-    """A configuration dataclass with defaults that depend on its other options."""
-
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
-    def defaults(self) -> Mapping[str, Choice]: ...
-    def normalised(self) -> Mapping[str, Any]: ...
+ConfigT = TypeVar("ConfigT", bound=OptionGroup)
 
 
-ConfigT = TypeVar("ConfigT", bound=Configuration)
+def resolve(config: ConfigT) -> tuple[ConfigT, tuple[str, ...]]:
+    """Fill in the options of a configuration that are None and have a default; a complete one stays as it is.
 
-
-@dataclass(frozen=True)
-class Resolution(Generic[ConfigT]):
-    """A complete configuration.
-
-    Attributes:
-        config: The configuration with every default filled in.
-        chosen: One sentence for each reason, with the defaults that follow from it, for the log.
+    Returns:
+        The complete configuration, and one sentence for each reason with the defaults that follow from it.
     """
-
-    config: ConfigT
-    chosen: tuple[str, ...] = ()
-
-
-def resolve(config: ConfigT) -> Resolution[ConfigT]:
-    """Fill in the options of a configuration that are None and have a default; a complete one stays as it is."""
-    choices = {name: choice for name, choice in config.defaults().items() if getattr(config, name) is None}
-    by_reason: dict[str, list[str]] = {}
-    for name, choice in choices.items():
-        by_reason.setdefault(choice.reason, []).append(f"{name} {choice.value}")
-    complete = replace(config, **config.normalised(), **{name: choice.value for name, choice in choices.items()})
-    return Resolution(complete, tuple(f"by default {', '.join(names)}: {why}" for why, names in by_reason.items()))
+    chosen, by_reason = config.normalised(), dict[str, list[str]]()
+    for name, (value, reason) in config.defaults().items():
+        if getattr(config, name) is None:
+            chosen[name] = value
+            by_reason.setdefault(reason, []).append(f"{name} {value}")
+    return replace(config, **chosen), tuple(f"by default {', '.join(them)}: {why}" for why, them in by_reason.items())
 
 
 #: Learning rate and weight decay of each optimiser.
@@ -79,7 +48,7 @@ FINETUNING: Rates = {"nesterov": (0.02, 0.0005), "sgd": (0.02, 0.0005), "adamw":
 def pretraining_defaults(*, optimizer: Optimizer | None, sampler: str, steps: int | None) -> dict[str, Choice]:
     """Defaults of pre-training: a loss that re-balances the classes unless the sampler does."""
     balanced = find_sampler(sampler).balanced
-    loss = Choice(
+    loss = (
         "softmax" if balanced else "cb-softmax",
         f"the sampler {sampler} {'re-balances' if balanced else 'does not re-balance'} the classes",
     )
@@ -105,26 +74,26 @@ def finetuning_defaults(
         classifier, loss, sampler, optimizer, steps: Options of the configuration.
     """
     chosen = {"classifier": starting_classifier(published, loss)}
-    start = classifier or chosen["classifier"].value
+    start = classifier or chosen["classifier"][0]
     if start == "new":
         reason = "the classifier starts new"
         chosen |= _training(reason, optimizer, "nesterov", FINETUNING, steps, 30, "train")
-        return chosen | {"interpolate": Choice(1.0, reason)}
+        return chosen | {"interpolate": (1.0, reason)}
     if start == "probe" and published:
         chosen["crop_pct"] = WHOLE_IMAGES
     chosen |= _training(f"the classifier starts trained ({start})", optimizer, "adamw", FINETUNING, steps, 12, "frozen")
     if start == "probe" and loss == "softmax" and not find_sampler(sampler).balanced:
-        return chosen | {"interpolate": Choice(0.5, "a probe, and neither loss nor sampler re-balances the classes")}
+        return chosen | {"interpolate": (0.5, "a probe, and neither loss nor sampler re-balances the classes")}
     # Half of the way would keep half of the odds that a balanced loss or sampler takes out.
-    return chosen | {"interpolate": Choice(1.0, "no probe that is trained with the loss softmax and unbalanced draws")}
+    return chosen | {"interpolate": (1.0, "no probe that is trained with the loss softmax and unbalanced draws")}
 
 
 def starting_classifier(published: bool, loss: str) -> Choice:
     """What the classifier starts as in fine-tuning: a probe needs a published model and a linear softmax loss."""
     row = LOSSES[loss]
     if published and not (row.sigmoid or row.cosine_classifier):
-        return Choice("probe", "a published model and a softmax loss")
-    return Choice("new", f"the loss {loss} is no linear softmax" if published else "the start is no published model")
+        return ("probe", "a published model and a softmax loss")
+    return ("new", f"the loss {loss} is no linear softmax" if published else "the start is no published model")
 
 
 def classifier_defaults(*, published: bool, keeps_classifier: bool) -> dict[str, Choice]:
@@ -155,9 +124,9 @@ def _training(
     lr, decay = rates[optimizer or usual]
     own = f"the rates of {optimizer or usual}"
     return {
-        "optimizer": Choice(usual, reason),
-        "batch_norm": Choice(batch_norm, reason),
-        **({"epochs": Choice(epochs, reason)} if steps is None else {}),
-        "lr": Choice(lr, own),
-        "weight_decay": Choice(decay, own),
+        "optimizer": (usual, reason),
+        "batch_norm": (batch_norm, reason),
+        **({"epochs": (epochs, reason)} if steps is None else {}),
+        "lr": (lr, own),
+        "weight_decay": (decay, own),
     }

@@ -13,8 +13,10 @@ from features.infrastructure.options import Range
 from features.readers import open_dataset
 from finetune.augmentation import augmentation
 from finetune.classifiers.second_stage import TrainedClassifier, images_per_class
-from finetune.configuration import StartingPoint, TrainingOptions, training_config
-from finetune.defaults import Choice, Classifier, finetuning_defaults, resolve
+from finetune.configuration import TrainingOptions, training_config
+from finetune.configuration.base import Choice
+from finetune.configuration.option_groups import StartingPoint
+from finetune.defaults import Classifier, finetuning_defaults, resolve
 from finetune.probing import probe
 from finetune.training.fitting import Start, TrainingResult, fit
 from finetune.training.search import best_options
@@ -32,8 +34,6 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
         interpolate: How far the kept weights, which the validation judges, lie from the start towards the trained
             weights (WiSE-FT): above 0 to 1, the trained ones. By default 0.5 from a probe with the loss softmax and no
             balancing sampler, else 1.
-        crop_pct: Share of an image's shorter side that the network sees at test time, above 0 to 1; by default the
-            network's own, or 1 if the classifier starts as a probe of a published model.
         epochs: Passes over the training images; if neither `epochs` nor `steps` is given 30, or 12 if the classifier
             starts trained.
         optimizer: nesterov or sgd (momentum 0.9), or adamw; by default nesterov, or adamw if the classifier starts
@@ -66,7 +66,7 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
     @property
     def _start(self) -> str:
         """What the classifier starts as, given or by default."""
-        return self.classifier or self.defaults()["classifier"].value
+        return self.classifier or self.defaults()["classifier"][0]
 
     def contradictions(self) -> list[str]:
         faults = super().contradictions()
@@ -82,7 +82,7 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
         return faults
 
     def summary(self) -> str:
-        config = resolve(self).config
+        config, _ = resolve(self)
         start = {"new": "", "probe": ", starting from a probe", "keep": ", starting from the run's classifier"}
         kept = "" if config.interpolate in (None, 1) else f", {config.interpolate:g} of the way kept"
         return super().summary() + start[self._start] + kept
@@ -95,14 +95,13 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
         InputError: The target or the start cannot be opened, they do not fit each other, or another run stands at
             ``out``.
     """
-    resolution = resolve(config)
-    config = resolution.config
+    config, chosen = resolve(config)
     dataset = open_dataset(config.dataset)
     if config.search:
         check_validation(training_config(config), dataset)
         config = best_options(config, finetune, int(dataset.counts.min()))
     backbone = load_backbone(config.init, config.weights, config.image_size, config.crop_pct, seed=config.seed)
-    return fit(backbone, dataset, config, _start_of(config, backbone, dataset.classes), resolution.chosen)
+    return fit(backbone, dataset, config, _start_of(config, backbone, dataset.classes), chosen)
 
 
 def _start_of(config: FinetuneConfig, backbone: Backbone, classes: tuple[str, ...]) -> Start:

@@ -11,7 +11,8 @@ from features.dataset import ImageDataset, concatenate
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
 from finetune.configuration import TrainingOptions, training_config
-from finetune.defaults import Choice, pretraining_defaults, resolve
+from finetune.configuration.base import Choice
+from finetune.defaults import pretraining_defaults, resolve
 from finetune.losses import LOSSES, Loss
 from finetune.training.fitting import TrainingResult, fit
 from finetune.training.search import best_options
@@ -43,7 +44,7 @@ class PretrainConfig(TrainingOptions):
     @property
     def loss_row(self) -> Loss:
         """The row of the loss, given or by default."""
-        return LOSSES[self.loss or self.defaults()["loss"].value]
+        return LOSSES[self.loss or self.defaults()["loss"][0]]
 
     def contradictions(self) -> list[str]:
         missing = not self.sources and self.subset is None
@@ -57,15 +58,14 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
     Raises:
         InputError: A source cannot be opened, the subset does not fit it, or another run stands at ``out``.
     """
-    resolution = resolve(config)
-    config = resolution.config
+    config, chosen = resolve(config)
     dataset = source_images(config.sources, config.subset)
     if config.search:
         check_validation(training_config(config), dataset)
         config = best_options(config, pretrain, int(dataset.counts.min()))
     weights = config.weights or ("default" if find_checkpoint(config.backbone) else "none")
     backbone = load_backbone(config.backbone, weights, config.image_size, config.crop_pct, seed=config.seed)
-    return fit(backbone, dataset, config, chosen=resolution.chosen)
+    return fit(backbone, dataset, config, chosen=chosen)
 
 
 def source_images(sources: Sequence[str], subset_file: str | None) -> ImageDataset:

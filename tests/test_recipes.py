@@ -80,7 +80,7 @@ def test_the_head_of_a_file_of_options_gives_them_all(path: Path, monkeypatch: p
 
 @pytest.fixture
 def cifar(monkeypatch: pytest.MonkeyPatch) -> FinetuneConfig:
-    return resolve(configured(CIFAR, monkeypatch)).config
+    return resolve(configured(CIFAR, monkeypatch))[0]
 
 
 def test_long_tailed_cifar_has_the_rate_of_the_papers(cifar: FinetuneConfig) -> None:

@@ -1,37 +1,5 @@
-"""Options of the trainers: small groups, and the configuration that the training loop reads."""
+"""Options of the trainers in groups, and the complete configuration that the training loop reads."""
 
-from finetune.configuration.option_groups import (
-    Augmenting,
-    Budget,
-    Judging,
-    LossAndSampler,
-    Machine,
-    NotNegative,
-    Optimising,
-    OptionGroup,
-    Output,
-    StartingPoint,
-    Transferring,
-    held_out,
-    held_out_faults,
-)
 from finetune.configuration.training import TrainingConfig, TrainingOptions, training_config
 
-__all__ = [
-    "Augmenting",
-    "Budget",
-    "Judging",
-    "LossAndSampler",
-    "Machine",
-    "NotNegative",
-    "Optimising",
-    "OptionGroup",
-    "Output",
-    "StartingPoint",
-    "TrainingConfig",
-    "TrainingOptions",
-    "Transferring",
-    "held_out",
-    "held_out_faults",
-    "training_config",
-]
+__all__ = ["TrainingConfig", "TrainingOptions", "training_config"]

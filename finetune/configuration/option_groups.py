@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from features.checkpoint import is_trained_model
-from features.infrastructure.errors import InputError
-from features.infrastructure.options import Range, check_ranges, default_of
+from features.infrastructure.options import Range
 from finetune.augmentation import augmentation
 from finetune.augmentation.mixing import Mixing
+from finetune.configuration.base import OptionGroup
 from finetune.losses import LOSSES, Loss, LossOptions
 from finetune.samplers import SAMPLERS, find_sampler
 
@@ -25,62 +25,16 @@ NotNegative = Annotated[float, Range(0)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptionGroup:
-    """Options that are checked when the configuration is made."""
-
-    def checks(self) -> list[Callable[[], object]]:
-        """Functions that raise ``InputError`` if a value is wrong by itself."""
-        return [partial(check_ranges, self)]
-
-    def contradictions(self) -> list[str]:
-        """One sentence for each pair of options that contradict each other."""
-        return []
-
-    def unread(self) -> dict[str, str]:
-        """Options without effect on this run, each with what would read it."""
-        return {}
-
-    def normalised(self) -> dict[str, Any]:
-        """Options that were given in another form than the one in which they are used, in that form."""
-        return {}
-
-    def without_effect(self) -> set[str]:
-        """Names of the options that this run does not read."""
-        return set(self.unread())
-
-    def __post_init__(self) -> None:
-        """Check the values one by one, then together.
-
-        Raises:
-            InputError: Naming every value that is wrong by itself, or else every contradiction.
-        """
-        faults = []
-        for check in self.checks():
-            try:
-                check()
-            except InputError as error:
-                faults.append(str(error))
-        if not faults:
-            unread = self.unread()
-            ineffective = [
-                f"`{option.name}` {getattr(self, option.name)}: is for {unread[option.name]}; leave it out"
-                for option in fields(self)
-                if option.name in unread and getattr(self, option.name) != default_of(option)
-            ]
-            faults = ineffective + self.contradictions()
-        if faults:
-            raise InputError("; ".join(faults))
-
-
-@dataclass(frozen=True, kw_only=True)
 class Output(OptionGroup):
-    """Output.
+    """Output and test.
 
     Attributes:
         out: The run directory. A finished run of the same options is reused, an unfinished one resumed.
+        test: Dataset spec to evaluate on at the end; by default the training images.
     """
 
     out: str
+    test: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,25 +67,34 @@ class StartingPoint(Output):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Images(OptionGroup):
+    """Images.
+
+    Attributes:
+        batch_size: Images per step, or per forward pass.
+        image_size: Side of the network's input in pixels; by default the network's own.
+        crop_pct: Share of an image's shorter side that the network sees at test time, above 0 to 1; by default the
+            network's own, or 1 if a classifier or a probe is fitted to the features of a published model.
+    """
+
+    batch_size: Annotated[int, Range(2)] = 64
+    image_size: Annotated[int, Range(1)] | None = None
+    crop_pct: Annotated[float, Range(0, 1, above=True)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Budget(OptionGroup):
-    """Budget and size.
+    """Budget.
 
     Attributes:
         epochs: Passes over the training images; 30 if neither `epochs` nor `steps` is given.
         steps: Optimiser steps, instead of `epochs`: the same budget for any number of images.
-        batch_size: Images per step.
-        image_size: Side of the network's input in pixels; by default the network's own.
-        crop_pct: Share of an image's shorter side that the network sees at test time, above 0 to 1; by default the
-            network's own.
         small_size: Side in pixels for the first two thirds of the steps; the remaining steps use the full image size
             (Cui et al. 2018).
     """
 
     epochs: Annotated[int, Range(1)] | None = None
     steps: Annotated[int, Range(1)] | None = None
-    batch_size: Annotated[int, Range(2)] = 128
-    image_size: Annotated[int, Range(1)] | None = None
-    crop_pct: Annotated[float, Range(0, 1, above=True)] | None = None
     small_size: Annotated[int, Range(1)] | None = None
 
     def contradictions(self) -> list[str]:
@@ -294,7 +257,7 @@ class Transferring(OptionGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class Judging(OptionGroup):
-    """Validation and test.
+    """Validation.
 
     Attributes:
         validation: Images to judge the training by after each epoch, so that its best epoch is kept: a dataset spec, or
@@ -303,14 +266,12 @@ class Judging(OptionGroup):
         search: First try six pairs of learning rate and weight decay around the given ones, each judged by the
             validation, or by a fifth of the smallest class's images of every class; then train with the best.
         tensorboard: Write the history for TensorBoard too.
-        test: Dataset spec to evaluate on at the end; by default the training images.
     """
 
     validation: int | str | None = None
     patience: Annotated[int, Range(0)] = 0
     search: bool = False
     tensorboard: bool = False
-    test: str | None = None
 
     def normalised(self) -> dict[str, Any]:
         return super().normalised() | {"validation": held_out(self.validation)}
@@ -349,3 +310,12 @@ class Machine(OptionGroup):
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     workers: Annotated[int, Range(0)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Machine, Images, Output):
+    """Options of every run."""
+
+    def balanced_by(self) -> str | None:
+        """The option that re-balances the classes, as a checkpoint's card states it; None if none does."""
+        raise NotImplementedError

@@ -4,36 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from features.infrastructure.options import Range
+from finetune.configuration.base import OptionGroup
 from finetune.configuration.option_groups import (
     Augmenting,
     Budget,
+    Images,
     Judging,
     LossAndSampler,
     Machine,
     NotNegative,
     Optimising,
-    OptionGroup,
-    Output,
     Positive,
+    RunOptions,
     Transferring,
 )
-from finetune.defaults import Choice, resolve
+from finetune.defaults import resolve
 
 _GROUPS: tuple[type[OptionGroup], ...] = (
-    Budget,
-    LossAndSampler,
-    Augmenting,
-    Optimising,
-    Transferring,
-    Judging,
-    Machine,
-)
+    Images, Budget, LossAndSampler, Augmenting, Optimising, Transferring, Judging, Machine,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(Machine, Judging, Transferring, Optimising, Augmenting, LossAndSampler, Budget, Output):
+class TrainingOptions(Judging, Transferring, Optimising, Augmenting, LossAndSampler, Budget, RunOptions):
     """Options of a training as they are given: None stands for the trainer's default."""
 
     #: Heading in the command line's help → options below it; the rest come first.
@@ -42,9 +38,7 @@ class TrainingOptions(Machine, Judging, Transferring, Optimising, Augmenting, Lo
         for group in _GROUPS
     }
 
-    def defaults(self) -> dict[str, Choice]:
-        """The default of every option that is None and stands for one, with the reason for it."""
-        return {}
+    batch_size: Annotated[int, Range(2)] = 128
 
     def contradictions(self) -> list[str]:
         faults = super().contradictions()
@@ -76,5 +70,5 @@ class TrainingConfig(TrainingOptions):
 
 def training_config(options: TrainingOptions) -> TrainingConfig:
     """What the training loop reads of the options of a trainer, completed by the trainer's defaults."""
-    complete = resolve(options).config
+    complete, _ = resolve(options)
     return TrainingConfig(**{option.name: getattr(complete, option.name) for option in fields(TrainingConfig)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,8 @@ from features.infrastructure.processes import rank, wait_for_all, world_size
 from features.readers import open_dataset
 from finetune.classifiers.second_stage import TrainedClassifier
 from finetune.configuration import TrainingOptions, training_config
-from finetune.evaluation.evaluator import ForwardOptions, align_classes, evaluate_model
+from finetune.configuration.option_groups import RunOptions
+from finetune.evaluation.evaluator import align_classes, evaluate_model
 from finetune.losses import LossOptions, automatic_beta, build_loss, prior_bias
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory, open_run
@@ -70,32 +71,8 @@ class Start:
     card: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A trained model.
-
-    Attributes:
-        model: The model at the end.
-        card: What its checkpoint states.
-        best: Its best epoch, if there was a validation.
-    """
-
-    model: ImageClassifier
-    card: dict[str, Any]
-    best: Best | None = None
-
-
-class RunOptions(ForwardOptions, Protocol):
-    """The options that every run has."""
-
-    @property
-    def out(self) -> str: ...
-    @property
-    def test(self) -> str | None: ...
-    @property
-    def seed(self) -> int: ...
-    def without_effect(self) -> set[str]: ...
-    def balanced_by(self) -> str | None: ...
+#: A model at the end of its training, what its checkpoint states, and its best epoch if there was a validation.
+Trained = tuple[ImageClassifier, dict[str, Any], "Best | None"]
 
 
 def fit(
@@ -173,9 +150,9 @@ def carry_out(
         run.log(f"{run.path}: already finished, reused")
         return TrainingResult(run.path, run.metrics, reused=True)
     with run.held():
-        trained = train(split, run)
-        model, best, counts = trained.model, trained.best, trained.card["train_counts"]
-        card = trained.card | {"balanced_by": config.balanced_by(), "classifier_counts": counts, **start.card}
+        model, card, best = train(split, run)
+        counts = card["train_counts"]
+        card |= {"balanced_by": config.balanced_by(), "classifier_counts": counts, **start.card}
         counts = np.asarray(counts) + (dataset.counts - split.training.counts)  # groups count held-out images too
         card["train_counts"] = (counts if start.seen is None else np.maximum(counts, start.seen)).tolist()
         last = {name: value.clone() for name, value in model.state_dict().items()}
@@ -251,7 +228,7 @@ def _train(
     moves = loss.deferred or config.deferred or config.sampler == "progressive"  # the loss itself changes
     if rank() == 0 and not moves:
         _warn_if_lost(run)
-    return Trained(model, card_of(dataset, images.counts, loss.sigmoid, loss.scale), best)
+    return model, card_of(dataset, images.counts, loss.sigmoid, loss.scale), best
 
 
 def _warn_if_lost(run: RunDirectory) -> None:

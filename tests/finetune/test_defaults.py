@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
-from finetune.defaults import Resolution, resolve
+from finetune.defaults import resolve
 
 TRAIN = "digits:@train?per_class=8"
 
@@ -35,10 +35,10 @@ TRAIN = "digits:@train?per_class=8"
 def test_from_a_trained_classifier_the_defaults_are_others(given, expected):
     config = FinetuneConfig(dataset=TRAIN, out="run", **given)
     names = ("classifier", "optimizer", "lr", "weight_decay", "epochs", "batch_norm", "interpolate")
-    complete = resolve(config).config
+    complete, _ = resolve(config)
     assert tuple(getattr(complete, name) for name in names) == expected
-    assert replace(complete, seed=1) == resolve(FinetuneConfig(dataset=TRAIN, out="run", seed=1, **given)).config
-    assert resolve(complete) == Resolution(complete)  # nothing is left to choose
+    assert replace(complete, seed=1) == resolve(FinetuneConfig(dataset=TRAIN, out="run", seed=1, **given))[0]
+    assert resolve(complete) == (complete, ())  # nothing is left to choose
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_from_a_trained_classifier_the_defaults_are_others(given, expected):
     ],
 )
 def test_a_published_model_that_starts_from_a_probe_sees_whole_images(given, expected):
-    assert resolve(FinetuneConfig(dataset=TRAIN, out="run", **given)).config.crop_pct == expected
+    assert resolve(FinetuneConfig(dataset=TRAIN, out="run", **given))[0].crop_pct == expected
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_published_model_that_starts_from_a_probe_sees_whole_images(given, exp
     ],
 )
 def test_a_published_model_whose_features_are_fitted_sees_whole_images(given, expected):
-    assert resolve(FitClassifierConfig(dataset=TRAIN, out="run", **given)).config.crop_pct == expected
+    assert resolve(FitClassifierConfig(dataset=TRAIN, out="run", **given))[0].crop_pct == expected
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_published_model_whose_features_are_fitted_sees_whole_images(given, ex
 )
 def test_the_defaults_of_pretraining(given, expected):
     """Above all, the default loss does not re-balance a second time."""
-    complete = resolve(PretrainConfig(sources=[TRAIN], out="run", **given)).config
+    complete = resolve(PretrainConfig(sources=[TRAIN], out="run", **given))[0]
     names = ("loss", "optimizer", "lr", "weight_decay", "epochs", "batch_norm")
     assert tuple(getattr(complete, name) for name in names) == expected
 
@@ -91,14 +91,14 @@ def test_a_folder_with_the_name_of_a_model_changes_no_default(tmp_path, monkeypa
     config = FinetuneConfig(dataset=TRAIN, out="run", init="resnet50")
     before = resolve(config)
     (tmp_path / "resnet50" / "checkpoints").mkdir(parents=True)
-    assert resolve(config) == before and before.config.classifier == "probe"
+    assert resolve(config) == before and before[0].classifier == "probe"
     (tmp_path / "resnet50" / "checkpoints" / "last.safetensors").write_bytes(b"")
-    assert resolve(config).config.classifier == "new"
+    assert resolve(config)[0].classifier == "new"
 
 
 def test_a_number_in_text_is_a_number():
     config = FinetuneConfig(dataset=TRAIN, out="run", init="resnet50", validation="12")
-    assert resolve(config).config.validation == 12
+    assert resolve(config)[0].validation == 12
 
 
 @pytest.mark.parametrize(
@@ -119,4 +119,4 @@ def test_a_number_in_text_is_a_number():
     ],
 )  # fmt: skip
 def test_the_log_says_what_was_chosen_and_why(given, chosen):
-    assert resolve(FinetuneConfig(dataset=TRAIN, out="run", **given)).chosen == chosen
+    assert resolve(FinetuneConfig(dataset=TRAIN, out="run", **given))[1] == chosen

@@ -18,7 +18,7 @@ INPUTS = {"training data": "abc", "initial weights": "def"}
 
 
 def config(out, **options) -> PretrainConfig:
-    return resolve(PretrainConfig(**{"sources": ["digits:@train"], "out": str(out), "seed": 3} | options)).config
+    return resolve(PretrainConfig(**{"sources": ["digits:@train"], "out": str(out), "seed": 3} | options))[0]
 
 
 @pytest.fixture
