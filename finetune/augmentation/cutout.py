@@ -29,4 +29,6 @@ def cutout(images: Tensor, generator: torch.Generator) -> Tensor:
     return images * (~(rows[:, None, :, None] & columns[:, None, None, :])).to(images)
 
 
-ADDITION = AugmentationRow("+cutout", "then a square of half the side set to black", Augmentation(after=(cutout,)))
+ADDITION = AugmentationRow(
+    "+cutout", "after another one: a square of half the side set to black", Augmentation(after=(cutout,))
+)

@@ -9,7 +9,7 @@ generator.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from finetune.augmentation.geometric import Augmentation, AugmentationRow
 
 #: An operation of images and strength, its strength at magnitude 1, and whether the sign of the strength is drawn.
 Operation = tuple[Callable[[Tensor, float], Tensor], float, bool]
+Pair = tuple[float, float]
 
 
 @cache
@@ -26,43 +27,28 @@ def operations() -> dict[str, Operation]:
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional as F
 
-    def affine(
-        images: Tensor,
-        *,
-        angle: float = 0.0,
-        x: float = 0.0,
-        y: float = 0.0,
-        shear_x: float = 0.0,
-        shear_y: float = 0.0,
-    ) -> Tensor:
-        shear = [_degrees(shear_x), _degrees(shear_y)]
-        translate = [round(x * images.shape[-1]), round(y * images.shape[-2])]
-        corner = [0.0, 0.0] if shear_x or shear_y else None  # as in torchvision; other maps turn about the centre
-        return F.affine(images, angle, translate, 1.0, shear, interpolation=InterpolationMode.NEAREST, center=corner)
-
-    def adjusted(adjust: Callable[[Tensor, float], Tensor], images: Tensor, change: float) -> Tensor:
-        return adjust(images, 1.0 + change)
+    def affine(images: Tensor, angle: float = 0.0, shift: Pair = (0.0, 0.0), shear: Pair = (0.0, 0.0)) -> Tensor:
+        pixels = [round(shift[0] * images.shape[-1]), round(shift[1] * images.shape[-2])]
+        degrees = [float(torch.rad2deg(torch.atan(torch.tensor(tangent)))) for tangent in shear]
+        corner = [0.0, 0.0] if any(shear) else None  # as in torchvision; other maps turn about the centre
+        return F.affine(images, angle, pixels, 1.0, degrees, interpolation=InterpolationMode.NEAREST, center=corner)
 
     return {
         "identity": (lambda images, _: images, 0.0, False),
-        "shear-x": (lambda images, v: affine(images, shear_x=v), 0.3, True),
-        "shear-y": (lambda images, v: affine(images, shear_y=v), 0.3, True),
-        "translate-x": (lambda images, v: affine(images, x=v), 150.0 / 331.0, True),
-        "translate-y": (lambda images, v: affine(images, y=v), 150.0 / 331.0, True),
+        "shear-x": (lambda images, v: affine(images, shear=(v, 0.0)), 0.3, True),
+        "shear-y": (lambda images, v: affine(images, shear=(0.0, v)), 0.3, True),
+        "translate-x": (lambda images, v: affine(images, shift=(v, 0.0)), 150.0 / 331.0, True),
+        "translate-y": (lambda images, v: affine(images, shift=(0.0, v)), 150.0 / 331.0, True),
         "rotate": (lambda images, v: affine(images, angle=-v), 30.0, True),
-        "brightness": (partial(adjusted, F.adjust_brightness), 0.9, True),
-        "color": (partial(adjusted, F.adjust_saturation), 0.9, True),
-        "contrast": (partial(adjusted, F.adjust_contrast), 0.9, True),
-        "sharpness": (partial(adjusted, F.adjust_sharpness), 0.9, True),
+        "brightness": (lambda images, v: F.adjust_brightness(images, 1.0 + v), 0.9, True),
+        "color": (lambda images, v: F.adjust_saturation(images, 1.0 + v), 0.9, True),
+        "contrast": (lambda images, v: F.adjust_contrast(images, 1.0 + v), 0.9, True),
+        "sharpness": (lambda images, v: F.adjust_sharpness(images, 1.0 + v), 0.9, True),
         "posterize": (lambda images, v: F.posterize(images, 8 - round(v)), 4.0, False),
         "solarize": (lambda images, v: F.solarize(images, 255.0 * (1 - v)), 1.0, False),
         "autocontrast": (lambda images, _: F.autocontrast(images), 0.0, False),
         "equalize": (lambda images, _: F.equalize(images), 0.0, False),
     }
-
-
-def _degrees(tangent: float) -> float:
-    return float(torch.rad2deg(torch.atan(torch.tensor(tangent))))
 
 
 def rand_augment(images: Tensor, generator: torch.Generator, *, n: int = 2, magnitude: float = 0.3) -> Tensor:
@@ -90,4 +76,6 @@ def rand_augment(images: Tensor, generator: torch.Generator, *, n: int = 2, magn
     return images
 
 
-ADDITION = AugmentationRow("+randaugment", "first two operations of RandAugment", Augmentation(before=(rand_augment,)))
+ADDITION = AugmentationRow(
+    "+randaugment", "before another one: two operations of RandAugment", Augmentation(before=(rand_augment,))
+)

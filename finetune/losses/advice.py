@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from finetune.evaluation.metrics import FEW, MANY
-from finetune.losses.class_balanced import SOFTMAX
+from finetune.losses import class_balanced, logit_adjustment
 from finetune.losses.class_weights import automatic_beta, class_balanced_weights, effective_number
-from finetune.losses.logit_adjustment import BALANCED_SOFTMAX
-from finetune.samplers.shuffle import SHUFFLE
+from finetune.samplers import shuffle
 
 #: β of the table, besides the automatic one: those of Cui et al. (CVPR 2019).
 BETAS = (0.9, 0.99, 0.999, 0.9999)
@@ -97,14 +96,14 @@ def advise(counts: ArrayLike) -> Advice:
     """
     present = _present(counts)
     factor = describe_tail(present)["imbalance"]
-    plain, sampler = SOFTMAX.name, SHUFFLE.name
+    sampler = shuffle.SHUFFLE.name
     if factor < BALANCED:
         reason = f"the largest class has {factor:g} times the images of the smallest: there is little to correct"
-        return Advice(plain, sampler, (reason,))
+        return Advice(class_balanced.SOFTMAX.name, sampler, (reason,))
     repeats = present.sum() / (len(present) * present.min())
     share = present.max() / present.sum()
     return Advice(
-        BALANCED_SOFTMAX.name,
+        logit_adjustment.BALANCED_SOFTMAX.name,
         sampler,
         (
             f"the largest class has {factor:g} times the images of the smallest: under plain softmax a rare class "

@@ -18,7 +18,7 @@ from features.infrastructure.errors import InputError
 from finetune.losses.base import LongTailLoss, Loss, checked_target, checked_weight, in_float32
 from finetune.losses.class_balanced import softmax_loss
 from finetune.losses.class_weights import class_balanced_weights, class_counts
-from finetune.losses.options import LossOptions
+from finetune.losses.options import Beta, LossOptions
 
 #: Share of the training before the weights are switched on: the authors' epoch 160 of 200.
 DEFERRED = 0.8
@@ -75,19 +75,18 @@ def ldam_loss(
 
 
 class LDAMLoss(LongTailLoss):
-    """LDAM over the logits of a cosine classifier, with class weights that may be deferred.
+    """LDAM over the logits of a cosine classifier, with class-balanced weights that may be deferred.
 
     Args:
         counts: (C,) training images of each class.
         margin: Margin of the rarest class.
         scale: Factor of the cosines.
-        weight: (C,) class weights for deferred re-weighting, such as those of
-            :func:`finetune.losses.class_balanced_weights`, or None for no weights.
+        beta: β of the class-balanced weights (deferred re-weighting), or None for no weights.
         deferred: Share of the training after which :meth:`set_progress` switches the weights on.
         classes: (C,) class names for error messages.
 
     Raises:
-        ValueError: ``counts`` is not a vector of counts, or ``weight`` does not fit it.
+        ValueError: ``counts`` is not a vector of counts.
         InputError: A class has no image, or a number is out of its range.
     """
 
@@ -102,19 +101,15 @@ class LDAMLoss(LongTailLoss):
         *,
         margin: float = LossOptions.margin,
         scale: float = LossOptions.scale,
-        weight: ArrayLike | None = None,
+        beta: Beta | None = None,
         deferred: float = DEFERRED,
         classes: Sequence[str] | None = None,
     ) -> None:
         margins = ldam_margins(counts, margin, classes=classes)
         if not 0 < scale < np.inf:
             raise InputError(f"`scale` {scale}: expected a positive number")
-        weights = np.ones_like(margins) if weight is None else np.asarray(weight, dtype=np.float64)
-        if weights.shape != margins.shape:
-            raise ValueError(f"`weight` must have shape {margins.shape}, one number a class, got {weights.shape}")
-        if not ((weights >= 0) & (weights < np.inf)).all():
-            raise ValueError("`weight` must be finite and not negative")
-        super().__init__(len(margins), None if weight is None else deferred)
+        weights = class_balanced_weights(counts, 0.0 if beta is None else beta, classes=classes)
+        super().__init__(len(margins), None if beta is None else deferred)
         self.scale = scale
         self._class_buffer("margins", margins)
         self._class_buffer("weight", weights)
@@ -130,9 +125,8 @@ def _build(counts: ArrayLike, options: LossOptions, classes: Sequence[str] | Non
 
 
 def _build_drw(counts: ArrayLike, options: LossOptions, classes: Sequence[str] | None) -> LongTailLoss:
-    weight = class_balanced_weights(counts, options.beta, classes=classes)
     deferred = DEFERRED if options.deferred is None else options.deferred
-    return _build(counts, options, classes, weight=weight, deferred=deferred)
+    return _build(counts, options, classes, beta=options.beta, deferred=deferred)
 
 
 LDAM = Loss(

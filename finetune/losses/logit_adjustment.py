@@ -60,22 +60,11 @@ class LogitAdjustedLoss(LongTailLoss):
         return softmax_loss(logits + self.offset.to(logits), target)
 
 
-class BalancedSoftmaxLoss(LogitAdjustedLoss):
-    """Cross-entropy of z + log n: logit adjustment at τ = 1, as a softmax ignores a shift.
-
-    Args:
-        counts: (C,) training images of each class.
-        classes: (C,) class names for error messages.
-    """
-
-    def __init__(self, counts: ArrayLike, *, classes: Sequence[str] | None = None) -> None:
-        super().__init__(counts, tau=1.0, classes=classes)
-
-
 BALANCED_SOFTMAX = Loss(
     "balanced-softmax",
     "softmax loss with the log of the class counts added to the logits in training",
-    lambda counts, _, classes: BalancedSoftmaxLoss(counts, classes=classes),
+    # z + log n: adjustment at τ = 1, because a softmax does not change if all logits are shifted
+    lambda counts, _, classes: LogitAdjustedLoss(counts, 1.0, classes=classes),
     balanced=True,
 )
 LOGIT_ADJUSTED = Loss(

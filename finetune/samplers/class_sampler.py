@@ -51,8 +51,8 @@ class ClassSampler(EpochSampler):
     Args:
         labels: (N,) class of each image, integers from 0.
         q: Power of the class counts, or a function from the epoch to the class probabilities (C,).
-        length: Positions of a global epoch, N by default.
-        **draw: ``seed``, ``rank`` and ``world_size`` of :class:`EpochSampler`.
+        length: Positions of an epoch, N by default.
+        seed: As in :class:`EpochSampler`.
 
     Raises:
         ValueError: ``labels`` is not a vector of integers from 0, or a number is out of range.
@@ -69,10 +69,10 @@ class ClassSampler(EpochSampler):
         *,
         q: float | Callable[[int], NDArray[np.float64]] = 0.0,
         length: int | None = None,
-        **draw: int,
+        seed: int = 0,
     ) -> None:
         truth = checked_labels(labels)
-        super().__init__(len(truth) if length is None else length, **draw)
+        super().__init__(len(truth) if length is None else length, seed=seed)
         self.counts = np.bincount(truth)
         self.q = q
         # NumPy sorts integers of up to 16 bits by radix, in linear time.
@@ -102,7 +102,7 @@ def power(name: str, q: float, meaning: str) -> SamplerRow:
     """The row of the sampler by the power q of the class counts; it re-balances the classes if q is below 1."""
 
     def build(labels: NDArray[np.int64], options: SamplerOptions) -> EpochSampler:
-        return ClassSampler(labels, q=q, **options.draw())
+        return ClassSampler(labels, q=q, length=options.length, seed=options.seed)
 
     return SamplerRow(name, meaning, build, q < 1, frozenset({"deferred"} if q < 1 else ()))
 

@@ -31,7 +31,7 @@ def effective_probabilities(counts: ArrayLike, beta: Beta) -> NDArray[np.float64
 
 def _build(labels: NDArray[np.int64], options: SamplerOptions) -> EpochSampler:
     probabilities = effective_probabilities(np.bincount(labels), options.beta)
-    return ClassSampler(labels, q=lambda _: probabilities, **options.draw())
+    return ClassSampler(labels, q=lambda _: probabilities, length=options.length, seed=options.seed)
 
 
 EFFECTIVE = SamplerRow(

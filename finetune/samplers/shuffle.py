@@ -13,12 +13,12 @@ class ShuffleSampler(EpochSampler):
 
     Args:
         images: N, the number of images.
-        length: Positions of a global epoch, N by default; beyond N another permutation follows.
-        **draw: ``seed``, ``rank`` and ``world_size`` of :class:`EpochSampler`.
+        length: Positions of an epoch, N by default; beyond N another permutation follows.
+        seed: As in :class:`EpochSampler`.
     """
 
-    def __init__(self, images: int, *, length: int | None = None, **draw: int) -> None:
-        super().__init__(images if length is None else length, **draw)
+    def __init__(self, images: int, *, length: int | None = None, seed: int = 0) -> None:
+        super().__init__(images if length is None else length, seed=seed)
         if images < 1:
             raise ValueError(f"`images` must be at least 1, got {images}")
         self.images = images
@@ -31,5 +31,5 @@ class ShuffleSampler(EpochSampler):
 SHUFFLE = SamplerRow(
     "shuffle",
     "every image once an epoch, in random order",
-    lambda labels, options: ShuffleSampler(len(labels), **options.draw()),
+    lambda labels, options: ShuffleSampler(len(labels), length=options.length, seed=options.seed),
 )

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from features.infrastructure.errors import InputError
-from finetune.losses import BalancedSoftmaxLoss, LogitAdjustedLoss, build_loss, log_prior
+from finetune.losses import LogitAdjustedLoss, build_loss, log_prior
 
 COUNTS = np.array([500, 120, 31, 7, 1])
 
@@ -18,13 +18,17 @@ COUNTS = np.array([500, 120, 31, 7, 1])
 def test_uniform_priors_and_tau_zero_leave_cross_entropy(batch):
     z, y, _ = (torch.from_numpy(part) for part in batch)
     plain = F.cross_entropy(z, y)
-    for loss in (LogitAdjustedLoss([9] * 5, tau=1.7), LogitAdjustedLoss(COUNTS, tau=0), BalancedSoftmaxLoss([3] * 5)):
+    for loss in (
+        LogitAdjustedLoss([9] * 5, tau=1.7),
+        LogitAdjustedLoss(COUNTS, tau=0),
+        build_loss("balanced-softmax", [3] * 5),
+    ):
         torch.testing.assert_close(loss(z, y), plain, rtol=1e-6, atol=0)
 
 
 def test_balanced_softmax_is_logit_adjustment_at_tau_one(batch):
     z, y, _ = (torch.from_numpy(part) for part in batch)
-    torch.testing.assert_close(BalancedSoftmaxLoss(COUNTS)(z, y), LogitAdjustedLoss(COUNTS, 1.0)(z, y))
+    torch.testing.assert_close(build_loss("balanced-softmax", COUNTS)(z, y), LogitAdjustedLoss(COUNTS, 1.0)(z, y))
 
 
 def test_the_log_prior_removed_from_the_logits_prefers_no_class():

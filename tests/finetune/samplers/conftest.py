@@ -22,8 +22,8 @@ def labels(counts: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def drawn() -> Callable[..., np.ndarray]:
-    def draw(sampler: EpochSampler, epoch: int = 0, start: int = 0) -> np.ndarray:
-        sampler.set_epoch(epoch, start)
+    def draw(sampler: EpochSampler, epoch: int = 0) -> np.ndarray:
+        sampler.set_epoch(epoch)
         return np.array(list(sampler))
 
     return draw

@@ -34,14 +34,3 @@ def test_a_sampler_that_balances_nothing_has_nothing_to_put_off(name, labels, dr
     for epochs in (3, 20):  # of three epochs, none would be left after 0.8 of them
         found = build_sampler(name, labels, epochs=epochs, deferred=0.8, seed=2)
         np.testing.assert_array_equal(drawn(found, 0), drawn(build_sampler(name, labels, seed=2), 0))
-
-
-@pytest.mark.parametrize("switch", [2, 3])
-def test_deferred_draws_are_shared_out_and_gone_on_with_too(switch, labels, drawn):
-    def make(rank=0, world_size=1):
-        return build_sampler("sqrt", labels, epochs=4, deferred=switch / 4, seed=6, rank=rank, world_size=world_size)
-
-    alone = drawn(make(), epoch=2)
-    both = np.stack([drawn(make(rank, 2), epoch=2) for rank in range(2)], axis=1).ravel()
-    np.testing.assert_array_equal(both[: len(alone)], alone)
-    np.testing.assert_array_equal(drawn(make(), epoch=2, start=50), alone[50:])
