@@ -1,4 +1,4 @@
-"""An image classifier: a backbone and a head over named classes, to disk and back."""
+"""An image classifier: a backbone and a head over named classes, and its checkpoint."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from finetune.heads import HEADS
 class ImageClassifier(nn.Module):
     """Normalised images (B, 3, H, W) to class scores (B, C), float32.
 
-    The head computes in float32 whatever the backbone does: in bfloat16, whose numbers have 8 bits, the best two of
-    a hundred scores are often equal, and of equal scores the lower class number wins.
+    The head always computes in float32: bfloat16 has 8 significant bits, so the best two of a hundred scores are often
+    equal, and of equal scores the lower class number wins.
 
     Args:
         backbone: Images to features.
@@ -27,7 +27,7 @@ class ImageClassifier(nn.Module):
         head: One of :data:`finetune.heads.HEADS`.
     """
 
-    head: Any  # each of them has attributes of its own
+    head: Any  # each kind of head has its own attributes
 
     def __init__(self, backbone: Backbone, classes: Sequence[str], head: str = "linear") -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class ImageClassifier(nn.Module):
         self.head = HEADS[head](backbone.dim, len(self.classes))
         for parameter in self.head.parameters():
             if parameter.ndim > 1:
-                # Small weights: every class starts with about the same score, whatever the scale of the features.
+                # Small weights: every class starts with about the same score at any scale of the features.
                 nn.init.normal_(parameter, std=0.01)
             else:
                 nn.init.zeros_(parameter)
@@ -48,7 +48,12 @@ class ImageClassifier(nn.Module):
             return self.head(features.float())
 
     def save(self, path: Path, card: Mapping[str, Any]) -> None:
-        """Write the checkpoint; ``card`` adds to what the classifier itself knows."""
+        """Write the checkpoint.
+
+        Args:
+            path: The file of tensors (.safetensors).
+            card: Adds to what the card says of the classifier itself.
+        """
         tensors = {f"backbone.{name}": value for name, value in self.backbone.network.state_dict().items()}
         tensors |= {f"head.{name}": value for name, value in self.head.state_dict().items()}
         own = {
@@ -63,10 +68,10 @@ class ImageClassifier(nn.Module):
 
     @classmethod
     def open(cls, location: str | Path) -> tuple[ImageClassifier, Mapping[str, Any]]:
-        """The classifier of a run directory or checkpoint file, and its card.
+        """Read the classifier of a run directory or checkpoint file, and its card.
 
         Raises:
-            InputError: There is no checkpoint, or its head is one that this version does not know.
+            InputError: There is no checkpoint, or this version does not know its head.
         """
         checkpoint = find_checkpoint(location)
         if checkpoint is None:
@@ -83,5 +88,5 @@ class ImageClassifier(nn.Module):
 
 
 def as_scores(logits: Tensor, sigmoid: bool) -> Tensor:
-    """Logits (B, C) as probabilities, by the link function that the loss trained."""
+    """Logits (B, C) as probabilities (B, C), by the link function of the loss: the sigmoid or the softmax."""
     return torch.sigmoid(logits) if sigmoid else torch.softmax(logits, dim=1)

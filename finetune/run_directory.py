@@ -1,17 +1,19 @@
-"""The run directory: what every training run leaves on disk, and when it may be reused or resumed.
+"""The run directory: what every training run writes, and when a run is reused or resumed.
 
-``config.yaml`` is the resolved configuration, of the options that the run reads (``transfer COMMAND --config
-RUN/config.yaml`` runs it again), ``environment.json`` the inputs' hashes, versions, seed and command line,
-``history.csv`` a line an epoch, ``log.txt`` what was said, ``checkpoints/`` the model, ``per_class.csv`` the final
-accuracy of each class, and ``metrics.json`` the final figures.
-A run is finished if and only if ``metrics.json`` is there.
+- ``config.yaml``: the resolved configuration, only of options that the run reads
+  (``transfer COMMAND --config RUN/config.yaml`` runs it again)
+- ``environment.json``: the inputs' hashes, versions, seed and command line
+- ``history.csv``: a line an epoch; ``log.txt``: the messages
+- ``checkpoints/``: the model, and of an unfinished run the state (:mod:`finetune.training.state`)
+- ``per_class.csv``: the final accuracy of each class; ``metrics.json``: the final figures
+
+A run is finished if and only if ``metrics.json`` exists.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -25,25 +27,26 @@ import yaml
 
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import write_json
+from features.infrastructure.files import atomic_file, write_json, write_text
 from features.infrastructure.locks import locked
 from features.infrastructure.options import default_of
 from features.infrastructure.processes import gather, rank, wait_for_all
 from features.infrastructure.provenance import versions
 from features.infrastructure.tables import read_rows
+from finetune.training import state
 
-#: Fields that change how a run goes and not what comes out.
+#: Options that do not change the result of a run.
 _IMMATERIAL = ("out", "workers", "tensorboard")
 
 
 class RunDirectory:
-    """One run on disk; of several processes the first one writes it.
+    """One run on disk; of several processes only the first one writes.
 
     Args:
-        path: The directory; made if it is not there.
+        path: The directory; made if it is missing.
         config: A configuration dataclass.
         inputs: Hashes of what the run reads: dataset manifests, initial weights, the subset.
-        without_effect: Names of the options that the run does not read; ``config.yaml`` leaves them out.
+        without_effect: Names of options that the run does not read; ``config.yaml`` omits them.
 
     Raises:
         InputError: The directory holds another run, or cannot be made.
@@ -65,17 +68,17 @@ class RunDirectory:
     ) -> None:
         path = self.path
         if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"--out {path}: is a file; name a directory for the run")
+            raise InputError(f"`out` {path}: is a file; name a directory for the run")
         if self._config_path.exists():
             self._require_same(config, resolved, inputs)
         elif self.path.is_dir() and any(not _half_begun(entry) for entry in self.path.iterdir()):
-            raise InputError(f"--out {path}: the directory is not empty and holds no run; name another")
+            raise InputError(f"`out` {path}: the directory is not empty and holds no run; name another")
         else:
             try:
                 read = {name: value for name, value in resolved.items() if name not in without_effect}
                 self._begin(config, read, inputs)
             except OSError as error:
-                raise InputError(f"--out {path}: cannot be written ({error.strerror or error})") from error
+                raise InputError(f"`out` {path}: cannot be written ({error.strerror or error})") from error
 
     @property
     def _config_path(self) -> Path:
@@ -87,6 +90,7 @@ class RunDirectory:
 
     @property
     def checkpoints(self) -> Path:
+        """The folder of the model and of the resumable state."""
         return self.path / "checkpoints"
 
     def _begin(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
@@ -100,9 +104,7 @@ class RunDirectory:
             "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
         write_json(self._environment_path, environment)
-        aside = self._config_path.with_name(".config.yaml.part")
-        aside.write_text(yaml.safe_dump(_plain(resolved), sort_keys=False, allow_unicode=True), encoding="utf-8")
-        os.replace(aside, self._config_path)
+        write_text(self._config_path, yaml.safe_dump(_plain(resolved), sort_keys=False, allow_unicode=True))
 
     def _require_same(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         there, environment = _read_start(self.path)
@@ -119,31 +121,30 @@ class RunDirectory:
         for name in [n for n in (*asked, *there) if n not in _IMMATERIAL]:
             if there.get(name) != asked.get(name):
                 raise InputError(
-                    f"--out {self.path}: holds another run ({name} is {there.get(name)!r}, asked for "
+                    f"`out` {self.path}: holds another run ({name} is {there.get(name)!r}, asked for "
                     f"{asked.get(name)!r}); name another directory"
                 )
         for name, value in inputs.items():
             if environment["inputs"].get(name) != value:
                 raise InputError(
-                    f"--out {self.path}: its {name} has changed since the run began; name another directory"
+                    f"`out` {self.path}: its {name} has changed since the run began; name another directory"
                 )
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other jobs away from the run, and remove what only an unfinished one needs in the end.
+        """Lock the run for this job, and delete the resumable state once the block has ended without an error.
 
         Raises:
-            InputError: Another job trains here.
+            InputError: Another job holds the run.
         """
         with locked(self.path) if rank() == 0 else nullcontext():
             yield
         if rank() == 0:
-            for name in ("resume.ckpt", "best.ckpt"):
-                (self.checkpoints / name).unlink(missing_ok=True)
+            state.delete(self.checkpoints)
 
     @property
     def metrics(self) -> dict[str, Any] | None:
-        """The final figures of a run that was finished before, else None."""
+        """The final figures if the run was finished before this job began, else None."""
         return self._finished
 
     def _read_metrics(self) -> dict[str, Any] | None:
@@ -151,12 +152,12 @@ class RunDirectory:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
-        """Write the final figures: from here on the run counts as finished."""
+        """Write the final figures, which makes the run a finished one."""
         if rank() == 0:
             write_json(self.path / "metrics.json", dict(metrics))
 
     def log(self, line: str) -> None:
-        """Say a line, and keep it in ``log.txt``; of several processes the first one does."""
+        """Print a line and add it to ``log.txt``."""
         if rank() != 0:
             return
         console.print(line, markup=False, emoji=False)
@@ -165,7 +166,7 @@ class RunDirectory:
             file.write(f"{stamp} {line}\n")
 
     def record(self, row: Mapping[str, Any]) -> None:
-        """Add a line to ``history.csv``; a run that is resumed repeats no epoch in it."""
+        """Add an epoch to ``history.csv``, in place of that epoch and later ones, which a resumed run repeats."""
         if rank() != 0:
             return
         path = self.path / "history.csv"
@@ -173,12 +174,10 @@ class RunDirectory:
         if path.is_file():
             with path.open(newline="", encoding="utf-8") as file:
                 rows = [old for old in csv.DictReader(file) if int(old["epoch"]) < int(row["epoch"])]
-        aside = path.with_name(".history.csv.part")
-        with aside.open("w", newline="", encoding="utf-8") as file:
+        with atomic_file(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(row))
             writer.writeheader()
             writer.writerows([*rows, row])
-        os.replace(aside, path)
         if self._board:
             with self._board(str(self.path / "tensorboard")) as board:
                 for name, value in row.items():
@@ -187,21 +186,29 @@ class RunDirectory:
 
 
 def _board() -> Any:
-    """The class that writes a history for TensorBoard."""
+    """PyTorch's writer of TensorBoard files.
+
+    Raises:
+        InputError: The package tensorboard is missing.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise InputError("--tensorboard: the package tensorboard is missing; pip install tensorboard") from error
+        raise InputError("`tensorboard`: the package tensorboard is missing; pip install tensorboard") from error
     return SummaryWriter
 
 
 def _half_begun(entry: Path) -> bool:
-    """Whether a run that was killed before its ``config.yaml`` stood may have left this."""
+    """Whether a run that was killed before it wrote ``config.yaml`` may have left this file."""
     return entry.name in ("environment.json", "checkpoints") or entry.name.endswith(".part")
 
 
 def open_run(path: str | Path) -> dict[str, Any]:
     """Read a run directory's configuration, environment, metrics and history, for a report.
+
+    Returns:
+        ``path``, ``config``, ``environment``, ``metrics`` (None for an unfinished run) and ``history``, a mapping an
+        epoch.
 
     Raises:
         InputError: There is no run, or its figures cannot be read.
@@ -222,13 +229,14 @@ def open_run(path: str | Path) -> dict[str, Any]:
 
 
 def read_classes(directory: str | Path) -> list[dict[str, Any]]:
-    """The final figures of each class that a run was evaluated on; empty where it wrote none.
+    """Read the final accuracy of each class from ``per_class.csv``.
 
     Returns:
-        Mappings with ``class``, ``train_images``, ``images`` and ``accuracy``, 0 to 1.
+        A mapping a class with ``class``, ``train_images``, ``images`` and ``accuracy``, 0 to 1; empty if the run wrote
+        no such file.
 
     Raises:
-        InputError: ``per_class.csv`` is not what the run wrote: a class stands in it twice, or a value cannot be.
+        InputError: The file has a class twice, or an impossible value.
     """
     path = Path(directory) / "per_class.csv"
     if not path.is_file():
@@ -241,14 +249,18 @@ def read_classes(directory: str | Path) -> list[dict[str, Any]]:
             {"class": row["class"], **{name: to(row[name]) for name, to in numbers.items()}} for _, row in rows
         ]
     except ValueError as error:
-        raise InputError(f"{path}: holds something that is no number ({error})") from error
+        raise InputError(f"{path}: holds a value that is not a number ({error})") from error
     if any(not 0 <= row["accuracy"] <= 1 for row in found) or len({row["class"] for row in found}) < len(found):
         raise InputError(f"{path}: expected each class once, with an accuracy from 0 to 1; write it anew with: {make}")
     return found
 
 
 def _read_start(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a run wrote when it began: its configuration and its environment."""
+    """The configuration and the environment that a run wrote when it began.
+
+    Raises:
+        InputError: There is no run.
+    """
     try:
         config = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
         environment = json.loads((directory / "environment.json").read_text(encoding="utf-8"))
@@ -262,5 +274,5 @@ def _read_start(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Tuples as lists, as YAML reads them back."""
+    """Values with tuples as lists, as YAML reads them back."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

@@ -1,1 +1,1 @@
-"""Accuracy of a trained classifier."""
+"""Evaluation of trained classifiers: predictions, metrics, test-time augmentation."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from features.forward_pass import OutputBatch, forward_pass
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_new
+from features.infrastructure.options import Range, check_ranges
 from features.infrastructure.processes import gather, rank, share
 from features.infrastructure.tables import write_table
 from features.preprocessing import Preprocessing
@@ -31,7 +32,7 @@ Part = TypeVar("Part")
 
 
 class ForwardOptions(Protocol):
-    """The options of a pass without training."""
+    """The options of a forward pass without training."""
 
     @property
     def batch_size(self) -> int: ...
@@ -52,40 +53,34 @@ class EvaluateConfig:
         dataset: Dataset spec to evaluate on; its classes are matched by name.
         views: Views of each image whose probabilities are averaged: 1 (the centre), 2 (and its mirror image), 5
             (centre and corners), 10 (and their mirror images).
-        many: A class of more training images is one of "many".
-        few: A class of fewer training images is one of "few"; what lies between is "medium".
-        per_class: A file (.csv) for the accuracy of each class.
-        overwrite: Replace a file that is there instead of refusing.
+        many: A class with more training images belongs to "many".
+        few: A class with fewer training images belongs to "few", at most `many`; the classes between are "medium".
+        per_class: Write the accuracy of each class to this file (.csv).
+        overwrite: Replace an existing file.
         batch_size: Images a forward pass.
         device: auto, cpu, cuda, mps.
-        precision: auto takes bfloat16 where the hardware has it.
-        workers: Decoding processes; by default one a core.
+        precision: auto takes bfloat16 if the hardware computes in it.
+        workers: Decoding processes; by default one per core.
     """
 
     run: str
     dataset: str
     views: Literal[1, 2, 5, 10] = 1
-    many: int = MANY
-    few: int = FEW
+    many: Annotated[int, Range(1)] = MANY
+    few: Annotated[int, Range(1)] = FEW
     per_class: str | None = None
     overwrite: bool = False
-    batch_size: int = 64
+    batch_size: Annotated[int, Range(1)] = 64
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    workers: int | None = None
+    workers: Annotated[int, Range(0)] | None = None
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise InputError(f"--batch-size {self.batch_size}: expected at least 1")
-        if self.workers is not None and self.workers < 0:
-            raise InputError(f"--workers {self.workers}: expected at least 0")
-        for name, border in (("many", self.many), ("few", self.few)):
-            if border < 1:
-                raise InputError(f"--{name} {border}: expected at least 1")
+        check_ranges(self)
         if self.per_class is not None and not self.per_class.endswith(".csv"):
-            raise InputError(f"--per-class {self.per_class}: expected a file name that ends in .csv")
+            raise InputError(f"`per_class` {self.per_class}: expected a file name that ends in .csv")
         if self.few > self.many:
-            raise InputError(f"--few {self.few}: expected at most --many, which is {self.many}")
+            raise InputError(f"`few` {self.few}: expected at most `many`, which is {self.many}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +90,9 @@ class Evaluation:
     Attributes:
         metrics: The figures.
         classes: (C,) class names of the model.
-        train_counts: (C,) training images of each class, those that were held out of the training too.
-        confusions: The pairs of classes that are confused most.
-        unreadable: Images that could not be read, as (id, reason); they count nowhere.
+        train_counts: (C,) training images of each class, including those that were held out for the validation.
+        confusions: The pairs of classes with the largest share of images confused.
+        unreadable: Images that cannot be read, as (id, reason); they count nowhere.
     """
 
     metrics: Metrics
@@ -107,7 +102,7 @@ class Evaluation:
     unreadable: tuple[tuple[str, str], ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The figures, the confusions by class name, and how many images could not be read."""
+        """The figures, the confusions by class name, and the number of unreadable images."""
         confusions = [
             asdict(pair) | {"true": self.classes[pair.true], "predicted": self.classes[pair.predicted]}
             for pair in self.confusions
@@ -115,7 +110,7 @@ class Evaluation:
         return self.metrics.to_json() | {"confusions": confusions, "unreadable": len(self.unreadable)}
 
     def write_per_class(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
-        """Write ``class,train_images,images,accuracy``, one line a class that was evaluated."""
+        """Write ``class,train_images,images,accuracy``, one line for each class that has an evaluated image."""
         images, accuracy = self.metrics.per_class_images, self.metrics.per_class
         rows = (
             (self.classes[i], int(self.train_counts[i]), int(images[i]), float(accuracy[i]))
@@ -128,12 +123,12 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     """Evaluate the model of a run on a dataset.
 
     Raises:
-        InputError: There is no model, the dataset has a class that the model lacks, or its images are not larger
-            than the model's crop, so that 5 or 10 views would be one.
+        InputError: There is no model, the dataset has a class that the model lacks, the file for `per_class` exists,
+            or 5 or 10 views would all be the same (see :class:`~finetune.evaluation.test_time_augmentation.Views`).
     """
     run = Path(config.run)  # or a checkpoint, with its card beside it
     read = [run, run.with_suffix(".json"), *run.rglob("*"), *files_of(DatasetSpec.parse(config.dataset))]
-    check_new({"--per-class": config.per_class}, read=read, overwrite=config.overwrite)
+    check_new({"`per_class`": config.per_class}, read=read, overwrite=config.overwrite)
     model, card = ImageClassifier.open(config.run)
     dataset = open_dataset(config.dataset)
     found = evaluate_model(model, dataset, card, config, config.views, many=config.many, few=config.few)
@@ -158,12 +153,15 @@ def evaluate_model(
     Args:
         model: The classifier.
         dataset: The images; its classes are matched by name.
-        card: ``sigmoid`` and ``scale`` (how logits become probabilities), and ``train_counts`` (C,),
-            behind many/medium/few.
+        card: ``sigmoid`` and ``scale``, by which logits become probabilities, and ``train_counts`` (C,), by which
+            classes are many, medium or few.
         options: Batch size, device, precision, workers.
         views: 1, 2, 5 or 10; see :class:`EvaluateConfig`.
-        many, few: Borders of many, medium and few training images; see
-            :func:`~finetune.evaluation.metrics.evaluate_predictions`.
+        many: A class with more training images belongs to "many".
+        few: A class with fewer training images belongs to "few".
+
+    Raises:
+        InputError: As :func:`evaluate`.
     """
     position = align_classes(dataset, model.classes)
     network = Views(model, views, sigmoid=card["sigmoid"], scale=card["scale"])
@@ -187,10 +185,10 @@ def evaluate_model(
 
 
 def align_classes(dataset: ImageDataset, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """(C′,) position in ``classes`` of each class of ``dataset``.
+    """(C′,) int64: the position in ``classes`` (C,) of each of the C′ classes of ``dataset``.
 
     Raises:
-        InputError: The dataset has a class that is not among them.
+        InputError: The dataset has a class that is not in ``classes``.
     """
     position = {name: i for i, name in enumerate(classes)}
     unknown = [name for name in dataset.classes if name not in position]
@@ -205,12 +203,12 @@ def align_classes(dataset: ImageDataset, classes: tuple[str, ...]) -> NDArray[np
 def score_images(
     network: nn.Module, dataset: ImageDataset, preprocessing: Preprocessing, options: ForwardOptions
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], list[tuple[str, str]]]:
-    """Every readable image through a network, in the dataset's order.
+    """Run every readable image through a network, in the dataset's order.
 
-    Of several processes each takes its share of the images, and all of them get the whole.
+    Each process takes its share of the images, and all processes return all outputs.
 
     Returns:
-        Outputs (N, K) float32, labels (N,) int64, and what could not be read as (id, reason).
+        Outputs (N, K) float32, labels (N,) int64, and the unreadable images as (id, reason).
 
     Raises:
         InputError: No image can be read.
@@ -229,7 +227,7 @@ def score_images(
 def _passes(
     network: nn.Module, dataset: ImageDataset, preprocessing: Preprocessing, options: ForwardOptions
 ) -> Iterator[OutputBatch]:
-    """This process's share of the images through a network."""
+    """Run this process's share of the images through a network."""
     return forward_pass(
         network,
         dataset,
@@ -246,7 +244,11 @@ def _passes(
 def _of_all(
     found: list[Part], unreadable: list[tuple[str, str]], dataset: ImageDataset
 ) -> tuple[list[Part], list[tuple[str, str]]]:
-    """What all processes found, and what they could not read."""
+    """The parts of all processes, and the images that they could not read.
+
+    Raises:
+        InputError: No process could read an image.
+    """
     every = gather((found, unreadable))
     if not any(parts for parts, _ in every):
         raise InputError(f"{dataset.spec}: no image can be read")

@@ -1,7 +1,10 @@
 """Top-1, top-5, macro and many/medium/few-shot accuracy, and the calibration error, of scores.
 
-The split by training images is by default that of Liu et al., CVPR 2019, and Kang et al., ICLR 2020: many
-is more than 100, medium 20 to 100, few fewer than 20. The accuracy of a group is the mean over its classes.
+Classes are many, medium or few by their training images. The default borders are those of Liu et al., CVPR 2019, and
+Kang et al., ICLR 2020: more than 100, 20 to 100, fewer than 20. The accuracy of a group is the mean over its classes.
+
+torchmetrics is the tests' oracle only: its top-k leaves the order of equal scores open, its macro accuracy counts a
+class without images as 0 once it is predicted, and its calibration bins are closed on the left.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from features.infrastructure.errors import InputError
 from finetune.evaluation.predictions import Predictions, checked_labels
 
-#: A class has many training images if it has more than MANY, and few if it has fewer than FEW, unless told otherwise.
+#: Default borders: a class has many training images if it has more than MANY, and few if it has fewer than FEW.
 MANY, FEW = 100, 20
 #: Equal-width bins of the calibration error (Guo et al., ICML 2017).
 BINS = 15
@@ -24,7 +27,7 @@ BINS = 15
 
 @dataclass(frozen=True)
 class GroupSize:
-    """What stands behind a mean over classes: its classes and their evaluated images."""
+    """The number of classes behind a mean, and of their evaluated images."""
 
     classes: int
     images: int
@@ -37,15 +40,15 @@ class Metrics:
     Attributes:
         top1: Share of the images whose class has the best score.
         top5: Share of the images whose class is among the min(5, C) best.
-        macro: Mean over the classes that have an evaluated image.
-        many, medium, few: Mean over the classes of the group, None where it has none or where the
+        macro: Mean accuracy over the classes that have an evaluated image.
+        many, medium, few: Mean accuracy over the classes of the group; None if it has no evaluated image, or if the
             training counts are not known.
-        images: N, the evaluated images.
+        images: N, the number of evaluated images.
         groups: The size behind "macro", "many", "medium" and "few".
-        borders: Training images: a class of "many" has more than its border, one of "few" fewer than its own.
-        per_class: (C,) accuracy of each class, NaN where it has no evaluated image.
+        borders: The borders of "many" and "few", in training images.
+        per_class: (C,) accuracy of each class; NaN without an evaluated image.
         per_class_images: (C,) evaluated images of each class.
-        calibration_error: The expected calibration error, or None where scores are no probabilities.
+        calibration_error: The expected calibration error; None if the scores are not probabilities.
     """
 
     top1: float
@@ -83,12 +86,12 @@ def evaluate_scores(
     """Measure scores against labels.
 
     Args:
-        scores: (N, C) finite; the higher, the likelier. −∞ is allowed: a class that cannot be chosen.
+        scores: (N, C) finite, or −∞ for a class that cannot be chosen; a higher score is a likelier class.
         labels: (N,) integers in 0 … C − 1.
         train_counts: (C,) training images of each class, for many, medium and few.
-        probabilities: The scores are probabilities, so that they have a calibration error.
-        many: A class with more training images is one of many.
-        few: A class with fewer training images is one of few; 1 to ``many``.
+        probabilities: Whether the scores are probabilities, which have a calibration error.
+        many: A class with more training images belongs to many.
+        few: A class with fewer training images belongs to few; 1 to ``many``.
 
     Raises:
         InputError: There is no image.
@@ -113,15 +116,15 @@ def evaluate_predictions(
     many: int = MANY,
     few: int = FEW,
 ) -> Metrics:
-    """Measure predictions, which are gathered batch by batch where the scores of all images would not fit in memory.
+    """Measure predictions; they are collected batch by batch, for the scores of all images may not fit in memory.
 
     Args:
-        predictions: Of N images.
+        predictions: Predictions of N images.
         n_classes: C.
         train_counts: (C,) training images of each class, for many, medium and few.
-        probabilities: The scores were probabilities, so that they have a calibration error.
-        many: A class with more training images is one of many.
-        few: A class with fewer training images is one of few; 1 to ``many``.
+        probabilities: Whether the scores were probabilities, which have a calibration error.
+        many: A class with more training images belongs to many.
+        few: A class with fewer training images belongs to few; 1 to ``many``.
 
     Raises:
         InputError: There is no image.
@@ -164,13 +167,13 @@ def evaluate_predictions(
 
 @dataclass(frozen=True)
 class Confusion:
-    """Images of one class that are taken for another.
+    """Images of one class that are classified as another.
 
     Attributes:
         true: Number of their class.
-        predicted: Number of the class that they are taken for.
-        images: How many they are.
-        share: The same as a share of the evaluated images of their class, 0 to 1.
+        predicted: Number of the predicted class.
+        images: Their number.
+        share: Their number as a share of the evaluated images of their class, 0 to 1.
     """
 
     true: int
@@ -182,13 +185,13 @@ class Confusion:
 def worst_confusions(predicted: ArrayLike, labels: ArrayLike, n_classes: int, top: int = 10) -> tuple[Confusion, ...]:
     """The pairs of classes with the largest share of images confused, the largest first.
 
-    No C × C matrix is formed: only pairs that occur are counted.
+    Only pairs that occur are counted; no C × C matrix is formed.
 
     Args:
         predicted: (N,) integers in 0 … C − 1.
         labels: (N,) integers in 0 … C − 1.
         n_classes: C.
-        top: Pairs at most.
+        top: Largest number of pairs.
 
     Raises:
         ValueError: A shape does not fit or a number is out of range.
@@ -209,7 +212,7 @@ def calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = BIN
 
     Args:
         confidence: (N,) probability of the predicted class.
-        correct: (N,) bool, whether the prediction is right.
+        correct: (N,) bool, whether the prediction is correct.
         bins: Bins of equal width over (0, 1], each closed on the right.
 
     Returns:
@@ -224,7 +227,7 @@ def calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = BIN
     sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     if sure.shape != right.shape or sure.ndim != 1 or not len(sure):
         raise ValueError(f"confidence and correct must have one length above 0, got {sure.shape} and {right.shape}")
-    # float32 probabilities that sum to 1 may be above it by rounding
+    # float32 probabilities may exceed 1 by rounding
     if not ((sure >= 0) & (sure <= 1 + 1e-5)).all():
         raise ValueError(f"probabilities must be in [0, 1], got values from {sure.min()} to {sure.max()}")
     place = np.clip(np.ceil(sure * bins) - 1, 0, bins - 1).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What the figures of an evaluation need of an image's scores: four numbers, however many classes there are."""
+"""The four numbers of an image that metrics need, whatever the number of classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-#: Scores compared at once: bounds the memory of one comparison to some 16 MB.
+#: Scores compared at once, which limits the memory of a comparison to about 16 MB.
 _CHUNK = 1 << 24
 
 
@@ -17,10 +17,10 @@ class Predictions:
     """Predictions for N images.
 
     Attributes:
-        labels: (N,) int64, the true class of each.
-        ranks: (N,) int64, how many classes are put before it; see :func:`true_class_ranks`.
-        predicted: (N,) int64, the class with the best score, the lower of equal ones.
-        confidence: (N,) that score.
+        labels: (N,) int64, the true class.
+        ranks: (N,) int64, the rank of the true class, from 0; see :func:`true_class_ranks`.
+        predicted: (N,) int64, the class with the best score, the lowest number of equal ones.
+        confidence: (N,) the best score.
     """
 
     labels: NDArray[np.int64]
@@ -30,7 +30,7 @@ class Predictions:
 
     @classmethod
     def of(cls, scores: ArrayLike, labels: ArrayLike) -> Predictions:
-        """Of (N, C) scores and (N,) labels.
+        """The predictions of (N, C) scores and (N,) labels.
 
         Raises:
             ValueError: As :func:`true_class_ranks`.
@@ -41,15 +41,15 @@ class Predictions:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Predictions]) -> Predictions:
-        """Those of several batches, at least one, in one."""
+        """Join the predictions of at least one batch."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 def true_class_ranks(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
-    """How many classes are put before the true one; 0 is a correct prediction.
+    """The rank of each true class: the number of classes that come before it; 0 is a correct prediction.
 
-    Of equal scores the lower class number comes first, as in ``argmax``, so that a model that gives
-    every class one score is right no more often than it deserves.
+    Of equal scores the lower class number comes first, as in ``argmax``, so a model that scores all classes alike is
+    correct for one class only.
 
     Args:
         scores: (N, C).
@@ -86,7 +86,7 @@ def checked_labels(labels: ArrayLike, n_classes: int) -> NDArray[np.int64]:
     """(N,) labels as int64.
 
     Raises:
-        ValueError: They are no integers in 0 … ``n_classes`` − 1.
+        ValueError: They are not integers in 0 … ``n_classes`` − 1.
     """
     truth = np.asarray(labels)
     if truth.ndim != 1 or not (np.issubdtype(truth.dtype, np.integer) or not len(truth)):

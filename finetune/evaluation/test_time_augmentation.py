@@ -1,4 +1,4 @@
-"""Several views of each image at test time: crops and mirror images, their probabilities averaged.
+"""Test-time augmentation: the probabilities of several crops and mirror images of each image are averaged.
 
 Source: Krizhevsky, Sutskever, Hinton, NIPS 2012, section 4.1 (centre, corners, and their reflections).
 """
@@ -15,19 +15,19 @@ from finetune.model import ImageClassifier, as_scores
 class Views(nn.Module):
     """Normalised frames (B, 3, R, R) to class probabilities (B, C), averaged over views.
 
-    All views go through the classifier as one batch.
+    All views of a batch go through the classifier at once.
 
     Args:
         model: Normalised crops (B, 3, S, S) to logits (B, C).
         views: 1 (the centre), 2 (and its mirror image), 5 (centre and corners) or 10 (and their mirror images).
-        sigmoid: Whether the logits' link is the sigmoid, not the softmax.
-        scale: What the logits are multiplied by first.
+        sigmoid: Whether the link function is the sigmoid instead of the softmax.
+        scale: Factor of the logits before the link function.
 
     Attributes:
-        preprocessing: What makes the frames: the model's own, without its crop where there are 5 views or 10.
+        preprocessing: The input transform of the frames: the model's own, but without its crop for 5 and 10 views.
 
     Raises:
-        InputError: Frames are no larger than crops, so that all crops would be one.
+        InputError: Frames are no larger than crops, so that all crops would be the same.
     """
 
     def __init__(self, model: ImageClassifier, views: int, *, sigmoid: bool, scale: float) -> None:
@@ -38,7 +38,7 @@ class Views(nn.Module):
         self.size = own.image_size
         if views > 2 and self.preprocessing.image_size == self.size:
             raise InputError(
-                f"--views {views}: this model sees the whole image, so that centre and corners are one; use --views 2"
+                f"`views` {views}: this model sees the whole image, so centre and corners are the same; use `views` 2"
             )
 
     def forward(self, frames: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""The training loop and what surrounds it: data, optimiser, callbacks, validation."""
+"""The training loop: data, steps, optimiser, callbacks, resumable state, validation."""

@@ -1,4 +1,4 @@
-"""What a training loop reads: batches of pixels drawn by a sampler, decoded once where they fit in memory."""
+"""What a training loop reads: batches of pixels in a sampler's order, decoded once if they fit in memory."""
 
 from __future__ import annotations
 
@@ -19,33 +19,42 @@ from features.infrastructure.processes import local_world_size, rank, world_size
 from features.preprocessing import Preprocessing
 from finetune.samplers import EpochSampler
 
-#: Decoded pixels are kept in memory up to this share of the machine's.
+#: The decoded images of one dataset are kept in memory up to this share of the machine's.
 MEMORY_SHARE = 0.25
 
 
+def fit_in_memory(images: int, side: int) -> bool:
+    """Whether so many decoded images may be kept in this process: the rule for training and for validation images.
+
+    Args:
+        images: Images that this process would keep.
+        side: Side of each in pixels.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return images * 3 * side**2 <= MEMORY_SHARE * memory / local_world_size()
+
+
 def batches_an_epoch(images: int, batch_size: int) -> int:
-    """Whole batches in an epoch; an epoch smaller than one batch is one batch."""
+    """Whole batches in an epoch; at least 1, for an epoch smaller than a batch."""
     return max(1, images // batch_size)
 
 
 class EpochBatches:
     """Batches of positions, epoch after epoch, from one step of a training to its last.
 
-    An epoch that does not divide evenly drops its rest: the batch size of every step is the same, which
-    batch normalisation and the learning rate rely on. What a step reads follows from the sampler's
-    seed and the step alone, so that a resumed training reads what an uninterrupted one does.
+    The rest of an epoch that is smaller than a batch is dropped: batch normalisation and the learning rate rely on one
+    batch size. What a step reads follows from the sampler's seed and the step alone, so a resumed training reads
+    what an uninterrupted one does; ``start`` is all the state that a loader needs.
+    Each of W processes gets every W-th position of every batch, so that together they take the steps of one process.
 
     Args:
         sampler: Positions of one epoch at a time.
-        batch_size: Positions a batch.
+        batch_size: Positions a batch, over all processes.
         steps: Batches of the whole training.
-        start: Batches of it that are left out, because they are done.
-
-    Of several processes each gets every so-manieth position of every batch, so that together they take the steps
-    that one would.
+        start: Batches to leave out at the beginning, because these steps are done.
 
     Raises:
-        InputError: A batch cannot be shared out evenly.
+        InputError: A batch cannot be shared out evenly among the processes.
     """
 
     def __init__(self, sampler: EpochSampler, batch_size: int, steps: int, start: int = 0) -> None:
@@ -53,7 +62,7 @@ class EpochBatches:
         if min(batch_size, len(sampler)) % world_size():
             raise InputError(
                 f"{len(sampler)} images cannot be shared out evenly among {world_size()} processes as one batch; "
-                f"give a smaller --batch-size, or start fewer processes"
+                f"give a smaller `batch_size`, or start fewer processes"
             )
 
     def __len__(self) -> int:
@@ -73,7 +82,7 @@ class EpochBatches:
 
 
 class _Frames(Dataset):
-    """Decoded images; an index is a whole batch of positions."""
+    """Decoded images; its index is a whole batch of positions."""
 
     def __init__(self, pixels: Tensor, labels: Tensor) -> None:
         self.pixels, self.labels = pixels, labels
@@ -84,17 +93,18 @@ class _Frames(Dataset):
 
 
 class TrainingImages:
-    """A dataset ready to be drawn from.
+    """The images of a training, decoded once if they fit in memory, else batch by batch.
 
     Args:
         dataset: The images and labels.
-        preprocessing: Frames are decoded with its resize, and without its crop.
+        preprocessing: Frames (R × R pixels) are decoded with its resize, and without its crop.
         workers: Decoding processes; None for one a core.
 
     Attributes:
-        labels: (N,) int64, without the images that cannot be read, as far as that is known.
-        unreadable: Those images, as (id, reason). Where the pixels do not fit in memory none is known yet:
-            an image is then left out of its batch when its turn comes.
+        labels: (N,) int64; if the images are decoded once, without those that cannot be read.
+        unreadable: Images that cannot be read, as (id, reason). If the images are decoded batch by batch, it is empty,
+            and such an image is left out of its batch.
+        counts: (C,) images of each class in ``labels``.
 
     Raises:
         InputError: A class has no readable image.
@@ -105,7 +115,7 @@ class TrainingImages:
         self.labels: NDArray[np.int64] = dataset.labels
         self.unreadable: Sequence[tuple[str, str]] = []
         self._pixels: Tensor | None = None
-        if len(dataset) * 3 * self.frames.image_size**2 <= MEMORY_SHARE * _memory_bytes() / local_world_size():
+        if fit_in_memory(len(dataset), self.frames.image_size):
             self._decode()
         counts = np.bincount(self.labels, minlength=len(dataset.classes))
         if not counts.all():
@@ -136,12 +146,8 @@ class TrainingImages:
         self._pixels, self.labels, self.unreadable = pixels[:kept], labels[:kept], unreadable
 
     def loader(self, batches: EpochBatches, pin_memory: bool = False) -> DataLoader[PixelBatch]:
-        """Batches of (pixels (B, 3, R, R) uint8, labels (B,)) in the order of ``batches``."""
+        """Batches of frames (B, 3, R, R) uint8 and labels (B,) in the order of ``batches``."""
         if self._pixels is None:
             return pixel_batches(self.dataset, self.frames, batches, self.workers, pin_memory)
         frames = _Frames(self._pixels, torch.from_numpy(self.labels))
         return DataLoader(frames, sampler=batches, batch_size=None, pin_memory=pin_memory)
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,7 +1,7 @@
-"""Depthwise convolutions in float32 where the rest of a training on a CPU is in bfloat16.
+"""Depthwise convolutions in float32, in trainings that use bfloat16 on a CPU.
 
 oneDNN has no fast bfloat16 kernels for most gradients of depthwise convolutions: EfficientNet-Lite0 spends two thirds
-of a training step in them. In float32, casts included, the whole step takes two thirds of the time
+of a training step in them. With float32, casts included, the whole step takes two thirds of the time
 (``benchmarks/train.py --network efficientnet_lite0``).
 """
 
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 @contextmanager
 def depthwise_in_float32(network: nn.Module) -> Iterator[None]:
-    """Have every depthwise convolution compute in float32 under bfloat16 autocast on a CPU.
+    """Let every depthwise convolution compute in float32 under bfloat16 autocast on a CPU.
 
-    What goes in and comes out keeps its type. Elsewhere, and without autocast, nothing changes.
+    Inputs and outputs keep their types. On other devices, and without autocast, nothing changes.
     """
     found = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1]
     for module in found:

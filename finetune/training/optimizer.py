@@ -1,8 +1,7 @@
-"""The optimiser of a training: which parameters move, how fast, and what pulls on them.
+"""The optimiser: frozen layers, learning rates, and averages and interpolations of weights.
 
-Sources: Howard and Ruder, ACL 2018 (rates that fall from layer to layer); Li, Grandvalet and Davoine, ICML 2018
-(L2-SP, a pull towards the start); Morales-Brotons, Vogels and Hendrikx, TMLR 2024 (averages of weights); Wortsman et
-al., CVPR 2022 (WiSE-FT, weights between the start and the end).
+Sources: Howard and Ruder, ACL 2018 (layer-wise rates); Li, Grandvalet and Davoine, ICML 2018 (L2-SP);
+Morales-Brotons, Vogels and Hendrikx, TMLR 2024 (averages of weights); Wortsman et al., CVPR 2022 (WiSE-FT).
 """
 
 from __future__ import annotations
@@ -17,16 +16,17 @@ from torch import Tensor, nn
 from finetune.configuration import TrainingConfig
 from finetune.model import ImageClassifier
 
-#: Steps of warm-up that AdamW gets at least, or half of all: its first steps are of full size whatever the gradient.
+#: Least warm-up of AdamW in steps, or half of all steps: its first steps have full size whatever the gradient.
 ADAM_WARMUP = 10
 _CONTAINERS = (nn.Sequential, nn.ModuleList)
 
 
 def layers(network: nn.Module) -> list[nn.Module]:
-    """The layers of a network from input to output, as it registers them: blocks, where it is made of blocks.
+    """The layers of a network from input to output, in the order of registration; of a network of blocks its blocks.
 
-    Containers are taken apart, and so is what holds a row of blocks, such as the encoder of a transformer or a stage of
-    ConvNeXt. Modules without parameters are left out.
+    Containers are taken apart, and so are modules that hold a row of blocks, such as the encoder of a transformer or a
+    stage of ConvNeXt. Modules without parameters are omitted.
+    timm's ``group_parameters`` and ``auto_group_layers`` put all of torchvision's networks into one layer.
     """
 
     def taken_apart(module: nn.Module) -> list[nn.Module]:
@@ -43,7 +43,7 @@ def layers(network: nn.Module) -> list[nn.Module]:
 
 
 def _is_row_of_blocks(module: nn.Module) -> bool:
-    """Whether it is a container of modules of one kind that have parts of their own and are no containers."""
+    """Whether it is a container of modules of one type that have children and are not containers."""
     kinds = {type(child) for child in module.children()}
     first = next(module.children(), None)
     return (
@@ -55,13 +55,13 @@ def _is_row_of_blocks(module: nn.Module) -> bool:
 
 
 def freeze(model: ImageClassifier, share: float) -> list[nn.Module]:
-    """Keep the first layers of the backbone as they are, and return them.
+    """Freeze the first layers of the backbone, and return them.
 
-    What stands in no layer, such as the class token of a transformer, is frozen with the first one.
+    A parameter that belongs to no layer, such as the class token of a transformer, is frozen with the first one.
 
     Args:
-        model: Their parameters get no gradient from here on.
-        share: Share of the layers, 0 to 1, rounded to whole ones, but at least one of a share above 0.
+        model: The classifier; frozen parameters require no gradient.
+        share: Share of the layers, 0 to 1, rounded to whole layers; at least one layer if it is above 0.
     """
     every = layers(model.backbone.network)
     frozen = every[: max(round(share * len(every)), share > 0)]
@@ -76,10 +76,10 @@ def freeze(model: ImageClassifier, share: float) -> list[nn.Module]:
 
 
 def parameter_groups(model: ImageClassifier, config: TrainingConfig) -> list[dict[str, Any]]:
-    """The trained parameters with their learning rate and weight decay.
+    """The trained parameters, grouped by learning rate and weight decay.
 
-    A layer that lies d layers below the head has the rate lr·(layer decay)^d. Biases and normalisations (what has
-    one dimension) have no weight decay, and neither has a backbone that is pulled towards its start.
+    A layer d layers below the head has the rate lr·(layer decay)^d. Biases and normalisation layers (parameters with
+    one dimension) have no weight decay, nor has a backbone with L2-SP.
     """
     every = layers(model.backbone.network)
     depth = {id(p): len(every) - place for place, layer in enumerate(every) for p in layer.parameters()}
@@ -87,7 +87,7 @@ def parameter_groups(model: ImageClassifier, config: TrainingConfig) -> list[dic
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
-            # what stands in no layer, such as a class token, is as far from the head as the first one
+            # a parameter that belongs to no layer, such as a class token, has the depth of the first one
             below = 0 if id(parameter) in head else depth.get(id(parameter), len(every))
             pulled = config.l2_sp > 0 and id(parameter) not in head
             decay = 0.0 if parameter.ndim <= 1 or pulled else config.weight_decay
@@ -96,7 +96,7 @@ def parameter_groups(model: ImageClassifier, config: TrainingConfig) -> list[dic
 
 
 def build_optimizer(model: ImageClassifier, config: TrainingConfig) -> torch.optim.Optimizer:
-    """The optimiser that ``config`` names, over :func:`parameter_groups`."""
+    """The optimiser that `optimizer` names, over :func:`parameter_groups`."""
     groups = parameter_groups(model, config)
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr)
@@ -104,7 +104,7 @@ def build_optimizer(model: ImageClassifier, config: TrainingConfig) -> torch.opt
 
 
 def rate(step: int, steps: int, config: TrainingConfig) -> float:
-    """The learning rate of a step, as a share of its peak: linear warm-up, then the schedule."""
+    """The learning rate of step ``step``, from 0, as a share of its peak: linear warm-up, then the schedule."""
     warmup = round(config.warmup * steps)
     if config.optimizer == "adamw" and config.warmup:
         warmup = max(warmup, min(ADAM_WARMUP, steps // 2))
@@ -121,7 +121,7 @@ class PullToStart:
     """L2-SP: α/2 · Σ (w − w⁰)² over the trained parameters of the backbone.
 
     Args:
-        model: The classifier; where its backbone starts is remembered here.
+        model: The classifier at the start w⁰.
         alpha: α, at least 0.
     """
 
@@ -140,12 +140,13 @@ class PullToStart:
 class WeightAverage:
     """An exponential moving average of a model's weights and statistics.
 
-    The decay grows to its value over the first steps, (1 + t)/(10 + t), so that the start is forgotten.
+    The decay of step t is at most (1 + t)/(10 + t), so that the average forgets the start.
+    PyTorch's ``AveragedModel`` reads its counter from the device, so every step would wait for the GPU.
 
     Args:
         model: The model that is trained.
-        decay: Share of the average that stays at each step, 0 to below 1.
-        state: What :meth:`state` gave, for a training that is resumed.
+        decay: Share of the average that is kept at each step, 0 to below 1.
+        state: The result of :meth:`state`, to resume from.
     """
 
     def __init__(self, model: nn.Module, decay: float, state: Mapping[str, Tensor] | None = None) -> None:
@@ -154,7 +155,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Take in the weights after step ``step``, from 1."""
+        """Average in the weights after step ``step``, from 1."""
         decay = min(self.decay, (1 + step) / (10 + step))
         now = model.state_dict()
         self.average = {name: value.to(now[name].device) for name, value in self.average.items()}
@@ -164,17 +165,17 @@ class WeightAverage:
             self.average[name].copy_(now[name])
 
     def state(self) -> dict[str, Tensor]:
-        """The averaged state dict."""
+        """The averaged state dict, on the CPU."""
         return {name: value.cpu() for name, value in self.average.items()}
 
 
 class Interpolation:
-    """WiSE-FT: weights on the straight line from the start to where the training is.
+    """WiSE-FT: weights between those of the start and the trained ones, start + α · (trained − start).
 
     Args:
-        model: The model at its start, whose weights and statistics are remembered here.
-        share: α, above 0 to 1: start + α · (trained − start).
-        start: The start itself, for a training that is resumed.
+        model: The model at the start.
+        share: α, above 0 to 1.
+        start: The state dict of the start, to resume from.
     """
 
     def __init__(self, model: nn.Module, share: float, start: Mapping[str, Tensor] | None = None) -> None:
@@ -182,9 +183,9 @@ class Interpolation:
         self.start = {name: value.detach().cpu().clone() for name, value in (start or model.state_dict()).items()}
 
     def __call__(self, trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The state dict between the start and a trained one, both on the CPU; counts are the trained one's.
+        """Interpolate between the state dict of the start and a trained one, both on the CPU.
 
-        What has not moved stays, infinite or not.
+        Counts are those of the trained one. Equal values stay as they are, also infinite ones.
         """
         return {name: self._between(self.start[name], value) for name, value in trained.items()}
 

@@ -1,9 +1,10 @@
-"""Images that a training does not see and is judged by while it runs: never those of the test."""
+"""Validation: images that judge a training while it runs; it never sees them, and the test does not use them."""
 
 from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from features.dataset import ImageDataset
-from features.decoding import in_order, pixel_batches
+from features.decoding import PixelBatch, in_order, pixel_batches
 from features.image_sources import ChainedImages, FileImages
 from features.infrastructure.devices import autocast
 from features.infrastructure.errors import InputError
@@ -25,15 +26,16 @@ from finetune.evaluation.predictions import Predictions
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier, as_scores
 from finetune.run_directory import open_run
+from finetune.training.batches import fit_in_memory
 
 
 @dataclass(frozen=True)
 class Split:
-    """What a training learns from, and what it is judged by.
+    """The training and the validation images.
 
     Attributes:
-        training: The images to learn from.
-        validation: The images to judge by, of the same classes in the same order; None for none.
+        training: The training images.
+        validation: The validation images, of the same classes in the same order; None for no validation.
     """
 
     training: ImageDataset
@@ -43,13 +45,13 @@ class Split:
 def split_off(
     dataset: ImageDataset, validation: int | str | None, seed: int, test: ImageDataset | None = None
 ) -> Split:
-    """Hold images out of a training, or take those of another dataset.
+    """Hold validation images out of the training images, or open those of another dataset.
 
     Args:
         dataset: The training images.
-        validation: None; a number: so many images of each class are held out; or a dataset spec.
-        seed: Which ones are held out.
-        test: The images that the model is evaluated on in the end.
+        validation: A number of images of each class to hold out, a dataset spec, or None for no validation.
+        seed: Seed of the draw of the images that are held out.
+        test: The images of the final evaluation.
 
     Raises:
         InputError: A class has too few images, or the other dataset does not fit: see :func:`open_validation`.
@@ -60,18 +62,17 @@ def split_off(
         try:
             kept, held = balanced_split(dataset.labels, validation, seed, dataset.classes)
         except InputError as error:
-            raise InputError(f"--validation {validation}: {error}") from error
+            raise InputError(f"`validation` {validation}: {error}") from error
         name = f"{validation} images a class held out of {dataset.spec}"
         return Split(dataset.take(kept, f"{dataset.spec} less {name}"), dataset.take(held, name))
     return Split(dataset, open_validation(validation, dataset, test))
 
 
 def open_validation(spec: str, training: ImageDataset, test: ImageDataset | None = None) -> ImageDataset:
-    """Images to judge a training by, labelled as its own; some of its classes may have none.
+    """Open validation images and label them as the training images are; a class may have none.
 
     Raises:
-        InputError: There is a class that the training lacks, or an image that is also one of the training's or the
-            test's.
+        InputError: A class is missing from the training, or an image is one of the training's or the test's.
     """
     other = open_dataset(spec)
     position = align_classes(other, training.classes)
@@ -80,39 +81,47 @@ def open_validation(spec: str, training: ImageDataset, test: ImageDataset | None
         shared = 0 if dataset is None else len(mine & _images_of(dataset))
         if shared:
             raise InputError(
-                f"--validation {spec}: {shared} of its {len(other)} images are {use} images too; give images that are "
+                f"`validation` {spec}: {shared} of its {len(other)} images are {use} images too; give images that are "
                 f"neither trained on nor tested on"
             )
     return replace(other, classes=training.classes, labels=position[other.labels])
 
 
 def check_validation(config: TrainingConfig, dataset: ImageDataset) -> ImageDataset | None:
-    """The images of a validation that is named by its spec, else None: refused here, before any work is done."""
+    """Open the validation images if `validation` is a dataset spec, so that a wrong one is refused before any work.
+
+    Returns:
+        The images; None if `validation` is a number or None.
+
+    Raises:
+        InputError: As :func:`open_validation`.
+    """
     if not isinstance(config.validation, str):
         return None
     return open_validation(config.validation, dataset, open_dataset(config.test) if config.test else None)
 
 
 def held_out_of(location: str, dataset: ImageDataset, per_class: int) -> ImageDataset:
-    """The images that a finished run with ``--validation N`` held out of this dataset.
+    """The images that a finished run with `validation` N held out of its training images.
 
     Args:
         location: The run directory.
-        dataset: The training images that it was given.
+        dataset: The dataset that the run was given.
         per_class: N.
 
     Raises:
-        InputError: There is no run, or it was trained on other images.
+        InputError: There is no run, it was given another dataset or N, or it starts from a run that was trained on
+            the whole dataset.
     """
     run = open_run(location)
     trained = run["config"].get("validation"), run["environment"]["inputs"].get("training data")
     if trained != (per_class, dataset.manifest_sha256):
         if isinstance(trained[0], int) and trained[1] == dataset.manifest_sha256:
             raise InputError(
-                f"--validation {per_class}: {location} was trained with --validation {trained[0]}; give that"
+                f"`validation` {per_class}: {location} was trained with `validation` {trained[0]}; give that"
             )
         raise InputError(
-            f"--validation {per_class}: {location} was not trained on {dataset.spec} with it, so that it may have seen "
+            f"`validation` {per_class}: {location} was not trained on {dataset.spec} with it, so that it may have seen "
             f"any of these images; give the spec of a dataset"
         )
     before = run["config"].get("init") or run["config"].get("backbone") or ""
@@ -120,7 +129,7 @@ def held_out_of(location: str, dataset: ImageDataset, per_class: int) -> ImageDa
         earlier = open_run(before)
         if earlier["environment"]["inputs"].get("training data") == dataset.manifest_sha256:
             raise InputError(
-                f"--validation {per_class}: {location} starts from {before}, which was trained on all of "
+                f"`validation` {per_class}: {location} starts from {before}, which was trained on all of "
                 f"{dataset.spec}; give the spec of a dataset"
             )
         before = earlier["config"].get("init") or earlier["config"].get("backbone") or ""
@@ -130,7 +139,7 @@ def held_out_of(location: str, dataset: ImageDataset, per_class: int) -> ImageDa
 
 
 def _images_of(dataset: ImageDataset) -> set[str]:
-    """What tells each image from all others: its file, or where it has none its name in its dataset and split."""
+    """A key of each image that no other image has: its file, or for one without a file its dataset, split and id."""
     parts = dataset.source.sources if isinstance(dataset.source, ChainedImages) else [dataset.source]
     specs = dataset.spec.split(" + ") if len(parts) > 1 else [dataset.spec]
     found: set[str] = set()
@@ -146,22 +155,23 @@ def _images_of(dataset: ImageDataset) -> set[str]:
 
 
 class Validator:
-    """Judges a model by the mean accuracy over the classes, the images decoded once.
+    """Judges a model by the mean accuracy over the classes.
 
-    Of several processes each judges its share of the images.
+    The images are decoded once if they fit in memory, else at each validation. Each process judges its share of them.
 
     Args:
         dataset: The images.
-        model: Its input transform and its classes.
+        model: Its input transform and its classes are used.
         loss: How its logits become scores.
-        batch_size: Images a pass.
+        batch_size: Images a forward pass.
         workers: Decoding processes; None for one a core.
 
     Attributes:
-        unreadable: Images that count nowhere, as (id, reason).
+        unreadable: Images that cannot be read, as (id, reason); they count nowhere. If the images do not fit in memory
+            it is empty until the first validation.
 
     Raises:
-        InputError: No image can be read.
+        InputError: No image can be read, here or in the first validation.
     """
 
     def __init__(
@@ -172,29 +182,45 @@ class Validator:
         batch_size: int,
         workers: int | None = None,
     ) -> None:
-        self.loss, self.preprocessing = loss, model.backbone.preprocessing
-        batches = in_order(share(range(len(dataset))), batch_size)
-        decoded = list(pixel_batches(dataset, self.preprocessing, batches, workers))
-        self.batches = [batch for batch in decoded if len(batch.labels)]
-        every = gather(([one for batch in decoded for one in batch.unreadable], bool(self.batches)))
-        self.unreadable = [one for unreadable, _ in every for one in unreadable]
-        if not any(readable for _, readable in every):
-            raise InputError(f"--validation {dataset.spec}: no image can be read")
+        self.spec, self.loss, self.preprocessing = dataset.spec, loss, model.backbone.preprocessing
+        own = share(range(len(dataset)))
+        reader = pixel_batches(dataset, self.preprocessing, in_order(own, batch_size), workers)
+        self.unreadable: Sequence[tuple[str, str]] = ()
+        self.batches: Iterable[PixelBatch] = reader
+        if all(gather(fit_in_memory(len(own), self.preprocessing.image_size))):
+            self.batches = decoded = list(reader)
+            unreadable = [one for batch in decoded for one in batch.unreadable]
+            self._require_readable(unreadable, any(len(batch.labels) for batch in decoded))
+
+    def _require_readable(self, unreadable: Sequence[tuple[str, str]], readable: bool) -> None:
+        every = gather((unreadable, readable))
+        self.unreadable = [one for of_process, _ in every for one in of_process]
+        if not any(of_process for _, of_process in every):
+            raise InputError(f"`validation` {self.spec}: no image can be read")
 
     @torch.inference_mode()
     def __call__(
         self, model: ImageClassifier, state: dict[str, Tensor], device: torch.device, precision: str
     ) -> Metrics:
-        """The figures of a model with these weights; the model itself is left as it is."""
+        """The figures of a model with these weights; the model itself is not changed.
+
+        Raises:
+            InputError: No image can be read.
+        """
         judged = copy.deepcopy(model)
         judged.load_state_dict(state)
         judged.to(device).to(memory_format=torch.channels_last).eval()
         found: list[Predictions] = []
+        unreadable: list[tuple[str, str]] = []
         for batch in self.batches:
+            unreadable += batch.unreadable
+            if not len(batch.labels):
+                continue
             images = self.preprocessing.normalize(batch.pixels.to(device)).contiguous(memory_format=torch.channels_last)
             with autocast(device, precision):
                 logits = judged(images)
             scores = as_scores(logits.float() * self.loss.scale, self.loss.sigmoid).cpu().numpy()
             found.append(Predictions.of(scores, batch.labels.numpy()))
+        self._require_readable(unreadable, bool(found))
         every = [part for of_process in gather(found) for part in of_process]
         return evaluate_predictions(Predictions.concatenate(every), len(model.classes))

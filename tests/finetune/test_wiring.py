@@ -155,8 +155,8 @@ def test_balancing_twice_is_said(tmp_path):
 def test_a_loss_that_ends_above_its_beginning_is_said(tmp_path, monkeypatch, grows, given):
     """Unless it is taken over other classes at the end than at the beginning."""
     values = itertools.count(100, grows)
-    step = engine._Loop.training_step
-    monkeypatch.setattr(engine._Loop, "training_step", lambda *args: step(*args) * 0 + next(values))
+    step = engine.TrainingStep.training_step
+    monkeypatch.setattr(engine.TrainingStep, "training_step", lambda *args: step(*args) * 0 + next(values))
     options = {"init": "resnet8", "weights": "none", "image_size": 16, "epochs": 2, "device": "cpu", "workers": 0}
     finetune(FinetuneConfig(dataset=TAIL, out=str(tmp_path / "run"), **options, **given))
     said = "the training loss ended at " in (tmp_path / "run" / "log.txt").read_text()

@@ -171,13 +171,13 @@ def test_positions_by_name(folder):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"batch_size": 0}, "--batch-size 0: expected at least 1"),
-        ({"workers": -1}, "--workers -1: expected at least 0"),
-        ({"many": 0}, "--many 0: expected at least 1"),
-        ({"few": 0}, "--few 0: expected at least 1"),
-        ({"few": 101}, "--few 101: expected at most --many, which is 100"),
-        ({"many": 19}, "--few 20: expected at most --many, which is 19"),
-        ({"per_class": "x.txt"}, r"--per-class x\.txt: expected a file name that ends in \.csv"),
+        ({"batch_size": 0}, "`batch_size` 0: expected at least 1"),
+        ({"workers": -1}, "`workers` -1: expected at least 0"),
+        ({"many": 0}, "`many` 0: expected at least 1"),
+        ({"few": 0}, "`few` 0: expected at least 1"),
+        ({"few": 101}, "`few` 101: expected at most `many`, which is 100"),
+        ({"many": 19}, "`few` 20: expected at most `many`, which is 19"),
+        ({"per_class": "x.txt"}, r"`per_class` x\.txt: expected a file name that ends in \.csv"),
     ],
 )
 def test_bad_options(given, said):
@@ -219,7 +219,7 @@ def test_views_against_a_plain_loop(model, folder, views, sigmoid):
 
 
 def test_corners_of_a_whole_image_are_refused(model, folder):
-    with pytest.raises(InputError, match="--views 5: this model sees the whole image"):
+    with pytest.raises(InputError, match="`views` 5: this model sees the whole image"):
         evaluate_model(model, open_dataset(f"folder:{folder}"), CARD, options(), views=5)
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import math
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from features.backbones.loading import Backbone, load_backbone
@@ -27,8 +30,7 @@ from finetune.losses import LOSSES, build_loss
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
 from finetune.training import batches as training_images
-from finetune.training import callbacks as keeping
-from finetune.training import engine
+from finetune.training import callbacks, engine
 from finetune.training.batches import TrainingImages
 from finetune.training.engine import train
 from finetune.training.optimizer import rate
@@ -130,7 +132,9 @@ def test_the_cifar_schedule_falls_a_hundredfold_at_160_and_180_of_200_epochs(tmp
 
 
 def test_weight_decay_spares_biases_and_normalisation(tmp_path, colours, monkeypatch):
-    monkeypatch.setattr(engine._Loop, "training_step", lambda self, *_: 0 * sum(p.sum() for p in self.parameters()))
+    monkeypatch.setattr(
+        engine.TrainingStep, "training_step", lambda self, *_: 0 * sum(p.sum() for p in self.parameters())
+    )
     config = options(tmp_path / "run", steps=1, lr=0.5, weight_decay=0.1, warmup=0, optimizer="adamw")
     before, after = tiny_network(2), trained(colours(8, 8), config)
     old = dict(before.named_parameters())
@@ -142,13 +146,13 @@ def test_weight_decay_spares_biases_and_normalisation(tmp_path, colours, monkeyp
 
 def test_the_progressive_sampler_sees_the_epochs(tmp_path, colours, monkeypatch):
     labels: list[torch.Tensor] = []
-    step = engine._Loop.training_step
+    step = engine.TrainingStep.training_step
 
     def watched(self, batch, i):
         labels.append(batch.labels.clone())
         return step(self, batch, i)
 
-    monkeypatch.setattr(engine._Loop, "training_step", watched)
+    monkeypatch.setattr(engine.TrainingStep, "training_step", watched)
     trained(colours(190, 10), options(tmp_path / "run", epochs=20, batch_size=50, sampler="progressive", lr=0.01))
     drawn = torch.stack(labels).view(20, -1).float().mean(1)  # share of the rare class in each epoch
     assert drawn[:3].mean() < 0.12  # 0.05 at first
@@ -166,16 +170,16 @@ def test_one_seed_one_result(tmp_path, colours):
 
 def interrupted(monkeypatch, saved: int, killed: int, how: Callable[[], None]) -> None:
     """Save the state after step ``saved`` only, and end training in step ``killed`` (from 0)."""
-    step = engine._Loop.training_step
+    step = engine.TrainingStep.training_step
 
     def fragile(self, batch, i):
-        keeping.CHECKPOINT_SECONDS = -1 if self.step == saved - 1 else math.inf
+        callbacks.CHECKPOINT_SECONDS = -1 if self.step == saved - 1 else math.inf
         if self.step == killed:
             how()
         return step(self, batch, i)
 
-    monkeypatch.setattr(keeping, "CHECKPOINT_SECONDS", math.inf)
-    monkeypatch.setattr(engine._Loop, "training_step", fragile)
+    monkeypatch.setattr(callbacks, "CHECKPOINT_SECONDS", math.inf)
+    monkeypatch.setattr(engine.TrainingStep, "training_step", fragile)
 
 
 class Killed(Exception):
@@ -259,17 +263,18 @@ DRIVER = """
 import math, os, signal, sys
 import torch
 torch.set_num_threads(1)
-from finetune import FinetuneConfig, engine, finetune, keeping
+from finetune import FinetuneConfig, finetune
+from finetune.training import callbacks, engine
 
-step = engine._Loop.training_step
+step = engine.TrainingStep.training_step
 
 def mortal(self, batch, i):
-    keeping.CHECKPOINT_SECONDS = -1 if self.step == 6 else math.inf
+    callbacks.CHECKPOINT_SECONDS = -1 if self.step == 6 else math.inf
     if self.step == 12:
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, batch, i)
 
-engine._Loop.training_step = mortal
+engine.TrainingStep.training_step = mortal
 finetune(FinetuneConfig(**eval(sys.argv[1])))
 """
 
@@ -301,14 +306,14 @@ def test_a_process_killed_with_sigkill_goes_on(tmp_path):
 
 
 def test_a_loss_that_explodes_is_one_clear_error(tmp_path, colours):
-    with pytest.raises(InputError, match=r"the loss is (nan|inf) after step \d+; lower --lr"):
+    with pytest.raises(InputError, match=r"the loss is (nan|inf) after step \d+; lower `lr`"):
         trained(colours(9, 9), options(tmp_path / "run", epochs=20, lr=1e20, weight_decay=1.0))
     assert not (tmp_path / "run" / "checkpoints" / "resume.ckpt").exists()
 
 
 def test_a_broken_state_is_never_kept(tmp_path, colours, monkeypatch):
-    monkeypatch.setattr(keeping, "CHECKPOINT_SECONDS", -1)
-    monkeypatch.setattr(engine._Loop, "training_step", lambda self, *_: self.model.head.weight.sum() * math.nan)
+    monkeypatch.setattr(callbacks, "CHECKPOINT_SECONDS", -1)
+    monkeypatch.setattr(engine.TrainingStep, "training_step", lambda self, *_: self.model.head.weight.sum() * math.nan)
     with pytest.raises(InputError, match="the loss is nan after step 1;"):
         trained(colours(90, 90), options(tmp_path / "run", epochs=2))
     assert not (tmp_path / "run" / "checkpoints" / "resume.ckpt").exists()
@@ -318,8 +323,8 @@ def test_too_large_a_batch_says_which_to_try(tmp_path, colours, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(engine._Loop, "training_step", full)
-    with pytest.raises(InputError, match="out of memory on cpu with --batch-size 8; try --batch-size 4"):
+    monkeypatch.setattr(engine.TrainingStep, "training_step", full)
+    with pytest.raises(InputError, match="out of memory on cpu with `batch_size` 8; try `batch_size` 4"):
         trained(colours(9, 9), options(tmp_path / "run", steps=1))
 
 
@@ -337,13 +342,27 @@ def test_unreadable_images_of_a_streamed_training_are_said_once(tmp_path, write_
         trained(open_dataset(f"folder:{folder}"), options(tmp_path / "other", epochs=3, batch_size=6))
 
 
+def test_nothing_global_is_left_changed(tmp_path, colours):
+    """A training seeds PyTorch's global generator for dropout, and silences Lightning."""
+    dataset, config = colours(9, 9), options(tmp_path / "run", steps=3, augment="affine")
+    run, model = RunDirectory(config.out, config, {}), tiny_network(2, dropout=0.3)
+    images = TrainingImages(dataset, model.backbone.preprocessing, 0)
+    logging.getLogger("lightning.pytorch").setLevel(logging.INFO)
+    torch.manual_seed(5)
+    generator, filters = torch.get_rng_state(), list(warnings.filters)
+    train(model, images, build_loss("softmax", dataset.counts), config, run)
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert list(warnings.filters) == filters
+    assert logging.getLogger("lightning.pytorch").level == logging.INFO
+
+
 def test_statistics_of_all_processes_keep_the_activation_of_the_layers():
     """timm keeps activations in its normalisation layers, and what converts these for several GPUs has to as well."""
     backbone = load_backbone("efficientnet_lite0", "none", 64).eval()
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         before = backbone(images)
-        engine.convert_sync_batchnorm(backbone)
+        convert_sync_batchnorm(backbone)
         after = backbone(images)
     kinds = {type(module).__name__ for module in backbone.modules()}
     assert not {"BatchNormAct2d", "BatchNorm2d"} & kinds and any(name.startswith("Sync") for name in kinds)

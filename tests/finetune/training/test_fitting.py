@@ -21,8 +21,7 @@ from finetune.evaluation.metrics import evaluate_scores
 from finetune.finetuning import FinetuneConfig, finetune
 from finetune.model import ImageClassifier
 from finetune.training import batches as training_images
-from finetune.training import callbacks as keeping
-from finetune.training import engine
+from finetune.training import callbacks, engine
 from finetune.training import fitting as training
 from finetune.training.validation import split_off
 
@@ -100,17 +99,17 @@ def test_a_killed_run_remembers_its_best_epoch(source_run, tmp_path, monkeypatch
     data = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "augment": "none", "validation": "2"}
     data |= {"steps": 12, "batch_size": 20, "lr": 0.3, "warmup": 0.0}
     whole = finetune(FinetuneConfig(out=str(tmp_path / "whole"), **data, **CPU))
-    step = engine._Loop.training_step
+    step = engine.TrainingStep.training_step
 
     def fragile(self, batch, i):
-        keeping.CHECKPOINT_SECONDS = -1 if self.step == 7 else math.inf
+        callbacks.CHECKPOINT_SECONDS = -1 if self.step == 7 else math.inf
         if self.step == 10:
             raise RuntimeError("killed")
         return step(self, batch, i)
 
     with monkeypatch.context() as patched:
-        patched.setattr(keeping, "CHECKPOINT_SECONDS", math.inf)
-        patched.setattr(engine._Loop, "training_step", fragile)
+        patched.setattr(callbacks, "CHECKPOINT_SECONDS", math.inf)
+        patched.setattr(engine.TrainingStep, "training_step", fragile)
         with pytest.raises(RuntimeError, match="killed"):
             finetune(FinetuneConfig(out=str(tmp_path / "killed"), **data, **CPU))
     resumed = finetune(FinetuneConfig(out=str(tmp_path / "killed"), **data, **CPU))
@@ -122,7 +121,7 @@ def test_a_killed_run_remembers_its_best_epoch(source_run, tmp_path, monkeypatch
 
 def test_a_validation_that_is_not_possible(source_run, tmp_path):
     data = {"dataset": TRAIN, "init": str(source_run), "out": str(tmp_path / "run")}
-    with pytest.raises(InputError, match="--validation 8: class 'digit 0' has 8 images, too few to hold 8 out"):
+    with pytest.raises(InputError, match="`validation` 8: class 'digit 0' has 8 images, too few to hold 8 out"):
         finetune(FinetuneConfig(validation="8", **data, **CPU))
     assert not (tmp_path / "run").exists()
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from features import concatenate, open_dataset
+from features.backbones.loading import load_backbone
 from features.infrastructure.errors import InputError
 from finetune import FinetuneConfig, FitClassifierConfig, finetune, fit_classifier
-from finetune.training.validation import held_out_of, open_validation, split_off
+from finetune.losses import build_loss
+from finetune.model import ImageClassifier
+from finetune.training import batches
+from finetune.training.validation import Validator, held_out_of, open_validation, split_off
 
 TRAIN = "digits:@train?per_class=8"
 CPU = {"device": "cpu", "precision": "fp32", "workers": 0}
@@ -30,7 +36,7 @@ def test_images_that_are_used_elsewhere_are_refused(validation, test, message):
     judged = None if test is None else open_dataset(test)
     with pytest.raises(InputError) as refusal:
         open_validation(validation, open_dataset(TRAIN), judged)
-    assert f"--validation {validation}: " in str(refusal.value) and message in str(refusal.value)
+    assert f"`validation` {validation}: " in str(refusal.value) and message in str(refusal.value)
 
 
 def test_of_several_datasets_each_has_its_images():
@@ -98,7 +104,7 @@ def test_tau_may_be_chosen_on_what_the_run_held_out(tmp_path):
     assert "over the classes of 3 images a class held out of" in (Path(result.run) / "log.txt").read_text()
     assert result.metrics["fit"].startswith("τ = ")
     for given, said in (
-        ({"validation": 2}, "was trained with --validation 3; give that"),
+        ({"validation": 2}, "was trained with `validation` 3; give that"),
         (
             {"validation": 3, "dataset": "digits:@train?per_class=9"},
             "was not trained on .* with it, so that it may have seen",
@@ -115,3 +121,57 @@ def test_the_same_images_in_another_order_of_classes(write_folder, tmp_path):
     found = open_validation(f"folder:{tmp_path}/val", training)
     names = np.array(training.classes)[found.labels]
     assert [Path(one).parts[-2] for one in found.ids] == names.tolist()
+
+
+def judge(folder: Path) -> tuple[Validator, ImageClassifier]:
+    """A validation on the images of a folder, two a batch, and a model to judge."""
+    dataset = open_dataset(f"folder:{folder}")
+    model = ImageClassifier(load_backbone("resnet8", "none", 16, seed=0), dataset.classes)
+    return Validator(dataset, model, build_loss("softmax", dataset.counts), 2, workers=0), model
+
+
+def figures(validator: Validator, model: ImageClassifier) -> tuple[float, float, int]:
+    found = validator(model, model.state_dict(), torch.device("cpu"), "fp32")
+    return found.macro, found.top1, found.images
+
+
+def test_images_that_do_not_fit_in_memory_are_decoded_at_each_validation(write_folder, tmp_path, monkeypatch):
+    """The rule is that of the training images, and the figures are those of images in memory."""
+    write_folder(tmp_path, {"a": 0, "b": 1, "c": 2}, per_class=3)
+    (tmp_path / "b" / "1.png").write_bytes(b"no picture")
+    in_memory, model = judge(tmp_path)
+    assert sum(len(batch.labels) for batch in in_memory.batches) == 8
+    assert [id_ for id_, _ in in_memory.unreadable] == ["b/1.png"]
+    monkeypatch.setattr(batches, "MEMORY_SHARE", 0)
+    streamed, _ = judge(tmp_path)
+    assert not isinstance(streamed.batches, list)
+    expected = figures(in_memory, model)
+    assert expected[2] == 8
+    for _ in range(2):
+        assert figures(streamed, model) == expected
+        assert [id_ for id_, _ in streamed.unreadable] == ["b/1.png"]
+    for picture in tmp_path.rglob("*.png"):
+        picture.write_bytes(b"no picture")
+    assert not isinstance(judge(tmp_path)[0].batches, list)  # found out in the first validation
+    with pytest.raises(InputError, match=r"`validation` folder:.*: no image can be read"):
+        figures(streamed, model)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=r"`validation` folder:.*: no image can be read"):
+        judge(tmp_path)
+
+
+def test_a_training_whose_images_do_not_fit_in_memory_ends_the_same(write_folder, tmp_path, monkeypatch):
+    for split in ("train", "val"):
+        write_folder(tmp_path / split, {"a": 0, "b": 1}, seed=len(split))
+    (tmp_path / "val" / "b" / "1.png").write_bytes(b"no picture")
+    data = {"dataset": f"folder:{tmp_path}/train", "validation": f"folder:{tmp_path}/val"}
+    given = TINY | data | {"steps": 6, "batch_size": 4}
+    found = []
+    for name, share in (("memory", batches.MEMORY_SHARE), ("streamed", 0)):
+        monkeypatch.setattr(batches, "MEMORY_SHARE", share)
+        found.append(finetune(FinetuneConfig(out=str(tmp_path / name), **given)))
+        assert (tmp_path / name / "log.txt").read_text().count("left out, unreadable: b/1.png") == 1
+    assert found[0].metrics == found[1].metrics
+    rows = [list(csv.DictReader((result.run / "history.csv").open())) for result in found]
+    for one, other in zip(*rows, strict=True):
+        assert one["validation_macro"] == other["validation_macro"] and one["train_loss"] == other["train_loss"]

@@ -1,0 +1,150 @@
+"""One step of a training: augment, normalise, classify, loss; and the weights that are kept after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import torch.nn.functional as F
+from timm.layers import convert_sync_batchnorm
+from torch import Tensor, nn
+
+from features.decoding import PixelBatch
+from features.infrastructure.errors import InputError
+from features.infrastructure.processes import rank, world_size
+from finetune.augmentation import augmentation
+from finetune.configuration import TrainingConfig
+from finetune.losses import LongTailLoss
+from finetune.model import ImageClassifier
+from finetune.training.optimizer import Interpolation, PullToStart, WeightAverage, build_optimizer, freeze, rate
+
+#: Share of the steps for which a training with ``small_size`` stays at it.
+SMALL_SHARE = 2 / 3
+
+
+class TrainingStep(pl.LightningModule):
+    """What Lightning trains.
+
+    What a step augments and drops out follows from (seed, step, process) alone, so that a resumed training draws what
+    an uninterrupted one does.
+
+    Args:
+        model: The classifier; trained in place.
+        loss: Scores (B, C) and labels (B,) to a scalar.
+        config: The options.
+        steps: Steps of the whole training.
+        resumed: The state that :meth:`state` gave; empty for a new training.
+        interpolate: α of :class:`~finetune.training.optimizer.Interpolation`; 1 for the trained weights themselves.
+    """
+
+    def __init__(
+        self,
+        model: ImageClassifier,
+        loss: LongTailLoss,
+        config: TrainingConfig,
+        steps: int,
+        resumed: Mapping[str, Any],
+        interpolate: float,
+    ) -> None:
+        super().__init__()
+        self.model, self.loss, self.config, self.steps = model, loss, config, steps
+        self.start, self.optimizer_state = resumed.get("step", 0), resumed.get("optimizer")
+        self.frozen = freeze(model, config.freeze)
+        self.pull = PullToStart(model, config.l2_sp) if config.l2_sp else None
+        self.average = WeightAverage(model, config.ema, resumed.get("average")) if config.ema else None
+        self.between = Interpolation(model, interpolate, resumed.get("start")) if interpolate < 1 else None
+        self.augment, self.mixing = augmentation(config.augment), config.mixing
+        self.generator = torch.Generator()
+        self.preprocessing = model.backbone.preprocessing
+        if resumed:
+            model.load_state_dict(resumed["model"])
+        self.train()  # Lightning leaves the mode of a module as it finds it
+
+    @property
+    def step(self) -> int:
+        """Steps that are done, those before a resume included."""
+        return self.start + self.global_step
+
+    def train(self, mode: bool = True) -> TrainingStep:
+        super().train(mode)
+        if self.config.batch_norm == "frozen":
+            for module in self.model.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        for layer in self.frozen:
+            layer.eval()  # its statistics of batch normalisation are frozen too
+        return self
+
+    def training_step(self, batch: PixelBatch, _: int) -> Tensor:
+        if not len(batch.labels):
+            id_, reason = batch.unreadable[0]
+            raise InputError(f"a whole batch of images cannot be read; the first is {id_} ({reason})")
+        pixels, size = batch.pixels, self.preprocessing.image_size
+        if self.config.small_size is not None and self.step < SMALL_SHARE * self.steps:
+            pixels, size = _shrunk(pixels, self.config.small_size / size), self.config.small_size
+        self._seed(self.config.seed * 1_000_003 + self.step + 1_000_000_007 * rank())
+        pixels = self.augment(pixels, size, self.generator)
+        images = self.preprocessing.normalize(pixels).contiguous(memory_format=torch.channels_last)
+        target = batch.labels
+        if self.mixing:
+            images, target = self.mixing(images, target, len(self.model.classes), self.generator)
+        self.loss.set_progress(self.step / self.steps)
+        loss = self.loss(self.model(images), target)
+        return loss if self.pull is None else loss + self.pull()
+
+    def _seed(self, seed: int) -> None:
+        """Seed what a step draws from: its own generator, and for dropout PyTorch's global ones."""
+        self.generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).manual_seed(seed)
+
+    def transfer_batch_to_device(self, batch: PixelBatch, device: torch.device, _: int) -> PixelBatch:
+        pixels, labels = batch.pixels.to(device, non_blocking=True), batch.labels.to(device, non_blocking=True)
+        return PixelBatch(pixels, labels, batch.indices, batch.unreadable)
+
+    def configure_model(self) -> None:
+        if world_size() > 1 and self.device.type == "cuda" and self.config.batch_norm == "train":
+            # Lightning's own conversion loses the activation that timm keeps in its normalisation layers.
+            convert_sync_batchnorm(self.model)
+        self.model.to(memory_format=torch.channels_last)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.model, self.config)
+        if self.optimizer_state is not None:
+            optimizer.load_state_dict(self.optimizer_state)
+
+        def share(done: int) -> float:
+            return rate(self.start + done, self.steps, self.config)
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights that are kept, on the CPU: the trained ones or their average, or between the start and these."""
+        if self.average is not None:
+            kept = self.average.state()
+        else:
+            kept = {name: value.cpu() for name, value in self.model.state_dict().items()}
+        return kept if self.between is None else self.between(kept)
+
+    def state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """What a resumed training needs, besides the figures of its epochs."""
+        state: dict[str, Any] = {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        }
+        if self.average is not None:
+            state["average"] = self.average.state()
+        if self.between is not None:
+            state["start"] = self.between.start
+        return state
+
+
+def _shrunk(pixels: Tensor, share: float) -> Tensor:
+    """Frames (B, 3, R, R) uint8, resized to a share of their side."""
+    side = max(1, round(pixels.shape[-1] * share))
+    return F.interpolate(pixels.float(), side, mode="bilinear", antialias=True).round().to(torch.uint8)
