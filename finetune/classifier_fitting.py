@@ -43,7 +43,7 @@ class FitClassifierConfig(RunOptions, StartingPoint):
     """Fit a classifier to the frozen features of a backbone or a run.
 
     Attributes:
-        method: linear (logistic regression), crt, lws, tau, logit-adjusted, ncm or knn; see transfer inspect methods.
+        method: The second-stage classifier: linear (logistic regression), crt, …; see transfer inspect methods.
         space: Where `method` ncm measures: by the cosine, the Euclidean distance, or the cosine of features less their
             mean (centred).
         tau: τ of `method` tau, or of `method` logit-adjusted (by default 1).

@@ -170,7 +170,7 @@ def test_every_row_can_be_asked_for_explained_and_fitted(backbone, colours, name
     row, train = METHODS[name], colours(*COUNTS)
     needed = {option: OPTIONS[option] for option in row.needs_one_of[-1:]}
     config = FitClassifierConfig(dataset="digits:", init="resnet8", out="run", method=name, **needed)
-    assert name in FitClassifierConfig.__doc__ and inspect(InspectConfig(what="methods")).content[name] == row.meaning
+    assert inspect(InspectConfig(what="methods")).content[name] == row.meaning
     for option, value in OPTIONS.items():
         if option in row.options and option not in row.needs_one_of:
             assert getattr(replace(config, **{option: value}), option) == value
