@@ -13,6 +13,7 @@ from torch import nn
 from features.backbones.loading import load_backbone
 from finetune import FinetuneConfig
 from finetune.augmentation import augmentation
+from finetune.defaults import resolve
 from finetune.model import ImageClassifier
 from finetune.training.optimizer import build_optimizer, rate
 from transfer.cli import COMMANDS, main, read_yaml
@@ -79,7 +80,7 @@ def test_the_head_of_a_file_of_options_gives_them_all(path: Path, monkeypatch: p
 
 @pytest.fixture
 def cifar(monkeypatch: pytest.MonkeyPatch) -> FinetuneConfig:
-    return configured(CIFAR, monkeypatch)
+    return resolve(configured(CIFAR, monkeypatch))[0]
 
 
 def test_long_tailed_cifar_has_the_rate_of_the_papers(cifar: FinetuneConfig) -> None:
@@ -99,7 +100,7 @@ def test_long_tailed_cifar_has_the_rate_of_the_papers(cifar: FinetuneConfig) -> 
 
 
 def test_long_tailed_cifar_has_the_network_the_optimiser_and_the_images_of_the_papers(cifar: FinetuneConfig) -> None:
-    assert (cifar.weights, cifar.method, cifar.classifier, cifar.validation) == ("none", "full", "new", None)
+    assert (cifar.weights, cifar.classifier, cifar.validation) == ("none", "new", None)
     backbone = load_backbone(cifar.init, cifar.weights, cifar.image_size)
     model = ImageClassifier(backbone, ["a", "b"])
     assert sum(isinstance(layer, (nn.Conv2d, nn.Linear)) for layer in model.modules()) == 32

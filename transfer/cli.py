@@ -60,6 +60,12 @@ COMMANDS = {
         "train a backbone on source classes", "finetune:pretrain", "finetune:PretrainConfig", ("sources",)
     ),
     "finetune": Command("transfer to the target", "finetune:finetune", "finetune:FinetuneConfig", ("dataset",)),
+    "fit-classifier": Command(
+        "a classifier on the frozen features of a backbone or a run",
+        "finetune:fit_classifier",
+        "finetune:FitClassifierConfig",
+        ("dataset",),
+    ),
     "evaluate": Command(
         "accuracy of a trained model", "finetune:evaluate", "finetune:EvaluateConfig", ("run", "dataset")
     ),

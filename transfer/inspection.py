@@ -17,7 +17,7 @@ from features.infrastructure.tables import read_columns, read_provenance, read_r
 from features.readers import SCHEMES
 from features.readers.exclusion import files_of
 from finetune.augmentation import AUGMENTATIONS
-from finetune.classifiers.second_stage import FROZEN_METHODS
+from finetune.classifiers.second_stage import METHODS
 from finetune.losses import LOSSES
 from finetune.losses.advice import advise, beta_table, describe_tail
 from finetune.run_directory import open_run
@@ -68,7 +68,7 @@ _NAMES: dict[str, Callable[[], Mapping[str, Any]]] = {
     "backbones": backbone_names,
     "schemes": SCHEMES.meanings,
     "losses": LOSSES.meanings,
-    "methods": lambda: {"full": "everything is trained"} | FROZEN_METHODS,
+    "methods": lambda: METHODS.meanings(),
     "samplers": sampler_meanings,
     "augmentations": AUGMENTATIONS.meanings,
     "geometries": GEOMETRIES.meanings,

@@ -21,12 +21,12 @@ from features import ExtractConfig, FeatureBank, extract, open_dataset
 from features.infrastructure.console import console
 from features.infrastructure.files import write_json
 from features.infrastructure.provenance import versions
-from finetune import FinetuneConfig, PretrainConfig, finetune, pretrain
+from finetune import FinetuneConfig, PretrainConfig, finetune, fit_classifier, pretrain
 from finetune.evaluation.evaluator import align_classes
 from similarity import Subset
 from transfer.archives import unpack
 from transfer.commands import RankConfig, SelectConfig, rank, select
-from transfer.recipe import Arm, Recipe
+from transfer.recipe import Arm, Recipe, transfer_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +194,9 @@ class _Steps:
         fields |= {"init": init, "weights": weights} | options
         manifests = [self.manifests[target], self.manifests[self.recipe.test]]
         path = self.out / "finetune" / _slug(f"{name}-seed{seed}", fields, *manifests)
-        result = finetune(FinetuneConfig(out=str(path), **fields))
+        transfer, options = transfer_step(fields)
+        config = transfer(out=str(path), **options)
+        result = finetune(config) if isinstance(config, FinetuneConfig) else fit_classifier(config)
         return {"seed": seed, "run": str(path), **{k: result.metrics[k] for k in ("top1", "top5", "macro", "images")}}
 
     def _pretrained(self, name: str, subset: str, seed: int) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 
 from features.extraction.extractor import ExtractConfig
 from features.infrastructure.errors import InputError
-from finetune.classifiers.second_stage import KEEP_CLASSIFIER
+from finetune.classifier_fitting import FitClassifierConfig
+from finetune.classifiers.second_stage import METHODS
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
 from similarity import DEFAULT_GEOMETRY, GEOMETRIES, STRATEGIES
@@ -111,10 +112,12 @@ class Recipe:
 
     def _check_steps(self, where: str) -> None:
         """Build every step's configuration once, so that a wrong option is refused before any work."""
-        if self.finetune.get("classifier") == "keep" or self.finetune.get("method") in KEEP_CLASSIFIER:
+        keeping = [name for name, row in METHODS.items() if row.keeps_classifier]
+        transfer, given = transfer_step(self.finetune)
+        if self.finetune.get("classifier") == "keep" or self.finetune.get("method") in keeping:
             raise InputError(
                 f"{where}, finetune: starts from the run's own classifier, which is one of the source classes; leave "
-                f"out classifier: keep, and methods {', '.join(KEEP_CLASSIFIER)}"
+                f"out classifier: keep, and methods {', '.join(keeping)}"
             )
         own: Mapping[str, tuple[type, Mapping[str, Any], Mapping[str, Any]]] = {
             "extract": (ExtractConfig, self.extract, {"dataset": self.target, "out": "-"}),
@@ -131,17 +134,17 @@ class Recipe:
                 {"sources": self.sources, "subset": "-", "out": "-", "seed": 0},
             ),
             "finetune": (
-                FinetuneConfig,
-                self.finetune,
+                transfer,
+                given,
                 {"dataset": self.target, "test": self.test, "init": "-", "weights": "none", "out": "-", "seed": 0},
             ),
         }
-        for step, (config, given, fixed) in own.items():
-            clash = [name for name in given if name in fixed]
+        for step, (config, options, fixed) in own.items():
+            clash = [name for name in options if name in fixed]
             if clash:
                 raise InputError(f"{where}, {step}: {clash[0]} is set by the recipe itself; leave it out here")
             try:
-                from_mapping(config, {**fixed, **given}, f"{where}, {step}")
+                from_mapping(config, {**fixed, **options}, f"{where}, {step}")
             except InputError as error:
                 raise error if where in str(error) else InputError(f"{where}, {step}: {error}") from None
 
@@ -161,3 +164,15 @@ class Recipe:
     def data_folder(self, given: str | None) -> Path:
         """Where the archives are: what was given, else ``$TRANSFER_DATA``, else what the recipe says."""
         return Path(given or os.environ.get("TRANSFER_DATA") or self.data)
+
+
+def transfer_step(
+    options: Mapping[str, Any],
+) -> tuple[type[FinetuneConfig] | type[FitClassifierConfig], dict[str, Any]]:
+    """The configuration that the ``finetune`` options of a recipe belong to, and its options.
+
+    A ``method`` other than full fits a classifier to frozen features.
+    """
+    if options.get("method", "full") == "full":
+        return FinetuneConfig, {name: value for name, value in options.items() if name != "method"}
+    return FitClassifierConfig, dict(options)

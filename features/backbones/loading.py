@@ -44,7 +44,7 @@ def load_backbone(
             ``image_size``.
     """
     family = family_of(name)
-    with _seeded(seed):
+    with seeded(seed):
         backbone = family.build(name, weights)
     if weights not in ("default", "none"):
         backbone.fill(_read_state(weights), f"`weights` {weights}")
@@ -79,7 +79,7 @@ def check_image_size(backbone: Backbone, size: int, option: str) -> None:
 
 
 @contextmanager
-def _seeded(seed: int | None) -> Iterator[None]:
+def seeded(seed: int | None) -> Iterator[None]:
     """Draw from a generator with this seed, and leave torch's global generator unchanged."""
     if seed is None:
         yield

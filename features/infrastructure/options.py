@@ -31,8 +31,8 @@ class Range:
         return reaches and ends and math.isfinite(value)
 
     def __str__(self) -> str:
-        low = "" if self.low == -math.inf else f"{'above' if self.above else 'at least'} {self.low:g}"
-        high = "" if self.high == math.inf else f"{'below' if self.below else 'at most'} {self.high:g}"
+        low = "" if self.low == -math.inf else f"{'above' if self.above else 'at least'} {self.low:.10g}"
+        high = "" if self.high == math.inf else f"{'below' if self.below else 'at most'} {self.high:.10g}"
         return " and ".join(filter(None, (low, high))) or "a finite number"
 
 

@@ -28,14 +28,3 @@ __all__ = [
     "sigmoid_loss",
     "softmax_loss",
 ]
-
-
-def __getattr__(name: str) -> tuple[str, ...]:  # to be removed with the last use of these constants
-    derived = {
-        "SOFTMAX_LOSSES": lambda row: not (row.sigmoid or row.cosine_classifier),
-        "BALANCED_LOSSES": lambda row: row.balanced,
-        "HARD_LABEL_LOSSES": lambda row: not row.soft_labels,
-    }
-    if name not in derived:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return tuple(row.name for row in LOSSES.values() if derived[name](row))

@@ -23,11 +23,3 @@ __all__ = [
     "progressive_probabilities",
     "sampler_meanings",
 ]
-
-
-def balances(name: str) -> bool:  # to be removed with its last use, for find_sampler(name).balanced
-    """Whether a sampler re-balances the classes."""
-    return find_sampler(name).balanced
-
-
-check_sampler = find_sampler  # to be removed with its last use

@@ -120,6 +120,7 @@ def test_the_commands_in_the_order_of_use(capsys):
         "select",
         "pretrain",
         "finetune",
+        "fit-classifier",
         "evaluate",
         "compare",
         "run",
@@ -169,11 +170,11 @@ def test_version(capsys):
         ("rank --target a.h5 --source b.h5", "a.h5: no such feature bank; make one with: transfer extract"),
         ("select --target a.h5 --source b.h5 --classes 0", "--classes 0: expected at least 1"),
         ("select --target a.h5 --source b.h5 --classes few", "--classes few: expected a whole number"),
-        ("pretrain --out r", "pretrain needs a source"),
+        ("pretrain --out r", "pre-training needs a source: give SOURCES, dataset specs, or --subset"),
         ("pretrain digits: --out r --subset none.csv", "none.csv: no such subset file"),
         ("pretrain digits: --out r --epochs 1 --steps 1", "give one"),
         ("pretrain digits: --out r --beta high", "--beta high: expected a number or auto"),
-        ("pretrain digits: --out r --seed -1", "--seed -1: expected a whole number from 0"),
+        ("pretrain digits: --out r --seed -1", "--seed -1: expected at least 0 and below 4294967296"),
         ("pretrain digits: --out r --backbone resnet8 --weights none.pth", "--weights none.pth: no such file"),
         ("finetune digits: --init nowhere/run --out r", "nowhere/run: no checkpoint there"),
         ("evaluate nowhere digits:", "nowhere: no trained model there; expected a finished run directory"),
@@ -204,7 +205,7 @@ def test_wrong_input_is_one_line_and_status_2(line, message, refused, tmp_path, 
         ("sources: digits:@train", "--config x.yaml: sources must be a list, got 'digits:@train'"),
         ("steps: 3", "missing: --out"),
         ("", "missing: --out"),
-        ("{out: r, sources: ['digits:'], lr: -1}", "--lr -1: expected a positive number"),
+        ("{out: r, sources: ['digits:'], lr: -1}", "--lr -1: expected above 0"),
     ],
 )
 def test_a_wrong_config_file(content, message, refused, tmp_path, monkeypatch):
@@ -269,7 +270,7 @@ def test_rank_and_select(made_bank, said, place):
 
 def test_finetune_and_evaluate(made_run, said, place):
     out = place / "fine"
-    argv = ["finetune", TRAIN, "--init", made_run, "--out", out, "--test", TEST, "--method", "linear"]
+    argv = ["fit-classifier", TRAIN, "--init", made_run, "--out", out, "--test", TEST, "--method", "linear"]
     tuned = said(*argv, "--device", "cpu", "--precision", "fp32")
     assert not tuned["reused"]
     found = said("evaluate", out, TEST, "--device", "cpu", "--precision", "fp32")

@@ -216,7 +216,7 @@ def test_bad_input_is_one_line(make_run, tmp_path):
         with pytest.raises(InputError, match=said):
             compare(CompareConfig(**given))
     for rows, said in (
-        ("hawk,1,1,good", r"per_class\.csv: holds something that is no number .*good"),
+        ("hawk,1,1,good", r"per_class\.csv: holds a value that is not a number .*good"),
         ("hawk,1,1,75", "expected each class once, with an accuracy from 0 to 1"),
         ("hawk,1,1,nan", "expected each class once, with an accuracy from 0 to 1"),
         ("hawk,1,1,0.5\nhawk,1,1,0.5", "expected each class once"),

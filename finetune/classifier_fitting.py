@@ -1,0 +1,189 @@
+"""Second stage: a classifier is fitted to the frozen features of a backbone, and nothing else moves.
+
+Sources: Kang et al., ICLR 2020, section 4 (cRT, LWS, τ-normalisation, nearest class mean); Menon et al., ICLR 2021,
+section 4 (post-hoc logit adjustment); Cui et al., CVPR 2018 (the linear probe); Wu et al., CVPR 2018, section 3.4
+(weighted nearest neighbours).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.backbones.loading import Backbone, load_backbone, seeded
+from features.checkpoint import find_checkpoint
+from features.dataset import ImageDataset
+from features.infrastructure.options import default_of
+from features.readers import open_dataset
+from finetune.classifiers.second_stage import METHODS, Problem, SecondStage, Space, TrainedClassifier, images_per_class
+from finetune.configuration.base import Choice
+from finetune.configuration.option_groups import (
+    NotNegative,
+    RunOptions,
+    StartingPoint,
+    held_out,
+    held_out_faults,
+)
+from finetune.defaults import classifier_defaults, resolve
+from finetune.evaluation.evaluator import ForwardOptions, score_images
+from finetune.finetuning import FinetuneConfig
+from finetune.model import ImageClassifier
+from finetune.run_directory import RunDirectory
+from finetune.training.fitting import Start, Trained, TrainingResult, card_of, carry_out
+from finetune.training.validation import Split, held_out_of, open_validation
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitClassifierConfig(RunOptions, StartingPoint):
+    """Fit a classifier to the frozen features of a backbone or a run.
+
+    Attributes:
+        method: The second-stage classifier: linear (logistic regression), crt, …; see transfer inspect methods.
+        space: Where `method` ncm measures: by the cosine, the Euclidean distance, or the cosine of features less their
+            mean (centred).
+        tau: τ of `method` tau, or of `method` logit-adjusted (by default 1).
+        validation: Images to choose the τ of `method` tau on: a dataset spec, or the number of images of each class
+            that the training of the run held out.
+        seed: Seed of random weights and of the draws of `method` crt and lws.
+    """
+
+    #: Options of fine-tuning, which earlier versions wrote into these runs without reading them → their defaults.
+    RETIRED: ClassVar[Mapping[str, Any]] = {option.name: default_of(option) for option in fields(FinetuneConfig)}
+
+    method: str
+    space: Space = "cosine"
+    tau: NotNegative | None = None
+    validation: int | str | None = None
+
+    @property
+    def row(self) -> SecondStage:
+        """The row of the method."""
+        return METHODS[self.method]
+
+    def defaults(self) -> dict[str, Choice]:
+        return classifier_defaults(published=self.published, keeps_classifier=self.row.keeps_classifier)
+
+    def normalised(self) -> dict[str, Any]:
+        return super().normalised() | {"validation": held_out(self.validation)}
+
+    def checks(self) -> list[Callable[[], object]]:
+        return [*super().checks(), partial(METHODS.find, self.method)]
+
+    def contradictions(self) -> list[str]:
+        faults = super().contradictions() + held_out_faults(self.validation)
+        asked = self.row.needs_one_of
+        if asked and sum(getattr(self, name) is not None for name in asked) != 1:
+            faults.append(f"`method` {self.method}: give either " + " or ".join(f"`{name}`" for name in asked))
+        return faults
+
+    def unread(self) -> dict[str, str]:
+        readers: dict[str, list[str]] = {}
+        for name, row in METHODS.items():
+            for option in row.options:
+                readers.setdefault(option, []).append(name)
+        return super().unread() | {
+            option: f"`method` {', '.join(names)}"
+            for option, names in readers.items()
+            if option not in self.row.options
+        }
+
+    def balanced_by(self) -> str | None:
+        return f"--method {self.method}" if self.row.balanced else None
+
+
+def fit_classifier(config: FitClassifierConfig) -> TrainingResult:
+    """Fit a classifier, or reuse the finished run at ``config.out``.
+
+    Raises:
+        InputError: The target or the start cannot be opened, they do not fit the method, or another run stands at
+            ``out``.
+    """
+    config, chosen = resolve(config)
+    dataset = open_dataset(config.dataset)
+    backbone = load_backbone(config.init, config.weights, config.image_size, config.crop_pct, seed=config.seed)
+    checkpoint = find_checkpoint(config.init)
+    counts = images_per_class(checkpoint, "classifier_counts", dataset.classes)
+    inputs: dict[str, str] = {}
+    trained = None
+    if config.row.keeps_classifier:
+        trained = TrainedClassifier.of(config.init, dataset.classes, f"`method` {config.method}")
+        config.row.check(trained, config.tau)
+        inputs["trained classifier"] = trained.sha256()
+    validation = _validation(config, dataset)
+    if validation is not None:
+        inputs["validation data"] = validation.manifest_sha256
+
+    def fit(split: Split, run: RunDirectory) -> Trained:
+        given: dict[str, Any] = {"trained": trained, "counts": counts, "validation": validation}
+        given |= {"tau": config.tau, "space": config.space, "seed": config.seed}
+        fitted = fit_frozen(config.method, backbone, dataset, config, **given)
+        for id_, reason in fitted.unreadable:
+            run.log(f"left out, unreadable: {id_} ({reason})")
+        for sentence in (*chosen, *filter(None, [fitted.said])):
+            run.log(f"{run.path.name}: {sentence}")
+        card = card_of(dataset, dataset.counts, fitted.sigmoid, fitted.scale)
+        return fitted.model, card | {"fit": fitted.said}, None
+
+    kept = {} if trained is None or counts is None else {"classifier_counts": counts.tolist()}
+    seen = images_per_class(checkpoint, "train_counts", dataset.classes)
+    return carry_out(backbone, dataset, config, fit, Start(seen=seen, inputs=inputs, card=kept))
+
+
+def _validation(config: FitClassifierConfig, dataset: ImageDataset) -> ImageDataset | None:
+    """The images to choose τ on."""
+    if config.validation is None or isinstance(config.validation, int):
+        return None if config.validation is None else held_out_of(config.init, dataset, config.validation)
+    return open_validation(config.validation, dataset, open_dataset(config.test) if config.test else None)
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenFit:
+    """A model whose head was fitted to frozen features.
+
+    Attributes:
+        model: The backbone with that head.
+        scale: What its scores are multiplied by before the softmax.
+        sigmoid: Whether its scores are read by a sigmoid instead.
+        said: One sentence about the fit for the log, or nothing.
+        unreadable: Images that could not be read, as (id, reason).
+    """
+
+    model: ImageClassifier
+    scale: float = 1.0
+    sigmoid: bool = False
+    said: str = ""
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+
+def fit_frozen(
+    method: str, backbone: Backbone, dataset: ImageDataset, options: ForwardOptions, **given: Any
+) -> FrozenFit:
+    """Fit a head to features of the centre view; neither weights nor statistics of the backbone move.
+
+    Args:
+        method: One of :data:`finetune.classifiers.second_stage.METHODS`.
+        backbone: Images to features.
+        dataset: The training images.
+        options: Batch size, device, precision and workers of the pass over them.
+        **given: Further fields of :class:`finetune.classifiers.second_stage.Problem`.
+
+    Raises:
+        InputError: The method is unknown, no image can be read, or a class that the method needs has none.
+    """
+    unreadable: list[tuple[str, str]] = []
+
+    def features_of(images: ImageDataset) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        features, labels, missing = score_images(backbone, images, backbone.preprocessing, options)
+        unreadable.extend(missing)
+        return features, labels
+
+    head = METHODS.find(method).fit(Problem(dataset=dataset, features_of=features_of, **given))
+    with seeded(0):  # the values that the head is made with are replaced
+        model = ImageClassifier(backbone, dataset.classes, head.kind)
+    head.into(model.head)
+    return FrozenFit(model, head.scale, head.sigmoid, head.said, tuple(unreadable))

@@ -1,0 +1,66 @@
+"""What all groups of options share: their checks, and the form of their defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+from features.infrastructure.errors import InputError
+from features.infrastructure.options import check_ranges, default_of
+
+#: Default of an option that depends on other options, and the reason for it in a few words.
+Choice = tuple[Any, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionGroup:
+    """Options that are checked when the configuration is made."""
+
+    def checks(self) -> list[Callable[[], object]]:
+        """Functions that raise ``InputError`` if a value is wrong by itself."""
+        return [partial(check_ranges, self)]
+
+    def contradictions(self) -> list[str]:
+        """One sentence for each pair of options that contradict each other."""
+        return []
+
+    def unread(self) -> dict[str, str]:
+        """Options without effect on this run, each with what would read it."""
+        return {}
+
+    def normalised(self) -> dict[str, Any]:
+        """Options that were given as text and are used as numbers, as numbers."""
+        return {}
+
+    def defaults(self) -> Mapping[str, Choice]:
+        """The default of every option that is None and stands for one."""
+        return {}
+
+    def without_effect(self) -> set[str]:
+        """Names of the options that this run does not read."""
+        return set(self.unread())
+
+    def __post_init__(self) -> None:
+        """Check the values one by one, then together.
+
+        Raises:
+            InputError: Naming every value that is wrong by itself, or else every contradiction.
+        """
+        faults = []
+        for check in self.checks():
+            try:
+                check()
+            except InputError as error:
+                faults.append(str(error))
+        if not faults:
+            unread = self.unread()
+            ineffective = [
+                f"`{option.name}` {getattr(self, option.name)}: is for {unread[option.name]}; leave it out"
+                for option in fields(self)
+                if option.name in unread and getattr(self, option.name) != default_of(option)
+            ]
+            faults = ineffective + self.contradictions()
+        if faults:
+            raise InputError("; ".join(faults))
