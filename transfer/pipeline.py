@@ -1,7 +1,7 @@
-"""The whole job: from a recipe to evidence, each finished step reused.
+"""The whole job: from a recipe to a report, with finished steps reused.
 
-Steps are kept under a key of what went into them, so that a changed recipe or dataset makes new
-steps and never passes old ones off as new.
+Every step is stored under a key of its inputs, so that a changed recipe or dataset makes a new step and never reuses
+an old one.
 """
 
 from __future__ import annotations
@@ -23,33 +23,19 @@ from features.infrastructure.files import write_json
 from features.infrastructure.provenance import versions
 from finetune import FinetuneConfig, PretrainConfig, finetune, pretrain
 from finetune.evaluation.evaluator import align_classes
-from similarity import Subset
-from transfer.archives import unpack
-from transfer.commands import RankConfig, SelectConfig, rank, select
+from similarity import STRATEGIES, Subset
+from transfer.commands.rank import RankConfig, rank
+from transfer.commands.report import ReportConfig, report
+from transfer.commands.select import SelectConfig, select
 from transfer.recipe import Arm, Recipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """Run a recipe: extract, rank, select, pre-train, fine-tune, evaluate, report.
-
-    Attributes:
-        recipe: The recipe's YAML file.
-        out: Directory of everything that is made; by default runs/NAME.
-        data: Folder of the recipe's archives; by default $TRANSFER_DATA, else what the recipe says.
-    """
-
-    recipe: str
-    out: str | None = None
-    data: str | None = None
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a recipe measured.
+    """The results of a recipe.
 
     Attributes:
-        path: Its directory; ``result.json`` there holds ``content``.
+        path: Their directory; its ``result.json`` holds ``content``.
         content: The figures; see :meth:`to_json`.
     """
 
@@ -61,29 +47,23 @@ class Experiment:
         return dict(self.content)
 
 
-def run(config: RunConfig) -> Experiment:
-    """Run a recipe to its report.
+def run_recipe(recipe: Recipe, out: Path) -> Experiment:
+    """Run a recipe whose archives are unpacked, and write ``result.json`` and the report.
+
+    Args:
+        recipe: The recipe.
+        out: Directory of the results.
 
     Raises:
-        features.InputError: The recipe or its data is wrong.
+        InputError: A dataset cannot be read, or a choice is not possible.
     """
-    recipe = Recipe.read(config.recipe)
-    out = Path(config.out or f"runs/{recipe.name}")
-    data = recipe.data_folder(config.data)
-    return run_recipe(recipe.placed(unpack(recipe.archives, data, out / "data") if recipe.archives else data), out)
-
-
-def run_recipe(recipe: Recipe, out: Path) -> Experiment:
-    """Run a recipe whose data is in place."""
-    from transfer.reporting import ReportConfig, report
-
     started = time.perf_counter()
     steps = _Steps(recipe, out)
     targets = {spec: steps.bank(spec) for spec in steps.targets}
     sources = [steps.bank(spec) for spec in recipe.sources]
     first = targets[recipe.target_at(recipe.seeds[0])]
     domains = steps.ranking(first, sources)
-    # Every choice is made before the first training, so that one that is not possible costs nothing.
+    # All choices are made before the first training, so that an impossible one costs nothing.
     subsets = {
         (name, seed): steps.subset(name, arm, targets[recipe.target_at(seed)], sources, seed)
         for name, arm in recipe.arms.items()
@@ -121,7 +101,7 @@ def run_recipe(recipe: Recipe, out: Path) -> Experiment:
 
 
 class _Steps:
-    """The steps of one recipe below one directory."""
+    """The steps of one recipe, stored below one directory."""
 
     def __init__(self, recipe: Recipe, out: Path) -> None:
         self.recipe, self.out = recipe, out
@@ -147,7 +127,7 @@ class _Steps:
         return extract(ExtractConfig(dataset=spec, out=str(self.out / "banks" / f"{name}.h5"), **options)).bank
 
     def ranking(self, target: FeatureBank, sources: Sequence[FeatureBank]) -> list[dict[str, Any]]:
-        """The source domains, nearest first, ranked or reused."""
+        """The source domains, nearest first, as they stand in a ranking's JSON; ranked or reused."""
         banks = [str(bank.path) for bank in (target, *sources)]
         path = self.out / "rankings" / f"{_slug(target.name, banks, self.recipe.rank)}.json"
         explain = path.with_suffix(".csv")
@@ -158,13 +138,13 @@ class _Steps:
         return json.loads(path.read_text(encoding="utf-8"))["domains"]
 
     def subset(self, name: str, arm: Arm, target: FeatureBank, sources: Sequence[FeatureBank], seed: int) -> str | None:
-        """The subset file of an arm, or None for one that does not pre-train."""
+        """The subset file of an arm; None if the arm does not pre-train."""
         if arm.strategy is None:
             return None
         fields: dict[str, Any] = {
             "target": [str(target.path)],
             "source": [str(bank.path) for bank in sources],
-            "classes": None if arm.strategy == "all" else arm.classes or self.recipe.classes,
+            "classes": None if STRATEGIES[arm.strategy].takes_all else arm.classes or self.recipe.classes,
             "strategy": arm.strategy,
             "geometry": arm.geometry,
             "seed": seed,
@@ -176,7 +156,7 @@ class _Steps:
         return str(path)
 
     def arm_run(self, name: str, arm: Arm, subset: str | None, seed: int) -> dict[str, Any]:
-        """Pre-train if the arm does, fine-tune, evaluate: the metrics and where they are."""
+        """The figures and the directory of one run of an arm: pre-trained if it has a subset, fine-tuned and evaluated."""
         options = dict(self.recipe.finetune)
         if subset is not None:
             init, weights = self._pretrained(name, subset, seed), "default"
@@ -209,7 +189,7 @@ class _Steps:
 
 
 def _slug(name: str, *parts: Any) -> str:
-    """A readable file name with a key of everything in ``parts``."""
+    """A readable file name that ends in a key of the name and of ``parts``."""
     key = hashlib.sha256(json.dumps([name, *parts], sort_keys=True).encode()).hexdigest()[:8]
     readable = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[-60:]
     return f"{readable}-{key}"
