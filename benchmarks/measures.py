@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from finetune import PretrainConfig, pretrain
+from transfer import RankConfig, RankModelsConfig, SelectConfig, rank, rank_models, select
 from transfer.archives import unpack
-from transfer.commands import RankConfig, SelectConfig, rank, select
-from transfer.display import show
+from transfer.commands.rank import show as show_ranking
+from transfer.commands.rank_models import show as show_models
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("TRANSFER_DATA", ROOT.parent / "shared" / "data"))
@@ -61,7 +62,7 @@ def domains() -> dict[str, Any]:
     """All measures of two source domains."""
     config = RankConfig(target=bank("cub"), source=[bank("cifar-100"), bank("tiny-imagenet")], measures=["all"])
     ranking = rank(config)
-    show("rank", config, ranking)
+    show_ranking(config, ranking)
     return ranking.to_json()
 
 
@@ -70,9 +71,9 @@ def zoo() -> dict[str, Any]:
     cub = f"cub:{os.path.relpath(WORK)}/CUB_200_2011"
     models = ["efficientnet_lite0", "efficientnet_lite0:none", *(pretrained(name) for name in CHOICES)]
     cache = os.path.relpath(WORK / "measures" / "zoo")
-    config = RankConfig(target=f"{cub}@train", test=f"{cub}@test", model=models, cache=cache, **SHARED)
-    ranking = rank(config)
-    show("rank", config, ranking)
+    config = RankModelsConfig(target=f"{cub}@train", test=f"{cub}@test", model=models, cache=cache, **SHARED)
+    ranking = rank_models(config)
+    show_models(config, ranking)
     return ranking.to_json()
 
 

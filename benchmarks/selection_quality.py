@@ -52,7 +52,7 @@ from pathlib import Path
 import numpy as np
 
 from features import ExtractConfig, FeatureBank, InputError, extract
-from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, GEOMETRIES, select_classes
+from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, GEOMETRIES, STRATEGIES, select_classes
 from similarity.selection.pool import NEIGHBOURS, SourcePool
 from transfer.archives import unpack
 
@@ -66,7 +66,7 @@ PAIR_SEED, PAIRS = 0, 10
 SOURCE_IMAGES, TARGET_IMAGES = 60, 40
 SIDE, OWN_SIDE = 128, 224
 SIZES = (3, 10, 20, 40, 80)
-STRATEGIES = ("nearest", "local-scaling")
+RANKED = ("nearest", "local-scaling")
 PAPER, DEFAULT = "euclidean + nearest", f"{DEFAULT_GEOMETRY} + {DEFAULT_STRATEGY}"
 RIVALS = (PAPER, "whitened + nearest")
 
@@ -205,7 +205,7 @@ def precisions(check: Check) -> dict[str, np.ndarray]:
     target_features = features_by_class(check.target)
     source_features = target_features if same else features_by_class(check.source)
     pairs = check.pairs()
-    found = {f"{g} + {s}": np.empty((len(SEEDS), len(pairs))) for g in GEOMETRIES for s in STRATEGIES}
+    found = {f"{g} + {s}": np.empty((len(SEEDS), len(pairs))) for g in GEOMETRIES for s in RANKED}
     for draw, seed in enumerate(SEEDS):
         source, target = subsample(check.target, target_features, seed)
         if not same:
@@ -218,8 +218,8 @@ def precisions(check: Check) -> dict[str, np.ndarray]:
             relevant = np.isin(rest, check.relevant[group])
             for geometry in GEOMETRIES:
                 pool = SourcePool.of([query], [others], geometry)
-                for strategy in STRATEGIES:
-                    order, _ = pool.order(query, strategy, len(pool))
+                for strategy in RANKED:
+                    order = STRATEGIES[strategy].order(pool, query, len(pool), 0).classes
                     found[f"{geometry} + {strategy}"][draw, place] = average_precision(relevant[order])
     group_of = np.array([group for group, _ in pairs])
     return {

@@ -1,13 +1,14 @@
 from .clustering import ClusterConfig, Clustering, cluster
 from .duplicates import Duplicate, Duplicates, DuplicatesConfig, find_duplicates
-from .geometry import DEFAULT_GEOMETRY, GEOMETRIES, Geometry, fit_geometry
+from .geometry import DEFAULT_GEOMETRY, GEOMETRIES, Geometry, GeometryRow, fit_geometry
 from .measures import MEASURES, Evidence, Measure, measure
 from .ranking.domains import Domain, Ranking, rank_domains
 from .ranking.explanation import ExplanationRow, explain, write_explanation
-from .selection.choosing import DEFAULT_STRATEGY, select_classes
+from .selection.choosing import select_classes
 from .selection.curve import SelectionCurve, selection_curves, write_curves
-from .selection.pool import STRATEGIES, class_scores
+from .selection.pool import class_scores
 from .selection.stability import ClassStability, SelectionStability, selection_stability
+from .selection.strategy import DEFAULT_STRATEGY, STRATEGIES, Strategy
 from .selection.subset import Subset, SubsetRow
 from .transport.earth_movers_distance import TransportResult, emd, similarity
 
@@ -27,10 +28,12 @@ __all__ = [
     "Evidence",
     "ExplanationRow",
     "Geometry",
+    "GeometryRow",
     "Measure",
     "Ranking",
     "SelectionCurve",
     "SelectionStability",
+    "Strategy",
     "Subset",
     "SubsetRow",
     "TransportResult",

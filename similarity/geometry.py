@@ -1,8 +1,8 @@
-"""Ground metrics: where class means go so that Euclidean distance compares them fairly.
+"""Geometries: maps of class means to points whose Euclidean distance is the ground metric.
 
-The paper (Cui et al., CVPR 2018) measures between raw means. Features of a network with a rectified
-last layer share a large common component, and a class whose mean has a small norm then lies near
-everything: a hub. The other geometries take that away step by step.
+The paper (Cui et al., CVPR 2018) measures between raw means. Features of a network with a rectified last layer share a
+large common component, and a class whose mean has a small norm then lies near everything: it is a hub. The other
+geometries remove this step by step.
 """
 
 from __future__ import annotations
@@ -15,34 +15,52 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
 from features.bank import FeatureBank
+from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
 
-#: Name and meaning of every geometry, in the order of their steps.
-GEOMETRIES = {
-    "euclidean": "the raw means, as in the paper",
-    "cosine": "means scaled to length 1",
-    "centred": "the mean over all source classes taken off, then scaled to length 1",
-    "whitened": "centred, whitened by the within-class covariance, then scaled to length 1",
-    "sqrt-whitened": "the square root of the means first, where none is negative; then whitened",
-}
-#: What finds related classes best: see ``benchmarks/selection_quality.py``.
+
+@dataclass(frozen=True)
+class GeometryRow:
+    """A geometry by its steps, which are taken in the order of the fields.
+
+    Attributes:
+        name: What the user types.
+        meaning: One line that names the steps.
+        square_root: Take the square root of the means, if the features are rectified.
+        centre: Subtract the mean over all source classes.
+        whiten: Whiten by the within-class covariance, if it is known.
+        unit_length: Scale each point to length 1.
+    """
+
+    name: str
+    meaning: str
+    square_root: bool = False
+    centre: bool = False
+    whiten: bool = False
+    unit_length: bool = False
+
+
+#: Every geometry by name. A new one is a row in a module of :mod:`similarity.geometries`.
+GEOMETRIES = Catalogue("geometry", GeometryRow, "similarity.geometries")
+#: The geometry that finds related classes best: see ``benchmarks/selection_quality.py``.
 DEFAULT_GEOMETRY = "sqrt-whitened"
-#: Least mean of a feature, relative to the average feature, at which the square root still has a slope.
+#: Least mean of a feature, relative to the average feature, at which the slope of the square root is taken.
 _LEAST_MEAN = 1e-3
+#: Largest share of a feature's scale by which a mean may be negative and count as round-off of a rectified feature.
+_ROUND_OFF = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """A fitted geometry: the same map for every bank of one comparison.
+    """A fitted geometry: the same map for every bank of one comparison. Its fields say which steps are taken.
 
     Attributes:
         name: One of :data:`GEOMETRIES`.
-        centre: (D,) what is subtracted first, or None.
-        whitening_factor: (D, D) lower Cholesky factor L of the covariance that is whitened by (points
-            become L⁻¹·x, whose distances are Mahalanobis distances), or None.
-        unit_length: Whether points are scaled to length 1 at last. A point at the centre stays there.
-        slope: (D,) derivative, at the mean of the source classes, of the square root that is taken of the means
-            first; None where none is taken.
+        centre: (D,) subtracted from the means, or None.
+        whitening_factor: (D, D) lower Cholesky factor L of the covariance, or None. Points become L⁻¹·x, whose
+            distances are Mahalanobis distances.
+        unit_length: Whether points are scaled to length 1 in the end. A point at the centre stays there.
+        slope: (D,) derivative of the square root at the mean of the source classes; None if no square root is taken.
     """
 
     name: str
@@ -51,8 +69,24 @@ class Geometry:
     unit_length: bool = False
     slope: NDArray[np.float64] | None = None
 
+    @property
+    def square_root(self) -> bool:
+        """Whether the square root of the means is taken; negative means count as 0."""
+        return self.slope is not None
+
+    @property
+    def description(self) -> str:
+        """The steps that are taken, such as ``square root, centred, whitened, unit length``."""
+        steps = {
+            "square root": self.square_root,
+            "centred": self.centre is not None,
+            "whitened": self.whitening_factor is not None,
+            "unit length": self.unit_length,
+        }
+        return ", ".join(step for step, taken in steps.items() if taken) or "raw means"
+
     def points(self, means: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Where class means go.
+        """Map class means to points.
 
         Args:
             means: (C, D) class means.
@@ -61,7 +95,7 @@ class Geometry:
             (C, D) float64 points; their Euclidean distance is the ground metric.
         """
         points = np.array(means, dtype=np.float64)
-        if self.slope is not None:
+        if self.square_root:
             points = np.sqrt(np.maximum(points, 0))
         if self.centre is not None:
             points -= self.centre
@@ -76,33 +110,27 @@ class Geometry:
 def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[FeatureBank]) -> Geometry:
     """Fit a geometry to all banks of one comparison, so that every pair is measured alike.
 
-    The centre is the mean of the class means of all sources, each class counting once: points are
-    classes, and by images a few head classes of a long tail would be the centre. The targets stay
-    out of it: a target of few, related classes would pull the centre into itself.
+    The centre is the mean of the class means of all sources. Each class counts once: weighted by images, a few head
+    classes of a long tail would determine the centre. The targets do not count: a target of few, related classes would
+    pull the centre towards itself. A single source class would be its own centre, as far from one target as from any
+    other.
 
-    The covariance is the within-class covariance of all banks, sources and targets, pooled by their
-    numbers of images, plus its mean eigenvalue on the diagonal: a shrinkage without a knob, which keeps
-    directions of little variance from being blown up. Where it is zero (one image a class) nothing is
-    known of it and ``whitened`` is ``centred``.
-
-    A single source class would be the centre itself, and as far from one target as from any other.
-
-    Pooled features after a rectifier are not negative, and vary the more the larger their mean: the square
-    root brings the variances nearer to each other (Tukey's ladder of powers; used on few-shot features by
-    Yang et al., ICLR 2021). The covariance is carried along to first order, by the slope at the mean of the
-    source classes. Features of other networks can be negative; ``sqrt-whitened`` is ``whitened`` for them.
+    Pooled features after a rectifier are not negative, and vary the more the larger their mean is. The square root
+    brings the variances nearer to each other (Tukey's ladder of powers; Yang et al., ICLR 2021, for few-shot features).
+    The covariance is propagated to first order, by the slope at the mean of the source classes. Features of other
+    networks can be negative: no square root is taken of them, and ``Geometry.description`` says so. A negative mean of
+    at most 1e-4 of the scale of its feature, or of the average feature, is round-off and counts as 0.
 
     Args:
         name: One of :data:`GEOMETRIES`.
         targets: The target banks, at least one.
-        sources: The source banks, at least one, already cut to the classes that take part.
+        sources: The source banks, at least one, already reduced to the classes that take part.
 
     Raises:
-        InputError: There is no geometry of that name, the banks cannot be compared, or the sources have one class
-            in all and the geometry takes their centre off.
+        InputError: Unknown name, banks that cannot be compared, or a single source class for a geometry that subtracts
+            the centre.
     """
-    if name not in GEOMETRIES:
-        raise InputError(f"--geometry {name}: there is no such geometry; choose from {', '.join(GEOMETRIES)}")
+    row = GEOMETRIES.find(name)
     banks = [*targets, *sources]
     for bank in banks[1:]:
         banks[0].require_comparable(bank)
@@ -111,35 +139,47 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
                 f"{banks[0].name} and {bank.name} cannot be compared: features of width "
                 f"{banks[0].means.shape[1]} and {bank.means.shape[1]}; extract both with the same backbone"
             )
-    if name in ("euclidean", "cosine"):
-        return Geometry(name, unit_length=name == "cosine")
+    if not (row.square_root or row.centre or row.whiten):
+        return Geometry(name, unit_length=row.unit_length)
     means = np.concatenate([bank.means for bank in sources]).astype(np.float64)
-    if len(means) == 1:
+    if row.centre and len(means) == 1:
         raise InputError(
-            f"--geometry {name}: takes the mean of the source classes off, but there is only one source class, which "
-            f"would be as far from any target as from another; give more sources, or --geometry euclidean"
+            f"`geometry` {name}: subtracts the mean of the source classes, but there is only one source class, which "
+            f"would be as far from any target as from another; give more sources, or `geometry` euclidean"
         )
     slope = None
-    if name == "sqrt-whitened" and min(bank.means.min() for bank in banks) >= 0:
+    if row.square_root and _rectified([bank.means for bank in banks]):
+        means = np.maximum(means, 0)
         average = means.mean(axis=0)
-        least = _LEAST_MEAN * average.mean() or 1.0  # where all is zero, any slope will do
+        least = _LEAST_MEAN * average.mean() or 1.0  # if every mean is 0, any slope will do
         slope = 0.5 / np.sqrt(np.maximum(average, least))
         means = np.sqrt(means)
-    factor = None if name == "centred" else whitening_factor(banks, slope)
-    return Geometry(name, means.mean(axis=0), factor, unit_length=True, slope=slope)
+    return Geometry(
+        name,
+        centre=means.mean(axis=0) if row.centre else None,
+        whitening_factor=whitening_factor(banks, slope) if row.whiten else None,
+        unit_length=row.unit_length,
+        slope=slope,
+    )
 
 
 def whitening_factor(
     banks: Sequence[FeatureBank], slope: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64] | None:
-    """Cholesky factor of the pooled, shrunk within-class covariance; None where that is zero.
+    """Cholesky factor of the pooled, shrunk within-class covariance.
+
+    The covariances of all banks are pooled by their numbers of images. The mean eigenvalue is added to the diagonal: a
+    shrinkage without a parameter, which keeps directions of little variance from being blown up.
 
     Args:
         banks: Whose covariances are pooled.
-        slope: (D,) derivative of what has been done to each feature, None for nothing.
+        slope: (D,) derivative of the map that was applied to each feature; None for none.
+
+    Returns:
+        (D, D) lower triangular; None if the covariance is 0, as with one image a class.
     """
     if all(bank.counts.max() == 1 for bank in banks):
-        return None  # whatever the banks hold is round-off
+        return None  # older banks hold round-off here
     images = np.array([bank.counts.sum() for bank in banks], dtype=np.float64)
     pooled = np.zeros(banks[0].within_covariance.shape)
     for bank, share in zip(banks, images / images.sum(), strict=True):
@@ -151,3 +191,16 @@ def whitening_factor(
         return None
     pooled[np.diag_indices_from(pooled)] += mean_eigenvalue
     return np.asarray(np.linalg.cholesky(pooled), dtype=np.float64)
+
+
+def _rectified(means: Sequence[NDArray[np.floating]]) -> bool:
+    """Whether no mean is negative, up to round-off relative to the scale of its feature or of the average feature.
+
+    Args:
+        means: (C, D) class means of each bank.
+    """
+    if min(of_bank.min() for of_bank in means) >= 0:
+        return True
+    scale = np.max([np.abs(of_bank).max(axis=0) for of_bank in means], axis=0).astype(np.float64)
+    least = np.min([of_bank.min(axis=0) for of_bank in means], axis=0)
+    return bool((least >= -_ROUND_OFF * np.maximum(scale, scale.mean())).all())

@@ -11,7 +11,7 @@ import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from docstring_parser import parse
@@ -24,22 +24,22 @@ Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
-class CommandLine(Generic[Config]):
+class CommandLine:
     """What a command line gives.
 
     Attributes:
-        config: The configuration.
+        values: Field → value; every required field is there.
         json: Whether the result alone is to be printed, as JSON.
     """
 
-    config: Config
+    values: Mapping[str, Any]
     json: bool
 
 
 def read_command_line(
-    config_type: type[Config], argv: Sequence[str], positional: Sequence[str] = (), prog: str | None = None
-) -> CommandLine[Config]:
-    """The configuration that the words of a command line give, together with the file of their ``--config``.
+    config_type: type, argv: Sequence[str], positional: Sequence[str] = (), prog: str | None = None
+) -> CommandLine:
+    """Read the words of a command line, and the file of their ``--config``.
 
     Args:
         config_type: The dataclass.
@@ -57,7 +57,7 @@ def read_command_line(
     except argparse.ArgumentError as error:
         raise InputError(f"{error.argument_name}: {error.message}") from error
     if unknown := [word for word in rest if word.startswith("-")]:
-        known = [_flag(field.name) for field in fields(config_type) if field.name not in positional]  # type: ignore[arg-type]
+        known = [_flag(field.name) for field in fields(config_type) if field.name not in positional]
         raise InputError(f"unknown option {unknown[0]}{did_you_mean(unknown[0].partition('=')[0], known)}")
     if rest:
         raise InputError(f"too many values: {' '.join(rest)}")
@@ -65,11 +65,14 @@ def read_command_line(
     json, files = typed.pop("json", False), typed.pop("config", [])
     if len(files) > 1:
         raise InputError("--config is given twice; give one YAML file")
+    if "" in files:
+        raise InputError("--config: expected a YAML file")
     given = check_mapping(config_type, read_yaml(files[0]), f"--config {files[0]}") if files else {}
     _place(typed, positional, given)
     hints = get_type_hints(config_type)
     values = given | {name: _checked(name, value, hints[name]) for name, value in typed.items()}
-    return CommandLine(_built(config_type, values), json)
+    _require(config_type, values)
+    return CommandLine(values, json)
 
 
 def argument_parser(
@@ -145,7 +148,9 @@ def from_mapping(config_type: type[Config], values: Any, where: str) -> Config:
     Raises:
         InputError: As of :func:`check_mapping`; or a required field is missing.
     """
-    return _built(config_type, check_mapping(config_type, values, where), f"{where}: ")
+    given = check_mapping(config_type, values, where)
+    _require(config_type, given, f"{where}: ")
+    return config_type(**given)
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -172,7 +177,7 @@ def field_docs(config_type: type) -> dict[str, str]:
 
 
 def convert(value: Any, hint: Any) -> Any:
-    """A value as a type hint has it: typed text becomes a number, a whole number becomes a float.
+    """A value as a type hint has it: text becomes a number if the type is one.
 
     Args:
         value: A word of the command line, a list of them, or a value of a YAML file.
@@ -201,7 +206,7 @@ def convert(value: Any, hint: Any) -> Any:
     elif hint is int or hint is float:
         numbers = (str, int) if hint is int else (str, int, float)
         if isinstance(value, numbers) and not isinstance(value, bool):
-            return hint(value)
+            return hint(value) if isinstance(value, str) else value
     elif isinstance(value, type(None) if hint is None else origin or hint):
         return value
     raise ValueError
@@ -215,11 +220,11 @@ def _checked(name: str, value: Any, hint: Any, where: str = "") -> Any:
         raise InputError(f"{where}`{name}` {words}: expected {_in_words(hint)}") from None
 
 
-def _built(config_type: type[Config], values: Mapping[str, Any], where: str = "") -> Config:
-    required = [field.name for field in fields(config_type) if default_of(field) is MISSING]  # type: ignore[arg-type]
+def _require(config_type: type, values: Mapping[str, Any], where: str = "") -> None:
+    """Raise `InputError` that names the required fields without a value."""
+    required = [field.name for field in fields(config_type) if default_of(field) is MISSING]
     if missing := [name for name in required if name not in values]:
         raise InputError(f"{where}missing: {', '.join(f'`{name}`' for name in missing)}")
-    return config_type(**values)
 
 
 def _place(typed: dict[str, Any], positional: Sequence[str], given: Mapping[str, Any]) -> None:

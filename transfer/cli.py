@@ -85,14 +85,16 @@ def _start(argv: list[str]) -> int:
 def _run(command: Command, argv: list[str]) -> int:
     from transfer.arguments import read_command_line
 
+    config_type = command.config()
     try:
-        given = read_command_line(command.config(), argv, command.positional, prog=f"transfer {command.name}")
+        given = read_command_line(config_type, argv, command.positional, prog=f"transfer {command.name}")
     except InputError as error:
         raise InputError(f"{error} (transfer {command.name} --help)") from error
+    config = config_type(**given.values)
     try:
-        result = command.function()(given.config)
+        result = command.function()(config)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        if _is_named(error.filename, [*argv, *_texts(vars(given.config).values())]):
+        if _is_named(error.filename, [*argv, *_texts(vars(config).values())]):
             raise InputError(f"{error.filename}: {error.strerror}; name another path") from error
         raise  # a file that the user has not named is the program's own, and the error a bug
     if rank() != 0:
@@ -100,7 +102,7 @@ def _run(command: Command, argv: list[str]) -> int:
     if given.json:
         print(json.dumps(result.to_json(), ensure_ascii=False))
     else:
-        command.show()(given.config, result)
+        command.show()(config, result)
     return 0
 
 

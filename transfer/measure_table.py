@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from features.infrastructure.errors import InputError
 from similarity import MEASURES

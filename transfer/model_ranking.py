@@ -159,8 +159,10 @@ def _measured(
 
     def bank(spec: str) -> FeatureBank:
         out = str(Path(cache) / f"{hashlib.sha256(spec.encode()).hexdigest()[:8]}-{key}.h5")
-        common = {"backbone": name, "weights": weights, "seed": seed, "keep_images": True}
-        return extract(ExtractConfig(dataset=spec, out=out, **common, **options)).bank
+        config = ExtractConfig(
+            dataset=spec, out=out, backbone=name, weights=weights, seed=seed, keep_images=True, **options
+        )
+        return extract(config).bank
 
     learned = bank(target)
     features, labels, _ = learned.images()

@@ -156,7 +156,7 @@ class _Steps:
         return str(path)
 
     def arm_run(self, name: str, arm: Arm, subset: str | None, seed: int) -> dict[str, Any]:
-        """The figures and the directory of one run of an arm: pre-trained if it has a subset, fine-tuned and evaluated."""
+        """Pre-train if there is a subset, fine-tune and evaluate: the figures of the run, and its directory."""
         options = dict(self.recipe.finetune)
         if subset is not None:
             init, weights = self._pretrained(name, subset, seed), "default"

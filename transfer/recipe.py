@@ -15,7 +15,6 @@ from typing import Annotated, Any
 from features.extraction.extractor import ExtractConfig
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import Range, check_ranges
-from features.infrastructure.suggestions import choice
 from finetune.classifiers.second_stage import KEEP_CLASSIFIER
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
@@ -51,10 +50,11 @@ class Arm:
         check_ranges(self)
         if self.strategy is not None:
             STRATEGIES.find(self.strategy)
-        if self.geometry not in GEOMETRIES:
-            raise InputError(f"`geometry` {self.geometry}: there is no such geometry; {choice(self.geometry, GEOMETRIES)}")
+        GEOMETRIES.find(self.geometry)
         if self.strategy is not None and self.init is not None:
-            raise InputError("an arm either selects classes to pre-train on (`strategy`) or starts from `init`, not both")
+            raise InputError(
+                "an arm either selects classes to pre-train on (`strategy`) or starts from `init`, not both"
+            )
 
     @classmethod
     def read(cls, name: str, options: Any, where: str) -> Arm:
@@ -134,8 +134,8 @@ class Recipe:
         """
         if self.finetune.get("classifier") == "keep" or self.finetune.get("method") in KEEP_CLASSIFIER:
             raise InputError(
-                f"{where}, finetune: starts from the run's own classifier, whose classes are those of the source; leave "
-                f"out classifier: keep, and methods {', '.join(KEEP_CLASSIFIER)}"
+                f"{where}, finetune: starts from the run's own classifier, whose classes are those of the source; "
+                f"leave out classifier: keep, and methods {', '.join(KEEP_CLASSIFIER)}"
             )
         choice_of_arm = {"strategy": "random", "geometry": DEFAULT_GEOMETRY, "classes": self.classes, "seed": 0}
         files = {"out": "-", "overwrite": True}

@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
 from similarity.geometry import DEFAULT_GEOMETRY
-from similarity.selection.facility_location import certify
-from similarity.selection.pool import SourcePool, check_strategy
+from similarity.selection.pool import SourcePool
+from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES, Strategy
 from similarity.selection.subset import Subset, SubsetRow
-
-#: What finds related classes best: see ``benchmarks/selection_quality.py``.
-DEFAULT_STRATEGY = "local-scaling"
 
 
 def select_classes(
@@ -61,7 +58,7 @@ def select_classes(
         ValueError: ``targets`` or ``sources`` is empty, or ``quotas`` is not one a target.
         InputError: A size, strategy or geometry that is not possible, or banks that cannot be compared.
     """
-    check_strategy(strategy)
+    STRATEGIES.find(strategy)
     pool = SourcePool.of(targets, sources, geometry, min_count)
     sizes = {"classes": classes, "quotas": quotas, "images": images}
     return select_from(pool, targets, **sizes, strategy=strategy, seed=seed, certified=certified)  # type: ignore[arg-type]
@@ -79,12 +76,14 @@ def select_from(
     certified: bool = True,
 ) -> Subset:
     """:func:`select_classes` from a pool that is there already, whose geometry was fitted to these targets."""
-    sizes = _sizes(targets, classes, quotas, images, strategy, pool)
+    row = STRATEGIES.find(strategy)
+    sizes = _sizes(targets, classes, quotas, images, row, pool)
     best: dict[int, tuple[int, int, float]] = {}  # class → best rank, which target's, distance
     wanted: dict[int, list[str]] = {}
     asked = []
     for place, (target, size) in enumerate(zip(targets, sizes, strict=True)):
-        order, scores = pool.order(target, strategy, size, (seed, place))
+        ordering = row.order(pool, target, size, (seed, place))
+        order, scores = ordering.classes, ordering.scores
         if images is not None:
             order = _affordable(order, pool.counts, images)
         for rank, index in enumerate(order.tolist(), start=1):
@@ -92,8 +91,8 @@ def select_from(
             best[index] = min(best.get(index, entry), entry)
             wanted.setdefault(index, []).append(target.name)
         asked.append(_provenance(target) | {"classes": len(target.classes), "quota": size, "chosen": len(order)})
-        if strategy == "coverage" and certified:
-            asked[-1]["coverage"] = asdict(certify(pool.distances(target), target.counts, order))
+        if row.certify is not None and certified:
+            asked[-1]["coverage"] = asdict(row.certify(pool, target, order))
     rows = []
     for index in sorted(best, key=lambda index: best[index][:2]):
         rank, _, distance = best[index]
@@ -105,7 +104,7 @@ def select_from(
         "images": images,
         "strategy": strategy,
         "geometry": pool.metric.name,
-        "square_root": pool.metric.slope is not None,
+        "square_root": pool.metric.square_root,
         "min_count": pool.min_count,
         "seed": seed,
     }
@@ -117,7 +116,7 @@ def _sizes(
     classes: int | None,
     quotas: Sequence[int | None] | None,
     images: int | None,
-    strategy: str,
+    strategy: Strategy,
     pool: SourcePool,
 ) -> list[int]:
     """How many classes each target chooses at most."""
@@ -125,9 +124,11 @@ def _sizes(
     if quotas is not None and len(quotas) != len(targets):
         raise ValueError(f"quotas must have one entry a target, got {len(quotas)} for {len(targets)} targets")
     asked = [classes if quota is None else quota for quota in quotas or [None] * len(targets)]
-    if strategy == "all":
+    if strategy.takes_all:
         if images is not None or any(size is not None for size in asked):
-            raise InputError("--strategy all takes every class; leave out --classes, --images and the targets' quotas")
+            raise InputError(
+                f"`strategy` {strategy.name} takes every class; leave out `classes`, `images` and the targets' quotas"
+            )
         return [available] * len(targets)
     sizes = []
     for target, size in zip(targets, asked, strict=True):
@@ -135,13 +136,13 @@ def _sizes(
             size = available
         if size is None:
             raise InputError(
-                f"--classes is missing: say how many of the {available} source classes {target.name} needs, or give "
-                f"a budget with --images; --curve FILE.csv shows what each number gains"
+                f"`classes` is missing: say how many of the {available} source classes {target.name} needs, or give "
+                f"a budget with `images`; `curve` FILE.csv shows what each number gains"
             )
         if not 1 <= size <= available:
             least = f" of at least {pool.min_count} images" if pool.min_count > 0 else ""
             raise InputError(
-                f"--classes {size}: not possible for {target.name}; the sources have {available} classes{least}; "
+                f"`classes` {size}: not possible for {target.name}; the sources have {available} classes{least}; "
                 f"ask for 1 to {available}"
             )
         sizes.append(size)
@@ -152,7 +153,7 @@ def _affordable(order: NDArray[np.int64], counts: NDArray[np.int64], images: int
     """The classes at the beginning of ``order`` that stay within a budget of images together."""
     kept = order[np.cumsum(counts[order]) <= images]
     if not len(kept):
-        raise InputError(f"--images {images}: the first class alone has {counts[order[0]]}; raise the budget")
+        raise InputError(f"`images` {images}: the first class alone has {counts[order[0]]}; raise the budget")
     return kept
 
 

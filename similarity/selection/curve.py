@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from features.bank import FeatureBank
 from features.infrastructure.tables import write_table
 from similarity.geometry import DEFAULT_GEOMETRY
-from similarity.selection.choosing import DEFAULT_STRATEGY
-from similarity.selection.facility_location import cover
-from similarity.selection.pool import SourcePool, check_strategy
+from similarity.selection.pool import SourcePool
+from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES
 
 COLUMNS = ("target", "classes", "images", "distance", "gain")
 
@@ -75,7 +74,7 @@ def selection_curves(
         ValueError: ``targets`` or ``sources`` is empty.
         InputError: A strategy or geometry that is not possible, or banks that cannot be compared.
     """
-    check_strategy(strategy)
+    STRATEGIES.find(strategy)
     return curves_from(SourcePool.of(targets, sources, geometry, min_count), targets, strategy=strategy, seed=seed)
 
 
@@ -83,13 +82,14 @@ def curves_from(
     pool: SourcePool, targets: Sequence[FeatureBank], *, strategy: str = DEFAULT_STRATEGY, seed: int = 0
 ) -> tuple[SelectionCurve, ...]:
     """:func:`selection_curves` over a pool that is there already, whose geometry was fitted to these targets."""
+    row = STRATEGIES.find(strategy)
     curves = []
     for place, target in enumerate(targets):
         distances = pool.distances(target)
-        if strategy == "coverage":  # its second round gains nothing
-            order = cover(distances, target.counts, len(pool), rounds=1)
+        if row.curve is not None:
+            order = row.curve(pool, target, (seed, place))
         else:
-            order, _ = pool.order(target, strategy, len(pool), (seed, place))
+            order = row.order(pool, target, len(pool), (seed, place)).classes
         share = target.counts / target.counts.sum()
         objective = np.minimum.accumulate(distances[order], axis=0) @ share
         end = int(np.argmax(objective <= objective[-1])) + 1

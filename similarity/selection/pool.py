@@ -1,4 +1,4 @@
-"""The source classes that a target may choose from, and the order in which a strategy takes them."""
+"""The source classes that a target may choose from, as points of one geometry, and their scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
-from features.infrastructure.suggestions import choice
 from similarity.distances import (
     mean_distances,
     mean_squared_distances,
@@ -19,28 +18,9 @@ from similarity.distances import (
     pairwise_distances,
 )
 from similarity.geometry import Geometry, fit_geometry
-from similarity.selection.facility_location import cover
 
-#: Name and meaning of every strategy.
-STRATEGIES = {
-    "nearest": "classes nearest to the target on average, as in the paper",
-    "local-scaling": "as nearest, less the distance to the class's own neighbours: hubs lose their lead",
-    "coverage": "classes that together lie near every target class",
-    "random": "classes drawn by chance, the control",
-    "all": "every class, nearest first",
-}
 #: Own neighbours that say how crowded the place of a source class is: as many as CSLS was published with.
 NEIGHBOURS = 10
-
-
-def check_strategy(name: str) -> None:
-    """Refuse what is no strategy.
-
-    Raises:
-        InputError: It is not one of :data:`STRATEGIES`.
-    """
-    if name not in STRATEGIES:
-        raise InputError(f"--strategy {name}: there is no such strategy; {choice(name, STRATEGIES)}")
 
 
 def class_scores(
@@ -131,53 +111,29 @@ class SourcePool:
         """(S, T) distance of each class to each of the target's."""
         return pairwise_distances(self.points, self.metric.points(target.means))
 
-    def order(
-        self,
-        target: FeatureBank,
-        strategy: str,
-        size: int,
-        seed: int | tuple[int, ...] = 0,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The first ``size`` classes that a strategy takes for a target.
-
-        Args:
-            target: All its classes take part, weighted by their images.
-            strategy: One of :data:`STRATEGIES`.
-            size: 1 to S.
-            seed: Of ``random``.
-
-        Returns:
-            (size,) positions in the pool, and (S,) the score of every class, which is the distance for all
-            strategies but ``local-scaling``. Equal scores are in the order of the pool.
-        """
-        target_points = self.metric.points(target.means)
-        crowding = self.crowding if strategy == "local-scaling" else None
-        scores = class_scores(self.points, target_points, target.counts, crowding)
-        if strategy == "coverage":
-            return cover(self.distances(target), target.counts, size), scores
-        if strategy == "random":
-            return np.random.default_rng(seed).permutation(len(self))[:size], scores
-        return np.argsort(scores, kind="stable")[:size], scores
+    def scores(self, target: FeatureBank, crowding: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """(S,) :func:`class_scores` of every class against a target, whose classes weigh as they have images."""
+        return class_scores(self.points, self.metric.points(target.means), target.counts, crowding)
 
 
 def _kept(sources: Sequence[FeatureBank], min_count: int) -> list[FeatureBank]:
     """The sources without their classes of few images; a source that has none left drops out."""
     if not any((bank.counts >= min_count).any() for bank in sources):
         largest = max(int(bank.counts.max()) for bank in sources)
-        raise InputError(f"--min-count {min_count}: no source class has so many images; the largest has {largest}")
+        raise InputError(f"`min_count` {min_count}: no source class has so many images; the largest has {largest}")
     return [bank.at_least(min_count) for bank in sources if (bank.counts >= min_count).any()]
 
 
 def _require_distinct(targets: Sequence[FeatureBank], sources: Sequence[FeatureBank]) -> None:
     """Refuse banks that the subset file could not tell apart."""
-    for option, banks in (("--target", targets), ("--source", sources)):
+    for argument, banks in (("target", targets), ("source", sources)):
         if not banks:
-            raise ValueError(f"{option.strip('-')}s must hold at least one feature bank, got none")
+            raise ValueError(f"{argument}s must hold at least one feature bank, got none")
         names = [bank.name for bank in banks]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise InputError(f"{option}: {twice} is given twice; give each dataset once")
-        if option == "--target" and any(";" in name for name in names):
+            raise InputError(f"`{argument}`: {twice} is given twice; give each dataset once")
+        if argument == "target" and any(";" in name for name in names):
             raise InputError(
-                f"--target: a dataset spec must not hold ';', which parts the targets in a subset: {names}"
+                f"`target`: a dataset spec must not hold ';', which parts the targets in a subset: {names}"
             )

@@ -1,4 +1,4 @@
-"""How much of a selection is the images that happened to be drawn."""
+"""How much a selection depends on which images happened to be drawn."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from features.bank import FeatureBank
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
 from similarity.geometry import DEFAULT_GEOMETRY, Geometry
-from similarity.selection.choosing import DEFAULT_STRATEGY, select_from
-from similarity.selection.pool import SourcePool, check_strategy
+from similarity.selection.choosing import select_from
+from similarity.selection.pool import SourcePool
+from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES
 from similarity.selection.subset import Subset
 from similarity.uncertainty.posterior import MeanSampler
 from similarity.uncertainty.sampling_error import mean_clouds
@@ -26,8 +27,8 @@ class ClassStability:
     Attributes:
         source: Dataset spec of its bank.
         class_name: The class.
-        chosen: Whether it is in the subset itself.
-        share: Share of the resamples in which it was chosen, 0 to 1.
+        chosen: Whether it is in the subset.
+        share: Share of the bootstrap replicates in which it was chosen, 0 to 1.
     """
 
     source: str
@@ -38,16 +39,16 @@ class ClassStability:
 
 @dataclass(frozen=True)
 class SelectionStability:
-    """A selection and how it stands up to resampling.
+    """A selection and how stable it is under resampling.
 
     Attributes:
-        subset: What is chosen from the banks as they are.
-        classes: Every source class that was ever chosen; those of the subset first, in its order, then the
-            others, most often chosen first.
-        jaccard: Mean over the resamples of |A ∩ B| / |A ∪ B|, A the subset and B what was chosen; 1 where
-            nothing changes.
-        replicates: Resamples.
-        seed: Their seed.
+        subset: The selection from the banks themselves.
+        classes: Every source class that was ever chosen: those of the subset in its order, then the others, most
+            often chosen first.
+        jaccard: Mean over the replicates of |A ∩ B| / |A ∪ B|, with A the subset and B the replicate's choice; 1 if
+            every replicate chose the subset.
+        replicates: Number of bootstrap replicates.
+        seed: Seed of the resampling.
     """
 
     subset: Subset
@@ -57,7 +58,7 @@ class SelectionStability:
     seed: int
 
     def to_json(self) -> dict[str, Any]:
-        """What ``transfer select --resample`` adds."""
+        """What ``transfer select --resample`` adds to the JSON result."""
         return {
             "jaccard": self.jaccard,
             "replicates": self.replicates,
@@ -81,47 +82,77 @@ def selection_stability(
     geometry: str = DEFAULT_GEOMETRY,
     min_count: int = 0,
 ) -> SelectionStability:
-    """Select again from class means drawn again, of targets and sources alike.
-
-    The means are drawn from where the true ones may lie (:class:`similarity.uncertainty.posterior.MeanSampler`), so the
-    overlap estimates that of the subset with what the true means would give. The geometry is held as it is: whether
-    other images would whiten otherwise is not in it.
-
-    It is a little larger than that, for how far the true means lie apart is itself an estimate: 0.26 for 0.23 on
-    Gaussian classes of 3 to 200 images in the raw geometry, 0.31 for 0.26 whitened; on CIFAR-100 features, whose
-    classes vary in directions of their own, 0.65 and 0.75 for 0.47 and 0.60 raw, within 0.07 whitened.
+    """Select, and select again from resampled class means of targets and sources: see :func:`stability_from`.
 
     Args:
         targets: Banks of the targets.
         sources: Banks of the sources.
-        replicates: How often to draw, at least 1.
-        seed: Seed of the resampling, and of ``random``, which draws the same each time.
-        classes: As of :func:`similarity.select_classes`, like all that follow.
-        quotas: How many classes each target chooses on its own.
-        images: Budget of images for each target.
-        strategy: How classes are chosen.
-        geometry: Ground metric.
-        min_count: Source classes of fewer images are left out.
+        replicates: Number of bootstrap replicates, at least 1.
+        seed: Seed of the resampling, and of strategies that draw.
+        classes, quotas, images, strategy, geometry, min_count: As of :func:`similarity.select_classes`.
+
+    Raises:
+        ValueError: ``replicates`` is less than 1.
+        InputError: As of :func:`similarity.select_classes`; or every class of every bank has one image.
+    """
+    STRATEGIES.find(strategy)
+    options: dict[str, Any] = {
+        "classes": classes,
+        "quotas": quotas,
+        "images": images,
+        "strategy": strategy,
+        "seed": seed,
+    }
+    pool = SourcePool.of(targets, sources, geometry, min_count)
+    subset = select_from(pool, targets, **options)
+    return stability_from(pool, targets, subset, replicates=replicates, **options)
+
+
+def stability_from(
+    pool: SourcePool,
+    targets: Sequence[FeatureBank],
+    subset: Subset,
+    *,
+    replicates: int = 100,
+    seed: int = 0,
+    classes: int | None = None,
+    quotas: Sequence[int | None] | None = None,
+    images: int | None = None,
+    strategy: str = DEFAULT_STRATEGY,
+) -> SelectionStability:
+    """Select again from resampled class means, and compare with a subset that was selected from the pool.
+
+    The means are drawn from where the true ones may lie (:class:`similarity.uncertainty.posterior.MeanSampler`), so
+    the overlap estimates that of the subset with the choice that the true means would give. The geometry is held
+    fixed: the overlap does not include how other images would change the whitening.
+
+    The estimate is slightly too large, because how far the true means lie apart is itself estimated: 0.26 for 0.23 on
+    Gaussian classes of 3 to 200 images in the raw geometry, 0.31 for 0.26 whitened. On CIFAR-100 features, whose
+    classes vary in different directions, it is 0.65 and 0.75 for 0.47 and 0.60 raw, and within 0.07 whitened.
+
+    Args:
+        pool: The source classes, in a geometry fitted to these targets.
+        targets: Banks of the targets.
+        subset: What :func:`similarity.selection.choosing.select_from` chose from the pool with the same options.
+        replicates: Number of bootstrap replicates, at least 1.
+        seed: Seed of the resampling, and of strategies that draw: they draw the same in every replicate.
+        classes, quotas, images, strategy: As of :func:`similarity.select_classes`.
 
     Raises:
         ValueError: ``replicates`` is less than 1.
         InputError: As of :func:`similarity.select_classes`; or every class of every bank has one image.
     """
     if replicates < 1:
-        raise ValueError(f"replicates must be at least 1, got {replicates}")
-    check_strategy(strategy)
-    pool = SourcePool.of(targets, sources, geometry, min_count)
+        raise ValueError(f"`replicates` must be at least 1, got {replicates}")
     banks = (*targets, *pool.banks)
     if all(bank.counts.max() == 1 for bank in banks):
         raise InputError(
-            "--resample: every class has one image, which says nothing of how far off the class means are; "
-            "leave out --resample, or extract banks of more images"
+            "`resample`: every class has one image, so the error of the class means is unknown; leave out `resample`, "
+            "or extract banks of more images"
         )
-    sizes: dict[str, Any] = {"classes": classes, "quotas": quotas, "images": images}
-    subset = select_from(pool, targets, **sizes, strategy=strategy, seed=seed)
     chosen = dict.fromkeys((row.source, row.class_name) for row in subset.rows)
     samplers = [MeanSampler(cloud) for cloud in mean_clouds(pool.metric, banks)]
-    drawn_metric = Geometry(pool.metric.name, unit_length=pool.metric.unit_length)  # of points, no longer of means
+    drawn_metric = Geometry(pool.metric.name, unit_length=pool.metric.unit_length)  # the draws are points already
     generator = np.random.default_rng(seed)
     times: dict[tuple[str, str], int] = dict.fromkeys(chosen, 0)
     overlaps = []
@@ -131,7 +162,9 @@ def selection_stability(
             again = select_from(
                 replace(pool, points=drawn_metric.points(np.concatenate(drawn[len(targets) :])), metric=drawn_metric),
                 [replace(bank, means=points.astype(np.float32)) for bank, points in zip(targets, drawn, strict=False)],
-                **sizes,
+                classes=classes,
+                quotas=quotas,
+                images=images,
                 strategy=strategy,
                 seed=seed,
                 certified=False,

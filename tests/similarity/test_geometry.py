@@ -102,7 +102,7 @@ def test_a_class_at_the_centre_stays_finite(make_bank):
 @pytest.mark.parametrize("name", ["centred", "whitened", "sqrt-whitened"])
 def test_a_single_source_class_is_no_centre(make_bank, name):
     target, source = make_bank([[1.0, 0.0], [0.0, 1.0]], dataset="folder:target"), make_bank([[2.0, 1.0]])
-    with pytest.raises(InputError, match=f"--geometry {name}.*only one source class.*--geometry euclidean"):
+    with pytest.raises(InputError, match=f"`geometry` {name}.*only one source class.*`geometry` euclidean"):
         fit_geometry(name, [target], [source])
     fit_geometry(name, [target], [source, make_bank([[1.0, 2.0]], dataset="folder:other")])
 
@@ -130,7 +130,7 @@ def test_one_image_a_class_through_the_statistics_makes_whitened_centred(make_ba
 
 
 def test_unknown_name(banks):
-    with pytest.raises(InputError, match=r"--geometry manhattan.*euclidean, cosine, centred, whitened"):
+    with pytest.raises(InputError, match=r"`geometry` manhattan.*euclidean, cosine, centred, whitened"):
         fit_geometry("manhattan", [banks[0]], banks[1])
 
 
@@ -163,7 +163,8 @@ def test_features_that_can_be_negative_have_no_square_root(banks, make_bank):
     below = make_bank(-target.means, target.counts, dataset="folder:below")
     for targets, pool in (([below], sources), ([target], [*sources, below])):
         metric, plain = (fit_geometry(name, targets, pool) for name in ("sqrt-whitened", "whitened"))
-        assert metric.slope is None
+        assert not metric.square_root
+        assert metric.description == plain.description == "centred, whitened, unit length"
         np.testing.assert_array_equal(metric.points(target.means), plain.points(target.means))
 
 
@@ -173,3 +174,58 @@ def test_a_feature_that_is_always_zero_does_no_harm(make_bank):
     for values in (means, 0 * means):
         target, source = make_bank(values[:2], dataset="folder:target"), make_bank(values)
         assert np.isfinite(fit_geometry("sqrt-whitened", [target], [source]).points(source.means)).all()
+
+
+@pytest.mark.parametrize("which", ["target", "source"])
+def test_round_off_of_a_rectified_feature_keeps_the_square_root(banks, make_bank, which):
+    target, sources = banks
+    clean, noisy = {"target": target, "source": sources[0]}, {}
+    for name, bank in clean.items():
+        means = bank.means.copy()
+        means[1, 2] = 0
+        clean[name] = make_bank(means, bank.counts, within=bank.within_covariance, dataset=bank.name)
+        means[1, 2] = -1e-6 if name == which else 0
+        noisy[name] = make_bank(means, bank.counts, within=bank.within_covariance, dataset=bank.name)
+    before, after = (fit_geometry("sqrt-whitened", [of["target"]], [of["source"], sources[1]]) for of in (clean, noisy))
+    assert after.square_root and after.description == "square root, centred, whitened, unit length"
+    for name in clean:
+        np.testing.assert_array_equal(after.points(noisy[name].means), before.points(clean[name].means))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(("share", "taken"), [(1e-5, True), (1e-2, False)])
+def test_round_off_is_judged_by_the_scale_of_the_features(banks, make_bank, scale, share, taken):
+    target, sources = banks
+    scaled = [make_bank(scale * bank.means, dataset=bank.name) for bank in (target, *sources)]
+    feature = np.concatenate([bank.means[:, 4] for bank in scaled]).max()
+    scaled[1].means[0, 4] = -share * feature
+    assert fit_geometry("sqrt-whitened", scaled[:1], scaled[1:]).square_root is taken
+
+
+def test_a_feature_that_is_zero_but_for_round_off_is_judged_by_the_others(banks, make_bank):
+    target, sources = banks
+    for level, taken in ((-1e-7, True), (-0.1, False)):
+        dead = [make_bank(bank.means, dataset=bank.name) for bank in (target, *sources)]
+        for bank in dead:
+            bank.means[:, 3] = level
+        assert fit_geometry("sqrt-whitened", dead[:1], dead[1:]).square_root is taken
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_every_geometry_keeps_one_contract(banks, name):
+    target, sources = banks
+    row = GEOMETRIES.find(name)
+    assert row.name == name and GEOMETRIES.meanings()[name] == row.meaning
+    assert row.meaning and "\n" not in row.meaning
+    first, again = (fit_geometry(name, [target], sources) for _ in range(2))
+    points = first.points(target.means)
+    assert points.shape == target.means.shape and points.dtype == np.float64 and np.isfinite(points).all()
+    np.testing.assert_array_equal(again.points(target.means), points)
+    assert first.name == name
+    steps = {
+        "square root": row.square_root,
+        "centred": row.centre,
+        "whitened": row.whiten,
+        "unit length": row.unit_length,
+    }
+    assert first.description == (", ".join(step for step, taken in steps.items() if taken) or "raw means")

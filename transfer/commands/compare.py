@@ -244,8 +244,8 @@ def show(config: CompareConfig, result: Comparison) -> None:
         ),
     )
     console.print(
-        "\n±: standard error, of top1 over the images, of the difference paired over the classes; the variation between "
-        "seeds is not included",
+        "\n±: standard error, of top1 over the images, of the difference paired over the classes; it does not include "
+        "the variation between seeds",
         soft_wrap=True,
     )
     if missing := [run.run for run in result.runs if not run.has_classes]:
@@ -257,4 +257,5 @@ def show(config: CompareConfig, result: Comparison) -> None:
         console.print(f"not finished, left out: {', '.join(result.unfinished)}", soft_wrap=True)
     if config.out is not None:
         console.print(f"the table: {config.out}", soft_wrap=True)
-    show_next(f"transfer report {max(result.runs, key=lambda run: run.figures['top1']).run}")
+    best = max(result.runs, key=lambda run: run.figures["top1"] or 0.0)
+    show_next(f"transfer report {best.run}")

@@ -115,7 +115,9 @@ def show(config: RankConfig, result: Ranking) -> None:
         console.print(f"source {number}: {domain.source}", soft_wrap=True)
     bounded = [domain.transport.gap for domain in result.domains if domain.transport.solver == "semi-dual"]
     if bounded:
-        console.print(f"sets of this size are solved approximately: a distance is too large by at most {max(bounded):.2%}")
+        console.print(
+            f"sets of this size are solved approximately: a distance is too large by at most {max(bounded):.2%}"
+        )
     if config.bootstrap and all(domain.emd_interval is None for domain in result.domains):
         console.print("no intervals: the sets are too large to resample, or the sources have too few classes")
     for domain in result.domains:
@@ -145,9 +147,7 @@ def _show_explanation(config: RankConfig, result: Ranking) -> None:
     nearest = result.domains[0]
     rows = explain(nearest, nearest.class_names, result.target_classes, top=3)
     shown = rows[:EXPLAINED]
-    console.print(
-        f"\nclasses of {nearest.source} that serve {result.target}, the costliest first:", soft_wrap=True
-    )
+    console.print(f"\nclasses of {nearest.source} that serve {result.target}, the costliest first:", soft_wrap=True)
     show_table(
         ["target class", "source class", ">share of it, %", ">distance", ">of the EMD"],
         (

@@ -17,12 +17,12 @@ from similarity import (
     SelectionCurve,
     SelectionStability,
     Subset,
-    selection_stability,
     write_curves,
 )
 from similarity.selection.choosing import select_from
 from similarity.selection.curve import curves_from
 from similarity.selection.pool import SourcePool
+from similarity.selection.stability import stability_from
 from transfer.screen import console, show_next, show_table
 
 __all__ = ["SelectConfig", "Selection", "select", "show"]
@@ -109,7 +109,6 @@ def select(config: SelectConfig) -> Selection:
     targets, sources = ([FeatureBank.open(path) for path in group] for group in (paths, config.source))
     pool = SourcePool.of(targets, sources, config.geometry, config.min_count)
     options: dict[str, Any] = {"strategy": config.strategy, "seed": config.seed}
-    fitted = {"geometry": config.geometry, "min_count": config.min_count}
     curves: tuple[SelectionCurve, ...] = ()
     if config.curve is not None:
         curves = curves_from(pool, targets, **options)
@@ -119,9 +118,9 @@ def select(config: SelectConfig) -> Selection:
     subset = select_from(pool, targets, **sizes, **options)
     stability = None
     if config.resample:
-        stability = selection_stability(targets, sources, config.resample, **sizes, **options, **fitted)
+        stability = stability_from(pool, targets, subset, replicates=config.resample, **sizes, **options)
     if config.curve is not None:
-        write_curves(curves, config.curve, options | fitted)
+        write_curves(curves, config.curve, options | {"geometry": config.geometry, "min_count": config.min_count})
     if config.out is not None:
         subset.write(config.out)
     return Selection(subset, config.out, curves, stability)
@@ -169,7 +168,7 @@ def show(config: SelectConfig, result: Selection) -> None:
         knee = curve.to_json()
         console.print(
             f"{curve.target}: {knee['classes']} classes of {knee['images']} images are suggested, which gain "
-            f"{100 * knee['gain']:.0f} % of what all {curve.available} classes gain over the first one; the curve is in "
+            f"{100 * knee['gain']:.0f} % of what all {curve.available} classes gain over the first one; the curve: "
             f"{config.curve}",
             soft_wrap=True,
         )

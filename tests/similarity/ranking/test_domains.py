@@ -164,7 +164,7 @@ def test_what_is_refused(target, sources, make_bank):
         rank_domains(target, sources, min_count=-2)
     with pytest.raises(InputError, match=r"folder:near: no class has 500 images.*--min-count"):
         rank_domains(target, sources, min_count=500)
-    with pytest.raises(InputError, match="--geometry"):
+    with pytest.raises(InputError, match="`geometry`"):
         rank_domains(target, sources, geometry="flat")
     with pytest.raises(InputError, match="transform is 't' in one and 'other' in the other"):
         rank_domains(target, [make_bank(np.ones((2, 8)), transform="other")])

@@ -83,7 +83,7 @@ def test_nearest_is_the_papers_greedy(target, sources):
         assert row.targets == ("folder:target",)
 
 
-@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "all"])
+@pytest.mark.parametrize("strategy", [name for name, row in STRATEGIES.items() if not row.takes_all])
 def test_every_strategy_gives_as_many_classes_as_asked(target, sources, strategy):
     for size in (1, 7, 11):
         subset = select_classes([target], sources, classes=size, strategy=strategy)
@@ -160,24 +160,31 @@ def test_provenance_says_how_and_survives_the_file(target, sources, tmp_path):
     assert json.loads(json.dumps(subset.to_json())) == subset.to_json()
 
 
+def test_provenance_tells_whether_the_square_root_was_taken(target, sources, make_bank):
+    signed = make_bank(-target.means, target.counts, dataset="folder:signed")
+    for bank, taken in ((target, True), (signed, False)):
+        provenance = select_classes([bank], sources, classes=3, geometry="sqrt-whitened").provenance
+        assert (provenance["geometry"], provenance["square_root"]) == ("sqrt-whitened", taken)
+
+
 @pytest.mark.parametrize("size", [0, -3, 12])
 def test_impossible_sizes(target, sources, size):
-    with pytest.raises(InputError, match=rf"--classes {size}: .*11 classes; ask for 1 to 11"):
+    with pytest.raises(InputError, match=rf"`classes` {size}: .*11 classes; ask for 1 to 11"):
         select_classes([target], sources, classes=size)
-    with pytest.raises(InputError, match=rf"--classes {size}: .*folder:target"):
+    with pytest.raises(InputError, match=rf"`classes` {size}: .*folder:target"):
         select_classes([target], sources, classes=2, quotas=[size])
 
 
 def test_what_is_refused(target, sources, make_bank):
-    with pytest.raises(InputError, match="--classes is missing"):
+    with pytest.raises(InputError, match="`classes` is missing"):
         select_classes([target], sources)
-    with pytest.raises(InputError, match=r"--strategy all.*leave out --classes"):
+    with pytest.raises(InputError, match=r"`strategy` all.*leave out `classes`"):
         select_classes([target], sources, strategy="all", classes=3)
-    with pytest.raises(InputError, match=r"--strategy best.*nearest, local-scaling"):
+    with pytest.raises(InputError, match=r"`strategy` best.*local-scaling, nearest"):
         select_classes([target], sources, strategy="best", classes=3)
-    with pytest.raises(InputError, match="--geometry flat"):
+    with pytest.raises(InputError, match="`geometry` flat"):
         select_classes([target], sources, geometry="flat", classes=3)
-    with pytest.raises(InputError, match="--source: folder:a is given twice"):
+    with pytest.raises(InputError, match="`source`: folder:a is given twice"):
         select_classes([target], [sources[0], sources[0]], classes=3)
     with pytest.raises(InputError, match="';'"):
         select_classes([make_bank(target.means, dataset="folder:a;b")], sources, classes=3)

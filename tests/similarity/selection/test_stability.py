@@ -5,9 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import similarity.selection.pool
+import similarity.selection.pool as pool_module
+import similarity.selection.stability as stability_module
+import similarity.selection.strategies.coverage as coverage_module
 from features.infrastructure.errors import InputError
 from similarity import select_classes, selection_stability
+from similarity.selection.choosing import select_from
+from similarity.selection.pool import SourcePool
+from similarity.selection.stability import stability_from
 
 NEAREST = {"strategy": "nearest", "geometry": "euclidean"}
 
@@ -104,15 +109,42 @@ def test_one_image_a_class_borrows_or_is_refused(make_bank):
     known = make_bank(rng.standard_normal((6, 4)), [9] * 6, dataset="folder:target")
     assert selection_stability([known], [single], 20, classes=2, **NEAREST).jaccard < 0.9
     alone = make_bank(rng.standard_normal((6, 4)), [1] * 6, dataset="folder:target", **none)
-    with pytest.raises(InputError, match="--resample: every class has one image"):
+    with pytest.raises(InputError, match="`resample`: every class has one image"):
         selection_stability([alone], [single], 20, classes=2, **NEAREST)
 
 
-def test_the_geometry_is_fitted_once(banks, monkeypatch):
-    fits, fit = [], similarity.selection.pool.fit_geometry
-    monkeypatch.setattr(similarity.selection.pool, "fit_geometry", lambda *args: fits.append(1) or fit(*args))
-    selection_stability(*banks(9), 4, classes=2, geometry="whitened")
-    assert len(fits) == 1
+@pytest.fixture
+def calls(monkeypatch):
+    """Calls of fit_geometry, of the selection and of the certificate."""
+    counted = {"fit_geometry": 0, "select_from": 0, "certify": 0}
+
+    def count(module, name):
+        real = getattr(module, name)
+
+        def counting(*args, **options):
+            counted[name] += 1
+            return real(*args, **options)
+
+        monkeypatch.setattr(module, name, counting)
+
+    count(pool_module, "fit_geometry")
+    count(stability_module, "select_from")
+    count(coverage_module, "certify")
+    return counted
+
+
+def test_nothing_is_fitted_selected_or_certified_twice(banks, calls):
+    options = {"classes": 2, "strategy": "coverage"}
+    found = selection_stability(*banks(9), 4, geometry="whitened", **options)
+    assert calls == {"fit_geometry": 1, "select_from": 1 + 4, "certify": 1}
+
+    targets, sources = banks(9)
+    pool = SourcePool.of(targets, sources, "whitened")
+    subset = select_from(pool, targets, **options)
+    calls.update(dict.fromkeys(calls, 0))
+    again = stability_from(pool, targets, subset, replicates=4, **options)
+    assert calls == {"fit_geometry": 0, "select_from": 4, "certify": 0}
+    assert again == found and again.subset is subset
 
 
 def test_default_options_and_what_is_refused(banks, make_bank):
@@ -121,7 +153,7 @@ def test_default_options_and_what_is_refused(banks, make_bank):
     source = make_bank(rng.random((20, 8)) * 0.1)
     found = selection_stability([target], [source], 3, classes=5)
     assert found.subset == select_classes([target], [source], classes=5)
-    with pytest.raises(ValueError, match="replicates must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="`replicates` must be at least 1, got 0"):
         selection_stability([target], [source], 0, classes=5)
-    with pytest.raises(InputError, match="--classes"):
+    with pytest.raises(InputError, match="`classes`"):
         selection_stability([target], [source], 2, classes=21)

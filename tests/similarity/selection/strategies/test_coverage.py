@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from similarity.selection.facility_location import certify, cover
+from similarity.selection.strategies.coverage import certify, cover
 
 
 def value(distances, weights, chosen):

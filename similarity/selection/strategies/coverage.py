@@ -1,42 +1,30 @@
-"""Choose points that cover a weighted set: facility location by the lazy greedy algorithm.
+"""Take classes that together lie near every target class: facility location by the lazy greedy algorithm.
 
-The value of a set A of sources is F(A) = Σ_j w_j (d₀ − min_{i∈A} d_ij) with d₀ the largest distance:
-every target class is served by its nearest chosen class. F is monotone and submodular, so each
-greedy step adding the largest gain reaches at least (1 − 1/e) of the best F of that size
-(Nemhauser, Wolsey and Fisher, 1978); gains only shrink, so an old gain bounds the new one from above
-and few have to be computed again (Minoux, 1978).
+The value of a set A of sources is F(A) = Σ_j w_j (d₀ − min_{i∈A} d_ij), with d₀ the largest distance: every target
+class is served by its nearest chosen class. F is monotone and submodular, so greedy steps that add the largest gain
+reach at least (1 − 1/e) of the best F of that size (Nemhauser, Wolsey and Fisher, 1978). Gains only shrink, so an old
+gain is an upper bound of the new one, and few gains are computed again (Minoux, 1978).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-#: Steps of the ascent behind a certificate.
+from features.bank import FeatureBank
+from similarity.selection.pool import SourcePool
+from similarity.selection.strategy import Certificate, Ordering, Seed, Strategy
+
+#: Steps of the subgradient ascent of a certificate.
 _STEPS = 100
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """How near a choice is to the best one of its size.
-
-    Attributes:
-        distance: Weighted mean distance of the columns to their nearest chosen row.
-        bound: No choice of as many rows has a smaller one.
-    """
-
-    distance: float
-    bound: float
-
-
 def certify(distances: NDArray[np.float64], weights: NDArray[np.number], chosen: NDArray[np.int64]) -> Certificate:
-    """A lower bound on the distance of every choice of as many rows, whoever made it.
+    """A lower bound on the distance of every choice of as many rows, and the distance of this one.
 
-    For any radii v_j ≥ 0, Σ_j w_j·v_j less the k largest of Σ_j w_j·max(0, v_j − d_ij) is such a bound (the
-    Lagrangian of the k-median problem: Cornuéjols, Fisher and Nemhauser, 1977). Subgradient ascent from the
-    distances to the chosen rows looks for radii with a large one; every step of it is a proof.
+    For any radii v_j ≥ 0, Σ_j w_j·v_j less the k largest of Σ_j w_j·max(0, v_j − d_ij) is such a bound: the
+    Lagrangian of the k-median problem (Cornuéjols, Fisher and Nemhauser, 1977). Subgradient ascent starts at the
+    distances to the chosen rows and looks for radii with a large bound; the bound of each step holds.
 
     Args:
         distances: (S, T) distance of each source to each target.
@@ -68,18 +56,17 @@ def cover(
 ) -> NDArray[np.int64]:
     """Greedy choice of rows that lie near all columns.
 
-    Once every column has its nearest row, no further row gains anything. The choice then begins anew
-    among the rows that are left: the next rows are each column's second cover, and so on. The
-    guarantee holds up to the end of the first round.
+    When every column has its nearest row, no further row gains anything. A new round then starts among the rows that
+    are left and covers each column once more. The guarantee holds up to the end of the first round.
 
     Args:
         distances: (S, T) distance of each source to each target.
         weights: (T,) non-negative, not all zero.
         size: How many rows, 1 to S.
-        rounds: End after so many rounds, even if fewer rows are chosen then.
+        rounds: Rounds after which the choice ends, even if it has fewer than ``size`` rows.
 
     Returns:
-        (size,) row numbers in the order chosen; of equal gains the lower number first.
+        (K,) row numbers in the order chosen, K at most ``size``; of equal gains the lower number comes first.
     """
     share = np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
     farthest = distances.max(initial=0.0)
@@ -109,7 +96,31 @@ def _largest_gain(
     while True:
         pick = int(np.argmax(bounds))
         if bounds[pick] == -np.inf:
-            return pick, 0.0  # every row is chosen
+            return pick, 0.0  # all rows are chosen
         bounds[pick] = np.maximum(nearest - distances[pick], 0) @ share
         if int(np.argmax(bounds)) == pick:
             return pick, float(bounds[pick])
+
+
+def _ordering(pool: SourcePool, target: FeatureBank, size: int, seed: Seed) -> Ordering:
+    """The ``size`` classes of :func:`cover`; the scores are their mean distances to the target."""
+    return Ordering(cover(pool.distances(target), target.counts, size), pool.scores(target))
+
+
+def _certificate(pool: SourcePool, target: FeatureBank, classes: NDArray[np.int64]) -> Certificate:
+    """:func:`certify` a choice of classes for a target."""
+    return certify(pool.distances(target), target.counts, classes)
+
+
+def _curve(pool: SourcePool, target: FeatureBank, seed: Seed) -> NDArray[np.int64]:
+    """The first round of :func:`cover`: the second one gains nothing on a curve."""
+    return cover(pool.distances(target), target.counts, len(pool), rounds=1)
+
+
+COVERAGE = Strategy(
+    "coverage",
+    "classes that together lie near every target class",
+    _ordering,
+    certify=_certificate,
+    curve=_curve,
+)

@@ -1,0 +1,1 @@
+"""The geometries, as rows that name their steps: see :mod:`similarity.geometry`."""

@@ -1,0 +1,1 @@
+"""The strategies, one module each: see :mod:`similarity.selection.strategy`."""

@@ -1,0 +1,82 @@
+"""Strategies: the order in which a target takes source classes, one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.bank import FeatureBank
+from features.infrastructure.catalogue import Catalogue
+from similarity.selection.pool import SourcePool
+
+#: Seed of a random generator; a tuple holds the seed of the selection and the position of the target.
+Seed: TypeAlias = "int | tuple[int, ...]"
+
+
+@dataclass(frozen=True, eq=False)
+class Ordering:
+    """The source classes that a strategy takes for one target.
+
+    Attributes:
+        classes: (K,) positions in the pool, in the order taken.
+        scores: (S,) the score of every class of the pool; less is nearer.
+    """
+
+    classes: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How near a choice is to the best one of its size.
+
+    Attributes:
+        distance: Mean distance of the target's classes, weighted by their images, to the nearest chosen class.
+        bound: Lower bound of that distance over all choices of as many classes.
+    """
+
+    distance: float
+    bound: float
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One way to order source classes for a target.
+
+    Attributes:
+        name: What the user types.
+        meaning: One line that says which classes are taken.
+        order: Takes the pool, the target's bank, the number K of classes (1 to S) and the seed, and returns the first
+            K classes. Equal scores are in the order of the pool.
+        ranked_by: What the column ``distance`` of a subset holds: a mean distance to the target, or another score.
+        takes_all: Whether every class is taken, so that no size can be given.
+        phrase: Format string that describes a choice, with the fields ``classes`` (their number), ``name`` and
+            ``geometry``.
+        certify: Takes the pool, the target's bank and the (K,) classes taken, and returns how near the choice is to
+            the best one of its size; None if nothing can be proved.
+        curve: Takes the pool, the target's bank and the seed, and returns the (K,) classes along the curve of a
+            selection; None for ``order`` over all classes.
+    """
+
+    name: str
+    meaning: str
+    order: Callable[[SourcePool, FeatureBank, int, Seed], Ordering]
+    ranked_by: Literal["distance", "score"] = "distance"
+    takes_all: bool = False
+    phrase: str = "{classes} by {name}, {geometry}"
+    certify: Callable[[SourcePool, FeatureBank, NDArray[np.int64]], Certificate] | None = None
+    curve: Callable[[SourcePool, FeatureBank, Seed], NDArray[np.int64]] | None = None
+
+    def describe(self, classes: int | None, geometry: str) -> str:
+        """The ``phrase`` of a choice of so many classes, for reports."""
+        return self.phrase.format(classes=classes, name=self.name, geometry=geometry)
+
+
+#: Every strategy by name. A new one is a module of :mod:`similarity.selection.strategies` that defines its row.
+STRATEGIES = Catalogue("strategy", Strategy, "similarity.selection.strategies")
+#: The strategy that finds related classes best: see ``benchmarks/selection_quality.py``.
+DEFAULT_STRATEGY = "local-scaling"
