@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -37,7 +37,11 @@ class CommandLine:
 
 
 def read_command_line(
-    config_type: type, argv: Sequence[str], positional: Sequence[str] = (), prog: str | None = None
+    config_type: type,
+    argv: Sequence[str],
+    positional: Sequence[str] = (),
+    dropped: Collection[str] = (),
+    prog: str | None = None,
 ) -> CommandLine:
     """Read the words of a command line, and the file of their ``--config``.
 
@@ -45,6 +49,7 @@ def read_command_line(
         config_type: The dataclass.
         argv: The words. Those that the command line and the file both give are taken from the command line.
         positional: Fields that are typed without an option, in this order.
+        dropped: Keys of the file that are left out.
         prog: The command, for the usage line.
 
     Raises:
@@ -67,12 +72,34 @@ def read_command_line(
         raise InputError("--config is given twice; give one YAML file")
     if "" in files:
         raise InputError("--config: expected a YAML file")
-    given = check_mapping(config_type, read_yaml(files[0]), f"--config {files[0]}") if files else {}
+    content = read_yaml(files[0]) if files else {}
+    if isinstance(content, Mapping):
+        content = {name: value for name, value in content.items() if name not in dropped}
+    given = check_mapping(config_type, content, f"--config {''.join(files)}")
     _place(typed, positional, given)
     hints = get_type_hints(config_type)
     values = given | {name: _checked(name, value, hints[name]) for name, value in typed.items()}
     _require(config_type, values)
     return CommandLine(values, json)
+
+
+def read_option(name: str, argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The text that a command line or the file of its ``--config`` gives for one option, and the words without it.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    reader = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False, add_help=False)
+    reader.add_argument("--config")
+    reader.add_argument(_flag(name), nargs="+", dest="typed")
+    try:
+        found, rest = reader.parse_known_args(argv)
+    except argparse.ArgumentError:
+        return None, list(argv)  # the parser of the whole command says what is wrong
+    content = read_yaml(found.config) if found.config else {}
+    value = found.typed or (content.get(name) if isinstance(content, Mapping) else None)
+    rest += ["--config", found.config] if found.config else []
+    return value if value is None else " ".join(value) if isinstance(value, list) else str(value), rest
 
 
 def argument_parser(

@@ -19,8 +19,9 @@ from transfer.commands import COMMANDS, Command
 
 #: Seconds that a launcher takes at most to end the other processes of a job once one has failed.
 _LAUNCHER_ENDS_OTHERS = 10.0
-#: Options that have moved to another command: (command, option) → the command that has it now.
-MOVED = {("rank", "--model"): "rank-models"}
+#: Options that another command has since an earlier version: command → option → the command that has it now, and the
+#: value that still means the first command.
+MOVED: dict[str, dict[str, tuple[str, str | None]]] = {"rank": {"model": ("rank-models", None)}}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,15 +80,23 @@ def _start(argv: list[str]) -> int:
         return 0
     if argv[0] not in COMMANDS:
         raise InputError(f"there is no such command; {choice(argv[0], COMMANDS)}")
-    return _run(*_moved(COMMANDS[argv[0]], argv[1:]))
+    return _run(COMMANDS[argv[0]], argv[1:])
 
 
 def _run(command: Command, argv: list[str]) -> int:
-    from transfer.arguments import read_command_line
+    from transfer.arguments import read_command_line, read_option
 
+    dropped = []
+    for name, (new, meant) in MOVED.get(command.name, {}).items():
+        value, rest = read_option(name, argv)
+        if value is not None and value != meant:
+            if rank() == 0:
+                print(f"transfer {command.name}: --{name} is an option of: transfer {new}", file=sys.stderr)
+            return main([new, *argv])
+        dropped, argv = [*dropped, name], rest
     config_type = command.config()
     try:
-        given = read_command_line(config_type, argv, command.positional, prog=f"transfer {command.name}")
+        given = read_command_line(config_type, argv, command.positional, dropped, f"transfer {command.name}")
     except InputError as error:
         raise InputError(f"{error} (transfer {command.name} --help)") from error
     config = config_type(**given.values)
@@ -104,16 +113,6 @@ def _run(command: Command, argv: list[str]) -> int:
     else:
         command.show()(config, result)
     return 0
-
-
-def _moved(command: Command, argv: list[str]) -> tuple[Command, list[str]]:
-    """The command that takes the options of ``argv``, which an earlier version may have given to another one."""
-    for (name, option), new in MOVED.items():
-        if name == command.name and any(word.partition("=")[0] == option for word in argv):
-            if rank() == 0:
-                print(f"transfer {name} {option} is now spelt: transfer {new} {option}", file=sys.stderr)
-            return COMMANDS[new], argv
-    return command, argv
 
 
 def _is_named(file: Any, words: Iterable[str]) -> bool:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from docstring_parser import parse
 
-from features.infrastructure.errors import as_typed
+from features.infrastructure.errors import InputError, as_typed
 from transfer.arguments import field_docs
 from transfer.cli import COMMANDS, main
 
@@ -203,13 +203,65 @@ def test_ctrl_c(monkeypatch, capsys):
     assert err == "transfer inspect: interrupted; the same command resumes from the last checkpoint, if there is one\n"
 
 
-def test_what_is_not_the_persons_fault_is_not_hidden(monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("a bug"),
+        FileNotFoundError(),
+        FileNotFoundError(errno.ENOENT, "No such file or directory"),
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "/nowhere/templates/page.html"),
+        PermissionError(errno.EACCES, "Permission denied", 3),
+    ],
+)
+def test_a_bug_is_not_hidden(monkeypatch, error):
     def broken(_):
-        raise RuntimeError("a bug")
+        raise error
 
     monkeypatch.setattr("transfer.commands.inspect.inspect", broken)
-    with pytest.raises(RuntimeError, match="a bug"):
+    with pytest.raises(type(error)) as raised:
         main(["inspect", "losses"])
+    assert raised.value is error
+
+
+@pytest.mark.parametrize(
+    ("word", "file"),
+    [
+        ("photos", "photos"),
+        ("photos", "photos/a/1.jpg"),
+        ("folder:photos@train", "photos/train/a/1.jpg"),
+        ("list:a.txt?root=photos", "photos/1.jpg"),
+        ("bank.h5:3", "bank.h5"),
+    ],
+)
+def test_a_file_that_the_user_named_is_told_in_one_line(monkeypatch, refused, tmp_path, word, file):
+    def missing(_):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(tmp_path / file))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("transfer.commands.inspect.inspect", missing)
+    line = refused("inspect", word)
+    assert line.endswith(f"{tmp_path / file}: No such file or directory; name another path")
+
+
+def test_a_spelling_of_before_runs_the_command_that_has_it_now(monkeypatch, capsys, tmp_path):
+    seen = []
+
+    def instead(config):
+        seen.append(config)
+        raise InputError("`model` x: stop here")
+
+    monkeypatch.setattr("transfer.commands.rank_models.rank_models", instead)
+    file = tmp_path / "rank.yaml"
+    file.write_text("{target: 'digits:', model: [resnet8]}")
+    for given in (["--target", "digits:", "--model", "resnet8"], ["--config", str(file)]):
+        assert main(["rank", *given]) == 2
+        assert capsys.readouterr().err.splitlines() == [
+            "transfer rank: --model is an option of: transfer rank-models",
+            "transfer rank-models: error: --model x: stop here",
+        ]
+    assert seen[0] == seen[1] and seen[0].model == ["resnet8"]
+    assert main(["rank", "--target", "a.h5", "--source", "b.h5"]) == 2
+    assert "--model" not in capsys.readouterr().err
 
 
 def test_a_reader_that_has_gone(monkeypatch):

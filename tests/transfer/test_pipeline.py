@@ -136,6 +136,12 @@ def test_each_seed_can_draw_its_own_target(recipe_file: Path, capsys: pytest.Cap
         ({"arms": {"one": {"strategy": "nearst"}}}, "nearst"),
         ({"arms": {"one": {"stratgy": "nearest"}}}, "did you mean strategy?"),
         ({"arms": {}}, "at least one arm"),
+        (
+            {"arms": {"toolkit": {}}},
+            "arm toolkit: has neither --strategy nor --init; give one of them, or call the arm",
+        ),
+        ({"arms": {"scratch": {}, "paper": {"geometry": "euclidean"}}}, "arm paper: has neither --strategy nor --init"),
+        ({"arms": {"one": {"classes": 0}}}, "arm one: --classes 0: expected at least 1"),
         ({"pretrain": {"lr": "fast"}}, "--lr fast: expected a number"),
         ({"pretrain": {"out": "x"}}, "out is set by the recipe itself"),
         ({"finetune": {"epochs": 1, "steps": 1}}, "give one"),

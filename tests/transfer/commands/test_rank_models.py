@@ -144,3 +144,28 @@ def test_a_test_set_of_other_classes(tmp_path):
 
 def test_a_tie_is_no_agreement():
     assert np.isnan(rank_correlation([1.0, 1.0, 1.0], [0.1, 0.2, 0.3]))
+
+
+def test_random_weights_are_those_of_the_seed_and_the_global_generator_is_left_alone(tmp_path):
+    means = []
+    for seed in (0, 1):
+        state = torch.random.get_rng_state()
+        config = RankModelsConfig(
+            target=TRAIN, model=["resnet8:none"], measures=["knn"], cache=str(tmp_path), seed=seed, **CPU
+        )
+        (candidate,) = rank_models(config).candidates
+        assert torch.equal(torch.random.get_rng_state(), state)
+        bank = FeatureBank.open(candidate.bank)
+        expected = load_backbone("resnet8", "none", seed=seed).weights_sha256()
+        assert bank.attrs["weights_sha256"] == expected and expected[:8] in candidate.bank.name
+        means.append(bank.means)
+    assert not np.allclose(*means)
+
+
+def test_a_folder_that_is_called_like_a_model_is_no_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("resnet8:none", "resnet8"):
+        (tmp_path / name).mkdir()
+    config = RankModelsConfig(target=TRAIN, model=["resnet8:none"], measures=["knn"], cache="cache", **CPU)
+    (candidate,) = rank_models(config).candidates
+    assert (candidate.name, candidate.weights) == ("resnet8", "none")

@@ -8,6 +8,7 @@ import pytest
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
 from similarity import Subset, select_classes
+from similarity.selection.pool import SourcePool
 from transfer.cli import main
 from transfer.commands.select import SelectConfig, select, show
 
@@ -188,3 +189,24 @@ def test_a_subset_of_unknown_classes(banks, refused, tmp_path):
     out.write_text(out.read_text().replace("folder:near", "digits:@test").replace("near", "goose"))
     line = refused("pretrain", "--subset", out, "--out", tmp_path / "run", "--backbone", "resnet8")
     assert "s.csv: digits:@test has no class 'goose0'" in line
+
+
+@pytest.mark.parametrize("given", [{"classes": 9}, {"classes": 1, "strategy": "all"}])
+def test_a_refused_choice_leaves_no_curve_behind(banks, tmp_path, given):
+    curve, out = tmp_path / "curve.csv", tmp_path / "subset.csv"
+    common = {"target": [banks["target"]], "source": [banks["near"]], "curve": str(curve), "out": str(out)}
+    with pytest.raises(InputError):
+        select(SelectConfig(**common, **given))
+    assert not curve.exists() and not out.exists()
+    select(SelectConfig(**common, classes=1))  # the corrected command
+    assert curve.exists() and out.exists()
+
+
+def test_resampling_starts_from_the_choice_that_is_there(banks, monkeypatch):
+    fitted = []
+    of = SourcePool.of
+    monkeypatch.setattr(SourcePool, "of", lambda *args: fitted.append(args) or of(*args))
+    config = SelectConfig(target=[banks["target"]], source=[banks["near"]], classes=2, resample=3)
+    result = select(config)
+    assert len(fitted) == 1
+    assert result.stability.subset is result.subset
