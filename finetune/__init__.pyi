@@ -1,3 +1,4 @@
+from .classifier_fitting import FitClassifierConfig, fit_classifier
 from .configuration import TrainingConfig
 from .evaluation.evaluator import EvaluateConfig, evaluate
 from .evaluation.metrics import Metrics
@@ -11,6 +12,7 @@ __all__ = [
     "ClassBalancedLoss",
     "EvaluateConfig",
     "FinetuneConfig",
+    "FitClassifierConfig",
     "ImageClassifier",
     "Metrics",
     "PretrainConfig",
@@ -20,5 +22,6 @@ __all__ = [
     "effective_number",
     "evaluate",
     "finetune",
+    "fit_classifier",
     "pretrain",
 ]

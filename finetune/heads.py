@@ -1,6 +1,6 @@
 """Heads of an image classifier: float32 features (B, D) in, float32 class scores (B, C) out.
 
-None is a plain ``nn.Linear``, whose weights :class:`features.inference_network.InferenceNetwork` would cast to
+No head is a plain ``nn.Linear``, whose weights :class:`features.inference_network.InferenceNetwork` would cast to
 bfloat16.
 """
 
@@ -21,7 +21,7 @@ class LinearHead(nn.Linear):
 
 
 class CosineHead(LinearHead):
-    """Cosine of features and class weights, in −1 … 1, as LDAM expects (Cao et al. 2019, section 3)."""
+    """Cosine of features and class weights, in [−1, 1], as in LDAM (Cao et al., NeurIPS 2019, section 3)."""
 
     def __init__(self, dim: int, n_classes: int) -> None:
         super().__init__(dim, n_classes, bias=False)
@@ -31,10 +31,10 @@ class CosineHead(LinearHead):
 
 
 class CentredCosineHead(CosineHead):
-    """Cosine of features less a centre, and class weights (Kang et al. 2020, nearest class mean).
+    """Cosine of centred features and class weights: nearest class mean (Kang et al., ICLR 2020).
 
     Attributes:
-        centre: (D,) the mean training feature.
+        centre: (D,) mean training feature, which is subtracted.
     """
 
     centre: Tensor
@@ -48,10 +48,10 @@ class CentredCosineHead(CosineHead):
 
 
 class NeighboursHead(nn.Module):
-    """Logarithm of each class's share of the vote of the nearest training images: its softmax is the vote.
+    """Logarithm of each class's share of the vote of the nearest training images, so the softmax is the vote.
 
-    A class that none of them belongs to has −∞. The images stay on the CPU, where they are searched,
-    whatever device the network moves to. A loaded state decides how many there are.
+    A class without a vote has the score −∞. The features are searched on the CPU and stay there when the network moves
+    to another device. Their number M is that of the loaded state.
 
     Attributes:
         features: (M, D) float32 features of the training images, scaled to length 1.
@@ -73,7 +73,7 @@ class NeighboursHead(nn.Module):
         self.register_buffer("temperature", torch.tensor(0.07, dtype=torch.float64))
 
     def remember(self, fitted: NearestNeighbours) -> None:
-        """Take over the images of a fitted classifier."""
+        """Copy the training images and options of a fitted classifier."""
         self.features, self.labels = torch.from_numpy(fitted.points_), torch.from_numpy(fitted.labels_)
         self.k.fill_(fitted.k)
         self.temperature.fill_(fitted.temperature)
@@ -94,7 +94,7 @@ class NeighboursHead(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
-#: Name in the card → its class, made from D and C.
+#: Classes of heads, built from D and C, by their names in the cards of checkpoints.
 HEADS: dict[str, Callable[[int, int], nn.Module]] = {
     "linear": LinearHead,
     "cosine": CosineHead,

@@ -106,9 +106,15 @@ class RunDirectory:
     def _require_same(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         there, environment = _read_start(self.path)
         asked = _plain(resolved)
-        # What an option is that the run does not read, or its version did not have yet: what it is where not given.
+        # An option that the run does not read, or that its version did not have, has its default. Null stands for it.
         defaults = {option.name: default_of(option) for option in fields(config)}
-        there = _plain({name: value for name, value in defaults.items() if value is not MISSING}) | there
+        defaults = _plain({name: value for name, value in defaults.items() if value is not MISSING})
+        there = {**there, **{name: there.get(name, value) for name, value in defaults.items()}}
+        there |= {name: value for name, value in defaults.items() if there[name] is None}
+        # An option of an earlier version that this one does not have, with the value that means the same.
+        retired = _plain(getattr(config, "RETIRED", {}))
+        for name in [n for n in there if n not in asked and there[n] in (None, retired.get(n))]:
+            del there[name]
         for name in [n for n in (*asked, *there) if n not in _IMMATERIAL]:
             if there.get(name) != asked.get(name):
                 raise InputError(

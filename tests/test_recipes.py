@@ -12,7 +12,8 @@ from torch import nn
 
 from features.backbones.loading import load_backbone
 from finetune import FinetuneConfig
-from finetune.augmentation.geometric import AUGMENTATIONS
+from finetune.augmentation import augmentation
+from finetune.defaults import resolve
 from finetune.model import ImageClassifier
 from finetune.training.optimizer import build_optimizer, rate
 from transfer import RunConfig
@@ -101,7 +102,8 @@ def test_long_tailed_cifar_has_the_rate_of_the_papers(cifar: FinetuneConfig) -> 
 
 
 def test_long_tailed_cifar_has_the_network_the_optimiser_and_the_images_of_the_papers(cifar: FinetuneConfig) -> None:
-    assert (cifar.weights, cifar.method, cifar.classifier, cifar.validation) == ("none", "full", "new", None)
+    cifar = resolve(cifar).config
+    assert (cifar.weights, cifar.classifier, cifar.validation) == ("none", "new", None)
     backbone = load_backbone(cifar.init, cifar.weights, cifar.image_size)
     model = ImageClassifier(backbone, ["a", "b"])
     assert sum(isinstance(layer, (nn.Conv2d, nn.Linear)) for layer in model.modules()) == 32
@@ -111,6 +113,6 @@ def test_long_tailed_cifar_has_the_network_the_optimiser_and_the_images_of_the_p
         dimensions = {parameter.ndim for parameter in group["params"]}
         assert group["weight_decay"] == (0 if dimensions == {1} else 2e-4)
     assert (cifar.ema, cifar.l2_sp, cifar.layer_decay, cifar.freeze, bool(cifar.mixing)) == (0, 0, 1, 0, False)
-    augmentation = AUGMENTATIONS[cifar.augment]
-    assert (cifar.image_size, 32 * augmentation.shift, augmentation.flip) == (32, 4, True)
-    assert augmentation.whole_pixels and not augmentation.operations and not augmentation.cutout
+    augment = augmentation(cifar.augment)
+    assert (cifar.image_size, 32 * augment.shift, augment.flip) == (32, 4, True)
+    assert augment.whole_pixels and not augment.before and not augment.after

@@ -44,5 +44,5 @@ def show_training(config: Any, result: Any) -> None:
     if config.test is None:
         console.print("on training images; give --test for accuracies on held-out images")
     show_accuracies(result.metrics)
-    if config.search:
+    if getattr(config, "search", False):
         console.print(f"\ntrials of the search: {config.out}.search/search.json", soft_wrap=True)

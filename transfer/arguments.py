@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import types
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -40,7 +40,6 @@ def read_command_line(
     config_type: type,
     argv: Sequence[str],
     positional: Sequence[str] = (),
-    dropped: Collection[str] = (),
     prog: str | None = None,
 ) -> CommandLine:
     """Read the words of a command line, and the file of their ``--config``.
@@ -49,7 +48,6 @@ def read_command_line(
         config_type: The dataclass.
         argv: The words. Those that the command line and the file both give are taken from the command line.
         positional: Fields that are typed without an option, in this order.
-        dropped: Keys of the file that are left out.
         prog: The command, for the usage line.
 
     Raises:
@@ -72,10 +70,7 @@ def read_command_line(
         raise InputError("--config is given twice; give one YAML file")
     if "" in files:
         raise InputError("--config: expected a YAML file")
-    content = read_yaml(files[0]) if files else {}
-    if isinstance(content, Mapping):
-        content = {name: value for name, value in content.items() if name not in dropped}
-    given = check_mapping(config_type, content, f"--config {''.join(files)}")
+    given = check_mapping(config_type, read_yaml(files[0]), f"--config {files[0]}") if files else {}
     _place(typed, positional, given)
     hints = get_type_hints(config_type)
     values = given | {name: _checked(name, value, hints[name]) for name, value in typed.items()}
@@ -151,6 +146,8 @@ def argument_parser(
 def check_mapping(config_type: type, values: Any, where: str) -> dict[str, Any]:
     """The values of a mapping, such as of a YAML file, each as its field's type has it; any field may be missing.
 
+    Options of earlier versions that the dataclass lists in ``RETIRED`` are left out if they have the value given there.
+
     Raises:
         InputError: It is no mapping, or a key is unknown or has a value of the wrong type; the message begins with
             ``where``.
@@ -159,6 +156,8 @@ def check_mapping(config_type: type, values: Any, where: str) -> dict[str, Any]:
         raise InputError(f"{where}: expected options as 'name: value' lines, got {type(values).__name__}")
     hints = get_type_hints(config_type)
     known = {field.name: default_of(field) for field in fields(config_type)}
+    retired = getattr(config_type, "RETIRED", {})
+    values = {name: v for name, v in values.items() if name in known or name not in retired or v != retired[name]}
     for name in values:
         if name not in known:
             raise InputError(f"{where}: unknown option {name!r}; {choice(str(name), known)}")
@@ -173,11 +172,14 @@ def from_mapping(config_type: type[Config], values: Any, where: str) -> Config:
     """Build a configuration from a mapping, such as a section of a recipe.
 
     Raises:
-        InputError: As of :func:`check_mapping`; or a required field is missing.
+        InputError: As of :func:`check_mapping`; or a required field is missing, or the configuration refuses a value.
     """
     given = check_mapping(config_type, values, where)
     _require(config_type, given, f"{where}: ")
-    return config_type(**given)
+    try:
+        return config_type(**given)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -265,7 +267,7 @@ def _place(typed: dict[str, Any], positional: Sequence[str], given: Mapping[str,
 def _headings(config_type: type) -> dict[str, str]:
     """Field → heading in the help, for the inherited fields."""
     bases = [base for base in config_type.__mro__[1:] if hasattr(base, "__dataclass_fields__")]
-    first_lines = {base: (inspect.getdoc(base) or base.__name__).partition("\n")[0].rstrip(".") for base in bases}
+    first_lines = {base: (inspect.getdoc(base) or base.__name__).partition(".")[0].lower() for base in bases}
     origin = {name: first_lines[base] for base in bases for name in inspect.get_annotations(base)}
     return {field.name: origin[field.name] for field in fields(config_type) if field.name in origin}
 

@@ -21,7 +21,10 @@ from transfer.commands import COMMANDS, Command
 _LAUNCHER_ENDS_OTHERS = 10.0
 #: Options that another command has since an earlier version: command → option → the command that has it now, and the
 #: value that still means the first command.
-MOVED: dict[str, dict[str, tuple[str, str | None]]] = {"rank": {"model": ("rank-models", None)}}
+MOVED: dict[str, dict[str, tuple[str, str | None]]] = {
+    "rank": {"model": ("rank-models", None)},
+    "finetune": {"method": ("fit-classifier", "full")},
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,17 +89,16 @@ def _start(argv: list[str]) -> int:
 def _run(command: Command, argv: list[str]) -> int:
     from transfer.arguments import read_command_line, read_option
 
-    dropped = []
     for name, (new, meant) in MOVED.get(command.name, {}).items():
         value, rest = read_option(name, argv)
         if value is not None and value != meant:
             if rank() == 0:
                 print(f"transfer {command.name}: --{name} is an option of: transfer {new}", file=sys.stderr)
             return main([new, *argv])
-        dropped, argv = [*dropped, name], rest
+        argv = rest
     config_type = command.config()
     try:
-        given = read_command_line(config_type, argv, command.positional, dropped, f"transfer {command.name}")
+        given = read_command_line(config_type, argv, command.positional, f"transfer {command.name}")
     except InputError as error:
         raise InputError(f"{error} (transfer {command.name} --help)") from error
     config = config_type(**given.values)

@@ -21,9 +21,10 @@ from features import ExtractConfig, FeatureBank, extract, open_dataset
 from features.infrastructure.console import console
 from features.infrastructure.files import write_json
 from features.infrastructure.provenance import versions
-from finetune import FinetuneConfig, PretrainConfig, finetune, pretrain
+from finetune import FinetuneConfig, PretrainConfig, finetune, fit_classifier, pretrain
 from finetune.evaluation.evaluator import align_classes
 from similarity import STRATEGIES, Subset
+from transfer.arguments import Config, from_mapping
 from transfer.commands.rank import RankConfig, rank
 from transfer.commands.report import ReportConfig, report
 from transfer.commands.select import SelectConfig, select
@@ -124,7 +125,7 @@ class _Steps:
         self.say(f"features of {spec}")
         options = dict(self.recipe.extract)
         name = _slug(spec, options, self.manifests[spec])
-        return extract(ExtractConfig(dataset=spec, out=str(self.out / "banks" / f"{name}.h5"), **options)).bank
+        return extract(self._config(ExtractConfig, self.out / "banks" / f"{name}.h5", options | {"dataset": spec})).bank
 
     def ranking(self, target: FeatureBank, sources: Sequence[FeatureBank]) -> list[dict[str, Any]]:
         """The source domains, nearest first, as they stand in a ranking's JSON; ranked or reused."""
@@ -132,9 +133,8 @@ class _Steps:
         path = self.out / "rankings" / f"{_slug(target.name, banks, self.recipe.rank)}.json"
         explain = path.with_suffix(".csv")
         if not path.is_file():
-            options = {"explain": str(explain), "overwrite": True, **self.recipe.rank}
-            ranking = rank(RankConfig(target=banks[0], source=banks[1:], **options))
-            write_json(path, ranking.to_json())
+            fixed = {"target": banks[0], "source": banks[1:], "explain": str(explain), "overwrite": True}
+            write_json(path, rank(from_mapping(RankConfig, self.recipe.rank | fixed, "rank")).to_json())
         return json.loads(path.read_text(encoding="utf-8"))["domains"]
 
     def subset(self, name: str, arm: Arm, target: FeatureBank, sources: Sequence[FeatureBank], seed: int) -> str | None:
@@ -151,8 +151,7 @@ class _Steps:
         }
         fields |= self.recipe.select
         path = self.out / "subsets" / f"{_slug(f'{name}-seed{seed}', fields)}.csv"
-        config = SelectConfig(out=str(path), overwrite=True, **fields)
-        select(config)
+        select(self._config(SelectConfig, path, fields | {"overwrite": True}))
         return str(path)
 
     def arm_run(self, name: str, arm: Arm, subset: str | None, seed: int) -> dict[str, Any]:
@@ -174,8 +173,13 @@ class _Steps:
         fields |= {"init": init, "weights": weights} | options
         manifests = [self.manifests[target], self.manifests[self.recipe.test]]
         path = self.out / "finetune" / _slug(f"{name}-seed{seed}", fields, *manifests)
-        result = finetune(FinetuneConfig(out=str(path), **fields))
+        config = self._config(self.recipe.transfer_config, path, fields)
+        result = finetune(config) if isinstance(config, FinetuneConfig) else fit_classifier(config)
         return {"seed": seed, "run": str(path), **{k: result.metrics[k] for k in ("top1", "top5", "macro", "images")}}
+
+    def _config(self, config_type: type[Config], path: Path, fields: Mapping[str, Any]) -> Config:
+        """The configuration of a step that writes to ``path``."""
+        return from_mapping(config_type, {**fields, "out": str(path)}, f"recipe {self.recipe.name}")
 
     def _pretrained(self, name: str, subset: str, seed: int) -> str:
         self.say(f"pre-train, arm {name}, seed {seed}")
@@ -185,7 +189,7 @@ class _Steps:
         classes = sorted((row["source"], row["class"]) for row in chosen)
         manifests = [self.manifests[spec] for spec in self.recipe.sources]
         path = self.out / "pretrain" / _slug(f"{name}-seed{seed}", fields, classes, *manifests)
-        return str(pretrain(PretrainConfig(out=str(path), **fields)).run)
+        return str(pretrain(self._config(PretrainConfig, path, fields)).run)
 
 
 def _slug(name: str, *parts: Any) -> str:

@@ -15,7 +15,8 @@ from typing import Annotated, Any
 from features.extraction.extractor import ExtractConfig
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import Range, check_ranges
-from finetune.classifiers.second_stage import KEEP_CLASSIFIER
+from finetune.classifier_fitting import FitClassifierConfig
+from finetune.classifiers.second_stage import METHODS
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
 from similarity import DEFAULT_GEOMETRY, GEOMETRIES, STRATEGIES
@@ -63,7 +64,7 @@ class Arm:
         Raises:
             InputError: An option is wrong, or an arm that is not called ``scratch`` has neither strategy nor init.
         """
-        arm = _in_place(cls, options or {}, where)
+        arm = from_mapping(cls, options or {}, where)
         if arm.strategy is None and arm.init is None and name != SCRATCH:
             raise InputError(
                 f"{where}: has neither `strategy` nor `init`; give one of them, or call the arm {SCRATCH} if it is to "
@@ -89,7 +90,7 @@ class Recipe:
         rank: Options of transfer rank.
         select: Options of transfer select.
         pretrain: Options of transfer pretrain.
-        finetune: Options of transfer finetune.
+        finetune: Options of transfer finetune, or, with a method other than full, of transfer fit-classifier.
         archives: Tar files to unpack first; {data} in a spec is replaced by the folder that they are unpacked to.
         data: Folder of the archives, relative to the working directory.
     """
@@ -132,10 +133,11 @@ class Recipe:
         Raises:
             InputError: An option is wrong, or is one that the recipe sets itself.
         """
-        if self.finetune.get("classifier") == "keep" or self.finetune.get("method") in KEEP_CLASSIFIER:
+        keeping = [name for name, row in METHODS.items() if row.keeps_classifier]
+        if self.finetune.get("classifier") == "keep" or self.finetune.get("method") in keeping:
             raise InputError(
                 f"{where}, finetune: starts from the run's own classifier, whose classes are those of the source; "
-                f"leave out classifier: keep, and methods {', '.join(KEEP_CLASSIFIER)}"
+                f"leave out classifier: keep, and methods {', '.join(keeping)}"
             )
         choice_of_arm = {"strategy": "random", "geometry": DEFAULT_GEOMETRY, "classes": self.classes, "seed": 0}
         files = {"out": "-", "overwrite": True}
@@ -146,7 +148,7 @@ class Recipe:
             ("pretrain", PretrainConfig, {"sources": self.sources, "subset": "-", "out": "-", "seed": 0}),
             (
                 "finetune",
-                FinetuneConfig,
+                self.transfer_config,
                 {"dataset": self.target, "test": self.test, "init": "-", "weights": "none", "out": "-", "seed": 0},
             ),
         )
@@ -154,7 +156,12 @@ class Recipe:
             given = getattr(self, step)
             if clash := [name for name in given if name in fixed]:
                 raise InputError(f"{where}, {step}: {clash[0]} is set by the recipe itself; leave it out here")
-            _in_place(config, {**fixed, **given}, f"{where}, {step}")
+            from_mapping(config, {**fixed, **given}, f"{where}, {step}")
+
+    @property
+    def transfer_config(self) -> type[FinetuneConfig] | type[FitClassifierConfig]:
+        """The configuration of the last step; a ``method`` other than full fits a classifier to frozen features."""
+        return FinetuneConfig if self.finetune.get("method", "full") == "full" else FitClassifierConfig
 
     def placed(self, data: Path) -> Recipe:
         """The recipe with ``{data}`` in its specs replaced by a folder."""
@@ -172,11 +179,3 @@ class Recipe:
     def data_folder(self, given: str | None) -> Path:
         """The folder of the archives: ``given``, or else ``$TRANSFER_DATA``, or else the recipe's own."""
         return Path(given or os.environ.get("TRANSFER_DATA") or self.data)
-
-
-def _in_place(config: type, values: Any, where: str) -> Any:
-    """:func:`from_mapping`, with ``where`` before the messages of the configuration's own checks too."""
-    try:
-        return from_mapping(config, values, where)
-    except InputError as error:
-        raise error if where in str(error) else InputError(f"{where}: {error}") from None

@@ -91,7 +91,7 @@ def load_backbone(
     elif "/" in name:
         raise _no_checkpoint(name)
     else:
-        with _seeded(seed):
+        with seeded(seed):
             backbone = _by_name(name, weights)
         if weights not in ("default", "none"):
             _load_state(backbone, weights)
@@ -104,7 +104,7 @@ def load_backbone(
 
 
 @contextmanager
-def _seeded(seed: int | None) -> Iterator[None]:
+def seeded(seed: int | None) -> Iterator[None]:
     """Draw from a generator of this seed, and leave torch's global one as it was."""
     if seed is None:
         yield

@@ -1,37 +1,37 @@
-"""Augmentation of a whole batch, each image with its own draw and no Python a sample.
+"""Crops, flips and small affine maps of a whole batch: one sampling grid, each image with its own draw.
 
-One affine sampling grid does crops, flips and small affine changes; RandAugment goes before it, cutout after.
+No Python loop runs over the images. Other transforms are steps before the grid (RandAugment) or after it (cutout).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from features.infrastructure.errors import InputError
-from features.infrastructure.suggestions import choice
+#: A random transform of a batch (B, 3, H, W) that keeps its shape and type; it draws from a CPU generator.
+Step = Callable[[Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges that each image's own transform is drawn from.
+    """Ranges from which the transform of each image is drawn.
 
     Attributes:
         area: Smallest and largest share of the frame's area that is kept.
         aspect: Largest change of the aspect ratio, as a factor of at least 1.
-        shift: Largest shift beyond the frame, as a share of the side; what comes in is black.
-        whole_pixels: Nothing is resized: of a frame that is larger than the result a window of the result's size is
-            taken, anywhere inside it; of one that is not, shifts are by whole pixels, all in the range alike.
+        shift: Largest shift beyond the frame, as a share of the side; the area beyond the frame is black.
+        whole_pixels: Whether nothing is resized. From a frame that is larger than the result, a window of the result's
+            size is taken anywhere inside it; other frames are shifted by whole pixels, uniformly over the range.
         rotate: Largest rotation, in degrees.
         shear: Largest shear, as a tangent.
-        flip: Mirror half of the images left to right.
-        operations: RandAugment's operations an image, at its usual magnitude; 0 for none.
-        cutout: Side of the square that is blacked out, as a share of the image's; 0 for none. Its centre lies
-            anywhere in the image (DeVries and Taylor 2017).
+        flip: Whether half of the images are mirrored left to right.
+        before: Transforms of the uint8 frames before the grid.
+        after: Transforms of the float images after it.
     """
 
     area: tuple[float, float] = (1.0, 1.0)
@@ -41,8 +41,8 @@ class Augmentation:
     rotate: float = 0.0
     shear: float = 0.0
     flip: bool = False
-    operations: int = 0
-    cutout: float = 0.0
+    before: tuple[Step, ...] = ()
+    after: tuple[Step, ...] = ()
 
     def matrices(self, n: int, size: int, generator: torch.Generator) -> Tensor:
         """(n, 2, 3) affine maps from output coordinates (a side of ``size`` pixels) to input, both in −1 … 1."""
@@ -72,29 +72,27 @@ class Augmentation:
         return torch.stack([first, second], dim=1)
 
     def __call__(self, pixels: Tensor, size: int, generator: torch.Generator) -> Tensor:
-        """Draw and apply.
+        """Draw a transform for each image and apply it.
 
         Args:
             pixels: (B, 3, R, R) uint8.
             size: Side S of the result.
-            generator: A CPU generator, so that the draw is the same on every device.
+            generator: A CPU generator, so that the draws are the same on every device.
 
         Returns:
             (B, 3, S, S) float, 0 to 255.
         """
-        if self.operations:
-            from finetune.augmentation.rand_augment import (
-                rand_augment,  # torchvision takes a second to import: only where it is used
-            )
-
-            pixels = rand_augment(pixels, generator, operations=self.operations)
-        placed = self._placed(pixels.float(), size, generator)
-        return placed * self._uncovered(len(pixels), size, generator).to(placed) if self.cutout else placed
+        for step in self.before:
+            pixels = step(pixels, generator)
+        pixels = self._placed(pixels.float(), size, generator)
+        for step in self.after:
+            pixels = step(pixels, generator)
+        return pixels
 
     def _placed(self, pixels: Tensor, size: int, generator: torch.Generator) -> Tensor:
-        """Pixels (B, 3, R, R) cropped, turned and mirrored to a side of ``size``."""
+        """Pixels (B, 3, R, R) cropped, rotated and mirrored to a side of ``size``."""
         free = pixels.shape[-1] - size
-        if replace(self, operations=0, cutout=0.0) == Augmentation():
+        if replace(self, before=(), after=()) == Augmentation():
             return _windows(pixels, torch.full((len(pixels), 2), round(free / 2)), size)
         if self.whole_pixels and free > 0:
             corners = torch.randint(free + 1, (len(pixels), 2), generator=generator)
@@ -103,19 +101,11 @@ class Augmentation:
             )
         theta = self.matrices(len(pixels), size, generator).to(pixels)
         grid = F.affine_grid(theta, [len(pixels), 3, size, size], align_corners=False)
-        # A window that magnifies reads up to half a pixel beyond the outermost pixel centres of the frame,
-        # where zero padding would darken its edge.
+        # A magnified window reads up to half a pixel beyond the outermost pixel centres of the frame, where zero
+        # padding would darken its edge.
         inside = self.shift == self.rotate == self.shear == 0 and self.area[1] <= 1
         padding = "border" if inside else "zeros"
         return F.grid_sample(pixels, grid, mode="bilinear", padding_mode=padding, align_corners=False)
-
-    def _uncovered(self, n: int, size: int, generator: torch.Generator) -> Tensor:
-        """(n, 1, size, size) 0 in a square of each image, 1 elsewhere."""
-        side = round(self.cutout * size)
-        start = torch.randint(size, (n, 2, 1), generator=generator) - side // 2
-        at = torch.arange(size)
-        rows, columns = ((at >= start) & (at < start + side)).unbind(1)
-        return ~(rows[:, None, :, None] & columns[:, None, None, :])
 
 
 def _windows(pixels: Tensor, corners: Tensor, size: int) -> Tensor:
@@ -128,45 +118,44 @@ def _windows(pixels: Tensor, corners: Tensor, size: int) -> Tensor:
     return pixels.movedim(1, 3)[image, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
 
 
-#: The augmentations that have a name on the command line; MEANINGS says what each does.
-AUGMENTATIONS = {
-    "none": Augmentation(),
-    "flip": Augmentation(whole_pixels=True, flip=True),
-    # 4 pixels each way of 32: the CIFAR protocol (He et al. 2016, section 4.2)
-    "crop-flip": Augmentation(shift=0.125, whole_pixels=True, flip=True),
-    # the ImageNet protocol (Szegedy et al. 2015), with a gentler smallest crop for small datasets
-    "resized-crop": Augmentation(area=(0.25, 1.0), aspect=4 / 3, flip=True),
-    "affine": Augmentation(area=(0.8, 1.2), aspect=1.2, shift=0.08, rotate=12, shear=0.15),
-}
+@dataclass(frozen=True)
+class AugmentationRow:
+    """One row of :data:`finetune.augmentation.AUGMENTATIONS`.
 
-
-#: What each does, and what may follow it after a plus sign.
-MEANINGS = {
-    "none": "the view that the network is tested with",
-    "flip": "windows at the scale of the test, mirrored or not",
-    "crop-flip": "shifts by up to an eighth of the side, or such windows where frames are larger, and mirror images",
-    "resized-crop": "windows of a quarter of the area and more, aspect ratios to 4:3, and mirror images",
-    "affine": "shifts, turns, shear and scale, no mirror images: for characters and signs",
-    "+randaugment": "two operations of RandAugment before it",
-    "+cutout": "a square of half the side blacked out after it",
-}
-#: What may follow one of them, after a plus sign.
-ADDITIONS: dict[str, dict[str, float]] = {"randaugment": {"operations": 2}, "cutout": {"cutout": 0.5}}
-
-
-def augmentation(name: str) -> Augmentation:
-    """The augmentation of that name, such as ``crop-flip`` or ``crop-flip+randaugment+cutout``.
-
-    Raises:
-        InputError: There is none.
+    Attributes:
+        name: Name on the command line and in recipes. A name that begins with + is an addition to another one, as in
+            ``crop-flip+cutout``.
+        meaning: One line that says what it is.
+        augmentation: What it does; an addition has steps before or after only.
     """
-    base, *additions = name.split("+")
-    if base not in AUGMENTATIONS:
-        after = " and ".join(f"+{addition}" for addition in ADDITIONS)
-        raise InputError(f"--augment {name}: {choice(base, AUGMENTATIONS)}; {after} may follow it")
-    found = AUGMENTATIONS[base]
-    for addition in additions:
-        if addition not in ADDITIONS:
-            raise InputError(f"--augment {name}: after {base}, {choice('+' + addition, ['+' + a for a in ADDITIONS])}")
-        found = replace(found, **ADDITIONS[addition])  # type: ignore[arg-type]
-    return found
+
+    name: str
+    meaning: str
+    augmentation: Augmentation
+
+
+BASES = (
+    AugmentationRow("none", "the view of the test", Augmentation()),
+    AugmentationRow(
+        "flip",
+        "random windows at the scale of the test, half of them mirrored",
+        Augmentation(whole_pixels=True, flip=True),
+    ),
+    AugmentationRow(
+        "crop-flip",
+        "shifts of up to an eighth of the side, or random windows of larger frames; half of them mirrored",
+        # 4 pixels each way of 32: the CIFAR protocol (He et al. 2016, section 4.2)
+        Augmentation(shift=0.125, whole_pixels=True, flip=True),
+    ),
+    AugmentationRow(
+        "resized-crop",
+        "windows of at least a quarter of the area, aspect ratios up to 4:3, half of them mirrored",
+        # the ImageNet protocol (Szegedy et al. 2015), with a larger smallest crop for small datasets
+        Augmentation(area=(0.25, 1.0), aspect=4 / 3, flip=True),
+    ),
+    AugmentationRow(
+        "affine",
+        "small shifts, rotations, shears and changes of scale, never mirrored: for characters and signs",
+        Augmentation(area=(0.8, 1.2), aspect=1.2, shift=0.08, rotate=12, shear=0.15),
+    ),
+)

@@ -1,5 +1,8 @@
 """Mixup, CutMix and label smoothing: images of a batch mixed in pairs, with class proportions as targets.
 
+timm's ``Mixup`` and torchvision's ``v2.MixUp`` and ``v2.CutMix`` are not used: both draw from a global generator, and
+only timm can draw one λ an image, in a Python loop over a batch of even size.
+
 Sources: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018; Yun et al., "CutMix", ICCV 2019;
 Szegedy et al., "Rethinking the Inception Architecture", CVPR 2016, section 7 (label smoothing).
 """
@@ -16,12 +19,12 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Mixing:
-    """How the images and targets of a batch are mixed; each pair of images has its own proportion λ.
+    """How the images and targets of a batch are mixed; each pair of images draws its own proportion λ.
 
     Attributes:
-        mixup: α of the Beta(α, α) that λ of mixup is drawn from; 0 for no mixup.
-        cutmix: The same for CutMix. Where both are given, each batch takes one of them by a toss.
-        label_smoothing: ε: the true class's share becomes 1 − ε + ε/C, every other's ε/C.
+        mixup: α of the distribution Beta(α, α) of λ in mixup; 0 for no mixup.
+        cutmix: The same for CutMix. If both are given, each batch takes one of them with probability ½.
+        label_smoothing: ε; the proportion of the true class becomes 1 − ε + ε/C, that of the others ε/C.
     """
 
     mixup: float = 0.0
@@ -29,22 +32,22 @@ class Mixing:
     label_smoothing: float = 0.0
 
     def __bool__(self) -> bool:
-        """Whether targets become soft."""
+        """Whether targets become class proportions."""
         return self != Mixing()
 
     def __call__(
         self, images: Tensor, labels: Tensor, n_classes: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Draw and apply.
+        """Draw a partner and a proportion for each image, and mix.
 
         Args:
-            images: (B, 3, S, S).
+            images: (B, 3, S, S) float.
             labels: (B,) class indices.
             n_classes: C.
             generator: A CPU generator.
 
         Returns:
-            Images (B, 3, S, S) and class proportions (B, C), each row with the sum 1.
+            Images (B, 3, S, S) and class proportions (B, C), whose rows sum to 1.
         """
         target = F.one_hot(labels, n_classes).to(images)
         target = target * (1 - self.label_smoothing) + self.label_smoothing / n_classes

@@ -1,8 +1,8 @@
-"""The one lifecycle of all classifiers on features.
+"""The lifecycle that all classifiers on features share.
 
-The constructor only stores. ``fit`` checks the features and labels and learns attributes that end in
-an underscore; fitting again forgets the first fit. ``scores`` and ``predict`` refuse an unfitted
-classifier. A class of which nothing is known keeps its column, and is never predicted.
+The constructor only stores its arguments. ``fit`` checks the features and labels and learns
+attributes that end in an underscore; fitting again forgets the first fit. ``scores`` and ``predict``
+raise an error before ``fit``. A class without training images keeps its column and is never predicted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.exceptions import NotFittedError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -64,13 +63,15 @@ class FeatureClassifier(ABC):
         return self
 
     def scores(self, features: ArrayLike) -> NDArray[np.floating]:
-        """Scores (N, C) of features (N, D): the higher, the likelier; −∞ for what cannot be.
+        """Scores (N, C) of features (N, D): the higher, the likelier; −∞ for a class without training images.
 
         Raises:
             sklearn.exceptions.NotFittedError: ``fit`` was not called.
             ValueError: The features have another width than in ``fit``, or are not finite.
         """
         if not hasattr(self, "n_features_"):
+            from sklearn.exceptions import NotFittedError
+
             raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit(features, labels) first")
         rows = _checked_features(features)
         if rows.shape[1] != self.n_features_:
@@ -115,10 +116,10 @@ def without_absent(bias: NDArray[np.floating], labels: NDArray[np.int64]) -> NDA
 
 
 def checked_weight(weight: ArrayLike, shape: tuple[int, int] | None = None) -> NDArray[np.floating]:
-    """The weight (C, D) of a linear classifier, one row a class.
+    """The weight (C, D) of a linear classifier, one row per class.
 
     Raises:
-        ValueError: It is no finite matrix of floats, or its shape is not ``shape``.
+        ValueError: It is not a finite matrix of floats, or its shape is not ``shape``.
     """
     matrix = np.asarray(weight)
     if matrix.ndim != 2 or not np.issubdtype(matrix.dtype, np.floating) or not np.isfinite(matrix).all():

@@ -1,4 +1,4 @@
-"""Classification by what lies nearest: class means, or training images.
+"""Classification by the nearest class mean, or by the nearest training images.
 
 Sources: Kang et al., ICLR 2020 (nearest class mean); Wu et al., "Unsupervised Feature Learning via
 Non-Parametric Instance Discrimination", CVPR 2018, section 3.4 (weighted nearest neighbours); Guo et
@@ -7,7 +7,7 @@ al., ICML 2017, section 4 (temperature scaling).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import torch
@@ -15,14 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
+from features.infrastructure.errors import InputError
 from finetune.classifiers.base import FeatureClassifier
+from finetune.classifiers.second_stage import FittedHead, Problem, SecondStage, Space
 from similarity.distances import pairwise_distances
 from similarity.geometry import Geometry
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-Space = Literal["cosine", "euclidean", "centred"]
 
 _COSINE = Geometry("cosine", unit_length=True)
 
@@ -34,13 +34,13 @@ class NearestClassMean(FeatureClassifier):
     """The class whose mean feature is nearest; the score is minus the Euclidean distance.
 
     Args:
-        space: Where the distance is taken: ``"cosine"`` between vectors scaled to length 1, which
-            ranks as the cosine does; ``"euclidean"`` between vectors as they are; ``"centred"``
-            between vectors less the mean training feature, then scaled to length 1.
+        space: ``"cosine"`` measures between vectors scaled to length 1, which ranks as the cosine
+            does; ``"euclidean"`` between the vectors themselves; ``"centred"`` between vectors less
+            the mean training feature, then scaled to length 1.
 
     Attributes:
         means_: (C, D) mean of the training features of each class, not normalised.
-        centre_: (D,) the mean training feature, None where it is not taken off.
+        centre_: (D,) the mean training feature, None in the other spaces.
     """
 
     def __init__(self, space: Space = "cosine") -> None:
@@ -66,15 +66,15 @@ class NearestClassMean(FeatureClassifier):
         """The s for which softmax(−s·d²) has the least cross-entropy, d being the distance to each class mean.
 
         In the spaces of unit length d² = 2 − 2·cosine, so that this is the softmax of 2·s times the cosine. Each
-        image is left out of the mean of its own class, or it would be nearer than an unseen one; an image that is
-        alone in its class does not count.
+        image is left out of the mean of its own class, or it would be nearer than an unseen one; the only image of a
+        class does not count.
 
         Args:
             features: (N, D), those of ``fit``.
             labels: (N,), those of ``fit``.
 
         Returns:
-            s > 0; 1 where there is nothing to fit it to.
+            s > 0; 1 if no class has two images.
         """
         rows, truth = np.asarray(features), np.asarray(labels)
         images = np.bincount(truth)[truth]
@@ -107,7 +107,7 @@ class NearestNeighbours(FeatureClassifier):
     """The vote of the k training images with the highest cosine, each with the weight exp(cosine/T).
 
     Args:
-        k: Neighbours that vote; all where there are fewer.
+        k: Neighbours that vote; all images if there are fewer.
         temperature: T; 0.07 is the paper's.
 
     Attributes:
@@ -126,7 +126,7 @@ class NearestNeighbours(FeatureClassifier):
     def of(
         cls, points: NDArray[np.float32], labels: NDArray[np.int64], n_classes: int, k: int, temperature: float
     ) -> Self:
-        """One that was fitted before, from its ``points_`` and ``labels_``, which are not copied."""
+        """A fitted one from its ``points_`` and ``labels_``, which are not copied."""
         fitted = cls(k, temperature)
         fitted.points_, fitted.labels_ = points, labels
         fitted.n_classes_, fitted.n_features_ = n_classes, points.shape[1]
@@ -151,3 +151,48 @@ class NearestNeighbours(FeatureClassifier):
         cells = np.arange(len(features))[:, None] * classes + self.labels_[found]
         tally = np.bincount(cells.ravel(), weights=votes.ravel(), minlength=len(features) * classes)
         return tally.reshape(len(features), classes) / votes.sum(axis=1, keepdims=True)
+
+
+def _nearest_mean(problem: Problem) -> FittedHead:
+    """The nearest class mean as a head.
+
+    Raises:
+        InputError: A class has no image, and so no mean.
+    """
+    dataset, space = problem.dataset, problem.space
+    features, labels = problem.features_of(dataset)
+    absent = np.flatnonzero(np.bincount(labels, minlength=len(dataset.classes)) == 0)
+    if len(absent):
+        more = f" (and {len(absent) - 1} more of {len(dataset.classes)})" if len(absent) > 1 else ""
+        raise InputError(
+            f"{dataset.spec}: class {dataset.classes[absent[0]]!r}{more} has no training image that can be read, and "
+            f"so no mean for `method` ncm; leave the class out, or use `method` linear or knn"
+        )
+    fitted = NearestClassMean(space).fit(features, labels, len(dataset.classes))
+    means, scale = fitted.means_, fitted.softmax_scale(features, labels)
+    if space == "euclidean":
+        # −|x − m|² = 2·m·x − |m|² − |x|², whose last term all classes share: the scale moves into the weights.
+        return FittedHead.linear(2 * scale * means, -scale * np.einsum("cd,cd->c", means, means))
+    if fitted.centre_ is None:
+        return FittedHead("cosine", {"weight": means}, 2 * scale)
+    return FittedHead("centred-cosine", {"weight": means - fitted.centre_, "centre": fitted.centre_}, 2 * scale)
+
+
+def _neighbours(problem: Problem) -> FittedHead:
+    fitted = NearestNeighbours().fit(*problem.features_of(problem.dataset), len(problem.dataset.classes))
+    votes = {"k": fitted.k, "temperature": fitted.temperature}
+    return FittedHead("knn", {"features": fitted.points_, "labels": fitted.labels_, **votes})
+
+
+NCM = SecondStage(
+    "ncm",
+    "the class with the nearest mean feature (nearest class mean), by the cosine or in another `space`",
+    _nearest_mean,
+    options=frozenset({"space"}),
+    balanced=True,
+)
+KNN = SecondStage(
+    "knn",
+    "the vote of the 20 training images with the largest cosine c, each weighted by exp(c/0.07)",
+    _neighbours,
+)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from finetune.classifiers.base import LinearClassifier
+from finetune.classifiers.second_stage import FittedHead, Problem, SecondStage
 
 
 class LinearProbe(LinearClassifier):
@@ -30,6 +29,9 @@ class LinearProbe(LinearClassifier):
         self.max_iter = max_iter
 
     def _learn(self, features: NDArray[np.floating], labels: NDArray[np.int64], n_classes: int) -> None:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.preprocessing import StandardScaler
+
         present = np.unique(labels)
         if len(present) < 2:
             raise ValueError(f"labels must hold at least 2 classes to tell apart, got only class {present[0]}")
@@ -47,3 +49,10 @@ class LinearProbe(LinearClassifier):
         self.weight_[present] = weight
         self.bias_ = np.full(n_classes, -np.inf)
         self.bias_[present] = bias
+
+
+def _fit(problem: Problem) -> FittedHead:
+    return problem.fitted(LinearProbe())
+
+
+LINEAR = SecondStage("linear", "logistic regression on the features", _fit)

@@ -1,7 +1,7 @@
-"""Stage two of decoupled training: the classifier is learned anew, on balanced classes, in feature space.
+"""Stage two of decoupled training: the classifier is re-trained with class-balanced sampling, in feature space.
 
-Source: Kang et al., ICLR 2020, section 4. The representation is frozen, so that it is a matrix of
-features here, and no BatchNorm statistic can move.
+Source: Kang et al., ICLR 2020, section 4. The representation is frozen: it is a matrix of features here,
+and no BatchNorm statistic can move.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from finetune.classifiers.base import LinearClassifier, checked_weight, without_absent
+from finetune.classifiers.second_stage import FittedHead, Problem, SecondStage
 from finetune.samplers import ClassSampler
 
 #: SGD with momentum m is stable on a quadratic below the rate 2(1 + m)/L. The curvature L of softmax
-#: cross-entropy is at most half the mean squared norm of its inputs; scaled to 32, L ≤ 16, and the
-#: default rate 0.2 is below 3.8/16 whatever the scale of the features. The mean is that over the images:
-#: where rare classes lie farther out than others, that over class-balanced draws is larger, and it is the
-#: rate's fall to 0 that settles what swings.
+#: cross-entropy is at most half the mean squared norm of its inputs. Scaled to 32, L ≤ 16, and the
+#: default rate 0.2 is below 3.8/16 for features of any scale. The mean is taken over the images. Over
+#: class-balanced draws it is larger if rare classes have larger norms; the decay of the rate to 0 then
+#: damps the oscillation.
 _SQUARED_NORM = 32.0
 _MOMENTUM = 0.9
 
 
 class _Retrained(LinearClassifier):
-    """What both share: SGD over class-balanced draws, with a cosine schedule to 0."""
+    """SGD over class-balanced draws, with a cosine schedule to 0."""
 
     epochs: int
     batch_size: int
@@ -160,3 +161,21 @@ class LearnableWeightScaling(_Retrained):
         self.scales_ = scales.detach().numpy() * unit
         self.weight_ = matrix * self.scales_[:, None]
         self.bias_ = offset * self.scales_
+
+
+def _retrain(problem: Problem) -> FittedHead:
+    return problem.fitted(ClassifierRetraining(seed=problem.seed))
+
+
+def _rescale(problem: Problem) -> FittedHead:
+    return problem.fitted(LearnableWeightScaling(problem.start.weight, problem.start.bias, seed=problem.seed))
+
+
+CRT = SecondStage("crt", "a new linear classifier, trained with class-balanced sampling (cRT)", _retrain, balanced=True)
+LWS = SecondStage(
+    "lws",
+    "one scale per class of the trained classifier, learned with class-balanced sampling (LWS)",
+    _rescale,
+    keeps_classifier=True,
+    balanced=True,
+)

@@ -1,51 +1,31 @@
-"""Methods that leave the representation as it is: a classifier fitted to its features becomes the model's head.
+"""Second-stage classifiers: each is fitted to the frozen features of a backbone and becomes the head of the model.
 
-Sources: Kang et al., ICLR 2020, section 4 (cRT, LWS, τ-normalisation, nearest class mean); Menon et
-al., ICLR 2021, section 4 (post-hoc logit adjustment); Cui et al., CVPR 2018 (the linear probe); Wu et
-al., CVPR 2018, section 3.4 (weighted nearest neighbours).
+Every one is a row, which stands in the module that implements it; :data:`METHODS` collects them.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from features.backbones.loading import Backbone
-from features.checkpoint import find_checkpoint
+from features.checkpoint import Checkpoint, find_checkpoint
 from features.dataset import ImageDataset
+from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
-from finetune.classifiers import (
-    ClassifierRetraining,
-    LearnableWeightScaling,
-    LinearClassifier,
-    LinearProbe,
-    NearestClassMean,
-    NearestNeighbours,
-    TauNormalisation,
-)
-from finetune.classifiers.nearest import Space
-from finetune.evaluation.evaluator import ForwardOptions, score_images
-from finetune.losses import log_prior
-from finetune.model import ImageClassifier
+from finetune.classifiers.base import LinearClassifier
+from finetune.losses import LOSSES
+from finetune.run_directory import open_run
 
-#: Name → meaning.
-FROZEN_METHODS = {
-    "linear": "logistic regression on the features",
-    "crt": "a new linear classifier, trained with class-balanced sampling (cRT)",
-    "lws": "one scale a class of the trained classifier, learned with class-balanced sampling (LWS)",
-    "tau": "the trained classifier's rows divided by their norm to the power τ; its bias is dropped, at τ = 0 too",
-    "logit-adjusted": "the trained classifier, its bias less τ times the log of each class's share of its training",
-    "ncm": "the class with the nearest mean feature (nearest class mean): by the cosine, or in another space",
-    "knn": "the vote of the 20 training images with the largest cosine c, each weighted by exp(c/0.07)",
-}
-#: Those that start from the classifier that the run was trained with.
-KEEP_CLASSIFIER = ("lws", "tau", "logit-adjusted")
+#: Where the nearest class mean measures; see :class:`finetune.classifiers.NearestClassMean`.
+Space = Literal["cosine", "euclidean", "centred"]
 
 
 @dataclass(frozen=True)
@@ -56,220 +36,187 @@ class TrainedClassifier:
         weight: (C, D).
         bias: (C,).
         sigmoid: Whether its scores are read by a sigmoid, not a softmax.
-        balanced_by: What of its training made up for the sizes of the classes, None for nothing.
+        balanced_by: The option that re-balanced the classes in its training, as the card states it; None if none did.
+        location: The run directory.
     """
 
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
+    weight: NDArray[np.floating]
+    bias: NDArray[np.floating]
     sigmoid: bool = False
     balanced_by: str | None = None
+    location: str = ""
 
     @classmethod
-    def of(cls, location: str, classes: Sequence[str], method: str) -> TrainedClassifier:
-        """Read it.
+    def of(cls, location: str, classes: Sequence[str], option: str) -> TrainedClassifier:
+        """Read the classifier of a run.
+
+        Args:
+            location: The run directory.
+            classes: (C,) class names, in the order of the rows.
+            option: The option that needs it, for messages, such as ```method` lws``.
 
         Raises:
-            InputError: There is no run, its classes are others, its classifier is not linear, or ``method`` is
-                logit-adjusted and its scores are read by a sigmoid.
+            InputError: There is no run, its classes are others, or its classifier is not linear.
         """
         checkpoint = find_checkpoint(location)
         if checkpoint is None:
-            raise InputError(f"--init {location}: --method {method} changes a trained classifier; give a finished run")
+            raise InputError(f"`init` {location}: {option} starts from a trained classifier; give a finished run")
         if set(checkpoint.classes) != set(classes):
             other = sorted(set(checkpoint.classes) ^ set(classes))
             raise InputError(
-                f"--init {location}: --method {method} needs a run trained on the dataset's {len(classes)} classes; "
+                f"`init` {location}: {option} needs a run trained on the dataset's {len(classes)} classes; "
                 f"{len(other)} are not in both, such as {other[0]!r}"
             )
-        if checkpoint.card["head"] != "linear":
-            raise InputError(
-                f"--init {location}: --method {method} needs a linear classifier, and this run's is "
-                f"{checkpoint.card['head']}"
-            )
-        sigmoid = bool(checkpoint.card.get("sigmoid"))
-        if method == "logit-adjusted" and sigmoid:
-            raise InputError(
-                f"--init {location}: --method logit-adjusted shifts the scores of a softmax, and this run's are read "
-                f"by a sigmoid; use --method tau, crt or lws"
-            )
+        kind = checkpoint.card["head"]
+        if kind != "linear":
+            raise InputError(f"`init` {location}: {option} needs a linear classifier, and this run's is {kind}")
         head, position = checkpoint.state("head."), {name: i for i, name in enumerate(checkpoint.classes)}
         order = [position[name] for name in classes]
-        balanced_by = checkpoint.card.get("balanced_by")
-        return cls(head["weight"].numpy()[order], head["bias"].numpy()[order], sigmoid, balanced_by)
+        return cls(
+            head["weight"].numpy()[order],
+            head["bias"].numpy()[order],
+            bool(checkpoint.card.get("sigmoid")),
+            _balanced_by(location, checkpoint),
+            location,
+        )
 
-    def into(self, model: ImageClassifier) -> None:
-        """Make it the head of a model, which has to be a linear one."""
-        with torch.no_grad():
-            model.head.weight.copy_(torch.from_numpy(self.weight))
-            model.head.bias.copy_(torch.from_numpy(self.bias))
+    @property
+    def balancing_option(self) -> str:
+        """:attr:`balanced_by` as a message names it, such as ```loss` cb-softmax``; empty if nothing did."""
+        name, _, value = (self.balanced_by or "").removeprefix("--").partition(" ")
+        return f"`{name}` {value}" if name else ""
+
+    def into(self, head: nn.Module) -> None:
+        """Copy weight and bias into a linear head."""
+        FittedHead.linear(self.weight, self.bias).into(head)
 
     def sha256(self) -> str:
         """Hash over weight and bias."""
         return hashlib.sha256(self.weight.tobytes() + self.bias.tobytes()).hexdigest()
 
 
+def _balanced_by(location: str, checkpoint: Checkpoint) -> str | None:
+    """The option that re-balanced the classes in the training of a run's classifier, None if none did."""
+    if "balanced_by" not in checkpoint.card and (Path(location) / "config.yaml").is_file():  # of an earlier version
+        loss = open_run(location)["config"].get("loss")
+        return f"--loss {loss}" if loss in LOSSES and LOSSES[loss].balanced else None
+    return checkpoint.card.get("balanced_by")
+
+
+def images_per_class(
+    checkpoint: Checkpoint | None, entry: Literal["train_counts", "classifier_counts"], classes: Sequence[str]
+) -> NDArray[np.int64] | None:
+    """(C,) training images of each class, as the card of a run states them; None for a run of other classes.
+
+    Args:
+        checkpoint: The model of the run.
+        entry: Whether those of the representation are meant, or those of the classifier.
+        classes: The classes, in the order that is wanted.
+    """
+    if checkpoint is None or set(checkpoint.classes) != set(classes):
+        return None
+    stated = checkpoint.card.get(entry, checkpoint.card["train_counts"])  # earlier versions wrote only these
+    counts = dict(zip(checkpoint.classes, stated, strict=True))
+    return np.array([counts[name] for name in classes], dtype=np.int64)
+
+
 @dataclass(frozen=True, eq=False)
-class FrozenFit:
-    """A head fitted to frozen features.
+class FittedHead:
+    """The head of a model, fitted to frozen features.
 
     Attributes:
-        model: The backbone with that head.
-        scale: What its scores are to be multiplied by before the softmax.
-        sigmoid: Whether they are read by a sigmoid instead.
-        said: What there is to say about the fit; empty where there is nothing.
-        unreadable: Images that it was to be fitted to and could not be read, as (id, reason).
+        kind: Name of the head in :data:`finetune.heads.HEADS`.
+        state: Its parameters and buffers by name.
+        scale: What its scores are multiplied by before the softmax.
+        sigmoid: Whether its scores are read by a sigmoid instead.
+        said: One sentence about the fit for the log, or nothing.
     """
 
-    model: ImageClassifier
+    kind: str
+    state: Mapping[str, Any]
     scale: float = 1.0
     sigmoid: bool = False
     said: str = ""
-    unreadable: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def linear(cls, weight: NDArray[np.floating], bias: NDArray[np.floating], **more: Any) -> FittedHead:
+        """A linear head of weight (C, D) and bias (C,)."""
+        return cls("linear", {"weight": weight, "bias": bias}, **more)
+
+    def into(self, head: nn.Module) -> None:
+        """Copy the state into a head of this kind."""
+        head.load_state_dict({name: torch.as_tensor(np.asarray(value)) for name, value in self.state.items()})
 
 
-def fit_frozen(
-    method: str,
-    backbone: Backbone,
-    dataset: ImageDataset,
-    options: ForwardOptions,
-    *,
-    trained: TrainedClassifier | None = None,
-    counts: NDArray[np.int64] | None = None,
-    validation: ImageDataset | None = None,
-    tau: float | None = None,
-    space: Space = "cosine",
-    seed: int = 0,
-) -> FrozenFit:
-    """Fit the head to features of the centre view; neither weights nor statistics of the backbone move.
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What a second-stage classifier may be fitted to.
 
-    Args:
-        method: One of :data:`FROZEN_METHODS`.
-        backbone: Images to features.
+    Attributes:
         dataset: The training images.
-        options: Batch size, device, precision and workers of the pass over them.
-        trained: The classifier of the run, for :data:`KEEP_CLASSIFIER`.
-        counts: (C,) images of each class that ``trained`` was trained on, whose shares ``logit-adjusted`` takes out; by
-            default those of ``dataset``.
-        validation: Images that the model was not trained on, of the dataset's classes in its order: τ is chosen
-            by the mean accuracy over them.
-        tau: τ itself, instead; that of ``logit-adjusted`` is 1 where it is not given.
-        space: Where ``ncm`` measures; see :class:`finetune.classifiers.NearestClassMean`.
-        seed: Of the draws of ``crt`` and ``lws``.
-
-    Raises:
-        InputError: No image can be read, or, for ``ncm`` and ``logit-adjusted``, none of some class.
+        features_of: A dataset of the same classes to its features (N, D) and labels (N,), without unreadable images.
+        counts: (C,) images of each class that ``trained`` was trained on; by default those of ``dataset``.
+        trained: The classifier of the run, for a row that keeps it.
+        validation: Images that the model was not trained on, of the dataset's classes in its order.
+        tau: τ; None for the method's own choice.
+        space: Where the nearest class mean measures.
+        seed: Seed of the draws.
     """
-    if method in KEEP_CLASSIFIER and trained is None:
-        raise ValueError(f"trained must be the classifier that {method!r} starts from")
-    if method == "logit-adjusted" and trained is not None:
-        prior = log_prior(dataset.counts if counts is None else counts, classes=dataset.classes)
-        bias = trained.bias - (1.0 if tau is None else tau) * prior
-        return FrozenFit(_with_linear(backbone, dataset, trained.weight, bias))
-    fitted_to = validation if method == "tau" and tau is None and validation is not None else dataset
-    features, labels, missing = score_images(backbone, fitted_to, backbone.preprocessing, options)
-    unreadable = tuple(missing)
-    if method == "ncm":
-        model, scale = _nearest_mean(backbone, dataset, features, labels, space)
-        return FrozenFit(model, scale, unreadable=unreadable)
-    if method == "knn":
-        model = ImageClassifier(backbone, dataset.classes, "knn")
-        model.head.remember(NearestNeighbours().fit(features, labels, len(dataset.classes)))
-        return FrozenFit(model, unreadable=unreadable)
-    classifier = _classifier(method, trained, tau, seed).fit(features, labels, len(dataset.classes))
-    said, sigmoid = "", False
-    if isinstance(classifier, TauNormalisation):
-        assert trained is not None  # what it divides by the norms
-        said, sigmoid = _said_of_tau(classifier, tau, trained, fitted_to), trained.sigmoid
-    model = _with_linear(backbone, dataset, classifier.weight_, classifier.bias_)
-    return FrozenFit(model, sigmoid=sigmoid, said=said, unreadable=unreadable)
+
+    dataset: ImageDataset
+    features_of: Callable[[ImageDataset], tuple[NDArray[np.float32], NDArray[np.int64]]]
+    counts: NDArray[np.int64] | None = None
+    trained: TrainedClassifier | None = None
+    validation: ImageDataset | None = None
+    tau: float | None = None
+    space: Space = "cosine"
+    seed: int = 0
+
+    @property
+    def start(self) -> TrainedClassifier:
+        """The classifier of the run.
+
+        Raises:
+            ValueError: None is given.
+        """
+        if self.trained is None:
+            raise ValueError("`trained` must be the classifier that the method starts from")
+        return self.trained
+
+    def fitted(self, classifier: LinearClassifier) -> FittedHead:
+        """The linear head of a classifier that is fitted to the training images."""
+        classifier.fit(*self.features_of(self.dataset), len(self.dataset.classes))
+        return FittedHead.linear(classifier.weight_, classifier.bias_)
 
 
-def _said_of_tau(
-    classifier: TauNormalisation, tau: float | None, trained: TrainedClassifier, fitted_to: ImageDataset
-) -> str:
-    """Which τ was chosen, or that the one given makes up for the sizes of the classes once more."""
-    if tau is None:
-        best = classifier.accuracies_.max()
-        return f"τ = {classifier.tau_:.2f}, with a mean accuracy of {best:.4f} over the classes of {fitted_to.spec}"
-    if tau and trained.balanced_by:
-        return f"τ = {tau:g} makes up for the sizes of the classes after {trained.balanced_by}: rare ones count twice"
-    return ""
+def _suits(start: TrainedClassifier, tau: float | None) -> None:
+    """Accept every start."""
 
 
-def _nearest_mean(
-    backbone: Backbone, dataset: ImageDataset, features: NDArray[np.float32], labels: NDArray[np.int64], space: Space
-) -> tuple[ImageClassifier, float]:
-    """The nearest class mean as a head, and the scale of its scores; a Euclidean one's is in its weights.
+@dataclass(frozen=True)
+class SecondStage:
+    """One row of :data:`METHODS`.
 
-    Raises:
-        InputError: A class has no image, and so no mean.
+    Attributes:
+        name: Name on the command line and in recipes.
+        meaning: One line that says what it is.
+        fit: The head for a problem.
+        keeps_classifier: Whether it starts from the classifier of the run, ``Problem.trained``.
+        options: Options of ``fit-classifier`` that few methods read and this one does: ``tau``, ``space`` and
+            ``validation``.
+        needs_one_of: Options of which exactly one must be given.
+        balanced: Whether it re-balances the classes.
+        check: Raises ``InputError`` for a start (and τ) that the method cannot use.
     """
-    absent = np.flatnonzero(np.bincount(labels, minlength=len(dataset.classes)) == 0)
-    if len(absent):
-        more = f" (and {len(absent) - 1} more of {len(dataset.classes)})" if len(absent) > 1 else ""
-        raise InputError(
-            f"{dataset.spec}: class {dataset.classes[absent[0]]!r}{more} has no training image that can be read, and "
-            f"so no mean for --method ncm; leave the class out, or use --method linear or knn"
-        )
-    fitted = NearestClassMean(space).fit(features, labels, len(dataset.classes))
-    means, scale = fitted.means_, fitted.softmax_scale(features, labels)
-    if space == "euclidean":
-        # −|x − m|² = 2·m·x − |m|² − |x|², whose last term all classes share
-        return _with_linear(backbone, dataset, 2 * scale * means, -scale * np.einsum("cd,cd->c", means, means)), 1.0
-    model = ImageClassifier(backbone, dataset.classes, "cosine" if space == "cosine" else "centred-cosine")
-    with torch.no_grad():
-        if fitted.centre_ is not None:
-            means = means - fitted.centre_
-            model.head.centre.copy_(torch.from_numpy(fitted.centre_))
-        model.head.weight.copy_(torch.from_numpy(means))
-    return model, 2 * scale
+
+    name: str
+    meaning: str
+    fit: Callable[[Problem], FittedHead]
+    keeps_classifier: bool = False
+    options: frozenset[str] = field(default=frozenset())
+    needs_one_of: tuple[str, ...] = ()
+    balanced: bool = False
+    check: Callable[[TrainedClassifier, float | None], None] = _suits
 
 
-def _classifier(method: str, trained: TrainedClassifier | None, tau: float | None, seed: int) -> LinearClassifier:
-    """The classifier behind a method that is fitted to features."""
-    if method == "linear":
-        return LinearProbe()
-    if method == "crt":
-        return ClassifierRetraining(seed=seed)
-    assert trained is not None  # fit_frozen has checked it
-    if method == "lws":
-        return LearnableWeightScaling(trained.weight, trained.bias, seed=seed)
-    return TauNormalisation(trained.weight, None if tau is None else [tau])
-
-
-def _with_linear(
-    backbone: Backbone, dataset: ImageDataset, weight: NDArray[np.floating], bias: NDArray[np.floating]
-) -> ImageClassifier:
-    """A model with this linear classifier (C, D) and (C,)."""
-    model = ImageClassifier(backbone, dataset.classes)
-    TrainedClassifier(np.asarray(weight), np.asarray(bias)).into(model)
-    return model
-
-
-class _BothSides(nn.Module):
-    """Images (B, 3, S, S) to their features and those of their mirror images, (B, 2·D)."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.backbone(x), self.backbone(x.flip(-1))], dim=1)
-
-
-def probe(
-    backbone: Backbone, dataset: ImageDataset, options: ForwardOptions, *, mirrored: bool = False
-) -> TrainedClassifier:
-    """A logistic regression on the features of a backbone, to start its fine-tuning from (Kumar et al., ICLR 2022).
-
-    Args:
-        backbone: Images to features.
-        dataset: The training images.
-        options: Batch size, device, precision and workers of the pass over them.
-        mirrored: Fit it to their mirror images too, where the training shows them.
-    """
-    network = _BothSides(backbone) if mirrored else backbone
-    features, labels, _ = score_images(network, dataset, backbone.preprocessing, options)
-    features, labels = features.reshape(-1, backbone.dim), labels.repeat(2 if mirrored else 1)
-    fitted = LinearProbe().fit(features, labels, len(dataset.classes))
-    return TrainedClassifier(fitted.weight_.astype(np.float32), fitted.bias_.astype(np.float32))
+METHODS = Catalogue("method", SecondStage, "finetune.classifiers")

@@ -1,4 +1,4 @@
-"""τ-normalisation: a trained classifier's rows brought nearer to one norm, with τ chosen on held-out images.
+"""τ-normalisation: each row of a trained classifier is divided by its norm to the power τ.
 
 Source: Kang et al., ICLR 2020, section 4.
 """
@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from features.infrastructure.errors import InputError
 from finetune.classifiers.base import LinearClassifier, checked_weight
+from finetune.classifiers.second_stage import FittedHead, Problem, SecondStage
 from finetune.evaluation.metrics import evaluate_scores
 
 
 def tau_normalise(weight: ArrayLike, tau: float) -> NDArray[np.floating]:
-    """The rows w_i/‖w_i‖^τ of a linear classifier; its bias is to be dropped.
+    """The rows w_i/‖w_i‖^τ of a linear classifier; the caller drops its bias.
 
     Args:
         weight: (C, D). A row of zeros stays one.
@@ -40,13 +41,13 @@ def tau_normalise(weight: ArrayLike, tau: float) -> NDArray[np.floating]:
 class TauNormalisation(LinearClassifier):
     """A trained classifier with its rows τ-normalised and its bias dropped.
 
-    ``fit`` learns nothing but τ: the first of ``taus`` with the best mean accuracy over the classes.
-    Give it images that were held out of the training, such as those of :func:`balanced_split`, and
-    never the test set.
+    ``fit`` learns only τ: the first of ``taus`` with the best mean accuracy over the classes.
+    Fit it to images that were held out of the training, such as those of :func:`balanced_split`,
+    never to the test set.
 
     Args:
         weight: (C, D) of the trained classifier, as in ``torch.nn.Linear``.
-        taus: What to choose from; by default 0, 0.05, … 2.
+        taus: Candidates; by default 0, 0.05, … 2.
 
     Attributes:
         tau_: The τ chosen.
@@ -84,7 +85,7 @@ def balanced_split(
         classes: (C,) names of the classes, for messages.
 
     Returns:
-        The positions that are left to train on, and those held out, both ascending.
+        The positions to train on, and the positions held out, both ascending.
 
     Raises:
         InputError: A class has too few images to leave one for training.
@@ -110,3 +111,30 @@ def _divisors(matrix: NDArray[np.floating], tau: float) -> NDArray[np.floating]:
     """(C,) ‖w_i‖^τ, 1 for a row of zeros."""
     norms = np.linalg.norm(matrix, axis=1)
     return np.where(norms > 0, norms, 1) ** tau
+
+
+def _normalise(problem: Problem) -> FittedHead:
+    """Choose τ on the validation unless it is given."""
+    start, given, chosen_on = problem.start, problem.tau, problem.dataset
+    if given is None and problem.validation is not None:
+        chosen_on = problem.validation
+    fitted = TauNormalisation(start.weight, None if given is None else [given])
+    fitted.fit(*problem.features_of(chosen_on), len(problem.dataset.classes))
+    said = ""
+    if given is None:
+        best = fitted.accuracies_.max()
+        said = f"τ = {fitted.tau_:.2f}, with a mean accuracy of {best:.4f} over the classes of {chosen_on.spec}"
+    elif given and start.balanced_by:
+        said = f"τ = {given:g} re-balances the classes after {start.balancing_option}: rare ones count twice"
+    return FittedHead.linear(fitted.weight_, fitted.bias_, sigmoid=start.sigmoid, said=said)
+
+
+TAU = SecondStage(
+    "tau",
+    "the trained classifier, each row divided by its norm to the power `tau`, without its bias (also at τ = 0)",
+    _normalise,
+    keeps_classifier=True,
+    options=frozenset({"tau", "validation"}),
+    needs_one_of=("validation", "tau"),
+    balanced=True,
+)

@@ -1,23 +1,22 @@
 """Losses for class-imbalanced training, chosen by name with :func:`build_loss`."""
 
-from finetune.losses.base import LongTailLoss
-from finetune.losses.build import BALANCED_LOSSES, HARD_LABEL_LOSSES, LOSSES, SOFTMAX_LOSSES, build_loss
+from finetune.losses.base import LongTailLoss, Loss
+from finetune.losses.catalogue import LOSSES, build_loss
 from finetune.losses.class_balanced import ClassBalancedLoss, focal_loss, prior_bias, sigmoid_loss, softmax_loss
-from finetune.losses.effective_number import automatic_beta, class_balanced_weights, effective_number
+from finetune.losses.class_weights import automatic_beta, class_balanced_weights, effective_number
 from finetune.losses.ldam import LDAMLoss, ldam_loss, ldam_margins
-from finetune.losses.logit_adjustment import BalancedSoftmaxLoss, LogitAdjustedLoss, adjust_logits, log_prior
+from finetune.losses.logit_adjustment import BalancedSoftmaxLoss, LogitAdjustedLoss, log_prior
+from finetune.losses.options import LossOptions
 
 __all__ = [
-    "BALANCED_LOSSES",
-    "HARD_LABEL_LOSSES",
     "LOSSES",
-    "SOFTMAX_LOSSES",
     "BalancedSoftmaxLoss",
     "ClassBalancedLoss",
     "LDAMLoss",
     "LogitAdjustedLoss",
     "LongTailLoss",
-    "adjust_logits",
+    "Loss",
+    "LossOptions",
     "automatic_beta",
     "build_loss",
     "class_balanced_weights",
@@ -30,3 +29,14 @@ __all__ = [
     "sigmoid_loss",
     "softmax_loss",
 ]
+
+
+def __getattr__(name: str) -> tuple[str, ...]:  # to be removed with the last use of these constants
+    derived = {
+        "SOFTMAX_LOSSES": lambda row: not (row.sigmoid or row.cosine_classifier),
+        "BALANCED_LOSSES": lambda row: row.balanced,
+        "HARD_LABEL_LOSSES": lambda row: not row.soft_labels,
+    }
+    if name not in derived:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return tuple(row.name for row in LOSSES.values() if derived[name](row))

@@ -1,4 +1,4 @@
-"""What the class sizes of a dataset ask for: how long is its tail, what does each β make of it, which loss fits?"""
+"""Advice from the class sizes of a dataset: its tail, the class-balanced weights, a loss and a sampler."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from finetune.evaluation.metrics import FEW, MANY
-from finetune.losses import automatic_beta, class_balanced_weights, effective_number
+from finetune.losses.class_balanced import SOFTMAX
+from finetune.losses.class_weights import automatic_beta, class_balanced_weights, effective_number
+from finetune.losses.logit_adjustment import BALANCED_SOFTMAX
+from finetune.samplers.shuffle import SHUFFLE
 
-#: β of the table, beside the automatic one: those of Cui et al. (CVPR 2019).
+#: β of the table, besides the automatic one: those of Cui et al. (CVPR 2019).
 BETAS = (0.9, 0.99, 0.999, 0.9999)
-#: Below this imbalance factor class sizes make little difference to a loss.
+#: Below this imbalance factor the class sizes make little difference to a loss.
 BALANCED = 2.0
 
 
 @dataclass(frozen=True)
 class BetaRow:
-    """What one β does to the largest and to the smallest class.
+    """Effective numbers and class-balanced weights of the largest and the smallest class at one β.
 
     Attributes:
         beta: β.
-        automatic: It is the one that ``--beta auto`` takes.
+        automatic: Whether it is :func:`finetune.losses.automatic_beta`.
         effective_largest: Effective number of the largest class.
         effective_smallest: Effective number of the smallest class that has an image.
         weight_largest: Weight of the largest class; the weights of all classes have the mean 1.
-        weight_smallest: Weight of the smallest.
+        weight_smallest: Weight of the smallest class that has an image.
     """
 
     beta: float
@@ -42,9 +45,9 @@ class Advice:
     """A loss and a sampler for a dataset.
 
     Attributes:
-        loss: One of :data:`finetune.losses.LOSSES`.
-        sampler: One of :data:`finetune.samplers.SAMPLERS`.
-        reasons: Why, a sentence each.
+        loss: Name of a row of :data:`finetune.losses.LOSSES`.
+        sampler: Name of a row of :data:`finetune.samplers.SAMPLERS`.
+        reasons: Why, one sentence each.
     """
 
     loss: str
@@ -53,11 +56,11 @@ class Advice:
 
 
 def describe_tail(counts: ArrayLike) -> dict[str, float]:
-    """Images and classes, the largest and smallest class, the imbalance factor, many, medium and few classes.
+    """Classes, images, largest and smallest class, imbalance factor, and the numbers of many, medium and few classes.
 
     Args:
-        counts: (C,) images of each class. A class without images counts as one of few; the imbalance factor is
-            that of the classes that have some.
+        counts: (C,) images of each class. An empty class counts as one of few, and is left out of the imbalance
+            factor, the ratio of the largest to the smallest class.
     """
     sizes = np.asarray(counts)
     present = _present(sizes)
@@ -74,7 +77,7 @@ def describe_tail(counts: ArrayLike) -> dict[str, float]:
 
 
 def beta_table(counts: ArrayLike) -> tuple[BetaRow, ...]:
-    """The class-balanced weights at each β, the automatic one included, by β; counts (C,) as above."""
+    """One row for each β of :data:`BETAS` and for the automatic β, in the order of β; counts (C,)."""
     present = _present(counts)
     automatic = automatic_beta(present)
     largest, smallest = int(present.argmax()), int(present.argmin())
@@ -87,27 +90,27 @@ def beta_table(counts: ArrayLike) -> tuple[BetaRow, ...]:
 
 
 def advise(counts: ArrayLike) -> Advice:
-    """The loss and the sampler that fit class sizes (C,).
+    """The loss and the sampler that suit the class sizes (C,).
 
-    The prior goes into the loss, not into the sampler: balanced softmax is right for test classes of equal
-    weight whatever the sizes are (Ren et al., NeurIPS 2020), and costs no repetition of the tail's few images.
+    The loss corrects for the class prior, not the sampler: balanced softmax is right for test classes of equal weight
+    whatever the sizes are (Ren et al., NeurIPS 2020), and does not repeat the few images of the tail.
     """
     present = _present(counts)
-    tail = describe_tail(present)
-    factor = tail["imbalance"]
+    factor = describe_tail(present)["imbalance"]
+    plain, sampler = SOFTMAX.name, SHUFFLE.name
     if factor < BALANCED:
         reason = f"the largest class has {factor:g} times the images of the smallest: there is little to correct"
-        return Advice("softmax", "shuffle", (reason,))
+        return Advice(plain, sampler, (reason,))
     repeats = present.sum() / (len(present) * present.min())
     share = present.max() / present.sum()
     return Advice(
-        "balanced-softmax",
-        "shuffle",
+        BALANCED_SOFTMAX.name,
+        sampler,
         (
             f"the largest class has {factor:g} times the images of the smallest: under plain softmax a rare class "
             f"starts with {1 / factor:.2g} of the odds of the largest ({100 * share:.2g} % of the images)",
-            "balanced softmax takes these odds out where all classes count alike in the test; so does a second stage "
-            "on the trained network, transfer finetune --method crt",
+            "balanced softmax removes these odds, which is right if all classes weigh the same in the test; so does a "
+            "second stage on the trained network, transfer finetune --method crt",
             f"class-balanced sampling instead would show each image of the smallest class {repeats:.3g} times an epoch",
         ),
     )
@@ -117,5 +120,5 @@ def _present(counts: ArrayLike) -> NDArray[np.int64]:
     """The sizes of the classes that have an image."""
     sizes = np.asarray(counts)
     if sizes.ndim != 1 or not (sizes > 0).any() or (sizes < 0).any():
-        raise ValueError(f"counts must be one number a class, not negative, not all zero, got {sizes}")
+        raise ValueError(f"`counts` must be one number a class, not negative, not all zero, got {sizes}")
     return sizes[sizes > 0]

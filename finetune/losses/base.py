@@ -1,34 +1,60 @@
-"""What all losses share: how the engine reads them, and the checks at their door."""
+"""What all losses share: the row that describes one, the module that computes it, and the checks of its inputs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from features.infrastructure.errors import InputError
+from finetune.losses.options import LossOptions
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One row of :data:`finetune.losses.LOSSES`.
+
+    Attributes:
+        name: Name on the command line and in recipes.
+        meaning: One line that says what it is.
+        build: The loss from the counts (C,) of the training set, the options, and class names (C,) for messages.
+        options: Names of the fields of :class:`LossOptions` that ``build`` reads.
+        balanced: Whether it re-balances the classes.
+        sigmoid, soft_labels, cosine_classifier: As in :class:`LongTailLoss`.
+    """
+
+    name: str
+    meaning: str
+    build: Callable[[ArrayLike, LossOptions, Sequence[str] | None], LongTailLoss]
+    options: frozenset[str] = frozenset()
+    balanced: bool = False
+    sigmoid: bool = False
+    soft_labels: bool = True
+    cosine_classifier: bool = False
 
 
 class LongTailLoss(nn.Module):
-    """A loss over logits (B, C) and targets, reduced to one number.
-
-    The class attributes tell a training engine what the loss needs.
+    """A loss over logits (B, C) and targets, reduced to a scalar.
 
     Attributes:
-        sigmoid: The score of a class is the sigmoid of its logit, not a softmax; the classifier's
-            bias starts at :func:`finetune.losses.prior_bias` and is not decayed.
-        scale: What the logits are multiplied by before they become probabilities.
-        cosine_classifier: The logits are cosines between normalised features and class vectors.
-        soft_labels: Targets may be class proportions (B, C), as mixup makes them.
-        deferred: The share of the training after which class weights are switched on by
-            :meth:`set_progress`, or None where nothing changes in the course of training.
-        reweighting: Whether class weights count at present.
+        sigmoid: Whether the score of a class is the sigmoid of its logit instead of a softmax. The classifier's bias
+            then starts at :func:`finetune.losses.prior_bias`.
+        scale: Factor of the logits before they become probabilities.
+        cosine_classifier: Whether the logits are cosines between features and class vectors.
+        soft_labels: Whether targets may be class proportions (B, C), as mixup makes them.
+        deferred: Share of the training after which :meth:`set_progress` switches class weights on; None if nothing
+            changes during training.
+        reweighting: Whether class weights are switched on.
 
     Args:
         n_classes: C.
-        deferred: As above (deferred re-weighting, Cao et al., NeurIPS 2019, algorithm 1).
+        deferred: As above, in [0, 1] (deferred re-weighting, Cao et al., NeurIPS 2019, algorithm 1).
 
     Raises:
-        InputError: ``deferred`` is no share.
+        InputError: ``deferred`` is out of range.
     """
 
     sigmoid: bool = False
@@ -39,40 +65,38 @@ class LongTailLoss(nn.Module):
     def __init__(self, n_classes: int, deferred: float | None = None) -> None:
         super().__init__()
         if deferred is not None and not 0 <= deferred <= 1:
-            raise InputError(f"deferred must be a share of the training in [0, 1], got {deferred}")
+            raise InputError(f"`deferred` {deferred}: expected a share of the training from 0 to 1")
         self.n_classes = n_classes
         self.deferred = deferred
         self.reweighting = not deferred
 
     def set_progress(self, progress: float) -> None:
-        """Say which share of the training is done, 0 to 1: epochs or steps done, over all of them."""
+        """Set the share of the training that is done, 0 to 1: steps done over all steps."""
         if self.deferred is not None:
             self.reweighting = progress >= self.deferred
 
     def _class_buffer(self, name: str, values: object) -> None:
-        """Keep (C,) numbers that follow the module from device to device.
+        """Register (C,) numbers as a buffer.
 
-        They are not persistent: they follow from the counts, and a checkpoint may be opened for
-        other classes. float32, because not every accelerator has float64.
+        It is not persistent, because the numbers follow from the counts, and a checkpoint may be opened for other
+        classes. It is float32, because not every accelerator has float64.
         """
         self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32), persistent=False)
 
     def _checked(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits in at least float32, and a target of a kind that the loss knows."""
+        """The logits in at least float32, and the target, checked."""
         if logits.ndim != 2 or logits.shape[1] != self.n_classes:
-            raise ValueError(
-                f"logits must have shape (B, {self.n_classes}), one column a class, got {tuple(logits.shape)}"
-            )
+            raise ValueError(f"`logits` must have shape (B, {self.n_classes}), got {tuple(logits.shape)}")
         if target.is_floating_point() and not self.soft_labels:
             raise ValueError(
-                f"{type(self).__name__} needs one class a sample, target of shape (B,) and an integer type, "
+                f"{type(self).__name__} needs one class a sample, `target` of shape (B,) and an integer type, "
                 f"got soft labels of shape {tuple(target.shape)}; switch mixup and label smoothing off"
             )
         return in_float32(logits), checked_target(logits, target)
 
 
 def in_float32(logits: Tensor) -> Tensor:
-    """Half-precision logits widened to float32, in which exponentials and sums are safe; others as they are."""
+    """Half-precision logits widened to float32, in which exponentials and sums are safe; others unchanged."""
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 
@@ -81,22 +105,22 @@ def checked_target(logits: Tensor, target: Tensor) -> Tensor:
 
     Args:
         logits: (B, C).
-        target: (B,) integers in 0 … C − 1, or (B, C) proportions, not negative, that sum to 1. The numbers are
-            checked on the CPU only: on an accelerator it would make every step wait.
+        target: (B,) integers in 0 … C − 1, or (B, C) non-negative proportions that sum to 1. The numbers are checked
+            on the CPU only: on an accelerator the check would make every step wait.
 
     Returns:
         (B,) int64, or (B, C) in the type of the logits after :func:`in_float32`.
 
     Raises:
-        ValueError: The shape, the type or the range is another, or there is no sample.
+        ValueError: The shape, type or range is wrong, or there is no sample.
     """
     n_classes = logits.shape[-1]
     if not len(logits):
-        raise ValueError("logits must hold at least one sample, got none")
+        raise ValueError("`logits` must hold at least one sample, got none")
     if target.is_floating_point():
         if target.shape != logits.shape:
             raise ValueError(
-                f"soft labels must have the logits' shape {tuple(logits.shape)}, got {tuple(target.shape)}"
+                f"soft labels must have the shape of `logits`, {tuple(logits.shape)}, got {tuple(target.shape)}"
             )
         if target.device.type == "cpu":
             sums = target.sum(dim=1, dtype=torch.float64)
@@ -104,20 +128,16 @@ def checked_target(logits: Tensor, target: Tensor) -> Tensor:
                 raise ValueError("soft labels must be at least 0 and sum to 1 for each sample")
         return target.to(in_float32(logits).dtype)
     if target.shape != logits.shape[:1]:
-        raise ValueError(f"target must have shape ({logits.shape[0]},), one class a sample, got {tuple(target.shape)}")
+        raise ValueError(f"`target` must have shape ({logits.shape[0]},), got {tuple(target.shape)}")
     if target.device.type == "cpu":
         low, high = int(target.min()), int(target.max())
         if low < 0 or high >= n_classes:
-            raise ValueError(f"target must be in 0 … {n_classes - 1}, got labels from {low} to {high}")
+            raise ValueError(f"`target` must be in 0 … {n_classes - 1}, got labels from {low} to {high}")
     return target.long()
 
 
 def checked_weight(name: str, weight: Tensor, n_classes: int) -> Tensor:
-    """One number a class, checked for its shape.
-
-    Raises:
-        ValueError: The shape is not (C,).
-    """
+    """One number a class, checked for its shape (C,); raises ``ValueError`` for another one."""
     if weight.shape != (n_classes,):
-        raise ValueError(f"{name} must have shape ({n_classes},), one number a class, got {tuple(weight.shape)}")
+        raise ValueError(f"`{name}` must have shape ({n_classes},), one number a class, got {tuple(weight.shape)}")
     return weight

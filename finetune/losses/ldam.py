@@ -1,63 +1,73 @@
-"""Label-distribution-aware margins, with or without deferred re-weighting.
+"""Label-distribution-aware margins (LDAM), with or without deferred re-weighting (DRW).
 
-Source: Cao, Wei, Gaidon, Arechiga, Ma, "Learning Imbalanced Datasets with
-Label-Distribution-Aware Margin Loss", NeurIPS 2019, and the authors' code.
+Source: Cao, Wei, Gaidon, Arechiga, Ma, "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss",
+NeurIPS 2019, and the authors' code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from features.infrastructure.errors import InputError
-from finetune.losses.base import LongTailLoss, checked_target, checked_weight, in_float32
+from finetune.losses.base import LongTailLoss, Loss, checked_target, checked_weight, in_float32
 from finetune.losses.class_balanced import softmax_loss
-from finetune.losses.effective_number import class_counts
+from finetune.losses.class_weights import class_balanced_weights, class_counts
+from finetune.losses.options import LossOptions
+
+#: Share of the training before the weights are switched on: the authors' epoch 160 of 200.
+DEFERRED = 0.8
 
 
 def ldam_margins(
-    counts: ArrayLike, max_margin: float = 0.5, *, classes: Sequence[str] | None = None
+    counts: ArrayLike, margin: float = LossOptions.margin, *, classes: Sequence[str] | None = None
 ) -> NDArray[np.float64]:
-    """Margins m_j ∝ n_j^(−1/4), scaled so that the largest is ``max_margin``; (C,) float64.
+    """Margins m_j ∝ n_j^(−1/4), scaled so that the largest is ``margin``; (C,) float64.
 
     Raises:
         ValueError: ``counts`` is not a vector of counts.
-        InputError: A class has no image, or ``max_margin`` is not positive.
+        InputError: A class has no image, or ``margin`` is not positive.
 
     >>> ldam_margins([10000, 1]).tolist()
     [0.05, 0.5]
     """
-    if not 0 < max_margin < np.inf:
-        raise InputError(f"max_margin must be positive, got {max_margin}")
+    if not 0 < margin < np.inf:
+        raise InputError(f"`margin` {margin}: expected a positive number")
     values = class_counts(counts, classes)
-    return max_margin * (values / values.min()) ** -0.25
+    return margin * (values / values.min()) ** -0.25
 
 
 def ldam_loss(
-    logits: Tensor, target: Tensor, margins: Tensor, scale: float = 30.0, weight: Tensor | None = None
+    logits: Tensor,
+    target: Tensor,
+    margins: Tensor,
+    scale: float = LossOptions.scale,
+    weight: Tensor | None = None,
 ) -> Tensor:
-    """Cross-entropy of scale·(z − m_y on the true logit), its weighted mean (eq. 12 of the paper).
+    """Weighted mean of the cross-entropy of scale·(z − m_y on the true logit) (eq. 12 of the paper).
 
     Args:
-        logits: (B, C) cosines in [−1, 1].
-        target: (B,) class indices.
+        logits: (B, C) cosines z in [−1, 1].
+        target: (B,) class indices y.
         margins: (C,) from :func:`ldam_margins`.
-        scale: What the logits are multiplied by, once the margin is off.
-        weight: (C,) class weights, or None. The sum is divided by the sum of the samples' weights,
-            as in the authors' code.
+        scale: Factor of the logits after the margin is subtracted.
+        weight: (C,) class weights, or None. The sum is divided by the sum of the samples' weights, as in the authors'
+            code.
 
     Returns:
         A scalar, at least float32.
 
     Raises:
-        ValueError: Target, margins, weight and logits do not fit, or the target is soft: a margin is one class's.
+        ValueError: Target, margins, weight and logits do not fit, or the target is soft: a margin belongs to one class.
     """
     target = checked_target(logits, target)
     if target.ndim != 1:
-        raise ValueError(f"ldam loss needs one class a sample, target of shape (B,), got {tuple(target.shape)}")
+        raise ValueError(f"ldam loss needs one class a sample, `target` of shape (B,), got {tuple(target.shape)}")
     wide = in_float32(logits)
     margin = checked_weight("margins", margins, logits.shape[1]).to(wide)[target][:, None]
     enforced = scale * wide.scatter_add(1, target[:, None], -margin)
@@ -65,21 +75,20 @@ def ldam_loss(
 
 
 class LDAMLoss(LongTailLoss):
-    """LDAM over the logits of a cosine classifier, with class weights that may be switched on late.
+    """LDAM over the logits of a cosine classifier, with class weights that may be deferred.
 
     Args:
         counts: (C,) training images of each class.
-        max_margin: The margin of the rarest class.
-        scale: What the cosines are multiplied by.
-        weight: (C,) class weights for deferred re-weighting (DRW), such as
-            :func:`finetune.losses.class_balanced_weights` at β = 0.9999, or None for no weights.
-        deferred: The share of the training after which the weights count, told by
-            :meth:`set_progress`; 0.8 is the authors' epoch 160 of 200. Without ``weight`` it is moot.
-        classes: (C,) names for messages.
+        margin: Margin of the rarest class.
+        scale: Factor of the cosines.
+        weight: (C,) class weights for deferred re-weighting, such as those of
+            :func:`finetune.losses.class_balanced_weights`, or None for no weights.
+        deferred: Share of the training after which :meth:`set_progress` switches the weights on.
+        classes: (C,) class names for error messages.
 
     Raises:
-        ValueError: ``counts`` is not a vector of counts, or ``weight`` has another length.
-        InputError: A class has no image, or a number is out of range.
+        ValueError: ``counts`` is not a vector of counts, or ``weight`` does not fit it.
+        InputError: A class has no image, or a number is out of its range.
     """
 
     cosine_classifier = True
@@ -91,20 +100,20 @@ class LDAMLoss(LongTailLoss):
         self,
         counts: ArrayLike,
         *,
-        max_margin: float = 0.5,
-        scale: float = 30.0,
+        margin: float = LossOptions.margin,
+        scale: float = LossOptions.scale,
         weight: ArrayLike | None = None,
-        deferred: float = 0.8,
+        deferred: float = DEFERRED,
         classes: Sequence[str] | None = None,
     ) -> None:
-        margins = ldam_margins(counts, max_margin, classes=classes)
+        margins = ldam_margins(counts, margin, classes=classes)
         if not 0 < scale < np.inf:
-            raise InputError(f"scale must be positive, got {scale}")
+            raise InputError(f"`scale` {scale}: expected a positive number")
         weights = np.ones_like(margins) if weight is None else np.asarray(weight, dtype=np.float64)
         if weights.shape != margins.shape:
-            raise ValueError(f"weight must have shape {margins.shape}, one number a class, got {weights.shape}")
+            raise ValueError(f"`weight` must have shape {margins.shape}, one number a class, got {weights.shape}")
         if not ((weights >= 0) & (weights < np.inf)).all():
-            raise ValueError("weight must be finite and not negative")
+            raise ValueError("`weight` must be finite and not negative")
         super().__init__(len(margins), None if weight is None else deferred)
         self.scale = scale
         self._class_buffer("margins", margins)
@@ -115,5 +124,30 @@ class LDAMLoss(LongTailLoss):
         logits, target = self._checked(logits, target)
         return ldam_loss(logits, target, self.margins, self.scale, self.weight if self.reweighting else None)
 
-    def extra_repr(self) -> str:
-        return f"n_classes={self.n_classes}, scale={self.scale}, deferred={self.deferred}"
+
+def _build(counts: ArrayLike, options: LossOptions, classes: Sequence[str] | None, **weights: Any) -> LongTailLoss:
+    return LDAMLoss(counts, margin=options.margin, scale=options.scale, classes=classes, **weights)
+
+
+def _build_drw(counts: ArrayLike, options: LossOptions, classes: Sequence[str] | None) -> LongTailLoss:
+    weight = class_balanced_weights(counts, options.beta, classes=classes)
+    deferred = DEFERRED if options.deferred is None else options.deferred
+    return _build(counts, options, classes, weight=weight, deferred=deferred)
+
+
+LDAM = Loss(
+    "ldam",
+    "softmax loss on a cosine classifier, with larger margins for rarer classes (`margin`, `scale`)",
+    _build,
+    frozenset({"margin", "scale"}),
+    soft_labels=False,
+    cosine_classifier=True,
+)
+LDAM_DRW = replace(
+    LDAM,
+    name="ldam-drw",
+    meaning="LDAM with class-balanced weights late in the training (`deferred`, `beta`)",
+    build=_build_drw,
+    options=LDAM.options | {"beta", "deferred"},
+    balanced=True,
+)

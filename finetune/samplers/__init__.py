@@ -1,23 +1,33 @@
-"""Samplers for class-imbalanced training: first a class is drawn, then one of its images.
+"""Samplers for class-imbalanced training, chosen by name with :func:`build_sampler`."""
 
-Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR
-2020, section 3: class j is drawn with probability p_j ∝ n_j^q.
-"""
-
-from finetune.samplers.build import SAMPLERS, balances, build_sampler, check_sampler
-from finetune.samplers.draws import ClassSampler, DeferredSampler, EpochSampler, ShuffleSampler
-from finetune.samplers.probabilities import class_probabilities, effective_probabilities, progressive_probabilities
+from finetune.samplers.base import EpochSampler, SamplerOptions, SamplerRow
+from finetune.samplers.catalogue import SAMPLERS, build_sampler, find_sampler, sampler_meanings
+from finetune.samplers.class_sampler import ClassSampler, class_probabilities
+from finetune.samplers.deferred import DeferredSampler
+from finetune.samplers.effective import effective_probabilities
+from finetune.samplers.progressive import progressive_probabilities
+from finetune.samplers.shuffle import ShuffleSampler
 
 __all__ = [
     "SAMPLERS",
     "ClassSampler",
     "DeferredSampler",
     "EpochSampler",
+    "SamplerOptions",
+    "SamplerRow",
     "ShuffleSampler",
-    "balances",
     "build_sampler",
-    "check_sampler",
     "class_probabilities",
     "effective_probabilities",
+    "find_sampler",
     "progressive_probabilities",
+    "sampler_meanings",
 ]
+
+
+def balances(name: str) -> bool:  # to be removed with its last use, for find_sampler(name).balanced
+    """Whether a sampler re-balances the classes."""
+    return find_sampler(name).balanced
+
+
+check_sampler = find_sampler  # to be removed with its last use

@@ -20,7 +20,7 @@ from features.infrastructure.console import progress
 from features.infrastructure.devices import pick_device, pick_precision
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import local_world_size, rank, world_size
-from finetune.augmentation.geometric import augmentation
+from finetune.augmentation import augmentation
 from finetune.configuration import TrainingConfig
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier

@@ -1,27 +1,26 @@
-"""From a backbone and labelled images to a finished run: what pre-training and fine-tuning share."""
+"""From a backbone and labelled images to a finished run: what the three trainers share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from features.backbones.loading import Backbone, check_image_size
+from features.backbones.loading import Backbone, check_image_size, seeded
 from features.dataset import ImageDataset
 from features.infrastructure.devices import pick_device
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import rank, wait_for_all, world_size
 from features.readers import open_dataset
-from finetune.classifiers.second_stage import FrozenFit, TrainedClassifier
-from finetune.configuration import TrainingConfig
-from finetune.evaluation.evaluator import align_classes, evaluate_model
-from finetune.losses import automatic_beta, build_loss, prior_bias
+from finetune.classifiers.second_stage import TrainedClassifier
+from finetune.configuration import TrainingOptions, training_config
+from finetune.evaluation.evaluator import ForwardOptions, align_classes, evaluate_model
+from finetune.losses import LossOptions, automatic_beta, build_loss, prior_bias
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory, open_run
 from finetune.training.batches import TrainingImages
@@ -30,7 +29,7 @@ from finetune.training.validation import Split, Validator, split_off
 if TYPE_CHECKING:
     from finetune.training.callbacks import Best
 
-#: Without a test set, so many of the training images are evaluated at the end.
+#: Without a test set, at most this many training images are evaluated at the end.
 JUDGED = 2000
 
 
@@ -41,7 +40,7 @@ class TrainingResult:
     Attributes:
         run: The run directory.
         metrics: Its final figures.
-        reused: It was finished before.
+        reused: Whether it was finished before.
     """
 
     run: Path
@@ -52,55 +51,121 @@ class TrainingResult:
         return {"run": str(self.run), "reused": self.reused, **self.metrics}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a training starts from beside the weights of the backbone.
+
+    Attributes:
+        classifier: The images that are trained on to the linear classifier to start from; None for a new one.
+        interpolate: How far the kept weights lie from the start towards the trained ones, above 0 to 1.
+        seen: (C,) images of each class that the start was trained on; many, medium and few go by the larger count.
+        inputs: Hashes of further inputs of the run, by name.
+        card: Entries of the checkpoint's card about the classifier that replace those of this training.
+    """
+
+    classifier: Callable[[ImageDataset], TrainedClassifier] | None = None
+    interpolate: float = 1.0
+    seen: NDArray[np.int64] | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model.
+
+    Attributes:
+        model: The model at the end.
+        card: What its checkpoint states.
+        best: Its best epoch, if there was a validation.
+    """
+
+    model: ImageClassifier
+    card: dict[str, Any]
+    best: Best | None = None
+
+
+class RunOptions(ForwardOptions, Protocol):
+    """The options that every run has."""
+
+    @property
+    def out(self) -> str: ...
+    @property
+    def test(self) -> str | None: ...
+    @property
+    def seed(self) -> int: ...
+    def without_effect(self) -> set[str]: ...
+    def balanced_by(self) -> str | None: ...
+
+
 def fit(
     backbone: Backbone,
     dataset: ImageDataset,
-    config: TrainingConfig,
-    frozen: Callable[[], FrozenFit] | None = None,
-    inputs: Mapping[str, str] | None = None,
-    head: Callable[[ImageDataset], TrainedClassifier] | None = None,
-    interpolate: float = 1.0,
-    seen: NDArray[np.int64] | None = None,
-    overrides: Mapping[str, Any] | None = None,
+    config: TrainingOptions,
+    start: Start | None = None,
+    chosen: Sequence[str] = (),
 ) -> TrainingResult:
-    """Train a classifier on a backbone, evaluate it, and write the run directory.
+    """Train a network, evaluate it, and write the run directory.
 
     Args:
         backbone: Where to start from; changed in place.
         dataset: The training images.
-        config: The options.
-        frozen: What fits a classifier to the frozen features instead, as
-            :func:`finetune.classifiers.second_stage.fit_frozen`.
-        inputs: What else the run depends on, by name: hashes.
-        head: The images that are trained on to the linear classifier to start from; by default a new one.
-        interpolate: How far from the start to the trained weights lies what is kept, above 0 to 1.
-        seen: (C,) images of each class that the start was trained on; many, medium and few go by the larger count.
-        overrides: What the checkpoint says of the classifier instead of what this training would, by name.
+        config: Complete options.
+        start: What else the training starts from; by default a new classifier.
+        chosen: Sentences for the log that say which defaults were chosen.
 
     Raises:
-        features.InputError: ``config.out`` holds another run, the test set has other classes, or there is
-            only one class.
+        InputError: ``config.out`` holds another run, the test set has other classes, or there is only one class.
+    """
+    start = start or Start()
+    if config.small_size is not None:
+        _check_small_size(backbone, config.small_size)
+
+    def train(split: Split, run: RunDirectory) -> Trained:
+        return _train(backbone, split, config, run, start, chosen)
+
+    return carry_out(backbone, dataset, config, train, start, config.validation)
+
+
+def carry_out(
+    backbone: Backbone,
+    dataset: ImageDataset,
+    config: RunOptions,
+    train: Callable[[Split, RunDirectory], Trained],
+    start: Start,
+    validation: int | str | None = None,
+) -> TrainingResult:
+    """Do what every run does around its training: check, reuse or resume, evaluate, and write.
+
+    Args:
+        backbone: Where to start from.
+        dataset: The training images.
+        config: Complete options.
+        train: Trains on a split, and logs to the run.
+        start: What else the run starts from.
+        validation: Images to hold out of the training, or a dataset spec.
+
+    Raises:
+        InputError: As :func:`fit`.
     """
     if config.batch_size % world_size():
         raise InputError(
-            f"--batch-size {config.batch_size}: cannot be shared out evenly among {world_size()} processes; "
+            f"`batch_size` {config.batch_size}: cannot be divided evenly among {world_size()} processes; "
             f"give a multiple of {world_size()}"
         )
     if len(dataset.classes) < 2:
         raise InputError(f"{dataset.spec}: training needs at least 2 classes, and there is only {dataset.classes[0]!r}")
-    pick_device(config.device)  # one that is not there is refused before any work
-    if config.small_size is not None:
-        _check_small_size(backbone, config.small_size)
+    pick_device(config.device)  # a device that is missing is refused before any work
     inputs = {
         "training data": dataset.manifest_sha256,
         "initial weights": backbone.weights_sha256(),
-        **(inputs or {}),
+        **start.inputs,
     }
     test = open_dataset(config.test) if config.test else None
     if test is not None:
         align_classes(test, dataset.classes)
         inputs["test data"] = test.manifest_sha256
-    split = split_off(dataset, config.validation if frozen is None else None, config.seed, test)
+    split = split_off(dataset, validation, config.seed, test)
     if split.validation is not None:
         inputs["validation data"] = split.validation.manifest_sha256
     run = RunDirectory(config.out, config, inputs, config.without_effect())
@@ -108,14 +173,11 @@ def fit(
         run.log(f"{run.path}: already finished, reused")
         return TrainingResult(run.path, run.metrics, reused=True)
     with run.held():
-        best: Best | None = None
-        if frozen is not None:
-            model, card = _frozen_model(frozen, dataset, run)
-        else:
-            model, card, best = _trained_model(backbone, split, config, run, head, interpolate)
-        card |= {"balanced_by": config.balanced_by(), "classifier_counts": card["train_counts"], **(overrides or {})}
-        counts = card["train_counts"] + (dataset.counts - split.training.counts)  # many and few: held-out ones or not
-        card["train_counts"] = (counts if seen is None else np.maximum(counts, seen)).tolist()
+        trained = train(split, run)
+        model, best, counts = trained.model, trained.best, trained.card["train_counts"]
+        card = trained.card | {"balanced_by": config.balanced_by(), "classifier_counts": counts, **start.card}
+        counts = np.asarray(counts) + (dataset.counts - split.training.counts)  # groups count held-out images too
+        card["train_counts"] = (counts if start.seen is None else np.maximum(counts, start.seen)).tolist()
         last = {name: value.clone() for name, value in model.state_dict().items()}
         if best is not None:
             model.load_state_dict(best.state)
@@ -144,91 +206,78 @@ def fit(
 def _check_small_size(backbone: Backbone, small: int) -> None:
     size = backbone.preprocessing.image_size
     if small >= size:
-        raise InputError(f"--small-size {small}: expected less than the image size, {size}")
-    check_image_size(backbone, small, "--small-size")
+        raise InputError(f"`small_size` {small}: expected less than the image size, {size}")
+    check_image_size(backbone, small, "`small_size`")
 
 
-def _trained_model(
+def _train(
     backbone: Backbone,
     split: Split,
-    config: TrainingConfig,
+    options: TrainingOptions,
     run: RunDirectory,
-    head: Callable[[ImageDataset], TrainedClassifier] | None,
-    interpolate: float,
-) -> tuple[ImageClassifier, dict[str, Any], Best | None]:
-    """A classifier trained on the images, what a checkpoint says of it, and its best epoch."""
+    start: Start,
+    chosen: Sequence[str],
+) -> Trained:
+    """Train a network on the images of a split."""
     from finetune.training.engine import train  # Lightning takes seconds to import: only where it is used
 
-    dataset = split.training
+    dataset, config = split.training, training_config(options)
     images = TrainingImages(dataset, backbone.preprocessing, config.workers)
-    loss = build_loss(
-        config.loss,
-        images.counts,
-        beta=config.beta,
-        gamma=config.gamma,
-        tau=1.0 if config.tau is None else config.tau,
-        normalization=config.normalization,
-        margin=config.margin,
-        scale=config.scale,
-        deferred=config.deferred,
-        classes=dataset.classes,
-    )
-    started = None if head is None else head(dataset)
-    torch.manual_seed(config.seed)  # reading the images took random numbers, and how many depends on the way
-    model = ImageClassifier(backbone, dataset.classes, "cosine" if loss.cosine_classifier else "linear")
+    numbers = {option.name: getattr(config, option.name) for option in fields(LossOptions)}
+    loss = build_loss(config.loss, images.counts, classes=dataset.classes, **numbers)
+    started = None if start.classifier is None else start.classifier(dataset)
+    with seeded(config.seed):
+        model = ImageClassifier(backbone, dataset.classes, "cosine" if loss.cosine_classifier else "linear")
     if loss.sigmoid and model.head.bias is not None:
         nn.init.constant_(model.head.bias, prior_bias(len(dataset.classes)))
     if started is not None:
-        started.into(model)
+        started.into(model.head)
     validator = None
     if split.validation is not None:
         validator = Validator(split.validation, model, loss, config.batch_size, config.workers)
     for id_, reason in (*images.unreadable, *(validator.unreadable if validator else ())):
         run.log(f"left out, unreadable: {id_} ({reason})")
-    run.log(f"{run.path.name}: {len(images.labels)} images, {len(dataset.classes)} classes, {config.summary()}")
+    name = run.path.name
+    for sentence in chosen:
+        run.log(f"{name}: {sentence}")
+    run.log(f"{name}: {len(images.labels)} images, {len(dataset.classes)} classes, {options.summary()}")
     if config.beta == "auto" and hasattr(loss, "weight"):
-        run.log(f"{run.path.name}: β = {automatic_beta(images.counts):.6g}")
+        run.log(f"{name}: β = {automatic_beta(images.counts):.6g}")
     if loss.deferred:
-        run.log(f"{run.path.name}: class weights count after {loss.deferred:.0%} of the steps, which moves the loss")
+        run.log(f"{name}: class weights count after {loss.deferred:.0%} of the steps, which changes the loss")
     if config.balances_twice:
-        run.log(f"{run.path.name}: loss and sampler both make up for the sizes of the classes: rare ones count twice")
-    best = train(model, images, loss, config, run, validator, interpolate)
-    moves = loss.deferred or config.deferred or config.sampler == "progressive"  # what the loss is taken over
+        run.log(f"{name}: loss and sampler both re-balance the classes: rare ones count twice")
+    best = train(model, images, loss, config, run, validator, start.interpolate)
+    moves = loss.deferred or config.deferred or config.sampler == "progressive"  # the loss itself changes
     if rank() == 0 and not moves:
         _warn_if_lost(run)
-    return model, _card(dataset, images.counts, loss.sigmoid, loss.scale), best
+    return Trained(model, card_of(dataset, images.counts, loss.sigmoid, loss.scale), best)
 
 
 def _warn_if_lost(run: RunDirectory) -> None:
-    """Say where the loss ended above its beginning: finite, but diverged."""
+    """Log a loss that ended above its first epoch: finite, but diverged."""
     losses = [epoch["train_loss"] for epoch in open_run(run.path)["history"]]
     if losses[-1] > losses[0]:
         run.log(
             f"{run.path.name}: the training loss ended at {losses[-1]:.3g}, above the {losses[0]:.3g} of the first "
-            f"epoch: nothing was learned, or it was lost again; try a smaller --lr"
+            f"epoch: nothing was learned, or it was lost again; try a smaller `lr`"
         )
 
 
-def _frozen_model(
-    frozen: Callable[[], FrozenFit], dataset: ImageDataset, run: RunDirectory
-) -> tuple[ImageClassifier, dict[str, Any]]:
-    """A classifier on the backbone as it is, and what a checkpoint says of it."""
-    fitted = frozen()
-    for id_, reason in fitted.unreadable:
-        run.log(f"left out, unreadable: {id_} ({reason})")
-    if fitted.said:
-        run.log(f"{run.path.name}: {fitted.said}")
-    return fitted.model, _card(dataset, dataset.counts, fitted.sigmoid, fitted.scale) | {"fit": fitted.said}
+def card_of(dataset: ImageDataset, counts: NDArray[np.int64], sigmoid: bool, scale: float) -> dict[str, Any]:
+    """What a checkpoint states of a classifier beside the network.
 
-
-def _card(
-    dataset: ImageDataset, counts: NDArray[np.int64], sigmoid: bool = False, scale: float = 1.0
-) -> dict[str, Any]:
+    Args:
+        dataset: The training images.
+        counts: (C,) those that were read.
+        sigmoid: Whether scores are read by a sigmoid, not a softmax.
+        scale: What scores are multiplied by before.
+    """
     return {"sigmoid": sigmoid, "scale": scale, "train_counts": counts.tolist(), "data": dataset.spec}
 
 
 def _sample(dataset: ImageDataset) -> ImageDataset:
-    """The training images themselves, or some of them: without a test set a rough figure is enough."""
+    """At most :data:`JUDGED` of the training images: without a test set a rough figure is enough."""
     if len(dataset) <= JUDGED:
         return dataset
     drawn = np.sort(np.random.default_rng(0).permutation(len(dataset))[:JUDGED])

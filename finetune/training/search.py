@@ -1,4 +1,4 @@
-"""A small search over learning rate and weight decay, judged by images held out of the training, never by the test."""
+"""A small search over learning rate and weight decay, judged by held-out images, never by the test images."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import write_json
 from features.infrastructure.processes import rank
-from finetune.configuration import TrainingConfig
+from finetune.configuration import TrainingOptions, training_config
 from finetune.training.fitting import TrainingResult
 
-Config = TypeVar("Config", bound=TrainingConfig)
+Config = TypeVar("Config", bound=TrainingOptions)
 
-#: What the learning rate and the weight decay of the options are multiplied by.
+#: Factors of the learning rate and of the weight decay in the options.
 RATES = (1.0, 1 / 3, 3.0)
 DECAYS = (1.0, 10.0)
-#: Share of the smallest class that is held out where the person names no validation.
+#: Share of the smallest class that is held out if no validation is given.
 HELD_OUT = 0.2
 
 
 def best_options(
     config: Config, train: Callable[[Config], TrainingResult], smallest: int, say: Callable[[str], None] = console.print
 ) -> Config:
-    """The options with the learning rate and weight decay of the best trial, to train on all images with.
+    """The options with the learning rate and weight decay of the best trial, for a training on all images.
 
-    A trial is a run of its own beside ``config.out``, finished ones are reused; its figure is the mean accuracy over
-    the classes after its best epoch on the validation.
+    A trial is a run beside ``config.out``; finished ones are reused. It is judged by the mean accuracy over the classes
+    on the validation after its best epoch.
 
     Args:
-        config: The options; the trials are around its learning rate and weight decay.
+        config: The options; the trials lie around its learning rate and weight decay.
         train: Runs a trial.
         smallest: Images of the smallest class.
-        say: Takes a line a trial.
+        say: Takes one line per trial.
 
     Raises:
-        InputError: As of a training.
+        InputError: As ``train``, or a class has no image to hold out.
     """
     if config.validation is None and smallest < 2:
-        raise InputError("--search: a class has a single image, none to hold out; give --validation, a dataset spec")
+        raise InputError("`search`: a class has a single image, none to hold out; give `validation`, a dataset spec")
     beside = Path(f"{config.out}.search")
     validation = config.validation or max(1, int(HELD_OUT * smallest))
     found = []
@@ -57,7 +57,8 @@ def best_options(
 
 
 def _trials(config: Config, beside: Path, validation: int | str) -> Iterator[Config]:
-    pairs = [(config.lr * lr, config.weight_decay * decay) for lr, decay in product(RATES, DECAYS)]
+    centre = training_config(config)
+    pairs = [(centre.lr * lr, centre.weight_decay * decay) for lr, decay in product(RATES, DECAYS)]
     for lr, decay in dict.fromkeys(pairs):  # without weight decay there are fewer
         out = str(beside / f"lr-{lr:.4g}-wd-{decay:.4g}")
         yield replace(config, out=out, validation=validation, test=None, search=False, lr=lr, weight_decay=decay)

@@ -141,12 +141,12 @@ def test_a_device_that_is_not_there_is_refused_before_any_work(sources, tmp_path
         ({"image_size": 0}, "--image-size 0: expected at least 1"),
         ({"loss": "hinge"}, "--loss hinge: expected one of softmax, "),
         ({"loss": "cb_softmax"}, "--loss cb_softmax: did you mean cb-softmax?"),
-        ({"sampler": "squrt"}, "--sampler squrt: did you mean sqrt?"),
-        ({"sampler": "none"}, "--sampler none: expected one of shuffle, "),
-        ({"augment": "mixup"}, "--augment mixup: expected one of none, "),
-        ({"augment": "cropflip"}, "--augment cropflip: did you mean crop-flip?"),
-        ({"augment": "flip+cutot"}, "--augment flip+cutot: after flip, did you mean +cutout?"),
-        ({"augment": "flip+x"}, "--augment flip+x: after flip, expected one of +randaugment, +cutout"),
+        ({"sampler": "squrt"}, "`sampler` squrt: there is no such sampler; did you mean sqrt?"),
+        ({"sampler": "none"}, "`sampler` none: there is no such sampler; expected one of instance, "),
+        ({"augment": "mixup"}, "`augment` mixup: expected one of none, "),
+        ({"augment": "cropflip"}, "`augment` cropflip: did you mean crop-flip?"),
+        ({"augment": "flip+cutot"}, "`augment` flip+cutot: after flip, did you mean +cutout?"),
+        ({"augment": "flip+x"}, "`augment` flip+x: after flip, expected one of +cutout, +randaugment"),
     ],
 )
 def test_what_contradicts_itself_is_refused_at_the_door(tmp_path, given, message):

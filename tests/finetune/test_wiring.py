@@ -218,5 +218,5 @@ def test_what_nothing_reads_is_refused(given, message):
 
 def test_progressive_sampling_needs_epochs_to_change_in(tmp_path):
     options = {"init": "resnet8", "weights": "none", "image_size": 16, "device": "cpu", "workers": 0}
-    with pytest.raises(InputError, match="--sampler progressive: changes from epoch to epoch, and there is one"):
+    with pytest.raises(InputError, match="`sampler` progressive: changes from epoch to epoch, and there is one"):
         finetune(FinetuneConfig(dataset=TAIL, out=str(tmp_path), sampler="progressive", steps=2, **options))

@@ -101,7 +101,7 @@ def test_help_shows_what_is_needed_first_and_inherited_options_by_headings():
     assert re.search(r"--rate X +How fast\. \(default: 0\.5\)", text)
     assert re.search(r"--depth N +How deep at most\.\n", text)  # nothing is said of a default of None, or of types
     assert not re.search(r"\bint\b", text)
-    own, inherited = text.split("\nWhat all have:\n")
+    own, inherited = text.split("\nwhat all have:\n")
     assert "--rate X" in own and "--mode" in own and "--rate X" not in inherited and "--mode" not in inherited
     assert "--out OUT " in inherited and "--depth" in inherited and "--depth" not in own
 

@@ -151,7 +151,7 @@ def test_each_seed_can_draw_its_own_target(recipe_file: Path, capsys: pytest.Cap
         ({"archives": ["missing.tar"]}, "missing.tar: no such archive"),
         ({"classes": 0}, "--classes 0"),
         ({"finetune": {"classifier": "keep"}}, "leave out classifier: keep"),
-        ({"finetune": {"method": "lws"}}, "methods lws, tau, logit-adjusted"),
+        ({"finetune": {"method": "lws"}}, "methods logit-adjusted, lws, tau"),
         ({"seeds": [0, 0]}, "expected different integers"),
         ({"finetune": {"seed": 3}}, "seed is set by the recipe itself"),
         ({"rank": {"explain": "why.csv"}}, "explain is set by the recipe itself"),

@@ -55,6 +55,7 @@ COMMANDS = {
         Command("select", "source classes to pre-train on"),
         Command("pretrain", "train a backbone on source classes", ("sources",)),
         Command("finetune", "transfer a backbone to the target", ("dataset",)),
+        Command("fit-classifier", "fit a classifier to the frozen features of a backbone", ("dataset",)),
         Command("evaluate", "accuracy of a trained model", ("run", "dataset")),
         Command("compare", "the figures of several runs side by side", ("runs",)),
         Command("run", "a whole recipe; finished steps are reused", ("recipe",)),

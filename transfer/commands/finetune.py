@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 
-from finetune import FinetuneConfig, TrainingResult, finetune
+from finetune import FinetuneConfig, FitClassifierConfig, TrainingResult, finetune
 from transfer.accuracies import show_training
 from transfer.screen import show_next
 
 __all__ = ["FinetuneConfig", "finetune", "show"]
 
 
-def show(config: FinetuneConfig, result: TrainingResult) -> None:
+def show(config: FinetuneConfig | FitClassifierConfig, result: TrainingResult) -> None:
     """Print the final figures, and the commands that follow."""
     show_training(config, result)
     evaluated = "TARGET@test" if config.test is None else f"{shlex.quote(config.test)} --per-class FILE.csv"

@@ -17,12 +17,12 @@ from features.infrastructure.files import check_new
 from features.infrastructure.tables import read_columns, read_provenance, read_rows
 from features.readers import SCHEMES
 from features.readers.exclusion import files_of
-from finetune.augmentation.geometric import MEANINGS
-from finetune.classifiers.second_stage import FROZEN_METHODS
+from finetune.augmentation import AUGMENTATIONS
+from finetune.classifiers.second_stage import METHODS
 from finetune.losses import LOSSES
 from finetune.losses.advice import advise, beta_table, describe_tail
 from finetune.run_directory import open_run
-from finetune.samplers import SAMPLERS
+from finetune.samplers import sampler_meanings
 from similarity import GEOMETRIES, MEASURES, STRATEGIES, Subset
 from similarity.measures import Measure
 from similarity.selection.subset import COLUMNS as SUBSET_COLUMNS
@@ -76,9 +76,9 @@ _KINDS: dict[str, Callable[[], Mapping[str, Any]]] = {
     "backbones": backbone_names,
     "schemes": lambda: SCHEMES,
     "losses": lambda: LOSSES,
-    "methods": lambda: {"full": "everything is trained"} | FROZEN_METHODS,
-    "samplers": lambda: {**SAMPLERS, "q=Q": "classes by any power Q of their images, such as q=0.25"},
-    "augmentations": lambda: MEANINGS,
+    "methods": lambda: METHODS,
+    "samplers": sampler_meanings,
+    "augmentations": lambda: AUGMENTATIONS,
     "geometries": lambda: GEOMETRIES,
     "strategies": lambda: STRATEGIES,
     "measures": lambda: {name: _measure(measure) for name, measure in MEASURES.items()},

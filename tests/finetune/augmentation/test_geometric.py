@@ -8,9 +8,8 @@ import torch
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
-from features.infrastructure.errors import InputError
 from features.preprocessing import Preprocessing
-from finetune.augmentation.geometric import AUGMENTATIONS, Augmentation, augmentation
+from finetune.augmentation import Augmentation, augmentation
 
 
 def draw(seed: int = 0) -> torch.Generator:
@@ -153,35 +152,3 @@ def test_characters_are_never_mirrored():
     assert (area > 0).all()
     mirrored = torch.linalg.det(augmentation("crop-flip").matrices(1000, 32, draw())[:, :, :2]) < 0
     assert 400 < mirrored.sum() < 600
-
-
-def test_unknown_names_are_refused_with_the_known_ones():
-    known = "expected one of none, flip, crop-flip, resized-crop, affine; +randaugment and +cutout may follow it"
-    for name, said in (
-        ("cutmix", known),
-        ("randaugment", known),
-        ("crop-flip+cutmix", "after crop-flip, expected one of +randaugment, +cutout"),
-    ):
-        with pytest.raises(InputError) as refusal:
-            augmentation(name)
-        assert str(refusal.value) == f"--augment {name}: {said}"
-    assert list(AUGMENTATIONS) == ["none", "flip", "crop-flip", "resized-crop", "affine"]
-
-
-def test_cutout_blacks_out_one_square_wherever_its_centre_lies():
-    white = torch.full((4000, 3, 8, 8), 255, dtype=torch.uint8)
-    found = augmentation("none+cutout")(white, 8, draw())
-    black = found[:, 0] == 0
-    assert torch.equal(black, found[:, 2] == 0)  # all channels alike
-    area = black.sum((1, 2))
-    assert area.max() == 16 and area.min() == 4  # half of the side; a quarter of it where the centre is a corner
-    rows = black.any(2).sum(1)
-    assert torch.equal(area, rows * black.any(1).sum(1))  # a rectangle
-    share = black.float().mean(0)
-    assert share[3:5, 3:5].mean() == pytest.approx(16 / 64, abs=0.03) and share[0, 0] < share[4, 4]
-
-
-def test_additions_follow_the_base():
-    assert augmentation("crop-flip+randaugment+cutout") == Augmentation(
-        shift=0.125, whole_pixels=True, flip=True, operations=2, cutout=0.5
-    )

@@ -8,7 +8,7 @@ import torch
 from features.infrastructure.errors import InputError
 from finetune import FinetuneConfig
 from finetune.augmentation.mixing import Mixing
-from finetune.losses import HARD_LABEL_LOSSES, LOSSES, build_loss
+from finetune.losses import LOSSES, build_loss
 
 
 def draw(seed: int = 0) -> torch.Generator:
@@ -71,8 +71,8 @@ def test_proportions_follow_beta():
 @pytest.mark.parametrize("loss", LOSSES)
 def test_losses_take_class_proportions_or_are_refused_by_name(loss):
     options = {"dataset": "d", "init": "resnet8", "out": "o", "loss": loss, "mixup": 0.2}
-    assert build_loss(loss, [5, 3]).soft_labels != (loss in HARD_LABEL_LOSSES)
-    if loss in HARD_LABEL_LOSSES:
+    assert build_loss(loss, [5, 3]).soft_labels == LOSSES[loss].soft_labels
+    if not LOSSES[loss].soft_labels:
         with pytest.raises(InputError, match=f"--loss {loss}: needs one class an image; leave out --mixup"):
             FinetuneConfig(**options)
     else:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import RandAugment
 
-from finetune.augmentation.rand_augment import OPERATIONS, rand_augment
+from finetune.augmentation.rand_augment import operations, rand_augment
 
 
 def noise(n: int, size: int = 16) -> torch.Tensor:
@@ -17,10 +17,10 @@ def draw(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", operations())
 @pytest.mark.parametrize("sign", [1, -1])
 def test_an_image_fares_the_same_alone_and_in_a_batch(name, sign):
-    operation, strength, signed = OPERATIONS[name]
+    operation, strength, signed = operations()[name]
     images, value = noise(5), 0.3 * strength * (sign if signed else 1)
     together = operation(images, value)
     assert together.dtype == torch.uint8 and together.shape == images.shape
@@ -30,9 +30,9 @@ def test_an_image_fares_the_same_alone_and_in_a_batch(name, sign):
 
 def test_one_operation_is_drawn_for_each_image_all_alike():
     same = noise(1).expand(5600, 3, 16, 16)
-    found = rand_augment(same, draw(), operations=1)
+    found = rand_augment(same, draw(), n=1)
     expected = {}
-    for name, (operation, strength, signed) in OPERATIONS.items():
+    for name, (operation, strength, signed) in operations().items():
         for sign in (1, -1):
             outcome = operation(same[:1], 0.3 * strength * (sign if signed else 1))
             times = int((found == outcome).flatten(1).all(1).sum())
@@ -72,6 +72,6 @@ def test_operations_are_torchvisions(name, theirs, sign):
     value = 0.0 if strengths is None else float(strengths[9]) * (sign if signed else 1)
     images = noise(4, 32)
     expected = RandAugment()._apply_image_or_video_transform(images, theirs, value, RandAugment().interpolation, {})
-    operation, strength, _ = OPERATIONS[name]
+    operation, strength, _ = operations()[name]
     found = operation(images, 0.3 * strength * (sign if signed else 1))
     assert (found != expected).float().mean() < 0.01  # rounding of the strength

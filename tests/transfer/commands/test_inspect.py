@@ -11,7 +11,7 @@ from PIL import Image
 from features.backbones.loading import load_backbone
 from features.infrastructure.errors import InputError
 from features.infrastructure.tables import write_table
-from finetune.augmentation.geometric import AUGMENTATIONS
+from finetune.augmentation import AUGMENTATIONS
 from finetune.losses import LOSSES
 from finetune.model import ImageClassifier
 from finetune.pretraining import PretrainConfig
@@ -128,7 +128,7 @@ def test_a_run_and_a_checkpoint(tmp_path):
     [
         ("losses", LOSSES),
         ("samplers", SAMPLERS),
-        ("augmentations", {*AUGMENTATIONS, "+randaugment", "+cutout"}),
+        ("augmentations", AUGMENTATIONS),
         ("geometries", GEOMETRIES),
         ("strategies", STRATEGIES),
         ("measures", MEASURES),

@@ -67,16 +67,16 @@ def test_beta_may_be_a_number_of_numpy(number):
 
 @pytest.mark.parametrize("beta", [-1e-9, 1.0, 2.0, float("nan")])
 def test_beta_outside_its_range_is_refused(beta):
-    with pytest.raises(InputError, match=r"beta must be in \[0, 1\)"):
+    with pytest.raises(InputError, match=r"^`beta` .*: expected auto, or at least 0 and below 1"):
         effective_number(COUNTS, beta)
 
 
 @pytest.mark.parametrize(
     ("counts", "message"),
-    [([], "empty"), ([3, -1], "-1"), ([3, np.inf], "inf"), ([[1, 2]], r"shape \(1, 2\)"), (5, r"shape \(\)")],
+    [([], "empty"), ([3, -1], "-1"), ([3, np.inf], "inf"), ([[1, 2]], r"shape.*\(1, 2\)"), (5, r"shape.*\(\)")],
 )
 def test_counts_that_are_no_counts_are_refused(counts, message):
-    with pytest.raises(ValueError, match=f"counts must.*{message}"):
+    with pytest.raises(ValueError, match=f"`counts` must.*{message}"):
         class_balanced_weights(counts, 0.9)
 
 
@@ -85,5 +85,5 @@ def test_a_class_with_no_image_is_refused_by_name():
         class_balanced_weights([3, 0, 4], 0.9, classes=["heron", "jay", "kite"])
     with pytest.raises(InputError, match="class number 1 has no training image"):
         class_balanced_weights([3, 0, 4], 0.0)
-    with pytest.raises(ValueError, match="classes must name the 3 classes"):
+    with pytest.raises(ValueError, match="`classes` must name the 3 classes"):
         class_balanced_weights([3, 0, 4], 0.9, classes=["heron"])

@@ -1,0 +1,32 @@
+"""All augmentations by name. Each row stands in the module that implements the augmentation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from features.infrastructure.catalogue import Catalogue
+from features.infrastructure.errors import InputError
+from features.infrastructure.suggestions import choice
+from finetune.augmentation.geometric import Augmentation, AugmentationRow
+
+AUGMENTATIONS = Catalogue("augmentation", AugmentationRow, "finetune.augmentation")
+
+
+def augmentation(name: str) -> Augmentation:
+    """The augmentation called ``name``, such as ``crop-flip`` or ``crop-flip+randaugment+cutout``.
+
+    Raises:
+        InputError: The base or an addition is unknown.
+    """
+    additions = [row for row in AUGMENTATIONS if row.startswith("+")]
+    base, *added = name.split("+")
+    if base not in AUGMENTATIONS:
+        bases = [row for row in AUGMENTATIONS if row not in additions]
+        raise InputError(f"`augment` {name}: {choice(base, bases)}; {' and '.join(additions)} may follow it")
+    found = AUGMENTATIONS[base].augmentation
+    for addition in dict.fromkeys(f"+{part}" for part in added):
+        if addition not in additions:
+            raise InputError(f"`augment` {name}: after {base}, {choice(addition, additions)}")
+        steps = AUGMENTATIONS[addition].augmentation
+        found = replace(found, before=found.before + steps.before, after=found.after + steps.after)
+    return found

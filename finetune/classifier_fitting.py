@@ -1,0 +1,211 @@
+"""Second stage: a classifier is fitted to the frozen features of a backbone, and nothing else moves.
+
+Sources: Kang et al., ICLR 2020, section 4 (cRT, LWS, τ-normalisation, nearest class mean); Menon et al., ICLR 2021,
+section 4 (post-hoc logit adjustment); Cui et al., CVPR 2018 (the linear probe); Wu et al., CVPR 2018, section 3.4
+(weighted nearest neighbours).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.backbones.loading import Backbone, load_backbone, seeded
+from features.checkpoint import find_checkpoint
+from features.dataset import ImageDataset
+from features.infrastructure.options import Range, default_of
+from features.readers import open_dataset
+from finetune.classifiers.second_stage import METHODS, Problem, SecondStage, Space, TrainedClassifier, images_per_class
+from finetune.configuration import Machine, NotNegative, StartingPoint, held_out, held_out_faults
+from finetune.defaults import Choice, classifier_defaults, resolve
+from finetune.evaluation.evaluator import ForwardOptions, score_images
+from finetune.finetuning import FinetuneConfig
+from finetune.model import ImageClassifier
+from finetune.run_directory import RunDirectory
+from finetune.training.fitting import Start, Trained, TrainingResult, card_of, carry_out
+from finetune.training.validation import Split, held_out_of, open_validation
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitClassifierConfig(Machine, StartingPoint):
+    """Fit a classifier to the frozen features of a backbone or a run.
+
+    Attributes:
+        method: linear (logistic regression), crt, lws, tau, logit-adjusted, ncm or knn; see transfer inspect methods.
+        space: Where `method` ncm measures: by the cosine, the Euclidean distance, or the cosine of features less their
+            mean (centred).
+        tau: τ of `method` tau, or of `method` logit-adjusted (by default 1).
+        validation: Images to choose the τ of `method` tau on: a dataset spec, or the number of images of each class
+            that the training of the run held out.
+        image_size: Side of the network's input in pixels; by default the network's own.
+        crop_pct: Share of an image's shorter side that the network sees, above 0 to 1; by default the network's own, or
+            1 if the features of a published model are fitted.
+        batch_size: Images per forward pass.
+        test: Dataset spec to evaluate on at the end; by default the training images.
+        seed: Seed of random weights and of the draws of `method` crt and lws.
+    """
+
+    #: Options of fine-tuning, which earlier versions wrote into these runs without reading them → their defaults.
+    RETIRED: ClassVar[Mapping[str, Any]] = {option.name: default_of(option) for option in fields(FinetuneConfig)}
+
+    method: str
+    space: Space = "cosine"
+    tau: NotNegative | None = None
+    validation: int | str | None = None
+    image_size: Annotated[int, Range(1)] | None = None
+    crop_pct: Annotated[float, Range(0, 1, above=True)] | None = None
+    batch_size: Annotated[int, Range(2)] = 64
+    test: str | None = None
+
+    @property
+    def row(self) -> SecondStage:
+        """The row of the method."""
+        return METHODS[self.method]
+
+    def defaults(self) -> dict[str, Choice]:
+        return classifier_defaults(published=self.published, keeps_classifier=self.row.keeps_classifier)
+
+    def normalised(self) -> dict[str, Any]:
+        return super().normalised() | {"validation": held_out(self.validation)}
+
+    def checks(self) -> list[Callable[[], object]]:
+        return [*super().checks(), partial(METHODS.find, self.method)]
+
+    def contradictions(self) -> list[str]:
+        faults = super().contradictions() + held_out_faults(self.validation)
+        asked = self.row.needs_one_of
+        if asked and sum(getattr(self, name) is not None for name in asked) != 1:
+            faults.append(f"`method` {self.method}: give either " + " or ".join(f"`{name}`" for name in asked))
+        return faults
+
+    def unread(self) -> dict[str, str]:
+        readers: dict[str, list[str]] = {}
+        for name, row in METHODS.items():
+            for option in row.options:
+                readers.setdefault(option, []).append(name)
+        return super().unread() | {
+            option: f"`method` {', '.join(names)}"
+            for option, names in readers.items()
+            if option not in self.row.options
+        }
+
+    def balanced_by(self) -> str | None:
+        """The option that re-balances the classes, as a checkpoint's card states it; None if none does."""
+        return f"--method {self.method}" if self.row.balanced else None
+
+
+def fit_classifier(config: FitClassifierConfig) -> TrainingResult:
+    """Fit a classifier, or reuse the finished run at ``config.out``.
+
+    Raises:
+        InputError: The target or the start cannot be opened, they do not fit the method, or another run stands at
+            ``out``.
+    """
+    resolution = resolve(config)
+    config, row = resolution.config, resolution.config.row
+    dataset = open_dataset(config.dataset)
+    backbone = load_backbone(config.init, config.weights, config.image_size, config.crop_pct, seed=config.seed)
+    checkpoint = find_checkpoint(config.init)
+    counts = images_per_class(checkpoint, "classifier_counts", dataset.classes)
+    inputs: dict[str, str] = {}
+    card: dict[str, Any] = {}
+    trained = None
+    if row.keeps_classifier:
+        trained = TrainedClassifier.of(config.init, dataset.classes, f"`method` {config.method}")
+        row.check(trained, config.tau)
+        assert counts is not None  # the run has the dataset's classes
+        inputs["trained classifier"] = trained.sha256()
+        card["classifier_counts"] = counts.tolist()
+    validation = _validation(config, dataset)
+    if validation is not None:
+        inputs["validation data"] = validation.manifest_sha256
+    fit = partial(
+        fit_frozen,
+        config.method,
+        backbone,
+        dataset,
+        config,
+        trained=trained,
+        counts=counts,
+        validation=validation,
+        tau=config.tau,
+        space=config.space,
+        seed=config.seed,
+    )
+    seen = images_per_class(checkpoint, "train_counts", dataset.classes)
+    start = Start(seen=seen, inputs=inputs, card=card)
+    return carry_out(backbone, dataset, config, partial(_fitted, fit, resolution.chosen), start)
+
+
+def _validation(config: FitClassifierConfig, dataset: ImageDataset) -> ImageDataset | None:
+    """The images to choose τ on."""
+    if isinstance(config.validation, int):
+        return held_out_of(config.init, dataset, config.validation)
+    if config.validation is None:
+        return None
+    return open_validation(config.validation, dataset, open_dataset(config.test) if config.test else None)
+
+
+def _fitted(fit: Callable[[], FrozenFit], chosen: tuple[str, ...], split: Split, run: RunDirectory) -> Trained:
+    """Fit the classifier, and say in the log what there is to say."""
+    fitted = fit()
+    for id_, reason in fitted.unreadable:
+        run.log(f"left out, unreadable: {id_} ({reason})")
+    for sentence in (*chosen, fitted.said):
+        if sentence:
+            run.log(f"{run.path.name}: {sentence}")
+    card = card_of(split.training, split.training.counts, fitted.sigmoid, fitted.scale)
+    return Trained(fitted.model, card | {"fit": fitted.said})
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenFit:
+    """A model whose head was fitted to frozen features.
+
+    Attributes:
+        model: The backbone with that head.
+        scale: What its scores are multiplied by before the softmax.
+        sigmoid: Whether its scores are read by a sigmoid instead.
+        said: One sentence about the fit for the log, or nothing.
+        unreadable: Images that could not be read, as (id, reason).
+    """
+
+    model: ImageClassifier
+    scale: float = 1.0
+    sigmoid: bool = False
+    said: str = ""
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+
+def fit_frozen(
+    method: str, backbone: Backbone, dataset: ImageDataset, options: ForwardOptions, **given: Any
+) -> FrozenFit:
+    """Fit a head to features of the centre view; neither weights nor statistics of the backbone move.
+
+    Args:
+        method: One of :data:`finetune.classifiers.second_stage.METHODS`.
+        backbone: Images to features.
+        dataset: The training images.
+        options: Batch size, device, precision and workers of the pass over them.
+        **given: Further fields of :class:`finetune.classifiers.second_stage.Problem`.
+
+    Raises:
+        InputError: The method is unknown, no image can be read, or a class that the method needs has none.
+    """
+    unreadable: list[tuple[str, str]] = []
+
+    def features_of(images: ImageDataset) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        features, labels, missing = score_images(backbone, images, backbone.preprocessing, options)
+        unreadable.extend(missing)
+        return features, labels
+
+    head = METHODS.find(method).fit(Problem(dataset=dataset, features_of=features_of, **given))
+    with seeded(0):  # the values that the head is made with are replaced
+        model = ImageClassifier(backbone, dataset.classes, head.kind)
+    head.into(model.head)
+    return FrozenFit(model, head.scale, head.sigmoid, head.said, tuple(unreadable))

@@ -1,0 +1,41 @@
+"""Post-hoc logit adjustment: the log of each class's share of the training is subtracted from a trained bias.
+
+Source: Menon et al., "Long-Tail Learning via Logit Adjustment", ICLR 2021, section 4.
+"""
+
+from __future__ import annotations
+
+from features.infrastructure.errors import InputError
+from finetune.classifiers.second_stage import FittedHead, Problem, SecondStage, TrainedClassifier
+from finetune.losses import log_prior
+
+
+def _adjust(problem: Problem) -> FittedHead:
+    start, tau = problem.start, 1.0 if problem.tau is None else problem.tau
+    counts = problem.dataset.counts if problem.counts is None else problem.counts
+    return FittedHead.linear(start.weight, start.bias - tau * log_prior(counts, classes=problem.dataset.classes))
+
+
+def _check(start: TrainedClassifier, tau: float | None) -> None:
+    """Refuse scores that are no logits of a softmax, and to re-balance the classes twice unless ``tau`` is given."""
+    if start.sigmoid:
+        raise InputError(
+            f"`init` {start.location}: `method` logit-adjusted shifts the scores of a softmax, and this run's are read "
+            f"by a sigmoid; use `method` tau, crt or lws"
+        )
+    if start.balanced_by and tau is None:
+        raise InputError(
+            f"`init` {start.location}: was trained with {start.balancing_option}, which re-balances the classes "
+            f"already; give a run trained with softmax, or `tau`, how much to adjust further"
+        )
+
+
+LOGIT_ADJUSTED = SecondStage(
+    "logit-adjusted",
+    "the trained classifier, its bias less `tau` times the log of each class's share of its training images",
+    _adjust,
+    keeps_classifier=True,
+    options=frozenset({"tau"}),
+    balanced=True,
+    check=_check,
+)

@@ -1,0 +1,351 @@
+"""The options of training in groups: each dataclass is one heading of the command line's help, with its own checks.
+
+A configuration inherits from the groups that it has, so that the names of the options stay flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from features.checkpoint import is_trained_model
+from features.infrastructure.errors import InputError
+from features.infrastructure.options import Range, check_ranges, default_of
+from finetune.augmentation import augmentation
+from finetune.augmentation.mixing import Mixing
+from finetune.losses import LOSSES, Loss, LossOptions
+from finetune.samplers import SAMPLERS, find_sampler
+
+#: A number above 0, and a number of at least 0.
+Positive = Annotated[float, Range(0, above=True)]
+NotNegative = Annotated[float, Range(0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionGroup:
+    """Options that are checked when the configuration is made."""
+
+    def checks(self) -> list[Callable[[], object]]:
+        """Functions that raise ``InputError`` if a value is wrong by itself."""
+        return [partial(check_ranges, self)]
+
+    def contradictions(self) -> list[str]:
+        """One sentence for each pair of options that contradict each other."""
+        return []
+
+    def unread(self) -> dict[str, str]:
+        """Options without effect on this run, each with what would read it."""
+        return {}
+
+    def normalised(self) -> dict[str, Any]:
+        """Options that were given in another form than the one in which they are used, in that form."""
+        return {}
+
+    def without_effect(self) -> set[str]:
+        """Names of the options that this run does not read."""
+        return set(self.unread())
+
+    def __post_init__(self) -> None:
+        """Check the values one by one, then together.
+
+        Raises:
+            InputError: Naming every value that is wrong by itself, or else every contradiction.
+        """
+        faults = []
+        for check in self.checks():
+            try:
+                check()
+            except InputError as error:
+                faults.append(str(error))
+        if not faults:
+            unread = self.unread()
+            ineffective = [
+                f"`{option.name}` {getattr(self, option.name)}: is for {unread[option.name]}; leave it out"
+                for option in fields(self)
+                if option.name in unread and getattr(self, option.name) != default_of(option)
+            ]
+            faults = ineffective + self.contradictions()
+        if faults:
+            raise InputError("; ".join(faults))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output(OptionGroup):
+    """Output.
+
+    Attributes:
+        out: The run directory. A finished run of the same options is reused, an unfinished one resumed.
+    """
+
+    out: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartingPoint(Output):
+    """Target and starting point.
+
+    Attributes:
+        dataset: Dataset spec of the target's training images.
+        init: Where to start: a run directory of transfer pretrain or finetune, or a backbone's name.
+        weights: For a backbone's name: default (published), none (random weights), or a state-dict file.
+    """
+
+    dataset: str
+    init: str
+    weights: str = "default"
+
+    @property
+    def published(self) -> bool:
+        """Whether ``init`` names a published model with its weights, not a path."""
+        return self.weights == "default" and not self._is_path
+
+    @property
+    def _is_path(self) -> bool:
+        return "/" in self.init or is_trained_model(self.init)
+
+    def contradictions(self) -> list[str]:
+        same = self._is_path and Path(self.init).exists() and Path(self.out).resolve() == Path(self.init).resolve()
+        sentence = f"`out` {self.out}: is the folder that `init` is read from; name another folder"
+        return super().contradictions() + [sentence] * same
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget(OptionGroup):
+    """Budget and size.
+
+    Attributes:
+        epochs: Passes over the training images; 30 if neither `epochs` nor `steps` is given.
+        steps: Optimiser steps, instead of `epochs`: the same budget for any number of images.
+        batch_size: Images per step.
+        image_size: Side of the network's input in pixels; by default the network's own.
+        crop_pct: Share of an image's shorter side that the network sees at test time, above 0 to 1; by default the
+            network's own.
+        small_size: Side in pixels for the first two thirds of the steps; the remaining steps use the full image size
+            (Cui et al. 2018).
+    """
+
+    epochs: Annotated[int, Range(1)] | None = None
+    steps: Annotated[int, Range(1)] | None = None
+    batch_size: Annotated[int, Range(2)] = 128
+    image_size: Annotated[int, Range(1)] | None = None
+    crop_pct: Annotated[float, Range(0, 1, above=True)] | None = None
+    small_size: Annotated[int, Range(1)] | None = None
+
+    def contradictions(self) -> list[str]:
+        both = self.epochs is not None and self.steps is not None
+        return super().contradictions() + ["`epochs` and `steps` both set the budget: give one"] * both
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossAndSampler(OptionGroup):
+    """Loss and sampler.
+
+    Attributes:
+        loss: softmax, cb-softmax, cb-sigmoid, cb-focal, …: see transfer inspect losses.
+        beta: β of the class-balanced losses, in [0, 1), or auto: from the largest class.
+        gamma: γ of the focal losses.
+        tau: τ of the loss logit-adjusted.
+        normalization: What the class-balanced losses divide by: the number of images (paper) or the sum of their
+            weights (pytorch).
+        margin: Margin of the rarest class in the ldam losses.
+        scale: Factor of the cosines in the ldam losses.
+        sampler: How images are drawn: shuffle, class, sqrt, …, or classes in proportion to any power of their image
+            counts, as q=0.25: see transfer inspect samplers.
+        deferred: Share of the steps after which class weights, or the sampler (from the next whole epoch on),
+            re-balance the classes (deferred re-weighting and re-sampling, Cao et al. 2019). By default 0, but 0.8 for
+            the weights of ldam-drw.
+    """
+
+    loss: str | None = None
+    beta: Annotated[float, Range(0, 1, below=True)] | Literal["auto"] = LossOptions.beta
+    gamma: NotNegative = LossOptions.gamma
+    tau: NotNegative = LossOptions.tau
+    normalization: Literal["paper", "pytorch"] = LossOptions.normalization
+    margin: Positive = LossOptions.margin
+    scale: Positive = LossOptions.scale
+    sampler: str = "shuffle"
+    deferred: Annotated[float, Range(0, 1, below=True)] | None = None
+
+    @property
+    def loss_row(self) -> Loss:
+        """The row of the loss; softmax if none is given."""
+        return LOSSES[self.loss or "softmax"]
+
+    @property
+    def balancing_sampler(self) -> bool:
+        """Whether the sampler re-balances the classes."""
+        return find_sampler(self.sampler).balanced
+
+    @property
+    def balances_twice(self) -> bool:
+        """Whether both the loss and the sampler re-balance the classes."""
+        return self.loss_row.balanced and self.balancing_sampler
+
+    def balanced_by(self) -> str | None:
+        """The option that re-balances the classes, as a checkpoint's card states it; None if none does."""
+        if self.loss_row.balanced:
+            return f"--loss {self.loss_row.name}"
+        return f"--sampler {self.sampler}" if self.balancing_sampler else None
+
+    def checks(self) -> list[Callable[[], object]]:
+        loss = [] if self.loss is None else [partial(LOSSES.find, self.loss)]
+        return [*super().checks(), *loss, partial(find_sampler, self.sampler)]
+
+    def unread(self) -> dict[str, str]:
+        read = self.loss_row.options | find_sampler(self.sampler).options
+        names = {option.name for option in fields(LossOptions)} - read
+        return super().unread() | {name: _readers(name) for name in sorted(names)}
+
+
+def _readers(option: str) -> str:
+    """The losses and samplers that read an option, in words."""
+    kinds = {
+        "`loss`": [name for name, row in LOSSES.items() if option in row.options],
+        "`sampler`": [name for name, row in SAMPLERS.items() if option in row.options],
+    }
+    return " and ".join(f"{kind} {', '.join(names)}" for kind, names in kinds.items() if names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmenting(OptionGroup):
+    """Augmentation.
+
+    Attributes:
+        augment: none, flip, crop-flip, resized-crop, or affine (characters: no mirror images); +randaugment and +cutout
+            may follow, as in crop-flip+randaugment+cutout; see transfer inspect augmentations.
+        mixup: α of mixup, 0 for none; the loss must accept soft labels, as for the next two options.
+        cutmix: α of CutMix, 0 for none. With both, each batch takes one of them.
+        label_smoothing: ε of label smoothing, 0 for none.
+    """
+
+    augment: str = "resized-crop"
+    mixup: NotNegative = 0.0
+    cutmix: NotNegative = 0.0
+    label_smoothing: Annotated[float, Range(0, 1, below=True)] = 0.0
+
+    @property
+    def mixing(self) -> Mixing:
+        """How images and targets are mixed."""
+        return Mixing(self.mixup, self.cutmix, self.label_smoothing)
+
+    def checks(self) -> list[Callable[[], object]]:
+        return [*super().checks(), partial(augmentation, self.augment)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimising(OptionGroup):
+    """Optimiser.
+
+    Attributes:
+        optimizer: nesterov or sgd (momentum 0.9), or adamw; by default nesterov.
+        lr: Peak learning rate; by default 0.1 (adamw: 0.001).
+        weight_decay: Weight decay of the weights, by default 0.0005 (adamw: 0.05); biases and normalisation layers have
+            none.
+        warmup: Share of the steps in which the learning rate rises, 0 to 1; with adamw at least ten steps or half of
+            them, unless it is 0.
+        schedule: Course of the learning rate after the warm-up; step multiplies it by `decay` at each of `milestones`.
+        milestones: Shares of the steps after which the schedule step lowers the rate; by default those of epochs 160
+            and 180 of 200.
+        decay: Factor of the learning rate at each milestone.
+    """
+
+    optimizer: Literal["nesterov", "sgd", "adamw"] | None = None
+    lr: Positive | None = None
+    weight_decay: NotNegative | None = None
+    warmup: Annotated[float, Range(0, 1, below=True)] = 0.05
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    milestones: list[Annotated[float, Range(0, 1, above=True, below=True)]] = field(default_factory=lambda: [0.8, 0.9])
+    decay: Annotated[float, Range(0, 1, above=True, below=True)] = 0.01
+
+    def unread(self) -> dict[str, str]:
+        steps = {} if self.schedule == "step" else dict.fromkeys(("milestones", "decay"), "`schedule` step")
+        return super().unread() | steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transferring(OptionGroup):
+    """How far the weights move.
+
+    Attributes:
+        layer_decay: Each layer's learning rate as a share of that of the layer above it, the head being the last;
+            1 for one rate.
+        l2_sp: Strength of the pull of the backbone's weights towards their start (L2-SP), instead of their weight
+            decay; it is part of the loss in the history. 0 for none.
+        batch_norm: Whether batch normalisation uses the statistics of each batch (train) or those of the start
+            (frozen); by default train.
+        freeze: Share of the backbone's layers, from the first on, that are frozen.
+        ema: Decay of the moving average of the weights over the steps, such as 0.999; the average is kept. 0 for none.
+    """
+
+    layer_decay: Annotated[float, Range(0, 1, above=True)] = 1.0
+    l2_sp: NotNegative = 0.0
+    batch_norm: Literal["train", "frozen"] | None = None
+    freeze: Annotated[float, Range(0, 1)] = 0.0
+    ema: Annotated[float, Range(0, 1, below=True)] = 0.0
+
+    def contradictions(self) -> list[str]:
+        useless = self.freeze == 1 and self.l2_sp > 0
+        sentence = f"`l2_sp` {self.l2_sp}: has no effect with `freeze` 1.0, the whole backbone; leave one out"
+        return super().contradictions() + [sentence] * useless
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judging(OptionGroup):
+    """Validation and test.
+
+    Attributes:
+        validation: Images to judge the training by after each epoch, so that its best epoch is kept: a dataset spec, or
+            a number of images of each class, which are then held out of the training.
+        patience: Stop after this many epochs without a better one; 0 trains to the end.
+        search: First try six pairs of learning rate and weight decay around the given ones, each judged by the
+            validation, or by a fifth of the smallest class's images of every class; then train with the best.
+        tensorboard: Write the history for TensorBoard too.
+        test: Dataset spec to evaluate on at the end; by default the training images.
+    """
+
+    validation: int | str | None = None
+    patience: Annotated[int, Range(0)] = 0
+    search: bool = False
+    tensorboard: bool = False
+    test: str | None = None
+
+    def normalised(self) -> dict[str, Any]:
+        return super().normalised() | {"validation": held_out(self.validation)}
+
+    def contradictions(self) -> list[str]:
+        faults = super().contradictions() + held_out_faults(self.validation)
+        if self.patience and self.validation is None:
+            faults.append(f"`patience` {self.patience}: needs `validation`, images to judge the epochs by")
+        return faults
+
+
+def held_out_faults(validation: int | str | None) -> list[str]:
+    """One sentence if a validation is a number below 1."""
+    number = held_out(validation)
+    too_few = isinstance(number, int) and number < 1
+    return [f"`validation` {validation}: expected a dataset, or at least 1 image of each class"] * too_few
+
+
+def held_out(validation: int | str | None) -> int | str | None:
+    """A validation, with a number that was typed as text as the number that it is."""
+    return int(validation) if isinstance(validation, str) and validation.isdecimal() else validation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine(OptionGroup):
+    """Machine and seed.
+
+    Attributes:
+        seed: Seed of the initial weights, the draws and the augmentation.
+        device: auto, cpu, cuda, mps.
+        precision: auto takes bfloat16 where the hardware has it.
+        workers: Decoding processes; by default one per core.
+    """
+
+    seed: Annotated[int, Range(0, 2**32, below=True)] = 0
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    workers: Annotated[int, Range(0)] | None = None

@@ -1,0 +1,114 @@
+"""Sampling by class: first a class is drawn, with probability p_j ∝ n_j^q, then one of its images.
+
+Source: Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from finetune.samplers.base import EpochSampler, SamplerOptions, SamplerRow, checked_labels
+
+
+def class_probabilities(counts: ArrayLike, q: float) -> NDArray[np.float64]:
+    """Class probabilities p_j ∝ n_j^q (Kang et al., eq. 1); an empty class has probability 0.
+
+    Args:
+        counts: (C,) images of each class.
+        q: Any finite number: 1 is instance sampling, 0 class-balanced sampling, ½ square-root sampling.
+
+    Returns:
+        (C,) float64 with the sum 1.
+
+    Raises:
+        ValueError: ``counts`` holds no image, or ``q`` is not finite.
+
+    >>> class_probabilities([90, 10, 0], q=1).round(6).tolist()
+    [0.9, 0.1, 0.0]
+    >>> class_probabilities([90, 10, 0], q=0).tolist()
+    [0.5, 0.5, 0.0]
+    """
+    if not math.isfinite(q):
+        raise ValueError(f"`q` must be a finite number, got {q}")
+    values = np.asarray(counts, dtype=np.float64)
+    present = values > 0
+    if not present.any():
+        raise ValueError("`counts` must hold at least one image")
+    powers = np.zeros_like(values)
+    logs = np.log(values[present])
+    with np.errstate(over="ignore"):  # towards −∞: the largest power is 1, whatever q is
+        powers[present] = np.exp(q * (logs - (logs.max() if q > 0 else logs.min())))
+    return powers / powers.sum()
+
+
+class ClassSampler(EpochSampler):
+    """A class with p_j ∝ n_j^q, then one of its images with equal probability; with replacement.
+
+    Args:
+        labels: (N,) class of each image, integers from 0.
+        q: Power of the class counts, or a function from the epoch to the class probabilities (C,).
+        length: Positions of a global epoch, N by default.
+        **draw: ``seed``, ``rank`` and ``world_size`` of :class:`EpochSampler`.
+
+    Raises:
+        ValueError: ``labels`` is not a vector of integers from 0, or a number is out of range.
+
+    >>> sampler = ClassSampler([0, 0, 0, 1], q=0, length=6, seed=1)
+    >>> sampler.set_epoch(3)
+    >>> len(list(sampler))
+    6
+    """
+
+    def __init__(
+        self,
+        labels: ArrayLike,
+        *,
+        q: float | Callable[[int], NDArray[np.float64]] = 0.0,
+        length: int | None = None,
+        **draw: int,
+    ) -> None:
+        truth = checked_labels(labels)
+        super().__init__(len(truth) if length is None else length, **draw)
+        self.counts = np.bincount(truth)
+        self.q = q
+        # NumPy sorts integers of up to 16 bits by radix, in linear time.
+        self._by_class = np.argsort(truth.astype(np.min_scalar_type(len(self.counts))), kind="stable")
+        self._first = np.cumsum(self.counts) - self.counts
+        self.probabilities()  # raises for a bad q before the training starts
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """(C,) the class probabilities of the epoch."""
+        if not callable(self.q):
+            return class_probabilities(self.counts, self.q)
+        found = np.asarray(self.q(self.epoch))
+        if found.shape != self.counts.shape or not (found >= 0).all() or (found[self.counts == 0] > 0).any():
+            raise ValueError(f"`q` must give a probability for each of {len(self.counts)} classes, 0 for an empty one")
+        return found
+
+    def sequence(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        # Cumulative sums in float64: torch.multinomial takes at most 2^24 entries.
+        cumulative = np.cumsum(self.probabilities())
+        cumulative /= cumulative[-1]
+        drawn = np.searchsorted(cumulative, generator.random(self.length), side="right")
+        within = generator.integers(0, self.counts[drawn])
+        return self._by_class[self._first[drawn] + within]
+
+
+def power(name: str, q: float, meaning: str) -> SamplerRow:
+    """The row of the sampler by the power q of the class counts; it re-balances the classes if q is below 1."""
+
+    def build(labels: NDArray[np.int64], options: SamplerOptions) -> EpochSampler:
+        return ClassSampler(labels, q=q, **options.draw())
+
+    return SamplerRow(name, meaning, build, q < 1, frozenset({"deferred"} if q < 1 else ()))
+
+
+POWERS = (
+    power("instance", 1.0, "every image with equal probability, with replacement (q = 1)"),
+    power("class", 0.0, "every class with equal probability, then one of its images (q = 0)"),
+    power("sqrt", 0.5, "classes in proportion to the square root of their image counts (q = 1/2)"),
+)

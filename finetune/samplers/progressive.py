@@ -1,0 +1,45 @@
+"""Progressively balanced sampling (Kang et al., ICLR 2020, section 3)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from features.infrastructure.errors import InputError
+from finetune.samplers.base import EpochSampler, SamplerOptions, SamplerRow
+from finetune.samplers.class_sampler import ClassSampler, class_probabilities
+
+
+def progressive_probabilities(counts: ArrayLike, progress: float) -> NDArray[np.float64]:
+    """Class probabilities (1 − t/T)·instance + (t/T)·class (Kang et al., eq. 2), (C,) float64.
+
+    Args:
+        counts: (C,) images of each class.
+        progress: t/T in [0, 1].
+
+    Raises:
+        ValueError: ``progress`` is out of range.
+    """
+    if not 0 <= progress <= 1:
+        raise ValueError(f"`progress` must be in [0, 1], got {progress}")
+    return (1 - progress) * class_probabilities(counts, 1.0) + progress * class_probabilities(counts, 0.0)
+
+
+def _build(labels: NDArray[np.int64], options: SamplerOptions) -> EpochSampler:
+    if options.epochs < 2:
+        raise InputError("`sampler` progressive: changes from epoch to epoch, and there is one; give more `epochs`")
+    counts, last = np.bincount(labels), options.epochs - 1
+
+    def schedule(epoch: int) -> NDArray[np.float64]:
+        return progressive_probabilities(counts, min(1.0, epoch / last))
+
+    return ClassSampler(labels, q=schedule, **options.draw())
+
+
+PROGRESSIVE = SamplerRow(
+    "progressive",
+    "from instance sampling in the first epoch to class-balanced sampling in the last",
+    _build,
+    balanced=True,
+    options=frozenset({"epochs", "deferred"}),
+)

@@ -1,0 +1,47 @@
+"""Deferred re-sampling: when it changes, and when it is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from features.infrastructure.errors import InputError
+from finetune.samplers import ClassSampler, build_sampler
+
+
+@pytest.mark.parametrize(("deferred", "epochs", "switch"), [(0.8, 10, 8), (0.5, 3, 2), (0.07, 100, 7), (0.55, 20, 11)])
+def test_a_deferred_sampler_changes_at_an_epoch(deferred, epochs, switch, labels, drawn):
+    sampler = build_sampler("class", labels, epochs=epochs, deferred=deferred, seed=2)
+    later = ClassSampler(labels, q=0, seed=2)
+    for epoch in range(epochs):
+        found = drawn(sampler, epoch)
+        if epoch < switch:
+            assert sorted(found) == list(range(len(labels)))
+        else:
+            np.testing.assert_array_equal(found, drawn(later, epoch))
+
+
+@pytest.mark.parametrize(("deferred", "epochs"), [(0.8, 1), (0.8, 3), (0.8, 4)])
+def test_a_deferred_sampler_that_never_comes_is_refused(deferred, epochs, labels):
+    with pytest.raises(InputError, match=f"`deferred` 0.8: leaves `sampler` class none of {epochs} epochs"):
+        build_sampler("class", labels, epochs=epochs, deferred=deferred)
+    with pytest.raises(ValueError, match="`deferred` must be in"):
+        build_sampler("class", labels, epochs=9, deferred=1.5)
+
+
+@pytest.mark.parametrize("name", ["instance", "q=2"])
+def test_a_sampler_that_balances_nothing_has_nothing_to_put_off(name, labels, drawn):
+    for epochs in (3, 20):  # of three epochs, none would be left after 0.8 of them
+        found = build_sampler(name, labels, epochs=epochs, deferred=0.8, seed=2)
+        np.testing.assert_array_equal(drawn(found, 0), drawn(build_sampler(name, labels, seed=2), 0))
+
+
+@pytest.mark.parametrize("switch", [2, 3])
+def test_deferred_draws_are_shared_out_and_gone_on_with_too(switch, labels, drawn):
+    def make(rank=0, world_size=1):
+        return build_sampler("sqrt", labels, epochs=4, deferred=switch / 4, seed=6, rank=rank, world_size=world_size)
+
+    alone = drawn(make(), epoch=2)
+    both = np.stack([drawn(make(rank, 2), epoch=2) for rank in range(2)], axis=1).ravel()
+    np.testing.assert_array_equal(both[: len(alone)], alone)
+    np.testing.assert_array_equal(drawn(make(), epoch=2, start=50), alone[50:])
