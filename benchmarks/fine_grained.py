@@ -5,7 +5,8 @@
 EfficientNet-Lite0 with ImageNet weights; the 50 classes of CUB-200-2011 that are at hand, 1,452 training and 1,500
 official test images, 224 px.
 
-1. `transfer finetune` with its defaults, and its linear probe (`--method linear`), on the test images.
+1. `transfer finetune` with its defaults, and a linear probe (`transfer fit-classifier --method linear`), on the test
+   images.
 2. The probe where the network sees 87.5 % of the shorter side, as it was published, instead of all of it: on the test
    images, and on images held out of the training images (5 folds, twice), by which the default was chosen.
 
@@ -28,7 +29,7 @@ import torch
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from features import load_backbone, open_dataset
-from finetune import EvaluateConfig, FinetuneConfig, finetune
+from finetune import EvaluateConfig, FinetuneConfig, FitClassifierConfig, finetune, fit_classifier
 from finetune.classifiers import LinearProbe
 from finetune.evaluation.evaluator import score_images
 from transfer.archives import unpack
@@ -41,14 +42,17 @@ NETWORK = "efficientnet_lite0"
 PUBLISHED, WHOLE = 0.875, 1.0
 
 
-def run(name: str, cub: str, **options: Any) -> dict[str, Any]:
-    """One `transfer finetune`: its figures on the test images, and what it took."""
+def run(name: str, cub: str, **given: Any) -> dict[str, Any]:
+    """One run: its figures on the test images, and what it took."""
     out, began = os.path.relpath(WORK / "finetune" / name), time.perf_counter()
-    result = finetune(FinetuneConfig(dataset=f"{cub}@train", test=f"{cub}@test", init=NETWORK, out=out, **options))
+    options = given | {"dataset": f"{cub}@train", "test": f"{cub}@test", "init": NETWORK, "out": out}
+    result = (
+        fit_classifier(FitClassifierConfig(**options)) if "method" in options else finetune(FinetuneConfig(**options))
+    )
     seconds = None if result.reused else round(time.perf_counter() - began)
     figures = {key: result.metrics[key] for key in ("top1", "macro", "images", "calibration_error")}
     print(f"{name}: top-1 {figures['top1']:.4f} in {seconds} s", flush=True)
-    return {"options": options, "seconds": seconds, **figures}
+    return {"options": given, "seconds": seconds, **figures}
 
 
 def held_out(cub: str, crop_pct: float) -> dict[str, float]:

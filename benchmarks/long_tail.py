@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 
-from finetune import FinetuneConfig, finetune
+from finetune import FinetuneConfig, FitClassifierConfig, finetune, fit_classifier
 from transfer.archives import unpack
 from transfer.cli import read_yaml
 
@@ -101,9 +101,8 @@ def run(row: str) -> None:
         start = {}
     out = WORK / "long-tail" / row.replace(" + ", "-")
     began = time.process_time()
-    result = finetune(
-        FinetuneConfig(dataset=f"{data}@train", test=f"{data}@test", out=str(out), seed=0, **options, **start)
-    )
+    fields = {"dataset": f"{data}@train", "test": f"{data}@test", "out": str(out), "seed": 0, **options, **start}
+    result = fit_classifier(FitClassifierConfig(**fields)) if start else finetune(FinetuneConfig(**fields))
     path = RESULTS / f"{out.name}.json"
     if result.reused and path.is_file():
         return

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -91,7 +92,7 @@ class RunDirectory:
     def _begin(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         environment = {
-            "run": type(config).__name__.removesuffix("Config").lower(),
+            "run": re.sub("(?<=[a-z])(?=[A-Z])", "-", type(config).__name__.removesuffix("Config")).lower(),
             "inputs": dict(inputs),
             "seed": resolved.get("seed"),
             "versions": versions(),

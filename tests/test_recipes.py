@@ -82,7 +82,7 @@ def test_the_head_of_a_file_of_options_gives_them_all(path: Path, monkeypatch: p
 
 @pytest.fixture
 def cifar(monkeypatch: pytest.MonkeyPatch) -> FinetuneConfig:
-    return configured(CIFAR, monkeypatch)
+    return resolve(configured(CIFAR, monkeypatch)).config
 
 
 def test_long_tailed_cifar_has_the_rate_of_the_papers(cifar: FinetuneConfig) -> None:
@@ -102,7 +102,6 @@ def test_long_tailed_cifar_has_the_rate_of_the_papers(cifar: FinetuneConfig) -> 
 
 
 def test_long_tailed_cifar_has_the_network_the_optimiser_and_the_images_of_the_papers(cifar: FinetuneConfig) -> None:
-    cifar = resolve(cifar).config
     assert (cifar.weights, cifar.classifier, cifar.validation) == ("none", "new", None)
     backbone = load_backbone(cifar.init, cifar.weights, cifar.image_size)
     model = ImageClassifier(backbone, ["a", "b"])

@@ -10,8 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from features import open_dataset
+from features.backbones.loading import load_backbone
+from features.checkpoint import find_checkpoint
 from features.dataset import ImageDataset
 from features.image_sources import ArrayImages
+from finetune import PretrainConfig, pretrain
 
 COLOURS = [(220, 30, 30), (30, 220, 30), (30, 30, 220), (200, 200, 30), (30, 200, 200), (200, 30, 200)]
 
@@ -54,3 +58,40 @@ def colours() -> Callable[..., ImageDataset]:
         return ImageDataset("made:colours", names, labels, ids, ArrayImages(pixels))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def source_run(tmp_path_factory) -> Path:
+    """A run whose backbone has seen some images; read only."""
+    out = tmp_path_factory.mktemp("source") / "run"
+    options = {"backbone": "resnet8", "steps": 3, "batch_size": 32, "augment": "affine", "lr": 0.02}
+    options |= {"device": "cpu", "precision": "fp32", "workers": 0}
+    return pretrain(PretrainConfig(sources=["digits:@test?per_class=4&seed=1"], out=str(out), **options)).run
+
+
+@pytest.fixture(scope="session")
+def features_of() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """A function that takes features and labels of a dataset image by image: spec, run → (N, D), (N,)."""
+
+    def take(spec: str, run: Path, mirrored: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        dataset, backbone = open_dataset(spec), load_backbone(str(run)).eval()
+        rows = []
+        with torch.inference_mode():
+            for i in range(len(dataset)):
+                pixels = backbone.preprocessing.pixels(dataset.image(i))[None]
+                pixels = pixels.flip(3) if mirrored else pixels
+                rows.append(backbone(backbone.preprocessing.normalize(pixels))[0].numpy())
+        return np.array(rows), dataset.labels
+
+    return take
+
+
+@pytest.fixture(scope="session")
+def head_of() -> Callable[[Path], tuple[np.ndarray, np.ndarray]]:
+    """A function that reads the linear head of a run: run → weight (C, D), bias (C,)."""
+
+    def read(run: Path) -> tuple[np.ndarray, np.ndarray]:
+        head = find_checkpoint(run).state("head.")
+        return head["weight"].numpy(), head["bias"].numpy()
+
+    return read

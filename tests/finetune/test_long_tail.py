@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from finetune import FinetuneConfig, finetune
+from finetune import FinetuneConfig, FitClassifierConfig, finetune, fit_classifier
 
 CPU = {"device": "cpu", "workers": 0, "precision": "fp32"}  # the same on every machine
 HELD_OUT = 2
@@ -37,7 +37,7 @@ def joint(cifar, tmp_path_factory):
 )
 def test_the_rare_classes_gain(cifar, joint, tmp_path, given, gains):
     data = {"dataset": f"{cifar}@train", "test": f"{cifar}@test", "init": str(joint.run), "out": str(tmp_path / "run")}
-    found = finetune(FinetuneConfig(**data, **given, **CPU))
+    found = fit_classifier(FitClassifierConfig(**data, **given, **CPU))
     assert found.metrics["images"] == 10_000
     before, after = joint.metrics, found.metrics  # groups go by all training images of a class, held out or not
     assert before["classes"] == after["classes"] == {"macro": 100, "many": 35, "medium": 35, "few": 30}

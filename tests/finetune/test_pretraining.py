@@ -62,7 +62,7 @@ def test_a_subset_takes_its_classes_of_both_sources(sources, tmp_path):
 
 def test_what_the_subset_names_must_be_there(sources, tmp_path):
     file = subset_file(tmp_path / "s.csv", ("folder:first", "one"), ("folder:first", "goose"))
-    with pytest.raises(InputError, match=r"--subset .*s.csv: folder:first has no class 'goose' \(1 of 2"):
+    with pytest.raises(InputError, match=r"`subset` .*s.csv: folder:first has no class 'goose' \(1 of 2"):
         source_images(sources, file)
     file = subset_file(tmp_path / "s.csv", ("folder:first", "one"), ("folder:third", "x"))
     with pytest.raises(InputError, match=r"s\.csv: names the source 'folder:third', which is not given; given: folder"):
@@ -81,7 +81,7 @@ def test_one_class_is_not_enough(sources, tmp_path):
 
 
 def test_a_source_is_needed(tmp_path):
-    with pytest.raises(InputError, match="pretrain needs a source: give dataset specs, or --subset FILE"):
+    with pytest.raises(InputError, match="pre-training needs a source: give `sources`, dataset specs, or `subset`"):
         tiny(tmp_path / "run")
 
 
@@ -128,19 +128,19 @@ def test_a_device_that_is_not_there_is_refused_before_any_work(sources, tmp_path
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"steps": 0}, "--steps 0: expected at least 1"),
-        ({"epochs": 3}, "--epochs and --steps are two ways to say one thing: give one"),
-        ({"batch_size": 1}, "--batch-size 1: expected at least 2"),
-        ({"lr": float("nan")}, "--lr nan: expected a positive number"),
-        ({"beta": 1.0}, "--beta 1.0: expected auto, or at least 0 and below 1"),
-        ({"gamma": -1.0}, "--gamma -1.0: expected at least 0"),
-        ({"warmup": 1.0}, "--warmup 1.0: expected a share from 0 to below 1"),
-        ({"weight_decay": -0.1}, "--weight-decay -0.1: expected at least 0"),
-        ({"seed": -1}, "--seed -1: expected a whole number from 0"),
-        ({"workers": -1}, "--workers -1: expected at least 0"),
-        ({"image_size": 0}, "--image-size 0: expected at least 1"),
-        ({"loss": "hinge"}, "--loss hinge: expected one of softmax, "),
-        ({"loss": "cb_softmax"}, "--loss cb_softmax: did you mean cb-softmax?"),
+        ({"steps": 0}, "`steps` 0: expected at least 1"),
+        ({"epochs": 3}, "`epochs` and `steps` both set the budget: give one"),
+        ({"batch_size": 1}, "`batch_size` 1: expected at least 2"),
+        ({"lr": float("nan")}, "`lr` nan: expected above 0"),
+        ({"beta": 1.0}, "`beta` 1.0: expected at least 0 and below 1"),
+        ({"gamma": -1.0}, "`gamma` -1.0: expected at least 0"),
+        ({"warmup": 1.0}, "`warmup` 1.0: expected at least 0 and below 1"),
+        ({"weight_decay": -0.1}, "`weight_decay` -0.1: expected at least 0"),
+        ({"seed": -1}, "`seed` -1: expected at least 0"),
+        ({"workers": -1}, "`workers` -1: expected at least 0"),
+        ({"image_size": 0}, "`image_size` 0: expected at least 1"),
+        ({"loss": "hinge"}, "`loss` hinge: there is no such loss; expected one of softmax, "),
+        ({"loss": "cb_softmax"}, "`loss` cb_softmax: there is no such loss; did you mean cb-softmax?"),
         ({"sampler": "squrt"}, "`sampler` squrt: there is no such sampler; did you mean sqrt?"),
         ({"sampler": "none"}, "`sampler` none: there is no such sampler; expected one of instance, "),
         ({"augment": "mixup"}, "`augment` mixup: expected one of none, "),
@@ -156,5 +156,7 @@ def test_what_contradicts_itself_is_refused_at_the_door(tmp_path, given, message
 
 
 def test_all_faults_are_said_at_once(tmp_path):
-    with pytest.raises(InputError, match="--lr -1: expected a positive number; --loss hinge: expected one of"):
+    with pytest.raises(
+        InputError, match="`lr` -1: expected above 0; `loss` hinge: there is no such loss; expected one of"
+    ):
         tiny(tmp_path / "run", sources=["digits:"], lr=-1, loss="hinge")

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from features.infrastructure.errors import InputError
+from finetune.defaults import resolve
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
 from finetune.run_directory import RunDirectory, open_run
@@ -17,7 +18,7 @@ INPUTS = {"training data": "abc", "initial weights": "def"}
 
 
 def config(out, **options) -> PretrainConfig:
-    return PretrainConfig(**{"sources": ["digits:@train"], "out": str(out), "seed": 3} | options)
+    return resolve(PretrainConfig(**{"sources": ["digits:@train"], "out": str(out), "seed": 3} | options)).config
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 from features import open_dataset
 from features.checkpoint import find_checkpoint
 from features.infrastructure.errors import InputError
-from finetune import FinetuneConfig, PretrainConfig, finetune
+from finetune import FinetuneConfig, FitClassifierConfig, finetune, fit_classifier
 from finetune.losses import LongTailLoss, class_balanced_weights, log_prior
 from finetune.samplers import class_probabilities, effective_probabilities
 from finetune.training import engine
@@ -120,11 +120,6 @@ def test_plain_ldam_has_no_weights_to_defer(trained):
     assert torch.isclose(loss.margins.max(), torch.tensor(0.25))
 
 
-def test_the_default_loss_of_pretraining_does_not_balance_a_second_time():
-    assert PretrainConfig(sources=[TAIL], out="run").loss == "cb-softmax"
-    assert PretrainConfig(sources=[TAIL], out="run", sampler="sqrt").loss == "softmax"
-
-
 def test_balancing_twice_is_said(tmp_path):
     options = {"init": "resnet8", "weights": "none", "image_size": 16, "steps": 1, "device": "cpu", "workers": 0}
     twice = FinetuneConfig(dataset=TAIL, out=str(tmp_path / "a"), loss="balanced-softmax", sampler="class", **options)
@@ -133,18 +128,18 @@ def test_balancing_twice_is_said(tmp_path):
     assert "rare ones count twice" in (tmp_path / "a" / "log.txt").read_text()
     assert "twice" not in (tmp_path / "b" / "log.txt").read_text()
     adjusted = {"dataset": TAIL, "init": str(tmp_path / "b"), "out": str(tmp_path / "c"), "method": "logit-adjusted"}
-    with pytest.raises(InputError, match="was trained with --loss balanced-softmax, which makes up for the sizes"):
-        finetune(FinetuneConfig(**adjusted, device="cpu", workers=0))
+    with pytest.raises(InputError, match="was trained with `loss` balanced-softmax, which re-balances the classes"):
+        fit_classifier(FitClassifierConfig(**adjusted, device="cpu", workers=0))
     finetune(FinetuneConfig(dataset=TAIL, out=str(tmp_path / "plain"), **options))
     for start, said in (("b", True), ("plain", False)):
         scaled = adjusted | {"init": str(tmp_path / start), "out": str(tmp_path / f"tau-{start}"), "method": "tau"}
-        run = finetune(FinetuneConfig(**scaled, tau=1.0, device="cpu", workers=0)).run
-        assert ("after --loss balanced-softmax: rare ones count twice" in (run / "log.txt").read_text()) == said
-    first = finetune(FinetuneConfig(**adjusted, tau=0.3, device="cpu", workers=0))
+        run = fit_classifier(FitClassifierConfig(**scaled, tau=1.0, device="cpu", workers=0)).run
+        assert ("after `loss` balanced-softmax: rare ones count twice" in (run / "log.txt").read_text()) == said
+    first = fit_classifier(FitClassifierConfig(**adjusted, tau=0.3, device="cpu", workers=0))
     assert first.metrics["images"] == COUNTS.sum()
     again = adjusted | {"init": str(first.run), "out": str(tmp_path / "d")}
-    with pytest.raises(InputError, match="was trained with --method logit-adjusted, which makes up for the sizes"):
-        finetune(FinetuneConfig(**again, device="cpu", workers=0))
+    with pytest.raises(InputError, match="was trained with `method` logit-adjusted, which re-balances the classes"):
+        fit_classifier(FitClassifierConfig(**again, device="cpu", workers=0))
 
 
 @pytest.mark.parametrize(
@@ -183,10 +178,10 @@ def test_the_shares_that_are_taken_out_are_those_of_the_last_training(tmp_path):
     first = {"init": "resnet8", "weights": "none", "image_size": 16, "steps": 1, "out": str(tmp_path / "tail")}
     finetune(FinetuneConfig(dataset=TAIL, **first, **options))
     even = {"dataset": "digits:@train?per_class=3", "method": "linear", "out": str(tmp_path / "even")}
-    finetune(FinetuneConfig(init=first["out"], **even, **options))
+    fit_classifier(FitClassifierConfig(init=first["out"], **even, **options))
     for number, (start, counts) in enumerate(((first["out"], COUNTS), (even["out"], np.full(10, 3)))):
         adjusted = {"dataset": TAIL, "init": start, "method": "logit-adjusted", "out": str(tmp_path / str(number))}
-        run = finetune(FinetuneConfig(**adjusted, **options)).run
+        run = fit_classifier(FitClassifierConfig(**adjusted, **options)).run
         biases = [find_checkpoint(where).state("head.")["bias"].numpy() for where in (start, run)]
         np.testing.assert_allclose(biases[1], biases[0] - np.log(counts / counts.sum()), rtol=1e-5)
         card = find_checkpoint(run).card
@@ -198,16 +193,22 @@ def test_the_shares_that_are_taken_out_are_those_of_the_last_training(tmp_path):
     [
         (
             {"tau": 2.0},
-            "--tau 2.0: is for --method tau and logit-adjusted, and for --loss logit-adjusted; leave it out",
+            "`tau` 2.0: is for `loss` logit-adjusted; leave it out",
         ),
-        ({"tau": -1.0, "loss": "logit-adjusted"}, "--tau -1.0: expected at least 0"),
-        ({"normalization": "pytorch"}, "--normalization pytorch: is for the losses cb-…; leave it out"),
-        ({"margin": 0.4, "loss": "cb-focal"}, "--margin 0.4: is for the losses ldam and ldam-drw; leave it out"),
-        ({"scale": 0.0, "loss": "ldam"}, "--scale 0.0: expected a positive number"),
-        ({"deferred": 0.5}, "--deferred 0.5: is for the losses cb-… and ldam-drw, and for samplers that make up"),
-        ({"deferred": 0.5, "loss": "balanced-softmax"}, "--deferred 0.5: is for the losses cb-… and ldam-drw"),
-        ({"deferred": 1.0, "sampler": "class"}, "--deferred 1.0: expected a share below 1"),
-        ({"loss": "focal", "classifier": "probe"}, "--loss focal: reads scores by a sigmoid, and --classifier probe"),
+        ({"tau": -1.0, "loss": "logit-adjusted"}, "`tau` -1.0: expected at least 0"),
+        (
+            {"normalization": "pytorch"},
+            "`normalization` pytorch: is for `loss` cb-softmax, cb-sigmoid, cb-focal; leave it out",
+        ),
+        ({"margin": 0.4, "loss": "cb-focal"}, "`margin` 0.4: is for `loss` ldam, ldam-drw; leave it out"),
+        ({"scale": 0.0, "loss": "ldam"}, "`scale` 0.0: expected above 0"),
+        ({"deferred": 0.5}, "`deferred` 0.5: is for `loss` cb-softmax, cb-sigmoid, cb-focal, ldam-drw and `sampler` "),
+        (
+            {"deferred": 0.5, "loss": "balanced-softmax"},
+            "`deferred` 0.5: is for `loss` cb-softmax, cb-sigmoid, cb-focal, ldam-drw and `sampler` ",
+        ),
+        ({"deferred": 1.0, "sampler": "class"}, "`deferred` 1.0: expected at least 0 and below 1"),
+        ({"loss": "focal", "classifier": "probe"}, "`loss` focal: reads scores by a sigmoid, and `classifier` probe"),
     ],
 )
 def test_what_nothing_reads_is_refused(given, message):

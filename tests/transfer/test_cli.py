@@ -24,6 +24,13 @@ def flat(text: str) -> str:
     return "".join(text.split())
 
 
+class Nothing:
+    """A result that says nothing."""
+
+    def to_json(self):
+        return {}
+
+
 # Help
 
 
@@ -244,25 +251,49 @@ def test_a_file_that_the_user_named_is_told_in_one_line(monkeypatch, refused, tm
     assert line.endswith(f"{tmp_path / file}: No such file or directory; name another path")
 
 
-def test_a_spelling_of_before_runs_the_command_that_has_it_now(monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize(
+    ("words", "content", "new"),
+    [
+        (["rank", "--target", "digits:", "--model", "resnet8"], "{target: 'digits:', model: [resnet8]}", "rank-models"),
+        (
+            ["finetune", "digits:", "--init", "a", "--out", "b", "--method", "ncm"],
+            "{dataset: 'digits:', init: a, out: b, method: ncm, loss: softmax}",
+            "fit-classifier",
+        ),
+    ],
+)
+def test_an_option_that_has_moved_runs_the_command_that_has_it_now(monkeypatch, capsys, tmp_path, words, content, new):
     seen = []
 
     def instead(config):
         seen.append(config)
-        raise InputError("`model` x: stop here")
+        raise InputError("`out` x: stop here")
 
-    monkeypatch.setattr("transfer.commands.rank_models.rank_models", instead)
-    file = tmp_path / "rank.yaml"
-    file.write_text("{target: 'digits:', model: [resnet8]}")
-    for given in (["--target", "digits:", "--model", "resnet8"], ["--config", str(file)]):
-        assert main(["rank", *given]) == 2
+    function = new.replace("-", "_")
+    monkeypatch.setattr(f"transfer.commands.{function}.{function}", instead)
+    file = tmp_path / "options.yaml"
+    file.write_text(content)
+    old, option = words[0], words[-2]
+    for given in (words, [old, "--config", str(file)], [old, f"--config={file}", option, words[-1]]):
+        assert main(given) == 2
         assert capsys.readouterr().err.splitlines() == [
-            "transfer rank: --model is an option of: transfer rank-models",
-            "transfer rank-models: error: --model x: stop here",
+            f"transfer {old}: {option} is an option of: transfer {new}",
+            f"transfer {new}: error: --out x: stop here",
         ]
-    assert seen[0] == seen[1] and seen[0].model == ["resnet8"]
-    assert main(["rank", "--target", "a.h5", "--source", "b.h5"]) == 2
-    assert "--model" not in capsys.readouterr().err
+    assert seen[0] == seen[1] == seen[2] and isinstance(seen[0], COMMANDS[new].config())
+
+
+@pytest.mark.parametrize("content", ["{}", "{method: full, space: cosine}"])
+def test_fine_tuning_with_method_full_is_what_it_was(monkeypatch, capsys, tmp_path, content):
+    seen = []
+    monkeypatch.setattr("transfer.commands.finetune.finetune", lambda config: seen.append(config) or Nothing())
+    file = tmp_path / "options.yaml"
+    file.write_text(content)
+    words = ["digits:", "--init", "a", "--out", "b", "--json"]
+    for more in ([], ["--method", "full"], ["--config", str(file)], ["--method=full", "--config", str(file)]):
+        assert main(["finetune", *words, *more]) == 0
+    assert len(seen) == 4 and all(config == seen[0] for config in seen)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_reader_that_has_gone(monkeypatch):

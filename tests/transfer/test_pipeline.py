@@ -130,6 +130,22 @@ def test_each_seed_can_draw_its_own_target(recipe_file: Path, capsys: pytest.Cap
     assert [name.rpartition("-")[0] for name in names] == ["paper-seed0", "paper-seed1"]
 
 
+def test_the_last_step_may_fit_a_classifier_to_frozen_features(
+    recipe_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(recipe_file, arms={"random": {"strategy": "random"}}, seeds=[0], finetune={"method": "linear"})
+    (run,) = run_json(capsys, "run", "recipe.yaml")["arms"][0]["runs"]
+    assert json.loads((Path(run["run"]) / "environment.json").read_text())["run"] == "fit-classifier"
+    assert run["images"] == 10
+
+
+def test_numbers_that_yaml_reads_as_text_are_numbers(recipe_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe_file.write_text(recipe_file.read_text().replace("  augment: none\nfinetune", "  lr: 1e-3\nfinetune"))
+    assert yaml.safe_load(recipe_file.read_text())["pretrain"]["lr"] == "1e-3"
+    edit(recipe_file, arms={"random": {"strategy": "random"}}, seeds=[0])
+    assert run_json(capsys, "run", "recipe.yaml")["arms"]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -71,7 +71,7 @@ class Inspection:
 
 
 #: Kind of names → the names with their meanings.
-_KINDS: dict[str, Callable[[], Mapping[str, Any]]] = {
+KINDS: dict[str, Callable[[], Mapping[str, Any]]] = {
     "commands": lambda: COMMANDS,
     "backbones": backbone_names,
     "schemes": lambda: SCHEMES,
@@ -95,8 +95,8 @@ def inspect(config: InspectConfig) -> Inspection:
     path = Path(what)
     if config.plot is not None and what.partition(":")[0] not in SCHEMES:
         raise InputError(f"`plot` {config.plot}: draws the classes of a dataset; {what} is not one")
-    if what in _KINDS:
-        return Inspection("names", {name: getattr(row, "meaning", row) for name, row in _KINDS[what]().items()})
+    if what in KINDS:
+        return Inspection("names", {name: getattr(row, "meaning", row) for name, row in KINDS[what]().items()})
     scheme, colon, _ = what.partition(":")
     if colon and scheme in SCHEMES:  # before the suffixes: list:train.csv is a dataset
         return _dataset(config)
@@ -114,7 +114,7 @@ def inspect(config: InspectConfig) -> Inspection:
         return _dataset(config)  # raises an error that suggests a scheme
     raise InputError(
         f"{what}: not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or subset file (.csv), "
-        f"and not one of {', '.join(_KINDS)}"
+        f"and not one of {', '.join(KINDS)}"
     )
 
 

@@ -73,7 +73,7 @@ def test_losses_take_class_proportions_or_are_refused_by_name(loss):
     options = {"dataset": "d", "init": "resnet8", "out": "o", "loss": loss, "mixup": 0.2}
     assert build_loss(loss, [5, 3]).soft_labels == LOSSES[loss].soft_labels
     if not LOSSES[loss].soft_labels:
-        with pytest.raises(InputError, match=f"--loss {loss}: needs one class an image; leave out --mixup"):
+        with pytest.raises(InputError, match=f"`loss` {loss}: needs one class per image; leave out `mixup`"):
             FinetuneConfig(**options)
     else:
         assert FinetuneConfig(**options).mixing == Mixing(mixup=0.2)

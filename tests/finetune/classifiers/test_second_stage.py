@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import get_args, get_type_hints
+import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
+from transfer.inspection import InspectConfig, inspect
 
 from features.backbones.loading import load_backbone
 from features.dataset import ImageDataset
 from features.image_sources import ArrayImages
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
+from finetune.classifier_fitting import FitClassifierConfig, fit_frozen
 from finetune.classifiers import NearestClassMean, NearestNeighbours
-from finetune.classifiers.second_stage import FROZEN_METHODS, KEEP_CLASSIFIER, TrainedClassifier, fit_frozen
+from finetune.classifiers.second_stage import METHODS, TrainedClassifier
 from finetune.evaluation.evaluator import evaluate_model, score_images
 from finetune.evaluation.metrics import calibration_error
-from finetune.finetuning import FinetuneConfig
 from finetune.heads import HEADS
 from finetune.model import ImageClassifier
 
@@ -110,7 +111,7 @@ def test_a_class_that_no_image_can_be_read_of_is_refused_by_name(backbone, write
     for path in (folder / "green").iterdir():
         path.write_bytes(b"no picture")
     dataset = open_dataset(f"folder:{folder}")
-    with pytest.raises(InputError, match=r"class 'green' has no training image that can be read.*--method ncm"):
+    with pytest.raises(InputError, match=r"class 'green' has no training image that can be read.*`method` ncm"):
         fit_frozen("ncm", backbone, dataset, OnCpu(), space=space)
     voted = fit_frozen("knn", backbone, dataset, OnCpu())
     assert len(voted.unreadable) == 6 and voted.unreadable[0][0].startswith("green")
@@ -154,15 +155,46 @@ def test_a_run_of_neighbours_starts_another_as_a_backbone_only(backbone, colours
     run = str(tmp_path / "run")
     started = load_backbone(run)
     assert started.weights_sha256() == backbone.weights_sha256()
-    for method in KEEP_CLASSIFIER:
-        with pytest.raises(InputError, match=f"--method {method} needs a linear classifier, and this run's is knn"):
-            TrainedClassifier.of(run, train.classes, method)
+    for name, row in METHODS.items():
+        if row.keeps_classifier:
+            with pytest.raises(InputError, match=f"`method` {name} needs a linear classifier, and this run's is knn"):
+                TrainedClassifier.of(run, train.classes, f"`method` {name}")
 
 
-def test_every_method_can_be_asked_for_and_says_what_it_is():
-    asked = get_args(get_type_hints(FinetuneConfig)["method"])
-    assert set(asked) == {"full", *FROZEN_METHODS}
-    assert set(KEEP_CLASSIFIER) < set(FROZEN_METHODS)
+OPTIONS = {"tau": 0.5, "validation": "digits:@test", "space": "euclidean"}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_row_can_be_asked_for_explained_and_fitted(backbone, colours, name):
+    """One contract for all second-stage classifiers."""
+    row, train = METHODS[name], colours(*COUNTS)
+    needed = {option: OPTIONS[option] for option in row.needs_one_of[-1:]}
+    config = FitClassifierConfig(dataset="digits:", init="resnet8", out="run", method=name, **needed)
+    assert name in FitClassifierConfig.__doc__ and inspect(InspectConfig(what="methods")).content[name] == row.meaning
+    for option, value in OPTIONS.items():
+        if option in row.options and option not in row.needs_one_of:
+            assert getattr(replace(config, **{option: value}), option) == value
+        elif option not in row.options:
+            with pytest.raises(InputError, match=f"`{option}` {value}: is for `method` .*; leave it out"):
+                replace(config, **{option: value})
+    assert config.without_effect() == {"tau", "validation", "space"} - row.options
+    assert config.balanced_by() == (f"--method {name}" if row.balanced else None)
+    trained = None
+    if row.keeps_classifier:
+        with pytest.raises(ValueError, match="`trained` must be the classifier that the method starts from"):
+            fit_frozen(name, backbone, train, OnCpu())
+        trained = TrainedClassifier(np.random.default_rng(0).normal(size=(4, 64)).astype(np.float32), np.zeros(4))
+    before = copy.deepcopy(backbone.state_dict())
+    fit = fit_frozen(name, backbone, train, OnCpu(), trained=trained)
+    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+    assert fit.model.head_kind in HEADS and fit.model.classes == train.classes
+    again = fit_frozen(name, backbone, train, OnCpu(), trained=trained)
+    assert all(map(torch.equal, fit.model.state_dict().values(), again.model.state_dict().values()))
+
+
+def test_an_unknown_method_is_refused_by_name(backbone, colours):
+    with pytest.raises(InputError, match=r"`method` ncn: there is no such method; did you mean ncm\?"):
+        fit_frozen("ncn", backbone, colours(*COUNTS), OnCpu())
 
 
 def test_the_neighbours_that_a_head_remembers_vote_as_they_were_fitted_to():

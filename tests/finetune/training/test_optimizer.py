@@ -183,10 +183,10 @@ def test_what_is_kept_is_the_average(tmp_path, colours):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"layer_decay": 0.0}, "--layer-decay 0.0: expected above 0 and at most 1"),
-        ({"l2_sp": -1.0}, "--l2-sp -1.0: expected at least 0"),
-        ({"freeze": 1.5}, "--freeze 1.5: expected a share from 0 to 1"),
-        ({"ema": 1.0}, "--ema 1.0: expected at least 0 and below 1"),
+        ({"layer_decay": 0.0}, "`layer_decay` 0.0: expected above 0 and at most 1"),
+        ({"l2_sp": -1.0}, "`l2_sp` -1.0: expected at least 0"),
+        ({"freeze": 1.5}, "`freeze` 1.5: expected at least 0 and at most 1"),
+        ({"ema": 1.0}, "`ema` 1.0: expected at least 0 and below 1"),
     ],
 )
 def test_numbers_out_of_range_are_refused(given, message):

@@ -48,6 +48,7 @@ def test_a_search_ends_in_one_run_and_is_not_repeated(tmp_path, monkeypatch):
     assert [trial["lr"] for trial in trials] == [0.2, 0.002]
 
 
-def test_a_frozen_method_has_nothing_to_search():
-    with pytest.raises(InputError, match="--search: --method linear fits a classifier without it; leave it out"):
-        FinetuneConfig(dataset="digits:", init="resnet8", out="run", method="linear", search=True)
+def test_a_class_of_one_image_has_none_to_hold_out(tmp_path):
+    config = TrainingConfig(out=str(tmp_path / "run"), search=True)
+    with pytest.raises(InputError, match="`search`: a class has a single image, none to hold out; give `validation`"):
+        best_options(config, lambda trial: pytest.fail("a trial was run"), smallest=1)

@@ -9,7 +9,7 @@ import pytest
 
 from features import concatenate, open_dataset
 from features.infrastructure.errors import InputError
-from finetune import FinetuneConfig, finetune
+from finetune import FinetuneConfig, FitClassifierConfig, finetune, fit_classifier
 from finetune.training.validation import held_out_of, open_validation, split_off
 
 TRAIN = "digits:@train?per_class=8"
@@ -94,7 +94,7 @@ def test_tau_may_be_chosen_on_what_the_run_held_out(tmp_path):
     expected = split_off(open_dataset(TRAIN), 3, 4).validation
     assert held.ids == expected.ids and len(held) == 30
     tau = {"dataset": TRAIN, "init": str(run), "method": "tau", **CPU}
-    result = finetune(FinetuneConfig(out=str(tmp_path / "tau"), validation="3", **tau))
+    result = fit_classifier(FitClassifierConfig(out=str(tmp_path / "tau"), validation="3", **tau))
     assert "over the classes of 3 images a class held out of" in (Path(result.run) / "log.txt").read_text()
     assert result.metrics["fit"].startswith("τ = ")
     for given, said in (
@@ -105,7 +105,7 @@ def test_tau_may_be_chosen_on_what_the_run_held_out(tmp_path):
         ),
     ):
         with pytest.raises(InputError, match=said):
-            finetune(FinetuneConfig(out=str(tmp_path / "other"), **tau | given))
+            fit_classifier(FitClassifierConfig(out=str(tmp_path / "other"), **tau | given))
 
 
 def test_the_same_images_in_another_order_of_classes(write_folder, tmp_path):
