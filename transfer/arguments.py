@@ -9,7 +9,7 @@ import argparse
 import inspect
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -23,25 +23,12 @@ from features.infrastructure.suggestions import choice, did_you_mean
 Config = TypeVar("Config")
 
 
-@dataclass(frozen=True)
-class CommandLine:
-    """What a command line gives.
-
-    Attributes:
-        values: Field → value; every required field is there.
-        json: Whether the result alone is to be printed, as JSON.
-    """
-
-    values: Mapping[str, Any]
-    json: bool
-
-
 def read_command_line(
     config_type: type,
     argv: Sequence[str],
     positional: Sequence[str] = (),
     prog: str | None = None,
-) -> CommandLine:
+) -> tuple[dict[str, Any], bool]:
     """Read the words of a command line, and the file of their ``--config``.
 
     Args:
@@ -49,6 +36,9 @@ def read_command_line(
         argv: The words. Those that the command line and the file both give are taken from the command line.
         positional: Fields that are typed without an option, in this order.
         prog: The command, for the usage line.
+
+    Returns:
+        The fields with their values, all required ones among them, and whether ``--json`` was typed.
 
     Raises:
         InputError: An option is unknown, missing, or of the wrong type, or the file cannot be read.
@@ -75,7 +65,7 @@ def read_command_line(
     hints = get_type_hints(config_type)
     values = given | {name: _checked(name, value, hints[name]) for name, value in typed.items()}
     _require(config_type, values)
-    return CommandLine(values, json)
+    return values, json
 
 
 def read_option(name: str, argv: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -295,10 +285,10 @@ def _usage(field: Any, hint: Any, is_positional: bool) -> str:
 
 def _metavar(name: str, hint: Any) -> str:
     """What stands for the value of an option in the help."""
-    hint = _plain(hint)
-    if get_origin(hint) is Literal:
-        return "{" + ",".join(map(str, get_args(hint))) + "}"
-    return {int: "N", float: "X"}.get(hint, name.upper())
+    first, *others = _parts(hint)
+    if get_origin(first) is Literal:
+        return "{" + ",".join(map(str, get_args(first))) + "}"
+    return name.upper() if others else {int: "N", float: "X"}.get(first, name.upper())
 
 
 def _flag(name: str) -> str:
@@ -308,26 +298,26 @@ def _flag(name: str) -> str:
 
 def _in_words(hint: Any) -> str:
     """What a type takes, for a message."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return f"one of {', '.join(map(str, inner))}" if len(inner) > 1 else str(inner[0])
-    if origin in (Union, types.UnionType):
-        return " or ".join(_in_words(part) for part in inner if part is not type(None))
-    if origin is list:
-        return {int: "a list of whole numbers", float: "a list of numbers"}.get(inner[0], "a list of texts")
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", dict: "options"}
-    return words.get(origin or hint, str(hint))
+    found = []
+    for part in _parts(hint):
+        inner = get_args(part)
+        if get_origin(part) is Literal:
+            found.append(f"one of {', '.join(map(str, inner))}" if len(inner) > 1 else str(inner[0]))
+        elif get_origin(part) is list:
+            found.append({int: "a list of whole numbers", float: "a list of numbers"}.get(inner[0], "a list of texts"))
+        else:
+            found.append(words.get(get_origin(part) or part, str(part)))
+    return " or ".join(found)
 
 
-def _plain(hint: Any) -> Any:
-    """X of ``X | None``; any other type is itself."""
-    if get_origin(hint) in (Union, types.UnionType):
-        inner = [arg for arg in get_args(hint) if arg is not type(None)]
-        return inner[0] if len(inner) == 1 else hint
-    return hint
+def _parts(hint: Any) -> list[Any]:
+    """The types of a union without None; another type stands alone."""
+    inner = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return [part for part in inner if part is not type(None)]
 
 
 def _list_item(hint: Any) -> Any:
     """The item type of ``list[X]`` or ``list[X] | None``, else None."""
-    hint = _plain(hint)
-    return get_args(hint)[0] if get_origin(hint) is list else None
+    (first, *_) = _parts(hint)
+    return get_args(first)[0] if get_origin(first) is list else None

@@ -98,10 +98,10 @@ def _run(command: Command, argv: list[str]) -> int:
         argv = rest
     config_type = command.config()
     try:
-        given = read_command_line(config_type, argv, command.positional, f"transfer {command.name}")
+        values, as_json = read_command_line(config_type, argv, command.positional, f"transfer {command.name}")
     except InputError as error:
         raise InputError(f"{error} (transfer {command.name} --help)") from error
-    config = config_type(**given.values)
+    config = config_type(**values)
     try:
         result = command.function()(config)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
@@ -110,7 +110,7 @@ def _run(command: Command, argv: list[str]) -> int:
         raise  # a file that the user has not named is the program's own, and the error a bug
     if rank() != 0:
         return 0  # the first of several processes prints the result
-    if given.json:
+    if as_json:
         print(json.dumps(result.to_json(), ensure_ascii=False))
     else:
         command.show()(config, result)

@@ -58,7 +58,7 @@ def parsed(tmp_path):
     def read(*argv: str, given: dict | None = None) -> Example:
         file = tmp_path / "r.yaml"
         file.write_text(yaml.safe_dump(given or {}))
-        return Example(**read_command_line(Example, [*argv, "--config", str(file)], ["items"]).values)
+        return Example(**read_command_line(Example, [*argv, "--config", str(file)], ["items"])[0])
 
     return read
 

@@ -316,13 +316,6 @@ def test_the_installed_command():
     assert done.stderr == "transfer extrac: error: there is no such command; did you mean extract?\n"
 
 
-def test_every_command_is_there():
-    """No name in the table is a slip."""
-    for command in COMMANDS.values():
-        assert callable(command.function()) and callable(command.show())
-        assert isinstance(command.config(), type)
-
-
 def test_a_full_disk_is_one_line(monkeypatch, capsys):
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device", "runs/pre/history.csv")

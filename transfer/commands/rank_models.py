@@ -127,9 +127,8 @@ def show(config: RankModelsConfig, result: ModelRanking) -> None:
         others = ", ".join(name for name, one in MEASURES.items() if one.compares == "sources")
         console.print(f"not taken: {others}: these compare sources, not models", soft_wrap=True)
     if tested:
-        console.print(
-            "\ntest top-1: accuracy of a linear probe; agreement: Kendall's weighted τ of each measure with it"
-        )
+        agreement = "; agreement: Kendall's weighted τ of each measure with it" if result.agreement else ""
+        console.print(f"\ntest top-1: accuracy of a linear probe{agreement}")
     best = result.candidates[0]
     option = f" --weights {best.weights}" if best.weights != "default" else ""
     test = f" --test {shlex.quote(config.test)}" if config.test else ""

@@ -188,8 +188,8 @@ def _show_budget(config: SelectConfig, target: Mapping[str, Any]) -> None:
     """Print which budget ended a target's choice, and how near the choice is to the best one of its size."""
     if config.images is not None and target["chosen"] < target["quota"]:
         console.print(
-            f"{target['dataset']}: the budget of {config.images} images ends the choice after {target['chosen']} "
-            f"classes",
+            f"{target['dataset']}: the budget of {config.images} images ends the choice; classes chosen: "
+            f"{target['chosen']}",
             soft_wrap=True,
         )
     if "coverage" in target:

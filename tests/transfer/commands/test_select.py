@@ -116,7 +116,7 @@ def test_select_says_which_budget_ended_the_choice(banks, capsys, images, chosen
     (target,) = result.to_json()["targets"]
     assert (target["quota"], target["chosen"]) == (2, chosen)
     show(config, result)
-    assert ("the budget of 30 images ends the choice after 1 classes" in capsys.readouterr().out) == (chosen == 1)
+    assert ("the budget of 30 images ends the choice; classes chosen: 1" in capsys.readouterr().out) == (chosen == 1)
 
 
 @pytest.mark.parametrize(
