@@ -1,4 +1,4 @@
-"""What a person sees of a training's figures: on the screen and on the page of a run."""
+"""The accuracies of a training, on the screen and on the page of a run."""
 
 from __future__ import annotations
 

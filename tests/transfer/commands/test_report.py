@@ -40,7 +40,7 @@ def test_a_run_has_a_page_that_needs_nothing_else(tmp_path: Path) -> None:
     for pair in metrics["confusions"]:
         assert f'<td>{pair["true"]}</td><td>{pair["predicted"]}</td><td class="n">{pair["images"]}</td>' in page
     assert "data:image/png" in page and 'src="http' not in page
-    assert "<run>" not in page and "&lt;run&gt;" in page  # what a person named is text, never markup
+    assert "<run>" not in page and "&lt;run&gt;" in page  # what the user named is text, never markup
 
 
 def test_nothing_to_report_is_one_line(tmp_path: Path) -> None:
