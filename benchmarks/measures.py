@@ -23,8 +23,9 @@ from typing import Any
 from recording import RESULTS, ROOT, WORK, record, unpacked
 
 from finetune import PretrainConfig, pretrain
-from transfer.commands import RankConfig, SelectConfig, rank, select
-from transfer.display import show
+from transfer import RankConfig, RankModelsConfig, SelectConfig, rank, rank_models, select
+from transfer.commands.rank import show as show_ranking
+from transfer.commands.rank_models import show as show_models
 
 BANKS = WORK / "selection-quality"
 CHOICES = {"chosen": "local-scaling", "random": "random"}
@@ -54,7 +55,7 @@ def domains() -> dict[str, Any]:
     """All measures of two source domains."""
     config = RankConfig(target=bank("cub"), source=[bank("cifar-100"), bank("tiny-imagenet")], measures=["all"])
     ranking = rank(config)
-    show("rank", config, ranking)
+    show_ranking(config, ranking)
     return ranking.to_json()
 
 
@@ -63,9 +64,9 @@ def zoo() -> dict[str, Any]:
     cub = f"cub:{os.path.relpath(WORK)}/CUB_200_2011"
     models = ["efficientnet_lite0", "efficientnet_lite0:none", *(pretrained(name) for name in CHOICES)]
     cache = os.path.relpath(WORK / "measures" / "zoo")
-    config = RankConfig(target=f"{cub}@train", test=f"{cub}@test", model=models, cache=cache, **SHARED)
-    ranking = rank(config)
-    show("rank", config, ranking)
+    config = RankModelsConfig(target=f"{cub}@train", test=f"{cub}@test", model=models, cache=cache, **SHARED)
+    ranking = rank_models(config)
+    show_models(config, ranking)
     return ranking.to_json()
 
 

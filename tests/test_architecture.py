@@ -1,4 +1,4 @@
-"""The house's own rules: the direction of imports and the promised names; of shipped recipes see test_recipes.py."""
+"""The rules of the architecture: the direction of imports, the promised names, and what is imported when."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from transfer.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 ORDER = ("features", "similarity", "finetune", "transfer")
@@ -57,14 +59,33 @@ def test_the_names_that_users_rely_on_are_promised() -> None:
         assert names <= set(importlib.import_module(package).__all__), package
 
 
-@pytest.mark.parametrize("arguments", ["--help", "--version", "rnak", "rank --targt x", "select --target x"])
-def test_a_mistake_is_told_before_pytorch_is_imported(arguments: str) -> None:
-    code = f"import sys; from transfer.cli import main; main({arguments.split()!r}); print('torch' in sys.modules)"
+def imported(code: str, module: str) -> bool:
+    """Whether Python has imported a module after it has run some code."""
+    code += f"; import sys; print({module!r} in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.stdout.splitlines()[-1] == "False", done.stderr
+    return {"True": True, "False": False}[done.stdout.splitlines()[-1]]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["--help", "--version", "rnak", "rank --targt x", "rank-models --targt x", "select --target x", "rank --model a b"],
+)
+def test_a_mistake_is_told_before_pytorch_is_imported(arguments: str) -> None:
+    assert not imported(f"from transfer.cli import main; main({arguments.split()!r})", "torch")
+
+
+@pytest.mark.parametrize("module", ["numpy", "yaml", "rich"])
+@pytest.mark.parametrize("arguments", ["--help", "rnak"])
+def test_the_commands_are_listed_without_importing_any(arguments: str, module: str) -> None:
+    assert not imported(f"from transfer.cli import main; main([{arguments!r}])", module)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_one_module_of_its_name(command: str) -> None:
+    row = COMMANDS[command]
+    assert (ROOT / "transfer" / "commands" / f"{command.replace('-', '_')}.py").is_file()
+    assert isinstance(row.config(), type) and callable(row.function()) and callable(row.show())
 
 
 def test_a_training_imports_torchvision_only_where_it_is_used() -> None:
-    code = "import sys, finetune; finetune.FinetuneConfig; print('torchvision' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.stdout == "False\n", done.stderr
+    assert not imported("import finetune; finetune.FinetuneConfig", "torchvision")

@@ -16,8 +16,9 @@ from finetune.augmentation import augmentation
 from finetune.defaults import resolve
 from finetune.model import ImageClassifier
 from finetune.training.optimizer import build_optimizer, rate
-from transfer.cli import COMMANDS, main, read_yaml
-from transfer.pipeline import RunConfig
+from transfer import RunConfig
+from transfer.arguments import read_yaml
+from transfer.cli import main
 from transfer.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
@@ -31,13 +32,13 @@ def name(path: Path) -> str:
 
 
 def command_of(path: Path) -> list[str]:
-    """The words after ``transfer`` of the command in a file's head."""
+    """The words after ``transfer`` of the command in the head of a file."""
     (command,) = (line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#   transfer "))
     return shlex.split(command)[2:]
 
 
 def configured(path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The configuration that the command in a file's head comes to, typed where the project lies."""
+    """The configuration that the command in the head of a file gives, typed in the root of the project."""
     arguments, seen = command_of(path), []
 
     class Nothing:
@@ -49,7 +50,8 @@ def configured(path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return Nothing()
 
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(COMMANDS[arguments[0]].function.replace(":", "."), instead)
+    module = f"transfer.commands.{arguments[0].replace('-', '_')}"
+    monkeypatch.setattr(f"{module}.{arguments[0].replace('-', '_')}", instead)
     assert main([*arguments, "--json"]) == 0
     return seen[0]
 

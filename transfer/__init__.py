@@ -1,6 +1,7 @@
-"""The person's side: commands, recipes, the whole job, reports.
+"""The user interface: commands, recipes, the whole job, reports.
 
-Names are imported when they are first used, from where ``__init__.pyi`` says, so that the command line starts at once.
+Names are imported from the modules that ``__init__.pyi`` lists when they are first used, so that the command line
+starts at once.
 """
 
 import lazy_loader

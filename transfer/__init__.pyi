@@ -1,10 +1,13 @@
-from .commands import RankConfig, SelectConfig, rank, select
-from .comparison import CompareConfig, compare
-from .demonstration import DemoConfig, demo
-from .inspection import InspectConfig, inspect
-from .pipeline import Experiment, RunConfig, run
+from .commands.compare import CompareConfig, compare
+from .commands.demo import DemoConfig, demo
+from .commands.inspect import InspectConfig, inspect
+from .commands.rank import RankConfig, rank
+from .commands.rank_models import RankModelsConfig, rank_models
+from .commands.report import ReportConfig, report
+from .commands.run import RunConfig, run
+from .commands.select import SelectConfig, select
+from .pipeline import Experiment
 from .recipe import Arm, Recipe
-from .reporting import ReportConfig, report
 
 __all__ = [
     "Arm",
@@ -13,6 +16,7 @@ __all__ = [
     "Experiment",
     "InspectConfig",
     "RankConfig",
+    "RankModelsConfig",
     "Recipe",
     "ReportConfig",
     "RunConfig",
@@ -21,6 +25,7 @@ __all__ = [
     "demo",
     "inspect",
     "rank",
+    "rank_models",
     "report",
     "run",
     "select",

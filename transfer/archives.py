@@ -1,4 +1,4 @@
-"""Unpack the archives that a recipe reads, once."""
+"""The archives that a recipe reads, unpacked once."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from features.infrastructure.locks import locked
 
 
 def unpack(archives: Sequence[str], data: Path, out: Path) -> Path:
-    """Unpack tar archives from ``data`` below ``out``; what is unpacked already is left alone.
+    """Unpack tar archives from ``data`` below ``out``, unless they are unpacked already.
 
-    An archive that has changed (another size or time) is unpacked again.
+    An archive that has changed since (another size or time) is unpacked again.
 
     Args:
         archives: File names in ``data``.
         data: Folder of the archives.
-        out: Where they go; an archive appears there whole or not at all.
+        out: The folder to unpack to; an archive appears there whole or not at all.
 
     Returns:
         ``out``.
@@ -36,7 +36,7 @@ def unpack(archives: Sequence[str], data: Path, out: Path) -> Path:
     for name in archives:
         source = data / name
         if not source.is_file():
-            raise InputError(f"{source}: no such archive; give its folder with --data DIR or $TRANSFER_DATA")
+            raise InputError(f"{source}: no such archive; give its folder with `data` or $TRANSFER_DATA")
         if not _is_unpacked(source, out):
             with locked(out / source.name, "archive"):
                 _unpack(source, out)
@@ -44,7 +44,7 @@ def unpack(archives: Sequence[str], data: Path, out: Path) -> Path:
 
 
 def _marker(source: Path, out: Path) -> tuple[Path, dict[str, Any]]:
-    """The file that says what was unpacked of an archive, and what it says."""
+    """The file that records what was unpacked from an archive, and its content."""
     marker = out / f".{source.name}.json"
     return marker, json.loads(marker.read_text()) if marker.is_file() else {}
 
@@ -54,16 +54,16 @@ def _state(source: Path) -> dict[str, int]:
 
 
 def _is_unpacked(source: Path, out: Path) -> bool:
-    """Whether what lies there is of the archive as it is now."""
+    """Whether the archive as it is now has been unpacked."""
     _, unpacked = _marker(source, out)
     return {key: unpacked.get(key) for key in ("size", "modified")} == _state(source)
 
 
 def _unpack(source: Path, out: Path) -> None:
     if _is_unpacked(source, out):
-        return  # another process has done it meanwhile
+        return  # by another process meanwhile
     marker, unpacked = _marker(source, out)
-    state = _state(source)  # before it is read: an archive that changes meanwhile is unpacked again
+    state = _state(source)  # taken before it is read: an archive that changes meanwhile is unpacked again
     aside = out / f".{source.name}.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
@@ -79,7 +79,7 @@ def _unpack(source: Path, out: Path) -> None:
     entries = sorted(entry.name for entry in aside.iterdir())
     foreign = [entry for entry in entries if (out / entry).exists() and entry not in unpacked.get("entries", [])]
     if foreign:
-        raise InputError(f"{source}: {out / foreign[0]} is there already and is not of this archive; remove it")
+        raise InputError(f"{source}: {out / foreign[0]} exists and does not come from this archive; remove it")
     for entry in entries:
         shutil.rmtree(out / entry, ignore_errors=True)
         os.replace(aside / entry, out / entry)

@@ -1,190 +1,294 @@
-"""From a configuration dataclass to command-line options, and from a mapping back to the dataclass.
+"""Configuration dataclasses as command lines and as YAML: one option a field, its docstring the help.
 
-The same fields, types and docstrings serve the command line, YAML and Python.
+Every value is checked against its field's type here, whether it was typed or stands in a file.
 """
 
 from __future__ import annotations
 
 import argparse
 import inspect
-import re
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import yaml
 from docstring_parser import parse
-from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
-from features.infrastructure.errors import InputError
+from features.infrastructure.errors import InputError, as_typed
+from features.infrastructure.options import default_of
 from features.infrastructure.suggestions import choice, did_you_mean
 
 Config = TypeVar("Config")
 
 
-def config_parser(
-    config_type: type, positional: Sequence[str] = (), given: Mapping[str, Any] | None = None, prog: str | None = None
-) -> ArgumentParser:
-    """A parser with one option a field: ``keep_images`` becomes ``--keep-images``.
-
-    Fields that the dataclass's ``GROUPS`` (heading → fields) names stand below that heading in the help.
+def read_command_line(
+    config_type: type,
+    argv: Sequence[str],
+    positional: Sequence[str] = (),
+    prog: str | None = None,
+) -> tuple[dict[str, Any], bool]:
+    """Read the words of a command line, and the file of their ``--config``.
 
     Args:
-        config_type: The dataclass; its docstring's attributes are the help.
-        positional: Fields that are given without a flag, in this order.
-        given: Values that stand where the command line says nothing, such as those of a YAML file.
-        prog: What the usage line calls the program.
+        config_type: The dataclass.
+        argv: The words. Those that the command line and the file both give are taken from the command line.
+        positional: Fields that are typed without an option, in this order.
+        prog: The command, for the usage line.
+
+    Returns:
+        The fields with their values, all required ones among them, and whether ``--json`` was typed.
+
+    Raises:
+        InputError: An option is unknown, missing, or of the wrong type, or the file cannot be read.
+        SystemExit: The help was asked for and has been printed.
     """
-    summary = parse(inspect.getdoc(config_type) or "").short_description
-    parser = ArgumentParser(
-        prog=prog,
-        description=summary,
-        formatter_class=_Help,
-        exit_on_error=False,
-        default_env=False,
-        allow_abbrev=False,
-    )
-    docs, hints = _field_docs(config_type), get_type_hints(config_type)
+    parser = argument_parser(config_type, positional, prog)
+    try:
+        namespace, rest = parser.parse_known_intermixed_args(argv)
+    except argparse.ArgumentError as error:
+        raise InputError(f"{error.argument_name}: {error.message}") from error
+    if unknown := [word for word in rest if word.startswith("-")]:
+        known = [_flag(field.name) for field in fields(config_type) if field.name not in positional]
+        raise InputError(f"unknown option {unknown[0]}{did_you_mean(unknown[0].partition('=')[0], known)}")
+    if rest:
+        raise InputError(f"too many values: {' '.join(rest)}")
+    typed = vars(namespace)
+    json, files = typed.pop("json", False), typed.pop("config", [])
+    if len(files) > 1:
+        raise InputError("--config is given twice; give one YAML file")
+    if "" in files:
+        raise InputError("--config: expected a YAML file")
+    given = check_mapping(config_type, read_yaml(files[0]), f"--config {files[0]}") if files else {}
+    _place(typed, positional, given)
+    hints = get_type_hints(config_type)
+    values = given | {name: _checked(name, value, hints[name]) for name, value in typed.items()}
+    _require(config_type, values)
+    return values, json
+
+
+def read_option(name: str, argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The text that a command line or the file of its ``--config`` gives for one option, and the words without it.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    reader = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False, add_help=False)
+    reader.add_argument("--config")
+    reader.add_argument(_flag(name), nargs="+", dest="typed")
+    try:
+        found, rest = reader.parse_known_args(argv)
+    except argparse.ArgumentError:
+        return None, list(argv)  # the parser of the whole command says what is wrong
+    content = read_yaml(found.config) if found.config else {}
+    value = found.typed or (content.get(name) if isinstance(content, Mapping) else None)
+    rest += ["--config", found.config] if found.config else []
+    return value if value is None else " ".join(value) if isinstance(value, list) else str(value), rest
+
+
+def argument_parser(
+    config_type: type, positional: Sequence[str] = (), prog: str | None = None
+) -> argparse.ArgumentParser:
+    """A parser with one option a field: ``keep_images`` becomes ``--keep-images``.
+
+    It gathers words: none is required, none has a default, and none is converted. In the help, the fields that the
+    dataclass inherits stand below the first line of the docstring of the dataclass that they come from.
+
+    Args:
+        config_type: The dataclass.
+        positional: Fields that are typed without an option, in this order.
+        prog: The command, for the usage line.
+    """
+    docs, hints = field_docs(config_type), get_type_hints(config_type)
     by_name = {field.name: field for field in fields(config_type)}
-    ordered = [by_name[name] for name in positional] + [f for f in fields(config_type) if f.name not in positional]
-    groups: Mapping[str, Sequence[str]] = getattr(config_type, "GROUPS", {})
-    headings = {name: heading for heading, names in groups.items() for name in names}
-    places: dict[str | None, Any] = {None: parser}
-    places |= {heading: parser.add_argument_group(heading) for heading in groups}
-    for field in ordered:
-        place = places[headings.get(field.name)]
-        _add(place, field, hints[field.name], docs.get(field.name, ""), field.name in positional, given or {})
-    needed = (_usage(field, hints, field.name in positional) for field in ordered)
-    parser.usage = " ".join(["%(prog)s", *filter(None, needed), "[options]"])
+    names = [*positional, *(name for name in by_name if name not in positional)]
+    usage = ["%(prog)s", *filter(None, (_usage(by_name[name], hints[name], name in positional) for name in names))]
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        usage=" ".join([*usage, "[options]"]),
+        description=parse(inspect.getdoc(config_type) or "").short_description,
+        epilog="--config FILE.yaml gives any of these options; the command line takes precedence over the file.",
+        exit_on_error=False,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    parser.add_argument("-h", "--help", action="help", help="Show this help and exit.")
+    headings = _headings(config_type)
+    groups = {heading: parser.add_argument_group(heading) for heading in dict.fromkeys(headings.values())}
+    for name in names:
+        place = groups[headings[name]] if name in headings else parser
+        text = _help(by_name[name], as_typed(docs.get(name, ""), positional), name in positional).replace("%", "%%")
+        item = _list_item(hints[name])
+        if name in positional:
+            parser.add_argument(name, nargs="?" if item is None else "*", help=text)
+        elif hints[name] is bool:
+            place.add_argument(_flag(name), action="store_true", help=text)
+        else:
+            nargs = None if item is None else "+"
+            place.add_argument(_flag(name), nargs=nargs, metavar=_metavar(name, item or hints[name]), help=text)
+    parser.add_argument("--json", action="store_true", help="Print the result alone, as JSON, on standard output.")
+    parser.add_argument("--config", action="append", help=argparse.SUPPRESS)
     return parser
 
 
-def check_mapping(config_type: type, values: Any, where: str) -> None:
-    """Refuse what is no mapping of the dataclass's fields; required ones may be missing still.
+def check_mapping(config_type: type, values: Any, where: str) -> dict[str, Any]:
+    """The values of a mapping, such as of a YAML file, each as its field's type has it; any field may be missing.
+
+    Options of earlier versions that the dataclass lists in ``RETIRED`` are left out if they have the value given there.
 
     Raises:
-        InputError: Naming the first key that is unknown, or whose value is of the wrong type.
+        InputError: It is no mapping, or a key is unknown or has a value of the wrong type; the message begins with
+            ``where``.
     """
-    hints = get_type_hints(config_type)
     if not isinstance(values, Mapping):
         raise InputError(f"{where}: expected options as 'name: value' lines, got {type(values).__name__}")
-    known = [field.name for field in fields(config_type)]
-    for name, value in values.items():
+    hints = get_type_hints(config_type)
+    known = {field.name: default_of(field) for field in fields(config_type)}
+    retired = getattr(config_type, "RETIRED", {})
+    values = {name: v for name, v in values.items() if name in known or name not in retired or v != retired[name]}
+    for name in values:
         if name not in known:
             raise InputError(f"{where}: unknown option {name!r}; {choice(str(name), known)}")
-        if _list_item(hints[name]) is not None and not isinstance(value, (list, tuple, type(None))):
-            raise InputError(f"{where}: {name} must be a list, got {value!r}")
-        if hints[name] is bool and not isinstance(value, bool):
-            raise InputError(f"{where}: {name} must be true or false, got {value!r}")
-    # What is required and not given yet gets a stand-in, so that the types of the rest are checked.
-    required = [field.name for field in fields(config_type) if _is_required(field)]
-    missing = {name: [] if _list_item(hints[name]) else "" for name in required if name not in values}
-    _parse(config_type, missing | dict(values), where)
+    unset = {name for name, value in values.items() if value is None and known[name] is None}
+    return {
+        name: None if name in unset else _checked(name, value, hints[name], f"{where}: ")
+        for name, value in values.items()
+    }
 
 
-def plain_error(error: Exception, config_type: type, positional: Sequence[str] = ()) -> str:
-    """jsonargparse's message as one line that names the option as it is typed, and what it takes.
-
-    Args:
-        error: What the parser raised.
-        config_type: What it parsed.
-        positional: Fields that are given without a flag.
-    """
-    text = " ".join(str(error).split())
-    known = get_type_hints(config_type)
-    hints = {field.name: known[field.name] for field in fields(config_type)}
-    wrong = re.search(r'key "(\w+)".*\b(?:Given|Got) value: (.*)$', text)
-    if wrong and wrong[1] in hints:
-        return f"{_flag(wrong[1])} {wrong[2]}: expected {_in_words(hints[wrong[1]])}"
-    _, missing, names = text.partition("the following arguments are required: ")
-    if missing:
-        return "missing: " + ", ".join(name if name in positional else _flag(name) for name in names.split(", "))
-    _, unknown, rest = text.partition("unrecognized arguments: ")
-    if unknown:
-        option = next((word for word in rest.split() if word.startswith("-")), None)
-        if option is None:
-            return f"too many values: {rest}"
-        flags = [_flag(n) for n in hints if n not in positional]
-        return f"unknown option {option}{did_you_mean(option.partition('=')[0], flags)}"
-    return text
-
-
-def from_mapping(config_type: type[Config], values: Mapping[str, Any], where: str) -> Config:
+def from_mapping(config_type: type[Config], values: Any, where: str) -> Config:
     """Build a configuration from a mapping, such as a section of a recipe.
 
     Raises:
-        InputError: A key is unknown, missing, or of the wrong type; the message begins with ``where``.
+        InputError: As of :func:`check_mapping`; or a required field is missing, or the configuration refuses a value.
     """
-    check_mapping(config_type, values, where)
-    return to_config(config_type, _parse(config_type, values, where))
-
-
-def _parse(config_type: type, values: Mapping[str, Any], where: str) -> Namespace:
+    given = check_mapping(config_type, values, where)
+    _require(config_type, given, f"{where}: ")
     try:
-        return config_parser(config_type).parse_object(dict(values))
-    except (ArgumentError, TypeError) as error:
-        raise InputError(f"{where}: {plain_error(error, config_type, tuple(get_type_hints(config_type)))}") from error
+        return config_type(**given)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
-def to_config(config_type: type[Config], namespace: Namespace) -> Config:
-    """The parsed options as the dataclass."""
-    return config_type(**{field.name: namespace[field.name] for field in fields(config_type)})  # type: ignore[arg-type]
+def read_yaml(path: str | Path) -> Any:
+    """The content of a YAML file.
+
+    Raises:
+        InputError: There is no such file, or it is not YAML.
+    """
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; expected a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable YAML file ({error})") from error
 
 
-class _Help(DefaultHelpFormatter):
-    """After each option's text its default where there is one to name; Python's names of types are left out."""
-
-    def _get_help_string(self, action: argparse.Action) -> str:
-        text, default = action.help or "", action.default
-        if isinstance(action, argparse._HelpAction):
-            return "Show this and end."
-        if action.required and action.option_strings:
-            return f"{text} (required)"
-        if default is None or default is False or default == [] or default == argparse.SUPPRESS:
-            return text
-        return f"{text} (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
+def field_docs(config_type: type) -> dict[str, str]:
+    """Field → description, from the docstrings of the class and its bases, the class's own first."""
+    found: dict[str, str] = {}
+    for base in config_type.__mro__:
+        for param in parse(base.__doc__ or "").params:
+            found.setdefault(param.arg_name, " ".join((param.description or "").split()))
+    return found
 
 
-def _is_required(field: Field[Any]) -> bool:
-    """Whether a field has no default."""
-    return field.default is MISSING and field.default_factory is MISSING
+def convert(value: Any, hint: Any) -> Any:
+    """A value as a type hint has it: text becomes a number if the type is one.
+
+    Args:
+        value: A word of the command line, a list of them, or a value of a YAML file.
+        hint: ``bool``, ``int``, ``float``, ``str``, ``dict``, ``list[…]``, a literal, ``None``, or a union of these.
+
+    Raises:
+        ValueError: The value is none of that type.
+
+    >>> convert("1e-3", float), convert("auto", float | Literal["auto"]), convert(["1", "2"], list[int] | None)
+    (0.001, 'auto', [1, 2])
+    """
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        for part in inner:
+            try:
+                return convert(value, part)
+            except ValueError:
+                continue
+    elif origin is Literal:
+        for option in inner:
+            if str(option) == str(value):
+                return option
+    elif origin is list:
+        if isinstance(value, (list, tuple)):
+            return [convert(one, inner[0]) for one in value]
+    elif hint is int or hint is float:
+        numbers = (str, int) if hint is int else (str, int, float)
+        if isinstance(value, numbers) and not isinstance(value, bool):
+            return hint(value) if isinstance(value, str) else value
+    elif isinstance(value, type(None) if hint is None else origin or hint):
+        return value
+    raise ValueError
 
 
-def _usage(field: Field[Any], hints: Mapping[str, Any], is_positional: bool) -> str:
+def _checked(name: str, value: Any, hint: Any, where: str = "") -> Any:
+    try:
+        return convert(value, hint)
+    except ValueError:
+        words = " ".join(map(str, value)) if isinstance(value, list) else value
+        raise InputError(f"{where}`{name}` {words}: expected {_in_words(hint)}") from None
+
+
+def _require(config_type: type, values: Mapping[str, Any], where: str = "") -> None:
+    """Raise `InputError` that names the required fields without a value."""
+    required = [field.name for field in fields(config_type) if default_of(field) is MISSING]
+    if missing := [name for name in required if name not in values]:
+        raise InputError(f"{where}missing: {', '.join(f'`{name}`' for name in missing)}")
+
+
+def _place(typed: dict[str, Any], positional: Sequence[str], given: Mapping[str, Any]) -> None:
+    """Where fewer positionals are typed than there are, let them be those that the file does not give."""
+    words = [typed.pop(name) for name in positional if name in typed]
+    if len(words) < len(positional):
+        positional = sorted(positional, key=lambda name: name in given)
+    typed.update(zip(positional, words, strict=False))
+
+
+def _headings(config_type: type) -> dict[str, str]:
+    """Field → heading in the help, for the inherited fields."""
+    bases = [base for base in config_type.__mro__[1:] if hasattr(base, "__dataclass_fields__")]
+    first_lines = {base: (inspect.getdoc(base) or base.__name__).partition(".")[0].lower() for base in bases}
+    origin = {name: first_lines[base] for base in bases for name in inspect.get_annotations(base)}
+    return {field.name: origin[field.name] for field in fields(config_type) if field.name in origin}
+
+
+def _help(field: Any, text: str, is_positional: bool) -> str:
+    """The text of an option, with its default if there is one to name."""
+    default = default_of(field)
+    if default is MISSING:
+        return text if is_positional else f"{text} (required)"
+    if default is None or default is False or default == []:
+        return text
+    return f"{text} (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
+
+
+def _usage(field: Any, hint: Any, is_positional: bool) -> str:
     """A field in the usage line; empty for an option that may be left out."""
-    required = _is_required(field)
+    required = default_of(field) is MISSING
     if not is_positional and not required:
         return ""
-    word = field.name.upper() + (" …" if _list_item(hints[field.name]) is not None else "")
+    word = field.name.upper() + (" …" if _list_item(hint) is not None else "")
     if is_positional:
         return word if required else f"[{word}]"
     return f"{_flag(field.name)} {word}"
 
 
-def _add(parser: Any, field: Field[Any], hint: Any, doc: str, is_positional: bool, given: Mapping[str, Any]) -> None:
-    options: dict[str, Any] = {"help": doc}
-    if field.name in given:
-        options["default"] = given[field.name]
-    elif field.default is not MISSING:
-        options["default"] = field.default
-    elif field.default_factory is not MISSING:
-        options["default"] = field.default_factory()
-    required = "default" not in options
-    flag = _flag(field.name)
-    if hint is bool:
-        parser.add_argument(flag, action="store_true", **options)
-        return
-    item = _list_item(hint)
-    options["type"] = hint if item is None else item
-    if item is not None:
-        options["nargs"] = "*" if is_positional and not required else "+"
-    elif is_positional and not required:
-        options["nargs"] = "?"
-    if is_positional:
-        parser.add_argument(field.name, **options)
-    else:
-        number = {int: "N", float: "X"}.get(_plain(options["type"]))
-        parser.add_argument(flag, required=required, **({"metavar": number} if number else {}), **options)
+def _metavar(name: str, hint: Any) -> str:
+    """What stands for the value of an option in the help."""
+    first, *others = _parts(hint)
+    if get_origin(first) is Literal:
+        return "{" + ",".join(map(str, get_args(first))) + "}"
+    return name.upper() if others else {int: "N", float: "X"}.get(first, name.upper())
 
 
 def _flag(name: str) -> str:
@@ -193,35 +297,27 @@ def _flag(name: str) -> str:
 
 
 def _in_words(hint: Any) -> str:
-    """What a type takes, as one tells a person."""
-    if get_origin(hint) is Literal:
-        names = ", ".join(map(str, get_args(hint)))
-        return f"one of {names}" if len(get_args(hint)) > 1 else names
-    if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(_in_words(arg) for arg in get_args(hint) if arg is not type(None))
-    if get_origin(hint) is list:
-        return {int: "a list of whole numbers", float: "a list of numbers"}.get(get_args(hint)[0], "a list of texts")
-    return {int: "a whole number", float: "a number", str: "text"}.get(hint, str(hint))
+    """What a type takes, for a message."""
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", dict: "options"}
+    found = []
+    for part in _parts(hint):
+        inner = get_args(part)
+        if get_origin(part) is Literal:
+            found.append(f"one of {', '.join(map(str, inner))}" if len(inner) > 1 else str(inner[0]))
+        elif get_origin(part) is list:
+            found.append({int: "a list of whole numbers", float: "a list of numbers"}.get(inner[0], "a list of texts"))
+        else:
+            found.append(words.get(get_origin(part) or part, str(part)))
+    return " or ".join(found)
 
 
-def _plain(hint: Any) -> Any:
-    """X of ``X | None``; any other type is itself."""
-    if get_origin(hint) in (Union, types.UnionType):
-        inner = [arg for arg in get_args(hint) if arg is not type(None)]
-        return inner[0] if len(inner) == 1 else hint
-    return hint
+def _parts(hint: Any) -> list[Any]:
+    """The types of a union without None; another type stands alone."""
+    inner = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return [part for part in inner if part is not type(None)]
 
 
 def _list_item(hint: Any) -> Any:
     """The item type of ``list[X]`` or ``list[X] | None``, else None."""
-    hint = _plain(hint)
-    return get_args(hint)[0] if get_origin(hint) is list else None
-
-
-def _field_docs(config_type: type) -> dict[str, str]:
-    """Field → description, from the docstrings of the class and its bases, the class's own first."""
-    found: dict[str, str] = {}
-    for base in config_type.__mro__:
-        for param in parse(base.__doc__ or "").params:
-            found.setdefault(param.arg_name, " ".join((param.description or "").split()))
-    return found
+    (first, *_) = _parts(hint)
+    return get_args(first)[0] if get_origin(first) is list else None

@@ -1,95 +1,29 @@
-"""The ``transfer`` command: parses, calls one function, prints its result, and turns errors into exit codes."""
+"""The ``transfer`` command: parses, calls one function, prints its result, and turns errors into exit statuses."""
 
 from __future__ import annotations
 
 import errno
-import importlib
 import json
 import os
+import re
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import rank
 from features.infrastructure.suggestions import choice
-
-
-@dataclass(frozen=True)
-class Command:
-    """One sub-command.
-
-    Attributes:
-        summary: One line for ``transfer --help``.
-        function: ``module:name`` of the function: a configuration in, a result with ``to_json()`` out.
-        config: ``module:name`` of its configuration dataclass.
-        positional: Fields given without a flag.
-    """
-
-    summary: str
-    function: str
-    config: str
-    positional: tuple[str, ...] = ()
-
+from transfer.commands import COMMANDS, Command
 
 #: Seconds that a launcher takes at most to end the other processes of a job once one has failed.
 _LAUNCHER_ENDS_OTHERS = 10.0
-#: In the order in which one uses them. Modules are imported only when their command runs.
-COMMANDS = {
-    "extract": Command("images to a feature bank", "features:extract", "features:ExtractConfig", ("dataset",)),
-    "merge": Command("shards of a feature bank to the whole", "features:merge", "features:MergeConfig", ("shards",)),
-    "duplicates": Command(
-        "images of a source that are copies of a target's, to be excluded",
-        "similarity:find_duplicates",
-        "similarity:DuplicatesConfig",
-        ("source",),
-    ),
-    "cluster": Command(
-        "unlabelled images to pseudo-classes", "similarity:cluster", "similarity:ClusterConfig", ("bank",)
-    ),
-    "rank": Command(
-        "source domains, or models, for a target", "transfer.commands:rank", "transfer.commands:RankConfig"
-    ),
-    "select": Command("source classes to pre-train on", "transfer.commands:select", "transfer.commands:SelectConfig"),
-    "pretrain": Command(
-        "train a backbone on source classes", "finetune:pretrain", "finetune:PretrainConfig", ("sources",)
-    ),
-    "finetune": Command("transfer to the target", "finetune:finetune", "finetune:FinetuneConfig", ("dataset",)),
-    "fit-classifier": Command(
-        "a classifier on the frozen features of a backbone or a run",
-        "finetune:fit_classifier",
-        "finetune:FitClassifierConfig",
-        ("dataset",),
-    ),
-    "evaluate": Command(
-        "accuracy of a trained model", "finetune:evaluate", "finetune:EvaluateConfig", ("run", "dataset")
-    ),
-    "compare": Command(
-        "the figures of several runs side by side",
-        "transfer.comparison:compare",
-        "transfer.comparison:CompareConfig",
-        ("runs",),
-    ),
-    "run": Command(
-        "a whole recipe, each finished step reused", "transfer.pipeline:run", "transfer.pipeline:RunConfig", ("recipe",)
-    ),
-    "report": Command(
-        "one HTML page of a run or a recipe", "transfer.reporting:report", "transfer.reporting:ReportConfig", ("run",)
-    ),
-    "demo": Command(
-        "the whole job on embedded data, offline", "transfer.demonstration:demo", "transfer.demonstration:DemoConfig"
-    ),
-    "inspect": Command(
-        "what a dataset, bank or run holds; which names there are",
-        "transfer.inspection:inspect",
-        "transfer.inspection:InspectConfig",
-        ("what",),
-    ),
+#: Options that another command has since an earlier version: command → option → the command that has it now, and the
+#: value that still means the first command.
+MOVED: dict[str, dict[str, tuple[str, str | None]]] = {
+    "rank": {"model": ("rank-models", None)},
+    "finetune": {"method": ("fit-classifier", "full")},
 }
 
 
@@ -100,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows ``transfer``; by default the process's own.
 
     Returns:
-        The exit status: 0 done, 2 the person's input is wrong, 1 anything else.
+        The exit status: 0 done, 2 invalid input, 1 anything else.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -110,11 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         command = COMMANDS.get(argv[0])
         return _refuse(argv[0], error.on_command_line(command.positional if command else ()))
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        return _refuse(argv[0], f"{error.filename}: {error.strerror}; name another path")
     except KeyboardInterrupt:
         print(
-            f"transfer {argv[0]}: interrupted; the same command goes on from the last checkpoint, if there is one",
+            f"transfer {argv[0]}: interrupted; the same command resumes from the last checkpoint, if there is one",
             file=sys.stderr,
         )
         return 1
@@ -129,10 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse(command: str, message: str) -> int:
-    """Say what is wrong, and give the exit status.
+    """Print what is wrong, and return the exit status.
 
-    What is wrong for one of several processes is mostly wrong for all. The first says it; the others give the launcher
-    time to end them once the first has failed, and speak if it has not.
+    Invalid input is mostly invalid for all processes of a job. The first process prints the message. The others give
+    the launcher time to end them once the first has failed, and print it if they are still there.
     """
     if rank():
         time.sleep(_LAUNCHER_ENDS_OTHERS)
@@ -149,79 +81,63 @@ def _start(argv: list[str]) -> int:
 
         print(f"transfer {version('transfer-toolkit')}")
         return 0
-    return _run(argv[0], argv[1:])
+    if argv[0] not in COMMANDS:
+        raise InputError(f"there is no such command; {choice(argv[0], COMMANDS)}")
+    return _run(COMMANDS[argv[0]], argv[1:])
 
 
-def _run(name: str, argv: list[str]) -> int:
-    from jsonargparse import ArgumentError
+def _run(command: Command, argv: list[str]) -> int:
+    from transfer.arguments import read_command_line, read_option
 
-    from transfer.arguments import check_mapping, config_parser, plain_error, to_config
-
-    if name not in COMMANDS:
-        raise InputError(f"there is no such command; {choice(name, COMMANDS)}")
-    command = COMMANDS[name]
-    config_type = _load(command.config)
-    given, where, argv = _config_file(argv)
-    check_mapping(config_type, given, where)
-    parser = config_parser(config_type, command.positional, given, prog=f"transfer {name}")
-    parser.add_argument("--json", action="store_true", help="Print the result alone, as JSON, on standard output.")
-    parser.epilog = "--config FILE.yaml gives any of these options; what the command line says goes before it."
+    for name, (new, meant) in MOVED.get(command.name, {}).items():
+        value, rest = read_option(name, argv)
+        if value is not None and value != meant:
+            if rank() == 0:
+                print(f"transfer {command.name}: --{name} is an option of: transfer {new}", file=sys.stderr)
+            return main([new, *argv])
+        argv = rest
+    config_type = command.config()
     try:
-        namespace = parser.parse_args(argv)
-    except (ArgumentError, TypeError) as error:
-        raise InputError(f"{plain_error(error, config_type, command.positional)} (transfer {name} --help)") from error
-    config = to_config(config_type, namespace)
-    result = _load(command.function)(config)
+        values, as_json = read_command_line(config_type, argv, command.positional, f"transfer {command.name}")
+    except InputError as error:
+        raise InputError(f"{error} (transfer {command.name} --help)") from error
+    config = config_type(**values)
+    try:
+        result = command.function()(config)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        if _is_named(error.filename, [*argv, *_texts(vars(config).values())]):
+            raise InputError(f"{error.filename}: {error.strerror}; name another path") from error
+        raise  # a file that the user has not named is the program's own, and the error a bug
     if rank() != 0:
-        return 0  # of several processes one speaks
-    if namespace.json:
+        return 0  # the first of several processes prints the result
+    if as_json:
         print(json.dumps(result.to_json(), ensure_ascii=False))
     else:
-        from transfer.display import show
-
-        show(name, config, result)
+        command.show()(config, result)
     return 0
 
 
-def _config_file(argv: list[str]) -> tuple[Any, str, list[str]]:
-    """What ``--config FILE`` gives, what to call it in a message, and the arguments without it."""
-    places = [i for i, word in enumerate(argv) if word.partition("=")[0] == "--config"]
-    if not places:
-        return {}, "", argv
-    if len(places) > 1:
-        raise InputError("--config is given twice; give one YAML file")
-    at = places[0]
-    _, equals, path = argv[at].partition("=")
-    rest = argv[at + 1 :]
-    if not equals and rest:
-        path, *rest = rest
-    if not path:
-        raise InputError("--config needs a YAML file")
-    return read_yaml(path), f"--config {path}", argv[:at] + rest
+def _is_named(file: Any, words: Iterable[str]) -> bool:
+    """Whether a file stands in the words of a command, or lies below one that does.
 
-
-def read_yaml(path: str | Path) -> Any:
-    """The content of a YAML file.
-
-    Raises:
-        InputError: There is no such file, or it is not YAML.
+    A word may hold a path among other things, as ``folder:DIR@train?names=FILE`` and ``BANK:3`` do.
     """
-    try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; expected a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a readable YAML file ({error})") from error
+    if not isinstance(file, (str, bytes)):
+        return False
+    path = Path(os.fsdecode(file)).absolute()
+    parts = {part for word in words for part in (word, *re.split(r"[:@?&=]", word)) if part}
+    return any(path.is_relative_to(Path(part).absolute()) for part in parts)
 
 
-def _load(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+def _texts(values: Collection[Any]) -> list[str]:
+    """The texts among values and lists of values."""
+    flat = [one for value in values for one in (value if isinstance(value, (list, tuple)) else [value])]
+    return [one for one in flat if isinstance(one, str)]
 
 
 def _help() -> str:
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<{width}}  {command.meaning}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "usage: transfer COMMAND [options]",
@@ -230,7 +146,7 @@ def _help() -> str:
             "",
             *lines,
             "",
-            "transfer COMMAND --help says what a command takes. Begin with: transfer demo",
+            "transfer COMMAND --help explains a command. Begin with: transfer demo",
         ]
     )
 

@@ -1,7 +1,7 @@
-"""The whole job: from a recipe to evidence, each finished step reused.
+"""The whole job: from a recipe to a report, with finished steps reused.
 
-Steps are kept under a key of what went into them, so that a changed recipe or dataset makes new
-steps and never passes old ones off as new.
+Every step is stored under a key of its inputs, so that a changed recipe or dataset makes a new step and never reuses
+an old one.
 """
 
 from __future__ import annotations
@@ -23,33 +23,20 @@ from features.infrastructure.files import write_json
 from features.infrastructure.provenance import versions
 from finetune import FinetuneConfig, PretrainConfig, finetune, fit_classifier, pretrain
 from finetune.evaluation.evaluator import align_classes
-from similarity import Subset
-from transfer.archives import unpack
-from transfer.commands import RankConfig, SelectConfig, rank, select
-from transfer.recipe import Arm, Recipe, transfer_step
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """Run a recipe: extract, rank, select, pre-train, fine-tune, evaluate, report.
-
-    Attributes:
-        recipe: The recipe's YAML file.
-        out: Directory of everything that is made; by default runs/NAME.
-        data: Folder of the recipe's archives; by default $TRANSFER_DATA, else what the recipe says.
-    """
-
-    recipe: str
-    out: str | None = None
-    data: str | None = None
+from similarity import STRATEGIES, Subset
+from transfer.arguments import Config, from_mapping
+from transfer.commands.rank import RankConfig, rank
+from transfer.commands.report import ReportConfig, report
+from transfer.commands.select import SelectConfig, select
+from transfer.recipe import Arm, Recipe
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a recipe measured.
+    """The results of a recipe.
 
     Attributes:
-        path: Its directory; ``result.json`` there holds ``content``.
+        path: Their directory; its ``result.json`` holds ``content``.
         content: The figures; see :meth:`to_json`.
     """
 
@@ -61,29 +48,23 @@ class Experiment:
         return dict(self.content)
 
 
-def run(config: RunConfig) -> Experiment:
-    """Run a recipe to its report.
+def run_recipe(recipe: Recipe, out: Path) -> Experiment:
+    """Run a recipe whose archives are unpacked, and write ``result.json`` and the report.
+
+    Args:
+        recipe: The recipe.
+        out: Directory of the results.
 
     Raises:
-        features.InputError: The recipe or its data is wrong.
+        InputError: A dataset cannot be read, or a choice is not possible.
     """
-    recipe = Recipe.read(config.recipe)
-    out = Path(config.out or f"runs/{recipe.name}")
-    data = recipe.data_folder(config.data)
-    return run_recipe(recipe.placed(unpack(recipe.archives, data, out / "data") if recipe.archives else data), out)
-
-
-def run_recipe(recipe: Recipe, out: Path) -> Experiment:
-    """Run a recipe whose data is in place."""
-    from transfer.reporting import ReportConfig, report
-
     started = time.perf_counter()
     steps = _Steps(recipe, out)
     targets = {spec: steps.bank(spec) for spec in steps.targets}
     sources = [steps.bank(spec) for spec in recipe.sources]
     first = targets[recipe.target_at(recipe.seeds[0])]
     domains = steps.ranking(first, sources)
-    # Every choice is made before the first training, so that one that is not possible costs nothing.
+    # All choices are made before the first training, so that an impossible one costs nothing.
     subsets = {
         (name, seed): steps.subset(name, arm, targets[recipe.target_at(seed)], sources, seed)
         for name, arm in recipe.arms.items()
@@ -121,7 +102,7 @@ def run_recipe(recipe: Recipe, out: Path) -> Experiment:
 
 
 class _Steps:
-    """The steps of one recipe below one directory."""
+    """The steps of one recipe, stored below one directory."""
 
     def __init__(self, recipe: Recipe, out: Path) -> None:
         self.recipe, self.out = recipe, out
@@ -144,39 +125,37 @@ class _Steps:
         self.say(f"features of {spec}")
         options = dict(self.recipe.extract)
         name = _slug(spec, options, self.manifests[spec])
-        return extract(ExtractConfig(dataset=spec, out=str(self.out / "banks" / f"{name}.h5"), **options)).bank
+        return extract(self._config(ExtractConfig, self.out / "banks" / f"{name}.h5", options | {"dataset": spec})).bank
 
     def ranking(self, target: FeatureBank, sources: Sequence[FeatureBank]) -> list[dict[str, Any]]:
-        """The source domains, nearest first, ranked or reused."""
+        """The source domains, nearest first, as they stand in a ranking's JSON; ranked or reused."""
         banks = [str(bank.path) for bank in (target, *sources)]
         path = self.out / "rankings" / f"{_slug(target.name, banks, self.recipe.rank)}.json"
         explain = path.with_suffix(".csv")
         if not path.is_file():
-            options = {"explain": str(explain), "overwrite": True, **self.recipe.rank}
-            ranking = rank(RankConfig(target=banks[0], source=banks[1:], **options))
-            write_json(path, ranking.to_json())
+            fixed = {"target": banks[0], "source": banks[1:], "explain": str(explain), "overwrite": True}
+            write_json(path, rank(from_mapping(RankConfig, self.recipe.rank | fixed, "rank")).to_json())
         return json.loads(path.read_text(encoding="utf-8"))["domains"]
 
     def subset(self, name: str, arm: Arm, target: FeatureBank, sources: Sequence[FeatureBank], seed: int) -> str | None:
-        """The subset file of an arm, or None for one that does not pre-train."""
+        """The subset file of an arm; None if the arm does not pre-train."""
         if arm.strategy is None:
             return None
         fields: dict[str, Any] = {
             "target": [str(target.path)],
             "source": [str(bank.path) for bank in sources],
-            "classes": None if arm.strategy == "all" else arm.classes or self.recipe.classes,
+            "classes": None if STRATEGIES[arm.strategy].takes_all else arm.classes or self.recipe.classes,
             "strategy": arm.strategy,
             "geometry": arm.geometry,
             "seed": seed,
         }
         fields |= self.recipe.select
         path = self.out / "subsets" / f"{_slug(f'{name}-seed{seed}', fields)}.csv"
-        config = SelectConfig(out=str(path), overwrite=True, **fields)
-        select(config)
+        select(self._config(SelectConfig, path, fields | {"overwrite": True}))
         return str(path)
 
     def arm_run(self, name: str, arm: Arm, subset: str | None, seed: int) -> dict[str, Any]:
-        """Pre-train if the arm does, fine-tune, evaluate: the metrics and where they are."""
+        """Pre-train if there is a subset, fine-tune and evaluate: the figures of the run, and its directory."""
         options = dict(self.recipe.finetune)
         if subset is not None:
             init, weights = self._pretrained(name, subset, seed), "default"
@@ -194,10 +173,13 @@ class _Steps:
         fields |= {"init": init, "weights": weights} | options
         manifests = [self.manifests[target], self.manifests[self.recipe.test]]
         path = self.out / "finetune" / _slug(f"{name}-seed{seed}", fields, *manifests)
-        transfer, options = transfer_step(fields)
-        config = transfer(out=str(path), **options)
+        config = self._config(self.recipe.transfer_config, path, fields)
         result = finetune(config) if isinstance(config, FinetuneConfig) else fit_classifier(config)
         return {"seed": seed, "run": str(path), **{k: result.metrics[k] for k in ("top1", "top5", "macro", "images")}}
+
+    def _config(self, config_type: type[Config], path: Path, fields: Mapping[str, Any]) -> Config:
+        """The configuration of a step that writes to ``path``."""
+        return from_mapping(config_type, {**fields, "out": str(path)}, f"recipe {self.recipe.name}")
 
     def _pretrained(self, name: str, subset: str, seed: int) -> str:
         self.say(f"pre-train, arm {name}, seed {seed}")
@@ -207,11 +189,11 @@ class _Steps:
         classes = sorted((row["source"], row["class"]) for row in chosen)
         manifests = [self.manifests[spec] for spec in self.recipe.sources]
         path = self.out / "pretrain" / _slug(f"{name}-seed{seed}", fields, classes, *manifests)
-        return str(pretrain(PretrainConfig(out=str(path), **fields)).run)
+        return str(pretrain(self._config(PretrainConfig, path, fields)).run)
 
 
 def _slug(name: str, *parts: Any) -> str:
-    """A readable file name with a key of everything in ``parts``."""
+    """A readable file name that ends in a key of the name and of ``parts``."""
     key = hashlib.sha256(json.dumps([name, *parts], sort_keys=True).encode()).hexdigest()[:8]
     readable = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[-60:]
     return f"{readable}-{key}"

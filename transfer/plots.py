@@ -1,4 +1,4 @@
-"""Pictures for the report, as PNG bytes. Drawing only: every figure comes in as an argument."""
+"""Pictures for the report, as PNG bytes. These functions only draw: every number is an argument."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from features.dataset import ImageDataset
 from features.image_sources import UnreadableImage
 from finetune.evaluation.metrics import FEW, MANY
 
-logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # a font of its list that is not there is no news
-#: Where a class without any image stands among logarithms.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # a missing font of its list is no news
+#: Position of a class without images on a logarithmic axis.
 NONE = 0.5
 INK, ACCENT, QUIET = "#1f2937", "#b45309", "#6b7280"
 
 
 def arms_plot(arms: Sequence[Mapping[str, object]]) -> bytes:
-    """Top-1 accuracy of each arm: a dot a run, a bar at the mean; the last arm in colour."""
+    """Top-1 accuracy of each arm: one dot a run, a bar at the mean; the last arm is coloured."""
     figure = Figure(figsize=(7, 0.5 * len(arms) + 1.1), layout="constrained")
     axes = figure.subplots()
     for row, arm in enumerate(arms):
@@ -42,7 +42,12 @@ def arms_plot(arms: Sequence[Mapping[str, object]]) -> bytes:
 
 
 def counts_plot(counts: NDArray[np.int64], title: str) -> bytes:
-    """Images a class, largest class first, with the borders of many, medium and few."""
+    """Images of each class, largest class first, with the borders of many, medium and few.
+
+    Args:
+        counts: (C,) images of each class.
+        title: Name of the dataset.
+    """
     figure = Figure(figsize=(7, 2.6), layout="constrained")
     axes = figure.subplots()
     ordered = np.sort(counts)[::-1]
@@ -72,13 +77,13 @@ def counts_plot(counts: NDArray[np.int64], title: str) -> bytes:
 
 
 def classes_plot(classes: Sequence[Mapping[str, Any]], borders: tuple[int, int] = (MANY, FEW)) -> bytes:
-    """Accuracy of each class over its training images: a dot a class, a bar at the mean of many, medium and few.
+    """Accuracy of each class over its training images: one dot a class, bars at the means of many, medium and few.
 
-    Where all classes have as many training images they stand in the order of their accuracy.
+    Classes that all have the same number of training images are ordered by accuracy.
 
     Args:
         classes: Mappings with ``train_images`` and ``accuracy``.
-        borders: Many are those with more training images than the first, few those with fewer than the second.
+        borders: Classes with more training images than the first are many, those with fewer than the second are few.
     """
     figure = Figure(figsize=(7, 2.8), layout="constrained")
     axes = figure.subplots()
@@ -139,7 +144,7 @@ def gallery(images: Sequence[tuple[str, Image.Image]], columns: int = 10) -> byt
 
 
 def examples(dataset: ImageDataset, classes: Sequence[str]) -> list[tuple[str, Image.Image]]:
-    """The first readable image of each class, with the class's name."""
+    """The name and the first readable image of each class."""
     position = {name: label for label, name in enumerate(dataset.classes)}
     found = []
     for name in classes:
@@ -153,7 +158,7 @@ def examples(dataset: ImageDataset, classes: Sequence[str]) -> list[tuple[str, I
 
 
 def _shortened(text: str, line: int = 15, lines: int = 3) -> str:
-    """A caption that fits above a thumbnail: wrapped, and cut where it is longer than that."""
+    """A caption that fits above a thumbnail: wrapped, and cut after ``lines`` lines."""
     return "\n".join(textwrap.wrap(text.replace("_", " "), line, max_lines=lines, placeholder=" …"))
 
 

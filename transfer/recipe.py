@@ -1,7 +1,7 @@
-"""The recipe: one YAML file that says a whole experiment, checked before any work is done.
+"""The recipe: one YAML file that describes a whole experiment and is checked before any work is done.
 
-An experiment asks one question: which source classes should the network be pre-trained on before it
-is fine-tuned to the target? Every arm is one answer; all arms share the budget and the seeds.
+An experiment asks which source classes a network should be pre-trained on before it is fine-tuned to the target. Every
+arm is one answer. All arms share the budget and the seeds.
 """
 
 from __future__ import annotations
@@ -10,45 +10,67 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from features.extraction.extractor import ExtractConfig
 from features.infrastructure.errors import InputError
+from features.infrastructure.options import Range, check_ranges
 from finetune.classifier_fitting import FitClassifierConfig
 from finetune.classifiers.second_stage import METHODS
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
 from similarity import DEFAULT_GEOMETRY, GEOMETRIES, STRATEGIES
-from transfer.arguments import from_mapping
-from transfer.cli import read_yaml
-from transfer.commands import RankConfig, SelectConfig
+from transfer.arguments import from_mapping, read_yaml
+from transfer.commands.rank import RankConfig
+from transfer.commands.select import SelectConfig
+
+#: Name of the arm that is trained on the target alone: the only one whose options may be empty.
+SCRATCH = "scratch"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One answer to "what should be pre-trained on?".
+    """One answer to the question of an experiment.
+
+    An arm pre-trains on classes chosen by its strategy, or starts from a published backbone, or, with neither, is
+    trained on the target from scratch.
 
     Attributes:
-        strategy: How source classes are chosen; none at all means no pre-training.
+        strategy: How source classes are chosen; None for no pre-training.
         geometry: Ground metric of the choice.
         classes: Classes to choose, instead of the recipe's number.
-        init: Without pre-training: the backbone to fine-tune from, with its published weights.
+        init: The backbone to fine-tune from with its published weights, instead of pre-training.
     """
 
     strategy: str | None = None
     geometry: str = DEFAULT_GEOMETRY
-    classes: int | None = None
+    classes: Annotated[int, Range(1)] | None = None
     init: str | None = None
 
     def __post_init__(self) -> None:
-        if self.strategy is not None and self.strategy not in STRATEGIES:
-            raise InputError(f"strategy {self.strategy!r} is not one of {', '.join(STRATEGIES)}")
-        if self.geometry not in GEOMETRIES:
-            raise InputError(f"geometry {self.geometry!r} is not one of {', '.join(GEOMETRIES)}")
-        if self.classes is not None and self.classes < 1:
-            raise InputError(f"classes {self.classes}: expected at least 1")
+        check_ranges(self)
+        if self.strategy is not None:
+            STRATEGIES.find(self.strategy)
+        GEOMETRIES.find(self.geometry)
         if self.strategy is not None and self.init is not None:
-            raise InputError("an arm either selects classes to pre-train on (strategy) or starts from init, not both")
+            raise InputError(
+                "an arm either selects classes to pre-train on (`strategy`) or starts from `init`, not both"
+            )
+
+    @classmethod
+    def read(cls, name: str, options: Any, where: str) -> Arm:
+        """Build an arm from its options in a recipe.
+
+        Raises:
+            InputError: An option is wrong, or an arm that is not called ``scratch`` has neither strategy nor init.
+        """
+        arm = from_mapping(cls, options or {}, where)
+        if arm.strategy is None and arm.init is None and name != SCRATCH:
+            raise InputError(
+                f"{where}: has neither `strategy` nor `init`; give one of them, or call the arm {SCRATCH} if it is to "
+                f"be trained on the target alone"
+            )
+        return arm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,20 +78,20 @@ class Recipe:
     """A whole experiment.
 
     Attributes:
-        name: What to call it.
+        name: Name of the experiment.
         sources: Dataset specs of the sources.
-        target: Dataset spec of the target's training images; {seed} in it is each run's seed, so that
+        target: Dataset spec of the target's training images. {seed} in it is replaced by the seed of each run, so that
             every seed draws its own images (digits:@train?per_class=2&seed={seed}) and selects for them.
         test: Dataset spec of the target's test images.
         classes: Source classes that an arm selects.
         arms: Arm by name; the last one is the one that the experiment is about.
-        seeds: A pre-training and a fine-tuning for each arm and seed.
+        seeds: Seeds; every arm is pre-trained and fine-tuned once a seed.
         extract: Options of transfer extract.
         rank: Options of transfer rank.
         select: Options of transfer select.
         pretrain: Options of transfer pretrain.
-        finetune: Options of transfer finetune.
-        archives: Tar files to unpack first; {data} in a spec is where they go.
+        finetune: Options of transfer finetune, or, with a method other than full, of transfer fit-classifier.
+        archives: Tar files to unpack first; {data} in a spec is replaced by the folder that they are unpacked to.
         data: Folder of the archives, relative to the working directory.
     """
 
@@ -96,12 +118,7 @@ class Recipe:
             InputError: The file cannot be read, or an option in it is wrong.
         """
         recipe = from_mapping(cls, read_yaml(path), str(path))
-        arms = {}
-        for name, options in recipe.arms.items():
-            try:
-                arms[name] = from_mapping(Arm, options or {}, f"{path}, arm {name}")
-            except InputError as error:
-                raise error if str(path) in str(error) else InputError(f"{path}, arm {name}: {error}") from None
+        arms = {name: Arm.read(name, options, f"{path}, arm {name}") for name, options in recipe.arms.items()}
         if not arms or not recipe.seeds:
             raise InputError(f"{path}: an experiment needs at least one arm and one seed")
         if len(set(recipe.seeds)) < len(recipe.seeds) or min(recipe.seeds) < 0:
@@ -111,42 +128,40 @@ class Recipe:
         return recipe
 
     def _check_steps(self, where: str) -> None:
-        """Build every step's configuration once, so that a wrong option is refused before any work."""
+        """Build the configuration of every step once, so that a wrong option is refused before any work.
+
+        Raises:
+            InputError: An option is wrong, or is one that the recipe sets itself.
+        """
         keeping = [name for name, row in METHODS.items() if row.keeps_classifier]
-        transfer, given = transfer_step(self.finetune)
         if self.finetune.get("classifier") == "keep" or self.finetune.get("method") in keeping:
             raise InputError(
-                f"{where}, finetune: starts from the run's own classifier, which is one of the source classes; leave "
-                f"out classifier: keep, and methods {', '.join(keeping)}"
+                f"{where}, finetune: starts from the run's own classifier, whose classes are those of the source; "
+                f"leave out classifier: keep, and methods {', '.join(keeping)}"
             )
-        own: Mapping[str, tuple[type, Mapping[str, Any], Mapping[str, Any]]] = {
-            "extract": (ExtractConfig, self.extract, {"dataset": self.target, "out": "-"}),
-            "rank": (RankConfig, self.rank, {"target": "-", "source": ["-"], "explain": "-", "overwrite": True}),
-            "select": (
-                SelectConfig,
-                self.select,
-                {"target": ["-"], "source": ["-"], "classes": self.classes, "out": "-"}
-                | {"curve": None, "overwrite": True, "strategy": "random", "geometry": DEFAULT_GEOMETRY, "seed": 0},
-            ),
-            "pretrain": (
-                PretrainConfig,
-                self.pretrain,
-                {"sources": self.sources, "subset": "-", "out": "-", "seed": 0},
-            ),
-            "finetune": (
-                transfer,
-                given,
+        choice_of_arm = {"strategy": "random", "geometry": DEFAULT_GEOMETRY, "classes": self.classes, "seed": 0}
+        files = {"out": "-", "overwrite": True}
+        steps: tuple[tuple[str, type, Mapping[str, Any]], ...] = (
+            ("extract", ExtractConfig, {"dataset": self.target, "out": "-"}),
+            ("rank", RankConfig, {"target": "-", "source": ["-"], "explain": "-", "overwrite": True}),
+            ("select", SelectConfig, {"target": ["-"], "source": ["-"], "curve": None, **files, **choice_of_arm}),
+            ("pretrain", PretrainConfig, {"sources": self.sources, "subset": "-", "out": "-", "seed": 0}),
+            (
+                "finetune",
+                self.transfer_config,
                 {"dataset": self.target, "test": self.test, "init": "-", "weights": "none", "out": "-", "seed": 0},
             ),
-        }
-        for step, (config, options, fixed) in own.items():
-            clash = [name for name in options if name in fixed]
-            if clash:
+        )
+        for step, config, fixed in steps:
+            given = getattr(self, step)
+            if clash := [name for name in given if name in fixed]:
                 raise InputError(f"{where}, {step}: {clash[0]} is set by the recipe itself; leave it out here")
-            try:
-                from_mapping(config, {**fixed, **options}, f"{where}, {step}")
-            except InputError as error:
-                raise error if where in str(error) else InputError(f"{where}, {step}: {error}") from None
+            from_mapping(config, {**fixed, **given}, f"{where}, {step}")
+
+    @property
+    def transfer_config(self) -> type[FinetuneConfig] | type[FitClassifierConfig]:
+        """The configuration of the last step; a ``method`` other than full fits a classifier to frozen features."""
+        return FinetuneConfig if self.finetune.get("method", "full") == "full" else FitClassifierConfig
 
     def placed(self, data: Path) -> Recipe:
         """The recipe with ``{data}`` in its specs replaced by a folder."""
@@ -162,17 +177,5 @@ class Recipe:
         return self.target.replace("{seed}", str(seed))
 
     def data_folder(self, given: str | None) -> Path:
-        """Where the archives are: what was given, else ``$TRANSFER_DATA``, else what the recipe says."""
+        """The folder of the archives: ``given``, or else ``$TRANSFER_DATA``, or else the recipe's own."""
         return Path(given or os.environ.get("TRANSFER_DATA") or self.data)
-
-
-def transfer_step(
-    options: Mapping[str, Any],
-) -> tuple[type[FinetuneConfig] | type[FitClassifierConfig], dict[str, Any]]:
-    """The configuration that the ``finetune`` options of a recipe belong to, and its options.
-
-    A ``method`` other than full fits a classifier to frozen features.
-    """
-    if options.get("method", "full") == "full":
-        return FinetuneConfig, {name: value for name, value in options.items() if name != "method"}
-    return FitClassifierConfig, dict(options)

@@ -1,4 +1,4 @@
-"""The screen of a person: tables, and what one would type next."""
+"""The screen: tables, and the commands that follow."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-# Class names and paths are printed as they are: [a] is no style and :a: no picture.
+# Class names and paths are printed literally: [a] is no style and :a: no picture.
 console = Console(highlight=False, markup=False, emoji=False)
 if not console.is_terminal and "COLUMNS" not in os.environ:
-    console.width = 10_000  # nothing folds the lines of a pipe or a file
+    console.width = 10_000  # lines of a pipe or a file are not folded
 
 
 def show_next(*lines: str) -> None:
-    """What one would type next, if anything."""
+    """Print the commands that follow, if any."""
     if not lines:
         return
     console.print("\nnext:", style="dim")
@@ -25,7 +25,7 @@ def show_next(*lines: str) -> None:
 
 
 def show_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Rows under their heads; a column whose head begins with > stands on the right."""
+    """Print rows below their heads; a column whose head begins with ``>`` is aligned to the right."""
     table = Table(box=None, header_style="dim", pad_edge=False)
     for name in columns:
         table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")

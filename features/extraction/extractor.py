@@ -51,6 +51,7 @@ class ExtractConfig:
         on_error: What an unreadable image does: skip lists it in the bank, fail stops at the first.
         max_unreadable: Largest share of unreadable images, 0 to 1.
         shard: Read only a part: 3/8 is the third of eight. Shards become a bank with transfer merge.
+        seed: Seed of random weights.
         checkpoint_seconds: Time between checkpoints, which take at most a twentieth of it; 0 for one a batch.
         overwrite: Replace a bank that does not match instead of refusing.
     """
@@ -68,6 +69,7 @@ class ExtractConfig:
     on_error: Literal["skip", "fail"] = "skip"
     max_unreadable: float = 0.05
     shard: str | None = None
+    seed: int = 0
     checkpoint_seconds: float = 60.0
     overwrite: bool = False
 
@@ -158,9 +160,7 @@ def extract(config: ExtractConfig) -> Extraction:
         raise InputError(f"{dataset.spec}: the dataset has no image")
     positions = _positions(config.shard, len(dataset))
     precision = pick_precision(config.precision, pick_device(config.device))
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)  # random weights are the same in every bank: those can be compared
-        backbone = load_backbone(config.backbone, config.weights, config.image_size)
+    backbone = load_backbone(config.backbone, config.weights, config.image_size, seed=config.seed)
     attrs = _attributes(dataset, backbone, precision, config.shard)
     found = None if config.overwrite else finished(out, dataset, attrs, keep_images=config.keep_images)
     if found is None:

@@ -1,7 +1,8 @@
-"""Feature banks made from arrays, on disk."""
+"""Feature banks made from arrays, and commands as the shell runs them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pytest
 import torch
 
 from features.bank import FeatureBank
+from transfer.cli import main
+
+TRAIN = "digits:@train?per_class=5"
+NETWORK = ["--weights", "none", "--device", "cpu", "--precision", "fp32"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,3 +54,64 @@ def banks(write_bank) -> dict[str, str]:
         "near": write_bank("near", [[0, 1], [1, 1], [0, 4]], counts=[30, 20, 5]),
         "far": write_bank("far", [[50, 1], [60, 1]], counts=[10, 40]),
     }
+
+
+@pytest.fixture
+def said(capsys):
+    """A function that runs a command with ``--json`` and reads the one document on standard output."""
+
+    def run(*argv: object) -> dict:
+        capsys.readouterr()
+        status = main([*map(str, argv), "--json"])
+        out, err = capsys.readouterr()
+        assert status == 0, err
+        assert out.count("\n") == 1
+        return json.loads(out)
+
+    return run
+
+
+@pytest.fixture
+def refused(capsys):
+    """A function that runs a command that must end with status 2 and one line, and returns the line."""
+
+    def run(*argv: object) -> str:
+        capsys.readouterr()
+        status = main([*map(str, argv)])
+        out, err = capsys.readouterr()
+        assert status == 2
+        assert out == ""
+        assert "Traceback" not in err
+        (line,) = err.splitlines()
+        assert line.startswith(f"transfer {argv[0]}: error: ")
+        return line
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A directory that the tests below share: banks and runs are made once."""
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture
+def made_bank(place, said):
+    """A function that extracts the bank of a spec, once."""
+
+    def make(name: str, spec: str) -> Path:
+        path = place / f"{name}.h5"
+        if not path.exists():
+            said("extract", spec, "--out", path, "--backbone", "resnet8", *NETWORK)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def made_run(place, said) -> Path:
+    """A pre-training of two steps, made once."""
+    out = place / "pre"
+    if not (out / "metrics.json").exists():
+        said("pretrain", TRAIN, "--out", out, "--backbone", "resnet8", "--steps", 2, "--batch-size", 16, *NETWORK)
+    return out

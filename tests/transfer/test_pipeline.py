@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +11,6 @@ import yaml
 from PIL import Image
 
 from features import open_dataset
-from features.infrastructure.errors import InputError
-from transfer.archives import unpack
 from transfer.cli import main
 
 COLOURS = [(220, 30, 30), (30, 220, 30), (30, 30, 220), (220, 220, 30), (30, 220, 220), (220, 30, 220)]
@@ -135,17 +130,39 @@ def test_each_seed_can_draw_its_own_target(recipe_file: Path, capsys: pytest.Cap
     assert [name.rpartition("-")[0] for name in names] == ["paper-seed0", "paper-seed1"]
 
 
+def test_the_last_step_may_fit_a_classifier_to_frozen_features(
+    recipe_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(recipe_file, arms={"random": {"strategy": "random"}}, seeds=[0], finetune={"method": "linear"})
+    (run,) = run_json(capsys, "run", "recipe.yaml")["arms"][0]["runs"]
+    assert json.loads((Path(run["run"]) / "environment.json").read_text())["run"] == "fit-classifier"
+    assert run["images"] == 10
+
+
+def test_numbers_that_yaml_reads_as_text_are_numbers(recipe_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe_file.write_text(recipe_file.read_text().replace("  augment: none\nfinetune", "  lr: 1e-3\nfinetune"))
+    assert yaml.safe_load(recipe_file.read_text())["pretrain"]["lr"] == "1e-3"
+    edit(recipe_file, arms={"random": {"strategy": "random"}}, seeds=[0])
+    assert run_json(capsys, "run", "recipe.yaml")["arms"]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"arms": {"one": {"strategy": "nearst"}}}, "nearst"),
         ({"arms": {"one": {"stratgy": "nearest"}}}, "did you mean strategy?"),
         ({"arms": {}}, "at least one arm"),
+        (
+            {"arms": {"toolkit": {}}},
+            "arm toolkit: has neither --strategy nor --init; give one of them, or call the arm",
+        ),
+        ({"arms": {"scratch": {}, "paper": {"geometry": "euclidean"}}}, "arm paper: has neither --strategy nor --init"),
+        ({"arms": {"one": {"classes": 0}}}, "arm one: --classes 0: expected at least 1"),
         ({"pretrain": {"lr": "fast"}}, "--lr fast: expected a number"),
         ({"pretrain": {"out": "x"}}, "out is set by the recipe itself"),
         ({"finetune": {"epochs": 1, "steps": 1}}, "give one"),
         ({"extract": {"bakbone": "resnet8"}}, "did you mean backbone?"),
-        ({"sources": "folder:source"}, "sources must be a list"),
+        ({"sources": "folder:source"}, "--sources folder:source: expected a list of texts"),
         ({"target": "folder:nowhere@train"}, "nowhere"),
         ({"archives": ["missing.tar"]}, "missing.tar: no such archive"),
         ({"classes": 0}, "--classes 0"),
@@ -178,45 +195,3 @@ def test_a_choice_that_is_not_possible_is_refused_before_any_training(
     assert main(["run", "recipe.yaml"]) == 2
     assert "--classes 7: not possible" in capsys.readouterr().err.strip().splitlines()[-1]
     assert not list(recipe_file.parent.glob("runs/**/config.yaml"))
-
-
-def test_archives_are_unpacked_once_and_whole(tmp_path: Path) -> None:
-    (tmp_path / "set" / "a").mkdir(parents=True)
-    (tmp_path / "set" / "a" / "1.txt").write_text("one")
-    with tarfile.open(tmp_path / "set.tar", "w") as archive:
-        archive.add(tmp_path / "set", "set")
-    out = unpack(["set.tar"], tmp_path, tmp_path / "out")
-    assert (out / "set" / "a" / "1.txt").read_text() == "one"
-    (out / "set" / "a" / "1.txt").write_text("mine")
-    unpack(["set.tar"], tmp_path, tmp_path / "out")
-    assert (out / "set" / "a" / "1.txt").read_text() == "mine"
-    (tmp_path / "set" / "a" / "2.txt").write_text("two")
-    with tarfile.open(tmp_path / "set.tar", "w") as archive:
-        archive.add(tmp_path / "set", "set")
-    unpack(["set.tar"], tmp_path, tmp_path / "out")  # another archive now: unpacked anew
-    assert (out / "set" / "a" / "1.txt").read_text() == "one"
-    assert (out / "set" / "a" / "2.txt").read_text() == "two"
-    (tmp_path / "other.tar").write_bytes((tmp_path / "set.tar").read_bytes())
-    with pytest.raises(InputError, match="is not of this archive"):
-        unpack(["other.tar"], tmp_path, tmp_path / "out")
-    (tmp_path / "bad.tar").write_bytes((tmp_path / "set.tar").read_bytes()[:700])
-    with pytest.raises(InputError, match=r"bad\.tar"):
-        unpack(["bad.tar"], tmp_path, tmp_path / "out")
-    assert [p.name for p in out.iterdir() if "bad" in p.name and not p.name.endswith(".part")] == []
-
-
-def test_two_processes_do_not_unpack_one_archive_at_once(tmp_path: Path) -> None:
-    (tmp_path / "set").mkdir()
-    with tarfile.open(tmp_path / "set.tar", "w") as archive:
-        archive.add(tmp_path / "set", "set")
-    (tmp_path / "out").mkdir()
-    hold = "import sys; from pathlib import Path; from features.infrastructure.locks import locked\n"
-    hold += "with locked(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", hold, str(tmp_path / "out" / "set.tar")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdin is not None and other.stdout is not None
-        other.stdout.readline()
-        with pytest.raises(InputError, match=f"set.tar: another process is writing it .process {other.pid} on "):
-            unpack(["set.tar"], tmp_path, tmp_path / "out")
-        other.stdin.close()
-    assert (unpack(["set.tar"], tmp_path, tmp_path / "out") / "set").is_dir()

@@ -135,6 +135,6 @@ def test_a_batch_that_cannot_be_shared_out(tmp_path):
     options = ["digits:@train?per_class=8", "--init", "resnet8", "--weights", "none", "--steps", "2", *CPU]
     found = two_processes("finetune", *options, "--batch-size", "15", "--out", str(tmp_path / "run"))
     assert found.returncode != 0
-    said = "--batch-size 15: cannot be shared out evenly among 2 processes; give a multiple of 2"
+    said = "--batch-size 15: cannot be divided evenly among 2 processes; give a multiple of 2"
     assert found.stderr.count(said) == 1  # by one of them
     assert not (tmp_path / "run").exists()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+from transfer.inspection import InspectConfig, inspect
 
 from features.backbones.loading import load_backbone
 from features.dataset import ImageDataset
@@ -21,7 +22,6 @@ from finetune.evaluation.evaluator import evaluate_model, score_images
 from finetune.evaluation.metrics import calibration_error
 from finetune.heads import HEADS
 from finetune.model import ImageClassifier
-from transfer.inspection import InspectConfig, inspect
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,7 @@ def test_the_table_on_the_screen_and_on_disk(make_run, tmp_path, capsys):
 def test_figures_of_training_images_are_told_as_such(make_run, capsys):
     runs = [make_run(name, FIRST, test=None, spec="birds@train") for name in ("one", "other")]
     assert main(["compare", *runs]) == 0
-    assert "images that the runs were trained on" in capsys.readouterr().out
+    assert "these are training images; train with --test DATASET" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_figures_of_training_images_are_told_as_such(make_run, capsys):
         ),
         ({"test": "b"}, "other: was evaluated on other images of birds@test, and accuracies on different images"),
         ({"test": None}, "was evaluated on other images"),
-        ({"finished": False}, "other: is not finished; fewer than two runs are left to compare"),
+        ({"finished": False}, "other: is not finished; fewer than two finished runs are left to compare"),
     ],
 )
 def test_what_does_not_compare_is_refused(make_run, other, said):
@@ -206,7 +206,7 @@ def test_bad_input_is_one_line(make_run, tmp_path):
             {"runs": [one, other], "out": f"{one}/history.csv", "overwrite": True},
             r"history\.csv: would replace",
         ),
-        ({"runs": [one, other], "out": "x.txt"}, r"--out x\.txt: expected a file name that ends in \.csv"),
+        ({"runs": [one, other], "out": "x.txt"}, r"`out` x\.txt: expected a file name that ends in \.csv"),
         ({"runs": [one, str(tmp_path / "nothing")]}, "nothing: no run there"),
         (
             {"runs": [one, other], "out": f"{one}/per_class.csv", "overwrite": True},

@@ -1,4 +1,4 @@
-"""What a person sees of a training's figures: on the screen and on the page of a run."""
+"""The accuracies of a training, on the screen and on the page of a run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import pytest
 import yaml
 
 from finetune.evaluation.metrics import evaluate_scores
-from transfer.display import accuracy_table, show
-from transfer.inspection import InspectConfig, inspect
-from transfer.reporting import ReportConfig, report
+from transfer.accuracies import accuracy_table
+from transfer.commands import COMMANDS
+from transfer.commands.inspect import InspectConfig, inspect
+from transfer.commands.report import ReportConfig, report
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def rows_of(text: str) -> dict[str, list[str]]:
 def test_accuracies_stand_above_what_they_are_means_of(figures, width, capsys, monkeypatch):
     monkeypatch.setattr("transfer.screen.console.width", width)
     config = SimpleNamespace(per_class=None, run="runs/x", dataset="digits:@test")
-    show("evaluate", config, SimpleNamespace(to_json=lambda: figures, classes=tuple("abcd")))
+    COMMANDS["evaluate"].show()(config, SimpleNamespace(to_json=lambda: figures, classes=tuple("abcd")))
     first, _, said = capsys.readouterr().out.partition("\n")
     assert first == "digits:@test has images of 3 of the model's 4 classes"
     assert said.splitlines()[0].split() == ["top1", "top5", "macro", "many", "medium", "few"]
@@ -55,7 +56,9 @@ def test_accuracies_stand_above_what_they_are_means_of(figures, width, capsys, m
 
 def test_a_group_without_classes_is_a_dash(capsys):
     found = evaluate_scores(np.eye(2), [0, 1], [200, 300]).to_json()
-    show("finetune", SimpleNamespace(test="t", search=False, out="o"), SimpleNamespace(metrics=found, run="o"))
+    COMMANDS["finetune"].show()(
+        SimpleNamespace(test="t", search=False, out="o"), SimpleNamespace(metrics=found, run="o")
+    )
     rows = rows_of(capsys.readouterr().out)
     assert rows["accuracy"] == ["1.0000", "1.0000", "1.0000", "1.0000", "–", "–"]
     assert rows["classes"] == ["2", "2", "2", "2", "0", "0"]
@@ -81,7 +84,7 @@ def run(tmp_path: Path, figures: dict[str, Any]) -> Path:
 
 def test_inspect_shows_a_runs_figures_as_evaluate_does(run, capsys):
     config = InspectConfig(what=str(run))
-    show("inspect", config, inspect(config))
+    COMMANDS["inspect"].show()(config, inspect(config))
     said = capsys.readouterr().out
     assert said.startswith("evaluated on digits:@test\n")
     assert rows_of(said) == ROWS

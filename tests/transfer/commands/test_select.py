@@ -1,52 +1,27 @@
-"""``rank`` and ``select``: the options reach the library, and what is wrong is said before any work."""
+"""``select``: the options reach the library, invalid ones are refused before any file is written, and the screen."""
 
 from __future__ import annotations
-
-import csv
-import json
-import math
 
 import numpy as np
 import pytest
 
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
-from similarity import Subset, rank_domains, select_classes
-from transfer.commands import RankConfig, SelectConfig, rank, select
-from transfer.display import show
+from similarity import Subset, select_classes
+from similarity.selection.pool import SourcePool
+from transfer.cli import main
+from transfer.commands.select import SelectConfig, select, show
+
+TRAIN, TEST = "digits:@train?per_class=5", "digits:@test?per_class=4"
 
 
-def test_rank_is_the_librarys_ranking(banks):
-    sources = [banks["far"], banks["near"]]
-    options = {"geometry": "euclidean", "gamma": 0.1, "min_count": 6, "bootstrap": 5, "seed": 2}
-    found = rank(RankConfig(target=banks["target"], source=sources, **options)).to_json()
-    expected = rank_domains(FeatureBank.open(banks["target"]), [FeatureBank.open(path) for path in sources], **options)
-    assert found == expected.to_json()
-    assert found["target"] == "folder:target"
-    assert [domain["source"] for domain in found["domains"]] == ["folder:near", "folder:far"]
-    near = found["domains"][0]
-    assert near["classes"] == 2  # the third has 5 images, fewer than min_count
-    assert near["images"] == 50
-    assert near["similarity"] == pytest.approx(math.exp(-0.1 * near["emd"]))
-
-
-def test_rank_calibrates_gamma_and_explains(banks, tmp_path):
-    out = tmp_path / "deep" / "why.csv"
-    config = RankConfig(
-        target=banks["target"],
-        source=[banks["far"], banks["near"]],
-        geometry="euclidean",
-        bootstrap=0,
-        explain=str(out),
-    )
-    found = rank(config).to_json()
-    assert found["gamma"] == pytest.approx(math.log(2) / 2)  # the target's two classes lie 2 apart
-    first, *lines = out.read_text().splitlines()
-    assert json.loads(first.removeprefix("#"))["gamma"] == found["gamma"]
-    rows = list(csv.DictReader(lines))
-    for domain in found["domains"]:
-        costs = [float(row["contribution"]) for row in rows if row["source"] == domain["source"]]
-        assert sum(costs) == pytest.approx(domain["emd"], rel=1e-12)
+def test_the_documented_keys_of_the_selection(made_bank, said, place):
+    target, near = made_bank("target", TEST), made_bank("near", TRAIN)
+    out = place / "subset.csv"
+    found = said("select", "--target", target, "--source", near, "--classes", 4, "--out", out)
+    assert [row["rank"] for row in found["selected"]] == [1, 2, 3, 4]
+    assert all({"source", "class", "rank", "distance"} <= row.keys() for row in found["selected"])
+    assert out.read_text().startswith("# {")
 
 
 def test_select_writes_what_it_returns(banks, tmp_path):
@@ -75,7 +50,7 @@ def test_select_writes_what_it_returns(banks, tmp_path):
     assert Subset.read(out).to_json() == result.subset.to_json()
 
 
-def test_neither_command_replaces_what_is_there_or_what_it_reads(banks, tmp_path):
+def test_nothing_that_exists_or_is_read_is_replaced(banks, tmp_path):
     hand = tmp_path / "mine.csv"
     hand.write_text("edited by hand")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
@@ -84,13 +59,10 @@ def test_neither_command_replaces_what_is_there_or_what_it_reads(banks, tmp_path
         ({"out": str(hand)}, "mine.csv: is there already; name another file or give --overwrite"),
         ({"out": banks["near"], "overwrite": True}, "would replace what is read"),
         ({"curve": banks["target"], "overwrite": True}, "would replace what is read"),
-        ({"out": str(tmp_path / "a"), "curve": str(tmp_path / "a")}, "is the file of --out too"),
+        ({"out": str(tmp_path / "a"), "curve": str(tmp_path / "a")}, "is the file of `out` too"),
     ):
         with pytest.raises(InputError, match=message):
             select(SelectConfig(target=[f"{banks['target']}:1"], **common, **given))
-    for explain, message in ((str(hand), "is there already"), (banks["near"], "would replace what is read")):
-        with pytest.raises(InputError, match=f"--explain {explain}: {message}"):
-            rank(RankConfig(target=banks["target"], source=[banks["near"]], explain=explain, bootstrap=0))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     select(SelectConfig(target=[banks["target"]], **common, out=str(hand), overwrite=True))
     assert len(Subset.read(hand)) == 1
@@ -143,16 +115,16 @@ def test_select_says_which_budget_ended_the_choice(banks, capsys, images, chosen
     result = select(config)
     (target,) = result.to_json()["targets"]
     assert (target["quota"], target["chosen"]) == (2, chosen)
-    show("select", config, result)
-    assert ("the budget of 30 images ends the choice, number of classes: 1" in capsys.readouterr().out) == (chosen == 1)
+    show(config, result)
+    assert ("the budget of 30 images ends the choice; classes chosen: 1" in capsys.readouterr().out) == (chosen == 1)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"classes": 1, "resample": -1}, "--resample -1: expected at least 0"),
-        ({"classes": 0}, "--classes 0: expected at least 1"),
-        ({"classes": 1, "min_count": -1}, "--min-count -1: expected at least 0"),
+        ({"classes": 1, "resample": -1}, "`resample` -1: expected at least 0"),
+        ({"classes": 0}, "`classes` 0: expected at least 1"),
+        ({"classes": 1, "min_count": -1}, "`min_count` -1: expected at least 0"),
         ({}, "`classes` is missing"),
         ({"classes": 9}, "`classes` 9: not possible for folder:target; the sources have 3 classes"),
         ({"classes": 1, "strategy": "best"}, "`strategy` best: there is no such strategy; expected one of "),
@@ -173,55 +145,68 @@ def test_a_quota_of_none_is_refused(banks, quota):
         select(SelectConfig(target=[f"{banks['target']}:{quota}"], source=[banks["near"]]))
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"gamma": 0.0}, "--gamma 0.0: expected a positive number"),
-        ({"gamma": float("nan")}, "--gamma nan: expected a positive number"),
-        ({"min_count": -1}, "--min-count -1: expected at least 0"),
-        ({"gamma": math.inf}, "--gamma inf: expected a positive number"),
-        ({"bootstrap": -1}, "--bootstrap -1: expected 0, or at least 2"),
-        ({"bootstrap": 1}, "--bootstrap 1: expected 0, or at least 2"),
-        ({"geometry": "flat"}, "flat"),
-    ],
-)
-def test_wrong_rank_options(banks, given, message):
-    with pytest.raises(InputError) as refusal:
-        rank(RankConfig(target=banks["target"], source=[banks["near"]], **given))
-    assert message in str(refusal.value)
-
-
-def test_a_ranking_says_that_one_class_is_little(banks, write_bank, capsys):
-    lake = write_bank("lake", [[5, 0]])
-    config = RankConfig(target=banks["target"], source=[banks["near"], lake], bootstrap=0)
-    show("rank", config, rank(config))
-    said = capsys.readouterr().out
-    assert "folder:lake is one class, of which the mean alone counts; transfer cluster" in said
-    assert "folder:near is one class" not in said
-
-
-def test_measures_none_of_which_can_be_taken_are_refused(banks):
-    with pytest.raises(InputError, match="--measures mmd: needs the source's images: extract folder:near with"):
-        rank(RankConfig(target=banks["target"], source=[banks["near"]], measures=["mmd"], bootstrap=0))
-    with pytest.raises(InputError, match="--measures knn: tells models apart, not sources; leave it out"):
-        RankConfig(target=banks["target"], source=[banks["near"]], measures=["mmd", "knn"])
-
-
-@pytest.mark.parametrize("command", ["rank", "select"])
 @pytest.mark.parametrize("attribute", ["backbone", "weights_sha256", "transform", "pooling"])
-def test_banks_of_another_kind_are_refused(banks, write_bank, command, attribute):
+def test_banks_of_another_kind_are_refused(banks, write_bank, attribute):
     alien = write_bank("alien", [[0, 0]], **{attribute: "other"})
     with pytest.raises(InputError) as refusal:
-        if command == "rank":
-            rank(RankConfig(target=banks["target"], source=[banks["near"], alien]))
-        else:
-            select(SelectConfig(target=[banks["target"]], source=[banks["near"], alien], classes=1))
+        select(SelectConfig(target=[banks["target"]], source=[banks["near"], alien], classes=1))
     assert f"cannot be compared: {attribute} is" in str(refusal.value)
     assert "alien.h5" in str(refusal.value)
 
 
 def test_missing_banks_say_how_to_make_them(banks):
     with pytest.raises(InputError, match=r"none\.h5: no such feature bank; make one with: transfer extract"):
-        rank(RankConfig(target="none.h5", source=[banks["near"]]))
-    with pytest.raises(InputError, match=r"none\.h5: no such feature bank"):
         select(SelectConfig(target=["none.h5:3"], source=[banks["near"]]))
+
+
+def test_a_person_sees_a_table_and_what_to_type_next(banks, write_bank, capsys):
+    odd = write_bank("odd", [[0, 1]], classes=["[bold]:dog:[/x]"])
+    assert main(["select", "--target", banks["target"], "--source", odd, "--classes", "1", "--strategy", "all"]) == 2
+    capsys.readouterr()
+    everything = ["--strategy", "all", "--geometry", "euclidean", "--out", odd + ".csv"]
+    assert main(["select", "--target", banks["target"], "--source", odd, *everything]) == 0
+    out = capsys.readouterr().out
+    assert "[bold]:dog:[/x]" in out  # as it is: neither a style nor a picture
+    assert f"transfer pretrain --subset {odd}.csv" in out
+    assert main(["rank", "--target", banks["target"], "--source", banks["near"], banks["far"], "--bootstrap", "0"]) == 0
+    out = capsys.readouterr().out
+    assert "transfer select --target" in out
+    lines = out.splitlines()
+    rows = [line.split()[0] for line in lines if line.startswith("folder:")]
+    assert rows == ["folder:near", "folder:far"]
+    assert "0.5 is as far as the target's classes are from each other" in out
+    why, plain = odd + ".why.csv", ["--geometry", "euclidean", "--bootstrap", "2"]
+    assert main(["rank", "--target", banks["target"], "--source", odd, *plain, "--explain", why]) == 0
+    out = capsys.readouterr().out
+    assert "classes of folder:odd that serve folder:target" in out and "target1" in out and why in out
+    assert "[bold]:dog:[/x]" in out
+
+
+def test_a_subset_of_unknown_classes(banks, refused, tmp_path):
+    out = tmp_path / "s.csv"
+    argv = ["--target", banks["target"], "--source", banks["near"], "--classes", "1", "--out", str(out)]
+    assert main(["select", *argv]) == 0
+    out.write_text(out.read_text().replace("folder:near", "digits:@test").replace("near", "goose"))
+    line = refused("pretrain", "--subset", out, "--out", tmp_path / "run", "--backbone", "resnet8")
+    assert "s.csv: digits:@test has no class 'goose0'" in line
+
+
+@pytest.mark.parametrize("given", [{"classes": 9}, {"classes": 1, "strategy": "all"}])
+def test_a_refused_choice_leaves_no_curve_behind(banks, tmp_path, given):
+    curve, out = tmp_path / "curve.csv", tmp_path / "subset.csv"
+    common = {"target": [banks["target"]], "source": [banks["near"]], "curve": str(curve), "out": str(out)}
+    with pytest.raises(InputError):
+        select(SelectConfig(**common, **given))
+    assert not curve.exists() and not out.exists()
+    select(SelectConfig(**common, classes=1))  # the corrected command
+    assert curve.exists() and out.exists()
+
+
+def test_resampling_starts_from_the_choice_that_is_there(banks, monkeypatch):
+    fitted = []
+    of = SourcePool.of
+    monkeypatch.setattr(SourcePool, "of", lambda *args: fitted.append(args) or of(*args))
+    config = SelectConfig(target=[banks["target"]], source=[banks["near"]], classes=2, resample=3)
+    result = select(config)
+    assert len(fitted) == 1
+    assert result.stability.subset is result.subset

@@ -1,4 +1,4 @@
-"""``transfer compare``: the figures of several runs side by side, and what each is above the first."""
+"""``transfer compare``: the figures of several runs side by side, and their differences from the first run."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from features.infrastructure.files import check_new
 from features.infrastructure.tables import write_table
 from finetune.evaluation.metrics import FEW, MANY
 from finetune.run_directory import open_run, read_classes
+from transfer.run_description import describe_all
+from transfer.screen import console, show_next, show_table
 
-#: The figures that stand side by side, as a run names them.
+__all__ = ["CompareConfig", "Comparison", "compare", "show"]
+
+#: The figures that are compared, by their names in a run's metrics.
 FIGURES = ("top1", "top5", "macro", "many", "medium", "few", "calibration_error")
-#: Options of a run that say nothing of how it was trained.
-_NOT_HOW = {"out", "test", "workers", "tensorboard", "device"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
-    """Set the figures of several finished runs side by side, all of them evaluated on the same images.
+    """Compare the figures of several finished runs that were evaluated on the same images.
 
     Attributes:
         runs: Run directories; the others are compared with the first.
         out: A file (.csv) for the table.
-        overwrite: Replace a file that is there instead of refusing.
+        overwrite: Replace an existing file instead of refusing.
     """
 
     runs: list[str]
@@ -38,12 +40,12 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         if len(self.runs) < 2:
-            raise InputError("compare: give at least two run directories")
+            raise InputError("`runs`: give at least two run directories")
         places = [Path(run).resolve() for run in self.runs]
         if twice := [run for run, place in zip(self.runs, places, strict=True) if places.count(place) > 1]:
             raise InputError(f"{twice[-1]}: is given twice; leave one out")
         if self.out is not None and not self.out.endswith(".csv"):
-            raise InputError(f"--out {self.out}: expected a file name that ends in .csv")
+            raise InputError(f"`out` {self.out}: expected a file name that ends in .csv")
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,13 @@ class ComparedRun:
     Attributes:
         run: Its directory.
         how: What it was trained or fitted with, in a few words.
-        figures: Name → value of :data:`FIGURES`; None where it has none.
+        figures: Name → value of :data:`FIGURES`; None if the run does not have it.
         top1_error: Standard error of the top-1 accuracy over the images.
-        gain: Mean accuracy of the classes less that of the first run; None for the first one.
-        gain_error: Standard error of ``gain``, paired over the classes; None for fewer than two of them, and where one
-            of the two runs has no table of its classes.
+        gain: Mean accuracy of the classes minus that of the first run; None for the first run.
+        gain_error: Standard error of ``gain``, paired over the classes; None for fewer than two classes, or if one of
+            the two runs has no table of its classes.
         has_classes: Whether the run has a table of its classes.
-        same_groups: Whether its many, medium and few are the classes that they are for the first run, as far as is
-            known.
+        same_groups: Whether its many, medium and few are the same classes as in the first run, as far as the runs tell.
     """
 
     run: str
@@ -82,11 +83,11 @@ class Comparison:
     """Runs side by side.
 
     Attributes:
-        evaluated_on: What all of them were evaluated on.
-        on_training_images: Whether these are images that they were trained on.
-        images: How many they are.
-        runs: The finished runs, as they were given.
-        unfinished: Directories of runs that are not finished.
+        evaluated_on: The dataset that all runs were evaluated on.
+        on_training_images: Whether the runs were evaluated on their training images.
+        images: The number of these images.
+        runs: The finished runs, in the order given.
+        unfinished: Directories of unfinished runs.
     """
 
     evaluated_on: str
@@ -106,23 +107,23 @@ class Comparison:
 
 
 def compare(config: CompareConfig) -> Comparison:
-    """Read the runs' figures; nothing is evaluated again.
+    """Compare the figures that the runs wrote; nothing is evaluated again.
 
     Raises:
-        InputError: A directory holds no run that can be read, fewer than two runs are finished, or two were evaluated
-            on different images.
+        InputError: A directory holds no readable run, fewer than two runs are finished, or two runs were evaluated on
+            different images.
     """
     if config.out is not None:
         read = [path for run in config.runs for path in Path(run).rglob("*")]
-        check_new({"--out": config.out}, read=read, overwrite=config.overwrite)
+        check_new({"`out`": config.out}, read=read, overwrite=config.overwrite)
     opened = [open_run(run) for run in config.runs]
     finished = [run for run in opened if run["metrics"] is not None]
     unfinished = tuple(run["path"] for run in opened if run["metrics"] is None)
     if len(finished) < 2:
-        raise InputError(f"{unfinished[0]}: is not finished; fewer than two runs are left to compare")
+        raise InputError(f"{unfinished[0]}: is not finished; fewer than two finished runs are left to compare")
     first = finished[0]
     _require_same_images(finished)
-    hows = _hows([run["config"] for run in finished])
+    hows = describe_all([run["config"] for run in finished])
     tables = [_classes(run) for run in finished]
     compared = [
         _compared(run, how, table, None if run is first else (first["metrics"], tables[0]))
@@ -139,7 +140,7 @@ def compare(config: CompareConfig) -> Comparison:
 
 
 def _require_same_images(runs: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse what was evaluated on other images than the first run, all of it at once."""
+    """Raise `InputError` that names all runs which were evaluated on other images than the first run."""
     first = runs[0]
     others = [run for run in runs[1:] if _images_of(run) != _images_of(first)]
     if not others:
@@ -151,33 +152,33 @@ def _require_same_images(runs: Sequence[Mapping[str, Any]]) -> None:
         told.append(f"{run['path']}: was evaluated on {what}")
     raise InputError(
         f"{'; '.join(told)}, and accuracies on different images do not compare; leave "
-        f"{'it' if len(others) == 1 else 'these runs'} out (transfer evaluate RUN DATASET tells a run's figures on any "
+        f"{'it' if len(others) == 1 else 'these runs'} out (transfer evaluate RUN DATASET evaluates a run on any "
         f"images)"
     )
 
 
 def _images_of(run: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What tells the images that a run was evaluated on from others."""
+    """A key of the images that a run was evaluated on."""
     inputs, figures, config = run["environment"]["inputs"], run["metrics"], run["config"]
     known = figures.get("evaluated_on_sha256") or inputs.get("test data")
     if known is not None:
         return (known,)
-    # Of an earlier version, on training images: which ones were left follows from these.
+    # A run of an earlier version, evaluated on training images: these options decide which images were held out.
     return inputs.get("training data"), figures["evaluated_on"], config.get("validation"), config.get("seed")
 
 
 def _classes(run: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Class → its final figures; empty where the run wrote none.
+    """Class → its final figures; empty if the run wrote no table.
 
     Raises:
-        InputError: They are not those of the run's mean accuracy.
+        InputError: The mean of their accuracies is not the run's own.
     """
     found: dict[str, Mapping[str, Any]] = {row["class"]: row for row in read_classes(run["path"])}
     macro = run["metrics"]["macro"]
     if found and not math.isclose(np.mean([row["accuracy"] for row in found.values()]), macro, abs_tol=1e-6):
         raise InputError(
             f"{run['path']}/per_class.csv: its accuracies do not have the mean {macro:.4f} of the run's own figures; "
-            f"it is of other images, or was edited: take it away"
+            f"the table is of other images, or was edited: remove it"
         )
     return found
 
@@ -188,7 +189,7 @@ def _compared(
     classes: Mapping[str, Mapping[str, Any]],
     first: tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]] | None,
 ) -> ComparedRun:
-    """One run beside the figures and the classes of the first one, which is None for the first one itself."""
+    """One run compared with ``first``, the figures and the classes of the first run; None for the first run itself."""
     figures = run["metrics"]
     top1, gain, gain_error, same_groups = figures["top1"], None, None, True
     if first is not None:
@@ -213,7 +214,7 @@ def _compared(
 
 
 def _groups(figures: Mapping[str, Any], classes: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> Any:
-    """Borders and sizes of many, medium and few, and of the classes with these names those that are many and few."""
+    """A key of the groups: the borders and sizes of many, medium and few, and which of ``names`` are many and few."""
     borders = figures.get("borders", {"many": MANY, "few": FEW})  # earlier versions had one pair only
     counts = {name: classes[name]["train_images"] for name in names}
     many = {name for name, count in counts.items() if count > borders["many"]}
@@ -221,44 +222,40 @@ def _groups(figures: Mapping[str, Any], classes: Mapping[str, Mapping[str, Any]]
     return borders, figures["classes"], many, few
 
 
-def _hows(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What each run was trained or fitted with, in a few words; options only where these do not tell them apart."""
-    words = [describe(config) for config in configs]
-    if len({_data(config) for config in configs}) > 1:
-        words = [f"{mine} on {_data(config)}" for mine, config in zip(words, configs, strict=True)]
-    found = []
-    for mine, config in zip(words, configs, strict=True):
-        alike = [other for other, theirs in zip(configs, words, strict=True) if theirs == mine]
-        names = [
-            name
-            for name, value in config.items()
-            if name not in _NOT_HOW and value is not None and any(other.get(name, value) != value for other in alike)
-        ]
-        found.append(", ".join([mine, *(f"{name} {config[name]}" for name in names)]))
-    return found
-
-
-def _data(config: Mapping[str, Any]) -> str:
-    """What a run was trained on: its dataset, or the sources or the subset of a pre-training."""
-    given = config.get("dataset") or config.get("subset") or config.get("sources") or ""
-    return given if isinstance(given, str) else " + ".join(given)
-
-
-def describe(config: Mapping[str, Any]) -> str:
-    """What a run was trained or fitted with, in a few words.
-
-    Args:
-        config: The options of the run, as :func:`finetune.run_directory.open_run` reads them.
-    """
-    start = Path(config.get("init") or config["backbone"]).name
-    untrained = config.get("weights") == "none"
-    method = config.get("method", "full")
-    if method != "full":
-        tau = "" if config.get("tau") is None else f" {config['tau']:g}"
-        return f"{method}{tau} on {'untrained ' * untrained}{start}"
-    words = [config["loss"]]
-    if config.get("sampler", "shuffle") != "shuffle":
-        words.append(f"sampler {config['sampler']}")
-    budget = "epochs" if config.get("steps") is None else "steps"
-    way = f"of {start} from scratch" if untrained else f"from {start}"
-    return ", ".join([*words, f"{config[budget]} {budget} {way}"])
+def show(config: CompareConfig, result: Comparison) -> None:
+    """Print the table of figures, what limits the comparison, and the command that follows."""
+    console.print(f"{result.images:,} images of {result.evaluated_on}", soft_wrap=True)
+    if result.on_training_images:
+        console.print("these are training images; train with --test DATASET to compare on held-out images")
+    names = ("top1", "macro", "many", "medium", "few")
+    show_table(
+        ["run", "", *(f">{name}" for name in ("top1", "±", *names[1:])), ">macro − first", ">±"],
+        (
+            (
+                run.run,
+                run.how,
+                run.figures["top1"],
+                run.top1_error,
+                *(run.figures[name] for name in names[1:]),
+                run.gain if run.gain is None else f"{run.gain:+.4f}",
+                run.gain_error,
+            )
+            for run in result.runs
+        ),
+    )
+    console.print(
+        "\n±: standard error, of top1 over the images, of the difference paired over the classes; it does not include "
+        "the variation between seeds",
+        soft_wrap=True,
+    )
+    if missing := [run.run for run in result.runs if not run.has_classes]:
+        console.print(f"no ± of the difference without per_class.csv in the run: {', '.join(missing)}", soft_wrap=True)
+        console.print(f"  transfer evaluate {missing[0]} TEST --per-class {missing[0]}/per_class.csv", soft_wrap=True)
+    if others := [run.run for run in result.runs if not run.same_groups]:
+        console.print(f"many, medium and few are not the first run's classes: {', '.join(others)}", soft_wrap=True)
+    if result.unfinished:
+        console.print(f"not finished, left out: {', '.join(result.unfinished)}", soft_wrap=True)
+    if config.out is not None:
+        console.print(f"the table: {config.out}", soft_wrap=True)
+    best = max(result.runs, key=lambda run: run.figures["top1"] or 0.0)
+    show_next(f"transfer report {best.run}")

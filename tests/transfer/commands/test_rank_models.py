@@ -1,8 +1,6 @@
-"""``rank --model`` and ``rank --measures``: every measure in one table, and what is missing with its reason."""
+"""``rank-models``: every measure of every model in one table, and the reasons for those that are missing."""
 
 from __future__ import annotations
-
-import json
 
 import numpy as np
 import pytest
@@ -15,10 +13,8 @@ from features.infrastructure.errors import InputError
 from finetune import FinetuneConfig, finetune
 from finetune.classifiers import LinearProbe
 from similarity import MEASURES, Evidence, measure
-from similarity.measures import Score, rank_correlation, side_by_side
-from transfer.cli import main
-from transfer.commands import RankConfig, rank
-from transfer.display import show
+from similarity.measures import Score, rank_correlation
+from transfer.commands.rank_models import RankModelsConfig, rank_models, show
 
 TRAIN, TEST = "digits:@train?per_class=12", "digits:@test?per_class=8"
 CPU = {"device": "cpu", "precision": "fp32", "workers": 0}
@@ -35,8 +31,8 @@ def zoo(tmp_path_factory):
         )
     )  # fmt: skip
     models = ["resnet8:none", str(trained.run), "resnet14:none"]
-    config = RankConfig(target=TRAIN, model=models, test=TEST, cache=str(folder / "cache"), seed=3, **CPU)
-    return config, rank(config)
+    config = RankModelsConfig(target=TRAIN, model=models, test=TEST, cache=str(folder / "cache"), seed=3, **CPU)
+    return config, rank_models(config)
 
 
 def test_every_measure_of_models_is_taken_on_the_targets_features(zoo):
@@ -87,77 +83,34 @@ def test_the_accuracy_beside_them_is_that_of_a_linear_probe(zoo, tmp_path):
 def test_banks_are_reused_and_the_table_shows_all(zoo, capsys):
     config, ranking = zoo
     before = {candidate.bank: candidate.bank.stat().st_mtime_ns for candidate in ranking.candidates}
-    again = rank(config)
+    again = rank_models(config)
     assert again.to_json() == ranking.to_json()
     assert before == {candidate.bank: candidate.bank.stat().st_mtime_ns for candidate in again.candidates}
     capsys.readouterr()
-    show("rank", config, ranking)
+    show(config, ranking)
     table = capsys.readouterr().out
     assert all(name in table for name in ("linear-probe", "transrate", "parameters", "not taken: leep", "agreement"))
-    assert "not taken: emd, frechet, mmd, otdd, source-images: tell sources apart, not models" in table
+    assert "not taken: emd, frechet, mmd, otdd, source-images: these compare sources, not models" in table
     assert table.splitlines()[-1].strip().startswith("transfer finetune")
-
-
-def test_measures_of_sources_stand_beside_their_distance(tmp_path, capsys):
-    options = {"backbone": "resnet8", "weights": "none", **CPU}
-    paths = []
-    for name, spec, keep in (
-        ("target", TRAIN, True),
-        ("near", "digits:@test?per_class=9", True),
-        ("far", "digits:@train?per_class=3", False),
-    ):
-        torch.manual_seed(0)
-        paths.append(str(tmp_path / f"{name}.h5"))
-        extract(ExtractConfig(dataset=spec, out=paths[-1], keep_images=keep, **options))
-    config = RankConfig(target=paths[0], source=paths[1:], measures=["all"], bootstrap=0)
-    ranking = rank(config)
-    found = ranking.to_json()
-    rows = {row["source"]: row for row in found["domains"]}
-    near, far = rows["digits:@test?per_class=9"]["measures"], rows["digits:@train?per_class=3"]["measures"]
-    assert near.keys() == MEASURES.keys()
-    assert near["emd"] == rows["digits:@test?per_class=9"]["emd"]
-    assert near["mmd"] is not None and far["mmd"] is None and far["leep"] is not None
-    assert found["unmeasured"]["mmd"].startswith("needs the source's images: extract digits:@train?per_class=3 with")
-    assert found["unmeasured"]["knn"].startswith("looks at the target under the model alone")
-    banks = [FeatureBank.open(path) for path in paths]
-    alone = measure(["frechet"], side_by_side(banks[0], banks[1:])[0])
-    assert near["frechet"] == pytest.approx(alone["frechet"].value)
-    show("rank", config, ranking)
-    said = capsys.readouterr().out
-    assert "other measures of transferability" in said and "* the best of its row" in said
-    assert said.count("looks at the target under the model alone") == 1
-    assert main(["rank", "--target", paths[0], "--source", *paths[1:], "--json"]) == 0
-    assert "measures" not in json.loads(capsys.readouterr().out)["domains"][0]
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "rank: give --source, banks of source domains, or --model, pre-trained models"),
-        (
-            {"source": ["a.h5"], "model": ["resnet8"]},
-            "rank: give --source, banks of source domains, or --model, pre-trained models, not both",
-        ),
-        ({"model": ["resnet8", "b", "resnet8"]}, "--model resnet8: is given twice; leave one out"),
-        (
-            {"model": ["resnet8"], "target": "a.h5"},
-            "--target a.h5: is a bank, made with one model; with",
-        ),
-        (
-            {"source": ["a.h5"], "measures": ["logmee"]},
-            "`measures` logmee: there is no such measure of transferability; did you",
-        ),
-        ({"source": ["a.h5"], "by": "knn"}, "--by: is for a ranking of models; leave it out"),
-        ({"model": ["resnet8"], "geometry": "cosine"}, "--geometry: is for a ranking of sources; leave it out"),
-        ({"model": ["resnet8"], "by": "emd"}, "--by emd: tells sources apart, not models"),
-        ({"model": ["resnet8"], "measures": ["knn"], "by": "logme"}, "--by logme: not one of --measures knn"),
-        ({"model": ["resnet8"], "by": "all"}, "--by all: not one of --measures all"),
-        ({"source": ["a.h5"], "seed": -1}, "--seed -1: expected at least 0"),
+        ({"model": []}, "missing: `model`"),
+        ({"model": ["resnet8", "b", "resnet8"]}, "`model` resnet8: is given twice; leave one out"),
+        ({"target": "a.h5"}, "`target` a.h5: is a bank, whose features come from one model; give"),
+        ({"measures": ["logmee"]}, "logmee: there is no such measure of transferability; did you"),
+        ({"measures": ["emd"]}, "`measures` emd: compares sources, not models; leave it out, or use: transfer rank"),
+        ({"by": "emd"}, "`by` emd: compares sources, not models"),
+        ({"measures": ["knn"], "by": "logme"}, "`by` logme: is not one of `measures` knn"),
+        ({"by": "all"}, "`by` all: is not one of `measures` all"),
+        ({"seed": -1}, "`seed` -1: expected at least 0"),
     ],
 )
 def test_what_does_not_go_together_is_refused(given, message):
     with pytest.raises(InputError) as refusal:
-        RankConfig(**{"target": "t"} | given)
+        RankModelsConfig(**{"target": "t", "model": ["resnet8"]} | given)
     assert str(refusal.value).startswith(message)
 
 
@@ -167,19 +120,52 @@ def test_a_test_set_of_other_classes(tmp_path):
         Image.new("RGB", (40, 40), "red").save(tmp_path / "other" / name / "1.png")
     options = {"test": f"folder:{tmp_path}/other", "cache": str(tmp_path / "cache"), **CPU}
     with pytest.raises(InputError, match="class '0' is not one of"):
-        rank(RankConfig(target=TRAIN, model=["resnet8:none"], **options))
+        rank_models(RankModelsConfig(target=TRAIN, model=["resnet8:none"], **options))
     with pytest.raises(InputError, match="resnet9"):
-        rank(RankConfig(target=TRAIN, model=["resnet8:none", "resnet9:none"], cache=options["cache"], **CPU))
-    with pytest.raises(InputError, match="has one class, 'red'; models are told apart on at least two"):
+        rank_models(
+            RankModelsConfig(target=TRAIN, model=["resnet8:none", "resnet9:none"], cache=options["cache"], **CPU)
+        )
+    with pytest.raises(InputError, match="has one class, 'red'; comparing models takes at least two"):
         (tmp_path / "one" / "red").mkdir(parents=True)
         Image.new("RGB", (40, 40), "red").save(tmp_path / "one" / "red" / "1.png")
-        rank(RankConfig(target=f"folder:{tmp_path}/one", model=["resnet8:none"], cache=options["cache"], **CPU))
-    with pytest.raises(InputError, match="--measures leep: needs class probabilities"):
-        rank(RankConfig(target=TRAIN, model=["resnet8:none"], measures=["leep"], cache=str(tmp_path / "leep"), **CPU))
-    with pytest.raises(InputError, match="--measures frechet: tells sources apart, not models"):
-        rank(RankConfig(target=TRAIN, model=["resnet8:none"], measures=["frechet", "knn"], **CPU))
+        rank_models(
+            RankModelsConfig(target=f"folder:{tmp_path}/one", model=["resnet8:none"], cache=options["cache"], **CPU)
+        )
+    with pytest.raises(InputError, match="`measures` leep: needs class probabilities"):
+        rank_models(
+            RankModelsConfig(
+                target=TRAIN, model=["resnet8:none"], measures=["leep"], cache=str(tmp_path / "leep"), **CPU
+            )
+        )
+    with pytest.raises(InputError, match="`measures` frechet: compares sources, not models"):
+        rank_models(RankModelsConfig(target=TRAIN, model=["resnet8:none"], measures=["frechet", "knn"], **CPU))
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_tie_is_no_agreement():
     assert np.isnan(rank_correlation([1.0, 1.0, 1.0], [0.1, 0.2, 0.3]))
+
+
+def test_random_weights_are_those_of_the_seed_and_the_global_generator_is_left_alone(tmp_path):
+    means = []
+    for seed in (0, 1):
+        state = torch.random.get_rng_state()
+        config = RankModelsConfig(
+            target=TRAIN, model=["resnet8:none"], measures=["knn"], cache=str(tmp_path), seed=seed, **CPU
+        )
+        (candidate,) = rank_models(config).candidates
+        assert torch.equal(torch.random.get_rng_state(), state)
+        bank = FeatureBank.open(candidate.bank)
+        expected = load_backbone("resnet8", "none", seed=seed).weights_sha256()
+        assert bank.attrs["weights_sha256"] == expected and expected[:8] in candidate.bank.name
+        means.append(bank.means)
+    assert not np.allclose(*means)
+
+
+def test_a_folder_that_is_called_like_a_model_is_no_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("resnet8:none", "resnet8"):
+        (tmp_path / name).mkdir()
+    config = RankModelsConfig(target=TRAIN, model=["resnet8:none"], measures=["knn"], cache="cache", **CPU)
+    (candidate,) = rank_models(config).candidates
+    assert (candidate.name, candidate.weights) == ("resnet8", "none")

@@ -18,9 +18,8 @@ from finetune.pretraining import PretrainConfig
 from finetune.run_directory import RunDirectory
 from finetune.samplers import SAMPLERS
 from similarity import GEOMETRIES, MEASURES, STRATEGIES
-from transfer.commands import SelectConfig, select
-from transfer.display import show
-from transfer.inspection import InspectConfig, inspect
+from transfer.commands.inspect import InspectConfig, inspect, show
+from transfer.commands.select import SelectConfig, select
 
 
 def looked_at(what: object) -> dict:
@@ -65,7 +64,7 @@ def test_the_plot_of_a_dataset(tmp_path):
     plot = tmp_path / "plots" / "tail.png"
     inspect(InspectConfig(what="digits:@train?imbalance=10", plot=str(plot)))
     assert Image.open(plot).size[0] > 500
-    with pytest.raises(InputError, match=r"--plot tail\.svg: expected a file name that ends in \.png"):
+    with pytest.raises(InputError, match=r"`plot` tail\.svg: expected a file name that ends in \.png"):
         InspectConfig(what="digits:", plot="tail.svg")
 
 
@@ -79,9 +78,9 @@ def test_a_list_is_a_dataset_whatever_its_suffix(tmp_path, monkeypatch):
 def test_one_class_is_a_pool_without_labels(tmp_path, write_folder, capsys):
     write_folder(tmp_path, {"a": 3})
     config = InspectConfig(what=f"images:{tmp_path}")
-    show("inspect", config, inspect(config))
+    show(config, inspect(config))
     said = capsys.readouterr().out
-    assert "transfer cluster BANK.h5" in said and "fits: --loss" not in said
+    assert "transfer cluster BANK.h5" in said and "advised: --loss" not in said
 
 
 def test_a_bank(write_bank):
@@ -164,3 +163,8 @@ def test_a_directory_that_holds_no_run(tmp_path):
     (tmp_path / "config.yaml").write_text("theme: dark")
     with pytest.raises(InputError, match="no run there"):
         looked_at(tmp_path)
+
+
+def test_the_documented_keys(made_run, said):
+    assert said("inspect", made_run)["run"] == "pretrain"
+    assert said("inspect", "digits:@train?per_class=5")["images"] == 50

@@ -1,10 +1,9 @@
-"""One self-contained HTML page of a training run, or of a whole recipe."""
+"""``transfer report``: one self-contained HTML page of a run or a recipe."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from features import FeatureBank, open_dataset
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_new
+from features.infrastructure.files import check_new, write_text
 from finetune.evaluation.metrics import FEW, MANY
 from finetune.run_directory import open_run, read_classes
-from transfer.comparison import describe
-from transfer.display import accuracy_table
+from similarity import STRATEGIES
+from transfer.accuracies import accuracy_table
 from transfer.plots import arms_plot, classes_plot, counts_plot, examples, gallery, history_plot
+from transfer.run_description import describe
+from transfer.screen import console
 
-#: The page's name.
+__all__ = ["Report", "ReportConfig", "report", "show"]
+
+#: Name of the page in its directory.
 PAGE = "report.html"
 #: Thumbnails in a gallery.
 GALLERY = 20
@@ -36,8 +39,8 @@ class ReportConfig:
 
     Attributes:
         run: Run directory, or the directory of a recipe's results.
-        out: The page; by default report.html in that directory, which is written anew each time.
-        overwrite: Replace a file that --out names instead of refusing.
+        out: The page; by default report.html in that directory, which is always replaced.
+        overwrite: Replace the file that `out` names instead of refusing.
     """
 
     run: str
@@ -51,7 +54,7 @@ class Report:
 
     Attributes:
         path: The HTML file.
-        finished: Whether the run has its final figures; a recipe's results always have.
+        finished: Whether the run has its final figures; a recipe's results always have them.
     """
 
     path: Path
@@ -65,11 +68,11 @@ def report(config: ReportConfig) -> Report:
     """Write the page.
 
     Raises:
-        InputError: The directory holds neither a run nor a recipe's results, or ``out`` is there already.
+        InputError: The directory holds neither a run nor a recipe's results, or ``out`` exists.
     """
     directory = Path(config.run)
     read = [path for path in directory.rglob("*") if path.is_file() and path != directory / PAGE]
-    check_new({"--out": config.out}, read=read, overwrite=config.overwrite)
+    check_new({"`out`": config.out}, read=read, overwrite=config.overwrite)
     finished, result = True, directory / "result.json"
     if result.is_file():
         page = _experiment_page(json.loads(result.read_text(encoding="utf-8")))
@@ -79,10 +82,15 @@ def report(config: ReportConfig) -> Report:
     else:
         raise InputError(f"{directory}: nothing to report; expected a run directory or the directory of transfer run")
     out = Path(config.out or directory / PAGE)
-    aside = out.with_name(f".{out.name}.part")
-    aside.write_text(page, encoding="utf-8")
-    os.replace(aside, out)
+    write_text(out, page)
     return Report(out, finished)
+
+
+def show(config: ReportConfig, result: Report) -> None:
+    """Print where the page is."""
+    console.print(str(result.path), soft_wrap=True)
+    if not result.finished:
+        console.print("the run is not finished: the page has no final figures")
 
 
 def _experiment_page(result: Mapping[str, Any]) -> str:
@@ -92,12 +100,13 @@ def _experiment_page(result: Mapping[str, Any]) -> str:
     galleries = {
         name: gallery([one for row in chosen[:GALLERY] for one in examples(sources[row["source"]], [row["class"]])])
         for name, chosen in result["selections"].items()
-        if recipe["arms"][name]["strategy"] != "all"
+        if not STRATEGIES[recipe["arms"][name]["strategy"]].takes_all
     }
     banks = {name: FeatureBank.open(path) for name, path in result["banks"].items()}
     return _render(
         "experiment.html.j2",
         result=result,
+        choices=[_choice(arm, recipe["classes"]) for arm in result["arms"]],
         arms_picture=arms_plot(result["arms"]),
         target_picture=gallery(examples(target, target.classes[:GALLERY])),
         galleries=galleries,
@@ -108,10 +117,17 @@ def _experiment_page(result: Mapping[str, Any]) -> str:
     )
 
 
+def _choice(arm: Mapping[str, Any], classes: int) -> str:
+    """What an arm pre-trains on, in a few words; ``classes`` is the recipe's number of them."""
+    if arm["strategy"] is None:
+        return f"none: {arm['init']} as published" if arm["init"] else "none: from scratch"
+    return STRATEGIES[arm["strategy"]].describe(arm["classes"] or classes, arm["geometry"])
+
+
 def _run_page(run: Mapping[str, Any]) -> str:
     figures = run["metrics"]
-    borders = (figures or {}).get("borders", {"many": MANY, "few": FEW})  # earlier versions had one pair only
-    classes = read_classes(run["path"]) if figures else []  # of an unfinished run they may be of before
+    borders = (figures or {}).get("borders", {"many": MANY, "few": FEW})  # runs of earlier versions lack them
+    classes = read_classes(run["path"]) if figures else []  # those of an unfinished run may be left from an earlier one
     return _render(
         "run.html.j2",
         run=run,

@@ -1,8 +1,8 @@
-"""A model zoo: which pre-trained model will serve a target best, by every measure, and by a probe's test accuracy.
+"""Which pre-trained model will serve a target best: every measure, and a linear probe's test accuracy.
 
-Cui et al. (CVPR 2018) name the choice of a model from a zoo as what domain similarity is for. Large comparisons find
-no measure best everywhere, so all stand in one table, beside the size of the models and, where there is a test set,
-the accuracy that a linear probe reaches on it.
+Cui et al. (CVPR 2018) name the choice of a pre-trained model as a use of domain similarity. Large comparisons find no
+measure that is best everywhere, so all of them stand in one table, with the number of parameters and, where there is
+a test set, the accuracy that a linear probe reaches on it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from features import ExtractConfig, FeatureBank, extract, load_backbone, open_dataset
-from features.checkpoint import find_checkpoint
+from features.checkpoint import find_checkpoint, is_trained_model
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from finetune.classifiers import LinearProbe
@@ -30,13 +30,13 @@ from similarity.measures import Score, Unmeasured, rank_correlation, reasons, va
 
 @dataclass(frozen=True)
 class Candidate:
-    """One model of a zoo.
+    """One model of a ranking.
 
     Attributes:
-        model: As the person named it.
-        measures: What promises good transfer, by name.
-        top1: Share of the test images that a linear probe on the model's features gets right; None without a test.
-        bank: The target's feature bank under the model.
+        model: ``MODEL[:WEIGHTS]`` as the user typed it.
+        measures: Name → value, or the reason why there is none.
+        top1: Accuracy of a linear probe on the test images, 0 to 1; None without a test set.
+        bank: File of the target's feature bank under the model.
     """
 
     model: str
@@ -44,9 +44,19 @@ class Candidate:
     top1: float | None
     bank: Path
 
+    @property
+    def name(self) -> str:
+        """The model without its weights."""
+        return model_and_weights(self.model)[0]
+
+    @property
+    def weights(self) -> str:
+        """Its weights, ``default`` unless they were typed."""
+        return model_and_weights(self.model)[1]
+
 
 @dataclass(frozen=True)
-class ZooRanking:
+class ModelRanking:
     """Models, best first.
 
     Attributes:
@@ -61,7 +71,7 @@ class ZooRanking:
 
     @property
     def agreement(self) -> dict[str, float]:
-        """Of each measure, Kendall's weighted τ with the accuracy on the test set; empty without one."""
+        """Measure → Kendall's weighted τ with the test accuracy; empty without a test set."""
         found = {}
         for name in self.candidates[0].measures:
             pairs = [
@@ -86,7 +96,7 @@ class ZooRanking:
         }
 
 
-def rank_models(
+def measure_models(
     target: str,
     models: Sequence[str],
     names: Sequence[str],
@@ -96,70 +106,82 @@ def rank_models(
     test: str | None = None,
     seed: int = 0,
     **options: Any,
-) -> ZooRanking:
-    """Extract the target under each model, measure, and order the models.
+) -> ModelRanking:
+    """Extract the target's features under each model, take the measures, and order the models.
 
     Args:
         target: Dataset spec of the target's training images.
-        models: Names of backbones or run directories, each with its weights if wanted: MODEL[:WEIGHTS].
+        models: Backbones or run directories, each as ``MODEL[:WEIGHTS]``.
         names: Measures to take.
-        by: The one that orders them, of ``names``.
+        by: The one of ``names`` that orders the models.
         cache: Folder of the target's banks, which are reused.
         test: Dataset spec of the target's test images.
-        seed: Of every draw, and of the weights of a model that has none.
-        options: Of the extraction: device, precision, workers.
+        seed: Seed of the measures, and of random weights.
+        options: ``device``, ``precision`` and ``workers`` of the extraction.
 
     Raises:
-        InputError: A model or a dataset cannot be opened, or the test set has other classes.
+        InputError: A model or a dataset cannot be opened, the target has one class, or the test set has other classes.
     """
-    learned_classes = open_dataset(target).classes  # all that may be wrong, before any work
-    if len(learned_classes) < 2:
-        raise InputError(f"{target}: has one class, {learned_classes[0]!r}; models are told apart on at least two")
+    classes = open_dataset(target).classes  # everything that may be wrong is checked before any work
+    if len(classes) < 2:
+        raise InputError(f"{target}: has one class, {classes[0]!r}; comparing models takes at least two")
     if test is not None:
-        align_classes(open_dataset(test), learned_classes)
+        align_classes(open_dataset(test), classes)
     for model in models:
-        load_backbone(*_weights(model))
+        load_backbone(*model_and_weights(model), seed=seed)
     candidates = []
     for number, model in enumerate(models, start=1):
-        name, weights = _weights(model)
         console.print(f"model {number} of {len(models)}: {model}")
-        torch.manual_seed(seed)  # what a model without weights gets, in every extraction the same
-        backbone = load_backbone(name, weights)
-        parameters = sum(p.numel() for p in backbone.parameters())
-        key = f"{backbone.name}-{backbone.weights_sha256()[:8]}"
-
-        def bank(spec: str, key: str = key, name: str = name, weights: str = weights) -> FeatureBank:
-            torch.manual_seed(seed)
-            out = str(Path(cache) / f"{hashlib.sha256(spec.encode()).hexdigest()[:8]}-{key}.h5")
-            return extract(
-                ExtractConfig(dataset=spec, backbone=name, weights=weights, out=out, keep_images=True, **options)
-            ).bank
-
-        learned = bank(target)
-        features, labels, _ = learned.images()
-        posterior = _posterior(name, backbone.classifier, features)
-        taken = measure(names, Evidence(learned, posterior=posterior, parameters=parameters, seed=seed))
-        top1 = None if test is None else _probe_accuracy(learned, features, labels, bank(test))
-        candidates.append(Candidate(model, taken, top1, Path(str(learned.path))))
+        candidates.append(_measured(model, target, names, cache=cache, test=test, seed=seed, options=options))
     sign = 1 if MEASURES[by].direction == "lower" else -1
 
     def place(candidate: Candidate) -> float:
         one = candidate.measures[by]
         return sign * one.value if isinstance(one, Score) else float("inf")
 
-    return ZooRanking(target, by, tuple(sorted(candidates, key=place)))
+    return ModelRanking(target, by, tuple(sorted(candidates, key=place)))
 
 
-def _weights(model: str) -> tuple[str, str]:
-    """``MODEL[:WEIGHTS]`` taken apart."""
+def _measured(
+    model: str,
+    target: str,
+    names: Sequence[str],
+    *,
+    cache: str,
+    test: str | None,
+    seed: int,
+    options: Mapping[str, Any],
+) -> Candidate:
+    name, weights = model_and_weights(model)
+    backbone = load_backbone(name, weights, seed=seed)
+    parameters = sum(p.numel() for p in backbone.parameters())
+    key = f"{backbone.name}-{backbone.weights_sha256()[:8]}"
+
+    def bank(spec: str) -> FeatureBank:
+        out = str(Path(cache) / f"{hashlib.sha256(spec.encode()).hexdigest()[:8]}-{key}.h5")
+        config = ExtractConfig(
+            dataset=spec, out=out, backbone=name, weights=weights, seed=seed, keep_images=True, **options
+        )
+        return extract(config).bank
+
+    learned = bank(target)
+    features, labels, _ = learned.images()
+    posterior = _posterior(name, backbone.classifier, features)
+    taken = measure(names, Evidence(learned, posterior=posterior, parameters=parameters, seed=seed))
+    top1 = None if test is None else _probe_accuracy(learned, features, labels, bank(test))
+    return Candidate(model, taken, top1, Path(str(learned.path)))
+
+
+def model_and_weights(model: str) -> tuple[str, str]:
+    """The model and the weights of ``MODEL[:WEIGHTS]``."""
     name, colon, weights = model.rpartition(":")
-    return (name, weights) if colon and not Path(model).exists() else (model, "default")
+    return (name, weights) if colon and not is_trained_model(model) else (model, "default")
 
 
 def _posterior(
     name: str, published: tuple[torch.Tensor, torch.Tensor] | None, features: NDArray[np.floating]
 ) -> NDArray[np.float64] | None:
-    """(N, Z) what the model's own classifier says of the target's images; None where it has none."""
+    """(N, Z) class probabilities of the target's images by the model's own classifier; None if it has none."""
     rows = torch.from_numpy(np.asarray(features, dtype=np.float32))
     with torch.inference_mode():
         if find_checkpoint(name) is not None:
@@ -176,7 +198,7 @@ def _posterior(
 def _probe_accuracy(
     learned: FeatureBank, features: NDArray[np.floating], labels: NDArray[np.int64], test: FeatureBank
 ) -> float:
-    """Top-1 of a linear probe on the test images."""
+    """Top-1 accuracy of a linear probe on the test images, 0 to 1."""
     position = {name: i for i, name in enumerate(learned.classes)}
     probe = LinearProbe().fit(features, labels, len(learned.classes))
     tested, places, _ = test.images()

@@ -1,0 +1,48 @@
+"""Accuracies on the screen and on the page of a run: one table, with the counts behind each figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transfer.screen import console, show_table
+
+
+def accuracy_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """The head and the rows of a table of accuracies, each with the classes and the images that it is a mean over.
+
+    Args:
+        figures: What ``Metrics.to_json`` gives; the run of an earlier version may lack ``borders``.
+    """
+    names = ("top1", "top5", "macro", "many", "medium", "few")
+    behind = ("macro",) * 3 + names[3:]  # the classes that have an evaluated image, for the first three
+    rows = [
+        ["accuracy", *(figures[name] for name in names)],
+        ["classes", *(figures["classes"].get(name) for name in behind)],
+        ["images", *(figures["group_images"].get(name) for name in behind)],
+    ]
+    if "borders" in figures:
+        many, few = (figures["borders"][name] for name in ("many", "few"))
+        rows.append(["training images a class", "", "", "", f"> {many}", f"{few}–{many}", f"< {few}"])
+    return ["", *names], rows
+
+
+def show_accuracies(figures: Mapping[str, Any]) -> None:
+    """Print the table of accuracies."""
+    (_, *names), rows = accuracy_table(figures)
+    show_table(["", *(f">{name}" for name in names)], rows)
+
+
+def show_figures(figures: Mapping[str, Any]) -> None:
+    """Print the table of accuracies and the calibration error."""
+    show_accuracies(figures)
+    console.print(f"\nexpected calibration error {figures['calibration_error']:.4f}")
+
+
+def show_training(config: Any, result: Any) -> None:
+    """Print the final accuracies of a training, and where its search is recorded."""
+    if config.test is None:
+        console.print("on training images; give --test for accuracies on held-out images")
+    show_accuracies(result.metrics)
+    if getattr(config, "search", False):
+        console.print(f"\ntrials of the search: {config.out}.search/search.json", soft_wrap=True)

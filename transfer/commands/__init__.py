@@ -1,0 +1,66 @@
+"""The commands: one row each below, and one module each in this package.
+
+The module of ``rank-models`` is ``rank_models``. It holds the configuration ``RankModelsConfig``, whose fields are the
+options; the function ``rank_models``, from a configuration to a result with ``to_json()``; and ``show``, which prints
+the result as tables. The rows are read without importing the modules, so that ``transfer --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Attributes:
+        name: The word after ``transfer``.
+        meaning: One line for ``transfer --help``.
+        positional: Arguments that are typed without an option, in this order.
+    """
+
+    name: str
+    meaning: str
+    positional: tuple[str, ...] = ()
+
+    def config(self) -> Any:
+        """The configuration dataclass."""
+        return self._get("".join(word.capitalize() for word in self.name.split("-")) + "Config")
+
+    def function(self) -> Any:
+        """The function from a configuration to a result."""
+        return self._get(self.name.replace("-", "_"))
+
+    def show(self) -> Any:
+        """The function that prints a configuration's result."""
+        return self._get("show")
+
+    def _get(self, name: str) -> Any:
+        return getattr(importlib.import_module(f"{__name__}.{self.name.replace('-', '_')}"), name)
+
+
+#: Every command by its name, in the order of use.
+COMMANDS = {
+    row.name: row
+    for row in (
+        Command("extract", "images to a feature bank", ("dataset",)),
+        Command("merge", "shards of a feature bank to the whole bank", ("shards",)),
+        Command("duplicates", "copies of a target's images in a source, to be excluded", ("source",)),
+        Command("cluster", "unlabelled images to pseudo-classes", ("bank",)),
+        Command("rank", "source domains by their distance to a target"),
+        Command("rank-models", "pre-trained models by how well they will transfer to a target"),
+        Command("select", "source classes to pre-train on"),
+        Command("pretrain", "train a backbone on source classes", ("sources",)),
+        Command("finetune", "transfer a backbone to the target", ("dataset",)),
+        Command("fit-classifier", "fit a classifier to the frozen features of a backbone", ("dataset",)),
+        Command("evaluate", "accuracy of a trained model", ("run", "dataset")),
+        Command("compare", "the figures of several runs side by side", ("runs",)),
+        Command("run", "a whole recipe; finished steps are reused", ("recipe",)),
+        Command("report", "one HTML page of a run or a recipe", ("run",)),
+        Command("demo", "the whole job on embedded data, offline"),
+        Command("inspect", "what a dataset, bank or run holds; which names there are", ("what",)),
+    )
+}

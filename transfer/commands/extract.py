@@ -1,0 +1,33 @@
+"""``transfer extract``: images to a feature bank."""
+
+from __future__ import annotations
+
+from features import ExtractConfig, Extraction, MergeConfig, extract
+from transfer.screen import console, show_next
+
+__all__ = ["ExtractConfig", "extract", "show", "show_extraction"]
+
+
+def show(config: ExtractConfig, result: Extraction) -> None:
+    """Print what was extracted, and the command that follows."""
+    show_extraction(config, result)
+    if config.shard:
+        show_next(f"transfer merge SHARD.h5 … --out BANK.h5    (all {config.shard.partition('/')[2]} shards)")
+    elif config.dataset.startswith("images:"):
+        kept = "" if config.keep_images else "    (from a bank with --keep-images)"
+        show_next(f"transfer cluster {config.out} --out CLUSTERS.h5{kept}")
+    else:
+        show_next("transfer rank --target TARGET.h5 --source SOURCE.h5 …", f"transfer inspect {config.out}")
+
+
+def show_extraction(config: ExtractConfig | MergeConfig, result: Extraction) -> None:
+    """Print the size of a bank, and how it came about."""
+    summary = result.to_json()
+    parts = [f"{summary['classes']} classes", f"{summary['images']} images"]
+    if result.reused:
+        parts.append("reused")
+    elif result.read:
+        parts.append(f"{summary['images_per_second']:,.0f} images/s")
+    if summary["skipped"]:
+        parts.append(f"{summary['skipped']} unreadable images skipped (transfer inspect {config.out} lists them)")
+    console.print(f"{summary['bank']}: {', '.join(parts)}", soft_wrap=True)

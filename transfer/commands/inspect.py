@@ -1,0 +1,216 @@
+"""``transfer inspect``: what a dataset, a bank, a run or a subset holds, and which names there are."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from features import FeatureBank, backbone_names, open_dataset
+from features.bank import SUFFIXES
+from features.checkpoint import find_checkpoint
+from features.dataset_spec import DatasetSpec
+from features.infrastructure.errors import InputError, as_typed
+from features.infrastructure.files import check_new
+from features.infrastructure.tables import read_columns, read_provenance, read_rows
+from features.readers import SCHEMES
+from features.readers.exclusion import files_of
+from finetune.augmentation import AUGMENTATIONS
+from finetune.classifiers.second_stage import METHODS
+from finetune.losses import LOSSES
+from finetune.losses.advice import advise, beta_table, describe_tail
+from finetune.run_directory import open_run
+from finetune.samplers import sampler_meanings
+from similarity import GEOMETRIES, MEASURES, STRATEGIES, Subset
+from similarity.measures import Measure
+from similarity.selection.subset import COLUMNS as SUBSET_COLUMNS
+from transfer.accuracies import show_figures
+from transfer.commands import COMMANDS
+from transfer.plots import counts_plot
+from transfer.screen import console, show_next, show_table
+
+__all__ = ["InspectConfig", "Inspection", "inspect", "show"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectConfig:
+    """Show what something holds.
+
+    Attributes:
+        what: A dataset spec, a bank (.h5), a run directory, a checkpoint, a subset or another table (.csv), or one of
+            backbones, schemes, losses, samplers, methods, augmentations, geometries, strategies, measures, commands.
+        plot: A file (.png) for the number of images of each class of a dataset, largest class first.
+        overwrite: Replace an existing file instead of refusing.
+    """
+
+    what: str
+    plot: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.plot is not None and not self.plot.endswith(".png"):
+            raise InputError(f"`plot` {self.plot}: expected a file name that ends in .png")
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What something holds.
+
+    Attributes:
+        kind: ``dataset``, ``bank``, ``run``, ``checkpoint``, ``subset``, ``table`` or ``names``.
+        content: Name → value, as JSON can hold it.
+    """
+
+    kind: str
+    content: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.content, "kind": self.kind}
+
+
+#: Kind of names → the names with their meanings.
+KINDS: dict[str, Callable[[], Mapping[str, Any]]] = {
+    "commands": lambda: {name: command.meaning for name, command in COMMANDS.items()},
+    "backbones": backbone_names,
+    "schemes": SCHEMES.meanings,
+    "losses": LOSSES.meanings,
+    "methods": METHODS.meanings,
+    "samplers": sampler_meanings,
+    "augmentations": AUGMENTATIONS.meanings,
+    "geometries": GEOMETRIES.meanings,
+    "strategies": STRATEGIES.meanings,
+    "measures": lambda: {name: _measure(measure) for name, measure in MEASURES.items()},
+}
+
+
+def inspect(config: InspectConfig) -> Inspection:
+    """Read what ``config.what`` holds.
+
+    Raises:
+        InputError: It is none of the things that this command reads, or cannot be read.
+    """
+    what = config.what
+    path = Path(what)
+    if config.plot is not None and what.partition(":")[0] not in SCHEMES:
+        raise InputError(f"`plot` {config.plot}: draws the classes of a dataset; {what} is not one")
+    if what in KINDS:
+        return Inspection("names", dict(KINDS[what]()))
+    scheme, colon, _ = what.partition(":")
+    if colon and scheme in SCHEMES:  # before the suffixes: list:train.csv is a dataset
+        return _dataset(config)
+    if path.suffix in SUFFIXES:
+        return Inspection("bank", _bank(FeatureBank.open(path)))
+    if path.suffix == ".csv":
+        return _table(path)
+    if (path / "config.yaml").is_file():
+        run = open_run(path)
+        return Inspection("run", {"metrics": run["metrics"], **run["environment"], "config": run["config"]})
+    checkpoint = find_checkpoint(path)
+    if checkpoint is not None:
+        return Inspection("checkpoint", dict(checkpoint.card))
+    if colon:
+        return _dataset(config)  # raises an error that suggests a scheme
+    raise InputError(
+        f"{what}: not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or subset file (.csv), "
+        f"and not one of {', '.join(KINDS)}"
+    )
+
+
+def _measure(measure: Measure) -> str:
+    """What a measure is, what it compares and what it needs."""
+    compared = "sources and models" if measure.compares == "both" else measure.compares
+    kept = measure.compares != "models" and any("images" in need for need in measure.needs)
+    images = " To compare sources it needs banks extracted with --keep-images." if kept else ""
+    return f"{measure.meaning}; {measure.direction} is better. Compares {compared}.{images}"
+
+
+def _table(path: Path) -> Inspection:
+    """A subset, or the provenance and size of another table."""
+    about = {"kind": "table", "make": f"transfer select --out {path}"}
+    columns, provenance = read_columns(path, **about), read_provenance(path, **about)
+    if not set(SUBSET_COLUMNS) <= set(columns) and "strategy" not in provenance:
+        rows = sum(1 for _ in read_rows(path, (), **about))
+        return Inspection("table", {**provenance, "columns": list(columns), "rows": rows})
+    subset = Subset.read(path)
+    return Inspection("subset", {"classes": len(subset), **subset.provenance, **subset.to_json()})
+
+
+def _dataset(config: InspectConfig) -> Inspection:
+    check_new({"`plot`": config.plot}, read=files_of(DatasetSpec.parse(config.what)), overwrite=config.overwrite)
+    counts = open_dataset(config.what).counts
+    advice = advise(counts)
+    if config.plot is not None:
+        Path(config.plot).write_bytes(counts_plot(counts, config.what))
+    content = {
+        **describe_tail(counts),
+        "dataset": config.what,
+        "betas": [asdict(row) for row in beta_table(counts)],
+        "advice": asdict(advice),
+    }
+    return Inspection("dataset", content)
+
+
+def _bank(bank: FeatureBank) -> dict[str, Any]:
+    skipped = [f"{id_} ({reason})" for id_, reason in bank.skipped]
+    return dict(bank.attrs) | describe_tail(bank.counts) | {"dimensions": bank.means.shape[1], "skipped": skipped}
+
+
+def show(config: InspectConfig, result: Inspection) -> None:
+    """Print what something holds."""
+    if result.kind == "dataset":
+        _show_dataset(config, result.content)
+        return
+    for name, value in result.content.items():
+        if name == "metrics" and value:
+            _show_metrics(value)
+            continue
+        text = as_typed(", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        console.print(f"{name}: {text}", soft_wrap=not (console.is_terminal and isinstance(value, list)))
+
+
+def _show_metrics(figures: Mapping[str, Any]) -> None:
+    """Print the final figures of a training."""
+    console.print(f"evaluated on {figures['evaluated_on']}", soft_wrap=True)
+    show_figures(figures)
+    if "validation" in figures:
+        best = figures["validation"]
+        console.print(f"best epoch {best['epoch']}: macro {best['macro']:.4f} on {best['images']} validation images")
+    console.print()
+
+
+def _show_dataset(config: InspectConfig, content: Mapping[str, Any]) -> None:
+    """Print the imbalance of a dataset, the class weights of each β, and the advised loss and sampler."""
+    console.print(content["dataset"], soft_wrap=True)
+    names = ("classes", "images", "largest", "smallest", "imbalance", "many", "medium", "few")
+    show_table([f">{name}" for name in names], [[str(content[name]) for name in names]])
+    spec = shlex.quote(content["dataset"])
+    if content["classes"] == 1:
+        console.print("one class: there is nothing to classify, but cluster makes pseudo-classes of its images")
+        show_next(f"transfer extract {spec} --keep-images --out BANK.h5", "transfer cluster BANK.h5 --out CLUSTERS.h5")
+        return
+    console.print("\nclass-balanced weights of the largest and the smallest class for each β (their mean is 1):")
+    show_table(
+        ["β", ">effective number: largest", ">smallest", ">weight: largest", ">smallest"],
+        (
+            (
+                f"{row['beta']:.6g}{' (auto)' if row['automatic'] else ''}",
+                f"{row['effective_largest']:.1f}",
+                f"{row['effective_smallest']:.1f}",
+                row["weight_largest"],
+                row["weight_smallest"],
+            )
+            for row in content["betas"]
+        ),
+    )
+    advice = content["advice"]
+    console.print(f"\nadvised: --loss {advice['loss']} --sampler {advice['sampler']}")
+    for reason in advice["reasons"]:
+        console.print(f"- {as_typed(reason)}")
+    if config.plot is not None:
+        console.print(f"plot: {config.plot}", soft_wrap=True)
+    show_next(
+        f"transfer extract {spec} --out BANK.h5",
+        f"transfer finetune {spec} --init BACKBONE --loss {advice['loss']} --out runs/NAME",
+    )

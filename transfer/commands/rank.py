@@ -1,0 +1,166 @@
+"""``transfer rank``: source domains by their distance to a target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from features.bank import FeatureBank
+from features.infrastructure.errors import InputError
+from features.infrastructure.files import check_new
+from features.infrastructure.options import Range, check_ranges
+from similarity import DEFAULT_GEOMETRY, MEASURES, Ranking, explain, rank_domains, write_explanation
+from similarity.measures import measure_names
+from transfer.measure_table import LONGEST, require_one, show_measures
+from transfer.screen import console, show_next, show_table
+
+__all__ = ["RankConfig", "rank", "show"]
+
+#: Rows of the explanation that are printed.
+EXPLAINED = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankConfig:
+    """Rank source domains by their Earth Mover's Distance to a target, nearest first.
+
+    Attributes:
+        target: Feature bank of the target.
+        source: Feature banks of the sources.
+        measures: Other measures of transferability to print beside the distance, or all: see transfer inspect
+            measures.
+        geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
+        gamma: γ of the similarity exp(−γ·EMD), such as the paper's 0.01. By default a similarity of 0.5 is the mean
+            distance between the target's own classes.
+        min_count: Leave out source classes of fewer images (the paper: 200).
+        bootstrap: Bootstrap replicates for the 95 % intervals, at least 2; 0 for none.
+        seed: Seed of the bootstrap and of the measures.
+        explain: A file (.csv) for the transport plans: which source classes serve which target classes.
+        overwrite: Replace an existing file instead of refusing.
+    """
+
+    target: str
+    source: list[str]
+    measures: list[str] = field(default_factory=list)
+    geometry: str = DEFAULT_GEOMETRY
+    gamma: Annotated[float, Range(0, above=True)] | None = None
+    min_count: Annotated[int, Range(0)] = 0
+    bootstrap: Annotated[int, Range(0)] = 20
+    seed: Annotated[int, Range(0)] = 0
+    explain: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if not self.source:
+            raise InputError("missing: `source`")
+        if self.bootstrap == 1:
+            raise InputError("`bootstrap` 1: expected 0, or at least 2")
+        of_models = [name for name in measure_names(self.measures) if MEASURES[name].compares == "models"]
+        if of_models and "all" not in self.measures:
+            raise InputError(
+                f"`measures` {of_models[0]}: compares models, not sources; leave it out, or use: transfer rank-models"
+            )
+
+
+def rank(config: RankConfig) -> Ranking:
+    """Rank source domains, and write the explanation if `explain` names a file.
+
+    See :func:`similarity.rank_domains` and :func:`similarity.explain`.
+
+    Raises:
+        InputError: A bank cannot be read or compared, no measure could be taken, or `explain` exists.
+    """
+    check_new({"`explain`": config.explain}, read=[config.target, *config.source], overwrite=config.overwrite)
+    ranking = rank_domains(
+        FeatureBank.open(config.target),
+        [FeatureBank.open(path) for path in config.source],
+        geometry=config.geometry,
+        gamma=config.gamma,
+        min_count=config.min_count,
+        bootstrap=config.bootstrap,
+        seed=config.seed,
+        measures=config.measures,
+    )
+    require_one([domain.measures for domain in ranking.domains])
+    if config.explain is not None:
+        write_explanation(ranking, config.explain)
+    return ranking
+
+
+def show(config: RankConfig, result: Ranking) -> None:
+    """Print the ranking with its intervals, the other measures, and the command that follows."""
+    console.print(
+        f"target {result.target}, geometry {result.geometry} ({result.geometry_steps})\n"
+        f"similarity = exp(−{result.gamma:.4g}·EMD); 0.5 is {result.half}\n",
+        soft_wrap=True,
+    )
+    numbered = max(len(domain.source) for domain in result.domains) > LONGEST
+    show_table(
+        [">source" if numbered else "source", ">EMD", ">(95 %)", ">similarity", ">(95 %)", ">classes", ">images"],
+        (
+            (
+                number if numbered else domain.source,
+                domain.emd,
+                _interval(domain.emd_interval),
+                domain.similarity,
+                _interval(domain.interval),
+                domain.classes,
+                domain.images,
+            )
+            for number, domain in enumerate(result.domains, start=1)
+        ),
+    )
+    for number, domain in enumerate(result.domains if numbered else (), start=1):
+        console.print(f"source {number}: {domain.source}", soft_wrap=True)
+    bounded = [domain.transport.gap for domain in result.domains if domain.transport.solver == "semi-dual"]
+    if bounded:
+        console.print(
+            f"sets of this size are solved approximately: a distance is too large by at most {max(bounded):.2%}"
+        )
+    if config.bootstrap and all(domain.emd_interval is None for domain in result.domains):
+        console.print("no intervals: the sets are too large to resample, or the sources have too few classes")
+    for domain in result.domains:
+        if domain.classes == 1:
+            console.print(
+                f"{domain.source} has one class, so only its mean counts; transfer cluster makes classes of unlabelled "
+                f"images",
+                soft_wrap=True,
+            )
+    taken = [domain.measures for domain in result.domains]
+    if taken[0]:
+        console.print("\nother measures of transferability:")
+        heads = [f"source {n}" if numbered else domain.source for n, domain in enumerate(result.domains, start=1)]
+        show_measures(heads, taken)
+    if config.explain is not None:
+        _show_explanation(config, result)
+    banks, classes = " ".join(config.source), min(100, sum(domain.classes for domain in result.domains))
+    show_next(f"transfer select --target {config.target} --source {banks} --classes {classes} --out subset.csv")
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    return "–" if ends is None else f"{ends[0]:.4g}–{ends[1]:.4g}"
+
+
+def _show_explanation(config: RankConfig, result: Ranking) -> None:
+    """Print the costliest target classes of the nearest domain, and the source classes that serve them."""
+    nearest = result.domains[0]
+    rows = explain(nearest, nearest.class_names, result.target_classes, top=3)
+    shown = rows[:EXPLAINED]
+    console.print(f"\nclasses of {nearest.source} that serve {result.target}, the costliest first:", soft_wrap=True)
+    show_table(
+        ["target class", "source class", ">share of it, %", ">distance", ">of the EMD"],
+        (
+            (
+                row.target_class,
+                f"({row.folded} more)" if row.folded else row.source_class,
+                f"{100 * row.share:.1f}",
+                row.distance,
+                row.contribution,
+            )
+            for row in shown
+        ),
+    )
+    if len(rows) > len(shown):
+        console.print("…")
+    console.print(f"all rows of all sources: {config.explain}", soft_wrap=True)

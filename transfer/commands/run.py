@@ -1,0 +1,62 @@
+"""``transfer run``: a whole recipe; finished steps are reused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from transfer.archives import unpack
+from transfer.pipeline import Experiment, run_recipe
+from transfer.recipe import Recipe
+from transfer.screen import console, show_next, show_table
+
+__all__ = ["Experiment", "RunConfig", "run", "show"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Run a recipe: extract, rank, select, pre-train, fine-tune, evaluate, report.
+
+    Attributes:
+        recipe: The recipe's YAML file.
+        out: Directory of the results; by default runs/NAME.
+        data: Folder of the recipe's archives; by default $TRANSFER_DATA, or else the recipe's own.
+    """
+
+    recipe: str
+    out: str | None = None
+    data: str | None = None
+
+
+def run(config: RunConfig) -> Experiment:
+    """Run a recipe to its report.
+
+    Raises:
+        InputError: The recipe or its data is wrong.
+    """
+    recipe = Recipe.read(config.recipe)
+    out = Path(config.out or f"runs/{recipe.name}")
+    data = recipe.data_folder(config.data)
+    return run_recipe(recipe.placed(unpack(recipe.archives, data, out / "data") if recipe.archives else data), out)
+
+
+def show(config: object, result: Experiment) -> None:
+    """Print the accuracy of each arm, the first chosen classes, and where the report is."""
+    content = result.content
+    show_table(
+        ["arm", ">top-1, %", ">deviation", ">runs"],
+        (
+            (
+                arm["arm"],
+                f"{100 * arm['top1_mean']:.1f}",
+                "–" if arm["top1_std"] is None else f"{100 * arm['top1_std']:.1f}",
+                " ".join(f"{100 * run['top1']:.1f}" for run in arm["runs"]),
+            )
+            for arm in content["arms"]
+        ),
+    )
+    if content["selected"]:
+        first = ", ".join(row["class"] for row in content["selected"][:8])
+        console.print(f"\nchosen by {content['arms'][-1]['arm']}: {first}, …", soft_wrap=True)
+    console.print(f"{content['seconds']:.0f} seconds")
+    show_next(f"open {content['report']}")

@@ -1,0 +1,201 @@
+"""``transfer select``: source classes to pre-train on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from features.bank import FeatureBank
+from features.infrastructure.errors import InputError
+from features.infrastructure.files import check_new
+from features.infrastructure.options import Range, check_ranges
+from similarity import (
+    DEFAULT_GEOMETRY,
+    DEFAULT_STRATEGY,
+    STRATEGIES,
+    SelectionCurve,
+    SelectionStability,
+    Subset,
+    write_curves,
+)
+from similarity.selection.choosing import select_from
+from similarity.selection.curve import curves_from
+from similarity.selection.pool import SourcePool
+from similarity.selection.stability import stability_from
+from transfer.screen import console, show_next, show_table
+
+__all__ = ["SelectConfig", "Selection", "select", "show"]
+
+#: Chosen classes that are printed.
+SHOWN = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectConfig:
+    """Choose source classes to pre-train on, and write them as a subset file.
+
+    Attributes:
+        target: Feature banks of the targets, each with its own number of classes if wanted: BANK[:QUOTA].
+        source: Feature banks of the sources.
+        classes: Classes to choose for each target without a quota.
+        images: Budget of images for each target: classes are taken for as long as their images stay within it.
+        out: The subset file (.csv).
+        curve: A file (.csv) for what each number of classes gains. If neither `classes`, `images` nor a quota is
+            given, the suggested number of classes is taken.
+        strategy: How classes are chosen: nearest is the paper's; see transfer inspect strategies.
+        geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
+        min_count: Leave out source classes of fewer images (the paper: 200).
+        resample: Times to choose again from resampled class means, to report how often each class is chosen; 0 for
+            none.
+        seed: Seed of the random strategy and of the resampling.
+        overwrite: Replace existing files instead of refusing.
+    """
+
+    target: list[str]
+    source: list[str]
+    classes: Annotated[int, Range(1)] | None = None
+    images: Annotated[int, Range(1)] | None = None
+    out: str | None = None
+    curve: str | None = None
+    strategy: str = DEFAULT_STRATEGY
+    geometry: str = DEFAULT_GEOMETRY
+    min_count: Annotated[int, Range(0)] = 0
+    resample: Annotated[int, Range(0)] = 0
+    seed: Annotated[int, Range(0)] = 0
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        STRATEGIES.find(self.strategy)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The chosen classes.
+
+    Attributes:
+        subset: The chosen classes.
+        out: The subset file, if one was written.
+        curves: What each number of classes gains, one curve a target; empty without ``curve``.
+        stability: How often each class is chosen again; None without ``resample``.
+    """
+
+    subset: Subset
+    out: str | None
+    curves: tuple[SelectionCurve, ...] = ()
+    stability: SelectionStability | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return self.subset.to_json() | {
+            "out": self.out,
+            "targets": self.subset.provenance["targets"],
+            "knees": [curve.to_json() for curve in self.curves],
+            "stability": self.stability and self.stability.to_json(),
+        }
+
+
+def select(config: SelectConfig) -> Selection:
+    """Choose source classes, and write the files that the configuration names; see :func:`similarity.select_classes`.
+
+    Everything is computed before the first file is written, so that a wrong option leaves no file behind.
+
+    Raises:
+        InputError: A bank cannot be read or compared, a size is not possible, or a file exists.
+    """
+    paths, quotas = zip(*(_quota(text) for text in config.target), strict=True)
+    written = {"`out`": config.out, "`curve`": config.curve}
+    check_new(written, read=[*paths, *config.source], overwrite=config.overwrite)
+    targets, sources = ([FeatureBank.open(path) for path in group] for group in (paths, config.source))
+    pool = SourcePool.of(targets, sources, config.geometry, config.min_count)
+    options: dict[str, Any] = {"strategy": config.strategy, "seed": config.seed}
+    curves: tuple[SelectionCurve, ...] = ()
+    if config.curve is not None:
+        curves = curves_from(pool, targets, **options)
+        if config.classes is None and config.images is None and not STRATEGIES[config.strategy].takes_all:
+            quotas = tuple(curve.knee if quota is None else quota for curve, quota in zip(curves, quotas, strict=True))
+    sizes: dict[str, Any] = {"classes": config.classes, "quotas": quotas, "images": config.images}
+    subset = select_from(pool, targets, **sizes, **options)
+    stability = None
+    if config.resample:
+        stability = stability_from(pool, targets, subset, replicates=config.resample, **sizes, **options)
+    if config.curve is not None:
+        write_curves(curves, config.curve, options | {"geometry": config.geometry, "min_count": config.min_count})
+    if config.out is not None:
+        subset.write(config.out)
+    return Selection(subset, config.out, curves, stability)
+
+
+def _quota(text: str) -> tuple[str, int | None]:
+    """The path and the quota of ``BANK[:QUOTA]``."""
+    path, colon, quota = text.rpartition(":")
+    if colon and quota.lstrip("-").isdigit():
+        if int(quota) < 1:
+            raise InputError(f"`target` {text}: the quota must be at least 1")
+        return path, int(quota)
+    return text, None
+
+
+def show(config: SelectConfig, result: Selection) -> None:
+    """Print the first chosen classes, what ended the choice, and the command that follows."""
+    rows = result.subset.rows
+    shown = rows[:SHOWN]
+    ranked_by = STRATEGIES[config.strategy].ranked_by
+    sources = list(dict.fromkeys(row.source for row in rows))
+    numbers = {source: number for number, source in enumerate(sources, start=1)}
+    columns: dict[str, list[Any]] = {
+        ">rank": [row.rank for row in shown],
+        "class": [row.class_name for row in shown],
+        ">images": [row.count for row in shown],
+        f">{ranked_by}": [row.distance for row in shown],
+    }
+    if result.stability is not None:
+        again = {(row.source, row.class_name): row.share for row in result.stability.classes}
+        columns[">chosen again, %"] = [f"{100 * again[row.source, row.class_name]:.0f}" for row in shown]
+    if len(sources) > 1:
+        columns[">source"] = [numbers[row.source] for row in shown]
+    show_table(columns, zip(*columns.values(), strict=True))
+    for source, number in numbers.items():
+        console.print(f"source {number}: {source}" if len(sources) > 1 else f"source: {source}", soft_wrap=True)
+    if len(rows) > len(shown):
+        console.print(f"… and {len(rows) - len(shown)} more")
+    images = sum(row.count for row in rows)
+    written = "" if config.out is None else f", written to {config.out}"
+    console.print(f"{len(rows)} classes of {images} images{written}; a lower {ranked_by} is nearer", soft_wrap=True)
+    for target in result.subset.provenance["targets"]:
+        _show_budget(config, target)
+    for curve in result.curves:
+        knee = curve.to_json()
+        console.print(
+            f"{curve.target}: {knee['classes']} classes of {knee['images']} images are suggested, which gain "
+            f"{100 * knee['gain']:.0f} % of what all {curve.available} classes gain over the first one; the curve: "
+            f"{config.curve}",
+            soft_wrap=True,
+        )
+    if result.stability is not None:
+        console.print(
+            f"{result.stability.replicates} choices from resampled class means overlap with this one by "
+            f"{100 * result.stability.jaccard:.0f} % on average (intersection over union)",
+            soft_wrap=True,
+        )
+    if config.out is None:
+        show_next("the same with --out subset.csv, to pre-train on these classes")
+    else:
+        show_next(f"transfer pretrain --subset {config.out} --backbone resnet50 --loss cb-softmax --out runs/pre")
+
+
+def _show_budget(config: SelectConfig, target: Mapping[str, Any]) -> None:
+    """Print which budget ended a target's choice, and how near the choice is to the best one of its size."""
+    if config.images is not None and target["chosen"] < target["quota"]:
+        console.print(
+            f"{target['dataset']}: the budget of {config.images} images ends the choice; classes chosen: "
+            f"{target['chosen']}",
+            soft_wrap=True,
+        )
+    if "coverage" in target:
+        found = target["coverage"]
+        console.print(
+            f"{target['dataset']}: mean distance to the nearest chosen class {found['distance']:.4f}; no choice of "
+            f"{target['chosen']} classes reaches less than {found['bound']:.4f}",
+            soft_wrap=True,
+        )

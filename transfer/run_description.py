@@ -1,0 +1,57 @@
+"""What runs were trained or fitted with, in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+#: Options of a run that do not change what it learns.
+_IMMATERIAL = {"out", "test", "workers", "tensorboard", "device"}
+
+
+def describe(config: Mapping[str, Any]) -> str:
+    """A description of one run, such as ``softmax, 30 epochs from resnet50``.
+
+    Args:
+        config: The options of the run, as :func:`finetune.run_directory.open_run` reads them.
+    """
+    start = Path(config.get("init") or config["backbone"]).name
+    untrained = config.get("weights") == "none"
+    method = config.get("method", "full")
+    if method != "full":
+        tau = "" if config.get("tau") is None else f" {config['tau']:g}"
+        return f"{method}{tau} on {'untrained ' * untrained}{start}"
+    words = [config["loss"]]
+    if config.get("sampler", "shuffle") != "shuffle":
+        words.append(f"sampler {config['sampler']}")
+    budget = "epochs" if config.get("steps") is None else "steps"
+    way = f"of {start} from scratch" if untrained else f"from {start}"
+    return ", ".join([*words, f"{config[budget]} {budget} {way}"])
+
+
+def describe_all(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A description of each run; runs that the words do not distinguish are followed by the options that do.
+
+    Args:
+        configs: The options of each run, as :func:`finetune.run_directory.open_run` reads them.
+    """
+    words = [describe(config) for config in configs]
+    if len({_data(config) for config in configs}) > 1:
+        words = [f"{mine} on {_data(config)}" for mine, config in zip(words, configs, strict=True)]
+    found = []
+    for mine, config in zip(words, configs, strict=True):
+        alike = [other for other, theirs in zip(configs, words, strict=True) if theirs == mine]
+        names = [
+            name
+            for name, value in config.items()
+            if name not in _IMMATERIAL and value is not None and any(other.get(name, value) != value for other in alike)
+        ]
+        found.append(", ".join([mine, *(f"{name} {config[name]}" for name in names)]))
+    return found
+
+
+def _data(config: Mapping[str, Any]) -> str:
+    """The training data of a run: its dataset, or the subset or the sources of a pre-training."""
+    given = config.get("dataset") or config.get("subset") or config.get("sources") or ""
+    return given if isinstance(given, str) else " + ".join(given)
