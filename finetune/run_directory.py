@@ -48,6 +48,10 @@ class RunDirectory:
         inputs: Hashes of what the run reads: dataset manifests, initial weights, the subset.
         without_effect: Names of options that the run does not read; ``config.yaml`` omits them.
 
+    Attributes:
+        checkpoints: The folder of the model and of the resumable state.
+        metrics: The final figures if the run was finished before this job began, else None.
+
     Raises:
         InputError: The directory holds another run, or cannot be made.
     """
@@ -56,22 +60,23 @@ class RunDirectory:
         self, path: str | Path, config: Any, inputs: Mapping[str, str], without_effect: Collection[str] = ()
     ) -> None:
         self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
         resolved = {name: value for name, value in asdict(config).items() if name != "out"} | {"out": str(path)}
         if rank() == 0:
             self._open(config, resolved, inputs, without_effect)
         self._board = getattr(config, "tensorboard", False) and _board()
         wait_for_all()
-        self._finished = gather(self._read_metrics())[0]  # before any process of this job writes them
+        self.metrics = gather(_read_metrics(self.path))[0]  # before any process of this job writes them
 
     def _open(
         self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str], without_effect: Collection[str]
     ) -> None:
         path = self.path
-        if self.path.exists() and not self.path.is_dir():
+        if path.exists() and not path.is_dir():
             raise InputError(f"`out` {path}: is a file; name a directory for the run")
-        if self._config_path.exists():
+        if (path / "config.yaml").exists():
             self._require_same(config, resolved, inputs)
-        elif self.path.is_dir() and any(not _half_begun(entry) for entry in self.path.iterdir()):
+        elif path.is_dir() and any(not _half_begun(entry) for entry in path.iterdir()):
             raise InputError(f"`out` {path}: the directory is not empty and holds no run; name another")
         else:
             try:
@@ -79,19 +84,6 @@ class RunDirectory:
                 self._begin(config, read, inputs)
             except OSError as error:
                 raise InputError(f"`out` {path}: cannot be written ({error.strerror or error})") from error
-
-    @property
-    def _config_path(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def _environment_path(self) -> Path:
-        return self.path / "environment.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of the model and of the resumable state."""
-        return self.path / "checkpoints"
 
     def _begin(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -103,8 +95,8 @@ class RunDirectory:
             "argv": sys.argv,
             "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-        write_json(self._environment_path, environment)
-        write_text(self._config_path, yaml.safe_dump(_plain(resolved), sort_keys=False, allow_unicode=True))
+        write_json(self.path / "environment.json", environment)
+        write_text(self.path / "config.yaml", yaml.safe_dump(_plain(resolved), sort_keys=False, allow_unicode=True))
 
     def _require_same(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         there, environment = _read_start(self.path)
@@ -142,15 +134,6 @@ class RunDirectory:
         if rank() == 0:
             state.delete(self.checkpoints)
 
-    @property
-    def metrics(self) -> dict[str, Any] | None:
-        """The final figures if the run was finished before this job began, else None."""
-        return self._finished
-
-    def _read_metrics(self) -> dict[str, Any] | None:
-        path = self.path / "metrics.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Write the final figures, which makes the run a finished one."""
         if rank() == 0:
@@ -169,12 +152,8 @@ class RunDirectory:
         """Add an epoch to ``history.csv``, in place of that epoch and later ones, which a resumed run repeats."""
         if rank() != 0:
             return
-        path = self.path / "history.csv"
-        rows: list[dict[str, Any]] = []
-        if path.is_file():
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = [old for old in csv.DictReader(file) if int(old["epoch"]) < int(row["epoch"])]
-        with atomic_file(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+        rows = [old for old in _read_history(self.path) if int(old["epoch"]) < int(row["epoch"])]
+        with atomic_file(self.path / "history.csv") as aside, aside.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(row))
             writer.writeheader()
             writer.writerows([*rows, row])
@@ -186,11 +165,7 @@ class RunDirectory:
 
 
 def _board() -> Any:
-    """PyTorch's writer of TensorBoard files.
-
-    Raises:
-        InputError: The package tensorboard is missing.
-    """
+    """PyTorch's writer of TensorBoard files."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -215,17 +190,25 @@ def open_run(path: str | Path) -> dict[str, Any]:
     """
     directory = Path(path)
     config, environment = _read_start(directory)
-    read: dict[str, Any] = {"path": str(directory), "config": config, "environment": environment}
-    read |= {"metrics": None, "history": []}
-    if (directory / "metrics.json").is_file():
-        try:
-            read["metrics"] = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{directory / 'metrics.json'}: the run's figures cannot be read ({error})") from error
-    if (directory / "history.csv").is_file():
-        with (directory / "history.csv").open(newline="", encoding="utf-8") as file:
-            read["history"] = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    return read
+    history = [{name: float(value) for name, value in row.items()} for row in _read_history(directory)]
+    figures = {"metrics": _read_metrics(directory), "history": history}
+    return {"path": str(directory), "config": config, "environment": environment, **figures}
+
+
+def _read_metrics(directory: Path) -> dict[str, Any] | None:
+    path = directory / "metrics.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except ValueError as error:
+        raise InputError(f"{path}: the run's figures cannot be read ({error})") from error
+
+
+def _read_history(directory: Path) -> list[dict[str, str]]:
+    path = directory / "history.csv"
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def read_classes(directory: str | Path) -> list[dict[str, Any]]:
@@ -256,11 +239,7 @@ def read_classes(directory: str | Path) -> list[dict[str, Any]]:
 
 
 def _read_start(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The configuration and the environment that a run wrote when it began.
-
-    Raises:
-        InputError: There is no run.
-    """
+    """The configuration and the environment that a run wrote when it began."""
     try:
         config = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
         environment = json.loads((directory / "environment.json").read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeVar
@@ -157,21 +157,15 @@ def evaluate_model(
             classes are many, medium or few.
         options: Batch size, device, precision, workers.
         views: 1, 2, 5 or 10; see :class:`EvaluateConfig`.
-        many: A class with more training images belongs to "many".
-        few: A class with fewer training images belongs to "few".
-
-    Raises:
-        InputError: As :func:`evaluate`.
+        many, few: Borders in training images; see :class:`EvaluateConfig`.
     """
     position = align_classes(dataset, model.classes)
     network = Views(model, views, sigmoid=card["sigmoid"], scale=card["scale"])
-    found: list[Predictions] = []
-    unreadable: list[tuple[str, str]] = []
-    for batch in _passes(network, dataset, network.preprocessing, options):
-        unreadable += batch.unreadable
-        if len(batch.indices):
-            found.append(Predictions.of(batch.outputs.cpu().numpy(), position[batch.labels.numpy()]))
-    found, unreadable = _of_all(found, unreadable, dataset)
+
+    def predictions_of(batch: OutputBatch) -> Predictions:
+        return Predictions.of(batch.outputs.cpu().numpy(), position[batch.labels.numpy()])
+
+    found, unreadable = _run(network, dataset, network.preprocessing, options, predictions_of)
     for id_, reason in unreadable:
         console.print(f"not evaluated, unreadable: {id_} ({reason})", markup=False, emoji=False)
     predictions, counts = Predictions.concatenate(found), np.asarray(card["train_counts"])
@@ -213,22 +207,26 @@ def score_images(
     Raises:
         InputError: No image can be read.
     """
-    found: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
-    unreadable: list[tuple[str, str]] = []
-    for batch in _passes(network, dataset, preprocessing, options):
-        unreadable += batch.unreadable
-        if len(batch.indices):
-            found.append((batch.outputs.cpu().numpy(), batch.labels.numpy()))
-    found, unreadable = _of_all(found, unreadable, dataset)
+
+    def scores_of(batch: OutputBatch) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        return batch.outputs.cpu().numpy(), batch.labels.numpy()
+
+    found, unreadable = _run(network, dataset, preprocessing, options, scores_of)
     outputs, labels = zip(*found, strict=True)
     return np.concatenate(outputs), np.concatenate(labels), unreadable
 
 
-def _passes(
-    network: nn.Module, dataset: ImageDataset, preprocessing: Preprocessing, options: ForwardOptions
-) -> Iterator[OutputBatch]:
-    """Run this process's share of the images through a network."""
-    return forward_pass(
+def _run(
+    network: nn.Module,
+    dataset: ImageDataset,
+    preprocessing: Preprocessing,
+    options: ForwardOptions,
+    part_of: Callable[[OutputBatch], Part],
+) -> tuple[list[Part], list[tuple[str, str]]]:
+    """A part of each batch with readable images, and the unreadable images, from all processes."""
+    found: list[Part] = []
+    unreadable: list[tuple[str, str]] = []
+    batches = forward_pass(
         network,
         dataset,
         preprocessing,
@@ -239,16 +237,10 @@ def _passes(
         precision=options.precision,
         description="evaluate",
     )
-
-
-def _of_all(
-    found: list[Part], unreadable: list[tuple[str, str]], dataset: ImageDataset
-) -> tuple[list[Part], list[tuple[str, str]]]:
-    """The parts of all processes, and the images that they could not read.
-
-    Raises:
-        InputError: No process could read an image.
-    """
+    for batch in batches:
+        unreadable += batch.unreadable
+        if len(batch.indices):
+            found.append(part_of(batch))
     every = gather((found, unreadable))
     if not any(parts for parts, _ in every):
         raise InputError(f"{dataset.spec}: no image can be read")

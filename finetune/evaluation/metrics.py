@@ -88,15 +88,11 @@ def evaluate_scores(
     Args:
         scores: (N, C) finite, or −∞ for a class that cannot be chosen; a higher score is a likelier class.
         labels: (N,) integers in 0 … C − 1.
-        train_counts: (C,) training images of each class, for many, medium and few.
-        probabilities: Whether the scores are probabilities, which have a calibration error.
-        many: A class with more training images belongs to many.
-        few: A class with fewer training images belongs to few; 1 to ``many``.
+        train_counts, probabilities, many, few: As of :func:`evaluate_predictions`.
 
     Raises:
         InputError: There is no image.
-        ValueError: A shape does not fit, a label is out of range, a score is NaN or +∞, ``probabilities``
-            lie outside [0, 1], or ``few`` outside 1 … ``many``.
+        ValueError: As of :func:`evaluate_predictions`, or a score is NaN or +∞.
 
     >>> evaluate_scores([[0.9, 0.1], [0.8, 0.2]], [0, 1]).top1
     0.5

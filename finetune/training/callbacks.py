@@ -116,8 +116,8 @@ class Keeper(pl.Callback):
         loss = sum(part[0] for part in every) / len(every) / (done - (epoch - 1) * self.an_epoch)
         images = sum(part[1] for part in every)
         for id_, reason in {id_: reason for _, _, found in every for id_, reason in found.items()}.items():
-            self.said.add(id_)
             self.run.log(f"left out, unreadable: {id_} ({reason})")
+            self.said.add(id_)
         seconds = time.perf_counter() - self.began
         config = self.step.config
         row = {

@@ -88,14 +88,7 @@ def open_validation(spec: str, training: ImageDataset, test: ImageDataset | None
 
 
 def check_validation(config: TrainingConfig, dataset: ImageDataset) -> ImageDataset | None:
-    """Open the validation images if `validation` is a dataset spec, so that a wrong one is refused before any work.
-
-    Returns:
-        The images; None if `validation` is a number or None.
-
-    Raises:
-        InputError: As :func:`open_validation`.
-    """
+    """Open the validation images if `validation` is a dataset spec, to refuse a wrong one early; else None."""
     if not isinstance(config.validation, str):
         return None
     return open_validation(config.validation, dataset, open_dataset(config.test) if config.test else None)
