@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from transfer.inspection import InspectConfig, inspect
 
 from features.backbones.loading import load_backbone
 from features.dataset import ImageDataset
@@ -22,6 +21,7 @@ from finetune.evaluation.evaluator import evaluate_model, score_images
 from finetune.evaluation.metrics import calibration_error
 from finetune.heads import HEADS
 from finetune.model import ImageClassifier
+from transfer.commands.inspect import InspectConfig, inspect
 
 
 @dataclass(frozen=True)
