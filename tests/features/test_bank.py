@@ -60,7 +60,7 @@ def test_what_is_written_is_read_back(tmp_path):
         assert getattr(back, name).dtype == (np.int64 if name == "counts" else np.float32)
     assert {name: back.attrs[name] for name in ATTRS} == ATTRS
     assert not back.keeps_images and not bank.keeps_images
-    assert "--keep-images" in refused(back.images)
+    assert "`keep_images`" in refused(back.images)
 
 
 def test_the_file_is_plain_hdf5_at_the_promised_paths(tmp_path):

@@ -1,4 +1,4 @@
-"""A trained model on disk: tensors beside a card."""
+"""A checkpoint: tensors beside a card."""
 
 import errno
 import json
@@ -92,7 +92,7 @@ def test_where_there_is_none_the_answer_is_none(tmp_path):
         ("[1]", "not a checkpoint card of schema transfer.checkpoint version 1"),
         (json.dumps(CARD), "not a checkpoint card of schema"),
         (json.dumps(CARD | {"schema": "transfer.checkpoint", "schema_version": 2}), "not a checkpoint card of schema"),
-        ({"backbone": None}, "a field of the card is missing or cannot be used ('backbone')"),
+        ({"backbone": None}, "a field of the card is missing or invalid ('backbone')"),
         ({"classes": None}, "'classes'"),
         ({"preprocessing": None}, "'preprocessing'"),
         ({"preprocessing": {"image_size": 8}}, "'mean'"),

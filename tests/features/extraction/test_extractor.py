@@ -196,7 +196,7 @@ def test_a_damaged_image_is_listed_and_no_other_takes_its_place(folder, colour_b
         for path in (folder / name).iterdir():
             if path.exists() and path.read_bytes() != b"damaged":
                 Image.new("RGB", (20, 20), COLOURS[name]).save(path)
-    monkeypatch.setattr(extraction, "load_backbone", lambda *arguments: colour_backbone)
+    monkeypatch.setattr(extraction, "load_backbone", lambda *arguments, **options: colour_backbone)
     bank = extract(config(folder, max_unreadable=0.5, keep_images=True, batch_size=4)).bank
     features, labels, ids = bank.images()
     assert dict(bank.skipped) == {
@@ -234,7 +234,7 @@ def test_with_on_error_fail_the_first_damaged_image_ends_it(folder):
 def test_too_many_damaged_images_end_it_early(folder, monkeypatch):
     for i in range(6):
         (folder / "azure" / f"{i}.png").write_bytes(b"")
-    assert "at least 2 of 24 images cannot be read, more than --max-unreadable 0.05" in refused(
+    assert "at least 2 of 24 images cannot be read, more than `max_unreadable` 0.05" in refused(
         config(folder, batch_size=2)
     )
     assert "azure/0.png" in refused(config(folder, max_unreadable=0.24))
@@ -298,7 +298,7 @@ def test_another_bank_is_not_reused_and_the_difference_is_named(folder, passes, 
     before = extract(config(folder)).bank
     message = refused(config(folder, **options))
     assert f"holds another bank ({attribute} is {before.attrs[attribute]!r}, asked for " in message
-    assert "name another file or give --overwrite" in message and len(passes) == 1
+    assert "name another file or give `overwrite`" in message and len(passes) == 1
     after = extract(config(folder, overwrite=True, **options))
     assert not after.reused and after.bank.attrs[attribute] != before.attrs[attribute] and len(passes) == 2
 
@@ -306,7 +306,7 @@ def test_another_bank_is_not_reused_and_the_difference_is_named(folder, passes, 
 def test_a_file_changed_after_the_bank_was_made_is_noticed_though_its_size_is_the_same(folder, passes):
     extract(config(folder))
     os.utime(folder / "coal" / "7.png")
-    assert "were changed after it was made; give --overwrite" in refused(config(folder)) and len(passes) == 1
+    assert "were changed after it was made; give `overwrite`" in refused(config(folder)) and len(passes) == 1
     extract(config(folder, overwrite=True))
     assert extract(config(folder)).reused and len(passes) == 2
 
@@ -334,7 +334,7 @@ def test_overwrite_makes_the_bank_anew(folder, passes):
 
 def test_image_features_are_not_added_silently(folder):
     extract(config(folder))
-    assert "without image features; give --overwrite to add them" in refused(config(folder, keep_images=True))
+    assert "without image features; give `overwrite` to add them" in refused(config(folder, keep_images=True))
     assert extract(config(folder, keep_images=True, overwrite=True)).bank.keeps_images
     assert extract(config(folder)).reused and extract(config(folder, keep_images=True)).reused
 
@@ -344,14 +344,14 @@ def test_a_bank_with_more_skipped_images_than_allowed_now_is_not_reused(folder):
     extract(config(folder))
     assert extract(config(folder)).reused
     assert "cannot read brick/3.png" in refused(config(folder, on_error="fail"))
-    assert "more than --max-unreadable 0.01" in refused(config(folder, max_unreadable=0.01))
+    assert "more than `max_unreadable` 0.01" in refused(config(folder, max_unreadable=0.01))
 
 
 def test_a_file_that_is_no_bank_is_left_alone(folder):
     notes = folder.parent / "notes.txt"
     notes.write_text("do not lose this")
     message = refused(config(folder, out=str(notes)))
-    assert message.startswith("--out: something else is there") and str(notes) in message and "--overwrite" in message
+    assert message.startswith("`out`: something else is there") and str(notes) in message and "`overwrite`" in message
     assert notes.read_text() == "do not lose this"
     extract(config(folder, out=str(notes), overwrite=True))
     assert FeatureBank.open(notes).classes == tuple(COLOURS)
@@ -381,15 +381,15 @@ def test_a_pass_that_breaks_off_leaves_no_bank(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"batch_size": 0}, "--batch-size 0: expected at least 1"),
-        ({"image_size": 0}, "--image-size 0: expected at least 1"),
-        ({"workers": -1}, "--workers -1: expected at least 0"),
-        ({"max_unreadable": 1.5}, "--max-unreadable 1.5: expected a share from 0 to 1"),
-        ({"max_unreadable": float("nan")}, "--max-unreadable nan"),
-        ({"on_error": "ignore"}, "--on-error ignore: expected skip or fail"),
-        ({"checkpoint_seconds": -1}, "--checkpoint-seconds -1: expected at least 0"),
+        ({"batch_size": 0}, "`batch_size` 0: expected at least 1"),
+        ({"image_size": 0}, "`image_size` 0: expected at least 1"),
+        ({"workers": -1}, "`workers` -1: expected at least 0"),
+        ({"max_unreadable": 1.5}, "`max_unreadable` 1.5: expected at least 0 and at most 1"),
+        ({"max_unreadable": float("nan")}, "`max_unreadable` nan"),
+        ({"on_error": "ignore"}, "`on_error` ignore: expected skip or fail"),
+        ({"checkpoint_seconds": -1}, "`checkpoint_seconds` -1: expected at least 0"),
         *(
-            ({"shard": text}, f"--shard {text}: expected a number from 1 to the total")
+            ({"shard": text}, f"`shard` {text}: expected a number from 1 to the total")
             for text in ("0/4", "5/4", "1/0", "x")
         ),
     ],

@@ -101,7 +101,7 @@ def test_an_extraction_that_broke_off_goes_on_bit_for_bit(photos, whole, tmp_pat
     assert not (tmp_path / "bank.h5").exists() and (tmp_path / "bank.h5.resume").exists()
     done = Shard.open(tmp_path / "bank.h5.resume").position
     result = extract(settings)
-    assert f"going on after {done} of 120 images" in capfd.readouterr().err and done == 4 * after
+    assert f"resuming after {done} of 120 images" in capfd.readouterr().err and done == 4 * after
     assert result.read == 120 - done and result.images == 119 and result.skipped == 1
     assert_same_bits(result.path, whole.path)
     assert [path.name for path in tmp_path.iterdir()] == ["bank.h5"]
@@ -122,11 +122,11 @@ def test_no_checkpoint_is_written_before_it_is_due(photos, tmp_path, monkeypatch
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [({"backbone": "resnet14"}, "backbone is 'resnet8'"), ({"keep_images": False}, "another --keep-images")],
+    [({"backbone": "resnet14"}, "backbone is 'resnet8'"), ({"keep_images": False}, "another `keep_images`")],
 )
 def test_an_unfinished_extraction_of_another_kind_is_not_lost(photos, tmp_path, monkeypatch, options, named):
     interrupted(config(photos, tmp_path / "bank.h5"), monkeypatch, 5)
-    with pytest.raises(InputError, match=r"an unfinished .*name another file or give --overwrite") as caught:
+    with pytest.raises(InputError, match=r"an unfinished .*name another file or give `overwrite`") as caught:
         extract(config(photos, tmp_path / "bank.h5", **options))
     assert named in str(caught.value) and Shard.open(tmp_path / "bank.h5.resume").position == 20
     assert extract(config(photos, tmp_path / "bank.h5", overwrite=True, **options)).read == 120
@@ -262,7 +262,7 @@ def test_shards_that_are_no_whole_are_refused(photos, whole, tmp_path):
     assert "shard 3/3" in refused([*shards, shards[2]]) and "is given twice" in refused([*shards, shards[2]])
     assert "different extractions: backbone is " in refused([shards[0], other, shards[2]])
     assert "no such shard" in refused([*shards, str(tmp_path / "absent.h5")])
-    assert "no shard of this version" in refused([str(whole.path)])
+    assert "not a shard of this version" in refused([str(whole.path)])
     merge(MergeConfig(shards, out))
     with pytest.raises(InputError, match="is there already"):
         merge(MergeConfig(shards, out))
@@ -278,7 +278,7 @@ def test_a_shard_and_a_bank_are_not_taken_for_each_other(photos, tmp_path):
         extract(config(photos, tmp_path / "1.h5", shard="2/2"))
     with pytest.raises(InputError, match="something else is there"):
         extract(config(photos, tmp_path / "1.h5"))
-    with pytest.raises(InputError, match="--shard 1/500: the dataset has 120 images"):
+    with pytest.raises(InputError, match="`shard` 1/500: the dataset has 120 images"):
         extract(config(photos, tmp_path / "2.h5", shard="1/500"))
 
 
@@ -306,14 +306,14 @@ def test_features_that_were_lost_are_extracted_again(photos, whole, tmp_path, mo
     interrupted(config(photos, tmp_path / "bank.h5"), monkeypatch, 5)
     os.truncate(tmp_path / "bank.h5.resume.features", 1000)
     assert extract(config(photos, tmp_path / "bank.h5")).read == 120
-    assert "its file of features is not whole; starting from the first image" in capfd.readouterr().err
+    assert "its file of features is not complete; starting from the first image" in capfd.readouterr().err
     assert_same_bits(tmp_path / "bank.h5", whole.path)
 
 
 def test_a_damaged_checkpoint_is_named_and_can_be_overwritten(photos, tmp_path):
     resume = tmp_path / "bank.h5.resume"
     resume.write_bytes(b"damaged")
-    with pytest.raises(InputError, match=r"not a readable shard .*; remove .*bank\.h5\.resume, or give --overwrite"):
+    with pytest.raises(InputError, match=r"not a readable shard .*; remove .*bank\.h5\.resume, or give `overwrite`"):
         extract(config(photos, tmp_path / "bank.h5"))
     assert extract(config(photos, tmp_path / "bank.h5", overwrite=True)).read == 120 and not resume.exists()
 
@@ -361,7 +361,7 @@ def test_what_is_no_shard_is_not_merged(photos, tmp_path, monkeypatch):
     interrupted(config(photos, tmp_path / "bank.h5"), monkeypatch, 5)
     with pytest.raises(InputError, match="is an unfinished extraction of the whole"):
         merge(MergeConfig([str(tmp_path / "bank.h5.resume")], str(tmp_path / "out.h5")))
-    with pytest.raises(InputError, match="no shard is given"):
+    with pytest.raises(InputError, match="none is given"):
         merge(MergeConfig([], str(tmp_path / "out.h5")))
     with pytest.raises(InputError, match="is a directory"):
         merge(MergeConfig(["x.h5"], str(tmp_path), overwrite=True))
