@@ -91,10 +91,14 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str
 
 def is_trained_model(location: str | Path) -> bool:
     """Whether a location is a run directory with a checkpoint, or a ``.safetensors`` file."""
+    return _tensors_at(location) is not None
+
+
+def _tensors_at(location: str | Path) -> Path | None:
+    """Return the file of tensors at a location, for a run that of the best epoch before the last; None without one."""
     path = Path(location)
-    if path.is_dir():
-        return any((path / "checkpoints" / f"{name}.safetensors").is_file() for name in ("best", "last"))
-    return path.suffix == ".safetensors" and path.is_file()
+    names = [path / "checkpoints" / f"{name}.safetensors" for name in ("best", "last")] if path.is_dir() else [path]
+    return next((name for name in names if name.suffix == ".safetensors" and name.is_file()), None)
 
 
 def find_checkpoint(location: str | Path) -> Checkpoint | None:
@@ -105,11 +109,8 @@ def find_checkpoint(location: str | Path) -> Checkpoint | None:
     Raises:
         InputError: The card of the checkpoint is missing, has another schema, or lacks a field.
     """
-    path = Path(location)
-    if path.is_dir():
-        best, last = (path / "checkpoints" / f"{name}.safetensors" for name in ("best", "last"))
-        path = best if best.is_file() else last
-    if path.suffix != ".safetensors" or not path.is_file():
+    path = _tensors_at(location)
+    if path is None:
         return None
     card_path = path.with_suffix(".json")
     try:

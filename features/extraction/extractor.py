@@ -135,22 +135,17 @@ def _extract_in_this_process(config: ExtractConfig) -> Extraction:
             # Again: another process may have finished it since.
             found = None if config.overwrite else finished(out, dataset, attrs, keep_images=config.keep_images)
             if found is None:
-                return _make(config, out, dataset, backbone, attrs, positions)
+                return _make(config, dataset, backbone, attrs, positions)
     _check_unreadable(config, dataset, found.skipped)
     console.print(f"{out}: already extracted, reused")
     return Extraction(out, len(found.classes), int(found.counts.sum()), len(found.skipped), 0, 0.0)
 
 
 def _make(
-    config: ExtractConfig,
-    out: Path,
-    dataset: ImageDataset,
-    backbone: Backbone,
-    attrs: Mapping[str, Any],
-    positions: range,
+    config: ExtractConfig, dataset: ImageDataset, backbone: Backbone, attrs: Mapping[str, Any], positions: range
 ) -> Extraction:
-    """Write the bank or the shard ``out``, from the last checkpoint on if there is one."""
-    keep = config.keep_images
+    """Write the bank or the shard ``config.out``, from the last checkpoint on if there is one."""
+    out, keep = Path(config.out), config.keep_images
     shard = unfinished(out, dataset, attrs, dim=backbone.dim, keep_images=keep, overwrite=config.overwrite)
     if shard is None:
         statistics = ClassStatistics(len(dataset.classes), backbone.dim)
@@ -170,8 +165,7 @@ def _make(
         else:
             shard.write(out, images)
     discard(out)
-    seconds = time.perf_counter() - started
-    read = shard.position - before
+    read, seconds = shard.position - before, time.perf_counter() - started
     return Extraction(out, len(shard.classes), int(shard.counts.sum()), len(shard.skipped), read, seconds)
 
 

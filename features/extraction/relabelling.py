@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from features.bank import FeatureBank, Images
 from features.class_statistics import ClassStatistics
-from features.extraction.shard import KeptFeatures
+from features.extraction.shard import KeptFeatures, Shard
 from features.infrastructure.console import progress
 from features.infrastructure.locks import locked
 
@@ -76,12 +76,6 @@ def regroup(
         images: Images | None = None
         if features is not None:
             images = features.array(), labels[kept], [ids[i] for i in kept]
-        return FeatureBank(
-            classes=tuple(classes),
-            counts=statistics.counts.numpy(),
-            means=statistics.means(),
-            variances=statistics.variances(),
-            within_covariance=statistics.within_covariance(),
-            attrs={**bank.attrs, **attrs},
-            skipped=tuple(skipped),
-        ).write(out, images)
+        images_in = range(len(labels))
+        whole = Shard({**bank.attrs, **attrs}, tuple(classes), images_in, images_in.stop, statistics, list(skipped))
+        return whole.bank().write(out, images)

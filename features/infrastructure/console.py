@@ -49,15 +49,12 @@ def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(description, total=total, note="")
-        last = {"note": ""}
-
-        state = bar.tasks[0]
-        printed = 0.0
+        state, last, printed = bar.tasks[0], "", 0.0
 
         def advance(n: int = 1, note: str = "") -> None:
-            nonlocal printed
-            last["note"] = note or last["note"]
-            bar.update(task, advance=n, note=last["note"])
+            nonlocal last, printed
+            last = note or last
+            bar.update(task, advance=n, note=last)
             if not console.is_terminal and (state.elapsed or 0.0) - printed > PLAIN_SECONDS:
                 printed = state.elapsed or 0.0
                 say()
@@ -65,7 +62,7 @@ def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
         def say() -> None:
             elapsed = state.elapsed or 0.0
             rate = f", {state.completed / elapsed:,.1f}/s" if elapsed > 0 else ""
-            console.print(f"{description}: {int(state.completed)} of {total}{rate} {last['note']}".rstrip())
+            console.print(f"{description}: {int(state.completed)} of {total}{rate} {last}".rstrip())
 
         yield advance
     if not console.is_terminal:

@@ -81,7 +81,7 @@ def test_neither_command_replaces_what_is_there_or_what_it_reads(banks, tmp_path
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     common = {"source": [banks["near"]], "strategy": "nearest", "classes": 1}
     for given, message in (
-        ({"out": str(hand)}, "mine.csv: is there already; name another file or give --overwrite"),
+        ({"out": str(hand)}, "mine.csv: is there already; name another file or give `overwrite`"),
         ({"out": banks["near"], "overwrite": True}, "would replace what is read"),
         ({"curve": banks["target"], "overwrite": True}, "would replace what is read"),
         ({"out": str(tmp_path / "a"), "curve": str(tmp_path / "a")}, "is the file of --out too"),

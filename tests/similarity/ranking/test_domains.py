@@ -162,7 +162,7 @@ def test_what_is_refused(target, sources, make_bank):
             rank_domains(target, sources, bootstrap=replicates)
     with pytest.raises(ValueError, match="min_count must be at least 0, got -2"):
         rank_domains(target, sources, min_count=-2)
-    with pytest.raises(InputError, match=r"folder:near: no class has 500 images.*--min-count"):
+    with pytest.raises(InputError, match=r"folder:near: no class has 500 images.*`min_count`"):
         rank_domains(target, sources, min_count=500)
     with pytest.raises(InputError, match="--geometry"):
         rank_domains(target, sources, geometry="flat")
