@@ -22,7 +22,7 @@ def locked(out: Path, argument: str = "`out`") -> Iterator[None]:
     locks nothing. Threads of one process do not exclude each other.
 
     Args:
-        out: The file or directory to be written; its parent directory exists.
+        out: The file or directory to be written; its parent directory is made if it is missing.
         argument: How the message calls it.
 
     Raises:
@@ -31,6 +31,7 @@ def locked(out: Path, argument: str = "`out`") -> Iterator[None]:
     import fcntl
 
     path = out.absolute().with_name(f".{out.absolute().name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with path.open("a+") as file:
             try:

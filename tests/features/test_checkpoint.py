@@ -111,6 +111,32 @@ def test_a_card_that_cannot_be_used_is_refused(run, card, complaint):
     assert message.startswith(str(path)) and complaint in message
 
 
+def test_only_the_tensors_that_are_needed_are_read(run, monkeypatch):
+    read = []
+
+    class Spy:
+        def __init__(self, file):
+            self.file = file
+
+        def __enter__(self):
+            self.opened = self.file.__enter__()
+            return self
+
+        def __exit__(self, *error):
+            return self.file.__exit__(*error)
+
+        def keys(self):
+            return self.opened.keys()
+
+        def get_tensor(self, name):
+            read.append(name)
+            return self.opened.get_tensor(name)
+
+    monkeypatch.setattr(module, "safe_open", lambda *arguments: Spy(safe_open(*arguments)))
+    state = find_checkpoint(run).state("head.")
+    assert torch.equal(state["weight"], torch.ones(2, 64)) and sorted(read) == ["head.bias", "head.weight"]
+
+
 def test_damaged_tensors_are_refused(run):
     path = run / "checkpoints" / "last.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
