@@ -5,6 +5,7 @@ This module knows the layout of the file; a shard (``features/extraction/shard.p
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,7 +71,7 @@ class FeatureBank:
         if n_classes == 0:
             raise InputError(f"{where}: the bank has no class")
         if len(set(self.classes)) != n_classes:
-            twice = next(name for i, name in enumerate(self.classes) if name in self.classes[:i])
+            twice = Counter(self.classes).most_common(1)[0][0]
             raise InputError(f"{where}: the class name {twice!r} occurs twice")
         if not (self.counts > 0).all():
             worst = int(np.argmin(self.counts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -41,8 +42,7 @@ class ImageDataset:
                 f"{len(self.labels)}, {len(self.ids)} and {len(self.source)}"
             )
         if len(set(self.classes)) != len(self.classes):
-            seen: set[str] = set()
-            twice = next(name for name in self.classes if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+            twice = Counter(self.classes).most_common(1)[0][0]
             raise InputError(f"{self.spec}: the class name {twice!r} occurs twice; give each class its own name")
         if len(self.labels) and (self.labels.min() < 0 or self.labels.max() >= len(self.classes)):
             raise InputError(
@@ -132,10 +132,7 @@ def concatenate(datasets: Sequence[ImageDataset]) -> ImageDataset:
     """
     if len(datasets) == 1:
         return datasets[0]
-    taken: dict[str, int] = {}
-    for dataset in datasets:
-        for name in dataset.classes:
-            taken[name] = taken.get(name, 0) + 1
+    taken = Counter(name for dataset in datasets for name in dataset.classes)
     starts = np.cumsum([0, *(len(dataset.classes) for dataset in datasets)])
     return ImageDataset(
         spec=" + ".join(dataset.spec for dataset in datasets),

@@ -98,7 +98,7 @@ def unfinished(
 
 
 def beside(out: Path, ending: str = "") -> Path:
-    """Return the path of the checkpoint of an unfinished extraction, or with an ending of a file that belongs to it."""
+    """Return the path of the checkpoint of ``out``, or of a file with an ending that belongs to it."""
     return out.with_name(f"{out.name}.resume{ending}")
 
 

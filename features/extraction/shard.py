@@ -147,7 +147,7 @@ class Shard:
             empty = int(np.argmin(counts))
             raise InputError(
                 f"{self.attrs['dataset']}: class {self.classes[empty]!r} has no readable image "
-                f"({int((counts == 0).sum())} such classes); mend or remove the class"
+                f"({int((counts == 0).sum())} such classes); repair or remove the class"
             )
         return FeatureBank(
             classes=self.classes,

@@ -11,6 +11,7 @@ import atexit
 import os
 from collections.abc import Iterable
 from datetime import timedelta
+from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -49,11 +50,8 @@ def gather(value: Value) -> list[Value]:
     """Return the values of all processes by rank; a value is anything that can be pickled."""
     if world_size() == 1:
         return [value]
-    import torch.distributed
-
-    _join()
     values: list[Value] = [value] * world_size()
-    torch.distributed.all_gather_object(values, value)
+    _group().all_gather_object(values, value)
     return values
 
 
@@ -61,11 +59,8 @@ def mean_over_processes(value: Tensor) -> Tensor:
     """Return the mean of a tensor over all processes, to each of them, without a gradient."""
     if world_size() == 1:
         return value
-    import torch.distributed
-
-    _join()
     total = value.detach().clone()
-    torch.distributed.all_reduce(total)
+    _group().all_reduce(total)
     return total / world_size()
 
 
@@ -73,12 +68,8 @@ def same_for_all(tensors: Iterable[Tensor]) -> None:
     """Copy the values of rank 0 into the tensors of every process, in place; integers too."""
     if world_size() == 1:
         return
-    import torch.distributed
-
-    _join()
-    with torch.no_grad():
-        for tensor in tensors:
-            torch.distributed.broadcast(tensor, 0)
+    for tensor in tensors:
+        _group().broadcast(tensor.detach(), 0)  # detach() shares the memory
 
 
 def wait_for_all() -> None:
@@ -86,8 +77,8 @@ def wait_for_all() -> None:
     gather(None)
 
 
-def _join() -> None:
-    """Initialise the process group, once."""
+def _group() -> ModuleType:
+    """Return ``torch.distributed`` with the group of all processes initialised."""
     import torch.distributed
 
     if not torch.distributed.is_initialized():
@@ -97,3 +88,4 @@ def _join() -> None:
         # A long timeout: after a resume one process may have much left to do, and another little.
         torch.distributed.init_process_group(backends, timeout=timedelta(days=7))
         atexit.register(torch.distributed.destroy_process_group)
+    return torch.distributed

@@ -215,7 +215,7 @@ def test_a_class_without_a_readable_image_is_named(config, folder, batch_size):
     for path in (folder / "brick").iterdir():
         path.write_bytes(b"")
     message = refused(config(folder, max_unreadable=1.0, batch_size=batch_size))
-    assert "class 'brick' has no readable image (1 such classes); mend or remove the class" in message
+    assert "class 'brick' has no readable image (1 such classes); repair or remove the class" in message
     assert not (folder.parent / "bank.h5").exists()
 
 
