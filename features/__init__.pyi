@@ -2,9 +2,9 @@ from .backbones.loading import Backbone, backbone_names, load_backbone
 from .bank import FeatureBank
 from .dataset import ImageDataset, concatenate
 from .dataset_spec import DatasetSpec
-from .extraction.extractor import ExtractConfig, Extraction
+from .extraction.extractor import ExtractConfig, extract
 from .extraction.merging import MergeConfig, merge
-from .extraction.parallel import extract
+from .extraction.result import Extraction
 from .infrastructure.errors import InputError
 from .readers import open_dataset
 

@@ -1,11 +1,11 @@
 """The feature bank: class statistics of one dataset under one backbone, in one HDF5 file.
 
-This module knows the file's layout; a shard (``features/extraction/shard.py``) keeps images in the same way. A bank is
-written aside and renamed, so that a file under the final name is always whole.
+This module knows the layout of the file; a shard (``features/extraction/shard.py``) stores images in the same way.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,19 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.hdf5 import read_attributes, read_text, whole_file, write_text
+from features.infrastructure.hdf5 import atomic_hdf5, opened, read_attributes, read_text, write_text
 
 SCHEMA = "transfer.feature-bank"
 SCHEMA_VERSION = 1
-#: How a bank's file may end.
+#: File name endings of banks.
 SUFFIXES = (".h5", ".hdf5")
 
-#: Two banks can be compared only if all of these agree.
+#: Attributes that agree in any two banks that are compared.
 COMPARABLE = ("backbone", "weights_sha256", "transform", "pooling")
-#: A bank is reused only if all of these agree with what is asked for.
+#: Attributes that agree with the request if a bank is reused.
 IDENTITY = (*COMPARABLE, "image_size", "precision", "dataset", "manifest_sha256")
 
-#: Features (N, D), labels (N,) and ids (N,) of images.
+#: Features (N, D), labels (N,) and ids (N,) of the images of a bank.
 Images = tuple[NDArray[np.floating], NDArray[np.int64], list[str]]
 
 
@@ -38,13 +38,13 @@ class FeatureBank:
 
     Attributes:
         classes: (C,) class names.
-        counts: (C,) int64, images that went into each mean.
+        counts: (C,) int64, number of images of each class.
         means: (C, D) float32, mean feature of each class.
         variances: (C, D) float32, population variance of each feature in each class.
         within_covariance: (D, D) float32, pooled within-class covariance.
-        attrs: Dataset, split, backbone, weights hash, transform, …: see :data:`IDENTITY`.
-        skipped: Images that could not be read, as (id, reason).
-        path: The file, if the bank was opened from one.
+        attrs: Dataset, split, backbone, hash of the weights, transform and so forth: see :data:`IDENTITY`.
+        skipped: Unreadable images, as (id, reason).
+        path: The file that the bank was read from; None for a bank in memory.
     """
 
     classes: tuple[str, ...]
@@ -71,7 +71,7 @@ class FeatureBank:
         if n_classes == 0:
             raise InputError(f"{where}: the bank has no class")
         if len(set(self.classes)) != n_classes:
-            twice = next(name for i, name in enumerate(self.classes) if name in self.classes[:i])
+            twice = Counter(self.classes).most_common(1)[0][0]
             raise InputError(f"{where}: the class name {twice!r} occurs twice")
         if not (self.counts > 0).all():
             worst = int(np.argmin(self.counts))
@@ -86,7 +86,7 @@ class FeatureBank:
 
     @property
     def name(self) -> str:
-        """What to call the bank in a message or a table: its dataset spec, else its path."""
+        """The name of the bank in messages and tables: its dataset spec, else its path."""
         return str(self.attrs.get("dataset") or self.path or "feature bank")
 
     @classmethod
@@ -94,14 +94,14 @@ class FeatureBank:
         """Read a bank.
 
         Raises:
-            InputError: There is no such file, or it is not a whole feature bank of this version.
+            InputError: The file is missing, or is not a complete feature bank of this version.
         """
         path = Path(path)
         if not path.is_file():
             name = path if path.suffix in SUFFIXES else "BANK.h5"
             raise InputError(f"{path}: no such feature bank; make one with: transfer extract DATASET --out {name}")
         try:
-            with h5py.File(path, "r") as file:
+            with opened(path) as file:
                 attrs = read_attributes(file)
                 if attrs.get("schema") != SCHEMA:
                     raise InputError(
@@ -126,7 +126,7 @@ class FeatureBank:
         except InputError:
             raise
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            # Not HDF5, a path that is missing, or one that holds something of another type.
+            # Not HDF5, or a dataset is missing or has another type.
             raise InputError(f"{path}: not a readable feature bank ({error}); extract it again") from error
 
     @property
@@ -134,65 +134,61 @@ class FeatureBank:
         """Whether the file holds the feature of every image."""
         if self.path is None:
             return False
-        with h5py.File(self.path, "r") as file:
+        with opened(self.path) as file:
             return "image/feature" in file
 
     def images(self) -> Images:
-        """Per-image features (N, D), labels (N,) and ids, of a bank made with ``--keep-images``.
+        """Read the features (N, D), labels (N,) and ids (N,) of the images, from a bank made with ``keep_images``.
 
         Raises:
-            InputError: The bank keeps class statistics only.
+            InputError: The bank keeps no image features.
         """
         labels, ids = self.image_labels()
-        with h5py.File(str(self.path), "r") as file:
+        with opened(str(self.path)) as file:
             features = file["image/feature"][:]
         return features if len(features) == len(ids) else features[self._labels_of_file() >= 0], labels, ids
 
     def image_labels(self) -> tuple[NDArray[np.int64], list[str]]:
-        """Labels (N,) and ids of the images whose features are kept.
+        """Read the labels (N,) and ids (N,) of the images whose features are kept.
 
         Raises:
-            InputError: The bank keeps class statistics only.
+            InputError: The bank keeps no image features.
         """
         labels = self._labels_of_file()
-        with h5py.File(str(self.path), "r") as file:
+        with opened(str(self.path)) as file:
             ids = read_text(file, "image/id")
         kept = np.flatnonzero(labels >= 0)
         return labels[kept], ids if len(kept) == len(ids) else [ids[i] for i in kept]
 
     def image_blocks(self, rows: int = 4096) -> Iterator[NDArray[np.floating]]:
-        """The features of :meth:`images` in the same order, from at most ``rows`` images of the file at a time.
+        """Yield the features of :meth:`images` in the same order, reading ``rows`` images of the file at a time.
 
         Raises:
-            InputError: The bank keeps class statistics only.
+            InputError: The bank keeps no image features.
         """
         kept = self._labels_of_file() >= 0
-        with h5py.File(str(self.path), "r") as file:
+        with opened(str(self.path)) as file:
             for start in range(0, len(kept), rows):
                 yield file["image/feature"][start : start + rows][kept[start : start + rows]]
 
     def _labels_of_file(self) -> NDArray[np.int64]:
-        """The label of each image in the file; −1 where its class is none of this bank, which may hold only some."""
+        """Read the label of each image in the file; −1 if its class was dropped by :meth:`at_least`."""
         if not self.keeps_images:
-            raise InputError(f"{self.name}: the bank keeps no image features; extract it again with --keep-images")
-        with h5py.File(str(self.path), "r") as file:
+            raise InputError(f"{self.name}: the bank keeps no image features; extract it again with `keep_images`")
+        with opened(str(self.path)) as file:
             classes, labels = read_text(file, "class/name"), file["image/label"][:]
         position = {name: label for label, name in enumerate(self.classes)}
         return np.array([position.get(name, -1) for name in classes], dtype=np.int64)[labels]
 
-    def write(
-        self,
-        path: str | Path,
-        images: Images | None = None,
-    ) -> FeatureBank:
-        """Write the bank, whole or not at all, and return it as opened from ``path``.
+    def write(self, path: str | Path, images: Images | None = None) -> FeatureBank:
+        """Write the bank, completely or not at all, and return it as opened from ``path``.
 
         Args:
-            path: The file; one that is there is replaced.
-            images: Features (N, D), labels (N,) and ids of the images, to keep them too.
+            path: The file; an existing one is replaced.
+            images: Features (N, D), labels (N,) and ids (N,) of the images, to keep them too.
 
         Raises:
-            ValueError: The images' features, labels and ids do not fit each other or the bank.
+            ValueError: The shapes of the images' arrays do not agree with each other or with the bank.
         """
         if images is not None:
             found = (*images[0].shape, len(images[1]), len(images[2]))
@@ -202,7 +198,7 @@ class FeatureBank:
                     f"got {images[0].shape}, {len(images[1])} and {len(images[2])}"
                 )
         path = Path(path)
-        with whole_file(path, {**self.attrs, "schema": SCHEMA, "schema_version": SCHEMA_VERSION}) as file:
+        with atomic_hdf5(path, {**self.attrs, "schema": SCHEMA, "schema_version": SCHEMA_VERSION}) as file:
             write_text(file, "class/name", self.classes)
             file["class/count"] = self.counts.astype(np.int64)
             file["class/mean"] = self.means.astype(np.float32)
@@ -215,30 +211,30 @@ class FeatureBank:
         return FeatureBank.open(path)
 
     def require_comparable(self, other: FeatureBank) -> None:
-        """Refuse to compare banks whose features do not live in one space.
+        """Check that the features of two banks live in one space.
 
         Raises:
-            InputError: Naming the first attribute that differs.
+            InputError: They do not; the message names the first attribute of :data:`COMPARABLE` that differs.
         """
         for name in COMPARABLE:
             mine, theirs = self.attrs.get(name), other.attrs.get(name)
             if mine != theirs:
                 raise InputError(
                     f"{self.path or self.name} and {other.path or other.name} cannot be compared: {name} is "
-                    f"{mine!r} in one and {theirs!r} in the other; extract both with the same --backbone, --weights "
-                    f"and --image-size"
+                    f"{mine!r} in one and {theirs!r} in the other; extract both with the same `backbone`, `weights` "
+                    f"and `image_size`"
                 )
 
     def at_least(self, min_count: int) -> FeatureBank:
-        """The classes of at least ``min_count`` images. The within-class covariance stays that of all classes.
+        """Keep the classes of at least ``min_count`` images; the within-class covariance stays that of all classes.
 
         Raises:
-            InputError: No class is left.
+            InputError: No class has so many images.
         """
         kept = np.flatnonzero(self.counts >= min_count)
         if not len(kept):
             raise InputError(
-                f"{self.name}: no class has {min_count} images (the largest has {self.counts.max()}); lower --min-count"
+                f"{self.name}: no class has {min_count} images (the largest has {self.counts.max()}); lower `min_count`"
             )
         return FeatureBank(
             classes=tuple(self.classes[i] for i in kept),
@@ -253,7 +249,7 @@ class FeatureBank:
 
 
 def write_images(file: h5py.File, images: Images) -> None:
-    """Store the features, labels and ids of images."""
+    """Store the features (N, D), labels (N,) and ids (N,) of images in a bank or a shard."""
     features, labels, ids = images
     file["image/feature"] = features
     file["image/label"] = labels.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolution before it: the same function in one step instead of two."""
+"""Fold batch normalisation into the convolution before it: the same function in one step instead of two."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-#: Largest difference that counts as rounding, relative to the largest output.
+#: Largest difference that is taken for rounding, relative to the largest output.
 ROUNDING = 1e-3
 
 
 @torch.no_grad()
 def fold_batch_norm(network: nn.Module, example: Tensor) -> nn.Module:
-    """A copy of a network in evaluation mode with every batch normalisation folded that can be.
+    """Return a copy of a network in evaluation mode whose batch normalisations are folded where possible.
 
-    Which layers follow each other is found by running ``example``: a normalisation whose input is the
-    very tensor that a convolution returned. What a network does with a tensor besides cannot be seen, so
-    the copy's output is compared with the network's, and a copy that differs is not used.
+    A forward pass of ``example`` finds the pairs: a normalisation whose input is the very tensor that a convolution
+    returned. The network may use that tensor elsewhere too, so the output of the folded copy is compared with the
+    network's, and a copy that differs is not used.
 
     Args:
-        network: Images to outputs; it is not changed.
-        example: (B, 3, H, W) images that the network takes.
+        network: Maps images (B, 3, H, W) to outputs; it is not changed.
+        example: (B, 3, H, W) normalised images.
 
     Returns:
-        The folded copy, or a plain copy where folding changes the output.
+        The folded copy, or a plain copy if folding changes the output.
     """
     plain = copy.deepcopy(network).eval()
     expected, pairs = _pairs(plain, example)
@@ -42,8 +42,8 @@ def fold_batch_norm(network: nn.Module, example: Tensor) -> nn.Module:
 
 
 def _pairs(network: nn.Module, example: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
-    """The network's output, and the names of (convolution, normalisation) that follow each other, each used once."""
-    outputs: dict[int, tuple[str, Tensor]] = {}  # the tensor is kept, or another one could get its id
+    """Return the output, and the names of each (convolution, normalisation) in sequence that are called once."""
+    outputs: dict[int, tuple[str, Tensor]] = {}  # holds the tensor, so that no other one gets its id
     pairs: list[tuple[str, str]] = []
     calls: dict[str, int] = {}
 
@@ -68,16 +68,16 @@ def _pairs(network: nn.Module, example: Tensor) -> tuple[Tensor, list[tuple[str,
 
 
 def is_plain_convolution(module: nn.Module) -> bool:
-    """One that uses its weights as they are: PyTorch's own, or timm's with TensorFlow's padding."""
+    """Whether a module is a convolution with untransformed weights: PyTorch's, or timm's with TensorFlow padding."""
     return type(module).__name__ in ("Conv2d", "Conv2dSame") and isinstance(module, nn.Conv2d)
 
 
 def _is_batch_norm(module: nn.Module) -> bool:
-    """PyTorch's own, or timm's, which carries the activation that follows it."""
+    """Whether a module is PyTorch's batch normalisation, or timm's, which includes the activation after it."""
     return type(module).__name__ in ("BatchNorm2d", "BatchNormAct2d") and module.running_mean is not None
 
 
 def _rest(norm: nn.Module) -> nn.Module:
-    """What a normalisation does besides normalising."""
+    """Return what remains of a folded normalisation: its activation, or the identity."""
     activation = getattr(norm, "act", None)
     return activation if isinstance(activation, nn.Module) else nn.Identity()

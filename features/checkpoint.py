@@ -1,24 +1,24 @@
-"""A trained model on disk: tensors as safetensors, everything else as a JSON card. No pickle.
+"""A checkpoint of a trained model: its tensors as safetensors, everything else as a JSON card. No pickle.
 
-``checkpoints/NAME.safetensors`` holds ``backbone.*`` and ``head.*``; ``checkpoints/NAME.json`` is the
-card. This module is the only place that knows the layout.
+``checkpoints/NAME.safetensors`` holds ``backbone.*`` and ``head.*``; ``checkpoints/NAME.json`` is the card. Only this
+module knows the layout.
 """
 
 from __future__ import annotations
 
 import errno
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from features.infrastructure.errors import InputError
+from features.infrastructure.files import atomic_file, write_text
 from features.preprocessing import Preprocessing
 
 SCHEMA = "transfer.checkpoint"
@@ -44,71 +44,73 @@ class Checkpoint:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes that the head tells apart."""
+        """Names of the classes of the head, in the order of its logits."""
         return tuple(self.card["classes"])
 
     @property
     def preprocessing(self) -> Preprocessing:
+        """The input transform that the model was trained with."""
         return Preprocessing.from_json(self.card["preprocessing"])
 
     def state(self, prefix: str) -> dict[str, Tensor]:
-        """The tensors whose names begin with ``prefix``, without it.
+        """Read the tensors whose names begin with ``prefix``, and no others; return them by name without the prefix.
 
         Raises:
-            InputError: The file is damaged.
+            InputError: The file is missing or damaged.
         """
         try:
-            tensors = load_file(self.path)
+            with safe_open(self.path, "pt") as file:
+                names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+                return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
         except (OSError, SafetensorError) as error:
             raise InputError(f"{self.path}: the checkpoint's tensors cannot be read ({error})") from error
-        return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> Checkpoint:
-    """Write a checkpoint, each file whole or not at all, the card last.
+    """Write a checkpoint, each file completely or not at all, the card last.
 
     Args:
-        path: The ``.safetensors`` file; the card goes beside it.
+        path: The ``.safetensors`` file; the card is written beside it.
         tensors: ``backbone.*`` and ``head.*``.
         card: At least ``backbone``, ``preprocessing`` and ``classes``.
+
+    Raises:
+        OSError: A file cannot be written; the error names it.
+        TypeError: The card holds a value that JSON cannot. Nothing is written then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     card = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **card}
     text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
-    aside = path.with_name(f".{path.name}.part")
     try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside)
-        os.replace(aside, path)
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path.with_suffix(".json"))
+        with atomic_file(path) as aside:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside)
     except SafetensorError as error:
         raise OSError(errno.ENOSPC if "os error 28" in str(error) else errno.EIO, str(error), str(path)) from error
-    finally:
-        aside.unlink(missing_ok=True)
+    write_text(path.with_suffix(".json"), text)
     return Checkpoint(path, card)
 
 
 def is_trained_model(location: str | Path) -> bool:
-    """Whether a run directory or a file holds a trained model, so that a folder of any other content is not one."""
+    """Whether a location is a run directory with a checkpoint, or a ``.safetensors`` file."""
+    return _tensors_at(location) is not None
+
+
+def _tensors_at(location: str | Path) -> Path | None:
+    """Return the file of tensors at a location, for a run that of the best epoch before the last; None without one."""
     path = Path(location)
-    if path.is_dir():
-        return any((path / "checkpoints" / f"{name}.safetensors").is_file() for name in ("best", "last"))
-    return path.suffix == ".safetensors" and path.is_file()
+    names = [path / "checkpoints" / f"{name}.safetensors" for name in ("best", "last")] if path.is_dir() else [path]
+    return next((name for name in names if name.suffix == ".safetensors" and name.is_file()), None)
 
 
 def find_checkpoint(location: str | Path) -> Checkpoint | None:
-    """The checkpoint at a run directory or a ``.safetensors`` file, or None if there is none.
+    """Find the checkpoint of a run directory or of a ``.safetensors`` file; None if there is none.
 
-    Of a run that was judged by a validation it is the best epoch's, else the last one's.
+    A run directory gives the checkpoint of the best epoch if it was validated, else that of the last.
 
     Raises:
-        InputError: There is one, and its card is missing, is not ours, or lacks what every card holds.
+        InputError: The card of the checkpoint is missing, has another schema, or lacks a field.
     """
-    path = Path(location)
-    if path.is_dir():
-        best, last = (path / "checkpoints" / f"{name}.safetensors" for name in ("best", "last"))
-        path = best if best.is_file() else last
-    if path.suffix != ".safetensors" or not path.is_file():
+    path = _tensors_at(location)
+    if path is None:
         return None
     card_path = path.with_suffix(".json")
     try:
@@ -121,5 +123,5 @@ def find_checkpoint(location: str | Path) -> Checkpoint | None:
     try:
         _ = checkpoint.backbone, checkpoint.classes, checkpoint.preprocessing
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{card_path}: a field of the card is missing or cannot be used ({error})") from error
+        raise InputError(f"{card_path}: a field of the card is missing or invalid ({error})") from error
     return checkpoint

@@ -1,7 +1,6 @@
 """Class statistics in one pass: counts, means, variances and the pooled within-class covariance.
 
-Sums are kept in float64. Memory is C × D for the class sums and D × D for the scatter, whatever the
-number of images.
+Sums are kept in float64. Memory is C × D for the class sums and D × D for the scatter, for any number of images.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from torch import Tensor
 
 from features.infrastructure.errors import InputError
 
-#: Share of a feature's sum of squares below which what is left within the classes is the round-off of long sums.
+#: A within-class sum of squares below this share of the total sum of squares is the round-off of long sums.
 _ROUND_OFF = 1e-12
 
 
 class ClassStatistics:
-    """Streaming statistics of features by class.
+    """Streaming class statistics of features.
 
     Attributes:
         counts: (C,) int64, on the CPU.
@@ -27,7 +26,7 @@ class ClassStatistics:
         scatter: (D, D) float64, Σ x xᵀ over all images.
 
     Args:
-        n_classes: C.
+        n_classes: Number of classes, C.
         dim: Width D of the features.
     """
 
@@ -38,31 +37,34 @@ class ClassStatistics:
         self.scatter = torch.zeros(dim, dim, dtype=torch.float64)
 
     def to(self, device: torch.device | str) -> None:
-        """Keep the sums on a device, which must compute in float64."""
+        """Move the sums to a device, which must support float64."""
         self.sums, self.squares, self.scatter = (x.to(device) for x in (self.sums, self.squares, self.scatter))
 
     def require_finite(self, where: str) -> None:
-        """Refuse features that are NaN or infinite: one of them spoils its class for good.
+        """Check that no sum is NaN or infinite.
+
+        Args:
+            where: The name of the dataset, for the message.
 
         Raises:
-            InputError: Naming how many classes are concerned; ``where`` says of what.
+            InputError: The sums of some classes are not finite.
         """
         spoilt = int((~torch.isfinite(self.squares).all(dim=1)).sum())
         if spoilt:
             raise InputError(
                 f"{where}: the backbone gave NaN or infinite features in {spoilt} classes; "
-                f"check its weights, or give --precision fp32"
+                f"check its weights, or give `precision` fp32"
             )
 
     def add(self, features: Tensor, labels: Tensor) -> None:
-        """Count a batch in.
+        """Add a batch.
 
         Args:
             features: (B, D), any float type.
             labels: (B,) int64, 0 to C − 1, on the CPU.
         """
         x = features.to(self.sums.device).double()
-        # Each class gets its own sum of the batch, by a product: adding rows one by one has no fixed order on GPUs.
+        # One matrix product sums the batch by class: index_add_ of single rows has no fixed order on GPUs.
         present, place, counts = torch.unique(labels, return_inverse=True, return_counts=True)
         member = (place == torch.arange(len(present))[:, None]).to(self.sums)
         self.counts[present] += counts
@@ -72,25 +74,25 @@ class ClassStatistics:
         self.scatter.addmm_(x.T, x)
 
     def merge(self, other: ClassStatistics) -> None:
-        """Count in what another pass over other images has counted."""
+        """Add the statistics of other images, of the same classes and width."""
         self.counts += other.counts
         self.sums += other.sums
         self.squares += other.squares
         self.scatter += other.scatter
 
     def means(self) -> NDArray[np.float32]:
-        """(C, D) mean feature of each class."""
+        """Return the mean feature of each class, (C, D)."""
         return self._means().cpu().numpy().astype(np.float32)
 
     def variances(self) -> NDArray[np.float32]:
-        """(C, D) population variance of each feature in each class."""
+        """Return the population variance of each feature in each class, (C, D)."""
         variance = self.squares / self.counts[:, None].to(self.sums) - self._means().square()
         return variance.clamp_min(0).cpu().numpy().astype(np.float32)  # rounding may leave −1e-17
 
     def within_covariance(self) -> NDArray[np.float32]:
-        """(D, D) pooled within-class covariance: Σ_c Σ_{x in c} (x − m_c)(x − m_c)ᵀ / N.
+        """Return the pooled within-class covariance, (D, D): Σ_c Σ_{x in c} (x − m_c)(x − m_c)ᵀ / N.
 
-        Exactly 0 for features that do not vary within the classes, such as those of one image a class.
+        It is exactly 0 for features that do not vary within the classes, as with one image per class.
         """
         within = self.scatter - self._means().T @ self.sums
         still = within.diagonal() <= _ROUND_OFF * self.scatter.diagonal()

@@ -1,8 +1,9 @@
-"""What every reader returns: classes, labels, ids and counts, known before any image is decoded."""
+"""The dataset that every reader returns: its classes, labels and ids are known before an image is decoded."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,14 +18,14 @@ from features.infrastructure.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """A labelled set of images that is not decoded yet.
+    """A labelled set of images, decoded on demand.
 
     Attributes:
         spec: The dataset spec that it was opened with.
-        classes: (C,) class names, in the order of the labels; no name occurs twice.
+        classes: (C,) class names, in the order of the labels; each name is unique.
         labels: (N,) int64, the class of each image, 0 to C − 1.
-        ids: (N,) a stable name of each image, such as its path below the dataset's root.
-        source: Decodes image number i.
+        ids: (N,) a stable name of each image, such as its path below the root of the dataset.
+        source: Decodes image i, 0 to N − 1.
     """
 
     spec: str
@@ -41,8 +42,7 @@ class ImageDataset:
                 f"{len(self.labels)}, {len(self.ids)} and {len(self.source)}"
             )
         if len(set(self.classes)) != len(self.classes):
-            seen: set[str] = set()
-            twice = next(name for name in self.classes if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+            twice = Counter(self.classes).most_common(1)[0][0]
             raise InputError(f"{self.spec}: the class name {twice!r} occurs twice; give each class its own name")
         if len(self.labels) and (self.labels.min() < 0 or self.labels.max() >= len(self.classes)):
             raise InputError(
@@ -55,12 +55,12 @@ class ImageDataset:
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
-        """(C,) int64, the number of images of each class."""
+        """(C,) int64, number of images of each class."""
         return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
 
     @cached_property
     def manifest_sha256(self) -> str:
-        """One hash over class names, labels, ids and the source's fingerprint (file sizes, or pixels)."""
+        """SHA-256 of class names, labels, ids and the fingerprint of the source (file sizes, or pixels)."""
         digest = hashlib.sha256()
         for part in ("\0".join(self.classes), "\0".join(self.ids)):
             digest.update(part.encode("utf-8", "surrogateescape"))
@@ -73,9 +73,9 @@ class ImageDataset:
         """Decode one image to RGB.
 
         Args:
-            index: Which image, 0 to N − 1.
-            min_side: The shorter side that is needed, in pixels: a large JPEG may be decoded at a
-                reduced scale that is not below it.
+            index: Position of the image, 0 to N − 1.
+            min_side: Shorter side that is needed, in pixels; a large JPEG may be decoded at a reduced scale of at
+                least that size. None for full size.
 
         Raises:
             features.image_sources.UnreadableImage: The file cannot be decoded.
@@ -83,10 +83,14 @@ class ImageDataset:
         return self.source.read(index, min_side)
 
     def take(self, indices: NDArray[np.integer] | Sequence[int], spec: str | None = None) -> ImageDataset:
-        """The images at ``indices``, in that order, with the classes unchanged.
+        """Return the images at ``indices``, in that order, with all classes.
+
+        Args:
+            indices: (M,) positions in the dataset.
+            spec: Spec of the new dataset; by default that of this one.
 
         Raises:
-            ValueError: The indices are not whole numbers (a mask, for one) or not positions in the dataset.
+            ValueError: The indices are not integers (a mask, for example) or not positions in the dataset.
         """
         chosen = np.asarray(indices)
         if len(chosen) and not np.issubdtype(chosen.dtype, np.integer):
@@ -103,7 +107,7 @@ class ImageDataset:
         )
 
     def restrict(self, classes: Sequence[str]) -> ImageDataset:
-        """Only the images of ``classes``, labelled 0, 1, … in the order given.
+        """Return the images of ``classes`` alone, labelled 0, 1, … in the order given.
 
         Raises:
             InputError: A name is not a class of this dataset.
@@ -122,16 +126,13 @@ class ImageDataset:
 
 
 def concatenate(datasets: Sequence[ImageDataset]) -> ImageDataset:
-    """Several datasets as one; equal class names of two datasets stay two classes.
+    """Join datasets; equal class names in two of them stay two classes.
 
-    A class keeps its name where only one dataset has it, and is called ``SPEC/NAME`` otherwise.
+    A class whose name occurs in one dataset alone keeps it; others are called ``SPEC/NAME``.
     """
     if len(datasets) == 1:
         return datasets[0]
-    taken: dict[str, int] = {}
-    for dataset in datasets:
-        for name in dataset.classes:
-            taken[name] = taken.get(name, 0) + 1
+    taken = Counter(name for dataset in datasets for name in dataset.classes)
     starts = np.cumsum([0, *(len(dataset.classes) for dataset in datasets)])
     return ImageDataset(
         spec=" + ".join(dataset.spec for dataset in datasets),

@@ -1,7 +1,7 @@
 """The dataset spec: one string that names a dataset everywhere.
 
-Form: ``scheme:location[@split][?option=value&option=value]``. This module only takes the string
-apart; :func:`features.open_dataset` reads what it names.
+Form: ``scheme:location[@split][?option=value&option=value]``. This module parses the string;
+:func:`features.open_dataset` opens the dataset.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class DatasetSpec:
 
     Attributes:
         scheme: The reader, such as ``folder`` or ``cub``.
-        location: What the reader opens: a directory, a file, a name. Empty for embedded data.
-        split: The part of the dataset, or None for all of it.
-        options: What follows ``?``, by name.
+        location: The directory, file or name that the reader opens; empty for embedded data.
+        split: The part of the dataset; None for all of it.
+        options: The options after ``?``, by name.
     """
 
     scheme: str
@@ -30,7 +30,7 @@ class DatasetSpec:
 
     @classmethod
     def parse(cls, text: str) -> DatasetSpec:
-        """Take a spec apart.
+        """Parse a dataset spec.
 
         >>> DatasetSpec.parse("cub:data/CUB_200_2011@train").split
         'train'
@@ -48,7 +48,7 @@ class DatasetSpec:
                 f"such as folder:{text or 'DIR'}@train"
             )
         location, at, split = rest.rpartition("@")
-        if not at or "/" in split:  # an @ inside a path is part of the path
+        if not at or "/" in split:  # an @ before a / is part of the path
             location, split = rest, ""
         options: dict[str, str] = {}
         for item in filter(None, query.split("&")):
@@ -62,17 +62,17 @@ class DatasetSpec:
 
     def __str__(self) -> str:
         text = f"{self.scheme}:{self.location}"
-        if self.split or "@" in self.location.rpartition("/")[2]:  # without the second @, the first would be a split
+        if self.split or "@" in self.location.rpartition("/")[2]:  # without a second @, the first would begin a split
             text += f"@{self.split or ''}"
         if self.options:
             text += "?" + "&".join(f"{name}={value}" for name, value in self.options.items())
         return text
 
     def integer(self, name: str, default: int | None = None, minimum: int = 0) -> int | None:
-        """The option ``name`` as an integer of at least ``minimum``.
+        """Return the option ``name`` as an integer; ``default`` if it is not given.
 
         Raises:
-            InputError: The option is there and is not such an integer.
+            InputError: The option is not an integer of at least ``minimum``.
         """
         if name not in self.options:
             return default

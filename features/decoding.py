@@ -1,7 +1,7 @@
-"""Batches of decoded pixels from a dataset: the one loop that reads images.
+"""Decoding: batches of pixels from a dataset.
 
-Extraction, training and evaluation all read through here, so an unreadable image is treated in one
-way: it leaves the batch, under its own id and with the reason.
+Extraction, training and evaluation all read images here, so an unreadable image is handled in one way: the batch lists
+its id and the reason instead of its pixels.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from features.preprocessing import Preprocessing
 
 Batch = TypeVar("Batch")
 
-#: Beyond these, worker processes cost more memory than they gain time.
+#: More worker processes cost more memory than they save time.
 MAX_WORKERS = 64
 
 
 @dataclass(frozen=True)
 class PixelBatch:
-    """Some decoded images.
+    """A batch of decoded images.
 
     Attributes:
         pixels: (B, 3, S, S) uint8.
         labels: (B,) int64.
         indices: (B,) int64, positions in the dataset.
-        unreadable: What could not be read, as (id, reason); not part of the other fields.
+        unreadable: Unreadable images, as (id, reason); they are not among the B.
     """
 
     pixels: Tensor
@@ -44,15 +44,16 @@ class PixelBatch:
     unreadable: tuple[tuple[str, str], ...]
 
     def pin_memory(self) -> PixelBatch:
+        """Return the batch in page-locked memory."""
         return PixelBatch(self.pixels.pin_memory(), self.labels.pin_memory(), self.indices, self.unreadable)
 
 
 class Decoder(Dataset):
-    """Lists of indices to batches. It fetches a whole batch, so that a worker returns one tensor.
+    """Maps lists of positions to batches. One item is a batch, so that a worker returns one tensor.
 
     Args:
-        dataset: What to read.
-        preprocessing: Size and interpolation of the pixels; they are not normalised here.
+        dataset: The images.
+        preprocessing: Gives size and interpolation; pixels are not normalised here.
     """
 
     def __init__(self, dataset: ImageDataset, preprocessing: Preprocessing) -> None:
@@ -84,14 +85,14 @@ def pixel_batches(
     workers: int | None = None,
     pin_memory: bool = False,
 ) -> DataLoader[PixelBatch]:
-    """Decode ``batches`` of indices in worker processes, in order.
+    """Decode batches in worker processes, in order.
 
     Args:
-        dataset: What to read.
-        preprocessing: Size and interpolation of the pixels; they are not normalised here.
-        batches: Lists of positions in the dataset; iterated anew at each pass.
-        workers: Worker processes; None takes one a core, and none at all for images in memory.
-        pin_memory: Page-lock the batches, for copies to a CUDA device.
+        dataset: The images.
+        preprocessing: Gives size and interpolation; pixels are not normalised here.
+        batches: Lists of positions in the dataset; iterated again at each pass.
+        workers: Number of worker processes; None for :func:`default_workers`.
+        pin_memory: Whether to page-lock the batches, for copies to a CUDA device.
     """
     workers = default_workers(dataset) if workers is None else workers
     return fetched(Decoder(dataset, preprocessing), batches, workers, pin_memory)
@@ -104,24 +105,30 @@ def fetched(
     pin_memory: bool = False,
     ahead: int = 4,
 ) -> DataLoader[Batch]:
-    """What ``dataset`` makes of each of ``batches``, in order, by ``workers`` processes, each ``ahead`` batches."""
+    """Return a loader of ``dataset[batch]`` for each of ``batches``, in order.
+
+    Args:
+        dataset: Maps a list of positions to a batch.
+        batches: Lists of positions; iterated again at each pass.
+        workers: Number of worker processes; 0 loads in this process.
+        pin_memory: Whether to page-lock the batches, for copies to a CUDA device.
+        ahead: Number of batches that each worker prepares in advance.
+    """
     return DataLoader(
         dataset,
-        sampler=batches,  # each "index" is a batch of them
+        sampler=batches,  # each "index" is a batch
         batch_size=None,
         num_workers=workers,
         pin_memory=pin_memory,
-        generator=torch.Generator(),  # or making an iterator would draw from the caller's
+        generator=torch.Generator(),  # without it, making an iterator would draw from the global generator
         prefetch_factor=ahead if workers else None,
     )
 
 
 def default_workers(dataset: ImageDataset) -> int:
-    """A process for each core that this one may use, which a container can make fewer than there are.
+    """Return the number of worker processes: one per core that this process may use, 0 for images in memory.
 
     The processes of a job on one machine share its cores.
-
-    None at all for images in memory: there is nothing to decode.
     """
     if isinstance(dataset.source, ArrayImages):
         return 0
@@ -130,5 +137,5 @@ def default_workers(dataset: ImageDataset) -> int:
 
 
 def in_order(positions: range, batch_size: int) -> list[range]:
-    """The positions in batches."""
+    """Split positions into batches of at most ``batch_size``."""
     return [positions[start : start + batch_size] for start in range(0, len(positions), batch_size)]

@@ -1,4 +1,4 @@
-"""A pass of a network over a dataset without training: the loop behind extraction and evaluation."""
+"""A forward pass of a network over a dataset: the loop of extraction and of evaluation."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from features.preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class OutputBatch:
-    """What a network made of some images.
+    """The outputs of a network for a batch of images.
 
     Attributes:
-        outputs: (B, K) float32, on the device of the pass; of no row where no image could be read.
+        outputs: (B, K) float32, on the device of the pass; (0, 0) if no image of the batch could be read.
         labels: (B,) int64.
         indices: (B,) int64, positions in the dataset.
-        unreadable: What could not be read, as (id, reason); not part of the other fields.
+        unreadable: Unreadable images, as (id, reason); they are not among the B.
     """
 
     outputs: Tensor
@@ -35,10 +35,10 @@ class OutputBatch:
 
 
 class _DecodeAndRun(Dataset):
-    """Lists of indices to outputs, all in one worker process.
+    """Maps lists of positions to outputs, in one worker process.
 
-    On CPUs this keeps every core busy with its own images. Cores that share one batch wait for each
-    other at every layer, and for the decoders besides.
+    On a CPU this keeps every core busy with its own images. Cores that share a batch wait for each other at every
+    layer, and for the decoders.
     """
 
     def __init__(self, decoder: Decoder, network: InferenceNetwork) -> None:
@@ -65,21 +65,21 @@ def forward_pass(
     precision: str = "auto",
     description: str = "forward",
 ) -> Generator[OutputBatch, None, None]:
-    """Every image through the network, in the dataset's order.
+    """Run a network over a dataset; yield its outputs in the order of the dataset.
 
     Args:
-        network: Normalised images (B, 3, S, S) to outputs (B, K); it is not changed.
-        dataset: What to read.
-        preprocessing: The network's input transform.
-        positions: The part of the dataset to read, by default all of it.
-        batch_size: Images a batch, at most.
-        workers: Worker processes; None for one a core. They decode, and on a CPU run the network too.
-        device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+        network: Maps normalised images (B, 3, S, S) to outputs (B, K); it is not changed.
+        dataset: The images.
+        preprocessing: The input transform of the network.
+        positions: The part of the dataset to read; None for all of it.
+        batch_size: Largest number of images per batch.
+        workers: Number of processes that decode, and on a CPU also run the network; None for one per core.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``auto``, ``fp32`` or ``bf16``.
-        description: What the progress bar says.
+        description: Text of the progress bar.
 
     Raises:
-        InputError: There is no such device or precision here.
+        InputError: The device is not available, or the precision is unknown.
     """
     where = pick_device(device)
     ready = InferenceNetwork(network, preprocessing, where, pick_precision(precision, where))
@@ -89,7 +89,7 @@ def forward_pass(
     workers = default_workers(dataset) if workers is None else workers
     passes: Iterable[OutputBatch]
     if where.type == "cpu" and workers:
-        # Short batches: at the end no core waits long for another, and little is in flight when a process is killed.
+        # Short batches: no core waits long for another at the end, and a killed process loses little.
         batches = in_order(positions, min(batch_size, 32))
         passes = fetched(_DecodeAndRun(decoder, ready), batches, workers, ahead=2)
     else:

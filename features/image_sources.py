@@ -1,7 +1,6 @@
-"""Where pixels come from: files, arrays, or several sources in a row.
+"""Image sources: files, arrays, or several sources in sequence.
 
-Every source answers one question, "image number i, as RGB", and an image that cannot be read is
-an error about that image: it is never answered with another one.
+A source decodes image i as RGB. An image that cannot be read raises an error; no other image takes its place.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-#: EXIF orientation → what makes the image upright.
+#: The transposition that makes an image upright, by its EXIF orientation.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -29,13 +28,12 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-
-#: Where an image carries its extent, if that is not its size. No file can have such a key.
+#: The key of ``Image.info`` for an extent that is not the size; no file can have such a key.
 _EXTENT = (-1, -1)
 
 
 class UnreadableImage(Exception):
-    """One image cannot be decoded; the message is the reason."""
+    """An image cannot be decoded; the message is the reason."""
 
 
 class ImageSource(Protocol):
@@ -44,27 +42,27 @@ class ImageSource(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, index: int, min_side: int | None = None) -> Image.Image:
-        """Image ``index`` as RGB; see :meth:`features.ImageDataset.image`."""
+        """Decode image ``index`` as RGB; see :meth:`features.ImageDataset.image`."""
         ...
 
     def take(self, indices: NDArray[np.int64]) -> ImageSource:
-        """The images at ``indices``, in that order."""
+        """Return the source of the images at ``indices``, in that order."""
         ...
 
     def fingerprint(self) -> bytes:
-        """Changes when the images change; found without decoding them."""
+        """Return bytes that change if the images change, found without decoding."""
         ...
 
     def modified(self) -> float:
-        """When the images were changed last, in seconds since the epoch; 0 where the fingerprint says it all."""
+        """Return the last change of an image, in seconds since the epoch; 0 if the fingerprint covers the pixels."""
         ...
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any decoded image as upright 8-bit RGB, transparency over white."""
+    """Convert a decoded image to upright 8-bit RGB, with transparency over white."""
     image = _upright(image)
     if image.mode.startswith("I;16") or image.mode == "I":
-        # 16-bit grey: Pillow would clip to 255 where the range must be scaled down.
+        # 16-bit grey: Pillow would clip to 255 instead of scaling.
         image = Image.fromarray((np.asarray(image).clip(0, 65535).astype(np.uint16) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         layer = image.convert("RGBA")
@@ -74,10 +72,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    image.load()  # a damaged image is an error; what follows is about its EXIF block alone
+    """Turn an image as its EXIF orientation says."""
+    image.load()  # raises if the image is damaged; errors below are about its EXIF block alone
     try:
         turn = _TURNS.get(image.getexif()[ExifTags.Base.Orientation])
-    except Exception:  # none, or one of the broken blocks that cameras write: Pillow raises what it ran into
+    except Exception:  # no orientation, or a broken EXIF block, on which Pillow raises various errors
         return image
     if turn is None:
         return image
@@ -88,10 +87,10 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def extent(image: Image.Image) -> tuple[float, float]:
-    """Width and height of what an image shows, in its own pixels.
+    """Return the width and the height of the picture, in pixels of the image.
 
-    It is the image's size, except where a JPEG was decoded at a reduced scale that does not divide its
-    size: then a part of the last column or row lies outside of the picture.
+    They are the size of the image, unless a JPEG was decoded at a reduced scale that does not divide its size: then a
+    part of the last column or row lies outside of the picture.
     """
     width, height = image.info.get(_EXTENT, image.size)
     return width, height
@@ -102,7 +101,7 @@ def read_image(path: str | Path | IO[bytes], min_side: int | None = None) -> Ima
 
     Args:
         path: The file, or its content as a binary file object.
-        min_side: The shorter side that is needed, in pixels, or None for full size.
+        min_side: Shorter side that is needed, in pixels; None for full size.
 
     Raises:
         UnreadableImage: The file is missing, is not an image, is damaged, or has more pixels than
@@ -110,7 +109,7 @@ def read_image(path: str | Path | IO[bytes], min_side: int | None = None) -> Ima
     """
     try:
         with warnings.catch_warnings():
-            # Pillow refuses an image of twice its limit and warns from the limit on: both are refused here.
+            # Pillow raises at twice its limit and warns above the limit; here both are errors.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 if min_side is not None and image.format == "JPEG":
@@ -120,7 +119,7 @@ def read_image(path: str | Path | IO[bytes], min_side: int | None = None) -> Ima
                 return to_rgb(image)
     except UnidentifiedImageError as error:
         raise UnreadableImage("not an image, or of an unknown format") from error
-    except Exception as error:  # on a damaged file, each decoder raises what it ran into
+    except Exception as error:  # on a damaged file, decoders raise various errors
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UnreadableImage(reason or type(error).__name__) from error
 
@@ -154,7 +153,7 @@ class FileImages:
 
     @cached_property
     def _on_disk(self) -> NDArray[np.float64]:
-        """(2, N) sizes and times of change; −1 where a file is missing, which is reported when it is read."""
+        """(2, N) sizes in bytes and times of change; −1 if a file is missing, which reading it reports."""
 
         def look(path: str) -> tuple[float, float]:
             try:
@@ -195,10 +194,10 @@ class ArrayImages:
 
 
 class ChainedImages:
-    """Several sources, one after the other.
+    """Several sources in sequence.
 
     Args:
-        sources: The parts, in order.
+        sources: The sources, in order.
     """
 
     def __init__(self, sources: Sequence[ImageSource]) -> None:

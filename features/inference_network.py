@@ -1,4 +1,4 @@
-"""A network made ready to be run many times and trained no more: pixels in, outputs out."""
+"""A network optimised for inference: pixels in, outputs out."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from features.batch_norm_folding import fold_batch_norm, is_plain_convolution
 from features.infrastructure.devices import autocast
 from features.preprocessing import Preprocessing
 
-#: Pixels of input that one core works on at a time: with more, the activations fall out of its cache.
-#: 8 images of 224 × 224; with 4 to 16, EfficientNet-Lite0 is at its fastest on cores with 1 MiB of cache each.
+#: Input pixels per core and step; with more, the activations do not fit its cache. It is 8 images of 224 × 224:
+#: EfficientNet-Lite0 is fastest with 4 to 16 on cores with 1 MiB of cache.
 CACHED_PIXELS = 8 * 224 * 224
 
 
 class InferenceNetwork:
     """A network that maps decoded pixels to outputs, without gradients.
 
-    Batch normalisation is folded, the weights of plain convolutions and of ``nn.Linear`` are kept in the precision
-    that they are used in, images are channels-last, and a core gets as many at a time as its cache holds. A layer of
-    another type, a subclass of ``nn.Linear`` too, keeps its weights as they are: what has to compute in float32 is a
-    type of its own that says so.
+    Batch normalisation is folded, plain convolutions and ``nn.Linear`` keep their weights in the precision of the
+    computation, images are channels-last, and a core gets as many at a time as fit its cache. Layers of other types,
+    subclasses of ``nn.Linear`` included, keep their weights unchanged: a layer that must compute in float32 is such a
+    subclass.
 
     Args:
-        network: (B, 3, S, S) normalised images to (B, K); it is not changed.
-        preprocessing: Its input transform.
-        device: Where it runs.
+        network: Maps normalised images (B, 3, S, S) to outputs (B, K); it is not changed.
+        preprocessing: The input transform of the network.
+        device: The device that it runs on.
         precision: ``fp32`` or ``bf16``.
     """
 
@@ -38,12 +38,12 @@ class InferenceNetwork:
         if precision == "bf16":
             for module in self.network.modules():
                 if is_plain_convolution(module) or type(module) is nn.Linear:
-                    module.to(torch.bfloat16)  # else autocast would do it again for every batch
+                    module.to(torch.bfloat16)  # or autocast would convert it for every batch
         self.preprocessing, self.device, self.precision = preprocessing, device, precision
 
     @torch.no_grad()  # rather than inference_mode, so that the outputs can train a classifier
     def __call__(self, pixels: Tensor) -> Tensor:
-        """(B, 3, S, S) uint8, B at least 1, to (B, K) float32 on the network's device."""
+        """Map pixels (B, 3, S, S) uint8, B at least 1, to outputs (B, K) float32 on the device of the network."""
         with autocast(self.device, self.precision):
             return torch.cat([self._part(part) for part in pixels.split(self._at_once(len(pixels)))])
 

@@ -1,4 +1,4 @@
-"""From a decoded image to the network's input: one resize backend (Pillow), recorded in every bank."""
+"""Preprocessing: from a decoded image to the input of a network. Pillow resizes; every bank records the transform."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor
 from features.image_sources import extent
 from features.infrastructure.errors import InputError
 
-#: A JPEG is decoded at a half, a quarter or an eighth of its size only if at least this many times the pixels that
-#: are needed remain on each side. With fewer, the means of real photos move by more than bfloat16 moves them.
+#: A JPEG is decoded at a half, a quarter or an eighth of its size only if each side keeps at least this many times
+#: the pixels that are needed. With fewer, the class means of photos move by more than bfloat16 moves them.
 DETAIL = 3
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -26,14 +26,17 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize the shorter side, crop the centre, scale to mean 0 and deviation 1 by channel.
+    """Resize the shorter side, crop the centre, and scale each channel to mean 0 and standard deviation 1.
 
     Attributes:
-        image_size: Side of the square that the network sees, in pixels.
+        image_size: Side of the square input of the network, in pixels.
         resize: Shorter side before the crop, in pixels; at least ``image_size``.
         interpolation: ``bilinear`` or ``bicubic``, both antialiased.
         mean: Channel means for pixels in [0, 1].
-        std: Channel deviations for pixels in [0, 1].
+        std: Channel standard deviations for pixels in [0, 1].
+
+    Raises:
+        InputError: The sizes or the interpolation are invalid.
     """
 
     image_size: int
@@ -49,26 +52,26 @@ class Preprocessing:
             raise InputError(f"interpolation {self.interpolation!r} is not one of {', '.join(_RESAMPLING)}")
 
     def at(self, image_size: int) -> Preprocessing:
-        """The same for another image size, with the same ratio of resize to crop."""
+        """Return the transform for another image size, with the same ratio of resize to crop."""
         return replace(self, image_size=image_size, resize=round(image_size * self.resize / self.image_size))
 
     def cropped_to(self, crop_pct: float) -> Preprocessing:
-        """The same that sees another share of the shorter side: 1 for all of it."""
+        """Return the transform that crops another share of the shorter side, above 0 to 1."""
         return replace(self, resize=math.floor(self.image_size / crop_pct))
 
     def uncropped(self) -> Preprocessing:
-        """Keep the whole square that the centre crop is cut from: what training crops at random."""
+        """Return the transform whose crop is as large as the resize; training crops from it at random."""
         return replace(self, image_size=self.resize)
 
     def describe(self) -> str:
-        """One line that identifies the transform, as stored in a bank."""
+        """Return one line that identifies the transform, as banks store it."""
         mean, std = (",".join(f"{v:g}" for v in values) for values in (self.mean, self.std))
         size = f"resize {self.resize} crop {self.image_size}"
         return f"pillow-{self.interpolation} draft {DETAIL} {size} mean {mean} std {std}"
 
     @property
     def side_needed(self) -> int:
-        """The shorter side, in pixels, that an image has to be decoded at."""
+        """The least shorter side, in pixels, to decode an image at."""
         return DETAIL * self.resize
 
     def pixels(self, image: Image.Image) -> Tensor:
@@ -77,8 +80,8 @@ class Preprocessing:
         Returns:
             (3, image_size, image_size) uint8.
         """
-        # Crop and resize in one pass, so that only the pixels that are kept are resampled. The box is where
-        # torchvision's and timm's Resize and CenterCrop, one after the other, would cut.
+        # Crop and resize in one pass, so that only the pixels of the crop are resampled. The box is that of Resize
+        # followed by CenterCrop in torchvision and timm.
         lengths = extent(image)
         (left, right), (top, bottom) = (self._kept(length, min(lengths)) for length in lengths)
         size = (self.image_size, self.image_size)
@@ -86,13 +89,13 @@ class Preprocessing:
         return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
     def _kept(self, length: float, shorter: float) -> tuple[float, float]:
-        """Where the crop begins and ends along a side of ``length`` pixels, in pixels of the image."""
+        """Return where the crop begins and ends along a side of ``length`` pixels, in pixels of the image."""
         resized = int(self.resize * length / shorter)
         start = round((resized - self.image_size) / 2)
         return start * length / resized, (start + self.image_size) * length / resized
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """Scale a batch.
+        """Scale each channel of a batch.
 
         Args:
             pixels: (B, 3, H, W) uint8, or float in 0 … 255.
@@ -105,8 +108,10 @@ class Preprocessing:
         return (pixels.float() - shift) / scale
 
     def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON holds them."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Preprocessing:
+        """Build the transform from the fields of :meth:`to_json`."""
         return cls(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})

@@ -1,1 +1,1 @@
-"""From images to a feature bank: the extractor, its shards, how it resumes, and how shards are merged."""
+"""Feature extraction: the extractor, its shards, how it resumes, and how shards are merged."""

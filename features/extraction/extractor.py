@@ -1,35 +1,40 @@
-"""The extractor: a dataset and a backbone in, a feature bank out, in one pass."""
+"""Extraction: a dataset and a backbone in, a feature bank out, in one pass.
+
+One process extracts a whole dataset or a shard of it; several processes extract one shard each and merge them.
+"""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 
 from features.backbones.loading import Backbone, load_backbone
-from features.bank import FeatureBank
 from features.class_statistics import ClassStatistics
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.extraction.resume import beside, check_unreadable, discard, finished, unfinished
-from features.extraction.shard import KeptFeatures, Shard
+from features.extraction.merging import MergeConfig, merge
+from features.extraction.result import Extraction
+from features.extraction.resume import beside, discard, finished, unfinished
+from features.extraction.shard import KeptFeatures, Shard, check_unreadable
 from features.forward_pass import forward_pass
 from features.infrastructure.console import console
 from features.infrastructure.devices import pick_device, pick_precision
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_writable
 from features.infrastructure.locks import locked
+from features.infrastructure.options import Range, check_ranges
+from features.infrastructure.processes import gather, rank, world_size
 from features.readers import open_dataset
 
-#: Largest C × D whose sums are kept on a GPU: two arrays of half a gigabyte.
+#: Largest C × D whose sums are kept on a GPU: two arrays of 512 MiB.
 _SUMS_ON_DEVICE = 2**26
 
 
@@ -39,120 +44,82 @@ class ExtractConfig:
 
     Attributes:
         dataset: Dataset spec, such as cub:DATA/CUB_200_2011@train.
-        out: The bank's file (.h5). One that is there and matches is reused.
+        out: File of the bank (.h5); an existing bank that agrees with the options is reused.
         backbone: A torchvision or timm name, efficientnet_lite0 (offline), or a run directory.
-        weights: default, none, or a state-dict file.
+        weights: default (published), none (random), or a state-dict file.
+        seed: Seed of random weights (`weights` none).
         image_size: Side of the network's input in pixels; by default the network's own.
-        batch_size: Images a forward pass.
-        workers: Processes that decode, and on a CPU run the network too; by default one a core.
-        precision: auto takes bfloat16 where the hardware has it.
+        batch_size: Images per forward pass.
+        workers: Processes that decode, and on a CPU also run the network; by default one per core.
+        precision: auto is bfloat16 if the hardware computes in it.
         device: auto, cpu, cuda, cuda:1, mps.
-        keep_images: Keep the feature of every image in the bank too.
-        on_error: What an unreadable image does: skip lists it in the bank, fail stops at the first.
-        max_unreadable: Largest share of unreadable images, 0 to 1.
-        shard: Read only a part: 3/8 is the third of eight. Shards become a bank with transfer merge.
-        seed: Seed of random weights.
-        checkpoint_seconds: Time between checkpoints, which take at most a twentieth of it; 0 for one a batch.
-        overwrite: Replace a bank that does not match instead of refusing.
+        keep_images: Keep the feature of every image in the bank as well.
+        on_error: For an unreadable image, skip lists it in the bank and fail stops.
+        max_unreadable: Largest share of the dataset's images, 0 to 1, that may be unreadable.
+        shard: Extract one part: 3/8 is the third of eight. Make a bank of all parts with transfer merge.
+        checkpoint_seconds: Seconds between checkpoints, which take at most a twentieth of the time; 0 for every batch.
+        overwrite: Replace a bank that does not agree with the options.
     """
 
     dataset: str
     out: str
     backbone: str = "resnet50"
     weights: str = "default"
-    image_size: int | None = None
-    batch_size: int = 64
-    workers: int | None = None
+    seed: Annotated[int, Range(0)] = 0
+    image_size: Annotated[int, Range(1)] | None = None
+    batch_size: Annotated[int, Range(1)] = 64
+    workers: Annotated[int, Range(0)] | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "auto"
     keep_images: bool = False
     on_error: Literal["skip", "fail"] = "skip"
-    max_unreadable: float = 0.05
+    max_unreadable: Annotated[float, Range(0, 1)] = 0.05
     shard: str | None = None
-    seed: int = 0
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: Annotated[float, Range(0)] = 60.0
     overwrite: bool = False
 
-    @property
-    def limits(self) -> dict[str, Any]:
-        """What is allowed of unreadable images."""
-        return {"on_error": self.on_error, "max_unreadable": self.max_unreadable}
-
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise InputError(f"--batch-size {self.batch_size}: expected at least 1")
-        if self.image_size is not None and self.image_size < 1:
-            raise InputError(f"--image-size {self.image_size}: expected at least 1")
-        if self.workers is not None and self.workers < 0:
-            raise InputError(f"--workers {self.workers}: expected at least 0")
+        check_ranges(self)
         if self.on_error not in ("skip", "fail"):
-            raise InputError(f"--on-error {self.on_error}: expected skip or fail")
-        if not 0 <= self.max_unreadable <= 1:
-            raise InputError(f"--max-unreadable {self.max_unreadable}: expected a share from 0 to 1")
-        if not self.checkpoint_seconds >= 0:
-            raise InputError(f"--checkpoint-seconds {self.checkpoint_seconds:g}: expected at least 0")
+            raise InputError(f"`on_error` {self.on_error}: expected skip or fail")
         if self.shard is not None:
             parts = re.fullmatch(r"(\d+)/(\d+)", self.shard)
             if parts is None or not 1 <= int(parts[1]) <= int(parts[2]):
                 raise InputError(
-                    f"--shard {self.shard}: expected a number from 1 to the total, and the total, such as 3/8"
+                    f"`shard` {self.shard}: expected a number from 1 to the total, and the total, such as 3/8"
                 )
 
 
-@dataclass(frozen=True)
-class Extraction:
-    """What an extraction did.
-
-    Attributes:
-        path: The feature bank, or the shard of one.
-        classes: Classes in it.
-        images: Images that went into it.
-        skipped: Images that could not be read.
-        read: Images that were read this time; fewer where an interrupted extraction went on.
-        seconds: Time that took; 0 if all was there already.
-    """
-
-    path: Path
-    classes: int
-    images: int
-    skipped: int
-    read: int
-    seconds: float
-
-    @property
-    def reused(self) -> bool:
-        """The bank was there already."""
-        return self.seconds == 0
-
-    @cached_property
-    def bank(self) -> FeatureBank:
-        """The feature bank.
-
-        Raises:
-            InputError: It is a shard, which is no bank by itself.
-        """
-        return FeatureBank.open(self.path)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "bank": str(self.path),
-            "classes": self.classes,
-            "images": self.images,
-            "skipped": self.skipped,
-            "images_per_second": round(self.read / self.seconds, 2) if self.read else None,
-            "reused": self.reused,
-        }
-
-
 def extract(config: ExtractConfig) -> Extraction:
-    """Extract a feature bank, or reuse the one at ``config.out`` if it is exactly what is asked for.
+    """Extract the feature bank of a dataset, or reuse the one at ``config.out`` if it agrees with the request.
 
-    While it runs, what has been read is kept in ``OUT.resume``; the same call goes on from there.
+    Progress is kept in ``OUT.resume``; after an interruption the same call resumes from there. Under torchrun every
+    process extracts a shard beside ``out``, and the first merges them; the bank agrees with that of one process up to
+    the last digit or two of float32.
 
     Raises:
-        InputError: The dataset or backbone cannot be opened, another bank stands at ``out`` or another
-            process writes it, too many images are unreadable, or a class has none left.
+        InputError: The dataset or the backbone cannot be opened, ``out`` holds another bank or is being written by
+            another process, too many images are unreadable, or a class has no readable image.
     """
+    if world_size() == 1:
+        return _extract_in_this_process(config)
+    if config.shard is not None:
+        raise InputError(f"`shard` {config.shard}: the processes of one job share the images already; leave it out")
+    if gather(Path(config.out).exists())[0] and not config.overwrite:
+        return _extract_in_this_process(config)  # all of them reuse the bank, or raise the same error
+    names = [f"{number}/{world_size()}" for number in range(1, world_size() + 1)]
+    shards = [f"{config.out}.{name.replace('/', '-of-')}" for name in names]
+    mine = _extract_in_this_process(replace(config, shard=names[rank()], out=shards[rank()]))
+    reads, seconds = zip(*gather((mine.read, mine.seconds)), strict=True)
+    merging = MergeConfig(shards, config.out, max_unreadable=config.max_unreadable, overwrite=True)
+    whole = gather(merge(merging) if rank() == 0 else None)[0]
+    Path(shards[rank()]).unlink(missing_ok=True)
+    assert whole is not None
+    return replace(whole, read=sum(reads), seconds=max(seconds))
+
+
+def _extract_in_this_process(config: ExtractConfig) -> Extraction:
+    """Extract a dataset, or the shard of it that ``config.shard`` names, or reuse what is at ``config.out``."""
     out = Path(config.out)
     check_writable(out)
     dataset = open_dataset(config.dataset)
@@ -165,25 +132,20 @@ def extract(config: ExtractConfig) -> Extraction:
     found = None if config.overwrite else finished(out, dataset, attrs, keep_images=config.keep_images)
     if found is None:
         with locked(out):
-            # Once more: another process may just have finished it.
+            # Again: another process may have finished it since.
             found = None if config.overwrite else finished(out, dataset, attrs, keep_images=config.keep_images)
             if found is None:
-                return _extract(config, out, dataset, backbone, attrs, positions)
-    check_unreadable(dataset.spec, found.skipped, len(positions), **config.limits)
+                return _make(config, dataset, backbone, attrs, positions)
+    _check_unreadable(config, dataset, found.skipped)
     console.print(f"{out}: already extracted, reused")
     return Extraction(out, len(found.classes), int(found.counts.sum()), len(found.skipped), 0, 0.0)
 
 
-def _extract(
-    config: ExtractConfig,
-    out: Path,
-    dataset: ImageDataset,
-    backbone: Backbone,
-    attrs: Mapping[str, Any],
-    positions: range,
+def _make(
+    config: ExtractConfig, dataset: ImageDataset, backbone: Backbone, attrs: Mapping[str, Any], positions: range
 ) -> Extraction:
-    """Make what does not stand at ``out`` yet."""
-    keep = config.keep_images
+    """Write the bank or the shard ``config.out``, from the last checkpoint on if there is one."""
+    out, keep = Path(config.out), config.keep_images
     shard = unfinished(out, dataset, attrs, dim=backbone.dim, keep_images=keep, overwrite=config.overwrite)
     if shard is None:
         statistics = ClassStatistics(len(dataset.classes), backbone.dim)
@@ -203,15 +165,21 @@ def _extract(
         else:
             shard.write(out, images)
     discard(out)
-    seconds = time.perf_counter() - started
-    read = shard.position - before
+    read, seconds = shard.position - before, time.perf_counter() - started
     return Extraction(out, len(shard.classes), int(shard.counts.sum()), len(shard.skipped), read, seconds)
 
 
 def read_images(
     shard: Shard, dataset: ImageDataset, backbone: Backbone, config: ExtractConfig, features: KeptFeatures | None
 ) -> None:
-    """Read what a shard has not read yet, with a checkpoint every ``config.checkpoint_seconds``.
+    """Read the images that a shard has not read yet, with a checkpoint every ``config.checkpoint_seconds``.
+
+    Args:
+        shard: Where the statistics go; it is changed in place.
+        dataset: The whole dataset.
+        backbone: The network.
+        config: The options of the extraction.
+        features: Where the features of the images go, if they are kept.
 
     Raises:
         InputError: Too many images are unreadable, or a feature is NaN or infinite.
@@ -229,7 +197,7 @@ def read_images(
     )
     saved, cost = time.perf_counter(), 0.0
     shard.statistics.to(_sums_device(shard.statistics, pick_device(config.device)))
-    with closing(passes):  # an error ends the workers and the progress bar at once
+    with closing(passes):  # so that an error ends the workers and the progress bar at once
         for batch in passes:
             if len(batch.indices):
                 with _one_thread():
@@ -239,15 +207,9 @@ def read_images(
                     features.append(batch.outputs.cpu().numpy())
             shard.skipped += batch.unreadable
             shard.position += len(batch.indices) + len(batch.unreadable)
-            check_unreadable(
-                dataset.spec,
-                shard.skipped,
-                len(shard.positions),
-                on_error=config.on_error,
-                max_unreadable=config.max_unreadable,
-            )
+            _check_unreadable(config, dataset, shard.skipped)
             now = time.perf_counter()
-            if now - saved >= _distance(config.checkpoint_seconds, cost):
+            if now - saved >= _seconds_to_checkpoint(config.checkpoint_seconds, cost):
                 if features is not None:
                     features.flush()
                 shard.statistics.require_finite(dataset.spec)
@@ -255,22 +217,29 @@ def read_images(
                 saved = time.perf_counter()
                 cost = saved - now
     shard.statistics.require_finite(dataset.spec)
-    check_unreadable(dataset.spec, shard.skipped, len(shard.positions), **config.limits)
+    _check_unreadable(config, dataset, shard.skipped)
 
 
-def _distance(seconds: float, cost: float) -> float:
-    """Seconds from one checkpoint to the next, of which each takes ``cost``: at most a twentieth of the time."""
+def _check_unreadable(config: ExtractConfig, dataset: ImageDataset, skipped: Sequence[tuple[str, str]]) -> None:
+    """Compare unreadable images with the limit, which is a share of the whole dataset for a shard too."""
+    if skipped and config.on_error == "fail":
+        raise InputError(f"{dataset.spec}: cannot read {skipped[0][0]} ({skipped[0][1]})")
+    check_unreadable(dataset.spec, skipped, len(dataset), config.max_unreadable)
+
+
+def _seconds_to_checkpoint(seconds: float, cost: float) -> float:
+    """The seconds from one checkpoint to the next: at least ``seconds``, and 20 times what writing one costs."""
     return max(seconds, 20 * cost) if seconds > 0 else 0.0
 
 
 def _sums_device(statistics: ClassStatistics, device: torch.device) -> torch.device:
-    """Sums of very many classes would fill a GPU, and accelerators other than CUDA's have no float64."""
+    """Where to keep sums: very many classes would fill a GPU, and accelerators other than CUDA lack float64."""
     return device if device.type == "cuda" and statistics.sums.numel() <= _SUMS_ON_DEVICE else torch.device("cpu")
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """For work beside the worker processes, which keep every core busy: threads would wait for each other."""
+    """Compute in one thread beside worker processes that keep every core busy: threads would wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -280,16 +249,17 @@ def _one_thread() -> Iterator[None]:
 
 
 def _positions(shard: str | None, n: int) -> range:
-    """The part of ``n`` images that is shard ``i/k``."""
+    """The positions of shard ``i/k`` among ``n`` images; all of them without a shard."""
     if shard is None:
         return range(n)
     number, total = (int(part) for part in shard.split("/"))
     if total > n:
-        raise InputError(f"--shard {shard}: the dataset has {n} images; take at most {n} shards")
+        raise InputError(f"`shard` {shard}: the dataset has {n} images; take at most {n} shards")
     return range(n * (number - 1) // total, n * number // total)
 
 
 def _attributes(dataset: ImageDataset, backbone: Backbone, precision: str, shard: str | None) -> dict[str, Any]:
+    """The attributes of the bank or shard that is asked for."""
     return {
         "dataset": dataset.spec,
         "split": DatasetSpec.parse(dataset.spec).split,

@@ -1,4 +1,4 @@
-"""Shards of an extraction made into the bank of the whole."""
+"""Merging: the shards of an extraction become the bank of the whole dataset."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
-import h5py
 import numpy as np
 
 from features.bank import IDENTITY, Images
 from features.class_statistics import ClassStatistics
-from features.extraction.extractor import Extraction
-from features.extraction.shard import KeptFeatures, Shard
+from features.extraction.result import Extraction
+from features.extraction.shard import KeptFeatures, Shard, check_unreadable
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_new
-from features.infrastructure.hdf5 import read_text
+from features.infrastructure.hdf5 import opened, read_text
 from features.infrastructure.locks import locked
+from features.infrastructure.options import Range, check_ranges
 
 
 @dataclass(frozen=True)
@@ -26,37 +27,44 @@ class MergeConfig:
     """Shards of an extraction in, the feature bank of the whole out.
 
     Attributes:
-        shards: The shards' files, all of them, in any order.
-        out: The bank's file (.h5).
-        overwrite: Replace a file that is there instead of refusing.
+        shards: Files of all shards, in any order.
+        out: File of the bank (.h5).
+        max_unreadable: Largest share of the dataset's images, 0 to 1, that may be unreadable.
+        overwrite: Replace an existing file.
     """
 
     shards: list[str]
     out: str
+    max_unreadable: Annotated[float, Range(0, 1)] = 0.05
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 def merge(config: MergeConfig) -> Extraction:
-    """Add shards up to the bank that one extraction of the whole dataset would have made.
+    """Add up shards to the bank that one extraction of the whole dataset would have made.
 
-    The sums are added in float64, so the bank's float32 figures agree to their last digit or two. One
-    shard's sums are in memory at a time, besides the total.
+    The sums are added in float64, so the float32 figures of the bank agree up to the last digit or two. Besides the
+    total, the sums of one shard are in memory at a time.
 
     Raises:
-        InputError: A shard is missing, given twice, not finished or of another extraction; ``out`` cannot be
-            written or is there already; a class has no readable image in any shard.
+        InputError: A shard is missing, given twice, not complete or of another extraction; ``out`` exists or cannot
+            be written; too many images of the dataset are unreadable; a class has no readable image in any shard.
     """
     out, started = Path(config.out), time.perf_counter()
-    check_new({"--out": out}, read=config.shards, overwrite=config.overwrite)
+    check_new({"`out`": out}, read=config.shards, overwrite=config.overwrite)
     shards = [replace(Shard.open(Path(path)), statistics=ClassStatistics(0, 0)) for path in config.shards]
     shards.sort(key=lambda shard: shard.positions.start)
     _check_whole(shards)
+    skipped = [image for shard in shards for image in shard.skipped]
+    check_unreadable(str(shards[0].attrs["dataset"]), skipped, shards[-1].positions.stop, config.max_unreadable)
     with locked(out), ExitStack() as stack:
         whole = Shard.open(Path(shards[0].name))
         for shard in shards[1:]:
             whole.statistics.merge(Shard.open(Path(shard.name)).statistics)
-            whole.skipped += shard.skipped
-        # The oldest: an image that was changed after any shard had begun makes the bank an old one.
+        whole.skipped = skipped
+        # The oldest date: the bank is out of date if an image changed after any shard had begun.
         whole.attrs = {**whole.attrs, "created": min(str(shard.attrs["created"]) for shard in shards)}
         images = None
         if whole.keeps_images:
@@ -70,9 +78,13 @@ def merge(config: MergeConfig) -> Extraction:
 
 
 def _check_whole(shards: Sequence[Shard]) -> None:
-    """Refuse shards that are not, together, one extraction."""
+    """Check that the shards make up one extraction.
+
+    Raises:
+        InputError: They do not.
+    """
     if not shards:
-        raise InputError("no shard is given; name the files that transfer extract --shard has made")
+        raise InputError("`shards`: none is given; make them with: transfer extract DATASET --shard 1/8 --out SHARD.h5")
     first = shards[0]
     for shard in shards:
         for name in IDENTITY:
@@ -82,11 +94,11 @@ def _check_whole(shards: Sequence[Shard]) -> None:
                     f"{shard.attrs.get(name)!r} in one and {first.attrs.get(name)!r} in the other"
                 )
         if "shard" not in shard.attrs:
-            raise InputError(f"{shard.name}: is an unfinished extraction of the whole; run it to the end instead")
+            raise InputError(f"{shard.name}: is an unfinished extraction of the whole dataset; finish it instead")
         if not shard.complete:
-            raise InputError(f"{shard.name}: is not finished; run its extraction to the end first")
+            raise InputError(f"{shard.name}: is not complete; finish its extraction first")
         if shard.keeps_images != first.keeps_images:
-            raise InputError(f"{shard.name} and {first.name}: one keeps image features and the other does not")
+            raise InputError(f"{shard.name} and {first.name}: only one of them keeps image features")
     total = int(str(first.attrs["shard"]).partition("/")[2])
     given = [str(shard.attrs["shard"]) for shard in shards]
     for number in range(1, total + 1):
@@ -95,15 +107,15 @@ def _check_whole(shards: Sequence[Shard]) -> None:
             fault = "is missing" if name not in given else "is given twice"
             raise InputError(f"shard {name} of {first.attrs['dataset']} {fault}; a bank needs each of the {total} once")
     if len(given) > total:
-        raise InputError(f"{first.name}: shards of different totals ({', '.join(given)}); give those of one")
+        raise InputError(f"{first.name}: shards of different totals ({', '.join(given)}); give those of one total")
 
 
 def _images(shards: Sequence[Shard], features: KeptFeatures) -> Images:
-    """The images of all shards, their features by way of the disk."""
+    """Read the images of all shards; their features go through a file on the disk."""
     labels: list[np.ndarray] = []
     ids: list[str] = []
     for shard in shards:
-        with h5py.File(shard.name, "r") as file:
+        with opened(shard.name) as file:
             for start in range(0, len(file["image/feature"]), 4096):
                 features.append(file["image/feature"][start : start + 4096])
             labels.append(file["image/label"][:])

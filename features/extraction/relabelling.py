@@ -1,4 +1,4 @@
-"""The kept images of a bank under other labels, or fewer of them: a new bank, without a network or a picture."""
+"""Relabelling: a new bank from the kept image features of another, with other labels or fewer images."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from features.bank import FeatureBank, Images
 from features.class_statistics import ClassStatistics
-from features.extraction.shard import KeptFeatures
+from features.extraction.shard import KeptFeatures, Shard
 from features.infrastructure.console import progress
 from features.infrastructure.locks import locked
 
-#: Images counted in at a time: few, so that the product of labels and features stays small beside the covariance's.
+#: Images per block: few, so that the product of labels and features stays small beside that of the covariance.
 _BLOCK = 512
 
 
@@ -31,30 +31,30 @@ def regroup(
     skipped: Sequence[tuple[str, str]] = (),
     keep_images: bool = False,
 ) -> FeatureBank:
-    """Write the bank that the images of another make under new labels.
+    """Write the bank of the same images under new labels.
 
-    One pass over the file, a block in memory at a time besides the sums: C × D and D × D in float64. The figures
-    are those of an extraction with the new labels, up to the last digits of float32.
+    It makes one pass over the file. Memory is one block of images, and sums of C × D and D × D in float64. The figures
+    agree with an extraction with the new labels up to the last digits of float32.
 
     Args:
         bank: A bank of N images whose features are kept.
-        labels: (N,) the new class of each image, 0 to C − 1; −1 leaves it out.
-        classes: (C,) names; each has an image.
-        out: The new bank's file; one that is there is replaced.
-        attrs: What the new bank says of itself in place of the old: at least its dataset and its manifest.
-        skipped: Images of the dataset that could not be read, as (id, reason).
+        labels: (N,) the new class of each image, 0 to C − 1; −1 leaves the image out.
+        classes: (C,) class names; each class needs an image.
+        out: File of the new bank; an existing one is replaced.
+        attrs: Attributes that replace those of the old bank: at least the dataset and its manifest.
+        skipped: Unreadable images of the dataset, as (id, reason).
         keep_images: Keep the features in the new bank too.
 
     Raises:
         InputError: The bank keeps no image features, or another process writes ``out``.
-        ValueError: There is not one label an image, or a class without an image.
+        ValueError: The number of labels is not that of the images, or a class has no image.
     """
     kept = np.flatnonzero(labels >= 0)
     if len(np.unique(labels[kept])) != len(classes):
         raise ValueError(f"labels must give each of the {len(classes)} classes an image")
     ids = bank.image_labels()[1]
     if len(labels) != len(ids):
-        raise ValueError(f"labels must be one an image, got {len(labels)} for {len(ids)}")
+        raise ValueError(f"labels must have length {len(ids)}, the number of images, got {len(labels)}")
     statistics = ClassStatistics(len(classes), bank.means.shape[1])
     with locked(out), ExitStack() as stack:
         features = None
@@ -76,12 +76,6 @@ def regroup(
         images: Images | None = None
         if features is not None:
             images = features.array(), labels[kept], [ids[i] for i in kept]
-        return FeatureBank(
-            classes=tuple(classes),
-            counts=statistics.counts.numpy(),
-            means=statistics.means(),
-            variances=statistics.variances(),
-            within_covariance=statistics.within_covariance(),
-            attrs={**bank.attrs, **attrs},
-            skipped=tuple(skipped),
-        ).write(out, images)
+        images_in = range(len(labels))
+        whole = Shard({**bank.attrs, **attrs}, tuple(classes), images_in, images_in.stop, statistics, list(skipped))
+        return whole.bank().write(out, images)

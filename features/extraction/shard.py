@@ -1,22 +1,21 @@
-"""The statistics of a part of a dataset, on disk: what a killed extraction goes on from, and what merging adds up.
+"""Shards: the sums of a part of a dataset on disk, from which an extraction resumes and which a merge adds up.
 
-One HDF5 file: attributes as in a feature bank, with ``schema="transfer.feature-shard"``, ``shard`` (the
-number and the total), ``first`` and ``last`` (positions in the dataset), ``position`` (the next image to
-read); ``class/name``, ``class/count``, ``class/sum``, ``class/square`` (C, D) and ``within/scatter`` (D, D),
-all sums in float64; ``skipped/id``, ``skipped/reason``. Where the features of the images are kept, a complete
-shard has ``image/feature``, ``image/label`` and ``image/id`` as a bank has; until then it has ``image/index``
-(positions in the dataset), and the features lie in a plain file of float32 beside it.
+A shard is one HDF5 file. It has the attributes of a feature bank, with ``schema="transfer.feature-shard"``, and
+``shard`` (number and total), ``first`` and ``last`` (positions in the dataset) and ``position`` (of the next image to
+read). Its datasets are ``class/name``, ``class/count``, ``class/sum`` and ``class/square`` (C, D), ``within/scatter``
+(D, D), all sums in float64, ``skipped/id`` and ``skipped/reason``. If image features are kept, a complete shard has
+``image/feature``, ``image/label`` and ``image/id`` like a bank. An incomplete one has ``image/index`` (positions in the
+dataset), and its features are in a plain float32 file beside it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from features.bank import FeatureBank, Images, write_images
 from features.class_statistics import ClassStatistics
 from features.infrastructure.errors import InputError
-from features.infrastructure.hdf5 import read_attributes, read_text, whole_file, write_text
+from features.infrastructure.hdf5 import atomic_hdf5, opened, read_attributes, read_text, write_text
 
 SCHEMA = "transfer.feature-shard"
 SCHEMA_VERSION = 1
@@ -32,18 +31,18 @@ SCHEMA_VERSION = 1
 
 @dataclass(eq=False)
 class Shard:
-    """Class statistics of the images ``positions`` of a dataset, read up to ``position``.
+    """Class statistics of a part of a dataset.
 
     Attributes:
-        attrs: What a bank of them says of itself.
+        attrs: Attributes of the bank that is made of it.
         classes: (C,) class names of the whole dataset.
-        positions: The part of the dataset.
-        position: The next image to read.
-        statistics: Of what has been read.
-        skipped: What could not be read, as (id, reason).
-        kept: (N,) positions of the images whose features are kept; None if none are.
-        path: The file, if it was opened from one.
-        keeps_images: Whether that file holds the features of the images.
+        positions: The positions of its images in the dataset.
+        position: The position of the next image to read.
+        statistics: Statistics of the images that have been read.
+        skipped: Unreadable images, as (id, reason).
+        kept: (N,) positions of the images whose features are kept; None if features are not kept.
+        path: The file that it was read from; None for a shard in memory.
+        keeps_images: Whether that file holds image features.
     """
 
     attrs: Mapping[str, Any]
@@ -58,24 +57,25 @@ class Shard:
 
     @property
     def complete(self) -> bool:
+        """Whether all images have been read."""
         return self.position >= self.positions.stop
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """(C,) images of each class that have been read."""
+        """(C,) number of images of each class that have been read."""
         return self.statistics.counts.numpy()
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """The name of the shard in messages: its path, else its dataset spec."""
         return str(self.path or self.attrs.get("dataset"))
 
     def write(self, path: Path, images: Images | None = None) -> None:
-        """Write it, whole or not at all.
+        """Write the shard, completely or not at all.
 
         Args:
-            path: The file; one that is there is replaced.
-            images: Features (N, D), labels (N,) and ids, to keep them in a complete shard.
+            path: The file; an existing one is replaced.
+            images: Features (N, D), labels (N,) and ids (N,) of the images, to keep them in a complete shard.
         """
         attrs = dict(self.attrs) | {
             "schema": SCHEMA,
@@ -84,7 +84,7 @@ class Shard:
             "last": self.positions.stop,
             "position": self.position,
         }
-        with whole_file(path, attrs) as file:
+        with atomic_hdf5(path, attrs) as file:
             write_text(file, "class/name", self.classes)
             file["class/count"] = self.statistics.counts.numpy()
             file["class/sum"] = self.statistics.sums.cpu().numpy()
@@ -99,19 +99,19 @@ class Shard:
 
     @classmethod
     def open(cls, path: Path) -> Shard:
-        """Read a shard, or an extraction that is not finished.
+        """Read a shard, complete or not.
 
         Raises:
-            InputError: There is no such file, or it is no shard of this version.
+            InputError: The file is missing, or is not a shard of this version.
         """
         if not path.is_file():
             raise InputError(f"{path}: no such shard; make one with: transfer extract DATASET --shard 1/8 --out {path}")
         try:
-            with h5py.File(path, "r") as file:
+            with opened(path) as file:
                 attrs = read_attributes(file)
                 if attrs.get("schema") != SCHEMA or attrs.get("schema_version") != SCHEMA_VERSION:
                     raise InputError(
-                        f"{path}: an HDF5 file, but no shard of this version (schema is {attrs.get('schema')!r} "
+                        f"{path}: an HDF5 file, but not a shard of this version (schema is {attrs.get('schema')!r} "
                         f"{attrs.get('schema_version')}); expected {SCHEMA} {SCHEMA_VERSION}"
                     )
                 sums = file["class/sum"][:]
@@ -137,7 +137,7 @@ class Shard:
             raise InputError(f"{path}: not a readable shard ({error}); extract it again") from error
 
     def bank(self) -> FeatureBank:
-        """The feature bank of what has been read, in memory.
+        """Return the feature bank of the images that have been read, in memory.
 
         Raises:
             InputError: A class has no readable image.
@@ -147,7 +147,7 @@ class Shard:
             empty = int(np.argmin(counts))
             raise InputError(
                 f"{self.attrs['dataset']}: class {self.classes[empty]!r} has no readable image "
-                f"({int((counts == 0).sum())} such classes); mend or remove the class"
+                f"({int((counts == 0).sum())} such classes); repair or remove the class"
             )
         return FeatureBank(
             classes=self.classes,
@@ -164,13 +164,34 @@ class Shard:
 _OWN = ("schema", "schema_version", "complete", "first", "last", "position", "shard")
 
 
+def check_unreadable(spec: str, skipped: Sequence[tuple[str, str]], n_images: int, max_unreadable: float) -> None:
+    """Compare the number of unreadable images with the limit.
+
+    Args:
+        spec: The dataset spec, for the message.
+        skipped: Unreadable images so far, as (id, reason).
+        n_images: Number of images of the whole dataset, N.
+        max_unreadable: Largest share of N, 0 to 1.
+
+    Raises:
+        InputError: There are more; the message names the first.
+    """
+    if skipped and len(skipped) / n_images > max_unreadable:
+        id_, reason = skipped[0]
+        raise InputError(
+            f"{spec}: at least {len(skipped)} of {n_images} images cannot be read, more than `max_unreadable` "
+            f"{max_unreadable:g}; the first is {id_} ({reason}); repair them, or raise the limit: the bank then lists "
+            f"them"
+        )
+
+
 class KeptFeatures:
-    """The features of images as they come, in a plain file that survives the process.
+    """The features of images in a plain float32 file, which survives a killed process.
 
     Args:
         path: The file.
         dim: Width D of the features.
-        rows: How many rows of it count; what lies behind them was written after the last checkpoint.
+        rows: Number of rows to keep; rows after them were written after the last checkpoint.
     """
 
     def __init__(self, path: Path, dim: int, rows: int) -> None:
@@ -181,22 +202,24 @@ class KeptFeatures:
 
     @staticmethod
     def rows(path: Path, dim: int) -> int:
-        """How many whole rows a file has; 0 if it is not there."""
+        """Return the number of complete rows of a file; 0 if it is missing."""
         return path.stat().st_size // (4 * dim) if path.exists() else 0
 
     def append(self, features: NDArray[np.float32]) -> None:
+        """Add the features (B, D) of a batch."""
         self._file.write(np.ascontiguousarray(features, dtype=np.float32).data)
 
     def flush(self) -> None:
-        """Return when everything is on the disk."""
+        """Return when all rows are on the disk."""
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def array(self) -> NDArray[np.float32]:
-        """(N, D), read from the disk as it is used."""
+        """Return all rows, (N, D), as an array that is read from the disk when it is used."""
         self.flush()
         rows = self.rows(self.path, self.dim)
         return np.memmap(self.path, np.float32, "r", shape=(rows, self.dim)) if rows else np.empty((0, self.dim), "f4")
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()

@@ -1,1 +1,1 @@
-"""What every package needs beside images: errors, files, locks, tables, console, processes and devices."""
+"""What all packages need: errors, files, locks, tables, options, catalogues, console, processes and devices."""

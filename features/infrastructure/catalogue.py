@@ -1,7 +1,7 @@
-"""Things that come in kinds: strategies, geometries, losses, samplers, readers.
+"""Catalogues of strategies, geometries, losses, samplers and other things that come in kinds.
 
-Each thing is one row, a frozen dataclass with at least ``name`` and ``meaning``, and stands in the module that
-implements it. A :class:`Catalogue` collects the rows of one kind, so adding a thing touches its own file alone: help,
+Each thing is one row: a frozen dataclass with at least ``name`` and ``meaning``, defined in the module that implements
+it. A :class:`Catalogue` collects the rows of one kind, so adding a thing touches its own file alone: help,
 ``transfer inspect``, recipes, reports and error messages read the row.
 """
 
@@ -18,11 +18,11 @@ from features.infrastructure.suggestions import choice
 
 
 class Row(Protocol):
-    """What every row has.
+    """The fields of every row.
 
     Attributes:
-        name: What a person types.
-        meaning: One line that says what it is.
+        name: What the user types.
+        meaning: One line of explanation.
     """
 
     @property
@@ -71,19 +71,19 @@ class Catalogue(Mapping[str, RowT], Generic[RowT]):
         return len(self._rows)
 
     def find(self, name: str, argument: str | None = None) -> RowT:
-        """The row called ``name``.
+        """Return the row called ``name``.
 
         Args:
-            name: What a person typed.
+            name: What the user typed.
             argument: The argument that holds it, for the message; by default the kind.
 
         Raises:
-            InputError: There is no such row; the message suggests the nearest name.
+            InputError: No row has this name; the message suggests the nearest.
         """
         if name not in self._rows:
             raise InputError(f"`{argument or self.kind}` {name}: there is no such {self.kind}; {choice(name, self)}")
         return self._rows[name]
 
     def meanings(self) -> dict[str, str]:
-        """The meaning of every row by its name."""
+        """Return the meaning of every row by its name."""
         return {name: row.meaning for name, row in self.items()}

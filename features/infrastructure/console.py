@@ -11,16 +11,15 @@ from rich.text import Text
 
 from features.infrastructure.processes import rank
 
-#: Everything meant for a person goes here; standard output is kept for results. Of several processes one speaks.
+#: For messages; standard output is kept for results. Of several processes, only rank 0 prints.
 console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False, quiet=rank() != 0)
 
-
-#: Seconds between two lines where there is no terminal to draw a bar on.
+#: Seconds between two lines if standard error is not a terminal.
 PLAIN_SECONDS = 60.0
 
 
 class _RateColumn(ProgressColumn):
-    """Finished items a second."""
+    """Finished items per second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -29,9 +28,10 @@ class _RateColumn(ProgressColumn):
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
-    """A bar over ``total`` items; yields ``advance(n=1, note="")``.
+    """Show a progress bar over ``total`` items; yield ``advance(n=1, note="")``.
 
-    Off a terminal it prints a plain line a minute, and one at the end. Only rank 0 of a distributed run prints.
+    If standard error is not a terminal, it prints a plain line every minute, and one at the end. Of several processes,
+    only rank 0 prints.
 
     >>> with progress("reading", 2) as advance:
     ...     advance(2)
@@ -49,15 +49,12 @@ def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(description, total=total, note="")
-        last = {"note": ""}
-
-        state = bar.tasks[0]
-        printed = 0.0
+        state, last, printed = bar.tasks[0], "", 0.0
 
         def advance(n: int = 1, note: str = "") -> None:
-            nonlocal printed
-            last["note"] = note or last["note"]
-            bar.update(task, advance=n, note=last["note"])
+            nonlocal last, printed
+            last = note or last
+            bar.update(task, advance=n, note=last)
             if not console.is_terminal and (state.elapsed or 0.0) - printed > PLAIN_SECONDS:
                 printed = state.elapsed or 0.0
                 say()
@@ -65,7 +62,7 @@ def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
         def say() -> None:
             elapsed = state.elapsed or 0.0
             rate = f", {state.completed / elapsed:,.1f}/s" if elapsed > 0 else ""
-            console.print(f"{description}: {int(state.completed)} of {total}{rate} {last['note']}".rstrip())
+            console.print(f"{description}: {int(state.completed)} of {total}{rate} {last}".rstrip())
 
         yield advance
     if not console.is_terminal:

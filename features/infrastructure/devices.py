@@ -1,4 +1,4 @@
-"""Which device and which precision a pass runs in."""
+"""The device and the precision that a network runs in."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device by name; ``auto`` is the first of CUDA, MPS, CPU that is there.
+    """Return a device by name; ``auto`` is the first available of CUDA, MPS and CPU.
 
-    Of several processes on a machine each takes the GPU of its number.
+    If several processes run on a machine, each takes the GPU of its local rank.
 
     Raises:
-        InputError: There is no such device here.
+        InputError: The device is not available on this machine.
     """
     if name in ("auto", "cuda") and torch.cuda.is_available():
         return torch.device("cuda", local_rank()) if world_size() > 1 else torch.device("cuda")
@@ -30,14 +30,18 @@ def pick_device(name: str = "auto") -> torch.device:
         torch.zeros(1, device=device).cpu()  # there and back: ``meta`` holds no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"--device {name}: not available here ({reason}); use auto or cpu") from error
+        raise InputError(f"`device` {name}: not available here ({reason}); use auto or cpu") from error
     return device
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """``fp32`` or ``bf16``; ``auto`` is bfloat16 where the hardware computes in it."""
+    """Return ``fp32`` or ``bf16``; ``auto`` is bfloat16 if the hardware computes in it.
+
+    Raises:
+        InputError: The name is not one of :data:`PRECISIONS`.
+    """
     if name not in PRECISIONS:
-        raise InputError(f"--precision {name}: expected one of {', '.join(PRECISIONS)}")
+        raise InputError(f"`precision` {name}: expected one of {', '.join(PRECISIONS)}")
     if name != "auto":
         return name
     if device.type == "cuda":
@@ -51,13 +55,13 @@ def _cpu_computes_bfloat16() -> bool:
     if not torch.backends.mkldnn.is_available():
         return False
     if platform.machine().lower() in ("x86_64", "amd64"):
-        # oneDNN takes bfloat16 wherever there is AVX-512, and emulates it where that is all there is.
+        # With AVX-512 alone, oneDNN accepts bfloat16 but emulates it.
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """A context in which matrix work is done in ``precision``."""
+    """Return a context in which matrix products are computed in ``precision``, ``fp32`` or ``bf16``."""
     if precision == "bf16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()

@@ -1,4 +1,4 @@
-"""The one error that means "the person's input is wrong"."""
+"""The error for invalid input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ARGUMENT = re.compile(r"`([a-z][a-z0-9_]*)`")
 
 
 class InputError(ValueError):
-    """What was given cannot be used.
+    """Invalid input: an argument, a file or an option that cannot be used.
 
     The message is one line that says what is wrong, where, and what to do. It names arguments by their Python names in
     backticks, as in ``"`min_count` -1: expected at least 0"``; the command line prints them as options and ends with
@@ -21,12 +21,12 @@ class InputError(ValueError):
         super().__init__(" ".join(message.split()))
 
     def on_command_line(self, positional: Collection[str] = ()) -> str:
-        """The message with every argument as it is typed: ``--min-count`` for ``min_count``."""
+        """Return the message with every argument as it is typed: ``--min-count`` for ``min_count``."""
         return as_typed(str(self), positional)
 
 
 def as_typed(text: str, positional: Collection[str] = ()) -> str:
-    """A text whose arguments, in backticks, become options of the command line.
+    """Turn the arguments of a text, in backticks, into options of the command line.
 
     Args:
         text: Any text.

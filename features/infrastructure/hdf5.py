@@ -1,4 +1,4 @@
-"""HDF5 files that are whole or not there at all, and text in them."""
+"""HDF5 files: written completely or not at all, with text as UTF-8."""
 
 from __future__ import annotations
 
@@ -6,38 +6,49 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
+
+from features.infrastructure.files import atomic_file
 
 _TEXT = h5py.string_dtype()
 
 
 @contextmanager
-def whole_file(path: Path, attrs: Mapping[str, Any]) -> Iterator[h5py.File]:
-    """An HDF5 file to write into, which takes the name ``path`` when it is complete and on the disk.
+def opened(path: str | Path, mode: Literal["r", "w"] = "r") -> Iterator[h5py.File]:
+    """Open an HDF5 file.
+
+    Raises:
+        OSError: The file cannot be opened, read or written. If the operating system is the cause, such as a missing
+            file or a full disk, the error names the file, which h5py's own does not.
+    """
+    try:
+        with h5py.File(path, mode) as file:
+            yield file
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+@contextmanager
+def atomic_hdf5(path: Path, attrs: Mapping[str, Any]) -> Iterator[h5py.File]:
+    """Yield an HDF5 file to write to; it takes the name ``path`` once it is complete and on the disk.
 
     Args:
-        path: The file; one that is there is replaced.
-        attrs: Its attributes; to them comes ``complete``.
+        path: The file; an existing one is replaced.
+        attrs: Its attributes, besides ``complete``, which is added at the end; None is stored as an empty text.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")  # one name: what a killed process left is written over
-    try:
-        with h5py.File(aside, "w") as file:
-            for name, value in attrs.items():
-                if value is None or isinstance(value, str):
-                    file.attrs.create(name, _encoded(value or ""), dtype=_TEXT)
-                else:
-                    file.attrs[name] = value
-            yield file
-            file.attrs["complete"] = True
-        with aside.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with atomic_file(path) as aside, opened(aside, "w") as file:
+        for name, value in attrs.items():
+            if value is None or isinstance(value, str):
+                file.attrs.create(name, _encoded(value or ""), dtype=_TEXT)
+            else:
+                file.attrs[name] = value
+        yield file
+        file.attrs["complete"] = True
 
 
 def write_text(file: h5py.File, name: str, values: Sequence[str]) -> None:
@@ -46,15 +57,15 @@ def write_text(file: h5py.File, name: str, values: Sequence[str]) -> None:
 
 
 def read_text(file: h5py.File, name: str) -> list[str]:
-    """The strings of the dataset ``name``."""
+    """Return the strings of the dataset ``name``."""
     return list(file[name].asstr(errors="surrogateescape")[:])
 
 
 def read_attributes(file: h5py.File) -> dict[str, Any]:
-    """The attributes as plain Python values."""
+    """Return the attributes as plain Python values."""
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()}
 
 
 def _encoded(text: str) -> bytes:
-    """UTF-8, except that a file name which is not UTF-8 is the bytes that the disk has."""
+    """Encode as UTF-8; a file name that is not UTF-8 keeps its bytes."""
     return text.encode("utf-8", "surrogateescape")

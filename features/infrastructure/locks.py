@@ -1,4 +1,7 @@
-"""One process at a time on one output."""
+"""File locks: at most one process writes an output at a time.
+
+``filelock`` is not used: its ``flock`` is inherited by forked data-loader workers, which would hold it after a kill.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +9,54 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from features.infrastructure.errors import InputError
 
 
 @contextmanager
-def locked(out: Path, option: str = "--out") -> Iterator[None]:
-    """Hold ``out`` for this process; the operating system lets go of it however the process ends.
+def locked(out: Path, argument: str = "`out`") -> Iterator[None]:
+    """Hold the lock of ``out``, ``.NAME.lock`` beside it, for this process.
 
-    Threads of one process do not exclude each other.
+    The operating system releases the lock when the process ends, however it ends. A lock file that is left on the disk
+    locks nothing. Threads of one process do not exclude each other.
+
+    Args:
+        out: The file or directory to be written; its parent directory is made if it is missing.
+        argument: How the message calls it.
 
     Raises:
-        InputError: Another process holds it.
+        InputError: Another process holds the lock; the message gives its number and its machine.
     """
     import fcntl
 
-    lock = out.absolute().with_name(f".{out.absolute().name}.lock")
+    path = out.absolute().with_name(f".{out.absolute().name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        with lock.open("a+") as file:
+        with path.open("a+") as file:
             try:
-                # A record lock belongs to the process: worker processes that outlive it by a moment do not hold it.
+                # A record lock belongs to the process: its forked workers, which may outlive it, do not hold it.
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError) as error:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
                 held = f"another process is writing it (process {holder})"
-                raise InputError(f"{option} {out}: {held}; wait for it or name another file") from error
-            if not lock.exists() or os.stat(lock).st_ino != os.fstat(file.fileno()).st_ino:
-                continue  # the holder before us has removed this file after we had opened it
+                raise InputError(f"{argument} {out}: {held}; wait for it or name another file") from error
+            if not _is_at(path, file):
+                continue  # the last holder removed this file after we had opened it
             file.truncate(0)
             file.write(f"{os.getpid()} on {os.uname().nodename}")
             file.flush()
             try:
                 yield
             finally:
-                lock.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
             return
+
+
+def _is_at(path: Path, file: TextIO) -> bool:
+    """Whether an open file is the one that now has the name ``path``."""
+    try:
+        return os.stat(path).st_ino == os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False

@@ -37,12 +37,12 @@ class Range:
 
 
 def check_ranges(config: Any) -> None:
-    """Refuse a configuration whose numbers are out of the ranges that its fields are annotated with.
+    """Check the numbers of a configuration against the ranges that its fields are annotated with.
 
-    None, and words such as ``auto``, are not numbers and are left to the type.
+    Values that are not numbers, such as None and ``auto``, are not checked.
 
     Raises:
-        InputError: Naming every number that is out of its range.
+        InputError: Numbers are out of their ranges; the message names all of them.
     """
     hints = get_type_hints(type(config), include_extras=True)
     faults = []
@@ -60,11 +60,11 @@ def check_ranges(config: Any) -> None:
 
 
 def default_of(option: Field[Any]) -> object:
-    """The value of a field of a configuration if none is given; ``dataclasses.MISSING`` if it is required."""
+    """Return the default of a field of a configuration; ``dataclasses.MISSING`` if it is required."""
     return option.default if option.default_factory is MISSING else option.default_factory()
 
 
 def _ranges(hint: Any) -> list[Range]:
-    """The ranges in a type hint, wherever they stand in it."""
+    """Return the ranges at any depth of a type hint."""
     found = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Range)]
     return found + [bounds for part in get_args(hint) for bounds in _ranges(part)]

@@ -1,4 +1,4 @@
-"""What an artefact says of how it came about: the versions of the packages that decide a result."""
+"""The provenance of a result: the versions of the packages that it depends on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PACKAGES = ("transfer-toolkit", "torch", "torchvision", "timm", "lightning", "n
 
 
 def versions(*more: str) -> dict[str, str]:
-    """Versions of Python and of the packages that decide a result, by name; packages that are missing are left out.
+    """Return the versions of Python and of the installed packages that a result depends on, by name.
 
     Args:
         more: Further packages to name.

@@ -1,16 +1,16 @@
-"""What to say of a name that is not known."""
+"""Suggestions for a name that is not known."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
-#: As many names are listed beside the one that was meant, for the guess may be wrong.
+#: Up to this many names are listed beside the suggestion, because the guess may be wrong.
 _FEW = 12
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
-    """The known word that looks most like ``word``, whatever its capitals; None where none does.
+    """Return the known word that is most like ``word``, ignoring case; None if none is.
 
     >>> nearest("foldr", ["folder", "cub"])
     'folder'
@@ -21,7 +21,7 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """A suggestion to end a sentence about ``word`` with, or nothing: where all of ``words`` would be too many to list.
+    """Return the end of a sentence that suggests one of ``words``, or an empty text; for words too many to list.
 
     >>> did_you_mean("foldr", ["folder", "cub"])
     '; did you mean folder?'
@@ -31,7 +31,7 @@ def did_you_mean(word: str, words: Iterable[str]) -> str:
 
 
 def choice(word: str, words: Iterable[str]) -> str:
-    """What to give instead of ``word``: the one that was meant, and all where they are few or none was meant.
+    """Return what to give instead of ``word``: the nearest of ``words``, and all of them if few or if none is near.
 
     >>> choice("sofmax", ["softmax", "focal"]), choice("x", ["softmax", "focal"])
     ('did you mean softmax? (one of softmax, focal)', 'expected one of softmax, focal')

@@ -1,64 +1,58 @@
-"""Tables that say how they came about: CSV below one line that holds the provenance as JSON.
+"""CSV tables below one comment line that holds their provenance as JSON.
 
-They are read back from what a person may have edited by hand: blank lines, comment lines, spaces around
-values, further columns and any order of the columns are accepted.
+The user may edit them by hand: blank lines, comment lines, spaces around values, further columns and any order of the
+columns are accepted.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from features.infrastructure.errors import InputError
+from features.infrastructure.files import atomic_file
 
 
 def write_table(
     path: str | Path, provenance: Mapping[str, Any], columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
-    """Write a table, whole or not at all.
+    """Write a table, completely or not at all.
 
     Args:
-        path: The file; one that is there is replaced, folders that lack are made.
-        provenance: What JSON can hold; it goes into the first line, after ``#``.
+        path: The file; an existing one is replaced, and missing directories are made.
+        provenance: Values that JSON can hold, for the first line.
         columns: The header.
-        rows: One value a column; floats are written so that they read back as they were.
+        rows: One value for each column; floats are written so that they read back bit for bit.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")  # one name: what a killed process left is written over
-    try:
-        # surrogateescape: a file name that is not UTF-8 stays the bytes that the disk has
-        with aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(f"# {json.dumps(dict(provenance), ensure_ascii=False)}\n")
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(columns)
-            table.writerows(rows)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    # surrogateescape: a file name that is not UTF-8 keeps its bytes
+    with (
+        atomic_file(Path(path)) as aside,
+        aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        file.write(f"# {json.dumps(dict(provenance), ensure_ascii=False)}\n")
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(columns)
+        table.writerows(rows)
 
 
 def read_rows(
     path: str | Path, columns: Sequence[str], *, kind: str, make: str
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a table, one at a time: the number of the line, and the stripped values by column.
+    """Yield the line number and the stripped values by column of each row of a table.
 
     Args:
         path: The file.
-        columns: What must stand in the header, each once; others may.
-        kind: What the file is, for messages, such as ``subset file``.
-        make: The command that makes one.
+        columns: Columns that the header must hold once each; others are allowed.
+        kind: What messages call the file, such as ``subset file``.
+        make: The command that makes such a file.
 
     Raises:
-        InputError: There is no such file, it is not text or not CSV, a column is missing, or a row has too few or
-            too many values.
+        InputError: The file is missing, is not text or not CSV, lacks a column, or a row has too few or too many
+            values.
     """
     header: list[str] = []
     for line, values in _rows(Path(path), kind, make):
@@ -73,7 +67,7 @@ def read_rows(
             continue
         if len(values) != len(header):
             if _is_comment(values[0]):
-                continue  # a person's comment
+                continue
             raise InputError(
                 f"{path} line {line}: {len(values)} values for {len(header)} columns; "
                 f"close every quote, and put quotes around a value that holds a comma"
@@ -82,19 +76,19 @@ def read_rows(
 
 
 def read_columns(path: str | Path, *, kind: str, make: str) -> tuple[str, ...]:
-    """The header of a table; empty where there is none.
+    """Return the header of a table; empty if it has none.
 
     Raises:
-        InputError: There is no such file, or it is not text.
+        InputError: The file is missing or is not text.
     """
     return tuple(next((values for _, values in _rows(Path(path), kind, make)), ()))
 
 
 def read_provenance(path: str | Path, *, kind: str, make: str) -> dict[str, Any]:
-    """The JSON object of a table's first comment line; empty where a person took it out.
+    """Return the provenance in a table's first comment line; empty if the user removed it.
 
     Raises:
-        InputError: There is no such file, or it is not text.
+        InputError: The file is missing or is not text.
     """
     first = next((line for line in _lines(Path(path), kind, make) if line.strip()), "").strip()
     if first.startswith('"'):  # as a spreadsheet saves it
@@ -102,12 +96,12 @@ def read_provenance(path: str | Path, *, kind: str, make: str) -> dict[str, Any]
     try:
         found = json.loads(first.removeprefix("#")) if first.startswith("#") else {}
     except json.JSONDecodeError:
-        return {}  # a person's own comment
+        return {}  # another comment
     return found if isinstance(found, dict) else {}
 
 
 def _rows(path: Path, kind: str, make: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number and stripped values of each row, from the header on, without blank ones."""
+    """Yield the line number and the stripped values of each row that is not blank, the header first."""
     lines = _lines(path, kind, make)
     skipped = 0
     for first in lines:
@@ -116,8 +110,7 @@ def _rows(path: Path, kind: str, make: str) -> Iterator[tuple[int, list[str]]]:
         skipped += 1
     else:
         return
-    # Not strict: a space after a closing quote is a hand's doing, and a quote that is never closed shows
-    # as a row of too few values.
+    # Not strict: a space may follow a closing quote, and a quote that is never closed shows as too few values.
     reader = csv.reader(chain([first], lines), skipinitialspace=True)
     line = skipped + 1
     try:
@@ -125,13 +118,13 @@ def _rows(path: Path, kind: str, make: str) -> Iterator[tuple[int, list[str]]]:
             values = [value.strip() for value in values]
             if any(values):
                 yield line, values
-            line = skipped + reader.line_num + 1  # where the next row begins: a quoted value may hold line ends
+            line = skipped + reader.line_num + 1  # the next row begins here: a quoted value may hold line ends
     except csv.Error as error:
         raise InputError(f"{path} line {line}: not a row of a CSV file ({error})") from error
 
 
 def _lines(path: Path, kind: str, make: str) -> Iterator[str]:
-    """The lines of a text file, their ends as they are."""
+    """Yield the lines of a text file with their line ends."""
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             for line in file:
@@ -145,5 +138,5 @@ def _lines(path: Path, kind: str, make: str) -> Iterator[str]:
 
 
 def _is_comment(line: str) -> bool:
-    """A line that begins with #, in quotes where a spreadsheet saved it."""
+    """Whether a line begins with #, perhaps behind a quote that a spreadsheet added."""
     return line.lstrip().lstrip('"').startswith("#")

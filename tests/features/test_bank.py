@@ -60,7 +60,7 @@ def test_what_is_written_is_read_back(tmp_path):
         assert getattr(back, name).dtype == (np.int64 if name == "counts" else np.float32)
     assert {name: back.attrs[name] for name in ATTRS} == ATTRS
     assert not back.keeps_images and not bank.keeps_images
-    assert "--keep-images" in refused(back.images)
+    assert "`keep_images`" in refused(back.images)
 
 
 def test_the_file_is_plain_hdf5_at_the_promised_paths(tmp_path):
@@ -296,3 +296,12 @@ def test_a_bank_is_called_by_its_dataset_then_its_file(tmp_path):
     nameless = FeatureBank(**parts(attrs={}))
     assert nameless.name == "feature bank"
     assert nameless.write(tmp_path / "bank.h5").name == str(tmp_path / "bank.h5")
+
+
+def test_a_bank_whose_file_was_removed_names_it(tmp_path):
+    bank = FeatureBank(**parts()).write(tmp_path / "bank.h5", images())
+    bank.path.unlink()
+    for read in (bank.images, bank.image_labels, lambda: list(bank.image_blocks()), lambda: bank.keeps_images):
+        with pytest.raises(FileNotFoundError) as caught:
+            read()
+        assert caught.value.filename == str(bank.path) and caught.value.strerror == "No such file or directory"

@@ -1,4 +1,4 @@
-"""A trained model on disk: tensors beside a card."""
+"""A checkpoint: tensors beside a card."""
 
 import errno
 import json
@@ -92,7 +92,7 @@ def test_where_there_is_none_the_answer_is_none(tmp_path):
         ("[1]", "not a checkpoint card of schema transfer.checkpoint version 1"),
         (json.dumps(CARD), "not a checkpoint card of schema"),
         (json.dumps(CARD | {"schema": "transfer.checkpoint", "schema_version": 2}), "not a checkpoint card of schema"),
-        ({"backbone": None}, "a field of the card is missing or cannot be used ('backbone')"),
+        ({"backbone": None}, "a field of the card is missing or invalid ('backbone')"),
         ({"classes": None}, "'classes'"),
         ({"preprocessing": None}, "'preprocessing'"),
         ({"preprocessing": {"image_size": 8}}, "'mean'"),
@@ -109,6 +109,32 @@ def test_a_card_that_cannot_be_used_is_refused(run, card, complaint):
     path.unlink() if card is None else path.write_text(card)
     message = refused(find_checkpoint, run)
     assert message.startswith(str(path)) and complaint in message
+
+
+def test_only_the_tensors_that_are_needed_are_read(run, monkeypatch):
+    read = []
+
+    class Spy:
+        def __init__(self, file):
+            self.file = file
+
+        def __enter__(self):
+            self.opened = self.file.__enter__()
+            return self
+
+        def __exit__(self, *error):
+            return self.file.__exit__(*error)
+
+        def keys(self):
+            return self.opened.keys()
+
+        def get_tensor(self, name):
+            read.append(name)
+            return self.opened.get_tensor(name)
+
+    monkeypatch.setattr(module, "safe_open", lambda *arguments: Spy(safe_open(*arguments)))
+    state = find_checkpoint(run).state("head.")
+    assert torch.equal(state["weight"], torch.ones(2, 64)) and sorted(read) == ["head.bias", "head.weight"]
 
 
 def test_damaged_tensors_are_refused(run):

@@ -173,10 +173,10 @@ def test_clusters_are_selected_like_classes(tmp_path, groups):
         ({"out": "kept.h5", "overwrite": True}, "`out` kept.h5: would replace what is read"),
         (
             {"out": "there.h5"},
-            "`out`, with its table there.csv: is there already; name another file or give --overwrite",
+            "`out`, with its table there.csv: is there already; name another file or give `overwrite`",
         ),
         ({"bank": "none.h5"}, "none.h5: no such feature bank"),
-        ({"bank": "plain.h5"}, "the bank keeps no image features; extract it again with --keep-images"),
+        ({"bank": "plain.h5"}, "the bank keeps no image features; extract it again with `keep_images`"),
         ({"bank": "old.h5"}, "its dataset digits:@test?per_class=20 has changed since; extract it again"),
         ({"bank": "twice.h5"}, "two images have the id 'digits/0905'"),
     ],

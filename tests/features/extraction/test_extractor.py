@@ -1,7 +1,6 @@
-"""The extractor against a plain loop, its care for damaged images, and when a bank is reused."""
+"""The extractor against a plain loop, and its care for damaged images."""
 
 import json
-import os
 from dataclasses import replace
 
 import h5py
@@ -9,45 +8,14 @@ import numpy as np
 import pytest
 import timm
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from features import ExtractConfig, FeatureBank, InputError, extract, open_dataset
+from features import ExtractConfig, InputError, extract, open_dataset
 from features.bank import IDENTITY
 from features.extraction import extractor as extraction
-from features.extraction.extractor import read_images
 
 COLOURS = {"azure": (0, 120, 240), "brick": (180, 60, 40), "coal": (20, 20, 20)}
 PER_CLASS = 8
-
-
-def draw(name, i):
-    """A picture of its class's colour, with a mark that is each image's own."""
-    image = Image.new("RGB", (40 + i, 36), COLOURS[name])
-    ImageDraw.Draw(image).ellipse((3 * i, 5, 3 * i + 12, 25), fill=(30 * i, 255 - 30 * i, 128))
-    return image
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for name in COLOURS:
-        (tmp_path / "data" / name).mkdir(parents=True)
-        for i in range(PER_CLASS):
-            draw(name, i).save(tmp_path / "data" / name / f"{i}.png")
-    return tmp_path / "data"
-
-
-def config(folder, **options):
-    defaults = {
-        "dataset": f"folder:{folder}",
-        "out": str(folder.parent / "bank.h5"),
-        "backbone": "resnet8",
-        "weights": "none",
-        "workers": 0,
-        "device": "cpu",
-        "precision": "fp32",
-        "batch_size": 5,
-    }
-    return ExtractConfig(**{**defaults, **options})
 
 
 def refused(config):
@@ -87,7 +55,7 @@ def plain_loop(root, network, resize, crop, resample, mean, std):
 @pytest.mark.parametrize(
     ("precision", "cosine", "close"), [("fp32", 0.9999999, 1e-3), ("bf16", 0.999, 0.03)]
 )  # relative to the largest value: a few pixels are rounded otherwise by one level of 255, and bfloat16 has 8 bits
-def test_a_plain_loop_agrees(folder, precision, cosine, close):
+def test_a_plain_loop_agrees(config, folder, precision, cosine, close):
     found = extract(config(folder, precision=precision, keep_images=True))
     torch.manual_seed(0)  # what --weights none promises
     from features.backbones.families.cifar_resnet import CifarResNet
@@ -124,7 +92,7 @@ def plain_birds(birds, per_class, size, tmp_path):
     return plain_loop(tmp_path / "plain", network, resize, size, Image.Resampling.BICUBIC, half, half)
 
 
-def compare_birds(birds, per_class, size, tmp_path, precisions):
+def compare_birds(config, birds, per_class, size, tmp_path, precisions):
     means, variances, covariance, _ = plain_birds(birds, per_class, size, tmp_path)
     for precision, cosine, close in precisions:
         options = {"backbone": "efficientnet_lite0", "weights": "default", "image_size": size, "precision": precision}
@@ -143,16 +111,16 @@ def compare_birds(birds, per_class, size, tmp_path, precisions):
 FP32, BF16 = ("fp32", 0.9999, 0.01), ("bf16", 0.999, 0.15)
 
 
-def test_a_plain_loop_over_real_photos_agrees(birds, lite0, tmp_path):
-    compare_birds(birds, 2, 64, tmp_path, [FP32])
+def test_a_plain_loop_over_real_photos_agrees(config, birds, lite0, tmp_path):
+    compare_birds(config, birds, 2, 64, tmp_path, [FP32])
 
 
 @pytest.mark.slow
-def test_a_plain_loop_over_more_real_photos_agrees(birds, lite0, tmp_path):
-    compare_birds(birds, 6, 128, tmp_path, [FP32, BF16])
+def test_a_plain_loop_over_more_real_photos_agrees(config, birds, lite0, tmp_path):
+    compare_birds(config, birds, 6, 128, tmp_path, [FP32, BF16])
 
 
-def test_the_result_does_not_depend_on_batches_or_workers(folder):
+def test_the_result_does_not_depend_on_batches_or_workers(config, folder):
     first = extract(config(folder)).bank
     for i, options in enumerate([{"batch_size": 1}, {"batch_size": 100}, {"batch_size": 3, "workers": 2}]):
         other = extract(config(folder, out=str(folder.parent / f"{i}.h5"), **options)).bank
@@ -162,7 +130,7 @@ def test_the_result_does_not_depend_on_batches_or_workers(folder):
             np.testing.assert_allclose(getattr(other, name), getattr(first, name), rtol=1e-4, atol=1e-6)
 
 
-def test_the_bank_says_what_it_was_made_of(folder):
+def test_the_bank_says_what_it_was_made_of(config, folder):
     found = extract(config(folder, dataset=f"folder:{folder.parent}@data"))
     attrs = found.bank.attrs
     assert attrs["dataset"] == f"folder:{folder.parent}@data" and attrs["split"] == "data"
@@ -187,7 +155,7 @@ def test_the_bank_says_what_it_was_made_of(folder):
 # Images that cannot be read
 
 
-def test_a_damaged_image_is_listed_and_no_other_takes_its_place(folder, colour_backbone, monkeypatch):
+def test_a_damaged_image_is_listed_and_no_other_takes_its_place(config, folder, colour_backbone, monkeypatch):
     for name in ("azure/0.png", "brick/3.png", "brick/4.png", "coal/7.png"):
         (folder / name).write_bytes(b"damaged")
     (folder / "coal" / "6.png").unlink()
@@ -196,7 +164,7 @@ def test_a_damaged_image_is_listed_and_no_other_takes_its_place(folder, colour_b
         for path in (folder / name).iterdir():
             if path.exists() and path.read_bytes() != b"damaged":
                 Image.new("RGB", (20, 20), COLOURS[name]).save(path)
-    monkeypatch.setattr(extraction, "load_backbone", lambda *arguments: colour_backbone)
+    monkeypatch.setattr(extraction, "load_backbone", lambda *arguments, **options: colour_backbone)
     bank = extract(config(folder, max_unreadable=0.5, keep_images=True, batch_size=4)).bank
     features, labels, ids = bank.images()
     assert dict(bank.skipped) == {
@@ -214,7 +182,7 @@ def test_a_damaged_image_is_listed_and_no_other_takes_its_place(folder, colour_b
     assert not set(ids) & {id_ for id_, _ in bank.skipped} and len(ids) + len(bank.skipped) == 24
 
 
-def test_skipped_images_are_in_the_file_and_in_the_report(folder):
+def test_skipped_images_are_in_the_file_and_in_the_report(config, folder):
     (folder / "brick" / "3.png").write_bytes(b"")
     found = extract(config(folder))
     assert found.bank.skipped == (("brick/3.png", "not an image, or of an unknown format"),)
@@ -223,7 +191,7 @@ def test_skipped_images_are_in_the_file_and_in_the_report(folder):
         assert list(file["skipped/id"].asstr()) == ["brick/3.png"]
 
 
-def test_with_on_error_fail_the_first_damaged_image_ends_it(folder):
+def test_with_on_error_fail_the_first_damaged_image_ends_it(config, folder):
     for i in (3, 5):
         (folder / "brick" / f"{i}.png").write_bytes(b"")
     message = refused(config(folder, on_error="fail"))
@@ -231,10 +199,10 @@ def test_with_on_error_fail_the_first_damaged_image_ends_it(folder):
     assert not (folder.parent / "bank.h5").exists()
 
 
-def test_too_many_damaged_images_end_it_early(folder, monkeypatch):
+def test_too_many_damaged_images_end_it_early(config, folder, monkeypatch):
     for i in range(6):
         (folder / "azure" / f"{i}.png").write_bytes(b"")
-    assert "at least 2 of 24 images cannot be read, more than --max-unreadable 0.05" in refused(
+    assert "at least 2 of 24 images cannot be read, more than `max_unreadable` 0.05" in refused(
         config(folder, batch_size=2)
     )
     assert "azure/0.png" in refused(config(folder, max_unreadable=0.24))
@@ -243,136 +211,12 @@ def test_too_many_damaged_images_end_it_early(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 100])
-def test_a_class_without_a_readable_image_is_named(folder, batch_size):
+def test_a_class_without_a_readable_image_is_named(config, folder, batch_size):
     for path in (folder / "brick").iterdir():
         path.write_bytes(b"")
     message = refused(config(folder, max_unreadable=1.0, batch_size=batch_size))
-    assert "class 'brick' has no readable image (1 such classes); mend or remove the class" in message
+    assert "class 'brick' has no readable image (1 such classes); repair or remove the class" in message
     assert not (folder.parent / "bank.h5").exists()
-
-
-# Reuse
-
-
-@pytest.fixture
-def passes(monkeypatch):
-    """A list that grows with every pass over the images."""
-    made = []
-    monkeypatch.setattr(extraction, "read_images", lambda *arguments: made.append(1) or read_images(*arguments))
-    return made
-
-
-def test_an_identical_bank_is_reused(folder, passes):
-    first = extract(config(folder))
-    for options in ({}, {"batch_size": 7}, {"weights": "none"}):
-        again = extract(config(folder, **options))
-        assert (
-            again.reused and again.seconds == 0 and again.images == 24 and again.to_json()["images_per_second"] is None
-        )
-        np.testing.assert_array_equal(again.bank.means, first.bank.means)
-        assert again.bank.attrs["created"] == first.bank.attrs["created"]
-    moved = folder.parent / "moved"
-    folder.rename(moved)
-    # The bank's spec goes into subset files and is opened from there: an old place must not stay in it.
-    with pytest.raises(InputError, match="holds another bank"):
-        extract(config(moved))
-    assert len(passes) == 1
-
-
-@pytest.mark.parametrize(
-    ("options", "attribute"),
-    [
-        ({"backbone": "resnet14"}, "backbone"),
-        ({"weights": "other.pth"}, "weights_sha256"),
-        ({"image_size": 64}, "transform"),
-        ({"precision": "bf16"}, "precision"),
-    ],
-)
-def test_another_bank_is_not_reused_and_the_difference_is_named(folder, passes, options, attribute):
-    if "weights" in options:
-        torch.manual_seed(7)
-        options = {"weights": str(folder.parent / "other.pth")}
-        from features.backbones.families.cifar_resnet import CifarResNet
-
-        torch.save(CifarResNet(1).state_dict(), options["weights"])
-    before = extract(config(folder)).bank
-    message = refused(config(folder, **options))
-    assert f"holds another bank ({attribute} is {before.attrs[attribute]!r}, asked for " in message
-    assert "name another file or give --overwrite" in message and len(passes) == 1
-    after = extract(config(folder, overwrite=True, **options))
-    assert not after.reused and after.bank.attrs[attribute] != before.attrs[attribute] and len(passes) == 2
-
-
-def test_a_file_changed_after_the_bank_was_made_is_noticed_though_its_size_is_the_same(folder, passes):
-    extract(config(folder))
-    os.utime(folder / "coal" / "7.png")
-    assert "were changed after it was made; give --overwrite" in refused(config(folder)) and len(passes) == 1
-    extract(config(folder, overwrite=True))
-    assert extract(config(folder)).reused and len(passes) == 2
-
-
-@pytest.mark.parametrize("change", ["added", "changed", "removed", "renamed"])
-def test_other_images_are_another_bank(folder, passes, change):
-    extract(config(folder))
-    path = folder / "coal" / "7.png"
-    match change:
-        case "added":
-            draw("coal", 2).save(folder / "coal" / "8.png")
-        case "changed":
-            draw("brick", 2).resize((99, 99)).save(path)
-        case "removed":
-            path.unlink()
-        case "renamed":
-            path.rename(folder / "coal" / "other.png")
-    assert "holds another bank (manifest_sha256 is " in refused(config(folder)) and len(passes) == 1
-
-
-def test_overwrite_makes_the_bank_anew(folder, passes):
-    extract(config(folder))
-    assert not extract(config(folder, overwrite=True)).reused and len(passes) == 2
-
-
-def test_image_features_are_not_added_silently(folder):
-    extract(config(folder))
-    assert "without image features; give --overwrite to add them" in refused(config(folder, keep_images=True))
-    assert extract(config(folder, keep_images=True, overwrite=True)).bank.keeps_images
-    assert extract(config(folder)).reused and extract(config(folder, keep_images=True)).reused
-
-
-def test_a_bank_with_more_skipped_images_than_allowed_now_is_not_reused(folder):
-    (folder / "brick" / "3.png").write_bytes(b"")
-    extract(config(folder))
-    assert extract(config(folder)).reused
-    assert "cannot read brick/3.png" in refused(config(folder, on_error="fail"))
-    assert "more than --max-unreadable 0.01" in refused(config(folder, max_unreadable=0.01))
-
-
-def test_a_file_that_is_no_bank_is_left_alone(folder):
-    notes = folder.parent / "notes.txt"
-    notes.write_text("do not lose this")
-    message = refused(config(folder, out=str(notes)))
-    assert message.startswith("--out: something else is there") and str(notes) in message and "--overwrite" in message
-    assert notes.read_text() == "do not lose this"
-    extract(config(folder, out=str(notes), overwrite=True))
-    assert FeatureBank.open(notes).classes == tuple(COLOURS)
-
-
-def test_a_place_that_cannot_be_written_to_is_refused_before_the_pass(folder, passes):
-    (folder.parent / "file").write_text("x")
-    assert "is a directory; name a file in it" in refused(config(folder, out=str(folder), overwrite=True))
-    assert "its directory cannot be made" in refused(config(folder, out=str(folder.parent / "file" / "bank.h5")))
-    assert not passes
-    assert extract(config(folder, out=str(folder.parent / "new" / "deep" / "bank.h5"))).bank.path.is_file()
-
-
-def test_a_pass_that_breaks_off_leaves_no_bank(folder, monkeypatch):
-    def break_off(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(extraction.ClassStatistics, "add", break_off)
-    with pytest.raises(KeyboardInterrupt):
-        extract(config(folder))
-    assert [path.name for path in folder.parent.iterdir()] == ["data"]
 
 
 # Options
@@ -381,15 +225,15 @@ def test_a_pass_that_breaks_off_leaves_no_bank(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"batch_size": 0}, "--batch-size 0: expected at least 1"),
-        ({"image_size": 0}, "--image-size 0: expected at least 1"),
-        ({"workers": -1}, "--workers -1: expected at least 0"),
-        ({"max_unreadable": 1.5}, "--max-unreadable 1.5: expected a share from 0 to 1"),
-        ({"max_unreadable": float("nan")}, "--max-unreadable nan"),
-        ({"on_error": "ignore"}, "--on-error ignore: expected skip or fail"),
-        ({"checkpoint_seconds": -1}, "--checkpoint-seconds -1: expected at least 0"),
+        ({"batch_size": 0}, "`batch_size` 0: expected at least 1"),
+        ({"image_size": 0}, "`image_size` 0: expected at least 1"),
+        ({"workers": -1}, "`workers` -1: expected at least 0"),
+        ({"max_unreadable": 1.5}, "`max_unreadable` 1.5: expected at least 0 and at most 1"),
+        ({"max_unreadable": float("nan")}, "`max_unreadable` nan"),
+        ({"on_error": "ignore"}, "`on_error` ignore: expected skip or fail"),
+        ({"checkpoint_seconds": -1}, "`checkpoint_seconds` -1: expected at least 0"),
         *(
-            ({"shard": text}, f"--shard {text}: expected a number from 1 to the total")
+            ({"shard": text}, f"`shard` {text}: expected a number from 1 to the total")
             for text in ("0/4", "5/4", "1/0", "x")
         ),
     ],
@@ -399,17 +243,31 @@ def test_options_that_make_no_sense_are_refused_at_once(options, complaint):
         replace(ExtractConfig("folder:x", "out.h5"), **options)
 
 
-def test_what_cannot_be_opened_leaves_no_file(folder):
+def test_what_cannot_be_opened_leaves_no_file(config, folder):
     assert "unknown scheme" in refused(config(folder, dataset="floder:x"))
     assert "no such model" in refused(config(folder, backbone="resnet5o"))
     assert "not available here" in refused(config(folder, device="abacus"))
     assert [path.name for path in folder.parent.iterdir()] == ["data"]
 
 
-def test_random_weights_give_comparable_banks(folder):
+def test_random_weights_give_comparable_banks(config, folder):
     torch.manual_seed(123)  # whatever the state of the generator
     state = torch.get_rng_state()
     first = extract(config(folder)).bank
     assert torch.equal(torch.get_rng_state(), state)  # which is the caller's
     second = extract(config(folder, dataset=f"folder:{folder}?per_class=3", out=str(folder.parent / "b.h5"))).bank
     first.require_comparable(second)
+
+
+def test_random_weights_come_from_the_seed_alone(config, folder):
+    from features.backbones.loading import load_backbone
+
+    torch.manual_seed(123)
+    state = torch.get_rng_state()
+    first = extract(config(folder, seed=1)).bank
+    assert torch.equal(torch.get_rng_state(), state)
+    hashes = [load_backbone("resnet8", "none", seed=seed).weights_sha256() for seed in (0, 1)]
+    assert first.attrs["weights_sha256"] == hashes[1]
+    assert extract(config(folder, folder.parent / "0.h5")).bank.attrs["weights_sha256"] == hashes[0]
+    assert extract(config(folder, seed=1)).reused
+    assert "holds another bank (weights_sha256 is " in refused(config(folder, seed=2))

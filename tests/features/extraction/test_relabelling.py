@@ -58,7 +58,7 @@ def test_the_statistics_are_numpys(kept, tmp_path, keep_images):
 
 def test_labels_must_fit(kept, tmp_path):
     bank, _ = kept
-    with pytest.raises(ValueError, match="one an image, got 3 for 1300"):
+    with pytest.raises(ValueError, match="length 1300, the number of images, got 3"):
         regroup(bank, np.zeros(3, dtype=int), ["x"], tmp_path / "out.h5", attrs={})
     with pytest.raises(ValueError, match="each of the 2 classes an image"):
         regroup(bank, np.zeros(1300, dtype=int), ["x", "y"], tmp_path / "out.h5", attrs={})

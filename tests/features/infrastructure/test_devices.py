@@ -30,13 +30,13 @@ def test_a_device_that_is_there_is_taken():
 def test_a_device_that_is_not_there_is_refused_in_one_line(name):
     with pytest.raises(InputError, match=r"not available here .*; use auto or cpu") as caught:
         pick_device(name)
-    assert str(caught.value).startswith(f"--device {name}:")
+    assert str(caught.value).startswith(f"`device` {name}:")
 
 
 def test_a_precision_that_is_asked_for_is_taken():
     assert [pick_precision(name, CPU) for name in ("fp32", "bf16")] == ["fp32", "bf16"]
     for name in ("fp16", "32", ""):
-        with pytest.raises(InputError, match=f"--precision {name}: expected one of auto, fp32, bf16"):
+        with pytest.raises(InputError, match=f"`precision` {name}: expected one of auto, fp32, bf16"):
             pick_precision(name, CPU)
 
 

@@ -19,14 +19,14 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("files", "overwrite", "message"),
     [
-        ({"--out": "there.csv"}, False, "--out there.csv: is there already; name another file or give --overwrite"),
-        ({"--out": "read.h5"}, True, "--out read.h5: would replace what is read; name another file"),
-        ({"--out": "./read.h5"}, True, "--out read.h5: would replace what is read; name another file"),
-        ({"--out": "sub/../read.h5"}, True, "--out sub/../read.h5: would replace what is read; name another file"),
-        ({"--out": "link.h5"}, True, "--out link.h5: would replace what is read; name another file"),
-        ({"--out": "a", "--curve": "a"}, True, "--curve a: is the file of --out too; name another one"),
-        ({"--out": "."}, True, "--out .: is a directory; name a file in it"),
-        ({"--out": "there.csv/a"}, True, "--out there.csv/a: its directory cannot be made"),
+        ({"`out`": "there.csv"}, False, "`out` there.csv: is there already; name another file or give `overwrite`"),
+        ({"`out`": "read.h5"}, True, "`out` read.h5: would replace what is read; name another file"),
+        ({"`out`": "./read.h5"}, True, "`out` read.h5: would replace what is read; name another file"),
+        ({"`out`": "sub/../read.h5"}, True, "`out` sub/../read.h5: would replace what is read; name another file"),
+        ({"`out`": "link.h5"}, True, "`out` link.h5: would replace what is read; name another file"),
+        ({"`out`": "a", "`curve`": "a"}, True, "`curve` a: is the file of `out` too; name another one"),
+        ({"`out`": "."}, True, "`out` .: is a directory; name a file in it"),
+        ({"`out`": "there.csv/a"}, True, "`out` there.csv/a: its directory cannot be made"),
     ],
 )
 def test_what_would_be_lost_or_cannot_be_written(files, overwrite, message, tmp_path):
@@ -38,8 +38,8 @@ def test_what_would_be_lost_or_cannot_be_written(files, overwrite, message, tmp_
 
 
 def test_new_files_and_those_that_may_be_replaced():
-    check_new({"--out": "new/a.csv", "--curve": "new/b.csv", "--explain": None}, read=["read.h5"])
-    check_new({"--out": "there.csv"}, read=["read.h5"], overwrite=True)
+    check_new({"`out`": "new/a.csv", "`curve`": "new/b.csv", "`explain`": None}, read=["read.h5"])
+    check_new({"`out`": "there.csv"}, read=["read.h5"], overwrite=True)
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

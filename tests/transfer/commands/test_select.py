@@ -56,7 +56,7 @@ def test_nothing_that_exists_or_is_read_is_replaced(banks, tmp_path):
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     common = {"source": [banks["near"]], "strategy": "nearest", "classes": 1}
     for given, message in (
-        ({"out": str(hand)}, "mine.csv: is there already; name another file or give --overwrite"),
+        ({"out": str(hand)}, "mine.csv: is there already; name another file or give `overwrite`"),
         ({"out": banks["near"], "overwrite": True}, "would replace what is read"),
         ({"curve": banks["target"], "overwrite": True}, "would replace what is read"),
         ({"out": str(tmp_path / "a"), "curve": str(tmp_path / "a")}, "is the file of `out` too"),
