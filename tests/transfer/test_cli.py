@@ -108,7 +108,7 @@ def test_version(capsys):
         ("cluster a.h5 --out b.h5", "a.h5: no such feature bank; make one with: transfer extract"),
         ("cluster a.h5 --out b.h5 --clusters 1", "--clusters 1: expected at least 2"),
         ("duplicates a.h5 --out b.csv", "missing: --against"),
-        ("duplicates a.h5 --against b.h5 --out c.csv --threshold 2", "--threshold 2.0: expected more than 0, at most"),
+        ("duplicates a.h5 --against b.h5 --out c.csv --threshold 2", "--threshold 2.0: expected above 0 and at most 1"),
         ("rank --target a.h5", "missing: --source"),
         ("rank --target a.h5 --source b.h5", "a.h5: no such feature bank; make one with: transfer extract"),
         ("select --target a.h5 --source b.h5 --classes 0", "--classes 0: expected at least 1"),

@@ -8,6 +8,7 @@ import shlex
 import pytest
 
 from features.backbones.loading import backbone_names
+from features.infrastructure.errors import as_typed
 from features.readers import SCHEMES
 from finetune.augmentation import AUGMENTATIONS
 from finetune.classifiers.second_stage import METHODS
@@ -54,7 +55,7 @@ def test_every_name_is_listed_with_a_meaning(kind, capsys):
         assert isinstance(meaning, str) and len(meaning.split()) > 1, name
     assert main(["inspect", kind]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert shown == [f"{name}: {meaning}" for name, meaning in listed.items()]
+    assert shown == [as_typed(f"{name}: {meaning}") for name, meaning in listed.items()]
 
 
 @pytest.mark.parametrize("kind", CASES)

@@ -59,7 +59,7 @@ def test_another_bank_is_not_reused_and_the_difference_is_named(config, folder, 
     if "weights" in options:
         torch.manual_seed(7)
         options = {"weights": str(folder.parent / "other.pth")}
-        from features.backbones.cifar_resnet import CifarResNet
+        from features.backbones.families.cifar_resnet import CifarResNet
 
         torch.save(CifarResNet(1).state_dict(), options["weights"])
     before = extract(config(folder)).bank

@@ -100,7 +100,7 @@ def test_banks_are_reused_and_the_table_shows_all(zoo, capsys):
         ({"model": []}, "missing: `model`"),
         ({"model": ["resnet8", "b", "resnet8"]}, "`model` resnet8: is given twice; leave one out"),
         ({"target": "a.h5"}, "`target` a.h5: is a bank, whose features come from one model; give"),
-        ({"measures": ["logmee"]}, "logmee: there is no such measure of transferability; did you"),
+        ({"measures": ["logmee"]}, "`measures` logmee: there is no such measure of transferability; did you"),
         ({"measures": ["emd"]}, "`measures` emd: compares sources, not models; leave it out, or use: transfer rank"),
         ({"by": "emd"}, "`by` emd: compares sources, not models"),
         ({"measures": ["knn"], "by": "logme"}, "`by` logme: is not one of `measures` knn"),
