@@ -69,10 +69,7 @@ class Checkpoint:
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> Checkpoint:
     """Write a checkpoint, each file completely or not at all, the card last.
 
-    Args:
-        path: The ``.safetensors`` file; the card is written beside it.
-        tensors: ``backbone.*`` and ``head.*``.
-        card: At least ``backbone``, ``preprocessing`` and ``classes``.
+    ``path`` is the ``.safetensors`` file. The card needs at least ``backbone``, ``preprocessing`` and ``classes``.
 
     Raises:
         OSError: A file cannot be written; the error names it.

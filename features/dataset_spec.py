@@ -81,7 +81,9 @@ class DatasetSpec:
         except ValueError:
             value = minimum - 1
         if value < minimum:
-            raise InputError(
-                f"dataset spec {str(self)!r}: {name}={self.options[name]} is not an integer of at least {minimum}"
-            )
+            raise self.error(f"{name}={self.options[name]} is not an integer of at least {minimum}")
         return value
+
+    def error(self, message: str) -> InputError:
+        """Return an error about this spec, for the caller to raise."""
+        return InputError(f"dataset spec {str(self)!r}: {message}")

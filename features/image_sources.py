@@ -97,11 +97,7 @@ def extent(image: Image.Image) -> tuple[float, float]:
 
 
 def read_image(path: str | Path | IO[bytes], min_side: int | None = None) -> Image.Image:
-    """Decode one image file to RGB.
-
-    Args:
-        path: The file, or its content as a binary file object.
-        min_side: Shorter side that is needed, in pixels; None for full size.
+    """Decode one image file, or its content, to RGB; see :meth:`features.ImageDataset.image` for ``min_side``.
 
     Raises:
         UnreadableImage: The file is missing, is not an image, is damaged, or has more pixels than
@@ -125,12 +121,7 @@ def read_image(path: str | Path | IO[bytes], min_side: int | None = None) -> Ima
 
 
 class FileImages:
-    """Images in files below one directory.
-
-    Args:
-        root: The directory.
-        paths: (N,) paths below it.
-    """
+    """Images in files, at N paths below the directory ``root``."""
 
     def __init__(self, root: str | Path, paths: Sequence[str]) -> None:
         self.root = str(root)
@@ -166,11 +157,7 @@ class FileImages:
 
 
 class ArrayImages:
-    """Images in memory.
-
-    Args:
-        pixels: (N, H, W) grey or (N, H, W, 3) RGB, uint8.
-    """
+    """Images in memory: pixels (N, H, W) grey or (N, H, W, 3) RGB, uint8."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] != 3):
@@ -194,11 +181,7 @@ class ArrayImages:
 
 
 class ChainedImages:
-    """Several sources in sequence.
-
-    Args:
-        sources: The sources, in order.
-    """
+    """Several sources in sequence."""
 
     def __init__(self, sources: Sequence[ImageSource]) -> None:
         self.sources = list(sources)
@@ -215,9 +198,8 @@ class ChainedImages:
         parts = np.searchsorted(self.starts, indices, side="right") - 1
         if len(parts) and (np.diff(parts) < 0).any():
             raise ValueError("indices into chained images must keep the order of the parts")
-        return ChainedImages(
-            [source.take(indices[parts == i] - self.starts[i]) for i, source in enumerate(self.sources)]
-        )
+        taken = (source.take(indices[parts == i] - self.starts[i]) for i, source in enumerate(self.sources))
+        return ChainedImages(list(taken))
 
     def fingerprint(self) -> bytes:
         return b"".join(source.fingerprint() for source in self.sources)

@@ -75,11 +75,7 @@ def backbone_names() -> dict[str, list[str]]:
 
 
 def downloading(name: str, build: Callable[[], Any]) -> Any:
-    """Build a network whose weights may have to be downloaded.
-
-    Raises:
-        InputError: The download fails.
-    """
+    """Build a network whose weights may have to be downloaded; raise `InputError` if that fails."""
     try:
         return build()
     except (OSError, RuntimeError) as error:  # URLError is an OSError; hubs raise RuntimeError

@@ -78,11 +78,7 @@ def merge(config: MergeConfig) -> Extraction:
 
 
 def _check_whole(shards: Sequence[Shard]) -> None:
-    """Check that the shards make up one extraction.
-
-    Raises:
-        InputError: They do not.
-    """
+    """Raise `InputError` if the shards do not make up one extraction."""
     if not shards:
         raise InputError("`shards`: none is given; make them with: transfer extract DATASET --shard 1/8 --out SHARD.h5")
     first = shards[0]

@@ -31,7 +31,7 @@ def regroup(
     skipped: Sequence[tuple[str, str]] = (),
     keep_images: bool = False,
 ) -> FeatureBank:
-    """Write the bank of the same images under new labels.
+    """Write the bank of the same images under new labels to ``out``, and return it.
 
     It makes one pass over the file. Memory is one block of images, and sums of C × D and D × D in float64. The figures
     agree with an extraction with the new labels up to the last digits of float32.

@@ -75,14 +75,7 @@ def render_glyphs() -> Glyphs:
 
 
 def enlarge(blocks: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Enlarge block values to images by bilinear interpolation: bright ink on a dark ground.
-
-    Args:
-        blocks: (N, 8, 8), 0 to 16.
-
-    Returns:
-        (N, 32, 32) uint8, 0 to 255.
-    """
+    """Enlarge blocks (N, 8, 8), 0 to 16, to images (N, 32, 32) uint8 by bilinear interpolation: bright ink on dark."""
     where = np.clip((np.arange(_FRAME) + 0.5) * BLOCKS / _FRAME - 0.5, 0, BLOCKS - 1)  # pixel centres, edges repeated
     weights = np.maximum(0, 1 - np.abs(where[:, None] - np.arange(BLOCKS))).astype(np.float32)
     pixels = weights @ (blocks.astype(np.float32) * (255 / LEVELS)) @ weights.T

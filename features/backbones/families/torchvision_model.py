@@ -20,11 +20,6 @@ def torchvision_names() -> list[str]:
     return models.list_models(module=models)
 
 
-def knows(name: str) -> bool:
-    """Tell whether torchvision has a classification model of this name."""
-    return name in torchvision_names()
-
-
 def build_torchvision(name: str, weights: str) -> Backbone:
     """Build a torchvision model, and replace its last linear layer, the classifier, by the identity.
 
@@ -65,5 +60,11 @@ def _remove_auxiliary_heads(network: Any) -> None:
 
 
 TORCHVISION = Family(
-    "torchvision", "its classification models", 3, knows, build_torchvision, torchvision_names, "torchvision"
+    name="torchvision",
+    meaning="its classification models",
+    order=3,
+    knows=lambda name: name in torchvision_names(),
+    build=build_torchvision,
+    names=torchvision_names,
+    origin="torchvision",
 )

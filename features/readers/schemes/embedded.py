@@ -15,7 +15,7 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import ArrayImages
-from features.readers.checks import check_split, wrong
+from features.readers.checks import check_split
 from features.readers.glyph_rendering import FACES, enlarge, render_glyphs
 from features.readers.scheme import Scheme
 
@@ -29,11 +29,8 @@ def open_glyphs(spec: DatasetSpec) -> ImageDataset:
 
     A class is a code point, such as ``U+0038 DIGIT EIGHT``; its images are the font faces that draw it differently,
     with ids such as ``DejaVuSans/U+0038``. A script is the first word of the Unicode name (``LATIN``, ``GREEK``,
-    ``MATHEMATICAL``, …) and can serve as a source domain.
-
-    Args:
-        spec: The location holds scripts separated by commas; empty means all of them. The option ``min_faces`` is the
-            least number of images of a class, by default 1.
+    ``MATHEMATICAL``, …) and can serve as a source domain; without one, all are read. ``min_faces`` is the least number
+    of images of a class, by default 1.
 
     Raises:
         InputError: A script is unknown, no class is left, or the spec has a split.
@@ -48,24 +45,17 @@ def open_glyphs(spec: DatasetSpec) -> ImageDataset:
         for script in scripts:
             if script not in of_class:
                 largest = ", ".join(word for word, _ in Counter(of_class.tolist()).most_common(12))
-                raise wrong(spec, f"no glyph's Unicode name begins with {script!r}; the largest scripts are {largest}")
+                raise spec.error(f"no glyph's Unicode name begins with {script!r}; the largest scripts are {largest}")
         chosen &= np.isin(of_class, scripts)
     if not chosen.any():
-        raise wrong(
-            spec,
-            f"no class has min_faces={spec.options.get('min_faces')} images; give 1 to {len(FACES)}, or more scripts",
+        raise spec.error(
+            f"no class has min_faces={spec.options.get('min_faces')} images; give 1 to {len(FACES)}, or more scripts"
         )
     kept = np.flatnonzero(chosen[label])
-    return ImageDataset(
-        str(spec),
-        tuple(f"U+{point:04X} {unicodedata.name(chr(point))}" for point in points[chosen].tolist()),
-        (np.cumsum(chosen) - 1)[label[kept]],
-        [
-            f"{FACES[face]}/U+{point:04X}"
-            for face, point in zip(glyphs.faces[kept].tolist(), glyphs.code_points[kept].tolist(), strict=True)
-        ],
-        ArrayImages(enlarge(glyphs.blocks[kept])),
-    )
+    classes = tuple(f"U+{point:04X} {unicodedata.name(chr(point))}" for point in points[chosen].tolist())
+    labels = (np.cumsum(chosen) - 1)[label[kept]]
+    ids = [f"{FACES[glyphs.faces[i]]}/U+{glyphs.code_points[i]:04X}" for i in kept]
+    return ImageDataset(str(spec), classes, labels, ids, ArrayImages(enlarge(glyphs.blocks[kept])))
 
 
 def open_digits(spec: DatasetSpec) -> ImageDataset:
@@ -81,17 +71,12 @@ def open_digits(spec: DatasetSpec) -> ImageDataset:
     """
     halves = {None: slice(None), "train": slice(SECOND_HALF), "test": slice(SECOND_HALF, None)}
     if spec.location:
-        raise wrong(spec, "digits takes no location; type digits:, digits:@train")
+        raise spec.error("digits takes no location; type digits:, digits:@train")
     check_split(spec, ("train", "test"))
     pixels, labels = _digits()
     index = np.arange(len(labels))[halves[spec.split]]
-    return ImageDataset(
-        str(spec),
-        tuple(f"digit {digit}" for digit in range(10)),
-        labels[index],
-        [f"digits/{i:04d}" for i in index.tolist()],
-        ArrayImages(pixels[index]),
-    )
+    classes, ids = tuple(f"digit {digit}" for digit in range(10)), [f"digits/{i:04d}" for i in index]
+    return ImageDataset(str(spec), classes, labels[index], ids, ArrayImages(pixels[index]))
 
 
 def _script(point: int) -> str:
@@ -107,10 +92,6 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 GLYPHS = Scheme(
-    "glyphs",
-    "printed characters, embedded: the demo's source",
-    "glyphs:[SCRIPT,...]",
-    open_glyphs,
-    options=("min_faces",),
+    "glyphs", "printed characters, embedded: the demo's source", "glyphs:[SCRIPT,...]", open_glyphs, ("min_faces",)
 )
 DIGITS = Scheme("digits", "handwritten digits, embedded: the demo's target", "digits:[@train|@test]", open_digits)
