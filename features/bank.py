@@ -1,7 +1,4 @@
-"""The feature bank: class statistics of one dataset under one backbone, in one HDF5 file.
-
-This module knows the layout of the file; a shard (``features/extraction/shard.py``) stores images in the same way.
-"""
+"""The feature bank: class statistics of one dataset under one backbone, in one HDF5 file, and its layout."""
 
 from __future__ import annotations
 
@@ -75,9 +72,8 @@ class FeatureBank:
             raise InputError(f"{where}: the class name {twice!r} occurs twice")
         if not (self.counts > 0).all():
             worst = int(np.argmin(self.counts))
-            raise InputError(
-                f"{where}: class {self.classes[worst]!r} has count {self.counts[worst]}; every count must be positive"
-            )
+            fault = f"class {self.classes[worst]!r} has count {self.counts[worst]}"
+            raise InputError(f"{where}: {fault}; every count must be positive")
         for name in ("means", "variances", "within_covariance"):
             if not np.isfinite(getattr(self, name)).all():
                 raise InputError(f"{where}: {name} holds NaN or infinity; extract the bank again")
@@ -91,11 +87,7 @@ class FeatureBank:
 
     @classmethod
     def open(cls, path: str | Path) -> FeatureBank:
-        """Read a bank.
-
-        Raises:
-            InputError: The file is missing, or is not a complete feature bank of this version.
-        """
+        """Read a bank; raise `InputError` if the file is missing or no complete feature bank of this version."""
         path = Path(path)
         if not path.is_file():
             name = path if path.suffix in SUFFIXES else "BANK.h5"
@@ -173,12 +165,11 @@ class FeatureBank:
             ValueError: The shapes of the images' arrays do not agree with each other or with the bank.
         """
         if images is not None:
-            found = (*images[0].shape, len(images[1]), len(images[2]))
-            if found != (len(images[2]), self.means.shape[1], len(images[2]), len(images[2])):
-                raise ValueError(
-                    f"images must be features (N, {self.means.shape[1]}), N labels and N ids, "
-                    f"got {images[0].shape}, {len(images[1])} and {len(images[2])}"
-                )
+            features, labels, ids = images
+            width = self.means.shape[1]
+            if features.shape != (len(ids), width) or len(labels) != len(ids):
+                found = f"{features.shape}, {len(labels)} and {len(ids)}"
+                raise ValueError(f"images must be features (N, {width}), N labels and N ids, got {found}")
         path = Path(path)
         with atomic_hdf5(path, {**self.attrs, "schema": SCHEMA, "schema_version": SCHEMA_VERSION}) as file:
             write_text(file, "class/name", self.classes)
@@ -192,11 +183,7 @@ class FeatureBank:
         return FeatureBank.open(path)
 
     def require_comparable(self, other: FeatureBank) -> None:
-        """Check that the features of two banks live in one space.
-
-        Raises:
-            InputError: They do not; the message names the first attribute of :data:`COMPARABLE` that differs.
-        """
+        """Raise `InputError` if the features of two banks do not live in one space, as :data:`COMPARABLE` tells."""
         for name in COMPARABLE:
             mine, theirs = self.attrs.get(name), other.attrs.get(name)
             if mine != theirs:
@@ -207,10 +194,9 @@ class FeatureBank:
                 )
 
     def at_least(self, min_count: int) -> FeatureBank:
-        """Keep the classes of at least ``min_count`` images; the within-class covariance stays that of all classes.
+        """Keep the classes of at least ``min_count`` images, or raise `InputError` if there is none.
 
-        Raises:
-            InputError: No class has so many images.
+        The within-class covariance stays that of all classes.
         """
         kept = np.flatnonzero(self.counts >= min_count)
         if not len(kept):

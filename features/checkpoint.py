@@ -53,11 +53,7 @@ class Checkpoint:
         return Preprocessing.from_json(self.card["preprocessing"])
 
     def state(self, prefix: str) -> dict[str, Tensor]:
-        """Read the tensors whose names begin with ``prefix``, and no others; return them by name without the prefix.
-
-        Raises:
-            InputError: The file is missing or damaged.
-        """
+        """Read only the tensors whose names begin with ``prefix``, by name without it; `InputError` if damaged."""
         try:
             with safe_open(self.path, "pt") as file:
                 names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118

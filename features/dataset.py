@@ -43,10 +43,8 @@ class ImageDataset:
             twice = Counter(self.classes).most_common(1)[0][0]
             raise InputError(f"{self.spec}: the class name {twice!r} occurs twice; give each class its own name")
         if len(self.labels) and (self.labels.min() < 0 or self.labels.max() >= len(self.classes)):
-            raise InputError(
-                f"{self.spec}: labels run from {self.labels.min()} to {self.labels.max()}, "
-                f"but there are {len(self.classes)} classes"
-            )
+            found = f"labels run from {self.labels.min()} to {self.labels.max()}"
+            raise InputError(f"{self.spec}: {found}, but there are {len(self.classes)} classes")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -93,11 +91,7 @@ class ImageDataset:
         return replace(self, spec=spec or self.spec, labels=self.labels[chosen], ids=ids, source=source)
 
     def restrict(self, classes: Sequence[str]) -> ImageDataset:
-        """Return the images of ``classes`` alone, labelled 0, 1, … in the order given.
-
-        Raises:
-            InputError: A name is not a class of this dataset.
-        """
+        """Return the images of ``classes`` alone, labelled 0, 1, … in that order; `InputError` for an unknown one."""
         position = {name: i for i, name in enumerate(self.classes)}
         missing = [name for name in classes if name not in position]
         if missing:

@@ -1,8 +1,4 @@
-"""Decoding: batches of pixels from a dataset.
-
-Extraction, training and evaluation all read images here, so an unreadable image is handled in one way: the batch lists
-its id and the reason instead of its pixels.
-"""
+"""Decoding: batches of pixels from a dataset, for extraction, training and evaluation."""
 
 from __future__ import annotations
 
@@ -100,11 +96,11 @@ def fetched(
     pin_memory: bool = False,
     ahead: int = 4,
 ) -> DataLoader[Batch]:
-    """Return a loader of ``dataset[batch]`` for each of ``batches``, in order.
+    """Return a loader of ``dataset[batch]`` for each of ``batches``, lists of positions, in order.
 
     Args:
         dataset: Maps a list of positions to a batch.
-        batches: Lists of positions; iterated again at each pass.
+        batches: Iterated again at each pass.
         workers: Number of worker processes; 0 loads in this process.
         pin_memory: Whether to page-lock the batches, for copies to a CUDA device.
         ahead: Number of batches that each worker prepares in advance.

@@ -1,7 +1,4 @@
-"""Image sources: files, arrays, or several sources in sequence.
-
-A source decodes image i as RGB. An image that cannot be read raises an error; no other image takes its place.
-"""
+"""Image sources: files, arrays, or several sources in sequence, decoded to RGB."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ _EXTENT = (-1, -1)
 
 
 class UnreadableImage(Exception):
-    """An image cannot be decoded; the message is the reason."""
+    """An image cannot be decoded; the message is the reason. No other image takes its place."""
 
 
 class ImageSource(Protocol):
@@ -43,19 +40,15 @@ class ImageSource(Protocol):
 
     def read(self, index: int, min_side: int | None = None) -> Image.Image:
         """Decode image ``index`` as RGB; see :meth:`features.ImageDataset.image`."""
-        ...
 
     def take(self, indices: NDArray[np.int64]) -> ImageSource:
         """Return the source of the images at ``indices``, in that order."""
-        ...
 
     def fingerprint(self) -> bytes:
         """Return bytes that change if the images change, found without decoding."""
-        ...
 
     def modified(self) -> float:
         """Return the last change of an image, in seconds since the epoch; 0 if the fingerprint covers the pixels."""
-        ...
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

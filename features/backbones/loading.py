@@ -1,7 +1,4 @@
-"""Backbones by name: images (B, 3, H, W) in, pooled penultimate features (B, D) out.
-
-What a name can be is defined by the rows in :mod:`features.backbones.families`.
-"""
+"""Backbones by name: images (B, 3, H, W) in, pooled penultimate features (B, D) out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Extraction: a dataset and a backbone in, a feature bank out, in one pass.
-
-One process extracts a whole dataset or a shard of it; several processes extract one shard each and merge them.
-"""
+"""Extraction: a dataset and a backbone in, a feature bank out, in one pass."""
 
 from __future__ import annotations
 
@@ -154,8 +151,8 @@ def _make(
     with ExitStack() as stack:
         features = None
         if shard.kept is not None:
-            features = KeptFeatures(beside(out, ".features"), backbone.dim, len(shard.kept))
-            stack.callback(features.close)
+            kept = KeptFeatures(beside(out, ".features"), backbone.dim, len(shard.kept))
+            features = stack.enter_context(closing(kept))
         read_images(shard, dataset, backbone, config, features)
         images = None
         if shard.kept is not None and features is not None:

@@ -32,10 +32,8 @@ def finished(
     if _differing(found.attrs, attrs):
         raise InputError(f"`out` {out}: holds another {_other(found.attrs, attrs)}")
     if _changed_since(dataset, found.attrs):
-        raise InputError(
-            f"`out` {out}: images of {dataset.spec} were changed after it was made; give `overwrite` to "
-            f"extract them again"
-        )
+        fault = f"images of {dataset.spec} were changed after it was made"
+        raise InputError(f"`out` {out}: {fault}; give `overwrite` to extract them again")
     if keep_images and not found.keeps_images:
         raise InputError(f"`out` {out}: holds this bank without image features; give `overwrite` to add them")
     return found

@@ -57,11 +57,6 @@ class Shard:
     keeps_images: bool = False
 
     @property
-    def complete(self) -> bool:
-        """Whether all images have been read."""
-        return self.position >= self.positions.stop
-
-    @property
     def counts(self) -> NDArray[np.int64]:
         """(C,) number of images of each class that have been read."""
         return self.statistics.counts.numpy()
@@ -92,11 +87,7 @@ class Shard:
 
     @classmethod
     def open(cls, path: Path) -> Shard:
-        """Read a shard, complete or not.
-
-        Raises:
-            InputError: The file is missing, or is not a shard of this version.
-        """
+        """Read a shard, complete or not; raise `InputError` if the file is missing or no shard of this version."""
         if not path.is_file():
             raise InputError(f"{path}: no such shard; make one with: transfer extract DATASET --shard 1/8 --out {path}")
         with readable(path, "shard") as file:
@@ -122,11 +113,7 @@ class Shard:
             )
 
     def bank(self) -> FeatureBank:
-        """Return the feature bank of the images that have been read, in memory.
-
-        Raises:
-            InputError: A class has no readable image.
-        """
+        """Return the bank of the images that have been read, in memory; raise `InputError` if a class has none."""
         counts = self.counts
         if not counts.all():
             empty = int(np.argmin(counts))
@@ -160,11 +147,7 @@ _OWN = ("schema", "schema_version", "complete", "first", "last", "position", "sh
 
 
 def check_unreadable(spec: str, skipped: Sequence[tuple[str, str]], n_images: int, max_unreadable: float) -> None:
-    """Compare the unreadable images so far, as (id, reason), with the limit, a share of the whole dataset ``spec``.
-
-    Raises:
-        InputError: There are more; the message names the first.
-    """
+    """Raise an `InputError` that names the first of ``skipped`` if they are too large a share of all images, 0 to 1."""
     if skipped and len(skipped) / n_images > max_unreadable:
         id_, reason = skipped[0]
         raise InputError(

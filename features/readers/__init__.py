@@ -50,7 +50,7 @@ def _check(spec: DatasetSpec, scheme: Scheme) -> None:
     if scheme.needs_location and not spec.location:
         raise spec.error(f"{spec.scheme} needs a location; type {scheme.form}")
     if spec.options:
-        known = [*scheme.options_of(spec), *GENERIC_OPTIONS]
+        known = [*(scheme.options(spec) if callable(scheme.options) else scheme.options), *GENERIC_OPTIONS]
         for name in spec.options:
             if name not in known:
                 raise spec.error(f"{spec.scheme} has no option {name!r}; {choice(name, known)}")

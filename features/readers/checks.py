@@ -1,7 +1,4 @@
-"""Checks of the paths and the split of a dataset spec, and the lines of label files.
-
-Each fault is an `InputError` whose line says what was expected, what was found and what to type.
-"""
+"""Checks of the paths and the split of a dataset spec, and the lines of label files."""
 
 from __future__ import annotations
 

@@ -23,9 +23,7 @@ GENERIC_OPTIONS = (*DRAW_OPTIONS, EXCLUDE)
 
 
 def part(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
-    """Apply the generic options of a spec to the whole dataset.
-
-    ``exclude`` and the draw (``per_class``, ``imbalance``) apply in the order in which the spec gives them.
+    """Apply the generic options to the whole dataset, ``exclude`` and the draw in the order in which the spec has them.
 
     Raises:
         InputError: An option is malformed, or a file does not fit the dataset.

@@ -84,8 +84,11 @@ def enlarge(blocks: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _render_face(face: str) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """The code points (n,) of one face and their blocks (n, 8, 8)."""
-    path = _font_path(face)
-    points = [point for point in _code_points(path) if unicodedata.name(chr(point), "")]
+    import matplotlib  # slow to import
+    from matplotlib.ft2font import FT2Font
+
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{face}.ttf"
+    points = [point for point in sorted(FT2Font(str(path)).get_charmap()) if unicodedata.name(chr(point), "")]
     font = ImageFont.truetype(str(path), _SIZE, layout_engine=ImageFont.Layout.BASIC)
     frames = np.zeros((len(points), _FRAME, _FRAME), dtype=np.uint8)
     for frame, picture in zip(frames, _draw(font, points), strict=True):
@@ -117,15 +120,3 @@ def _fit(width: int, height: int) -> tuple[int, int]:
     fitted = (min(limit, _STRETCH * scale * side) for limit, side in zip(_BOX, (width, height), strict=True))
     across, down = (max(1, round(side)) for side in fitted)
     return across, down
-
-
-def _font_path(face: str) -> Path:
-    import matplotlib  # slow to import
-
-    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{face}.ttf"
-
-
-def _code_points(path: Path) -> list[int]:
-    from matplotlib.ft2font import FT2Font
-
-    return sorted(FT2Font(str(path)).get_charmap())

@@ -41,11 +41,7 @@ def draw_indices(labels: NDArray[np.int64], quota: NDArray[np.int64], seed: int)
 
 
 def draw(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
-    """Apply the options ``per_class``, ``imbalance`` and ``seed``.
-
-    Raises:
-        InputError: An option is malformed, ``seed`` stands alone, or a class would be left empty.
-    """
+    """Apply :data:`DRAW_OPTIONS`; raise `InputError` if one is malformed, only a seed, or leaves a class empty."""
     per_class = spec.integer("per_class", minimum=1)
     seed = spec.integer("seed", 0) or 0
     if per_class is None and "imbalance" not in spec.options:

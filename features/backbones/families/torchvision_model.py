@@ -21,7 +21,7 @@ def torchvision_names() -> list[str]:
 
 
 def build_torchvision(name: str, weights: str) -> Backbone:
-    """Build a torchvision model, and replace its last linear layer, the classifier, by the identity.
+    """Build a torchvision model whose last linear layer, the classifier, is replaced by the identity.
 
     Raises:
         InputError: The model has no linear classifier, or its published weights cannot be downloaded.
@@ -60,11 +60,11 @@ def _remove_auxiliary_heads(network: Any) -> None:
 
 
 TORCHVISION = Family(
-    name="torchvision",
-    meaning="its classification models",
-    order=3,
-    knows=lambda name: name in torchvision_names(),
-    build=build_torchvision,
-    names=torchvision_names,
-    origin="torchvision",
+    "torchvision",
+    "its classification models",
+    3,
+    lambda name: name in torchvision_names(),
+    build_torchvision,
+    torchvision_names,
+    "torchvision",
 )

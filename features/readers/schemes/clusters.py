@@ -39,12 +39,17 @@ def base_of_clusters(spec: DatasetSpec) -> DatasetSpec:
     """Return the spec of the dataset that was clustered.
 
     Raises:
-        InputError: The file is missing, its first line does not name the base, or it names itself.
+        InputError: The file is missing, its first line does not name the base, or it names itself, perhaps through
+            other files.
     """
-    base, _ = _provenance(spec)
-    path = expanded(spec.location)
-    if base.scheme == spec.scheme and expanded(base.location).absolute() == path.absolute():
-        raise spec.error(f"{path} names itself as its base dataset; cluster the bank again")
+    base = further = _provenance(spec)[0]
+    seen = {expanded(spec.location).resolve()}
+    while further.scheme == spec.scheme and (file := expanded(further.location)).is_file():
+        if file.resolve() in seen:
+            through = "" if further is base else " through other files"
+            raise spec.error(f"{file} names itself as its base dataset{through}; cluster the bank again")
+        seen.add(file.resolve())
+        further = _provenance(further)[0]
     return base
 
 

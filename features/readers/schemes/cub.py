@@ -26,9 +26,6 @@ def open_cub(spec: DatasetSpec) -> ImageDataset:
     are those of ``image_class_labels.txt``, of both splits, in the order of their ids (NABirds' ``classes.txt`` also
     lists the inner nodes of its hierarchy). If a name occurs twice, the class id is appended. Images are in the order
     of ``images.txt``; their ids are the paths there, below ``DIR/images``.
-
-    Raises:
-        InputError: A file is missing, a line is malformed, or two files disagree.
     """
     root = existing_directory(spec, expanded(spec.location), f"a directory with {_EXPECTED}")
     check_split(spec, ("train", "test"))
@@ -47,8 +44,7 @@ def open_cub(spec: DatasetSpec) -> ImageDataset:
     else:
         in_train = _table(spec, root / "train_test_split.txt")
         _require(spec, path_of, in_train, f"train_test_split.txt in {root} has no line for image")
-        flags = set(in_train.values()) - {"0", "1"}
-        if flags:
+        if flags := set(in_train.values()) - {"0", "1"}:
             raise spec.error(
                 f"train_test_split.txt in {root} has the flag {min(flags)!r}; expected 1 (train) or 0 (test)"
             )

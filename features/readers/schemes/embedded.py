@@ -1,8 +1,4 @@
-"""``glyphs:`` and ``digits:``, the data of the demo, which need no file and no download.
-
-The source pool is characters drawn from the fonts inside matplotlib. The target is the handwritten digits inside
-scikit-learn. Both are 32×32 images enlarged from 8×8 blocks, bright ink on a dark ground.
-"""
+"""``glyphs:`` and ``digits:``, the data of the demo, which need no file and no download: 32×32, bright ink on dark."""
 
 from __future__ import annotations
 
@@ -31,9 +27,6 @@ def open_glyphs(spec: DatasetSpec) -> ImageDataset:
     with ids such as ``DejaVuSans/U+0038``. A script is the first word of the Unicode name (``LATIN``, ``GREEK``,
     ``MATHEMATICAL``, …) and can serve as a source domain; without one, all are read. ``min_faces`` is the least number
     of images of a class, by default 1.
-
-    Raises:
-        InputError: A script is unknown, no class is left, or the spec has a split.
     """
     check_split(spec, ())
     glyphs = render_glyphs()
@@ -41,7 +34,7 @@ def open_glyphs(spec: DatasetSpec) -> ImageDataset:
     chosen = count >= (spec.integer("min_faces", 1, minimum=1) or 1)
     scripts = [word.strip().upper() for word in spec.location.split(",") if word.strip()]
     if scripts:
-        of_class = np.array([_script(point) for point in points.tolist()])
+        of_class = np.array([unicodedata.name(chr(point)).split()[0] for point in points.tolist()])
         for script in scripts:
             if script not in of_class:
                 largest = ", ".join(word for word, _ in Counter(of_class.tolist()).most_common(12))
@@ -65,9 +58,6 @@ def open_digits(spec: DatasetSpec) -> ImageDataset:
     writers. ``train`` is the first seven sheets (905 images), ``test`` the last seven (892). Nearly every writer is in
     one half only, so the test measures unknown handwriting. Classes are ``digit 0`` to ``digit 9``; ids are
     ``digits/0000`` to ``digits/1796``, in scikit-learn's order.
-
-    Raises:
-        InputError: The spec has a location, or another split.
     """
     halves = {None: slice(None), "train": slice(SECOND_HALF), "test": slice(SECOND_HALF, None)}
     if spec.location:
@@ -77,10 +67,6 @@ def open_digits(spec: DatasetSpec) -> ImageDataset:
     index = np.arange(len(labels))[halves[spec.split]]
     classes, ids = tuple(f"digit {digit}" for digit in range(10)), [f"digits/{i:04d}" for i in index]
     return ImageDataset(str(spec), classes, labels[index], ids, ArrayImages(pixels[index]))
-
-
-def _script(point: int) -> str:
-    return unicodedata.name(chr(point)).split()[0]
 
 
 @lru_cache(maxsize=1)

@@ -25,10 +25,6 @@ def open_folder(spec: DatasetSpec) -> ImageDataset:
 
     The option ``names`` is a file below DIR with lines such as ``n01443537<TAB>goldfish, Carassius auratus``
     (Tiny ImageNet's ``words.txt``). It names that class ``n01443537 goldfish``.
-
-    Raises:
-        InputError: The directory, the split or the names file is missing, there are no class folders, or one of them
-            has no image.
     """
     root = existing_directory(spec, expanded(spec.location), "a directory with one folder a class")
     if spec.split is not None:
@@ -44,9 +40,6 @@ def open_images(spec: DatasetSpec) -> ImageDataset:
 
     Images are found anywhere below DIR (:func:`features.readers.class_folders.images_below`) and sorted by path. Ids
     are POSIX paths below DIR.
-
-    Raises:
-        InputError: DIR is missing, a folder cannot be listed, there is no image, or the spec has a split.
     """
     root = existing_directory(spec, expanded(spec.location), "a directory with images anywhere below it")
     check_split(spec, ())
@@ -59,9 +52,8 @@ def open_images(spec: DatasetSpec) -> ImageDataset:
 
 def _readable_names(spec: DatasetSpec, root: Path, folders: Sequence[str]) -> tuple[str, ...]:
     """``<folder> <first synonym>`` for each folder, from the file of the option ``names``."""
-    path = existing_file(
-        spec, root / expanded(spec.options["names"]), "lines of 'folder<TAB>name' for the option names"
-    )
+    expected = "lines of 'folder<TAB>name' for the option names"
+    path = existing_file(spec, root / expanded(spec.options["names"]), expected)
     name_of: dict[str, str] = {}
     for number, line in numbered_lines(spec, path):
         folder, separator, synonyms = line.partition("\t" if "\t" in line else " ")

@@ -45,11 +45,8 @@ class HubImages:
         sizes = []
         for batch in self.table.with_format("arrow").iter(batch_size=1000):
             images = batch[self.column].combine_chunks()
-            length = (
-                pc.fill_null(pc.binary_length(images.field("bytes")), -1)
-                .to_numpy(zero_copy_only=False)
-                .astype(np.int64)
-            )
+            length = pc.fill_null(pc.binary_length(images.field("bytes")), -1).to_numpy(zero_copy_only=False)
+            length = length.astype(np.int64)
             for row in np.flatnonzero(length < 0).tolist():  # the image is a file outside the table
                 path = images.field("path")[row].as_py()
                 length[row] = os.stat(path).st_size if path and Path(path).is_file() else -1
@@ -67,12 +64,9 @@ def open_hub(spec: DatasetSpec) -> ImageDataset:
     ``save_to_disk`` wrote. The split may be a slice, such as ``train[:10%]``. The image column and the ``ClassLabel``
     column are found by their types; if there are several, the options ``image`` and ``label`` choose. The classes of a
     label column of numbers or words are its sorted values. Only the label column is read. Ids are ``split/row``.
-
-    Raises:
-        InputError: The package, the dataset, the split, the configuration, a column or a label is missing.
     """
     table = _load(spec, _import_datasets(spec))
-    image, label = _image_column(spec, table.features), _label_column(spec, table.features)
+    image, label = _column(spec, table.features, "image", "Image"), _label_column(spec, table.features)
     values = np.array(table.select_columns([label])[:][label])
     if values.dtype.kind not in "iuU":
         raise spec.error(f"the column {label!r} is not one label an image (it holds {values.dtype})")
@@ -119,20 +113,15 @@ def _load(spec: DatasetSpec, datasets: ModuleType) -> Any:
     return loaded[spec.split] if hasattr(loaded, "keys") else loaded
 
 
-def _image_column(spec: DatasetSpec, features: Any) -> str:
-    return _column(spec, features, "image", [name for name, kind in features.items() if type(kind).__name__ == "Image"])
-
-
 def _label_column(spec: DatasetSpec, features: Any) -> str:
     if spec.options.get("label") in features:
         return spec.options["label"]
-    return _column(
-        spec, features, "label", [name for name, kind in features.items() if type(kind).__name__ == "ClassLabel"]
-    )
+    return _column(spec, features, "label", "ClassLabel")
 
 
-def _column(spec: DatasetSpec, features: Any, option: str, candidates: list[str]) -> str:
-    """The column named by the option, or the only candidate."""
+def _column(spec: DatasetSpec, features: Any, option: str, kind: str) -> str:
+    """The column of a kind of feature that the option names, or the only one."""
+    candidates = [name for name, feature in features.items() if type(feature).__name__ == kind]
     if option in spec.options:
         wanted = spec.options[option]
         if wanted in candidates:

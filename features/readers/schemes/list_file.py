@@ -19,10 +19,6 @@ def open_list(spec: DatasetSpec) -> ImageDataset:
     contain spaces. Labels are integers of at least 0, gaps allowed, and give the order of the classes. If folders and
     labels are one-to-one, a class has the name of its folder (``train/n01440764/x.JPEG 0`` gives ``n01440764``), else
     ``class_<label>``. Ids are the paths, which start from the directory ``root``, by default that of the list.
-
-    Raises:
-        InputError: The file or the root is missing, a line is malformed (the message has its number), or the spec has a
-            split.
     """
     path = existing_file(spec, expanded(spec.location), "a text file with lines of 'relative/path label'")
     check_split(spec, ())

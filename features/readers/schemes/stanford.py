@@ -25,13 +25,9 @@ def open_dogs(spec: DatasetSpec) -> ImageDataset:
 
     Classes are in the order of the labels (1 to 120 in the files) and have the names of their folders, such as
     ``n02085620-Chihuahua``. Ids are the paths below ``Images``. Without a split, train comes before test.
-
-    Raises:
-        InputError: A file or ``Images`` is missing, or a file has another content.
     """
-    root = existing_directory(
-        spec, expanded(spec.location), "a directory with train_list.mat, test_list.mat and Images/"
-    )
+    expected = "a directory with train_list.mat, test_list.mat and Images/"
+    root = existing_directory(spec, expanded(spec.location), expected)
     check_split(spec, _SPLITS)
     paths: list[str] = []
     numbers: list[NDArray[np.int64]] = []
@@ -45,9 +41,8 @@ def open_dogs(spec: DatasetSpec) -> ImageDataset:
         numbers.append(classes.astype(np.int64))
     values, labels = np.unique(np.concatenate(numbers), return_inverse=True)
     images = existing_directory(spec, root / "Images", "the images of Stanford Dogs (images.tar)")
-    return ImageDataset(
-        str(spec), folder_names(paths, labels, values.tolist()), labels, paths, FileImages(images, paths)
-    )
+    names = folder_names(paths, labels, values.tolist())
+    return ImageDataset(str(spec), names, labels, paths, FileImages(images, paths))
 
 
 def open_cars(spec: DatasetSpec) -> ImageDataset:
@@ -57,15 +52,9 @@ def open_cars(spec: DatasetSpec) -> ImageDataset:
     ``DIR/devkit``, its images in ``DIR/cars_train`` and ``DIR/cars_test``. If ``cars_meta.mat`` is missing, the class
     folders ``DIR/train/<class>/`` and ``DIR/test/<class>/`` are read. Without a split, train comes before test. Ids
     are the paths below DIR.
-
-    Raises:
-        InputError: DIR has neither layout, or a file has another content.
     """
-    root = existing_directory(
-        spec,
-        expanded(spec.location),
-        "the devkit of Stanford Cars with cars_train/ and cars_test/, or train/ and test/ by class",
-    )
+    expected = "the devkit of Stanford Cars with cars_train/ and cars_test/, or train/ and test/ by class"
+    root = existing_directory(spec, expanded(spec.location), expected)
     check_split(spec, _SPLITS)
     meta = _devkit_file(root, "cars_meta.mat")
     if meta is None:
@@ -93,9 +82,8 @@ def open_cars(spec: DatasetSpec) -> ImageDataset:
     labels = np.concatenate(numbers) - 1
     if len(labels) and (labels.min() < 0 or labels.max() >= len(names)):
         raise spec.error(f"classes run from {labels.min() + 1} to {labels.max() + 1}, but {meta} names {len(names)}")
-    return ImageDataset(
-        str(spec), distinct_names(names, range(1, len(names) + 1)), labels, paths, FileImages(root, paths)
-    )
+    classes = distinct_names(names, range(1, len(names) + 1))
+    return ImageDataset(str(spec), classes, labels, paths, FileImages(root, paths))
 
 
 def _parts(spec: DatasetSpec) -> Sequence[str]:

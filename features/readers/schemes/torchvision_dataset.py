@@ -60,18 +60,13 @@ def open_torchvision(spec: DatasetSpec) -> ImageDataset:
     downloads nothing. Files are sorted by path, and their ids are the paths below DIR; images in memory have ids
     ``split/position``. Classes with several names are called ``<wnid> <first name>``, those without a name
     ``class_<label>``.
-
-    Raises:
-        InputError: NAME, the split or an option is unknown, files are missing or damaged, or the class has no
-            attribute with its labels.
     """
     name, _, directory = spec.location.partition(":")
     kind = _find(spec, name)
     if not directory:
         raise spec.error(f"{spec.scheme} needs a directory; type {spec.scheme}:{name}:DIR@split")
-    root = existing_directory(
-        spec, Path(os.path.abspath(expanded(directory))), f"the root of torchvision.datasets.{name}"
-    )
+    path = Path(os.path.abspath(expanded(directory)))
+    root = existing_directory(spec, path, f"the root of torchvision.datasets.{name}")
     arguments = _parameters(kind)
     options = _options(spec, arguments)
     selector = next((word for word in _SELECTORS if word in arguments and word not in options), None)

@@ -78,9 +78,6 @@ def open_shards(spec: DatasetSpec) -> ImageDataset:
     Integers give the order of the classes, which are called ``class_<label>``, or line ``label`` + 1 of the file of the
     option ``names``. Class names are sorted. Ids are ``shard/key``. The pattern is a path of local, uncompressed tar
     files with braces (``{0..9}``, ``{a,b}``) and the wildcards ``*`` and ``[…]``.
-
-    Raises:
-        InputError: A shard is missing, damaged or compressed, or a sample has no image or no label.
     """
     check_split(spec, ())
     shards = _shards(spec)
@@ -168,10 +165,7 @@ def _index(spec: DatasetSpec, shard: str) -> list[tuple[str, int | str, int, int
 
 
 def _refuse_damage(spec: DatasetSpec, shard: str, tar: tarfile.TarFile) -> None:
-    """Raise `InputError` for a damaged header, at which tarfile stops silently.
-
-    A whole tar file ends there, or continues with zeros.
-    """
+    """Raise `InputError` for a damaged header, at which tarfile stops silently; a whole file has only zeros there."""
     with Path(shard).open("rb") as file:
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
