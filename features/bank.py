@@ -124,7 +124,7 @@ class FeatureBank:
             return "image/feature" in file
 
     def images(self) -> Images:
-        """Read the features (N, D), labels (N,) and ids (N,) of the images; `InputError` as :meth:`image_labels`."""
+        """Read the features (N, D), labels (N,) and ids (N,) of the images; see :meth:`image_labels` for errors."""
         labels, ids = self.image_labels()
         with opened(str(self.path)) as file:
             features = file["image/feature"][:]

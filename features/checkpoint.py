@@ -53,7 +53,7 @@ class Checkpoint:
         return Preprocessing.from_json(self.card["preprocessing"])
 
     def state(self, prefix: str) -> dict[str, Tensor]:
-        """Read only the tensors whose names begin with ``prefix``, by name without it; `InputError` if damaged."""
+        """Read the tensors whose names begin with ``prefix``, by name without it; raise `InputError` if damaged."""
         try:
             with safe_open(self.path, "pt") as file:
                 names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118

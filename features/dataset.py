@@ -91,7 +91,7 @@ class ImageDataset:
         return replace(self, spec=spec or self.spec, labels=self.labels[chosen], ids=ids, source=source)
 
     def restrict(self, classes: Sequence[str]) -> ImageDataset:
-        """Return the images of ``classes`` alone, labelled 0, 1, … in that order; `InputError` for an unknown one."""
+        """Return the images of ``classes`` alone, labelled 0, 1, … in order; raise `InputError` for an unknown one."""
         position = {name: i for i, name in enumerate(self.classes)}
         missing = [name for name in classes if name not in position]
         if missing:

@@ -171,6 +171,8 @@ def read_images(
 ) -> None:
     """Read into ``shard`` the images that it has not read yet; features that are kept go to ``features``.
 
+    A checkpoint is written every ``config.checkpoint_seconds``.
+
     Raises:
         InputError: Too many images are unreadable, or a feature is NaN or infinite.
     """

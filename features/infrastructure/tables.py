@@ -66,12 +66,12 @@ def read_rows(
 
 
 def read_columns(path: str | Path, *, kind: str, make: str) -> tuple[str, ...]:
-    """Return the header of a table, empty if it has none; raise `InputError` as :func:`read_rows`."""
+    """Return the header of a table, empty if it has none; see :func:`read_rows` for arguments and errors."""
     return tuple(next((values for _, values in _rows(Path(path), kind, make)), ()))
 
 
 def read_provenance(path: str | Path, *, kind: str, make: str) -> dict[str, Any]:
-    """Return a table's provenance, empty if the user removed it; raise `InputError` as :func:`read_rows`."""
+    """Return a table's provenance, empty if the user removed it; see :func:`read_rows` for arguments and errors."""
     first = next((line for line in _lines(Path(path), kind, make) if line.strip()), "").strip()
     if first.startswith('"'):  # as a spreadsheet saves it
         first = next(csv.reader([first]))[0]
