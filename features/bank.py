@@ -1,13 +1,10 @@
-"""The feature bank: class statistics of one dataset under one backbone, in one HDF5 file.
-
-This module knows the layout of the file; a shard (``features/extraction/shard.py``) stores images in the same way.
-"""
+"""The feature bank: class statistics of one dataset under one backbone, in one HDF5 file, and its layout."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.hdf5 import atomic_hdf5, opened, read_attributes, read_text, write_text
+from features.infrastructure.hdf5 import atomic_hdf5, opened, read_attributes, read_text, readable, write_text
 
 SCHEMA = "transfer.feature-bank"
 SCHEMA_VERSION = 1
@@ -75,9 +72,8 @@ class FeatureBank:
             raise InputError(f"{where}: the class name {twice!r} occurs twice")
         if not (self.counts > 0).all():
             worst = int(np.argmin(self.counts))
-            raise InputError(
-                f"{where}: class {self.classes[worst]!r} has count {self.counts[worst]}; every count must be positive"
-            )
+            fault = f"class {self.classes[worst]!r} has count {self.counts[worst]}"
+            raise InputError(f"{where}: {fault}; every count must be positive")
         for name in ("means", "variances", "within_covariance"):
             if not np.isfinite(getattr(self, name)).all():
                 raise InputError(f"{where}: {name} holds NaN or infinity; extract the bank again")
@@ -91,43 +87,33 @@ class FeatureBank:
 
     @classmethod
     def open(cls, path: str | Path) -> FeatureBank:
-        """Read a bank.
-
-        Raises:
-            InputError: The file is missing, or is not a complete feature bank of this version.
-        """
+        """Read a bank; raise `InputError` if the file is missing or no complete feature bank of this version."""
         path = Path(path)
         if not path.is_file():
             name = path if path.suffix in SUFFIXES else "BANK.h5"
             raise InputError(f"{path}: no such feature bank; make one with: transfer extract DATASET --out {name}")
-        try:
-            with opened(path) as file:
-                attrs = read_attributes(file)
-                if attrs.get("schema") != SCHEMA:
-                    raise InputError(
-                        f"{path}: an HDF5 file, but not a feature bank (schema is {attrs.get('schema')!r}); "
-                        f"shards become a bank with: transfer merge"
-                    )
-                if attrs.get("schema_version") != SCHEMA_VERSION or not attrs.get("complete"):
-                    raise InputError(
-                        f"{path}: schema version {attrs.get('schema_version')}, complete={attrs.get('complete')}; "
-                        f"expected a complete bank of version {SCHEMA_VERSION}; extract it again"
-                    )
-                return cls(
-                    classes=tuple(read_text(file, "class/name")),
-                    counts=file["class/count"][:],
-                    means=file["class/mean"][:],
-                    variances=file["class/variance"][:],
-                    within_covariance=file["within/covariance"][:],
-                    attrs=attrs,
-                    skipped=tuple(zip(read_text(file, "skipped/id"), read_text(file, "skipped/reason"), strict=True)),
-                    path=path,
+        with readable(path, "feature bank") as file:
+            attrs = read_attributes(file)
+            if attrs.get("schema") != SCHEMA:
+                raise InputError(
+                    f"{path}: an HDF5 file, but not a feature bank (schema is {attrs.get('schema')!r}); "
+                    f"shards become a bank with: transfer merge"
                 )
-        except InputError:
-            raise
-        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            # Not HDF5, or a dataset is missing or has another type.
-            raise InputError(f"{path}: not a readable feature bank ({error}); extract it again") from error
+            if attrs.get("schema_version") != SCHEMA_VERSION or not attrs.get("complete"):
+                raise InputError(
+                    f"{path}: schema version {attrs.get('schema_version')}, complete={attrs.get('complete')}; "
+                    f"expected a complete bank of version {SCHEMA_VERSION}; extract it again"
+                )
+            return cls(
+                classes=tuple(read_text(file, "class/name")),
+                counts=file["class/count"][:],
+                means=file["class/mean"][:],
+                variances=file["class/variance"][:],
+                within_covariance=file["within/covariance"][:],
+                attrs=attrs,
+                skipped=tuple(read_skipped(file)),
+                path=path,
+            )
 
     @property
     def keeps_images(self) -> bool:
@@ -138,11 +124,7 @@ class FeatureBank:
             return "image/feature" in file
 
     def images(self) -> Images:
-        """Read the features (N, D), labels (N,) and ids (N,) of the images, from a bank made with ``keep_images``.
-
-        Raises:
-            InputError: The bank keeps no image features.
-        """
+        """Read the features (N, D), labels (N,) and ids (N,) of the images; see :meth:`image_labels` for errors."""
         labels, ids = self.image_labels()
         with opened(str(self.path)) as file:
             features = file["image/feature"][:]
@@ -152,7 +134,7 @@ class FeatureBank:
         """Read the labels (N,) and ids (N,) of the images whose features are kept.
 
         Raises:
-            InputError: The bank keeps no image features.
+            InputError: The bank was made without ``keep_images``.
         """
         labels = self._labels_of_file()
         with opened(str(self.path)) as file:
@@ -161,11 +143,7 @@ class FeatureBank:
         return labels[kept], ids if len(kept) == len(ids) else [ids[i] for i in kept]
 
     def image_blocks(self, rows: int = 4096) -> Iterator[NDArray[np.floating]]:
-        """Yield the features of :meth:`images` in the same order, reading ``rows`` images of the file at a time.
-
-        Raises:
-            InputError: The bank keeps no image features.
-        """
+        """Yield the features of :meth:`images` in the same order, reading ``rows`` images of the file at a time."""
         kept = self._labels_of_file() >= 0
         with opened(str(self.path)) as file:
             for start in range(0, len(kept), rows):
@@ -181,22 +159,17 @@ class FeatureBank:
         return np.array([position.get(name, -1) for name in classes], dtype=np.int64)[labels]
 
     def write(self, path: str | Path, images: Images | None = None) -> FeatureBank:
-        """Write the bank, completely or not at all, and return it as opened from ``path``.
-
-        Args:
-            path: The file; an existing one is replaced.
-            images: Features (N, D), labels (N,) and ids (N,) of the images, to keep them too.
+        """Write the bank, completely or not at all, with ``images`` if given, and return it as opened from ``path``.
 
         Raises:
             ValueError: The shapes of the images' arrays do not agree with each other or with the bank.
         """
         if images is not None:
-            found = (*images[0].shape, len(images[1]), len(images[2]))
-            if found != (len(images[2]), self.means.shape[1], len(images[2]), len(images[2])):
-                raise ValueError(
-                    f"images must be features (N, {self.means.shape[1]}), N labels and N ids, "
-                    f"got {images[0].shape}, {len(images[1])} and {len(images[2])}"
-                )
+            features, labels, ids = images
+            width = self.means.shape[1]
+            if features.shape != (len(ids), width) or len(labels) != len(ids):
+                found = f"{features.shape}, {len(labels)} and {len(ids)}"
+                raise ValueError(f"images must be features (N, {width}), N labels and N ids, got {found}")
         path = Path(path)
         with atomic_hdf5(path, {**self.attrs, "schema": SCHEMA, "schema_version": SCHEMA_VERSION}) as file:
             write_text(file, "class/name", self.classes)
@@ -204,18 +177,13 @@ class FeatureBank:
             file["class/mean"] = self.means.astype(np.float32)
             file["class/variance"] = self.variances.astype(np.float32)
             file["within/covariance"] = self.within_covariance.astype(np.float32)
-            write_text(file, "skipped/id", [id_ for id_, _ in self.skipped])
-            write_text(file, "skipped/reason", [reason for _, reason in self.skipped])
+            write_skipped(file, self.skipped)
             if images is not None:
                 write_images(file, images)
         return FeatureBank.open(path)
 
     def require_comparable(self, other: FeatureBank) -> None:
-        """Check that the features of two banks live in one space.
-
-        Raises:
-            InputError: They do not; the message names the first attribute of :data:`COMPARABLE` that differs.
-        """
+        """Raise `InputError` if the features of two banks do not live in one space, as :data:`COMPARABLE` tells."""
         for name in COMPARABLE:
             mine, theirs = self.attrs.get(name), other.attrs.get(name)
             if mine != theirs:
@@ -226,26 +194,18 @@ class FeatureBank:
                 )
 
     def at_least(self, min_count: int) -> FeatureBank:
-        """Keep the classes of at least ``min_count`` images; the within-class covariance stays that of all classes.
+        """Keep the classes of at least ``min_count`` images, or raise `InputError` if there is none.
 
-        Raises:
-            InputError: No class has so many images.
+        The within-class covariance stays that of all classes.
         """
         kept = np.flatnonzero(self.counts >= min_count)
         if not len(kept):
             raise InputError(
                 f"{self.name}: no class has {min_count} images (the largest has {self.counts.max()}); lower `min_count`"
             )
-        return FeatureBank(
-            classes=tuple(self.classes[i] for i in kept),
-            counts=self.counts[kept],
-            means=self.means[kept],
-            variances=self.variances[kept],
-            within_covariance=self.within_covariance,
-            attrs=self.attrs,
-            skipped=self.skipped,
-            path=self.path,
-        )
+        classes = tuple(self.classes[i] for i in kept)
+        counts, means, variances = self.counts[kept], self.means[kept], self.variances[kept]
+        return replace(self, classes=classes, counts=counts, means=means, variances=variances)
 
 
 def write_images(file: h5py.File, images: Images) -> None:
@@ -254,3 +214,14 @@ def write_images(file: h5py.File, images: Images) -> None:
     file["image/feature"] = features
     file["image/label"] = labels.astype(np.int64)
     write_text(file, "image/id", ids)
+
+
+def write_skipped(file: h5py.File, skipped: Sequence[tuple[str, str]]) -> None:
+    """Store unreadable images, as (id, reason), in a bank or a shard."""
+    write_text(file, "skipped/id", [id_ for id_, _ in skipped])
+    write_text(file, "skipped/reason", [reason for _, reason in skipped])
+
+
+def read_skipped(file: h5py.File) -> list[tuple[str, str]]:
+    """Read what :func:`write_skipped` has stored."""
+    return list(zip(read_text(file, "skipped/id"), read_text(file, "skipped/reason"), strict=True))

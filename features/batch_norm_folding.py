@@ -19,14 +19,7 @@ def fold_batch_norm(network: nn.Module, example: Tensor) -> nn.Module:
 
     A forward pass of ``example`` finds the pairs: a normalisation whose input is the very tensor that a convolution
     returned. The network may use that tensor elsewhere too, so the output of the folded copy is compared with the
-    network's, and a copy that differs is not used.
-
-    Args:
-        network: Maps images (B, 3, H, W) to outputs; it is not changed.
-        example: (B, 3, H, W) normalised images.
-
-    Returns:
-        The folded copy, or a plain copy if folding changes the output.
+    network's; if it differs, a plain copy is returned. ``example`` is (B, 3, H, W), normalised.
     """
     plain = copy.deepcopy(network).eval()
     expected, pairs = _pairs(plain, example)

@@ -53,11 +53,7 @@ class Checkpoint:
         return Preprocessing.from_json(self.card["preprocessing"])
 
     def state(self, prefix: str) -> dict[str, Tensor]:
-        """Read the tensors whose names begin with ``prefix``, and no others; return them by name without the prefix.
-
-        Raises:
-            InputError: The file is missing or damaged.
-        """
+        """Read the tensors whose names begin with ``prefix``, by name without it; raise `InputError` if damaged."""
         try:
             with safe_open(self.path, "pt") as file:
                 names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
@@ -69,10 +65,7 @@ class Checkpoint:
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> Checkpoint:
     """Write a checkpoint, each file completely or not at all, the card last.
 
-    Args:
-        path: The ``.safetensors`` file; the card is written beside it.
-        tensors: ``backbone.*`` and ``head.*``.
-        card: At least ``backbone``, ``preprocessing`` and ``classes``.
+    ``path`` is the ``.safetensors`` file. The card needs at least ``backbone``, ``preprocessing`` and ``classes``.
 
     Raises:
         OSError: A file cannot be written; the error names it.

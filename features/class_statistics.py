@@ -17,17 +17,13 @@ _ROUND_OFF = 1e-12
 
 
 class ClassStatistics:
-    """Streaming class statistics of features.
+    """Streaming class statistics of features of C classes and width D.
 
     Attributes:
         counts: (C,) int64, on the CPU.
         sums: (C, D) float64, sums of the features.
         squares: (C, D) float64, sums of their squares.
         scatter: (D, D) float64, Σ x xᵀ over all images.
-
-    Args:
-        n_classes: Number of classes, C.
-        dim: Width D of the features.
     """
 
     def __init__(self, n_classes: int, dim: int) -> None:
@@ -41,14 +37,7 @@ class ClassStatistics:
         self.sums, self.squares, self.scatter = (x.to(device) for x in (self.sums, self.squares, self.scatter))
 
     def require_finite(self, where: str) -> None:
-        """Check that no sum is NaN or infinite.
-
-        Args:
-            where: The name of the dataset, for the message.
-
-        Raises:
-            InputError: The sums of some classes are not finite.
-        """
+        """Raise an `InputError` that names the dataset ``where`` if a sum is NaN or infinite."""
         spoilt = int((~torch.isfinite(self.squares).all(dim=1)).sum())
         if spoilt:
             raise InputError(
@@ -57,12 +46,7 @@ class ClassStatistics:
             )
 
     def add(self, features: Tensor, labels: Tensor) -> None:
-        """Add a batch.
-
-        Args:
-            features: (B, D), any float type.
-            labels: (B,) int64, 0 to C − 1, on the CPU.
-        """
+        """Add features (B, D) of any float type, with labels (B,) int64, 0 to C − 1, on the CPU."""
         x = features.to(self.sums.device).double()
         # One matrix product sums the batch by class: index_add_ of single rows has no fixed order on GPUs.
         present, place, counts = torch.unique(labels, return_inverse=True, return_counts=True)

@@ -37,18 +37,14 @@ class ImageDataset:
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))
         if not (len(self.labels) == len(self.ids) == len(self.source)):
-            raise ValueError(
-                f"labels, ids and source must have one length, got "
-                f"{len(self.labels)}, {len(self.ids)} and {len(self.source)}"
-            )
+            found = f"{len(self.labels)}, {len(self.ids)} and {len(self.source)}"
+            raise ValueError(f"labels, ids and source must have one length, got {found}")
         if len(set(self.classes)) != len(self.classes):
             twice = Counter(self.classes).most_common(1)[0][0]
             raise InputError(f"{self.spec}: the class name {twice!r} occurs twice; give each class its own name")
         if len(self.labels) and (self.labels.min() < 0 or self.labels.max() >= len(self.classes)):
-            raise InputError(
-                f"{self.spec}: labels run from {self.labels.min()} to {self.labels.max()}, "
-                f"but there are {len(self.classes)} classes"
-            )
+            found = f"labels run from {self.labels.min()} to {self.labels.max()}"
+            raise InputError(f"{self.spec}: {found}, but there are {len(self.classes)} classes")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -70,12 +66,9 @@ class ImageDataset:
         return digest.hexdigest()
 
     def image(self, index: int, min_side: int | None = None) -> Image.Image:
-        """Decode one image to RGB.
+        """Decode one image, 0 to N − 1, to RGB.
 
-        Args:
-            index: Position of the image, 0 to N − 1.
-            min_side: Shorter side that is needed, in pixels; a large JPEG may be decoded at a reduced scale of at
-                least that size. None for full size.
+        A large JPEG may be decoded at a reduced scale whose shorter side has at least ``min_side`` pixels.
 
         Raises:
             features.image_sources.UnreadableImage: The file cannot be decoded.
@@ -83,11 +76,7 @@ class ImageDataset:
         return self.source.read(index, min_side)
 
     def take(self, indices: NDArray[np.integer] | Sequence[int], spec: str | None = None) -> ImageDataset:
-        """Return the images at ``indices``, in that order, with all classes.
-
-        Args:
-            indices: (M,) positions in the dataset.
-            spec: Spec of the new dataset; by default that of this one.
+        """Return the images at M positions, in that order, with all classes, under another spec if one is given.
 
         Raises:
             ValueError: The indices are not integers (a mask, for example) or not positions in the dataset.
@@ -98,20 +87,11 @@ class ImageDataset:
         chosen = chosen.astype(np.int64)
         if len(chosen) and (chosen.min() < 0 or chosen.max() >= len(self)):
             raise ValueError(f"indices must be 0 to {len(self) - 1}, got {chosen.min()} to {chosen.max()}")
-        return replace(
-            self,
-            spec=spec or self.spec,
-            labels=self.labels[chosen],
-            ids=[self.ids[i] for i in chosen],
-            source=self.source.take(chosen),
-        )
+        ids, source = [self.ids[i] for i in chosen], self.source.take(chosen)
+        return replace(self, spec=spec or self.spec, labels=self.labels[chosen], ids=ids, source=source)
 
     def restrict(self, classes: Sequence[str]) -> ImageDataset:
-        """Return the images of ``classes`` alone, labelled 0, 1, … in the order given.
-
-        Raises:
-            InputError: A name is not a class of this dataset.
-        """
+        """Return the images of ``classes`` alone, labelled 0, 1, … in order; raise `InputError` for an unknown one."""
         position = {name: i for i, name in enumerate(self.classes)}
         missing = [name for name in classes if name not in position]
         if missing:

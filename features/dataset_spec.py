@@ -43,10 +43,8 @@ class DatasetSpec:
         head, _, query = text.partition("?")
         scheme, colon, rest = head.partition(":")
         if not colon or not scheme:
-            raise InputError(
-                f"dataset spec {text!r} has no scheme: expected scheme:location[@split], "
-                f"such as folder:{text or 'DIR'}@train"
-            )
+            example = f"scheme:location[@split], such as folder:{text or 'DIR'}@train"
+            raise InputError(f"dataset spec {text!r} has no scheme: expected {example}")
         location, at, split = rest.rpartition("@")
         if not at or "/" in split:  # an @ before a / is part of the path
             location, split = rest, ""
@@ -69,11 +67,7 @@ class DatasetSpec:
         return text
 
     def integer(self, name: str, default: int | None = None, minimum: int = 0) -> int | None:
-        """Return the option ``name`` as an integer; ``default`` if it is not given.
-
-        Raises:
-            InputError: The option is not an integer of at least ``minimum``.
-        """
+        """Return an option, or ``default``; raise `InputError` if it is not an integer of at least ``minimum``."""
         if name not in self.options:
             return default
         try:
@@ -81,7 +75,9 @@ class DatasetSpec:
         except ValueError:
             value = minimum - 1
         if value < minimum:
-            raise InputError(
-                f"dataset spec {str(self)!r}: {name}={self.options[name]} is not an integer of at least {minimum}"
-            )
+            raise self.error(f"{name}={self.options[name]} is not an integer of at least {minimum}")
         return value
+
+    def error(self, message: str) -> InputError:
+        """Return an error about this spec, for the caller to raise."""
+        return InputError(f"dataset spec {str(self)!r}: {message}")

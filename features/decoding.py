@@ -1,14 +1,10 @@
-"""Decoding: batches of pixels from a dataset.
-
-Extraction, training and evaluation all read images here, so an unreadable image is handled in one way: the batch lists
-its id and the reason instead of its pixels.
-"""
+"""Decoding: batches of pixels from a dataset, for extraction, training and evaluation."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -28,24 +24,24 @@ MAX_WORKERS = 64
 
 
 @dataclass(frozen=True)
-class PixelBatch:
-    """A batch of decoded images.
+class ImageBatch:
+    """A batch of images: their pixels, or what a network makes of them.
 
     Attributes:
-        pixels: (B, 3, S, S) uint8.
+        values: (B, 3, S, S) uint8 pixels, or (B, K) float32 outputs on the device of the network.
         labels: (B,) int64.
         indices: (B,) int64, positions in the dataset.
         unreadable: Unreadable images, as (id, reason); they are not among the B.
     """
 
-    pixels: Tensor
+    values: Tensor
     labels: Tensor
     indices: Tensor
     unreadable: tuple[tuple[str, str], ...]
 
-    def pin_memory(self) -> PixelBatch:
+    def pin_memory(self) -> ImageBatch:
         """Return the batch in page-locked memory."""
-        return PixelBatch(self.pixels.pin_memory(), self.labels.pin_memory(), self.indices, self.unreadable)
+        return replace(self, values=self.values.pin_memory(), labels=self.labels.pin_memory())
 
 
 class Decoder(Dataset):
@@ -59,7 +55,7 @@ class Decoder(Dataset):
     def __init__(self, dataset: ImageDataset, preprocessing: Preprocessing) -> None:
         self.dataset, self.preprocessing = dataset, preprocessing
 
-    def __getitem__(self, batch: Sequence[int]) -> PixelBatch:
+    def __getitem__(self, batch: Sequence[int]) -> ImageBatch:
         pixels, kept, unreadable = [], [], []
         for index in batch:
             try:
@@ -70,7 +66,7 @@ class Decoder(Dataset):
                 unreadable.append((self.dataset.ids[index], str(error)))
         size = self.preprocessing.image_size
         indices = np.array(kept, dtype=np.int64)
-        return PixelBatch(
+        return ImageBatch(
             torch.stack(pixels) if pixels else torch.empty(0, 3, size, size, dtype=torch.uint8),
             torch.from_numpy(self.dataset.labels[indices]),
             torch.from_numpy(indices),
@@ -84,15 +80,10 @@ def pixel_batches(
     batches: Iterable[Sequence[int]],
     workers: int | None = None,
     pin_memory: bool = False,
-) -> DataLoader[PixelBatch]:
-    """Decode batches in worker processes, in order.
+) -> DataLoader[ImageBatch]:
+    """Decode batches as :class:`Decoder` does, in as many workers as :func:`default_workers` says, or in ``workers``.
 
-    Args:
-        dataset: The images.
-        preprocessing: Gives size and interpolation; pixels are not normalised here.
-        batches: Lists of positions in the dataset; iterated again at each pass.
-        workers: Number of worker processes; None for :func:`default_workers`.
-        pin_memory: Whether to page-lock the batches, for copies to a CUDA device.
+    The other arguments are those of :func:`fetched`.
     """
     workers = default_workers(dataset) if workers is None else workers
     return fetched(Decoder(dataset, preprocessing), batches, workers, pin_memory)
@@ -105,11 +96,11 @@ def fetched(
     pin_memory: bool = False,
     ahead: int = 4,
 ) -> DataLoader[Batch]:
-    """Return a loader of ``dataset[batch]`` for each of ``batches``, in order.
+    """Return a loader of ``dataset[batch]`` for each of ``batches``, lists of positions, in order.
 
     Args:
         dataset: Maps a list of positions to a batch.
-        batches: Lists of positions; iterated again at each pass.
+        batches: Iterated again at each pass.
         workers: Number of worker processes; 0 loads in this process.
         pin_memory: Whether to page-lock the batches, for copies to a CUDA device.
         ahead: Number of batches that each worker prepares in advance.

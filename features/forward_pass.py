@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
 
 from features.dataset import ImageDataset
-from features.decoding import Decoder, PixelBatch, default_workers, fetched, in_order
+from features.decoding import Decoder, ImageBatch, default_workers, fetched, in_order
 from features.inference_network import InferenceNetwork
 from features.infrastructure.console import progress
 from features.infrastructure.devices import pick_device, pick_precision
 from features.preprocessing import Preprocessing
-
-
-@dataclass(frozen=True)
-class OutputBatch:
-    """The outputs of a network for a batch of images.
-
-    Attributes:
-        outputs: (B, K) float32, on the device of the pass; (0, 0) if no image of the batch could be read.
-        labels: (B,) int64.
-        indices: (B,) int64, positions in the dataset.
-        unreadable: Unreadable images, as (id, reason); they are not among the B.
-    """
-
-    outputs: Tensor
-    labels: Tensor
-    indices: Tensor
-    unreadable: tuple[tuple[str, str], ...]
 
 
 class _DecodeAndRun(Dataset):
@@ -44,13 +27,12 @@ class _DecodeAndRun(Dataset):
     def __init__(self, decoder: Decoder, network: InferenceNetwork) -> None:
         self.decoder, self.network = decoder, network
 
-    def __getitem__(self, batch: Sequence[int]) -> OutputBatch:
+    def __getitem__(self, batch: Sequence[int]) -> ImageBatch:
         return _run(self.network, self.decoder[batch])
 
 
-def _run(network: InferenceNetwork, batch: PixelBatch) -> OutputBatch:
-    outputs = network(batch.pixels) if len(batch.indices) else torch.empty(0, 0)
-    return OutputBatch(outputs, batch.labels, batch.indices, batch.unreadable)
+def _run(network: InferenceNetwork, batch: ImageBatch) -> ImageBatch:
+    return replace(batch, values=network(batch.values) if len(batch.indices) else torch.empty(0, 0))
 
 
 def forward_pass(
@@ -64,8 +46,8 @@ def forward_pass(
     device: str = "auto",
     precision: str = "auto",
     description: str = "forward",
-) -> Generator[OutputBatch, None, None]:
-    """Run a network over a dataset; yield its outputs in the order of the dataset.
+) -> Generator[ImageBatch, None, None]:
+    """Run a network over a dataset; yield its outputs (B, K) in the order of the dataset, (0, 0) if B is 0.
 
     Args:
         network: Maps normalised images (B, 3, S, S) to outputs (B, K); it is not changed.
@@ -74,7 +56,7 @@ def forward_pass(
         positions: The part of the dataset to read; None for all of it.
         batch_size: Largest number of images per batch.
         workers: Number of processes that decode, and on a CPU also run the network; None for one per core.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        device: See :func:`features.infrastructure.devices.pick_device`.
         precision: ``auto``, ``fp32`` or ``bf16``.
         description: Text of the progress bar.
 
@@ -87,7 +69,7 @@ def forward_pass(
     batches = in_order(positions, batch_size)
     decoder = Decoder(dataset, preprocessing)
     workers = default_workers(dataset) if workers is None else workers
-    passes: Iterable[OutputBatch]
+    passes: Iterable[ImageBatch]
     if where.type == "cpu" and workers:
         # Short batches: no core waits long for another at the end, and a killed process loses little.
         batches = in_order(positions, min(batch_size, 32))

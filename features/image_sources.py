@@ -1,7 +1,4 @@
-"""Image sources: files, arrays, or several sources in sequence.
-
-A source decodes image i as RGB. An image that cannot be read raises an error; no other image takes its place.
-"""
+"""Image sources: files, arrays, or several sources in sequence, decoded to RGB."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ _EXTENT = (-1, -1)
 
 
 class UnreadableImage(Exception):
-    """An image cannot be decoded; the message is the reason."""
+    """An image cannot be decoded; the message is the reason. No other image takes its place."""
 
 
 class ImageSource(Protocol):
@@ -43,19 +40,15 @@ class ImageSource(Protocol):
 
     def read(self, index: int, min_side: int | None = None) -> Image.Image:
         """Decode image ``index`` as RGB; see :meth:`features.ImageDataset.image`."""
-        ...
 
     def take(self, indices: NDArray[np.int64]) -> ImageSource:
         """Return the source of the images at ``indices``, in that order."""
-        ...
 
     def fingerprint(self) -> bytes:
         """Return bytes that change if the images change, found without decoding."""
-        ...
 
     def modified(self) -> float:
         """Return the last change of an image, in seconds since the epoch; 0 if the fingerprint covers the pixels."""
-        ...
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -97,11 +90,7 @@ def extent(image: Image.Image) -> tuple[float, float]:
 
 
 def read_image(path: str | Path | IO[bytes], min_side: int | None = None) -> Image.Image:
-    """Decode one image file to RGB.
-
-    Args:
-        path: The file, or its content as a binary file object.
-        min_side: Shorter side that is needed, in pixels; None for full size.
+    """Decode one image file, or its content, to RGB; see :meth:`features.ImageDataset.image` for ``min_side``.
 
     Raises:
         UnreadableImage: The file is missing, is not an image, is damaged, or has more pixels than
@@ -125,12 +114,7 @@ def read_image(path: str | Path | IO[bytes], min_side: int | None = None) -> Ima
 
 
 class FileImages:
-    """Images in files below one directory.
-
-    Args:
-        root: The directory.
-        paths: (N,) paths below it.
-    """
+    """Images in files, at N paths below the directory ``root``."""
 
     def __init__(self, root: str | Path, paths: Sequence[str]) -> None:
         self.root = str(root)
@@ -166,11 +150,7 @@ class FileImages:
 
 
 class ArrayImages:
-    """Images in memory.
-
-    Args:
-        pixels: (N, H, W) grey or (N, H, W, 3) RGB, uint8.
-    """
+    """Images in memory: pixels (N, H, W) grey or (N, H, W, 3) RGB, uint8."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] != 3):
@@ -194,11 +174,7 @@ class ArrayImages:
 
 
 class ChainedImages:
-    """Several sources in sequence.
-
-    Args:
-        sources: The sources, in order.
-    """
+    """Several sources in sequence."""
 
     def __init__(self, sources: Sequence[ImageSource]) -> None:
         self.sources = list(sources)
@@ -215,9 +191,8 @@ class ChainedImages:
         parts = np.searchsorted(self.starts, indices, side="right") - 1
         if len(parts) and (np.diff(parts) < 0).any():
             raise ValueError("indices into chained images must keep the order of the parts")
-        return ChainedImages(
-            [source.take(indices[parts == i] - self.starts[i]) for i, source in enumerate(self.sources)]
-        )
+        taken = (source.take(indices[parts == i] - self.starts[i]) for i, source in enumerate(self.sources))
+        return ChainedImages(list(taken))
 
     def fingerprint(self) -> bytes:
         return b"".join(source.fingerprint() for source in self.sources)

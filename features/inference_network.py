@@ -45,13 +45,10 @@ class InferenceNetwork:
     def __call__(self, pixels: Tensor) -> Tensor:
         """Map pixels (B, 3, S, S) uint8, B at least 1, to outputs (B, K) float32 on the device of the network."""
         with autocast(self.device, self.precision):
-            return torch.cat([self._part(part) for part in pixels.split(self._at_once(len(pixels)))])
+            cached = max(1, torch.get_num_threads() * CACHED_PIXELS // self.preprocessing.image_size**2)
+            parts = pixels.split(cached if self.device.type == "cpu" else len(pixels))
+            return torch.cat([self._part(part) for part in parts])
 
     def _part(self, pixels: Tensor) -> Tensor:
         images = self.preprocessing.normalize(pixels.to(self.device, non_blocking=True))
         return self.network(images.contiguous(memory_format=torch.channels_last)).float()
-
-    def _at_once(self, batch: int) -> int:
-        if self.device.type != "cpu":
-            return batch
-        return max(1, torch.get_num_threads() * CACHED_PIXELS // self.preprocessing.image_size**2)

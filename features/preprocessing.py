@@ -75,11 +75,7 @@ class Preprocessing:
         return DETAIL * self.resize
 
     def pixels(self, image: Image.Image) -> Tensor:
-        """Resize and crop one RGB image.
-
-        Returns:
-            (3, image_size, image_size) uint8.
-        """
+        """Resize and crop one RGB image to (3, image_size, image_size) uint8."""
         # Crop and resize in one pass, so that only the pixels of the crop are resampled. The box is that of Resize
         # followed by CenterCrop in torchvision and timm.
         lengths = extent(image)
@@ -95,14 +91,7 @@ class Preprocessing:
         return start * length / resized, (start + self.image_size) * length / resized
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """Scale each channel of a batch.
-
-        Args:
-            pixels: (B, 3, H, W) uint8, or float in 0 … 255.
-
-        Returns:
-            (B, 3, H, W) float32 on the same device.
-        """
+        """Scale pixels (B, 3, H, W), uint8 or float in 0 … 255, to (B, 3, H, W) float32 on the same device."""
         scale = 255 * torch.tensor(self.std, device=pixels.device).view(1, 3, 1, 1)
         shift = 255 * torch.tensor(self.mean, device=pixels.device).view(1, 3, 1, 1)
         return (pixels.float() - shift) / scale

@@ -56,11 +56,7 @@ class Backbone(nn.Module):
         return digest.hexdigest()
 
     def fill(self, state: Mapping[str, Any], where: str) -> None:
-        """Load tensors by name; further tensors, such as those of a classifier or an auxiliary head, are ignored.
-
-        Args:
-            state: Tensors by name.
-            where: Their source, for the message.
+        """Load tensors by name from ``state``, which messages call ``where``; further tensors are ignored.
 
         Raises:
             InputError: A tensor is missing or has another shape.

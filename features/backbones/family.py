@@ -1,7 +1,4 @@
-"""The families of backbones: one :class:`Family` row each, in the modules of :mod:`features.backbones.families`.
-
-To add a family, add a module there with a row. A name that several families know belongs to the first of them.
-"""
+"""The families of backbones: one :class:`Family` row each, in the modules of :mod:`features.backbones.families`."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ class Family:
     Attributes:
         name: What the family is called.
         meaning: What it is, in one line.
-        order: Families are tried in ascending order.
+        order: Families are tried in ascending order; the first that knows a name builds it.
         knows: Whether it has a backbone of a name.
         build: Builds the backbone of a name. The second argument is ``default`` for published weights, which may raise
             `InputError`; with any other value the weights are random.
@@ -75,11 +72,7 @@ def backbone_names() -> dict[str, list[str]]:
 
 
 def downloading(name: str, build: Callable[[], Any]) -> Any:
-    """Build a network whose weights may have to be downloaded.
-
-    Raises:
-        InputError: The download fails.
-    """
+    """Build a network whose weights may have to be downloaded; raise `InputError` if that fails."""
     try:
         return build()
     except (OSError, RuntimeError) as error:  # URLError is an OSError; hubs raise RuntimeError

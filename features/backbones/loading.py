@@ -1,7 +1,4 @@
-"""Backbones by name: images (B, 3, H, W) in, pooled penultimate features (B, D) out.
-
-What a name can be is defined by the rows in :mod:`features.backbones.families`.
-"""
+"""Backbones by name: images (B, 3, H, W) in, pooled penultimate features (B, D) out."""
 
 from __future__ import annotations
 
@@ -58,15 +55,10 @@ def load_backbone(
 
 @torch.no_grad()
 def check_image_size(backbone: Backbone, size: int, option: str) -> None:
-    """Run one blank image of a side of ``size`` pixels, because networks have a smallest size, or take one size only.
-
-    Args:
-        backbone: The network.
-        size: Side in pixels.
-        option: The argument that gave the size, in backticks, for the message.
+    """Run one blank image of ``size`` pixels a side, because networks have a smallest size, or take one size only.
 
     Raises:
-        InputError: The network does not take such images.
+        InputError: The network does not take such images; the message begins with ``option``.
     """
     training = backbone.training
     try:

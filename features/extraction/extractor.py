@@ -1,7 +1,4 @@
-"""Extraction: a dataset and a backbone in, a feature bank out, in one pass.
-
-One process extracts a whole dataset or a shard of it; several processes extract one shard each and merge them.
-"""
+"""Extraction: a dataset and a backbone in, a feature bank out, in one pass."""
 
 from __future__ import annotations
 
@@ -154,8 +151,8 @@ def _make(
     with ExitStack() as stack:
         features = None
         if shard.kept is not None:
-            features = KeptFeatures(beside(out, ".features"), backbone.dim, len(shard.kept))
-            stack.callback(features.close)
+            kept = KeptFeatures(beside(out, ".features"), backbone.dim, len(shard.kept))
+            features = stack.enter_context(closing(kept))
         read_images(shard, dataset, backbone, config, features)
         images = None
         if shard.kept is not None and features is not None:
@@ -172,14 +169,9 @@ def _make(
 def read_images(
     shard: Shard, dataset: ImageDataset, backbone: Backbone, config: ExtractConfig, features: KeptFeatures | None
 ) -> None:
-    """Read the images that a shard has not read yet, with a checkpoint every ``config.checkpoint_seconds``.
+    """Read into ``shard`` the images that it has not read yet; features that are kept go to ``features``.
 
-    Args:
-        shard: Where the statistics go; it is changed in place.
-        dataset: The whole dataset.
-        backbone: The network.
-        config: The options of the extraction.
-        features: Where the features of the images go, if they are kept.
+    A checkpoint is written every ``config.checkpoint_seconds``.
 
     Raises:
         InputError: Too many images are unreadable, or a feature is NaN or infinite.
@@ -196,20 +188,24 @@ def read_images(
         description="extract",
     )
     saved, cost = time.perf_counter(), 0.0
-    shard.statistics.to(_sums_device(shard.statistics, pick_device(config.device)))
+    device = pick_device(config.device)
+    # Very many classes would fill a GPU, and accelerators other than CUDA lack float64.
+    on_device = device.type == "cuda" and shard.statistics.sums.numel() <= _SUMS_ON_DEVICE
+    shard.statistics.to(device if on_device else "cpu")
     with closing(passes):  # so that an error ends the workers and the progress bar at once
         for batch in passes:
             if len(batch.indices):
                 with _one_thread():
-                    shard.statistics.add(batch.outputs, batch.labels)
+                    shard.statistics.add(batch.values, batch.labels)
                 if features is not None and shard.kept is not None:
                     shard.kept += batch.indices.tolist()
-                    features.append(batch.outputs.cpu().numpy())
+                    features.append(batch.values.cpu().numpy())
             shard.skipped += batch.unreadable
             shard.position += len(batch.indices) + len(batch.unreadable)
             _check_unreadable(config, dataset, shard.skipped)
             now = time.perf_counter()
-            if now - saved >= _seconds_to_checkpoint(config.checkpoint_seconds, cost):
+            wait = config.checkpoint_seconds
+            if now - saved >= (max(wait, 20 * cost) if wait > 0 else 0.0):  # at most a twentieth of the time
                 if features is not None:
                     features.flush()
                 shard.statistics.require_finite(dataset.spec)
@@ -225,16 +221,6 @@ def _check_unreadable(config: ExtractConfig, dataset: ImageDataset, skipped: Seq
     if skipped and config.on_error == "fail":
         raise InputError(f"{dataset.spec}: cannot read {skipped[0][0]} ({skipped[0][1]})")
     check_unreadable(dataset.spec, skipped, len(dataset), config.max_unreadable)
-
-
-def _seconds_to_checkpoint(seconds: float, cost: float) -> float:
-    """The seconds from one checkpoint to the next: at least ``seconds``, and 20 times what writing one costs."""
-    return max(seconds, 20 * cost) if seconds > 0 else 0.0
-
-
-def _sums_device(statistics: ClassStatistics, device: torch.device) -> torch.device:
-    """Where to keep sums: very many classes would fill a GPU, and accelerators other than CUDA lack float64."""
-    return device if device.type == "cuda" and statistics.sums.numel() <= _SUMS_ON_DEVICE else torch.device("cpu")
 
 
 @contextmanager

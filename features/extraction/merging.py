@@ -78,11 +78,7 @@ def merge(config: MergeConfig) -> Extraction:
 
 
 def _check_whole(shards: Sequence[Shard]) -> None:
-    """Check that the shards make up one extraction.
-
-    Raises:
-        InputError: They do not.
-    """
+    """Raise `InputError` if the shards do not make up one extraction."""
     if not shards:
         raise InputError("`shards`: none is given; make them with: transfer extract DATASET --shard 1/8 --out SHARD.h5")
     first = shards[0]
@@ -95,7 +91,7 @@ def _check_whole(shards: Sequence[Shard]) -> None:
                 )
         if "shard" not in shard.attrs:
             raise InputError(f"{shard.name}: is an unfinished extraction of the whole dataset; finish it instead")
-        if not shard.complete:
+        if shard.position < shard.positions.stop:
             raise InputError(f"{shard.name}: is not complete; finish its extraction first")
         if shard.keeps_images != first.keeps_images:
             raise InputError(f"{shard.name} and {first.name}: only one of them keeps image features")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from features.bank import FeatureBank, Images
+from features.bank import FeatureBank
 from features.class_statistics import ClassStatistics
 from features.extraction.shard import KeptFeatures, Shard
 from features.infrastructure.console import progress
@@ -31,7 +31,7 @@ def regroup(
     skipped: Sequence[tuple[str, str]] = (),
     keep_images: bool = False,
 ) -> FeatureBank:
-    """Write the bank of the same images under new labels.
+    """Write the bank of the same images under new labels to ``out``, and return it.
 
     It makes one pass over the file. Memory is one block of images, and sums of C × D and D × D in float64. The figures
     agree with an extraction with the new labels up to the last digits of float32.
@@ -73,9 +73,7 @@ def regroup(
                 statistics.add(torch.from_numpy(block), torch.from_numpy(part))
                 if features is not None:
                     features.append(block)
-        images: Images | None = None
-        if features is not None:
-            images = features.array(), labels[kept], [ids[i] for i in kept]
+        images = None if features is None else (features.array(), labels[kept], [ids[i] for i in kept])
         images_in = range(len(labels))
         whole = Shard({**bank.attrs, **attrs}, tuple(classes), images_in, images_in.stop, statistics, list(skipped))
         return whole.bank().write(out, images)

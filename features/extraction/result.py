@@ -37,11 +37,7 @@ class Extraction:
 
     @cached_property
     def bank(self) -> FeatureBank:
-        """The feature bank.
-
-        Raises:
-            InputError: The file is a shard, not a bank.
-        """
+        """The feature bank; raises `InputError` if the file is a shard."""
         return FeatureBank.open(self.path)
 
     def to_json(self) -> dict[str, Any]:

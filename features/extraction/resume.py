@@ -18,13 +18,7 @@ from features.infrastructure.errors import InputError
 def finished(
     out: Path, dataset: ImageDataset, attrs: Mapping[str, Any], *, keep_images: bool
 ) -> FeatureBank | Shard | None:
-    """Return the bank or the shard at ``out``; None if there is no such file.
-
-    Args:
-        out: The file of a bank, or of a shard if ``attrs`` name one.
-        dataset: The dataset to extract.
-        attrs: The attributes that the bank must have.
-        keep_images: Whether the bank must keep image features.
+    """Return the bank at ``out``, or the shard if ``attrs`` name one; None if there is no such file.
 
     Raises:
         InputError: The file is something else, does not agree with the request, or is older than an image.
@@ -38,10 +32,8 @@ def finished(
     if _differing(found.attrs, attrs):
         raise InputError(f"`out` {out}: holds another {_other(found.attrs, attrs)}")
     if _changed_since(dataset, found.attrs):
-        raise InputError(
-            f"`out` {out}: images of {dataset.spec} were changed after it was made; give `overwrite` to "
-            f"extract them again"
-        )
+        fault = f"images of {dataset.spec} were changed after it was made"
+        raise InputError(f"`out` {out}: {fault}; give `overwrite` to extract them again")
     if keep_images and not found.keeps_images:
         raise InputError(f"`out` {out}: holds this bank without image features; give `overwrite` to add them")
     return found
@@ -53,14 +45,7 @@ def unfinished(
     """Return the checkpoint beside ``out`` to resume from; None if there is none, or none that is still valid.
 
     A checkpoint that is not valid is removed, so that no part of it can be mistaken for one of the new extraction.
-
-    Args:
-        out: The file of the bank or shard that is being made.
-        dataset: The dataset to extract.
-        attrs: The attributes that the bank will have.
-        dim: Width D of the features.
-        keep_images: Whether image features are kept.
-        overwrite: Whether to remove the checkpoint of another extraction.
+    ``attrs`` are those of the bank to make, and ``dim`` is the width D of its features.
 
     Raises:
         InputError: The checkpoint is damaged, or of another extraction, and ``overwrite`` is not given.

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from features.bank import FeatureBank, Images, write_images
+from features.bank import FeatureBank, Images, read_skipped, write_images, write_skipped
 from features.class_statistics import ClassStatistics
 from features.infrastructure.errors import InputError
-from features.infrastructure.hdf5 import atomic_hdf5, opened, read_attributes, read_text, write_text
+from features.infrastructure.hdf5 import atomic_hdf5, read_attributes, read_text, readable, write_text
 
 SCHEMA = "transfer.feature-shard"
 SCHEMA_VERSION = 1
@@ -56,11 +57,6 @@ class Shard:
     keeps_images: bool = False
 
     @property
-    def complete(self) -> bool:
-        """Whether all images have been read."""
-        return self.position >= self.positions.stop
-
-    @property
     def counts(self) -> NDArray[np.int64]:
         """(C,) number of images of each class that have been read."""
         return self.statistics.counts.numpy()
@@ -71,12 +67,7 @@ class Shard:
         return str(self.path or self.attrs.get("dataset"))
 
     def write(self, path: Path, images: Images | None = None) -> None:
-        """Write the shard, completely or not at all.
-
-        Args:
-            path: The file; an existing one is replaced.
-            images: Features (N, D), labels (N,) and ids (N,) of the images, to keep them in a complete shard.
-        """
+        """Write the shard, completely or not at all, with ``images`` if it is complete and keeps them."""
         attrs = dict(self.attrs) | {
             "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
@@ -86,12 +77,9 @@ class Shard:
         }
         with atomic_hdf5(path, attrs) as file:
             write_text(file, "class/name", self.classes)
-            file["class/count"] = self.statistics.counts.numpy()
-            file["class/sum"] = self.statistics.sums.cpu().numpy()
-            file["class/square"] = self.statistics.squares.cpu().numpy()
-            file["within/scatter"] = self.statistics.scatter.cpu().numpy()
-            write_text(file, "skipped/id", [id_ for id_, _ in self.skipped])
-            write_text(file, "skipped/reason", [reason for _, reason in self.skipped])
+            for name, held in _sums(self.statistics).items():
+                file[name] = held.cpu().numpy()
+            write_skipped(file, self.skipped)
             if images is not None:
                 write_images(file, images)
             elif self.kept is not None:
@@ -99,49 +87,33 @@ class Shard:
 
     @classmethod
     def open(cls, path: Path) -> Shard:
-        """Read a shard, complete or not.
-
-        Raises:
-            InputError: The file is missing, or is not a shard of this version.
-        """
+        """Read a shard, complete or not; raise `InputError` if the file is missing or no shard of this version."""
         if not path.is_file():
             raise InputError(f"{path}: no such shard; make one with: transfer extract DATASET --shard 1/8 --out {path}")
-        try:
-            with opened(path) as file:
-                attrs = read_attributes(file)
-                if attrs.get("schema") != SCHEMA or attrs.get("schema_version") != SCHEMA_VERSION:
-                    raise InputError(
-                        f"{path}: an HDF5 file, but not a shard of this version (schema is {attrs.get('schema')!r} "
-                        f"{attrs.get('schema_version')}); expected {SCHEMA} {SCHEMA_VERSION}"
-                    )
-                sums = file["class/sum"][:]
-                statistics = ClassStatistics(*sums.shape)
-                statistics.counts.copy_(torch.from_numpy(file["class/count"][:]))
-                statistics.sums.copy_(torch.from_numpy(sums))
-                statistics.squares.copy_(torch.from_numpy(file["class/square"][:]))
-                statistics.scatter.copy_(torch.from_numpy(file["within/scatter"][:]))
-                return cls(
-                    attrs=attrs,
-                    classes=tuple(read_text(file, "class/name")),
-                    positions=range(attrs["first"], attrs["last"]),
-                    position=attrs["position"],
-                    statistics=statistics,
-                    skipped=list(zip(read_text(file, "skipped/id"), read_text(file, "skipped/reason"), strict=True)),
-                    kept=file["image/index"][:].tolist() if "image/index" in file else None,
-                    path=path,
-                    keeps_images="image/feature" in file,
+        with readable(path, "shard") as file:
+            attrs = read_attributes(file)
+            if attrs.get("schema") != SCHEMA or attrs.get("schema_version") != SCHEMA_VERSION:
+                raise InputError(
+                    f"{path}: an HDF5 file, but not a shard of this version (schema is {attrs.get('schema')!r} "
+                    f"{attrs.get('schema_version')}); expected {SCHEMA} {SCHEMA_VERSION}"
                 )
-        except InputError:
-            raise
-        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{path}: not a readable shard ({error}); extract it again") from error
+            statistics = ClassStatistics(*file["class/sum"].shape)
+            for name, held in _sums(statistics).items():
+                held.copy_(torch.from_numpy(file[name][:]))
+            return cls(
+                attrs=attrs,
+                classes=tuple(read_text(file, "class/name")),
+                positions=range(attrs["first"], attrs["last"]),
+                position=attrs["position"],
+                statistics=statistics,
+                skipped=read_skipped(file),
+                kept=file["image/index"][:].tolist() if "image/index" in file else None,
+                path=path,
+                keeps_images="image/feature" in file,
+            )
 
     def bank(self) -> FeatureBank:
-        """Return the feature bank of the images that have been read, in memory.
-
-        Raises:
-            InputError: A class has no readable image.
-        """
+        """Return the bank of the images that have been read, in memory; raise `InputError` if a class has none."""
         counts = self.counts
         if not counts.all():
             empty = int(np.argmin(counts))
@@ -160,22 +132,22 @@ class Shard:
         )
 
 
+def _sums(statistics: ClassStatistics) -> dict[str, Tensor]:
+    """Return the tensors of class statistics by their names in a shard."""
+    return {
+        "class/count": statistics.counts,
+        "class/sum": statistics.sums,
+        "class/square": statistics.squares,
+        "within/scatter": statistics.scatter,
+    }
+
+
 #: Attributes of a shard that a bank does not have.
 _OWN = ("schema", "schema_version", "complete", "first", "last", "position", "shard")
 
 
 def check_unreadable(spec: str, skipped: Sequence[tuple[str, str]], n_images: int, max_unreadable: float) -> None:
-    """Compare the number of unreadable images with the limit.
-
-    Args:
-        spec: The dataset spec, for the message.
-        skipped: Unreadable images so far, as (id, reason).
-        n_images: Number of images of the whole dataset, N.
-        max_unreadable: Largest share of N, 0 to 1.
-
-    Raises:
-        InputError: There are more; the message names the first.
-    """
+    """Raise an `InputError` that names the first of ``skipped`` if they are too large a share of all images, 0 to 1."""
     if skipped and len(skipped) / n_images > max_unreadable:
         id_, reason = skipped[0]
         raise InputError(

@@ -18,12 +18,7 @@ from features.infrastructure.suggestions import choice
 
 
 class Row(Protocol):
-    """The fields of every row.
-
-    Attributes:
-        name: What the user types.
-        meaning: One line of explanation.
-    """
+    """The fields of every row: the name that the user types, and its meaning in one line."""
 
     @property
     def name(self) -> str: ...
@@ -37,13 +32,9 @@ RowT = TypeVar("RowT", bound=Row)
 class Catalogue(Mapping[str, RowT], Generic[RowT]):
     """The rows of one kind by name, in the order of their modules and of their definitions.
 
-    The modules are imported when the catalogue is first read, so they must import heavy libraries where they use them.
-
-    Args:
-        kind: What a row is called in messages, such as ``strategy``.
-        row_type: The dataclass of the rows.
-        package: Dotted name of the package whose modules define them at their top level, each row as a constant or
-            in a tuple.
+    Messages call a row ``kind``, such as ``strategy``. The modules of ``package`` define rows at their top level, as
+    constants or in a tuple. They are imported when the catalogue is first read, so they must import heavy libraries
+    where they use them.
     """
 
     def __init__(self, kind: str, row_type: type[RowT], package: str) -> None:
@@ -71,11 +62,7 @@ class Catalogue(Mapping[str, RowT], Generic[RowT]):
         return len(self._rows)
 
     def find(self, name: str, argument: str | None = None) -> RowT:
-        """Return the row called ``name``.
-
-        Args:
-            name: What the user typed.
-            argument: The argument that holds it, for the message; by default the kind.
+        """Return the row called ``name``, which the user gave in ``argument`` (by default called like the kind).
 
         Raises:
             InputError: No row has this name; the message suggests the nearest.

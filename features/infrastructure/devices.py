@@ -35,11 +35,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """Return ``fp32`` or ``bf16``; ``auto`` is bfloat16 if the hardware computes in it.
-
-    Raises:
-        InputError: The name is not one of :data:`PRECISIONS`.
-    """
+    """Return ``fp32`` or ``bf16``, which ``auto`` is if the hardware computes in it; raise `InputError` for others."""
     if name not in PRECISIONS:
         raise InputError(f"`precision` {name}: expected one of {', '.join(PRECISIONS)}")
     if name != "auto":

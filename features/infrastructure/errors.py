@@ -26,11 +26,7 @@ class InputError(ValueError):
 
 
 def as_typed(text: str, positional: Collection[str] = ()) -> str:
-    """Turn the arguments of a text, in backticks, into options of the command line.
-
-    Args:
-        text: Any text.
-        positional: Arguments that are typed without an option; they appear in capitals, as in the usage line.
+    """Turn the arguments of a text, in backticks, into options of the command line, or ``positional`` ones in capitals.
 
     >>> as_typed("`min_count` 3: no class of `source` has so many", ["source"])
     '--min-count 3: no class of SOURCE has so many'

@@ -17,11 +17,8 @@ def check_new(
 ) -> None:
     """Check that a command can write its files, before its work begins.
 
-    Args:
-        files: The path of each file to write by how messages call it, mostly the argument in backticks, such as
-            ``"`out`"``; None for no file.
-        read: Files that the command reads; they are never replaced.
-        overwrite: Whether other existing files may be replaced.
+    ``files`` maps how messages call a file, mostly its argument in backticks, to its path; None for no file. Files in
+    ``read`` are never replaced; other files are replaced only with ``overwrite``.
 
     Raises:
         InputError: A file exists, is named twice, is read by the command, or cannot be written.
@@ -44,11 +41,7 @@ def check_new(
 
 
 def check_writable(path: Path, argument: str = "`out`") -> None:
-    """Check that a file can be written; make its directory if that is missing.
-
-    Args:
-        path: The file.
-        argument: How the message calls it.
+    """Check that a file, which messages call ``argument``, can be written; make its directory if that is missing.
 
     Raises:
         InputError: The path is a directory, or its parent directory cannot be made or written to.
@@ -58,9 +51,8 @@ def check_writable(path: Path, argument: str = "`out`") -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"{argument} {path}: its directory cannot be made ({error.strerror}); name another file"
-        ) from error
+        fault = f"its directory cannot be made ({error.strerror})"
+        raise InputError(f"{argument} {path}: {fault}; name another file") from error
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{argument} {path}: {path.parent} cannot be written to; name another file")
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
+from features.infrastructure.errors import InputError
 from features.infrastructure.files import atomic_file
 
 _TEXT = h5py.string_dtype()
@@ -34,12 +35,23 @@ def opened(path: str | Path, mode: Literal["r", "w"] = "r") -> Iterator[h5py.Fil
 
 
 @contextmanager
-def atomic_hdf5(path: Path, attrs: Mapping[str, Any]) -> Iterator[h5py.File]:
-    """Yield an HDF5 file to write to; it takes the name ``path`` once it is complete and on the disk.
+def readable(path: Path, kind: str) -> Iterator[h5py.File]:
+    """Open an HDF5 file that was extracted; any fault of its content becomes an `InputError` that calls it ``kind``."""
+    try:
+        with opened(path) as file:
+            yield file
+    except InputError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        # Not HDF5, or a dataset is missing or has another type.
+        raise InputError(f"{path}: not a readable {kind} ({error}); extract it again") from error
 
-    Args:
-        path: The file; an existing one is replaced.
-        attrs: Its attributes, besides ``complete``, which is added at the end; None is stored as an empty text.
+
+@contextmanager
+def atomic_hdf5(path: Path, attrs: Mapping[str, Any]) -> Iterator[h5py.File]:
+    """Yield an HDF5 file to write to; it replaces ``path`` once it is complete and on the disk.
+
+    Its attributes are ``attrs``, where None is stored as an empty text, and ``complete``, which is added at the end.
     """
     with atomic_file(path) as aside, opened(aside, "w") as file:
         for name, value in attrs.items():

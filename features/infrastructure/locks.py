@@ -16,14 +16,10 @@ from features.infrastructure.errors import InputError
 
 @contextmanager
 def locked(out: Path, argument: str = "`out`") -> Iterator[None]:
-    """Hold the lock of ``out``, ``.NAME.lock`` beside it, for this process.
+    """Hold the lock of ``out``, ``.NAME.lock`` beside it, for this process; messages call it ``argument``.
 
     The operating system releases the lock when the process ends, however it ends. A lock file that is left on the disk
-    locks nothing. Threads of one process do not exclude each other.
-
-    Args:
-        out: The file or directory to be written; its parent directory is made if it is missing.
-        argument: How the message calls it.
+    locks nothing. Threads of one process do not exclude each other. A missing parent directory is made.
 
     Raises:
         InputError: Another process holds the lock; the message gives its number and its machine.

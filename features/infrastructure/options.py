@@ -11,13 +11,9 @@ from features.infrastructure.errors import InputError
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that an option takes, as in ``epochs: Annotated[int, Range(1)] = 30``.
+    """The numbers from ``low`` to ``high`` that an option takes, as in ``epochs: Annotated[int, Range(1)] = 30``.
 
-    Attributes:
-        low: Least number.
-        high: Largest number.
-        above: Whether ``low`` itself is excluded.
-        below: Whether ``high`` itself is excluded.
+    ``low`` itself is excluded if ``above``, and ``high`` itself if ``below``.
     """
 
     low: float = -math.inf

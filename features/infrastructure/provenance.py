@@ -9,11 +9,7 @@ _PACKAGES = ("transfer-toolkit", "torch", "torchvision", "timm", "lightning", "n
 
 
 def versions(*more: str) -> dict[str, str]:
-    """Return the versions of Python and of the installed packages that a result depends on, by name.
-
-    Args:
-        more: Further packages to name.
-    """
+    """Return the versions of Python and of the installed packages that a result depends on, and ``more``, by name."""
     found = {"python": platform.python_version()}
     for name in (*_PACKAGES, *more):
         try:

@@ -9,12 +9,8 @@ from collections.abc import Iterable
 _FEW = 12
 
 
-def nearest(word: str, words: Iterable[str]) -> str | None:
-    """Return the known word that is most like ``word``, ignoring case; None if none is.
-
-    >>> nearest("foldr", ["folder", "cub"])
-    'folder'
-    """
+def _nearest(word: str, words: Iterable[str]) -> str | None:
+    """Return the known word that is most like ``word``, ignoring case; None if none is."""
     known = {one.lower(): one for one in words}
     match = difflib.get_close_matches(word.lower(), known, n=1)
     return known[match[0]] if match else None
@@ -26,7 +22,7 @@ def did_you_mean(word: str, words: Iterable[str]) -> str:
     >>> did_you_mean("foldr", ["folder", "cub"])
     '; did you mean folder?'
     """
-    near = nearest(word, words)
+    near = _nearest(word, words)
     return f"; did you mean {near}?" if near else ""
 
 
@@ -37,7 +33,7 @@ def choice(word: str, words: Iterable[str]) -> str:
     ('did you mean softmax? (one of softmax, focal)', 'expected one of softmax, focal')
     """
     words = list(words)
-    near, known = nearest(word, words), f"one of {', '.join(words)}"
+    near, known = _nearest(word, words), f"one of {', '.join(words)}"
     if near is None:
         return f"expected {known}"
     return f"did you mean {near}?" + (f" ({known})" if len(words) <= _FEW else "")

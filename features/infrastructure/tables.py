@@ -20,14 +20,7 @@ from features.infrastructure.files import atomic_file
 def write_table(
     path: str | Path, provenance: Mapping[str, Any], columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
-    """Write a table, completely or not at all.
-
-    Args:
-        path: The file; an existing one is replaced, and missing directories are made.
-        provenance: Values that JSON can hold, for the first line.
-        columns: The header.
-        rows: One value for each column; floats are written so that they read back bit for bit.
-    """
+    """Write a table, completely or not at all; floats in ``rows`` are written so that they read back bit for bit."""
     # surrogateescape: a file name that is not UTF-8 keeps its bytes
     with (
         atomic_file(Path(path)) as aside,
@@ -44,11 +37,8 @@ def read_rows(
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the line number and the stripped values by column of each row of a table.
 
-    Args:
-        path: The file.
-        columns: Columns that the header must hold once each; others are allowed.
-        kind: What messages call the file, such as ``subset file``.
-        make: The command that makes such a file.
+    The header must hold ``columns`` once each; others are allowed. Messages call the file ``kind``, such as ``subset
+    file``, and name the command ``make`` that makes such a file.
 
     Raises:
         InputError: The file is missing, is not text or not CSV, lacks a column, or a row has too few or too many
@@ -76,20 +66,12 @@ def read_rows(
 
 
 def read_columns(path: str | Path, *, kind: str, make: str) -> tuple[str, ...]:
-    """Return the header of a table; empty if it has none.
-
-    Raises:
-        InputError: The file is missing or is not text.
-    """
+    """Return the header of a table, empty if it has none; see :func:`read_rows` for arguments and errors."""
     return tuple(next((values for _, values in _rows(Path(path), kind, make)), ()))
 
 
 def read_provenance(path: str | Path, *, kind: str, make: str) -> dict[str, Any]:
-    """Return the provenance in a table's first comment line; empty if the user removed it.
-
-    Raises:
-        InputError: The file is missing or is not text.
-    """
+    """Return a table's provenance, empty if the user removed it; see :func:`read_rows` for arguments and errors."""
     first = next((line for line in _lines(Path(path), kind, make) if line.strip()), "").strip()
     if first.startswith('"'):  # as a spreadsheet saves it
         first = next(csv.reader([first]))[0]

@@ -9,7 +9,6 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice
-from features.readers.checks import wrong
 from features.readers.exclusion import GENERIC_OPTIONS, part
 from features.readers.scheme import SCHEMES, Scheme
 
@@ -38,27 +37,27 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
     spec = DatasetSpec.parse(spec) if isinstance(spec, str) else spec
     scheme = SCHEMES.get(spec.scheme)
     if scheme is None:
-        raise wrong(spec, f"unknown scheme {spec.scheme!r}; {choice(spec.scheme, SCHEMES)}")
+        raise spec.error(f"unknown scheme {spec.scheme!r}; {choice(spec.scheme, SCHEMES)}")
     _check(spec, scheme)
     dataset = scheme.open(spec) if scheme.base is None else scheme.open(spec, _open_base(spec, scheme.base(spec)))
     if not len(dataset):
-        raise wrong(spec, f"the dataset is empty; expected {scheme.meaning}")
+        raise spec.error(f"the dataset is empty; expected {scheme.meaning}")
     return part(dataset, spec)
 
 
 def _check(spec: DatasetSpec, scheme: Scheme) -> None:
     """Raise `InputError` for a missing location or an unknown option."""
     if scheme.needs_location and not spec.location:
-        raise wrong(spec, f"{spec.scheme} needs a location; type {scheme.form}")
+        raise spec.error(f"{spec.scheme} needs a location; type {scheme.form}")
     if spec.options:
-        known = [*scheme.options_of(spec), *GENERIC_OPTIONS]
+        known = [*(scheme.options(spec) if callable(scheme.options) else scheme.options), *GENERIC_OPTIONS]
         for name in spec.options:
             if name not in known:
-                raise wrong(spec, f"{spec.scheme} has no option {name!r}; {choice(name, known)}")
+                raise spec.error(f"{spec.scheme} has no option {name!r}; {choice(name, known)}")
 
 
 def _open_base(spec: DatasetSpec, base: DatasetSpec) -> ImageDataset:
     try:
         return open_dataset(base)
     except InputError as error:
-        raise wrong(spec, f"its base dataset cannot be opened: {error}") from error
+        raise spec.error(f"its base dataset cannot be opened: {error}") from error

@@ -1,7 +1,4 @@
-"""Checks of the paths and the split of a dataset spec, and the lines of label files.
-
-Each fault is an `InputError` whose line says what was expected, what was found and what to type.
-"""
+"""Checks of the paths and the split of a dataset spec, and the lines of label files."""
 
 from __future__ import annotations
 
@@ -12,13 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice
-
-
-def wrong(spec: DatasetSpec, message: str) -> InputError:
-    """Return an error about ``spec``, for the caller to raise."""
-    return InputError(f"dataset spec {str(spec)!r}: {message}")
 
 
 def expanded(path: str) -> Path:
@@ -26,41 +17,22 @@ def expanded(path: str) -> Path:
     return Path(os.path.expanduser(path))  # Path.expanduser() raises if the home directory is unknown
 
 
-def location(spec: DatasetSpec) -> Path:
-    """Return the location of a spec as a path, with ``~`` expanded."""
-    return expanded(spec.location)
-
-
 def existing_directory(spec: DatasetSpec, path: Path, expected: str) -> Path:
-    """Return ``path`` if it is a directory.
-
-    Raises:
-        InputError: It is not; the message ends in ``expected``.
-    """
+    """Return ``path`` if it is a directory; raise an `InputError` that ends in ``expected`` if not."""
     if os.path.isdir(path):  # Path.is_dir() raises if permission is denied
         return path
-    found = f"not a directory: {path}" if os.path.exists(path) else f"no such directory: {path}"
-    raise wrong(spec, f"{found}; expected {expected}")
+    raise spec.error(f"{'not a' if os.path.exists(path) else 'no such'} directory: {path}; expected {expected}")
 
 
 def existing_file(spec: DatasetSpec, path: Path, expected: str) -> Path:
-    """Return ``path`` if it is a file.
-
-    Raises:
-        InputError: It is not; the message ends in ``expected``.
-    """
+    """Return ``path`` if it is a file; raise an `InputError` that ends in ``expected`` if not."""
     if os.path.isfile(path):
         return path
-    found = f"not a file: {path}" if os.path.exists(path) else f"no such file: {path}"
-    raise wrong(spec, f"{found}; expected {expected}")
+    raise spec.error(f"{'not a' if os.path.exists(path) else 'no such'} file: {path}; expected {expected}")
 
 
 def image_root(spec: DatasetSpec, default: Path) -> Path:
-    """Return the directory of the option ``root``, or ``default``.
-
-    Raises:
-        InputError: The option names no directory.
-    """
+    """Return the directory of the option ``root``, or ``default``; raise `InputError` if it is no directory."""
     if "root" not in spec.options:
         return default
     return existing_directory(spec, expanded(spec.options["root"]), "the directory that the image paths start from")
@@ -71,8 +43,8 @@ def check_split(spec: DatasetSpec, available: Sequence[str]) -> None:
     if spec.split is None or spec.split in available:
         return
     if not available:
-        raise wrong(spec, f"{spec.scheme} has no splits; leave @{spec.split} out")
-    raise wrong(spec, f"unknown split {spec.split!r}; {choice(spec.split, available)}")
+        raise spec.error(f"{spec.scheme} has no splits; leave @{spec.split} out")
+    raise spec.error(f"unknown split {spec.split!r}; {choice(spec.split, available)}")
 
 
 def numbered_lines(spec: DatasetSpec, path: Path) -> Iterator[tuple[int, str]]:
@@ -90,4 +62,4 @@ def numbered_lines(spec: DatasetSpec, path: Path) -> Iterator[tuple[int, str]]:
                 if stripped := line.strip():
                     yield number, stripped
     except (OSError, EOFError, zlib.error) as error:
-        raise wrong(spec, f"{path} cannot be read: {error}") from error
+        raise spec.error(f"{path} cannot be read: {error}") from error

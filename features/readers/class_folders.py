@@ -11,7 +11,6 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
-from features.readers.checks import wrong
 
 #: Endings of image files, in lower case.
 IMAGE_SUFFIXES = (
@@ -24,12 +23,9 @@ _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", 
 
 
 def read_class_folders(spec: DatasetSpec, root: Path, parts: Sequence[str]) -> ImageDataset:
-    """Read class folders as one dataset.
+    """Read the class folders in each folder of ``parts`` below ``root``, which ids start from, as one dataset.
 
-    Args:
-        spec: The spec of the dataset.
-        root: The directory that ids start from.
-        parts: Folders below ``root`` that hold the class folders; an empty string means ``root`` itself.
+    An empty part means ``root`` itself.
 
     Raises:
         InputError: A part has no class folders, or a class folder has no image.
@@ -51,20 +47,19 @@ def _scan_part(spec: DatasetSpec, root: str, part: str) -> dict[str, list[str]]:
     directory = os.path.join(root, part) if part else root
     classes = subfolders(spec, directory)
     if not classes:
-        raise wrong(spec, f"{directory} holds no folders; expected one folder a class, with its images inside")
+        raise spec.error(f"{directory} holds no folders; expected one folder a class, with its images inside")
     if "train" in classes and _SPLITS.issuperset(classes):
-        raise wrong(
-            spec, f"{directory} holds splits ({', '.join(classes)}), not classes; type {spec.scheme}:{directory}@train"
+        raise spec.error(
+            f"{directory} holds splits ({', '.join(classes)}), not classes; type {spec.scheme}:{directory}@train"
         )
     prefix = f"{part}/" if part else ""
     images = {name: images_below(spec, root, prefix + name) for name in classes}
     empty = [name for name, found in images.items() if not found]
     if empty:
         some = ", ".join(map(repr, empty[:5])) + (", …" if len(empty) > 5 else "")
-        raise wrong(
-            spec,
+        raise spec.error(
             f"{len(empty)} of {len(classes)} class folders in {directory} hold no image: {some}; "
-            f"remove them or fill them (endings such as .jpg, .png)",
+            f"remove them or fill them (endings such as .jpg, .png)"
         )
     return images
 
@@ -86,7 +81,7 @@ def subfolders(spec: DatasetSpec, directory: str) -> list[str]:
                 else:
                     _refuse_lost_folder(spec, entry)
     except OSError as error:
-        raise wrong(spec, f"{directory} cannot be listed: {error.strerror or error}") from error
+        raise spec.error(f"{directory} cannot be listed: {error.strerror or error}") from error
     return sorted(found)
 
 
@@ -118,7 +113,7 @@ def images_below(spec: DatasetSpec, root: str, folder: str = "") -> list[str]:
                     else:
                         _refuse_lost_folder(spec, entry)
         except OSError as error:
-            raise wrong(spec, f"{error.filename or root} cannot be listed: {error.strerror or error}") from error
+            raise spec.error(f"{error.filename or root} cannot be listed: {error.strerror or error}") from error
     return sorted(found)
 
 
@@ -132,4 +127,4 @@ def _leads_back(link: os.DirEntry[str]) -> bool:
 def _refuse_lost_folder(spec: DatasetSpec, entry: os.DirEntry[str]) -> None:
     """Raise `InputError` for a broken link without an ending, which may have been a folder of images."""
     if entry.is_symlink() and not os.path.splitext(entry.name)[1] and not os.path.exists(entry.path):
-        raise wrong(spec, f"{entry.path} is a broken link, perhaps to a folder of images; repair it or remove it")
+        raise spec.error(f"{entry.path} is a broken link, perhaps to a folder of images; repair it or remove it")

@@ -31,15 +31,8 @@ def folder_names(paths: Iterable[str], labels: NDArray, values: Sequence[int]) -
     """Name each class after the folder of its images.
 
     The name is the last component of the folder, or the whole path if last components repeat. If classes and folders
-    are not one-to-one, names are ``class_<value>``.
-
-    Args:
-        paths: (N,) POSIX paths.
-        labels: (N,) integers, 0 to C − 1, each class present.
-        values: (C,) the number of each class in the file.
-
-    Returns:
-        (C,) names.
+    are not one-to-one, names are ``class_<value>``. ``paths`` are N POSIX paths, ``labels`` (N,) 0 to C − 1, each
+    present, and ``values`` the number of each of the C classes in the file.
 
     >>> import numpy as np
     >>> folder_names(["train/hen/1.jpg", "train/owl/1.jpg"], np.array([0, 1]), [3, 8])

@@ -13,7 +13,7 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.tables import read_provenance, read_rows
-from features.readers.checks import existing_file, expanded, wrong
+from features.readers.checks import existing_file, expanded
 from features.readers.scheme import base_of
 from features.readers.subsampling import DRAW_OPTIONS, draw
 
@@ -23,9 +23,7 @@ GENERIC_OPTIONS = (*DRAW_OPTIONS, EXCLUDE)
 
 
 def part(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
-    """Apply the generic options of a spec to the whole dataset.
-
-    ``exclude`` and the draw (``per_class``, ``imbalance``) apply in the order in which the spec gives them.
+    """Apply the generic options to the whole dataset, ``exclude`` and the draw in the order in which the spec has them.
 
     Raises:
         InputError: An option is malformed, or a file does not fit the dataset.
@@ -73,13 +71,12 @@ def _listed(whole: ImageDataset, spec: DatasetSpec) -> set[str]:
                 if source not in names:
                     continue  # an image of another source
             if (source is None or source in own) and row["id"] not in known:
-                raise wrong(spec, f"{path}, line {line}: {row['id']!r} is no image of {own[0]}; remove the line")
+                raise spec.error(f"{path}, line {line}: {row['id']!r} is no image of {own[0]}; remove the line")
             listed.add(row["id"])
         if about and not about & names:
-            raise wrong(
-                spec,
+            raise spec.error(
                 f"{path} lists images of {', '.join(sorted(about))}, not of {own[-1]}; name the dataset as there, with "
-                f"{EXCLUDE}=… as its last option",
+                f"{EXCLUDE}=… as its last option"
             )
     return listed
 
@@ -88,7 +85,7 @@ def _without(dataset: ImageDataset, listed: set[str], spec: DatasetSpec) -> Imag
     """The images that are not listed; a class that loses all of its images is dropped."""
     left = dataset.take(np.flatnonzero([id_.strip() not in listed for id_ in dataset.ids]))
     if not len(left):
-        raise wrong(spec, f"{EXCLUDE}={spec.options[EXCLUDE]} leaves no image")
+        raise spec.error(f"{EXCLUDE}={spec.options[EXCLUDE]} leaves no image")
     emptied = (left.counts == 0) & (dataset.counts > 0)
     if not emptied.any():
         return left

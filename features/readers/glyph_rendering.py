@@ -75,14 +75,7 @@ def render_glyphs() -> Glyphs:
 
 
 def enlarge(blocks: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Enlarge block values to images by bilinear interpolation: bright ink on a dark ground.
-
-    Args:
-        blocks: (N, 8, 8), 0 to 16.
-
-    Returns:
-        (N, 32, 32) uint8, 0 to 255.
-    """
+    """Enlarge blocks (N, 8, 8), 0 to 16, to images (N, 32, 32) uint8 by bilinear interpolation: bright ink on dark."""
     where = np.clip((np.arange(_FRAME) + 0.5) * BLOCKS / _FRAME - 0.5, 0, BLOCKS - 1)  # pixel centres, edges repeated
     weights = np.maximum(0, 1 - np.abs(where[:, None] - np.arange(BLOCKS))).astype(np.float32)
     pixels = weights @ (blocks.astype(np.float32) * (255 / LEVELS)) @ weights.T
@@ -91,8 +84,11 @@ def enlarge(blocks: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _render_face(face: str) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """The code points (n,) of one face and their blocks (n, 8, 8)."""
-    path = _font_path(face)
-    points = [point for point in _code_points(path) if unicodedata.name(chr(point), "")]
+    import matplotlib  # slow to import
+    from matplotlib.ft2font import FT2Font
+
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{face}.ttf"
+    points = [point for point in sorted(FT2Font(str(path)).get_charmap()) if unicodedata.name(chr(point), "")]
     font = ImageFont.truetype(str(path), _SIZE, layout_engine=ImageFont.Layout.BASIC)
     frames = np.zeros((len(points), _FRAME, _FRAME), dtype=np.uint8)
     for frame, picture in zip(frames, _draw(font, points), strict=True):
@@ -124,15 +120,3 @@ def _fit(width: int, height: int) -> tuple[int, int]:
     fitted = (min(limit, _STRETCH * scale * side) for limit, side in zip(_BOX, (width, height), strict=True))
     across, down = (max(1, round(side)) for side in fitted)
     return across, down
-
-
-def _font_path(face: str) -> Path:
-    import matplotlib  # slow to import
-
-    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{face}.ttf"
-
-
-def _code_points(path: Path) -> list[int]:
-    from matplotlib.ft2font import FT2Font
-
-    return sorted(FT2Font(str(path)).get_charmap())

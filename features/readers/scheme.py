@@ -1,8 +1,4 @@
-"""The schemes of dataset specs: one :class:`Scheme` row each, in the modules of :mod:`features.readers.schemes`.
-
-To add a reader, add a module there with a function ``(DatasetSpec) -> ImageDataset`` and a row. The module imports
-heavy libraries inside its functions, because listing the schemes imports every module.
-"""
+"""The schemes of dataset specs: one :class:`Scheme` row each, in the modules of :mod:`features.readers.schemes`."""
 
 from __future__ import annotations
 
@@ -23,7 +19,8 @@ class Scheme:
         meaning: What it reads, in one line.
         form: The spec to type, with placeholders; what is in brackets can be left out.
         open: Opens a dataset without decoding an image. Called with the spec, and with the opened base dataset if the
-            scheme has a ``base``. Raises `InputError` if the spec cannot be read.
+            scheme has a ``base``. Raises `InputError` if the split or an option is invalid, a file is missing or
+            malformed (the message names it, and the line), or an image has no label.
         options: The names that it takes after ``?``, or a function of the spec that returns them.
         base: Returns the spec of the dataset that this one re-labels. None if the scheme reads images of its own.
     """
@@ -40,10 +37,6 @@ class Scheme:
         """Whether a spec without a location is invalid."""
         return not self.form.partition(":")[2].startswith("[")
 
-    def options_of(self, spec: DatasetSpec) -> list[str]:
-        """Return the names of the options that ``spec`` takes, without the generic ones."""
-        return list(self.options(spec) if callable(self.options) else self.options)
-
 
 class _Schemes(Catalogue[Scheme]):
     def meanings(self) -> dict[str, str]:
@@ -55,10 +48,6 @@ SCHEMES = _Schemes("scheme", Scheme, "features.readers.schemes")
 
 
 def base_of(spec: DatasetSpec) -> DatasetSpec | None:
-    """Return the spec of the dataset that ``spec`` re-labels; None if it has images of its own.
-
-    Raises:
-        InputError: The file that names the base cannot be read.
-    """
+    """Return the spec of the dataset that ``spec`` re-labels, as :attr:`Scheme.base` does; None if it has none."""
     scheme = SCHEMES.get(spec.scheme)
     return scheme.base(spec) if scheme is not None and scheme.base is not None else None

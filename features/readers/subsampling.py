@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.readers.checks import wrong
 
 #: The options of :func:`draw`.
 DRAW_OPTIONS = ("per_class", "imbalance", "seed")
@@ -19,15 +18,8 @@ def long_tail_counts(largest: int, classes: int, imbalance: float) -> NDArray[np
     """Return the images of each class in a long tail: n_i = int(n_max · f^(i / (C − 1))), f = 1 / imbalance.
 
     Source: Cui, Jia, Lin, Song and Belongie, Class-Balanced Loss Based on Effective Number of Samples, CVPR 2019,
-    section 5.1, and its code. i is the label of the class.
-
-    Args:
-        largest: n_max, the images of class 0.
-        classes: C, at least 1.
-        imbalance: The ratio of n_max to the images of the smallest class, at least 1.
-
-    Returns:
-        (C,) int64, falling from ``largest``.
+    section 5.1, and its code. i is the label of the class, n_max = ``largest`` the images of class 0, C at least 1, and
+    ``imbalance`` the ratio of n_max to the images of the smallest class, at least 1. The result is (C,) int64.
 
     >>> long_tail_counts(500, 100, 100).sum()
     np.int64(10847)
@@ -37,17 +29,9 @@ def long_tail_counts(largest: int, classes: int, imbalance: float) -> NDArray[np
 
 
 def draw_indices(labels: NDArray[np.int64], quota: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Draw the positions of ``quota[c]`` images of each class c, or of all its images if it has fewer.
+    """Draw ``quota[c]`` images of each class c, or all its images if it has fewer; return their positions, ascending.
 
-    For one seed, a smaller quota draws a subset of a larger one.
-
-    Args:
-        labels: (N,) 0 to C − 1.
-        quota: (C,) images to keep.
-        seed: Seed of the draw.
-
-    Returns:
-        (M,) int64, ascending.
+    For one seed, a smaller quota draws a subset of a larger one. ``labels`` are (N,) 0 to C − 1, ``quota`` is (C,).
     """
     shuffled = np.lexsort((np.random.default_rng(seed).random(len(labels)), labels))
     counts = np.bincount(labels, minlength=len(quota))
@@ -57,26 +41,21 @@ def draw_indices(labels: NDArray[np.int64], quota: NDArray[np.int64], seed: int)
 
 
 def draw(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
-    """Apply the options ``per_class``, ``imbalance`` and ``seed``.
-
-    Raises:
-        InputError: An option is malformed, ``seed`` stands alone, or a class would be left empty.
-    """
+    """Apply :data:`DRAW_OPTIONS`; raise `InputError` if one is malformed, only a seed, or leaves a class empty."""
     per_class = spec.integer("per_class", minimum=1)
     seed = spec.integer("seed", 0) or 0
     if per_class is None and "imbalance" not in spec.options:
         if "seed" in spec.options:
-            raise wrong(spec, "seed=… is the seed of per_class=… and imbalance=…; give one of them too")
+            raise spec.error("seed=… is the seed of per_class=… and imbalance=…; give one of them too")
         return dataset
     quota = dataset.counts if per_class is None else np.minimum(dataset.counts, per_class)
     if "imbalance" in spec.options:
         tail = long_tail_counts(int(dataset.counts.max()), len(dataset.classes), _imbalance(spec))
         if not tail.all():
             name = dataset.classes[int(np.argmin(tail))]
-            raise wrong(
-                spec,
+            raise spec.error(
                 f"imbalance={spec.options['imbalance']} leaves class {name!r} without an image; "
-                f"the largest class has {dataset.counts.max()} images; give a smaller imbalance",
+                f"the largest class has {dataset.counts.max()} images; give a smaller imbalance"
             )
         quota = np.minimum(quota, tail)
     return dataset.take(draw_indices(dataset.labels, quota, seed))
@@ -88,5 +67,5 @@ def _imbalance(spec: DatasetSpec) -> float:
     except ValueError:
         value = math.nan
     if not 1 <= value < math.inf:  # false for nan too
-        raise wrong(spec, f"imbalance={spec.options['imbalance']} is not a number of at least 1")
+        raise spec.error(f"imbalance={spec.options['imbalance']} is not a number of at least 1")
     return value

@@ -13,7 +13,8 @@ from torch import nn
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.forward_pass import OutputBatch, forward_pass
+from features.decoding import ImageBatch
+from features.forward_pass import forward_pass
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_new
@@ -162,8 +163,8 @@ def evaluate_model(
     position = align_classes(dataset, model.classes)
     network = Views(model, views, sigmoid=card["sigmoid"], scale=card["scale"])
 
-    def predictions_of(batch: OutputBatch) -> Predictions:
-        return Predictions.of(batch.outputs.cpu().numpy(), position[batch.labels.numpy()])
+    def predictions_of(batch: ImageBatch) -> Predictions:
+        return Predictions.of(batch.values.cpu().numpy(), position[batch.labels.numpy()])
 
     found, unreadable = _run(network, dataset, network.preprocessing, options, predictions_of)
     for id_, reason in unreadable:
@@ -208,8 +209,8 @@ def score_images(
         InputError: No image can be read.
     """
 
-    def scores_of(batch: OutputBatch) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        return batch.outputs.cpu().numpy(), batch.labels.numpy()
+    def scores_of(batch: ImageBatch) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        return batch.values.cpu().numpy(), batch.labels.numpy()
 
     found, unreadable = _run(network, dataset, preprocessing, options, scores_of)
     outputs, labels = zip(*found, strict=True)
@@ -221,7 +222,7 @@ def _run(
     dataset: ImageDataset,
     preprocessing: Preprocessing,
     options: ForwardOptions,
-    part_of: Callable[[OutputBatch], Part],
+    part_of: Callable[[ImageBatch], Part],
 ) -> tuple[list[Part], list[tuple[str, str]]]:
     """A part of each batch with readable images, and the unreadable images, from all processes."""
     found: list[Part] = []

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from features.dataset import ImageDataset
-from features.decoding import PixelBatch, in_order, pixel_batches
+from features.decoding import ImageBatch, in_order, pixel_batches
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import local_world_size, rank, world_size
@@ -87,9 +87,9 @@ class _Frames(Dataset):
     def __init__(self, pixels: Tensor, labels: Tensor) -> None:
         self.pixels, self.labels = pixels, labels
 
-    def __getitem__(self, batch: Sequence[int]) -> PixelBatch:
+    def __getitem__(self, batch: Sequence[int]) -> ImageBatch:
         indices = torch.as_tensor(batch)
-        return PixelBatch(self.pixels[indices], self.labels[indices], indices, ())
+        return ImageBatch(self.pixels[indices], self.labels[indices], indices, ())
 
 
 class TrainingImages:
@@ -138,14 +138,14 @@ class TrainingImages:
         with progress(f"decode {self.dataset.spec}", len(self.dataset)) as advance:
             for batch in batches:
                 n = len(batch.indices)
-                pixels[kept : kept + n] = batch.pixels
+                pixels[kept : kept + n] = batch.values
                 labels[kept : kept + n] = batch.labels
                 kept += n
                 unreadable += batch.unreadable
                 advance(n + len(batch.unreadable))
         self._pixels, self.labels, self.unreadable = pixels[:kept], labels[:kept], unreadable
 
-    def loader(self, batches: EpochBatches, pin_memory: bool = False) -> DataLoader[PixelBatch]:
+    def loader(self, batches: EpochBatches, pin_memory: bool = False) -> DataLoader[ImageBatch]:
         """Batches of frames (B, 3, R, R) uint8 and labels (B,) in the order of ``batches``."""
         if self._pixels is None:
             return pixel_batches(self.dataset, self.frames, batches, self.workers, pin_memory)

@@ -16,7 +16,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from features.decoding import PixelBatch
+from features.decoding import ImageBatch
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import gather, rank, same_for_all, wait_for_all
 from finetune.evaluation.metrics import Metrics
@@ -85,7 +85,7 @@ class Keeper(pl.Callback):
         self.loss: float | Tensor = loss
         self.images, self.began = images, time.perf_counter() - seconds
 
-    def on_train_batch_end(self, trainer: pl.Trainer, _: Any, outputs: Any, batch: PixelBatch, __: int) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, _: Any, outputs: Any, batch: ImageBatch, __: int) -> None:
         # Summed on the device: reading it there would make every step wait.
         self.loss = self.loss + outputs["loss"].detach().float()
         self.images += len(batch.labels)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 
-from features.decoding import PixelBatch
+from features.decoding import ImageBatch
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import rank, world_size
 from finetune.augmentation import augmentation
@@ -77,11 +77,11 @@ class TrainingStep(pl.LightningModule):
             layer.eval()  # its statistics of batch normalisation are frozen too
         return self
 
-    def training_step(self, batch: PixelBatch, _: int) -> Tensor:
+    def training_step(self, batch: ImageBatch, _: int) -> Tensor:
         if not len(batch.labels):
             id_, reason = batch.unreadable[0]
             raise InputError(f"a whole batch of images cannot be read; the first is {id_} ({reason})")
-        pixels, size = batch.pixels, self.preprocessing.image_size
+        pixels, size = batch.values, self.preprocessing.image_size
         if self.config.small_size is not None and self.step < SMALL_SHARE * self.steps:
             pixels, size = _shrunk(pixels, self.config.small_size / size), self.config.small_size
         self._seed(self.config.seed * 1_000_003 + self.step + 1_000_000_007 * rank())
@@ -101,9 +101,9 @@ class TrainingStep(pl.LightningModule):
         if self.device.type != "cpu":
             torch.get_device_module(self.device).manual_seed(seed)
 
-    def transfer_batch_to_device(self, batch: PixelBatch, device: torch.device, _: int) -> PixelBatch:
-        pixels, labels = batch.pixels.to(device, non_blocking=True), batch.labels.to(device, non_blocking=True)
-        return PixelBatch(pixels, labels, batch.indices, batch.unreadable)
+    def transfer_batch_to_device(self, batch: ImageBatch, device: torch.device, _: int) -> ImageBatch:
+        pixels, labels = batch.values.to(device, non_blocking=True), batch.labels.to(device, non_blocking=True)
+        return ImageBatch(pixels, labels, batch.indices, batch.unreadable)
 
     def configure_model(self) -> None:
         if world_size() > 1 and self.device.type == "cuda" and self.config.batch_norm == "train":

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from features.dataset import ImageDataset
-from features.decoding import PixelBatch, in_order, pixel_batches
+from features.decoding import ImageBatch, in_order, pixel_batches
 from features.image_sources import ChainedImages, FileImages
 from features.infrastructure.devices import autocast
 from features.infrastructure.errors import InputError
@@ -179,7 +179,7 @@ class Validator:
         own = share(range(len(dataset)))
         reader = pixel_batches(dataset, self.preprocessing, in_order(own, batch_size), workers)
         self.unreadable: Sequence[tuple[str, str]] = ()
-        self.batches: Iterable[PixelBatch] = reader
+        self.batches: Iterable[ImageBatch] = reader
         if all(gather(fit_in_memory(len(own), self.preprocessing.image_size))):
             self.batches = decoded = list(reader)
             unreadable = [one for batch in decoded for one in batch.unreadable]
@@ -209,7 +209,7 @@ class Validator:
             unreadable += batch.unreadable
             if not len(batch.labels):
                 continue
-            images = self.preprocessing.normalize(batch.pixels.to(device)).contiguous(memory_format=torch.channels_last)
+            images = self.preprocessing.normalize(batch.values.to(device)).contiguous(memory_format=torch.channels_last)
             with autocast(device, precision):
                 logits = judged(images)
             scores = as_scores(logits.float() * self.loss.scale, self.loss.sigmoid).cpu().numpy()

@@ -42,8 +42,8 @@ def check(batches, asked_for):
         readable = [i for i in asked if i not in BROKEN]
         assert batch.indices.tolist() == readable
         assert batch.labels.tolist() == [i % 3 for i in readable]
-        assert batch.pixels.shape == (len(readable), 3, 4, 4) and batch.pixels.dtype == torch.uint8
-        assert (batch.pixels[:, 0] == torch.tensor([shade(i) for i in readable]).view(-1, 1, 1)).all()
+        assert batch.values.shape == (len(readable), 3, 4, 4) and batch.values.dtype == torch.uint8
+        assert (batch.values[:, 0] == torch.tensor([shade(i) for i in readable]).view(-1, 1, 1)).all()
         assert [id_ for id_, _ in batch.unreadable] == [f"{i}.png" for i in asked if i in BROKEN]
         assert all(reason for _, reason in batch.unreadable)
         assert batch.labels.dtype == batch.indices.dtype == torch.int64
@@ -103,7 +103,7 @@ def test_outputs_are_those_of_the_image_whatever_the_batch(shaded, batch_size, w
     for batch in forward_pass(
         network, shaded, EYES, batch_size=batch_size, workers=workers, device="cpu", precision="fp32"
     ):
-        output = batch.outputs
+        output = batch.values
         assert output.dtype == torch.float32 and output.device.type == "cpu" and len(output) == len(batch.indices)
         outputs += [row[0].item() for row in output]  # none where no image could be read
         indices += batch.indices.tolist()
@@ -118,7 +118,7 @@ def test_outputs_are_those_of_the_image_whatever_the_batch(shaded, batch_size, w
 def test_bfloat16_outputs_are_rounded_and_handed_over_as_float32(shaded):
     passes = forward_pass(Means(), shaded, EYES, workers=0, device="cpu", precision="bf16")
     batch = next(passes)
-    output = batch.outputs
+    output = batch.values
     expected = torch.tensor([shade(i) / 255 for i in batch.indices])
     assert output.dtype == torch.float32 and torch.equal(output, output.bfloat16().float())
     torch.testing.assert_close(output[:, 0], expected, rtol=2**-7, atol=0)
@@ -127,7 +127,7 @@ def test_bfloat16_outputs_are_rounded_and_handed_over_as_float32(shaded):
 def test_a_pass_leaves_no_mode_switched_on_in_the_code_that_uses_it(shaded):
     network = Means()
     passes = forward_pass(network, shaded, EYES, batch_size=4, workers=0, device="cpu", precision="bf16")
-    output = next(passes).outputs
+    output = next(passes).values
     assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled() and not torch.is_autocast_enabled("cpu")
     assert not output.requires_grad and not output.is_inference()
     head = nn.Linear(3, 1)

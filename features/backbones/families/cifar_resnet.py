@@ -37,11 +37,7 @@ class _Block(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """A network from images (B, 3, H, W) to pooled features (B, 64).
-
-    Args:
-        blocks: Blocks in each of the three stages.
-    """
+    """A network from images (B, 3, H, W) to pooled features (B, 64), with ``blocks`` blocks in each stage."""
 
     num_features = 64
 
@@ -61,11 +57,7 @@ class CifarResNet(nn.Module):
 
 
 def build_cifar_resnet(name: str, weights: str) -> Backbone:
-    """Build a CIFAR ResNet with random weights, for images of 32 pixels.
-
-    Raises:
-        InputError: ``weights`` is ``default``: there are no published weights.
-    """
+    """Build a CIFAR ResNet for images of 32 pixels; raise `InputError` for published weights, which do not exist."""
     if weights == "default":
         raise InputError(
             f"{name} has no published weights; give `weights` none, or {name}:none in a list of models, for random ones"

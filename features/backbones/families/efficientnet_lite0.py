@@ -13,11 +13,7 @@ from features.preprocessing import Preprocessing
 
 
 def build_efficientnet_lite0(name: str, weights: str) -> Backbone:
-    """Build timm's ``tf_efficientnet_lite0``.
-
-    Raises:
-        InputError: ``weights`` is ``default`` and the package with the weights is not installed.
-    """
+    """Build timm's ``tf_efficientnet_lite0``; raise `InputError` if the package with its weights is not installed."""
     import timm
 
     network: Any = timm.create_model("tf_efficientnet_lite0", num_classes=0)

@@ -27,11 +27,7 @@ def knows(name: str) -> bool:
 
 
 def build_timm(name: str, weights: str) -> Backbone:
-    """Build a timm model without its classifier.
-
-    Raises:
-        InputError: The model has no classifier to remove, or its published weights cannot be downloaded.
-    """
+    """Build a timm model without its classifier; raise `InputError` if it has none, or the download fails."""
     import timm
     from timm.data import infer_imagenet_subset, resolve_model_data_config
 

@@ -20,13 +20,8 @@ def torchvision_names() -> list[str]:
     return models.list_models(module=models)
 
 
-def knows(name: str) -> bool:
-    """Tell whether torchvision has a classification model of this name."""
-    return name in torchvision_names()
-
-
 def build_torchvision(name: str, weights: str) -> Backbone:
-    """Build a torchvision model, and replace its last linear layer, the classifier, by the identity.
+    """Build a torchvision model whose last linear layer, the classifier, is replaced by the identity.
 
     Raises:
         InputError: The model has no linear classifier, or its published weights cannot be downloaded.
@@ -65,5 +60,11 @@ def _remove_auxiliary_heads(network: Any) -> None:
 
 
 TORCHVISION = Family(
-    "torchvision", "its classification models", 3, knows, build_torchvision, torchvision_names, "torchvision"
+    "torchvision",
+    "its classification models",
+    3,
+    lambda name: name in torchvision_names(),
+    build_torchvision,
+    torchvision_names,
+    "torchvision",
 )

@@ -8,6 +8,7 @@ module knows the layout of the file.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.tables import read_provenance, read_rows, write_table
-from features.readers.checks import check_split, existing_file, location, wrong
+from features.readers.checks import check_split, existing_file, expanded
 from features.readers.scheme import Scheme
 
 COLUMNS = ("id", "cluster")
@@ -25,14 +26,10 @@ COLUMNS = ("id", "cluster")
 def write_clusters(
     path: str | Path, dataset: str, manifest_sha256: str, rows: Iterable[tuple[str, str]], provenance: Mapping[str, Any]
 ) -> None:
-    """Write the cluster of each image to a file that ``clusters:`` reads, atomically.
+    """Write ``rows`` of an id and a cluster to a file that ``clusters:`` reads, completely or not at all.
 
-    Args:
-        path: The file.
-        dataset: Spec of the base dataset.
-        manifest_sha256: Hash of the base's manifest.
-        rows: Id and cluster of each image. Images of the base that are missing here are left out of the dataset.
-        provenance: Further fields of the provenance line.
+    ``dataset`` is the spec of the base, whose images that are missing here are left out of the dataset, and
+    ``provenance`` holds further fields of the provenance line.
     """
     head = {"dataset": dataset, "manifest_sha256": manifest_sha256}
     write_table(path, head | dict(provenance), COLUMNS, rows)
@@ -42,12 +39,17 @@ def base_of_clusters(spec: DatasetSpec) -> DatasetSpec:
     """Return the spec of the dataset that was clustered.
 
     Raises:
-        InputError: The file is missing, its first line does not name the base, or it names itself.
+        InputError: The file is missing, its first line does not name the base, or it names itself, perhaps through
+            other files.
     """
-    base, _ = _provenance(spec)
-    path = location(spec)
-    if base.scheme == spec.scheme and location(base).absolute() == path.absolute():
-        raise wrong(spec, f"{path} names itself as its base dataset; cluster the bank again")
+    base = further = _provenance(spec)[0]
+    seen = {expanded(spec.location).resolve()}
+    while further.scheme == spec.scheme and (file := expanded(further.location)).is_file():
+        if file.resolve() in seen:
+            through = "" if further is base else " through other files"
+            raise spec.error(f"{file} names itself as its base dataset{through}; cluster the bank again")
+        seen.add(file.resolve())
+        further = _provenance(further)[0]
     return base
 
 
@@ -56,43 +58,38 @@ def open_clusters(spec: DatasetSpec, base: ImageDataset) -> ImageDataset:
 
     Classes are the clusters, sorted by name; ids are those of the base. Spaces at the ends of an id are ignored.
 
-    Args:
-        spec: The spec.
-        base: The dataset that the file names.
-
     Raises:
         InputError: A row is malformed, an id is in two clusters or not in the base, the base has changed since it was
             clustered, or the spec has a split.
     """
     check_split(spec, ())
-    path = location(spec)
+    path = expanded(spec.location)
     cluster_of: dict[str, str] = {}
     for line, row in read_rows(path, COLUMNS, **_kind(path)):
         if not row["id"] or not row["cluster"]:
-            raise wrong(spec, f"{path}, line {line}: {'cluster' if row['id'] else 'id'} is empty")
+            raise spec.error(f"{path}, line {line}: {'cluster' if row['id'] else 'id'} is empty")
         if cluster_of.setdefault(row["id"], row["cluster"]) != row["cluster"]:
-            raise wrong(spec, f"{path}, line {line}: the image {row['id']!r} is in another cluster already")
+            raise spec.error(f"{path}, line {line}: the image {row['id']!r} is in another cluster already")
     if base.manifest_sha256 != _provenance(spec)[1]:
-        raise wrong(spec, f"{base.spec} has changed since it was clustered; extract it again and cluster the new bank")
+        raise spec.error(f"{base.spec} has changed since it was clustered; extract it again and cluster the new bank")
     names = tuple(sorted(set(cluster_of.values())))
     position = {name: i for i, name in enumerate(names)}
     ids = [id_.strip() for id_ in base.ids]
     if unknown := cluster_of.keys() - set(ids):
-        raise wrong(spec, f"{path} lists {min(unknown)!r}, which is no image of {base.spec}; cluster the bank again")
+        raise spec.error(f"{path} lists {min(unknown)!r}, which is no image of {base.spec}; cluster the bank again")
     labels = np.array([position.get(cluster_of.get(id_, ""), -1) for id_ in ids], dtype=np.int64)
     kept = np.flatnonzero(labels >= 0)
-    part = base.take(kept)
-    return ImageDataset(str(spec), names, labels[kept], part.ids, part.source)
+    return replace(base.take(kept), spec=str(spec), classes=names, labels=labels[kept])
 
 
 def _provenance(spec: DatasetSpec) -> tuple[DatasetSpec, str]:
     """The base dataset, and the hash of its manifest when it was clustered."""
-    path = existing_file(spec, location(spec), "a file that transfer cluster has written")
+    path = existing_file(spec, expanded(spec.location), "a file that transfer cluster has written")
     head = read_provenance(path, **_kind(path))
     dataset, manifest = head.get("dataset"), head.get("manifest_sha256")
     if not isinstance(dataset, str) or not isinstance(manifest, str):
-        raise wrong(
-            spec, f"the first line of {path} does not name the dataset and its manifest_sha256; cluster the bank again"
+        raise spec.error(
+            f"the first line of {path} does not name the dataset and its manifest_sha256; cluster the bank again"
         )
     return DatasetSpec.parse(dataset), manifest
 
@@ -101,10 +98,5 @@ def _kind(path: Path) -> dict[str, str]:
     return {"kind": "file of clusters", "make": f"transfer cluster BANK.h5 --out {path.with_suffix('.h5')}"}
 
 
-CLUSTERS = Scheme(
-    "clusters",
-    "another dataset by the clusters that transfer cluster found",
-    "clusters:FILE.csv",
-    open_clusters,
-    base=base_of_clusters,
-)
+_MEANING = "another dataset by the clusters that transfer cluster found"
+CLUSTERS = Scheme("clusters", _MEANING, "clusters:FILE.csv", open_clusters, base=base_of_clusters)

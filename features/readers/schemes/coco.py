@@ -13,7 +13,7 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
-from features.readers.checks import check_split, existing_file, image_root, location, wrong
+from features.readers.checks import check_split, existing_file, expanded, image_root
 from features.readers.class_names import distinct_names
 from features.readers.scheme import Scheme
 
@@ -30,16 +30,13 @@ def open_coco(spec: DatasetSpec) -> ImageDataset:
 
     Classes are the categories with at least one annotation, in the order of their ids. A name that occurs twice
     becomes ``supercategory/name``; if that occurs twice too, the id is appended. Images without an annotation are left
-    out. Ids are the file names.
-
-    Args:
-        spec: The option ``root`` is the directory that the file names start from, by default that of the JSON file.
+    out. Ids are the file names, which start from the directory ``root``, by default that of the JSON file.
 
     Raises:
         InputError: The file or the root is missing, the JSON has another structure, an annotation names an image or a
             category that is not listed, or an image has annotations of several categories.
     """
-    path = existing_file(spec, location(spec), "a JSON file with images, annotations and categories")
+    path = existing_file(spec, expanded(spec.location), "a JSON file with images, annotations and categories")
     check_split(spec, ())
     root = image_root(spec, path.parent)
     content = _parse(spec, path)
@@ -49,32 +46,25 @@ def open_coco(spec: DatasetSpec) -> ImageDataset:
     for annotation in content["annotations"]:
         image, named = annotation["image_id"], annotation["category_id"]
         if category_of.setdefault(image, named) != named:
-            raise wrong(
-                spec,
+            raise spec.error(
                 f"{path}: image {image!r} has annotations of several categories ({category_of[image]!r} and "
-                f"{named!r}); expected one class an image",
+                f"{named!r}); expected one class an image"
             )
     for image, named in category_of.items():
         if image not in file_of:
-            raise wrong(spec, f"{path}: an annotation names image {image!r}, which is not among the images")
+            raise spec.error(f"{path}: an annotation names image {image!r}, which is not among the images")
         if named not in category:
-            raise wrong(
-                spec, f"{path}: the annotation of image {image!r} names category {named!r}, which is not listed"
-            )
+            raise spec.error(f"{path}: the annotation of image {image!r} names category {named!r}, which is not listed")
     if not category_of:
-        raise wrong(spec, f"{path} has no annotations, so no labels; name the file of a labelled split")
+        raise spec.error(f"{path} has no annotations, so no labels; name the file of a labelled split")
     used = set(category_of.values())
     order = sorted((key for key in category if key in used), key=lambda key: (isinstance(key, str), key))
     position = {key: i for i, key in enumerate(order)}
     images = [image for image in file_of if image in category_of]
     paths = [file_of[image]["file_name"] for image in images]
-    return ImageDataset(
-        str(spec),
-        _class_names([category[key] for key in order]),
-        np.array([position[category_of[image]] for image in images], dtype=np.int64),
-        paths,
-        FileImages(root, paths),
-    )
+    labels = np.array([position[category_of[image]] for image in images])
+    classes = _class_names([category[key] for key in order])
+    return ImageDataset(str(spec), classes, labels, paths, FileImages(root, paths))
 
 
 def _parse(spec: DatasetSpec, path: Path) -> dict[str, list[dict[str, Any]]]:
@@ -83,16 +73,16 @@ def _parse(spec: DatasetSpec, path: Path) -> dict[str, list[dict[str, Any]]]:
         with path.open("rb") as file:
             content = json.load(file)
     except OSError as error:
-        raise wrong(spec, f"{path} cannot be read: {error.strerror or error}") from error
+        raise spec.error(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # malformed JSON, or not text
-        raise wrong(spec, f"{path} is not JSON: {error}") from error
+        raise spec.error(f"{path} is not JSON: {error}") from error
     for name, fields in _LISTS.items():
         entries = content.get(name) if isinstance(content, dict) else None
         if not isinstance(entries, list):
-            raise wrong(spec, f"{path} has no list {name!r}; expected images, annotations and categories")
+            raise spec.error(f"{path} has no list {name!r}; expected images, annotations and categories")
         for i, entry in enumerate(entries):
             if not isinstance(entry, dict) or not fields <= entry.keys():
-                raise wrong(spec, f"{path}: entry {i} of {name} lacks one of {', '.join(sorted(fields))}")
+                raise spec.error(f"{path}: entry {i} of {name} lacks one of {', '.join(sorted(fields))}")
     return content
 
 
@@ -100,7 +90,7 @@ def _by_id(spec: DatasetSpec, path: Path, entries: list[dict[str, Any]], name: s
     table = {entry["id"]: entry for entry in entries}
     if len(table) != len(entries):
         twice = Counter(entry["id"] for entry in entries).most_common(1)[0][0]
-        raise wrong(spec, f"{path}: the id {twice!r} occurs twice among the {name}")
+        raise spec.error(f"{path}: the id {twice!r} occurs twice among the {name}")
     return table
 
 
@@ -114,10 +104,5 @@ def _class_names(categories: list[Mapping[str, Any]]) -> tuple[str, ...]:
     return distinct_names(placed, (category["id"] for category in categories))
 
 
-INAT = Scheme(
-    "inat",
-    "iNaturalist 2017 to 2021 and any COCO-style JSON; ?root=DIR says where the images are",
-    "inat:FILE.json",
-    open_coco,
-    options=("root",),
-)
+_MEANING = "iNaturalist 2017 to 2021 and any COCO-style JSON; ?root=DIR says where the images are"
+INAT = Scheme("inat", _MEANING, "inat:FILE.json", open_coco, ("root",))

@@ -10,7 +10,7 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
-from features.readers.checks import check_split, existing_directory, existing_file, location, numbered_lines, wrong
+from features.readers.checks import check_split, existing_directory, existing_file, expanded, numbered_lines
 from features.readers.class_names import distinct_names
 from features.readers.scheme import Scheme
 
@@ -26,11 +26,8 @@ def open_cub(spec: DatasetSpec) -> ImageDataset:
     are those of ``image_class_labels.txt``, of both splits, in the order of their ids (NABirds' ``classes.txt`` also
     lists the inner nodes of its hierarchy). If a name occurs twice, the class id is appended. Images are in the order
     of ``images.txt``; their ids are the paths there, below ``DIR/images``.
-
-    Raises:
-        InputError: A file is missing, a line is malformed, or two files disagree.
     """
-    root = existing_directory(spec, location(spec), f"a directory with {_EXPECTED}")
+    root = existing_directory(spec, expanded(spec.location), f"a directory with {_EXPECTED}")
     check_split(spec, ("train", "test"))
     path_of = _table(spec, root / "images.txt")
     class_of = _table(spec, root / "image_class_labels.txt")
@@ -39,7 +36,7 @@ def open_cub(spec: DatasetSpec) -> ImageDataset:
     _require(spec, class_of, path_of, f"images.txt in {root} has no line for image")
     used = set(class_of.values())
     if not_integers := [word for word in used if not word.isdecimal()]:
-        raise wrong(spec, f"image_class_labels.txt in {root} has the class id {min(not_integers)!r}, not an integer")
+        raise spec.error(f"image_class_labels.txt in {root} has the class id {min(not_integers)!r}, not an integer")
     order = sorted(used, key=int)
     _require(spec, order, name_of, f"classes.txt in {root} has no line for class")
     if spec.split is None:
@@ -47,22 +44,18 @@ def open_cub(spec: DatasetSpec) -> ImageDataset:
     else:
         in_train = _table(spec, root / "train_test_split.txt")
         _require(spec, path_of, in_train, f"train_test_split.txt in {root} has no line for image")
-        flags = set(in_train.values()) - {"0", "1"}
-        if flags:
-            raise wrong(
-                spec, f"train_test_split.txt in {root} has the flag {min(flags)!r}; expected 1 (train) or 0 (test)"
+        if flags := set(in_train.values()) - {"0", "1"}:
+            raise spec.error(
+                f"train_test_split.txt in {root} has the flag {min(flags)!r}; expected 1 (train) or 0 (test)"
             )
         wanted = "1" if spec.split == "train" else "0"
         images = [image for image in path_of if in_train[image] == wanted]
     position = {class_id: i for i, class_id in enumerate(order)}
     paths = [path_of[image] for image in images]
-    return ImageDataset(
-        str(spec),
-        distinct_names([name_of[class_id] for class_id in order], order),
-        np.array([position[class_of[image]] for image in images], dtype=np.int64),
-        paths,
-        FileImages(existing_directory(spec, root / "images", "the images, as in the official archive"), paths),
-    )
+    labels = np.array([position[class_of[image]] for image in images])
+    classes = distinct_names([name_of[class_id] for class_id in order], order)
+    folder = existing_directory(spec, root / "images", "the images, as in the official archive")
+    return ImageDataset(str(spec), classes, labels, paths, FileImages(folder, paths))
 
 
 def _table(spec: DatasetSpec, path: Path) -> dict[str, str]:
@@ -72,9 +65,9 @@ def _table(spec: DatasetSpec, path: Path) -> dict[str, str]:
     for number, line in numbered_lines(spec, path):
         key, *rest = line.split(maxsplit=1)
         if not rest:
-            raise wrong(spec, f"{path}, line {number}: {line!r} is not 'id value'")
+            raise spec.error(f"{path}, line {number}: {line!r} is not 'id value'")
         if key in table:
-            raise wrong(spec, f"{path}, line {number}: the id {key} occurs twice")
+            raise spec.error(f"{path}, line {number}: the id {key} occurs twice")
         table[key] = rest[0]
     return table
 
@@ -83,7 +76,7 @@ def _require(spec: DatasetSpec, keys: Mapping[str, str] | list[str], table: Mapp
     """Raise `InputError` if a key is not in the table."""
     for key in keys:
         if key not in table:
-            raise wrong(spec, f"{lacks} {key}; unpack the official archive anew")
+            raise spec.error(f"{lacks} {key}; unpack the official archive anew")
 
 
 CUB = Scheme("cub", "CUB-200-2011 in its official text files", "cub:DIR[@train|@test]", open_cub)

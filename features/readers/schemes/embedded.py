@@ -1,8 +1,4 @@
-"""``glyphs:`` and ``digits:``, the data of the demo, which need no file and no download.
-
-The source pool is characters drawn from the fonts inside matplotlib. The target is the handwritten digits inside
-scikit-learn. Both are 32×32 images enlarged from 8×8 blocks, bright ink on a dark ground.
-"""
+"""``glyphs:`` and ``digits:``, the data of the demo, which need no file and no download: 32×32, bright ink on dark."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import ArrayImages
-from features.readers.checks import check_split, wrong
+from features.readers.checks import check_split
 from features.readers.glyph_rendering import FACES, enlarge, render_glyphs
 from features.readers.scheme import Scheme
 
@@ -29,14 +25,8 @@ def open_glyphs(spec: DatasetSpec) -> ImageDataset:
 
     A class is a code point, such as ``U+0038 DIGIT EIGHT``; its images are the font faces that draw it differently,
     with ids such as ``DejaVuSans/U+0038``. A script is the first word of the Unicode name (``LATIN``, ``GREEK``,
-    ``MATHEMATICAL``, …) and can serve as a source domain.
-
-    Args:
-        spec: The location holds scripts separated by commas; empty means all of them. The option ``min_faces`` is the
-            least number of images of a class, by default 1.
-
-    Raises:
-        InputError: A script is unknown, no class is left, or the spec has a split.
+    ``MATHEMATICAL``, …) and can serve as a source domain; without one, all are read. ``min_faces`` is the least number
+    of images of a class, by default 1.
     """
     check_split(spec, ())
     glyphs = render_glyphs()
@@ -44,28 +34,21 @@ def open_glyphs(spec: DatasetSpec) -> ImageDataset:
     chosen = count >= (spec.integer("min_faces", 1, minimum=1) or 1)
     scripts = [word.strip().upper() for word in spec.location.split(",") if word.strip()]
     if scripts:
-        of_class = np.array([_script(point) for point in points.tolist()])
+        of_class = np.array([unicodedata.name(chr(point)).split()[0] for point in points.tolist()])
         for script in scripts:
             if script not in of_class:
                 largest = ", ".join(word for word, _ in Counter(of_class.tolist()).most_common(12))
-                raise wrong(spec, f"no glyph's Unicode name begins with {script!r}; the largest scripts are {largest}")
+                raise spec.error(f"no glyph's Unicode name begins with {script!r}; the largest scripts are {largest}")
         chosen &= np.isin(of_class, scripts)
     if not chosen.any():
-        raise wrong(
-            spec,
-            f"no class has min_faces={spec.options.get('min_faces')} images; give 1 to {len(FACES)}, or more scripts",
+        raise spec.error(
+            f"no class has min_faces={spec.options.get('min_faces')} images; give 1 to {len(FACES)}, or more scripts"
         )
     kept = np.flatnonzero(chosen[label])
-    return ImageDataset(
-        str(spec),
-        tuple(f"U+{point:04X} {unicodedata.name(chr(point))}" for point in points[chosen].tolist()),
-        (np.cumsum(chosen) - 1)[label[kept]],
-        [
-            f"{FACES[face]}/U+{point:04X}"
-            for face, point in zip(glyphs.faces[kept].tolist(), glyphs.code_points[kept].tolist(), strict=True)
-        ],
-        ArrayImages(enlarge(glyphs.blocks[kept])),
-    )
+    classes = tuple(f"U+{point:04X} {unicodedata.name(chr(point))}" for point in points[chosen].tolist())
+    labels = (np.cumsum(chosen) - 1)[label[kept]]
+    ids = [f"{FACES[glyphs.faces[i]]}/U+{glyphs.code_points[i]:04X}" for i in kept]
+    return ImageDataset(str(spec), classes, labels, ids, ArrayImages(enlarge(glyphs.blocks[kept])))
 
 
 def open_digits(spec: DatasetSpec) -> ImageDataset:
@@ -75,27 +58,15 @@ def open_digits(spec: DatasetSpec) -> ImageDataset:
     writers. ``train`` is the first seven sheets (905 images), ``test`` the last seven (892). Nearly every writer is in
     one half only, so the test measures unknown handwriting. Classes are ``digit 0`` to ``digit 9``; ids are
     ``digits/0000`` to ``digits/1796``, in scikit-learn's order.
-
-    Raises:
-        InputError: The spec has a location, or another split.
     """
     halves = {None: slice(None), "train": slice(SECOND_HALF), "test": slice(SECOND_HALF, None)}
     if spec.location:
-        raise wrong(spec, "digits takes no location; type digits:, digits:@train")
+        raise spec.error("digits takes no location; type digits:, digits:@train")
     check_split(spec, ("train", "test"))
     pixels, labels = _digits()
     index = np.arange(len(labels))[halves[spec.split]]
-    return ImageDataset(
-        str(spec),
-        tuple(f"digit {digit}" for digit in range(10)),
-        labels[index],
-        [f"digits/{i:04d}" for i in index.tolist()],
-        ArrayImages(pixels[index]),
-    )
-
-
-def _script(point: int) -> str:
-    return unicodedata.name(chr(point)).split()[0]
+    classes, ids = tuple(f"digit {digit}" for digit in range(10)), [f"digits/{i:04d}" for i in index]
+    return ImageDataset(str(spec), classes, labels[index], ids, ArrayImages(pixels[index]))
 
 
 @lru_cache(maxsize=1)
@@ -107,10 +78,6 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 GLYPHS = Scheme(
-    "glyphs",
-    "printed characters, embedded: the demo's source",
-    "glyphs:[SCRIPT,...]",
-    open_glyphs,
-    options=("min_faces",),
+    "glyphs", "printed characters, embedded: the demo's source", "glyphs:[SCRIPT,...]", open_glyphs, ("min_faces",)
 )
 DIGITS = Scheme("digits", "handwritten digits, embedded: the demo's target", "digits:[@train|@test]", open_digits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,7 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
-from features.readers.checks import (
-    check_split,
-    existing_directory,
-    existing_file,
-    expanded,
-    location,
-    numbered_lines,
-    wrong,
-)
+from features.readers.checks import check_split, existing_directory, existing_file, expanded, numbered_lines
 from features.readers.class_folders import images_below, read_class_folders, subfolders
 from features.readers.class_names import distinct_names
 from features.readers.scheme import Scheme
@@ -32,20 +25,14 @@ def open_folder(spec: DatasetSpec) -> ImageDataset:
 
     The option ``names`` is a file below DIR with lines such as ``n01443537<TAB>goldfish, Carassius auratus``
     (Tiny ImageNet's ``words.txt``). It names that class ``n01443537 goldfish``.
-
-    Raises:
-        InputError: The directory, the split or the names file is missing, there are no class folders, or one of them
-            has no image.
     """
-    root = existing_directory(spec, location(spec), "a directory with one folder a class")
+    root = existing_directory(spec, expanded(spec.location), "a directory with one folder a class")
     if spec.split is not None:
         check_split(spec, subfolders(spec, str(root)))
     dataset = read_class_folders(spec, root, [spec.split or ""])
     if "names" not in spec.options:
         return dataset
-    return ImageDataset(
-        dataset.spec, _readable_names(spec, root, dataset.classes), dataset.labels, dataset.ids, dataset.source
-    )
+    return replace(dataset, classes=_readable_names(spec, root, dataset.classes))
 
 
 def open_images(spec: DatasetSpec) -> ImageDataset:
@@ -53,42 +40,33 @@ def open_images(spec: DatasetSpec) -> ImageDataset:
 
     Images are found anywhere below DIR (:func:`features.readers.class_folders.images_below`) and sorted by path. Ids
     are POSIX paths below DIR.
-
-    Raises:
-        InputError: DIR is missing, a folder cannot be listed, there is no image, or the spec has a split.
     """
-    root = existing_directory(spec, location(spec), "a directory with images anywhere below it")
+    root = existing_directory(spec, expanded(spec.location), "a directory with images anywhere below it")
     check_split(spec, ())
     paths = images_below(spec, str(root))
     if not paths:
-        raise wrong(spec, f"{root} holds no image; expected files with endings such as .jpg, .png")
+        raise spec.error(f"{root} holds no image; expected files with endings such as .jpg, .png")
     labels = np.zeros(len(paths), dtype=np.int64)
     return ImageDataset(str(spec), ("unlabelled",), labels, paths, FileImages(root, paths))
 
 
 def _readable_names(spec: DatasetSpec, root: Path, folders: Sequence[str]) -> tuple[str, ...]:
     """``<folder> <first synonym>`` for each folder, from the file of the option ``names``."""
-    path = existing_file(
-        spec, root / expanded(spec.options["names"]), "lines of 'folder<TAB>name' for the option names"
-    )
+    expected = "lines of 'folder<TAB>name' for the option names"
+    path = existing_file(spec, root / expanded(spec.options["names"]), expected)
     name_of: dict[str, str] = {}
     for number, line in numbered_lines(spec, path):
         folder, separator, synonyms = line.partition("\t" if "\t" in line else " ")
         first = synonyms.partition(",")[0].strip()
         if not separator or not first:
-            raise wrong(spec, f"{path}, line {number}: {line!r} is not 'folder<TAB>name'")
+            raise spec.error(f"{path}, line {number}: {line!r} is not 'folder<TAB>name'")
         name_of[folder.strip()] = first
     for folder in folders:
         if folder not in name_of:
-            raise wrong(spec, f"{path} has no line for the class folder {folder!r}")
+            raise spec.error(f"{path} has no line for the class folder {folder!r}")
     return distinct_names([f"{folder} {name_of[folder]}" for folder in folders], folders)
 
 
-FOLDER = Scheme(
-    "folder",
-    "one folder a class; ?names=FILE gives the folders readable names",
-    "folder:DIR[@split]",
-    open_folder,
-    options=("names",),
-)
+_MEANING = "one folder a class; ?names=FILE gives the folders readable names"
+FOLDER = Scheme("folder", _MEANING, "folder:DIR[@split]", open_folder, ("names",))
 IMAGES = Scheme("images", "images without labels, anywhere below a folder: one class", "images:DIR", open_images)

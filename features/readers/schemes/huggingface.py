@@ -17,19 +17,13 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import read_image
 from features.infrastructure.suggestions import choice
-from features.readers.checks import check_split, location, wrong
+from features.readers.checks import check_split, expanded
 from features.readers.class_names import numbered_names
 from features.readers.scheme import Scheme
 
 
 class HubImages:
-    """The image column of a ``datasets.Dataset``, encoded.
-
-    Args:
-        table: The dataset, whose column ``column`` holds ``{"bytes", "path"}``.
-        column: The image column.
-        indices: (N,) the rows.
-    """
+    """Images of N rows of a ``datasets.Dataset``, encoded as ``bytes`` or ``path`` in one of its columns."""
 
     def __init__(self, table: Any, column: str, indices: NDArray[np.int64]) -> None:
         self.table, self.column, self.indices = table, column, indices
@@ -51,11 +45,8 @@ class HubImages:
         sizes = []
         for batch in self.table.with_format("arrow").iter(batch_size=1000):
             images = batch[self.column].combine_chunks()
-            length = (
-                pc.fill_null(pc.binary_length(images.field("bytes")), -1)
-                .to_numpy(zero_copy_only=False)
-                .astype(np.int64)
-            )
+            length = pc.fill_null(pc.binary_length(images.field("bytes")), -1).to_numpy(zero_copy_only=False)
+            length = length.astype(np.int64)
             for row in np.flatnonzero(length < 0).tolist():  # the image is a file outside the table
                 path = images.field("path")[row].as_py()
                 length[row] = os.stat(path).st_size if path and Path(path).is_file() else -1
@@ -73,19 +64,16 @@ def open_hub(spec: DatasetSpec) -> ImageDataset:
     ``save_to_disk`` wrote. The split may be a slice, such as ``train[:10%]``. The image column and the ``ClassLabel``
     column are found by their types; if there are several, the options ``image`` and ``label`` choose. The classes of a
     label column of numbers or words are its sorted values. Only the label column is read. Ids are ``split/row``.
-
-    Raises:
-        InputError: The package, the dataset, the split, the configuration, a column or a label is missing.
     """
     table = _load(spec, _import_datasets(spec))
-    image, label = _image_column(spec, table.features), _label_column(spec, table.features)
+    image, label = _column(spec, table.features, "image", "Image"), _label_column(spec, table.features)
     values = np.array(table.select_columns([label])[:][label])
     if values.dtype.kind not in "iuU":
-        raise wrong(spec, f"the column {label!r} is not one label an image (it holds {values.dtype})")
+        raise spec.error(f"the column {label!r} is not one label an image (it holds {values.dtype})")
     if hasattr(table.features[label], "names"):
         classes, numbers = tuple(table.features[label].names), values.astype(np.int64)
         if len(numbers) and numbers.min() < 0:
-            raise wrong(spec, f"{int((numbers < 0).sum())} images have no label (-1); choose a labelled split")
+            raise spec.error(f"{int((numbers < 0).sum())} images have no label (-1); choose a labelled split")
     else:
         found, numbers = np.unique(values, return_inverse=True)
         classes = tuple(found.tolist()) if found.dtype.kind == "U" else numbered_names(found.tolist())
@@ -99,13 +87,13 @@ def _import_datasets(spec: DatasetSpec) -> ModuleType:
         package = import_module("datasets")
         package.load_dataset  # noqa: B018  # a folder called datasets is imported as an empty package
     except (ImportError, AttributeError) as error:
-        raise wrong(spec, "hf needs the package datasets; run pip install 'transfer-toolkit[hf]'") from error
+        raise spec.error("hf needs the package datasets; run pip install 'transfer-toolkit[hf]'") from error
     return package
 
 
 def _load(spec: DatasetSpec, datasets: ModuleType) -> Any:
     """The split as a ``datasets.Dataset``."""
-    path = location(spec)
+    path = expanded(spec.location)
     saved = (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
     name = str(path) if path.is_dir() else spec.location
     try:
@@ -118,46 +106,36 @@ def _load(spec: DatasetSpec, datasets: ModuleType) -> Any:
             return datasets.load_dataset(name, spec.options.get("config"), split=spec.split)
     except Exception as error:  # the hub, its cache and dataset builders raise errors of any type
         lines = str(error).strip().splitlines()
-        raise wrong(spec, f"datasets cannot load it: {lines[0] if lines else type(error).__name__}") from error
+        raise spec.error(f"datasets cannot load it: {lines[0] if lines else type(error).__name__}") from error
     if spec.split is None:
-        raise wrong(spec, f"say which split, such as hf:{spec.location}@{splits[0]}; there are {', '.join(splits)}")
+        raise spec.error(f"say which split, such as hf:{spec.location}@{splits[0]}; there are {', '.join(splits)}")
     check_split(spec, splits)
     return loaded[spec.split] if hasattr(loaded, "keys") else loaded
-
-
-def _image_column(spec: DatasetSpec, features: Any) -> str:
-    return _column(spec, features, "image", [name for name, kind in features.items() if type(kind).__name__ == "Image"])
 
 
 def _label_column(spec: DatasetSpec, features: Any) -> str:
     if spec.options.get("label") in features:
         return spec.options["label"]
-    return _column(
-        spec, features, "label", [name for name, kind in features.items() if type(kind).__name__ == "ClassLabel"]
-    )
+    return _column(spec, features, "label", "ClassLabel")
 
 
-def _column(spec: DatasetSpec, features: Any, option: str, candidates: list[str]) -> str:
-    """The column named by the option, or the only candidate."""
+def _column(spec: DatasetSpec, features: Any, option: str, kind: str) -> str:
+    """The column of a kind of feature that the option names, or the only one."""
+    candidates = [name for name, feature in features.items() if type(feature).__name__ == kind]
     if option in spec.options:
         wanted = spec.options[option]
         if wanted in candidates:
             return wanted
         if wanted in features:
-            raise wrong(
-                spec, f"the column {wanted!r} is no {option} column; there are {', '.join(candidates) or 'none'}"
+            raise spec.error(
+                f"the column {wanted!r} is no {option} column; there are {', '.join(candidates) or 'none'}"
             )
-        raise wrong(spec, f"no column {wanted!r}; {choice(wanted, features)}")
+        raise spec.error(f"no column {wanted!r}; {choice(wanted, features)}")
     if len(candidates) == 1:
         return candidates[0]
     found = f"several {option} columns" if candidates else f"no {option} column"
-    raise wrong(spec, f"{found}; say which with ?{option}=COLUMN; there are {', '.join(candidates or features)}")
+    raise spec.error(f"{found}; say which with ?{option}=COLUMN; there are {', '.join(candidates or features)}")
 
 
-HUGGINGFACE = Scheme(
-    "hf",
-    "Hugging Face datasets, by name or saved on disk (extra hf)",
-    "hf:NAME@split",
-    open_hub,
-    options=("config", "image", "label"),
-)
+_MEANING = "Hugging Face datasets, by name or saved on disk (extra hf)"
+HUGGINGFACE = Scheme("hf", _MEANING, "hf:NAME@split", open_hub, ("config", "image", "label"))

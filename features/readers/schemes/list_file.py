@@ -7,7 +7,7 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
-from features.readers.checks import check_split, existing_file, image_root, location, numbered_lines, wrong
+from features.readers.checks import check_split, existing_file, expanded, image_root, numbered_lines
 from features.readers.class_names import folder_names
 from features.readers.scheme import Scheme
 
@@ -18,16 +18,9 @@ def open_list(spec: DatasetSpec) -> ImageDataset:
     A line is ``relative/path label`` or ``relative/path: label``. The label follows the last white space, so a path may
     contain spaces. Labels are integers of at least 0, gaps allowed, and give the order of the classes. If folders and
     labels are one-to-one, a class has the name of its folder (``train/n01440764/x.JPEG 0`` gives ``n01440764``), else
-    ``class_<label>``. Ids are the paths.
-
-    Args:
-        spec: The option ``root`` is the directory that the paths start from, by default that of the list.
-
-    Raises:
-        InputError: The file or the root is missing, a line is malformed (the message has its number), or the spec has a
-            split.
+    ``class_<label>``. Ids are the paths, which start from the directory ``root``, by default that of the list.
     """
-    path = existing_file(spec, location(spec), "a text file with lines of 'relative/path label'")
+    path = existing_file(spec, expanded(spec.location), "a text file with lines of 'relative/path label'")
     check_split(spec, ())
     root = image_root(spec, path.parent)
     paths: list[str] = []
@@ -35,20 +28,15 @@ def open_list(spec: DatasetSpec) -> ImageDataset:
     for number, line in numbered_lines(spec, path):
         words = line.rsplit(maxsplit=1)
         if len(words) < 2:
-            raise wrong(spec, f"{path}, line {number}: {line!r} is not 'relative/path label'")
+            raise spec.error(f"{path}, line {number}: {line!r} is not 'relative/path label'")
         image, label = words
         if not label.isdecimal() or len(label) > 18:  # larger numbers overflow int64
-            raise wrong(spec, f"{path}, line {number}: the label {label!r} is not an integer of at least 0")
+            raise spec.error(f"{path}, line {number}: the label {label!r} is not an integer of at least 0")
         paths.append(image.removesuffix(":"))
         numbers.append(int(label))
     values, labels = np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)
     return ImageDataset(str(spec), folder_names(paths, labels, values.tolist()), labels, paths, FileImages(root, paths))
 
 
-LIST = Scheme(
-    "list",
-    "lines of 'relative/path label'; ?root=DIR says where the images are",
-    "list:FILE.txt[.gz]",
-    open_list,
-    options=("root",),
-)
+_MEANING = "lines of 'relative/path label'; ?root=DIR says where the images are"
+LIST = Scheme("list", _MEANING, "list:FILE.txt[.gz]", open_list, ("root",))

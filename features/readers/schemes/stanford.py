@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
-from features.readers.checks import check_split, existing_directory, existing_file, location, wrong
+from features.readers.checks import check_split, existing_directory, existing_file, expanded
 from features.readers.class_folders import read_class_folders
 from features.readers.class_names import distinct_names, folder_names
 from features.readers.scheme import Scheme
@@ -25,11 +25,9 @@ def open_dogs(spec: DatasetSpec) -> ImageDataset:
 
     Classes are in the order of the labels (1 to 120 in the files) and have the names of their folders, such as
     ``n02085620-Chihuahua``. Ids are the paths below ``Images``. Without a split, train comes before test.
-
-    Raises:
-        InputError: A file or ``Images`` is missing, or a file has another content.
     """
-    root = existing_directory(spec, location(spec), "a directory with train_list.mat, test_list.mat and Images/")
+    expected = "a directory with train_list.mat, test_list.mat and Images/"
+    root = existing_directory(spec, expanded(spec.location), expected)
     check_split(spec, _SPLITS)
     paths: list[str] = []
     numbers: list[NDArray[np.int64]] = []
@@ -38,14 +36,13 @@ def open_dogs(spec: DatasetSpec) -> ImageDataset:
         content = _load(spec, file, ("file_list", "labels"))
         files, classes = np.atleast_1d(content["file_list"]).tolist(), np.atleast_1d(content["labels"])
         if len(files) != len(classes) or not all(isinstance(name, str) for name in files):
-            raise wrong(spec, f"{file}: file_list and labels are not one path and one number an image")
+            raise spec.error(f"{file}: file_list and labels are not one path and one number an image")
         paths += files
         numbers.append(classes.astype(np.int64))
     values, labels = np.unique(np.concatenate(numbers), return_inverse=True)
     images = existing_directory(spec, root / "Images", "the images of Stanford Dogs (images.tar)")
-    return ImageDataset(
-        str(spec), folder_names(paths, labels, values.tolist()), labels, paths, FileImages(images, paths)
-    )
+    names = folder_names(paths, labels, values.tolist())
+    return ImageDataset(str(spec), names, labels, paths, FileImages(images, paths))
 
 
 def open_cars(spec: DatasetSpec) -> ImageDataset:
@@ -55,23 +52,16 @@ def open_cars(spec: DatasetSpec) -> ImageDataset:
     ``DIR/devkit``, its images in ``DIR/cars_train`` and ``DIR/cars_test``. If ``cars_meta.mat`` is missing, the class
     folders ``DIR/train/<class>/`` and ``DIR/test/<class>/`` are read. Without a split, train comes before test. Ids
     are the paths below DIR.
-
-    Raises:
-        InputError: DIR has neither layout, or a file has another content.
     """
-    root = existing_directory(
-        spec,
-        location(spec),
-        "the devkit of Stanford Cars with cars_train/ and cars_test/, or train/ and test/ by class",
-    )
+    expected = "the devkit of Stanford Cars with cars_train/ and cars_test/, or train/ and test/ by class"
+    root = existing_directory(spec, expanded(spec.location), expected)
     check_split(spec, _SPLITS)
     meta = _devkit_file(root, "cars_meta.mat")
     if meta is None:
         parts = [part for part in _parts(spec) if (root / part).is_dir()]
         if len(parts) < len(_parts(spec)):
-            raise wrong(
-                spec,
-                f"{root} has neither cars_meta.mat (also looked for in devkit/) nor folders {', '.join(_parts(spec))}",
+            raise spec.error(
+                f"{root} has neither cars_meta.mat (also looked for in devkit/) nor folders {', '.join(_parts(spec))}"
             )
         return read_class_folders(spec, root, parts)
     names = np.atleast_1d(_load(spec, meta, ("class_names",))["class_names"]).tolist()
@@ -82,19 +72,18 @@ def open_cars(spec: DatasetSpec) -> ImageDataset:
         file = _devkit_file(root, file_name)
         if file is None:
             hint = "; cars_test_annos.mat has no labels" if part == "test" else ""
-            raise wrong(spec, f"no {file_name} in {root} or {root / 'devkit'}{hint}")
+            raise spec.error(f"no {file_name} in {root} or {root / 'devkit'}{hint}")
         existing_directory(spec, root / f"cars_{part}", f"the images that {file_name} lists")
         annotations = np.atleast_1d(_load(spec, file, ("annotations",))["annotations"])
         if not {"fname", "class"} <= set(annotations.dtype.names or ()):
-            raise wrong(spec, f"{file}: the annotations lack fname or class")
+            raise spec.error(f"{file}: the annotations lack fname or class")
         paths += [f"cars_{part}/{name}" for name in annotations["fname"].tolist()]
         numbers.append(annotations["class"].astype(np.int64))
     labels = np.concatenate(numbers) - 1
     if len(labels) and (labels.min() < 0 or labels.max() >= len(names)):
-        raise wrong(spec, f"classes run from {labels.min() + 1} to {labels.max() + 1}, but {meta} names {len(names)}")
-    return ImageDataset(
-        str(spec), distinct_names(names, range(1, len(names) + 1)), labels, paths, FileImages(root, paths)
-    )
+        raise spec.error(f"classes run from {labels.min() + 1} to {labels.max() + 1}, but {meta} names {len(names)}")
+    classes = distinct_names(names, range(1, len(names) + 1))
+    return ImageDataset(str(spec), classes, labels, paths, FileImages(root, paths))
 
 
 def _parts(spec: DatasetSpec) -> Sequence[str]:
@@ -113,10 +102,10 @@ def _load(spec: DatasetSpec, path: Path, variables: Sequence[str]) -> dict[str, 
     try:
         content = loadmat(path, squeeze_me=True)
     except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
-        raise wrong(spec, f"{path} is not a readable MATLAB file: {error}") from error
+        raise spec.error(f"{path} is not a readable MATLAB file: {error}") from error
     for name in variables:
         if name not in content:
-            raise wrong(spec, f"{path} has no variable {name!r}; expected the official file")
+            raise spec.error(f"{path} has no variable {name!r}; expected the official file")
     return content
 
 

@@ -22,7 +22,7 @@ from features.dataset_spec import DatasetSpec
 from features.image_sources import ArrayImages, FileImages
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice, did_you_mean
-from features.readers.checks import existing_directory, expanded, wrong
+from features.readers.checks import existing_directory, expanded
 from features.readers.class_names import distinct_names, numbered_names
 from features.readers.scheme import Scheme
 
@@ -60,23 +60,18 @@ def open_torchvision(spec: DatasetSpec) -> ImageDataset:
     downloads nothing. Files are sorted by path, and their ids are the paths below DIR; images in memory have ids
     ``split/position``. Classes with several names are called ``<wnid> <first name>``, those without a name
     ``class_<label>``.
-
-    Raises:
-        InputError: NAME, the split or an option is unknown, files are missing or damaged, or the class has no
-            attribute with its labels.
     """
     name, _, directory = spec.location.partition(":")
     kind = _find(spec, name)
     if not directory:
-        raise wrong(spec, f"{spec.scheme} needs a directory; type {spec.scheme}:{name}:DIR@split")
-    root = existing_directory(
-        spec, Path(os.path.abspath(expanded(directory))), f"the root of torchvision.datasets.{name}"
-    )
+        raise spec.error(f"{spec.scheme} needs a directory; type {spec.scheme}:{name}:DIR@split")
+    path = Path(os.path.abspath(expanded(directory)))
+    root = existing_directory(spec, path, f"the root of torchvision.datasets.{name}")
     arguments = _parameters(kind)
     options = _options(spec, arguments)
     selector = next((word for word in _SELECTORS if word in arguments and word not in options), None)
     if selector is None and spec.split is not None:
-        raise wrong(spec, f"{name} has no splits; leave @{spec.split} out")
+        raise spec.error(f"{name} has no splits; leave @{spec.split} out")
     parts = []
     splits = [""] if selector is None or spec.split is None else spec.split.split("+")
     for split in splits:
@@ -91,7 +86,7 @@ def _assemble(spec: DatasetSpec, root: Path, splits: Sequence[str], parts: Seque
     labels = np.concatenate([part.labels for part in parts])
     classes = parts[0].classes
     if any(part.classes != classes for part in parts):
-        raise wrong(spec, f"the splits {' and '.join(splits)} have different classes; open them one by one")
+        raise spec.error(f"the splits {' and '.join(splits)} have different classes; open them one by one")
     if classes is None:
         values, labels = np.unique(labels, return_inverse=True)
         classes = numbered_names(values.tolist())
@@ -113,14 +108,14 @@ def _find(spec: DatasetSpec, name: str) -> type:
 
     known = [word for word in datasets.__all__ if inspect.isclass(getattr(datasets, word, None))]
     if name not in known:
-        raise wrong(spec, f"torchvision.datasets has no class {name!r}{did_you_mean(name, known)}")
+        raise spec.error(f"torchvision.datasets has no class {name!r}{did_you_mean(name, known)}")
     kind = getattr(datasets, name)
     arguments = _parameters(kind)
     if "root" not in arguments:
-        raise wrong(spec, f"torchvision.datasets.{name} does not read from a directory")
+        raise spec.error(f"torchvision.datasets.{name} does not read from a directory")
     for word, parameter in arguments.items():
         if parameter.default is parameter.empty and word not in ("root", *_SELECTORS):
-            raise wrong(spec, f"torchvision.datasets.{name} needs the argument {word!r}, which a spec cannot give")
+            raise spec.error(f"torchvision.datasets.{name} needs the argument {word!r}, which a spec cannot give")
     return kind
 
 
@@ -163,7 +158,7 @@ def _options(spec: DatasetSpec, arguments: dict[str, inspect.Parameter]) -> dict
         text = spec.options[word]
         if isinstance(default, bool):
             if text not in ("true", "false"):
-                raise wrong(spec, f"{word}={text} is neither true nor false")
+                raise spec.error(f"{word}={text} is neither true nor false")
             converted[word] = text == "true"
         else:
             converted[word] = spec.integer(word) if isinstance(default, int) else text
@@ -173,10 +168,9 @@ def _options(spec: DatasetSpec, arguments: dict[str, inspect.Parameter]) -> dict
 def _choice(spec: DatasetSpec, name: str, selector: str, split: str) -> str | bool:
     """The value of the argument ``selector`` for a split."""
     if selector == "version" and split in ("2017", "2018", "2019"):
-        raise wrong(
-            spec,
+        raise spec.error(
             f"torchvision merges train and val of iNaturalist {split}; read its JSON instead, with "
-            f"inat:train{split}.json?root=DIR",
+            f"inat:train{split}.json?root=DIR"
         )
     if selector != "train":
         return split
@@ -187,10 +181,10 @@ def _choice(spec: DatasetSpec, name: str, selector: str, split: str) -> str | bo
 
 def _unknown_split(spec: DatasetSpec, name: str, split: str, available: Sequence[str]) -> InputError:
     if spec.split is None:
-        return wrong(
-            spec, f"say which split, such as torch:{spec.location}@{available[0]}; {name} has {', '.join(available)}"
+        return spec.error(
+            f"say which split, such as torch:{spec.location}@{available[0]}; {name} has {', '.join(available)}"
         )
-    return wrong(spec, f"{name} has no split {split!r}; {choice(split, available)}")
+    return spec.error(f"{name} has no split {split!r}; {choice(split, available)}")
 
 
 def _construct(
@@ -220,7 +214,7 @@ def _construct(
         remedy = f'to download it there, run python -c "import torchvision; {call}"'
     else:
         remedy = f"see the documentation of torchvision.datasets.{name} for its layout"
-    raise wrong(spec, f"{what.rstrip('.')}; {remedy}") from cause
+    raise spec.error(f"{what.rstrip('.')}; {remedy}") from cause
 
 
 def _part(spec: DatasetSpec, name: str, dataset: Any, below: str) -> _Part:
@@ -228,10 +222,10 @@ def _part(spec: DatasetSpec, name: str, dataset: Any, below: str) -> _Part:
     images, targets = _listing(spec, name, dataset)
     labels = np.asarray(targets)
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(images):
-        raise wrong(spec, f"torchvision.datasets.{name} does not give one class an image in this split")
+        raise spec.error(f"torchvision.datasets.{name} does not give one class an image in this split")
     labels = labels.astype(np.int64)
     if len(labels) and labels.min() < 0:
-        raise wrong(spec, f"{int((labels < 0).sum())} images have no label (-1); choose a labelled split")
+        raise spec.error(f"{int((labels < 0).sum())} images have no label (-1); choose a labelled split")
     if not len(images) or isinstance(images[0], (str, os.PathLike)):
         # Some classes list a directory in the order of the disk. Sorting makes ids and labels stable.
         paths = [os.fspath(path).removeprefix(below).replace(os.sep, "/") for path in images]
@@ -260,10 +254,9 @@ def _listing(spec: DatasetSpec, name: str, dataset: Any) -> tuple[Any, Any]:
             return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     held = [next((word for word in words if hasattr(dataset, word)), None) for words in (_IMAGES, _LABELS)]
     if held[0] is None or held[1] is None:
-        raise wrong(
-            spec,
+        raise spec.error(
             f"torchvision.datasets.{name} has no attribute with its images and labels ({', '.join(_LABELS)}), "
-            f"so they are not known without decoding; make class folders and use folder:DIR",
+            f"so they are not known without decoding; make class folders and use folder:DIR"
         )
     return getattr(dataset, held[0]), getattr(dataset, held[1])
 
@@ -281,10 +274,5 @@ def _class_names(dataset: Any) -> tuple[str, ...] | None:
     return distinct_names(list(names), range(len(names)))
 
 
-TORCHVISION = Scheme(
-    "torch",
-    "any labelled image class of torchvision.datasets, such as Flowers102 or CIFAR100",
-    "torch:NAME:DIR@split",
-    open_torchvision,
-    options=_option_names,
-)
+_MEANING = "any labelled image class of torchvision.datasets, such as Flowers102 or CIFAR100"
+TORCHVISION = Scheme("torch", _MEANING, "torch:NAME:DIR@split", open_torchvision, _option_names)

@@ -24,7 +24,7 @@ from PIL import Image
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import UnreadableImage, read_image
-from features.readers.checks import check_split, existing_file, expanded, numbered_lines, wrong
+from features.readers.checks import check_split, existing_file, expanded, numbered_lines
 from features.readers.class_folders import IMAGE_SUFFIXES
 from features.readers.class_names import numbered_names
 from features.readers.scheme import Scheme
@@ -76,14 +76,8 @@ def open_shards(spec: DatasetSpec) -> ImageDataset:
 
     The label of a sample is its ``.cls`` file, or ``label`` in its ``.json`` file: an integer, or a class name.
     Integers give the order of the classes, which are called ``class_<label>``, or line ``label`` + 1 of the file of the
-    option ``names``. Class names are sorted. Ids are ``shard/key``.
-
-    Args:
-        spec: The location is a path of local, uncompressed tar files with braces (``{0..9}``, ``{a,b}``) and the
-            wildcards ``*`` and ``[…]``.
-
-    Raises:
-        InputError: A shard is missing, damaged or compressed, or a sample has no image or no label.
+    option ``names``. Class names are sorted. Ids are ``shard/key``. The pattern is a path of local, uncompressed tar
+    files with braces (``{0..9}``, ``{a,b}``) and the wildcards ``*`` and ``[…]``.
     """
     check_split(spec, ())
     shards = _shards(spec)
@@ -124,12 +118,12 @@ def expand_braces(pattern: str) -> list[str]:
 def _shards(spec: DatasetSpec) -> list[str]:
     """The tar files of the pattern, each of which must exist."""
     if re.match(r"(https?|s3|gs|pipe):", spec.location):
-        raise wrong(spec, "shards are read from local files; copy them here and name their path")
+        raise spec.error("shards are read from local files; copy them here and name their path")
     shards: list[str] = []
     for word in expand_braces(os.path.expanduser(spec.location)):
         found = sorted(glob.glob(word)) if glob.has_magic(word) else [word]
         if not found:
-            raise wrong(spec, f"no file matches {word}; expected tar shards, such as data/train-{{0000..0099}}.tar")
+            raise spec.error(f"no file matches {word}; expected tar shards, such as data/train-{{0000..0099}}.tar")
         shards += [str(existing_file(spec, Path(path), "a tar shard")) for path in found]
     return shards
 
@@ -149,7 +143,7 @@ def _index(spec: DatasetSpec, shard: str) -> list[tuple[str, int | str, int, int
                 key = f"{folder}/{stem}" if folder else stem
                 ending = ending.lower()
                 if ending in contents[key]:
-                    raise wrong(spec, f"{shard}: the sample {key} has two files .{ending}")
+                    raise spec.error(f"{shard}: the sample {key} has two files .{ending}")
                 contents[key].append(ending)
                 if ending in _IMAGE_ENDINGS:
                     image_of.setdefault(key, (member.offset_data, member.size))
@@ -160,25 +154,22 @@ def _index(spec: DatasetSpec, shard: str) -> list[tuple[str, int | str, int, int
                         label_of[key] = label
             _refuse_damage(spec, shard, tar)
     except tarfile.TarError as error:
-        raise wrong(
-            spec, f"{shard} is not an uncompressed, whole tar file ({error}); unpack .gz or copy it anew"
+        raise spec.error(
+            f"{shard} is not an uncompressed, whole tar file ({error}); unpack .gz or copy it anew"
         ) from error
     for key, endings in contents.items():
         for what, table in (("image", image_of), ("label (.cls, or label in .json)", label_of)):
             if key not in table:
-                raise wrong(spec, f"{shard}: the sample {key} has no {what}; it has .{', .'.join(endings)}")
+                raise spec.error(f"{shard}: the sample {key} has no {what}; it has .{', .'.join(endings)}")
     return [(key, label_of[key], *image_of[key]) for key in contents]
 
 
 def _refuse_damage(spec: DatasetSpec, shard: str, tar: tarfile.TarFile) -> None:
-    """Raise `InputError` for a damaged header, at which tarfile stops silently.
-
-    A whole tar file ends there, or continues with zeros.
-    """
+    """Raise `InputError` for a damaged header, at which tarfile stops silently; a whole file has only zeros there."""
     with Path(shard).open("rb") as file:
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
-            raise wrong(spec, f"{shard} is damaged after byte {tar.offset}; copy it anew")
+            raise spec.error(f"{shard} is damaged after byte {tar.offset}; copy it anew")
 
 
 def _label(spec: DatasetSpec, shard: str, name: str, content: bytes, ending: str) -> int | str | None:
@@ -186,27 +177,27 @@ def _label(spec: DatasetSpec, shard: str, name: str, content: bytes, ending: str
     try:
         label = json.loads(content).get("label") if ending == "json" else content.decode().strip()
     except (ValueError, AttributeError) as error:
-        raise wrong(spec, f"{shard}: {name} holds no label: {error}") from error
+        raise spec.error(f"{shard}: {name} holds no label: {error}") from error
     if isinstance(label, str):
         return int(label) if label.isdecimal() else label or None
     if label is None or (isinstance(label, int) and label >= 0):
         return label
-    raise wrong(spec, f"{shard}: {name} has the label {label!r}; expected an integer of at least 0, or a name")
+    raise spec.error(f"{shard}: {name} has the label {label!r}; expected an integer of at least 0, or a name")
 
 
 def _classes(spec: DatasetSpec, labels: Sequence[int | str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Class names, and the labels as 0 to C − 1."""
     if len({type(label) for label in labels}) > 1:
-        raise wrong(spec, "some labels are numbers and some are names; expected one kind")
+        raise spec.error("some labels are numbers and some are names; expected one kind")
     values, numbers = np.unique(np.array(labels), return_inverse=True)
     if "names" not in spec.options:
         return (tuple(values.tolist()) if values.dtype.kind == "U" else numbered_names(values.tolist())), numbers
     if values.dtype.kind == "U":
-        raise wrong(spec, "the labels are names already; leave the option names out")
+        raise spec.error("the labels are names already; leave the option names out")
     path = existing_file(spec, expanded(spec.options["names"]), "a text file with one class name a line")
     names = [line for _, line in numbered_lines(spec, path)]
     if len(values) and values[-1] >= len(names):
-        raise wrong(spec, f"{path} has {len(names)} names, but a label is {values[-1]}")
+        raise spec.error(f"{path} has {len(names)} names, but a label is {values[-1]}")
     return tuple(names[value] for value in values.tolist()), numbers
 
 

@@ -34,7 +34,7 @@ def test_frames_are_the_uncropped_pixels(tmp_path, write_folder):
     assert images.labels.tolist() == dataset.labels.tolist()
     assert images.counts.tolist() == [6, 6, 6]
     for batch in batches_of(images, 6, 3):
-        for pixels, label, index in zip(batch.pixels, batch.labels, batch.indices, strict=True):
+        for pixels, label, index in zip(batch.values, batch.labels, batch.indices, strict=True):
             image = dataset.image(int(index))
             assert torch.equal(pixels, Preprocessing(14, 14).pixels(image))
             assert label == dataset.labels[index]
@@ -48,7 +48,7 @@ def test_streamed_batches_are_the_cached_ones(tmp_path, write_folder, monkeypatc
     streamed = batches_of(TrainingImages(dataset, SMALL, workers=workers), 4, 10, 3)
     assert len(streamed) == len(cached) == 7
     for one, other in zip(streamed, cached, strict=True):
-        assert torch.equal(one.pixels, other.pixels)
+        assert torch.equal(one.values, other.values)
         assert torch.equal(one.labels, other.labels)
 
 
@@ -69,7 +69,7 @@ def test_an_unreadable_image_is_left_out_and_the_labels_stay_with_their_images(t
     assert all(reason for _, reason in images.unreadable)
     assert images.counts.tolist() == [5, 5, 6]
     (batch,) = batches_of(images, 16, 1)
-    assert (colour_of(batch.pixels) == 2 - batch.labels.numpy()).all()  # blue is class 0, red class 2
+    assert (colour_of(batch.values) == 2 - batch.labels.numpy()).all()  # blue is class 0, red class 2
     assert np.bincount(batch.labels).tolist() == [5, 5, 6]
 
 
@@ -80,7 +80,7 @@ def test_streamed_it_leaves_its_batch(tmp_path, write_folder, streamed):
     assert sorted(len(batch.labels) for batch in batches) == [5, 6, 6]
     assert [id_ for batch in batches for id_, _ in batch.unreadable] == ["blue/3.png"]
     for batch in batches:
-        assert (colour_of(batch.pixels) == 2 - batch.labels.numpy()).all()
+        assert (colour_of(batch.values) == 2 - batch.labels.numpy()).all()
 
 
 def test_a_class_without_a_readable_image_is_refused_by_name(tmp_path, write_folder):

@@ -87,3 +87,35 @@ def test_every_architecture_takes_a_training_step(name):
     features.square().mean().backward()
     assert features.shape == (2, backbone.dim)
     assert all(parameter.grad is not None for parameter in backbone.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "classifier"),
+    [
+        ("resnet18", "fc"),
+        ("mobilenet_v3_small", "classifier.3"),
+        ("shufflenet_v2_x0_5", "fc"),
+    ],
+)
+def test_torchvision_features_are_what_the_classifier_would_see(name, classifier):
+    backbone = load_backbone(name, "none", seed=0).eval()
+    torch.manual_seed(0)
+    whole = models.get_model(name, weights=None).eval()
+    seen = []
+    whole.get_submodule(classifier).register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        found = backbone(x)
+        whole(x)
+    assert found.shape == (2, backbone.dim)
+    torch.testing.assert_close(found, seen[0], rtol=0, atol=0)
+    published = models.get_model_weights(name).DEFAULT.transforms()
+    recipe = backbone.preprocessing
+    assert [recipe.image_size] == published.crop_size and [recipe.resize] == published.resize_size
+    assert recipe.interpolation == published.interpolation.value
+    assert list(recipe.mean) == list(published.mean) and list(recipe.std) == list(published.std)
+
+
+def test_a_torchvision_model_without_a_linear_classifier_is_refused():
+    with pytest.raises(InputError, match="squeezenet1_1: has no linear classifier to remove"):
+        load_backbone("squeezenet1_1", "none")

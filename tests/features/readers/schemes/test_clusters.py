@@ -88,3 +88,17 @@ def test_wrong_files_of_clusters_are_refused(clustered, lake, tmp_path):
         list(files_of(DatasetSpec.parse(spec)))
     path.write_text(f"# {json.dumps({'dataset': f'images:{lake}', 'manifest_sha256': '0'})}\nid,klass\na,b\n")
     assert "column 'cluster' must stand in the header once" in refused(spec)
+
+
+def test_files_that_name_each_other_are_refused(lake, tmp_path):
+    one, other = tmp_path / "one.csv", tmp_path / "other.csv"
+    write_clusters(one, f"clusters:{other}", "0", ROWS, {})
+    write_clusters(other, f"clusters:{one}", "0", ROWS, {})
+    assert f"{one} names itself as its base dataset through other files; cluster the bank again" in refused(
+        f"clusters:{one}"
+    )
+    with pytest.raises(InputError, match="names itself as its base dataset through"):
+        list(files_of(DatasetSpec.parse(f"clusters:{one}")))
+    last = tmp_path / "last.csv"  # it leads into the circle, without a part in it
+    write_clusters(last, f"clusters:{one}", "0", ROWS, {})
+    assert "names itself as its base dataset" in refused(f"clusters:{last}")
