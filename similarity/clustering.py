@@ -1,10 +1,9 @@
 """Pseudo-classes for unlabelled images: spherical k-means on the image features of a bank.
 
-The clusters become the relabelled dataset ``clusters:FILE.csv`` (:mod:`features.readers.schemes.clusters`) and the
-feature bank that an extraction of that dataset would write, so that rankings and selections apply to them. Clustering
-uses the directions of features alone (Dhillon and Modha, Machine Learning 2001). On three datasets 0.37, 0.41 and 0.56
-of the images selected by such clusters are of related classes; with Euclidean k-means 0.36, 0.41 and 0.52, a difference
-within the standard errors (``benchmarks/unlabelled.py``).
+The clusters become the relabelled dataset ``clusters:FILE.csv`` and the feature bank that an extraction of it would
+write, so that rankings and selections apply to them. Clustering uses the directions of features alone. On three
+datasets 0.37, 0.41 and 0.56 of the images selected by such clusters are of related classes; with Euclidean k-means
+0.36, 0.41 and 0.52, a difference within the standard errors (``benchmarks/unlabelled.py``).
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from features.dataset_spec import DatasetSpec
 from features.extraction.relabelling import regroup
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_new
+from features.infrastructure.files import atomic_file, check_new
 from features.infrastructure.options import Range, check_ranges
 from features.readers import open_dataset
 from features.readers.exclusion import files_of
@@ -138,15 +137,13 @@ def cluster(config: ClusterConfig) -> Clustering:
     names = [f"cluster {number:0{max(4, len(str(n_clusters - 1)))}d}" for number in range(len(order))]
 
     provenance = {"bank": str(config.bank), "clusters": n_clusters, "iterations": config.iterations}
-    write_clusters(
-        table,
-        bank.name,
-        str(bank.attrs["manifest_sha256"]),
-        zip(ids, (names[label] for label in labels.tolist()), strict=True),
-        provenance | {"seed": config.seed, "backbone": bank.attrs.get("backbone")},
-    )
-    attrs = {"dataset": str(spec), "split": None, "manifest_sha256": open_dataset(spec).manifest_sha256}
-    regroup(bank, labels, names, out, attrs=attrs, keep_images=config.keep_images)
+    provenance |= {"seed": config.seed, "backbone": bank.attrs.get("backbone")}
+    rows = zip(ids, (names[label] for label in labels.tolist()), strict=True)
+    with atomic_file(table) as aside:  # the table takes its name once the bank is written
+        write_clusters(aside, bank.name, str(bank.attrs["manifest_sha256"]), rows, provenance)
+        manifest = open_dataset(DatasetSpec("clusters", str(aside))).manifest_sha256
+        attrs = {"dataset": str(spec), "split": None, "manifest_sha256": manifest}
+        regroup(bank, labels, names, out, attrs=attrs, keep_images=config.keep_images)
     return Clustering(out, str(spec), tuple(counts[order].tolist()), n_clusters - len(order), cosine)
 
 
@@ -158,11 +155,11 @@ def spherical_k_means(points: NDArray[np.float32], clusters: int, iterations: in
     Args:
         points: (N, D) points of length 1.
         clusters: K, 1 to N.
-        iterations: Number of iterations, at least 1.
+        iterations: At least 1.
         seed: Seed of the initial centroids.
 
     Returns:
-        (K, D) float32 centroids.
+        (K, D) centroids.
     """
     import faiss
 
@@ -192,8 +189,7 @@ def _check(bank: FeatureBank, ids: list[str]) -> None:
         raise InputError(
             f"{bank.name}: two images have the id {twice!r}; a table of clusters could not tell them apart"
         )
-    dataset = open_dataset(bank.name)
-    if dataset.manifest_sha256 != bank.attrs.get("manifest_sha256"):
+    if open_dataset(bank.name).manifest_sha256 != bank.attrs.get("manifest_sha256"):
         raise InputError(f"{bank.path}: its dataset {bank.name} has changed since; extract it again with `keep_images`")
 
 

@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
+from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.extraction.relabelling import regroup
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_new
+from features.infrastructure.files import atomic_file, check_new
 from features.infrastructure.options import Range, check_ranges
 from features.infrastructure.tables import write_table
 from features.readers import open_dataset
@@ -178,33 +179,28 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
         "banks": [config.source, *config.against],
         "threshold": threshold,
     }
-    write_table(out, provenance, COLUMNS, map(astuple, rows))
+    if clean is not None and len(found) == len(ids):
+        raise InputError(f"`clean_bank` {clean}: all images of {source.name} are copies, so none would be left")
     spec = excluding(DatasetSpec.parse(source.name), out)
-    if clean is not None:
-        _write_clean(source, labels, ids, found, spec, clean)
+    with atomic_file(out) as aside:  # the list takes its name once the bank is written
+        write_table(aside, provenance, COLUMNS, map(astuple, rows))
+        if clean is not None:
+            without = open_dataset(excluding(DatasetSpec.parse(source.name), aside))
+            _write_clean(source, labels, ids, found, without, str(spec), clean)
     rest = float(best[best < threshold].max(initial=-1))
     return Duplicates(tuple(rows), threshold, str(spec), len(ids), rest, out, clean)
 
 
 def least_threshold(pairs: int, width: int) -> float:
-    """√(2·log(pairs) / width): the largest cosine similarity expected by chance.
+    """√(2·log(pairs) / width): the largest cosine similarity that ``pairs`` ≥ 1 independent directions have by chance.
 
-    This is the approximate maximum of ``pairs`` normal variables of variance 1 / ``width``, the cosines of independent
-    random directions.
-
-    Args:
-        pairs: Number of pairs of images, at least 1.
-        width: Number of features.
+    This is the approximate maximum of ``pairs`` normal variables of variance 1 / ``width``.
     """
     return math.sqrt(2 * math.log(pairs) / width)
 
 
 def most_similar(source: FeatureBank, target: FeatureBank) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The most similar target image of each source image.
-
-    Args:
-        source: A bank of N images.
-        target: A comparable bank of images.
+    """The most similar target image of each of the N source images.
 
     Returns:
         (N,) cosine similarity in the :func:`local_geometry` of the source images nearest to the target, and (N,) index
@@ -226,15 +222,11 @@ def most_similar(source: FeatureBank, target: FeatureBank) -> tuple[NDArray[np.f
 
 
 def local_geometry(near: NDArray[np.floating], *, rectified: bool) -> Geometry:
-    """The geometry that separates similar images.
+    """The geometry that separates similar images, from the features (M, D) of such images.
 
-    Rectified features are first replaced by their square root. Points are centred, whitened by the covariance of the
-    given images, and scaled to length 1. The covariance of fewer than eight images per feature overfits these images,
-    among which the copies are; the ridge is therefore 0.1 · max(1, 8·D / M) mean eigenvalues.
-
-    Args:
-        near: (M, D) features of similar images.
-        rectified: Whether all features are non-negative.
+    Rectified (non-negative) features are first replaced by their square root. Points are centred, whitened by the
+    covariance of the given images, and scaled to length 1. The covariance of fewer than eight images per feature
+    overfits these images, among which the copies are; the ridge is therefore 0.1 · max(1, 8·D / M) mean eigenvalues.
     """
     points = np.asarray(near, dtype=np.float64)
     slope = None
@@ -286,11 +278,11 @@ def _write_clean(
     labels: NDArray[np.int64],
     ids: Sequence[str],
     found: NDArray[np.int64],
-    spec: DatasetSpec,
+    dataset: ImageDataset,
+    spec: str,
     out: Path,
 ) -> None:
-    """Write the bank that an extraction of ``spec`` would write, from the stored features."""
-    dataset = open_dataset(spec)
+    """Write the bank that an extraction of ``dataset``, the source without its copies, would write."""
     position = {name: i for i, name in enumerate(dataset.classes)}
     of_class = np.array([position.get(name, -1) for name in source.classes], dtype=np.int64)
     kept = of_class[labels]
@@ -304,7 +296,7 @@ def _write_clean(
     if [id_ for id_, label in zip(ids, kept.tolist(), strict=True) if label >= 0] != expected:
         raise InputError(
             f"`clean_bank` {out}: {source.path} does not hold the remaining images of {source.name}, perhaps because "
-            f"two images have the same id; extract {str(spec)!r} instead"
+            f"two images have the same id; extract {spec!r} instead"
         )
-    attrs = {"dataset": str(spec), "manifest_sha256": dataset.manifest_sha256}
+    attrs = {"dataset": spec, "manifest_sha256": dataset.manifest_sha256}
     regroup(source, kept, dataset.classes, out, attrs=attrs, skipped=source.skipped, keep_images=True)
