@@ -53,12 +53,9 @@ def transrate(features: ArrayLike, labels: ArrayLike, *, epsilon: float = EPSILO
 
 
 def _coding_rates(rows: NDArray[np.float64], counts: NDArray[np.int64], epsilon: float) -> NDArray[np.float64]:
-    """½·log det(I + ZᵀZ / (n·ε)) of several sets, by the smaller of ZᵀZ and Z·Zᵀ, which have the same determinant.
+    """½·log det(I + ZᵀZ / (n·ε)) of B sets (B, n, D) of (B,) images, padded with zero rows.
 
-    Args:
-        rows: (B, n, D); zero rows are padding.
-        counts: (B,) images of each set.
-        epsilon: ε.
+    ZᵀZ and Z·Zᵀ have the same determinant; the smaller is taken.
     """
     turned = rows.transpose(0, 2, 1)
     gram = rows @ turned if rows.shape[1] <= rows.shape[2] else turned @ rows

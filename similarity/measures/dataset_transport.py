@@ -13,7 +13,7 @@ from similarity.measures.catalogue import Measure
 from similarity.measures.checks import checked_features
 from similarity.measures.evidence import Evidence
 from similarity.measures.sampling import sample
-from similarity.transport.earth_movers_distance import transport_plan
+from similarity.transport.network_simplex import transport_plan
 
 #: Most images of each side: the exact transport between 2,000 and 2,000 images takes about a second.
 MOST_IMAGES = 2_000

@@ -47,13 +47,9 @@ def h_score(features: ArrayLike, labels: ArrayLike, *, shrinkage: bool = True) -
 
 
 def _ledoit_wolf(centred: NDArray[np.float64], eigenvalues: NDArray[np.float64]) -> tuple[float, float]:
-    """Shrinkage intensity towards the mean eigenvalue, and the mean eigenvalue.
+    """Shrinkage intensity of centred features (N, D) towards the mean eigenvalue, and the mean eigenvalue.
 
     The squared Frobenius norms of all x_n·x_nᵀ sum to Σ_n ‖x_n‖⁴, so no further D × D product is formed.
-
-    Args:
-        centred: (N, D) centred features.
-        eigenvalues: (K,) positive eigenvalues of the population covariance.
     """
     images, width = centred.shape
     mean_eigenvalue = float(eigenvalues.sum()) / width

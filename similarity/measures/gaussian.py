@@ -17,10 +17,7 @@ def total_moments(bank: FeatureBank) -> tuple[NDArray[np.float64], NDArray[np.fl
     """Mean and covariance of all images of a bank, from its class statistics.
 
     The law of total covariance adds that within the classes and that of the class means:
-    Σ = W + Σ_c (n_c/N)·(m_c − m)(m_c − m)ᵀ.
-
-    Returns:
-        (D,) mean and (D, D) population covariance, float64.
+    Σ = W + Σ_c (n_c/N)·(m_c − m)(m_c − m)ᵀ. The mean is (D,) and the population covariance (D, D), float64.
     """
     share = bank.counts / bank.counts.sum()
     means = bank.means.astype(np.float64)

@@ -30,14 +30,10 @@ class LabelSpectrum:
 def label_spectrum(
     features: NDArray[np.float64], labels: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> LabelSpectrum:
-    """Decompose features by the eigenvectors of FᵀF or F·Fᵀ, whichever is smaller.
+    """Decompose features (N, D), centred or not, by the eigenvectors of FᵀF or F·Fᵀ, whichever is smaller.
 
-    Directions whose eigenvalue is round-off relative to the largest are dropped.
-
-    Args:
-        features: (N, D), centred or not.
-        labels: (N,) in 0 … C − 1.
-        counts: (C,) images of each class.
+    Labels (N,) are in 0 … C − 1, counts (C,). Directions whose eigenvalue is round-off relative to the largest are
+    dropped.
     """
     images, width = features.shape
     wide = width >= images

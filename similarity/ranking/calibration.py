@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from similarity.distances import pairwise_distances
+from similarity.distances import pairwise_distances, shares
 from similarity.transport.earth_movers_distance import GAMMA
 from similarity.uncertainty.interval import signed_root, without_noise
 from similarity.uncertainty.sampling_error import MeanCloud
@@ -60,13 +60,7 @@ def calibrated_gamma(
     """γ = ln 2 / d, where d is the mean distance between the target's classes: see :func:`class_spread`.
 
     If d is 0 (one class, or equal means), d is that of the classes of all sources together. If that is 0 too, γ is the
-    paper's.
-
-    Args:
-        target_points: (T, D) points of a geometry.
-        target_counts: (T,) images of each class.
-        source_points: (S, D) points of each source.
-        source_counts: (S,) images of each class of each source.
+    paper's. Points (T, D) and (S, D) are of a geometry; counts (T,) and (S,) are the images of each class.
     """
     spread = class_spread(target_points, target_counts)
     if spread > 0:
@@ -84,16 +78,9 @@ def calibrated_gamma(
 def gamma_without_noise(
     gamma: Gamma, clouds: Sequence[MeanCloud], counts: Sequence[NDArray[np.number]], *, unit_length: bool
 ) -> float | None:
-    """γ with the class spread corrected for the sampling noise of the class means.
+    """γ with the class spread corrected for the sampling noise of the class means; None if that is not positive.
 
-    Args:
-        gamma: γ calibrated on the sample means.
-        clouds: The target's class means, then those of the sources.
-        counts: Images of their classes.
-        unit_length: Whether the geometry scales points to length 1.
-
-    Returns:
-        ``gamma.value`` if it was given; None if the corrected spread is not positive.
+    A γ that was given stays. Clouds and the images of their classes are those of the target, then of the sources.
     """
     if gamma.spread_of is None:
         return gamma.value
@@ -125,7 +112,7 @@ def class_spread(
     if len(points) > _MOST_CLASSES:
         drawn = np.random.default_rng(0).choice(len(points), _MOST_CLASSES, replace=False)
         points, counts, noise = points[drawn], counts[drawn], noise[drawn]
-    share = np.asarray(counts, dtype=np.float64) / np.sum(counts, dtype=np.float64)
+    share = shares(counts)
     different = 1 - float(share @ share)
     if len(points) < 2 or different <= 0:
         return 0.0

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from similarity.distances import pairwise_distances
-from similarity.transport.earth_movers_distance import transport_plan
+from similarity.transport.network_simplex import transport_plan
 from similarity.uncertainty.sampling_error import MeanCloud
 
 #: Lower bound of the share of signal in a point's squared length, relative to the bank's average share. A share near 0
