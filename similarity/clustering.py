@@ -26,6 +26,7 @@ from features.infrastructure.options import Range, check_ranges
 from features.readers import open_dataset
 from features.readers.exclusion import files_of
 from features.readers.schemes.clusters import write_clusters
+from similarity.distances import inner_product_index
 
 #: Images per cluster and largest number of clusters, by default. Clusters finer than classes cost little but time;
 #: coarser ones mix classes: see ``benchmarks/unlabelled.py``.
@@ -210,10 +211,7 @@ def _sample(bank: FeatureBank, images: int, size: int, seed: int) -> NDArray[np.
 
 def _assign(bank: FeatureBank, images: int, centroids: NDArray[np.float32]) -> tuple[NDArray[np.int64], float]:
     """(N,) index of the nearest centroid of each image, and the mean cosine similarity to it."""
-    import faiss
-
-    index = faiss.IndexFlatIP(centroids.shape[1])
-    index.add(centroids)
+    index = inner_product_index(centroids)
     nearest: list[NDArray[np.int64]] = []
     total = 0.0
     with progress("nearest centroid", images) as advance:

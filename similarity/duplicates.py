@@ -1,8 +1,8 @@
 """Detection of source images that are copies of a target's images (ImageNet's training set has test images of CUB-200).
 
-Plain cosine similarity does not separate a copy from another photograph of the same species: the two differ in few
-directions of little variance. The search therefore whitens by the covariance of the source images most similar to the
-target (hard negatives), which gives little weight to directions that vary between similar images. In
+Plain cosine similarity does not separate a copy from another photograph of the same species. The search therefore
+whitens by the covariance of the source images most similar to the target (hard negatives), which gives little weight to
+directions that vary between similar images. In
 ``benchmarks/unlabelled.py`` it finds 1,199 of 1,200 copies (re-compressed at quality 60, halved, mirrored, or cropped
 by 5 %) among 100,000 images without a false positive; plain cosine similarity at the same false positive rate misses a
 tenth of the cropped copies.
@@ -30,10 +30,11 @@ from features.infrastructure.options import Range, check_ranges
 from features.infrastructure.tables import write_table
 from features.readers import open_dataset
 from features.readers.exclusion import excluding, files_of
+from similarity.distances import inner_product_index
 from similarity.geometry import Geometry, are_rectified
 
 COLUMNS = ("id", "target_id", "cosine", "class", "target_class", "source", "target")
-#: Least cosine similarity of a copy, determined for 1,280 features; see :func:`least_threshold`.
+#: Least cosine similarity of a copy, determined for 1,280 features; larger for narrow ones.
 THRESHOLD = 0.5
 #: Number of hard negatives per feature.
 _NEAR_A_FEATURE = 8
@@ -151,7 +152,8 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
     threshold = config.threshold
     if threshold is None:
         width, pairs = source.means.shape[1], len(ids) * sum(len(target.image_labels()[1]) for target in targets)
-        threshold = max(THRESHOLD, least_threshold(pairs, width))
+        # The largest of the cosines of independent directions, normal variables of variance 1 / width.
+        threshold = max(THRESHOLD, math.sqrt(2 * math.log(pairs) / width))
         if threshold >= 1:
             raise InputError(
                 f"{source.path}: features of width {width} do not separate copies among {pairs:,} pairs of images; "
@@ -191,14 +193,6 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
     return Duplicates(tuple(rows), threshold, str(spec), len(ids), rest, out, clean)
 
 
-def least_threshold(pairs: int, width: int) -> float:
-    """√(2·log(pairs) / width): the largest cosine similarity that ``pairs`` ≥ 1 independent directions have by chance.
-
-    This is the approximate maximum of ``pairs`` normal variables of variance 1 / ``width``.
-    """
-    return math.sqrt(2 * math.log(pairs) / width)
-
-
 def most_similar(source: FeatureBank, target: FeatureBank) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The most similar target image of each of the N source images.
 
@@ -211,7 +205,7 @@ def most_similar(source: FeatureBank, target: FeatureBank) -> tuple[NDArray[np.f
     near = _near(source, images, sought, min(images, _NEAR_A_FEATURE * sought.shape[1]))
     metric = local_geometry(near, rectified=are_rectified([near, sought]))
     cosines, nearest = [], []
-    index = _index(metric.points(sought))
+    index = inner_product_index(metric.points(sought))
     with progress("duplicates", images) as advance:
         for block in source.image_blocks():
             cosine, found = index.search(metric.points(block).astype(np.float32), 1)
@@ -250,7 +244,7 @@ def local_geometry(near: NDArray[np.floating], *, rectified: bool) -> Geometry:
 def _near(source: FeatureBank, images: int, sought: NDArray[np.floating], size: int) -> NDArray[np.floating]:
     """(size, D) features of the source images with the highest cosine similarity to any of the images ``sought``."""
     plain = Geometry("cosine", unit_length=True)
-    index = _index(plain.points(sought))
+    index = inner_product_index(plain.points(sought))
     near, scores, floor = np.empty((0, sought.shape[1]), dtype=np.float32), np.empty(0, dtype=np.float32), -np.inf
     with progress("hard negatives", images) as advance:
         for block in source.image_blocks():
@@ -262,15 +256,6 @@ def _near(source: FeatureBank, images: int, sought: NDArray[np.floating], size: 
                 near, scores, floor = near[kept], scores[kept], scores[kept[-1]]
             advance(len(block))
     return near
-
-
-def _index(points: NDArray[np.floating]) -> Any:
-    """Exact search by inner product, the cosine similarity of points of length 1."""
-    import faiss
-
-    index = faiss.IndexFlatIP(points.shape[1])
-    index.add(np.ascontiguousarray(points, dtype=np.float32))
-    return index
 
 
 def _write_clean(

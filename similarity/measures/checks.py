@@ -10,7 +10,7 @@ _SUM = 1e-2
 
 
 def checked_features(features: ArrayLike, name: str = "features") -> NDArray[np.float64]:
-    """Features (N, D) as float64, without a copy if they are float64; `ValueError` unless a finite, non-empty matrix."""
+    """Features (N, D) as float64; raise `ValueError` unless they are a finite matrix with a row and a column."""
     rows = np.asarray(features, dtype=np.float64)
     if rows.ndim != 2 or not rows.size:
         raise ValueError(f"{name} must be (images, width) with at least one of each, got shape {rows.shape}")
@@ -36,7 +36,7 @@ def checked_labels(labels: ArrayLike, images: int) -> tuple[NDArray[np.int64], N
 
 
 def checked_posterior(posterior: ArrayLike) -> NDArray[np.float64]:
-    """Class probabilities (N, Z), normalised to sum 1; `ValueError` if one is negative or a row's sum is not about 1."""
+    """Class probabilities (N, Z), normalised to sum 1; raise `ValueError` unless each row's sum is about 1 before."""
     rows = checked_features(posterior, "posterior")
     sums = rows.sum(axis=1, keepdims=True)
     if (rows < 0).any() or np.abs(sums - 1).max() > _SUM:

@@ -1,7 +1,4 @@
-"""GBC: the overlap of the target's classes as Gaussians.
-
-Source: Pándy et al., "Transferability Estimation using Bhattacharyya Class Separability", CVPR 2022.
-"""
+"""GBC (Pándy et al., "Transferability Estimation using Bhattacharyya Class Separability", CVPR 2022)."""
 
 from __future__ import annotations
 
@@ -76,10 +73,6 @@ def principal_gaussians(
     The components are those of the covariance of all images. A bank holds one pooled within-class covariance; each
     class has its shape, scaled to the unbiased estimate of the class's own variance. A class of one image has the
     pooled variance.
-
-    Args:
-        bank: Any bank; no images are needed.
-        components: Largest number of components.
 
     Returns:
         (C, K) means and (C, K) variances, K = min(``components``, D).

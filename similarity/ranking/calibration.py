@@ -95,13 +95,9 @@ def class_spread(
 ) -> float:
     """Mean distance between two classes: Σ_{i≠j} w_i w_j ‖x_i − x_j‖ / Σ_{i≠j} w_i w_j, where w are the counts.
 
-    For more than 10,000 classes, the mean over a fixed random sample of 10,000.
-
-    Args:
-        points: (C, D) points of a geometry.
-        counts: (C,) images of each class.
-        noise: (C,) expected contribution of each point's sampling error to its squared distances. It is subtracted,
-            and the signed square root of the difference is averaged.
+    Points are (C, D), counts (C,). For more than 10,000 classes it is the mean over a fixed random sample of 10,000.
+    The expected contribution (C,) of each point's sampling error to its squared distances, ``noise``, is subtracted,
+    and the signed square root of the difference is averaged.
 
     >>> class_spread(np.array([[0.0], [3.0]]), np.array([1, 1]))
     3.0

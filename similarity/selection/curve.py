@@ -64,15 +64,7 @@ def selection_curves(
     min_count: int = 0,
     seed: int = 0,
 ) -> tuple[SelectionCurve, ...]:
-    """The curve of each target over all source classes.
-
-    Args:
-        targets, sources, strategy, geometry, min_count, seed: As of :func:`similarity.select_classes`.
-
-    Raises:
-        ValueError: ``targets`` or ``sources`` is empty.
-        InputError: Unknown strategy or geometry, or banks that cannot be compared.
-    """
+    """The curve of each target over all source classes; arguments as of :func:`similarity.select_classes`."""
     STRATEGIES.find(strategy)
     return curves_from(SourcePool.of(targets, sources, geometry, min_count), targets, strategy=strategy, seed=seed)
 

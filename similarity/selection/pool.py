@@ -81,8 +81,6 @@ class SourcePool:
     ) -> SourcePool:
         """The source classes of at least ``min_count`` images, in a geometry fitted to all banks.
 
-        A source without such a class drops out.
-
         Raises:
             ValueError: ``targets`` or ``sources`` is empty.
             InputError: A bank is given twice, ``min_count`` leaves no class, the banks cannot be compared, or the
@@ -119,12 +117,9 @@ class SourcePool:
 
 
 def sources_with_classes(sources: Sequence[FeatureBank], min_count: int) -> list[FeatureBank]:
-    """The sources cut to their classes of at least ``min_count`` images.
+    """The sources cut to their classes of at least ``min_count`` images; raise ``InputError`` if there is none.
 
     A source without such a class is dropped, which a line on the console says.
-
-    Raises:
-        InputError: No source has such a class.
     """
     largest = [int(bank.counts.max()) for bank in sources]
     if max(largest) < min_count:

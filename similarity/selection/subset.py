@@ -120,11 +120,7 @@ class Subset:
 
 
 def _row(values: dict[str, str], where: str) -> SubsetRow:
-    """Parse one row, given by column.
-
-    Raises:
-        InputError: A value is missing or invalid.
-    """
+    """Parse one row, given by column."""
     for name in ("source", "class"):
         if not values[name]:
             raise InputError(f"{where}: {name} is empty")

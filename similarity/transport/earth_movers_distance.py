@@ -51,8 +51,8 @@ class TransportResult:
         upper_bound: The cost of ``plan``.
         plan: (S, T) sparse float64, mass moved from each source point to each target point; sums to 1.
         distances: (S, T) sparse float64, the ground distance of every entry of ``plan``, in the same order.
-        source_potentials: (S,) u; u_i + v_j is at most the ground distance of i and j, up to round-off.
-        target_potentials: (T,) v.
+        source_potentials, target_potentials: (S,) u and (T,) v; u_i + v_j is at most the ground distance of i and j, up
+            to round-off.
         solver: ``network-simplex``, which is exact; ``semi-dual``, whose bounds differ by :attr:`gap`; or
             ``single-class`` if one side has one point, so that there is one plan only.
     """
@@ -103,11 +103,9 @@ def emd(
     """The Earth Mover's Distance of two weighted sets: exact, or within certified bounds for large sets.
 
     Args:
-        source_points: (S, D) points, such as class means.
-        source_weights: (S,) non-negative, such as image counts; normalised to sum 1. A point of weight 0 changes
-            nothing.
-        target_points: (T, D) points.
-        target_weights: (T,) as for the source.
+        source_points, target_points: (S, D) and (T, D) points, such as class means.
+        source_weights, target_weights: (S,) and (T,), non-negative, such as image counts; normalised to sum 1. A point
+            of weight 0 changes nothing.
         solver: ``network-simplex`` is exact; its memory grows as S·T and its time grows faster. ``semi-dual`` never
             forms the S × T distances and returns bounds. ``auto`` is exact up to 20,000 points, unless they have more
             than 10,000,000 pairs and one side has at most 2,000: 10,000 × 10,000 takes half a minute and 6 GiB.

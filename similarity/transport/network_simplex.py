@@ -21,8 +21,7 @@ def transport_plan(costs: _Array, source_weights: _Array, target_weights: _Array
 
     Args:
         costs: (S, T) finite ground distances.
-        source_weights: (S,) positive, sum 1.
-        target_weights: (T,) positive, sum 1.
+        source_weights, target_weights: (S,) and (T,), positive, sum 1.
 
     Returns:
         (S, T) transported mass, (T,) potentials of the targets, and the name of the solver: ``network-simplex``, or

@@ -55,11 +55,9 @@ def feasible_plan(
 
     Args:
         costs: The ground distances.
-        pairs: The pairs of the entries of the smoothed plan.
-        mass: (P,) its entries; each row sums to its weight.
+        pairs, mass: The (P,) entries of the smoothed plan; each row sums to its weight.
         potentials: (M,) v of the smoothed plan: c_ij − v_j tells what it costs a row to change its column.
-        row_weights: (N,) positive, sum 1.
-        column_weights: (M,) positive, sum 1.
+        row_weights, column_weights: (N,) and (M,), positive, sum 1.
 
     Raises:
         RuntimeError: The exact solver did not finish.

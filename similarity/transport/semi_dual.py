@@ -83,10 +83,8 @@ def semi_dual(
     """Bound the Earth Mover's Distance from both sides.
 
     Args:
-        rows: (N, D) points of the larger side.
-        a: (N,) their weights, positive, sum 1.
-        columns: (M, D) points of the smaller side, at least 2.
-        b: (M,) their weights, positive, sum 1.
+        rows, a: (N, D) points of the larger side, and (N,) their weights, positive, sum 1.
+        columns, b: The same of the smaller side, (M, D) and (M,), at least 2 points.
         gap: Gap between the bounds at which the solver stops, as a share of the upper bound. It stops after 10 rounds
             in any case.
 
@@ -147,17 +145,8 @@ def _ascend(
     The potential of a column without pairs would rise without bound. Beyond ``reach`` a steep penalty holds each v_j:
     Σ_j b_j·reach·t_j⁸/8 with t = (v − v₀)/reach, which balances an empty column at t = 1.
 
-    Args:
-        pairs: The pairs, with the initial potentials v₀.
-        a: (N,) weights of the rows.
-        b: (M,) weights of the columns.
-        smoothing: ε, in units of the costs.
-        reach: Largest change of a potential.
-        steps: Largest number of steps.
-        tolerance: Share of the mass in the wrong column at which the ascent stops.
-
-    Returns:
-        (M,) potentials and (P,) the smoothed plan.
+    The pairs hold v₀, ``smoothing`` is ε, and the ascent stops when a share of ``tolerance`` of the mass is in the
+    wrong column. Returns the (M,) potentials and the (P,) smoothed plan.
     """
     counts = np.diff(pairs.starts)
     reach = min(max(reach, smoothing), _MAX_EXPONENT * smoothing) / smoothing

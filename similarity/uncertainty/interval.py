@@ -48,12 +48,7 @@ _Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """An interval of the distance between the true class means.
-
-    Attributes:
-        low: Lower end, at least 0.
-        high: Upper end.
-    """
+    """An interval of the distance between the true class means, which is at least 0."""
 
     low: float
     high: float
@@ -75,11 +70,8 @@ def distance_interval(
 ) -> Interval:
     """Interval of the Earth Mover's Distance between the true class means in a known geometry.
 
-    The Student quantile accounts for a small number of replicates.
-
     Args:
-        source: The source's class means.
-        target: The target's class means.
+        source, target: The class means of both.
         unit_length: Whether the geometry scales points to length 1; the ends are then at most 2.
         replicates: Number of bootstrap replicates, at least 2; each solves one transport problem.
         generator: Draws the errors.
@@ -152,9 +144,9 @@ class _Plane:
     ) -> tuple[_Array, _Array]:
         """One bootstrap replicate of ``observed`` and of ``unbiased``.
 
-        ‖Δ + ε‖² = ‖Δ‖² + 2Δ·ε + ‖ε‖², where each difference Δ of two sample means is shrunk to the length √truth. The
-        pairs are shrunk separately, so no set of points need have these distances. The errors are (S, D) and (T, D)
-        draws, the sizes (S,) and (T,) estimates of their expected squared lengths.
+        ‖Δ + ε‖² = ‖Δ‖² + 2Δ·ε + ‖ε‖², where each difference Δ of two sample means is shrunk to the length √truth,
+        separately. The errors are (S, D) and (T, D) draws, the sizes (S,) and (T,) estimates of their expected squared
+        lengths.
         """
         moved = pairwise_distances(self._source.points + source_errors, self._target.points + target_errors) ** 2
         alone = pairwise_distances(source_errors, target_errors) ** 2

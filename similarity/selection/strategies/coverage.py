@@ -56,14 +56,10 @@ def cover(distances: _Array, weights: NDArray[np.number], size: int, rounds: flo
     When every column has its nearest row, no further row gains anything. A new round then starts among the rows that
     are left and covers each column once more. The guarantee holds up to the end of the first round.
 
-    Args:
-        distances: (S, T) distance of each source to each target.
-        weights: (T,) non-negative, not all zero.
-        size: How many rows, 1 to S.
-        rounds: Rounds after which the choice ends, even if it has fewer than ``size`` rows.
+    The choice of at most ``size`` of the rows of the distances (S, T) ends after ``rounds`` in any case.
 
     Returns:
-        (K,) row numbers in the order chosen, K at most ``size``; of equal gains the lower number comes first.
+        (K,) row numbers in the order chosen; of equal gains the lower number comes first.
     """
     share = shares(weights)
     farthest = distances.max(initial=0.0)
