@@ -105,9 +105,9 @@ class Clustering:
 def cluster(config: ClusterConfig) -> Clustering:
     """Cluster the images of a bank, and write the bank of the clusters and the table of images by cluster.
 
-    Clusters are named ``cluster 0000``, ``cluster 0001``, … in descending order of size. Clusters without an image
-    (there are fewer distinct images than clusters) are left out. The result is reproducible on one machine. Features
-    are read in blocks, except for the sample that k-means runs on (at most 2 GiB).
+    Clusters are named ``cluster 0000``, ``cluster 0001``, … in descending order of size; those without an image are
+    left out. The result is reproducible on one machine. Features are read in blocks, except for the sample that k-means
+    runs on (at most 2 GiB).
 
     Raises:
         InputError: The bank keeps no image features or fewer images than clusters, two of its images have the same id,
@@ -151,16 +151,8 @@ def cluster(config: ClusterConfig) -> Clustering:
 def spherical_k_means(points: NDArray[np.float32], clusters: int, iterations: int, seed: int) -> NDArray[np.float32]:
     """Spherical k-means: centroids of length 1 that locally maximise Σ_i max_k ⟨x_i, c_k⟩ (Dhillon and Modha, 2001).
 
-    The initial centroids are random points; an empty cluster receives a part of a large one.
-
-    Args:
-        points: (N, D) points of length 1.
-        clusters: K, 1 to N.
-        iterations: At least 1.
-        seed: Seed of the initial centroids.
-
-    Returns:
-        (K, D) centroids.
+    The points (N, D) have length 1, the centroids are (K, D), and K = ``clusters`` is 1 to N. The initial centroids are
+    random points; an empty cluster receives a part of a large one. There is at least one iteration.
     """
     import faiss
 

@@ -11,7 +11,6 @@ tenth of the cropped copies.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,16 +74,9 @@ class DuplicatesConfig:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """A source image that is a copy.
+    """A source image ``id`` that is a copy of a target image, their classes, and the dataset specs of both.
 
-    Attributes:
-        id: The source image.
-        target_id: The most similar target image.
-        cosine: Their cosine similarity in :func:`local_geometry`, −1 to 1.
-        class_name: Class of the source image.
-        target_class: Class of the target image.
-        source: Dataset spec of the source.
-        target: Dataset spec of the target.
+    ``cosine`` is their similarity in :func:`local_geometry`, −1 to 1.
     """
 
     id: str
@@ -188,7 +180,7 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
         write_table(aside, provenance, COLUMNS, map(astuple, rows))
         if clean is not None:
             without = open_dataset(excluding(DatasetSpec.parse(source.name), aside))
-            _write_clean(source, labels, ids, found, without, str(spec), clean)
+            _write_clean(source, found, without, str(spec), clean)
     rest = float(best[best < threshold].max(initial=-1))
     return Duplicates(tuple(rows), threshold, str(spec), len(ids), rest, out, clean)
 
@@ -258,16 +250,9 @@ def _near(source: FeatureBank, images: int, sought: NDArray[np.floating], size: 
     return near
 
 
-def _write_clean(
-    source: FeatureBank,
-    labels: NDArray[np.int64],
-    ids: Sequence[str],
-    found: NDArray[np.int64],
-    dataset: ImageDataset,
-    spec: str,
-    out: Path,
-) -> None:
+def _write_clean(source: FeatureBank, found: NDArray[np.int64], dataset: ImageDataset, spec: str, out: Path) -> None:
     """Write the bank that an extraction of ``dataset``, the source without its copies, would write."""
+    labels, ids = source.image_labels()
     position = {name: i for i, name in enumerate(dataset.classes)}
     of_class = np.array([position.get(name, -1) for name in source.classes], dtype=np.int64)
     kept = of_class[labels]

@@ -106,8 +106,7 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
     Pooled features after a rectifier are not negative, and vary the more the larger their mean is. The square root
     brings the variances nearer to each other (Tukey's ladder of powers; Yang et al., ICLR 2021, for few-shot features).
     The covariance is propagated to first order, by the slope at the mean of the source classes. Features of other
-    networks can be negative: no square root is taken of them, and ``Geometry.description`` says so. A negative mean of
-    at most 1e-4 of the scale of its feature, or of the average feature, is round-off and counts as 0.
+    networks can be negative: no square root is taken of them. See :func:`are_rectified` for round-off.
 
     Args:
         name: One of :data:`GEOMETRIES`.

@@ -1,7 +1,6 @@
 """TransRate: the coding rate of all features less that of the features of each class.
 
-Source: Huang et al., "Frustratingly Easy Transferability Estimation", ICML 2022; the coding rate: Ma et al., TPAMI
-2007.
+Source: Huang et al., "Frustratingly Easy Transferability Estimation", ICML 2022; the rate: Ma et al., TPAMI 2007.
 """
 
 from __future__ import annotations

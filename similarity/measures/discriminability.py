@@ -36,11 +36,11 @@ def h_score(features: ArrayLike, labels: ArrayLike, *, shrinkage: bool = True) -
     rows = checked_features(features)
     indices, counts = checked_labels(labels, len(rows))
     rows = rows - rows.mean(axis=0)
-    spectrum = label_spectrum(rows, indices, counts)
-    between = (spectrum.along / counts).sum(axis=1)  # share of each direction's variance
+    squares, along = label_spectrum(rows, indices, counts)
+    between = (along / counts).sum(axis=1)  # share of each direction's variance
     if not shrinkage:
         return float(between.sum())
-    eigenvalues = spectrum.squares / len(rows)
+    eigenvalues = squares / len(rows)
     a, mean_eigenvalue = _ledoit_wolf(rows, eigenvalues)
     kept = (1 - a) * eigenvalues
     return float(between @ (kept / (kept + a * mean_eigenvalue)))

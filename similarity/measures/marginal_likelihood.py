@@ -49,15 +49,15 @@ def logme(features: ArrayLike, labels: ArrayLike) -> float:
     """
     rows = checked_features(features)
     indices, counts = checked_labels(labels, len(rows))
-    spectrum = label_spectrum(rows, indices, counts)
-    if not len(spectrum.squares):  # all features are 0: the model is noise alone
+    squares, along = label_spectrum(rows, indices, counts)
+    if not len(squares):  # all features are 0: the model is noise alone
         return float(-0.5 * (np.log(2 * np.pi * counts / len(rows)) + 1).mean())
-    squares = (spectrum.squares / spectrum.squares.max())[:, None]  # α absorbs the scale of the features
-    outside = np.maximum(counts - spectrum.along.sum(axis=0), 0)
+    squares = (squares / squares.max())[:, None]  # α absorbs the scale of the features
+    outside = np.maximum(counts - along.sum(axis=0), 0)
     best = np.full(len(counts), -np.inf)
     ratio, active = np.ones(len(counts)), np.arange(len(counts))
     for _ in range(_MOST_ROUNDS):
-        evidence, following = _step(squares, spectrum.along[:, active], outside[active], ratio[active], len(rows))
+        evidence, following = _step(squares, along[:, active], outside[active], ratio[active], len(rows))
         gain = evidence - best[active]
         best[active] = np.maximum(best[active], evidence)
         ratio[active] = following

@@ -13,8 +13,7 @@ from similarity.measures.checks import checked_features
 from similarity.measures.evidence import Evidence
 from similarity.measures.gaussian import total_moments
 
-#: Principal components, as in the paper. In the full feature space classes are so far apart that overlaps are about
-#: 1e-50.
+#: Principal components, as in the paper. In the full feature space, overlaps of classes are about 1e-50.
 COMPONENTS = 64
 #: Lower bound of a class's variance, relative to the mean variance: identical images would make a class a point, and
 #: two classes with the same mean would not overlap.

@@ -17,9 +17,6 @@ def sample(features: NDArray[np.floating], most: int, seed: int = 0) -> NDArray[
     Images (N, D) are sorted along a random direction before they are drawn, so that shuffling a dataset changes no
     value computed on a sample of it. Images with equal features keep their order.
 
-    Returns:
-        (min(N, most),) int64 without repetition.
-
     Raises:
         ValueError: ``most`` is less than 1.
     """

@@ -1,7 +1,4 @@
-"""LEEP (Nguyen et al., ICML 2020) and NCE (Tran, Nguyen and Hassner, ICCV 2019).
-
-They tell how well source class probabilities predict the target's labels.
-"""
+"""LEEP (Nguyen et al., ICML 2020) and NCE (Tran, Nguyen and Hassner, ICCV 2019): labels from source classes."""
 
 from __future__ import annotations
 

@@ -1,10 +1,8 @@
 """Calibration of γ: the distance at which the similarity exp(−γ·EMD) is one half.
 
 The EMD has the unit of the features, so γ needs their scale. The paper's γ = 0.01 suits raw ResNet-101 features; for
-points of length 1 every similarity would exceed 0.98. The calibrated γ = ln 2 / d depends on the target alone: d is
-the mean distance between the class means of two target images of different classes, so that
-
-    similarity 0.5 = as far from the target as the target's classes are from each other.
+points of length 1 every similarity would exceed 0.98. The calibrated γ = ln 2 / d depends on the target alone: d is the
+mean distance between its classes. A source at similarity 0.5 is as far from the target as these are from each other.
 
 Sampling noise biases d upwards, as it does the EMD. The similarity of the plug-in EMD therefore uses the plug-in d,
 and the interval of a similarity, which corrects the EMD for noise, uses a d corrected for noise. The interval does not

@@ -55,7 +55,8 @@ def select_classes(
 
     Raises:
         ValueError: ``targets`` or ``sources`` is empty, or ``quotas`` does not have one entry a target.
-        InputError: Unknown strategy or geometry, an impossible size, or banks that cannot be compared.
+        InputError: Unknown strategy or geometry, an impossible size, banks that cannot be compared or are given twice,
+            or ``min_count`` leaves no class.
     """
     STRATEGIES.find(strategy)
     pool = SourcePool.of(targets, sources, geometry, min_count)

@@ -91,13 +91,10 @@ def curves_from(
 
 def write_curves(curves: Sequence[SelectionCurve], path: str | Path, provenance: dict[str, Any]) -> None:
     """Write ``target,classes,images,distance,gain`` lines, below one line that holds the provenance as JSON."""
-    rows = (
-        (curve.target, k, *row)
-        for curve in curves
-        for k, row in enumerate(
-            zip(curve.images.tolist(), curve.distance.tolist(), curve.gain.tolist(), strict=True), start=1
-        )
-    )
+    rows = []
+    for curve in curves:
+        figures = zip(curve.images.tolist(), curve.distance.tolist(), curve.gain.tolist(), strict=True)
+        rows += [(curve.target, k, *row) for k, row in enumerate(figures, start=1)]
     write_table(path, provenance | {"knees": [curve.to_json() for curve in curves]}, COLUMNS, rows)
 
 

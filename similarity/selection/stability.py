@@ -22,14 +22,7 @@ from similarity.uncertainty.sampling_error import mean_clouds
 
 @dataclass(frozen=True)
 class ClassStability:
-    """How often one source class is chosen.
-
-    Attributes:
-        source: Dataset spec of its bank.
-        class_name: The class.
-        chosen: Whether it is in the subset.
-        share: Share of the bootstrap replicates in which it was chosen, 0 to 1.
-    """
+    """A source class, whether it is in the subset, and the share of the replicates that chose it, 0 to 1."""
 
     source: str
     class_name: str

@@ -45,10 +45,9 @@ class TransportResult:
     """An Earth Mover's Distance with its certificate.
 
     Attributes:
-        value: The cost of ``plan``.
+        value, upper_bound: The cost of ``plan``.
         lower_bound: Σ a_i u_i + Σ b_j v_j of feasible potentials. The distance lies between ``lower_bound`` and
             ``upper_bound``, whether or not the solver converged.
-        upper_bound: The cost of ``plan``.
         plan: (S, T) sparse float64, mass moved from each source point to each target point; sums to 1.
         distances: (S, T) sparse float64, the ground distance of every entry of ``plan``, in the same order.
         source_potentials, target_potentials: (S,) u and (T,) v; u_i + v_j is at most the ground distance of i and j, up
@@ -165,13 +164,11 @@ def _bounded(x: NDArray[np.floating], a: _Array, y: NDArray[np.floating], b: _Ar
         return _bounded(y, b, x, a, gap).transposed()
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     x_used, y_used = (side if len(at) == len(side) else side[at] for side, at in ((x, rows), (y, columns)))
-    solution = semi_dual(x_used, a[rows], y_used, b[columns], gap=gap)
     u, v = np.empty(len(x)), np.empty(len(y))
-    u[rows], v[columns] = solution.row_potentials, solution.column_potentials
+    plan, u[rows], v[columns] = semi_dual(x_used, a[rows], y_used, b[columns], gap=gap)
     # Points of weight 0 do not change the bounds, but their potentials are feasible too.
-    u[a == 0] = c_transform(x[a == 0], y_used, solution.column_potentials)
+    u[a == 0] = c_transform(x[a == 0], y_used, v[columns])
     v[b == 0] = c_transform(y[b == 0], x, u)
-    plan = solution.plan
     return _certified((rows[plan.rows], columns[plan.columns]), plan.mass, plan.distances, a, b, u, v, "semi-dual")
 
 

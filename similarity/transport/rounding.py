@@ -58,9 +58,6 @@ def feasible_plan(
         pairs, mass: The (P,) entries of the smoothed plan; each row sums to its weight.
         potentials: (M,) v of the smoothed plan: c_ij − v_j tells what it costs a row to change its column.
         row_weights, column_weights: (N,) and (M,), positive, sum 1.
-
-    Raises:
-        RuntimeError: The exact solver did not finish.
     """
     n_columns = len(column_weights)
     change = _cost_of_change(pairs, potentials)

@@ -21,7 +21,7 @@ If there are far more rows than a sample needs, steps 2 and 3 are applied to a s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,23 +63,9 @@ _RESOLVED = 0.1
 _Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class SemiDualSolution:
-    """A feasible plan and feasible potentials, in the units of the points.
-
-    Attributes:
-        row_potentials: (N,) u.
-        column_potentials: (M,) v; u_i + v_j is at most the ground distance of i and j.
-    """
-
-    plan: SparsePlan
-    row_potentials: _Array
-    column_potentials: _Array
-
-
 def semi_dual(
     rows: NDArray[np.floating], a: _Array, columns: NDArray[np.floating], b: _Array, *, gap: float
-) -> SemiDualSolution:
+) -> tuple[SparsePlan, _Array, _Array]:
     """Bound the Earth Mover's Distance from both sides.
 
     Args:
@@ -88,8 +74,8 @@ def semi_dual(
         gap: Gap between the bounds at which the solver stops, as a share of the upper bound. It stops after 10 rounds
             in any case.
 
-    Raises:
-        RuntimeError: An exact problem was not solved.
+    Returns:
+        A feasible plan, and potentials u (N,) and v (M,) such that u_i + v_j is at most the ground distance of i and j.
     """
     costs = GroundCosts(rows, columns)
     size = max(_SAMPLE, _SAMPLED_A_COLUMN * len(columns))
@@ -126,7 +112,7 @@ def semi_dual(
             break
         smoothing = max(difference / value, gap) / 4
     plan = replace(plan, distances=plan.distances * costs.unit, cost=plan.cost * costs.unit)
-    return SemiDualSolution(plan, best.row_potentials * costs.unit, best.column_potentials * costs.unit)
+    return plan, best.row_potentials * costs.unit, best.column_potentials * costs.unit
 
 
 def _near_pairs(costs: GroundCosts, potentials: _Array, row_weights: _Array) -> NearPairs:

@@ -75,10 +75,8 @@ def mean_clouds(metric: Geometry, banks: Sequence[FeatureBank]) -> list[MeanClou
     expected included lengths have the observed mean. For equal lengths this is generalised cross-validation (Golub,
     Heath and Wahba, 1979), which is too small a correction if lengths vary between classes and images.
 
-    Args:
-        metric: A geometry fitted to ``banks``.
-        banks: All banks of the comparison. A bank with one image for each class does not determine its errors; they are
-            taken from the bank that has the most images of those that do. If no bank does, errors are 0.
+    The geometry is fitted to ``banks``, all of the comparison. A bank with one image for each class does not determine
+    its errors; they are taken from the bank that has the most images of those that do. If no bank does, errors are 0.
     """
     before_length = replace(metric, unit_length=False)
     spreads = [_spread(metric, bank) for bank in banks]
