@@ -36,7 +36,7 @@ def checked_labels(labels: ArrayLike, images: int) -> tuple[NDArray[np.int64], N
 
 
 def checked_posterior(posterior: ArrayLike) -> NDArray[np.float64]:
-    """Class probabilities (N, Z), normalised to sum 1; raise `ValueError` unless each row's sum is about 1 before."""
+    """Class probabilities (N, Z), normalised to sum 1; raise `ValueError` unless each row sums to about 1."""
     rows = checked_features(posterior, "posterior")
     sums = rows.sum(axis=1, keepdims=True)
     if (rows < 0).any() or np.abs(sums - 1).max() > _SUM:
