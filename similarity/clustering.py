@@ -1,10 +1,9 @@
 """Pseudo-classes for unlabelled images: spherical k-means on the image features of a bank.
 
-The clusters become the relabelled dataset ``clusters:FILE.csv`` (:mod:`features.readers.schemes.clusters`) and the
-feature bank that an extraction of that dataset would write, so that rankings and selections apply to them. Clustering
-uses the directions of features alone (Dhillon and Modha, Machine Learning 2001). On three datasets 0.37, 0.41 and 0.56
-of the images selected by such clusters are of related classes; with Euclidean k-means 0.36, 0.41 and 0.52, a difference
-within the standard errors (``benchmarks/unlabelled.py``).
+The clusters become the relabelled dataset ``clusters:FILE.csv`` and the feature bank that an extraction of it would
+write, so that rankings and selections apply to them. Clustering uses the directions of features alone. On three
+datasets 0.37, 0.41 and 0.56 of the images selected by such clusters are of related classes; with Euclidean k-means
+0.36, 0.41 and 0.52, a difference within the standard errors (``benchmarks/unlabelled.py``).
 """
 
 from __future__ import annotations
@@ -22,11 +21,12 @@ from features.dataset_spec import DatasetSpec
 from features.extraction.relabelling import regroup
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_new
+from features.infrastructure.files import atomic_file, check_new
 from features.infrastructure.options import Range, check_ranges
 from features.readers import open_dataset
 from features.readers.exclusion import files_of
 from features.readers.schemes.clusters import write_clusters
+from similarity.distances import inner_product_index
 
 #: Images per cluster and largest number of clusters, by default. Clusters finer than classes cost little but time;
 #: coarser ones mix classes: see ``benchmarks/unlabelled.py``.
@@ -105,9 +105,9 @@ class Clustering:
 def cluster(config: ClusterConfig) -> Clustering:
     """Cluster the images of a bank, and write the bank of the clusters and the table of images by cluster.
 
-    Clusters are named ``cluster 0000``, ``cluster 0001``, … in descending order of size. Clusters without an image
-    (there are fewer distinct images than clusters) are left out. The result is reproducible on one machine. Features
-    are read in blocks, except for the sample that k-means runs on (at most 2 GiB).
+    Clusters are named ``cluster 0000``, ``cluster 0001``, … in descending order of size; those without an image are
+    left out. The result is reproducible on one machine. Features are read in blocks, except for the sample that k-means
+    runs on (at most 2 GiB).
 
     Raises:
         InputError: The bank keeps no image features or fewer images than clusters, two of its images have the same id,
@@ -138,31 +138,21 @@ def cluster(config: ClusterConfig) -> Clustering:
     names = [f"cluster {number:0{max(4, len(str(n_clusters - 1)))}d}" for number in range(len(order))]
 
     provenance = {"bank": str(config.bank), "clusters": n_clusters, "iterations": config.iterations}
-    write_clusters(
-        table,
-        bank.name,
-        str(bank.attrs["manifest_sha256"]),
-        zip(ids, (names[label] for label in labels.tolist()), strict=True),
-        provenance | {"seed": config.seed, "backbone": bank.attrs.get("backbone")},
-    )
-    attrs = {"dataset": str(spec), "split": None, "manifest_sha256": open_dataset(spec).manifest_sha256}
-    regroup(bank, labels, names, out, attrs=attrs, keep_images=config.keep_images)
+    provenance |= {"seed": config.seed, "backbone": bank.attrs.get("backbone")}
+    rows = zip(ids, (names[label] for label in labels.tolist()), strict=True)
+    with atomic_file(table) as aside:  # the table takes its name once the bank is written
+        write_clusters(aside, bank.name, str(bank.attrs["manifest_sha256"]), rows, provenance)
+        manifest = open_dataset(DatasetSpec("clusters", str(aside))).manifest_sha256
+        attrs = {"dataset": str(spec), "split": None, "manifest_sha256": manifest}
+        regroup(bank, labels, names, out, attrs=attrs, keep_images=config.keep_images)
     return Clustering(out, str(spec), tuple(counts[order].tolist()), n_clusters - len(order), cosine)
 
 
 def spherical_k_means(points: NDArray[np.float32], clusters: int, iterations: int, seed: int) -> NDArray[np.float32]:
     """Spherical k-means: centroids of length 1 that locally maximise Σ_i max_k ⟨x_i, c_k⟩ (Dhillon and Modha, 2001).
 
-    The initial centroids are random points; an empty cluster receives a part of a large one.
-
-    Args:
-        points: (N, D) points of length 1.
-        clusters: K, 1 to N.
-        iterations: Number of iterations, at least 1.
-        seed: Seed of the initial centroids.
-
-    Returns:
-        (K, D) float32 centroids.
+    The points (N, D) have length 1, the centroids are (K, D), and K = ``clusters`` is 1 to N. The initial centroids are
+    random points; an empty cluster receives a part of a large one. There is at least one iteration.
     """
     import faiss
 
@@ -192,8 +182,7 @@ def _check(bank: FeatureBank, ids: list[str]) -> None:
         raise InputError(
             f"{bank.name}: two images have the id {twice!r}; a table of clusters could not tell them apart"
         )
-    dataset = open_dataset(bank.name)
-    if dataset.manifest_sha256 != bank.attrs.get("manifest_sha256"):
+    if open_dataset(bank.name).manifest_sha256 != bank.attrs.get("manifest_sha256"):
         raise InputError(f"{bank.path}: its dataset {bank.name} has changed since; extract it again with `keep_images`")
 
 
@@ -214,10 +203,7 @@ def _sample(bank: FeatureBank, images: int, size: int, seed: int) -> NDArray[np.
 
 def _assign(bank: FeatureBank, images: int, centroids: NDArray[np.float32]) -> tuple[NDArray[np.int64], float]:
     """(N,) index of the nearest centroid of each image, and the mean cosine similarity to it."""
-    import faiss
-
-    index = faiss.IndexFlatIP(centroids.shape[1])
-    index.add(centroids)
+    index = inner_product_index(centroids)
     nearest: list[NDArray[np.int64]] = []
     total = 0.0
     with progress("nearest centroid", images) as advance:

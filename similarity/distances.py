@@ -7,6 +7,7 @@ few pairs are computed again from their difference, so that the distance of a po
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +19,7 @@ _CANCELLED = 1e-4
 
 
 def pairwise_distances(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Euclidean distance of every pair.
-
-    Args:
-        x: (S, D) points.
-        y: (T, D) points.
-
-    Returns:
-        (S, T) float64, not negative.
-    """
+    """(S, T) Euclidean distances between points (S, D) and points (T, D)."""
     origin = np.asarray(y, dtype=np.float64).mean(axis=0)  # a shift leaves distances as they are and reduces round-off
     x, y = x - origin, y - origin
     scale = np.einsum("sd,sd->s", x, x)[:, None] + np.einsum("td,td->t", y, y)[None, :]
@@ -46,46 +39,31 @@ def pairwise_distances(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDAr
 def mean_distances(
     x: NDArray[np.floating], y: NDArray[np.floating], weights: NDArray[np.number]
 ) -> NDArray[np.float64]:
-    """Weighted mean distance of each point of ``x`` to all points of ``y``: Σ_j w_j ‖x_i − y_j‖.
+    """Mean distance of each point of ``x`` (S, D) to the points of ``y`` (T, D): (S,) Σ_j w_j ‖x_i − y_j‖.
 
-    This is the Earth Mover's Distance of the single point x_i to the weighted set y, because all mass comes from one
-    point (Cui et al., CVPR 2018).
-
-    Args:
-        x: (S, D) points.
-        y: (T, D) points.
-        weights: (T,) non-negative, not all zero; normalised to sum 1.
-
-    Returns:
-        (S,) float64.
+    The weights (T,) are non-negative and not all zero; they are normalised to sum 1.
     """
-    share = np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
+    share = shares(weights)
     return np.concatenate([block @ share for _, block in _row_blocks(x, y)])
 
 
 def mean_squared_distances(
     x: NDArray[np.floating], y: NDArray[np.floating], weights: NDArray[np.number]
 ) -> NDArray[np.float64]:
-    """Weighted mean squared distance of each point of ``x`` to all points of ``y``: Σ_j w_j ‖x_i − y_j‖².
+    """As :func:`mean_distances`, of the squares: the squared distance to the mean of ``y`` plus the variance of ``y``.
 
-    It equals the squared distance to the weighted mean of ``y`` plus the variance of ``y``, so no pair is formed.
-    Arguments and result are those of :func:`mean_distances`.
+    No pair is formed.
     """
-    share = np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
+    share = shares(weights)
     centre = share @ y
     away, spread = x - centre, y - centre
     return np.einsum("sd,sd->s", away, away) + share @ np.einsum("td,td->t", spread, spread)
 
 
 def neighbour_squared_distances(points: NDArray[np.floating], neighbours: int) -> NDArray[np.float64]:
-    """Mean squared distance of each point to its nearest other points of the same set.
+    """(S,) mean squared distance of each point of a set (S, D) to its nearest ``neighbours`` ≥ 1 other points.
 
-    Args:
-        points: (S, D) points.
-        neighbours: Number of nearest points, at least 1; all other points if there are fewer.
-
-    Returns:
-        (S,) float64; 0 for a single point.
+    All other points count if there are fewer; it is 0 for a single point.
     """
     k = min(neighbours, len(points) - 1)
     if k < 1:
@@ -97,6 +75,20 @@ def neighbour_squared_distances(points: NDArray[np.floating], neighbours: int) -
         nearest = np.partition(block, k - 1, axis=1)[:, :k]
         means.append(np.square(nearest).mean(axis=1))
     return np.concatenate(means)
+
+
+def inner_product_index(points: NDArray[np.floating]) -> Any:
+    """An exact float32 index of points (N, D) by inner product, the cosine similarity of points of length 1."""
+    import faiss
+
+    index = faiss.IndexFlatIP(points.shape[1])
+    index.add(np.ascontiguousarray(points, dtype=np.float32))
+    return index
+
+
+def shares(weights: NDArray[np.number]) -> NDArray[np.float64]:
+    """Weights normalised to sum 1."""
+    return np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
 
 
 def _row_blocks(x: NDArray[np.floating], y: NDArray[np.floating]) -> Iterator[tuple[int, NDArray[np.float64]]]:

@@ -1,8 +1,8 @@
 """Detection of source images that are copies of a target's images (ImageNet's training set has test images of CUB-200).
 
-Plain cosine similarity does not separate a copy from another photograph of the same species: the two differ in few
-directions of little variance. The search therefore whitens by the covariance of the source images most similar to the
-target (hard negatives), which gives little weight to directions that vary between similar images. In
+Plain cosine similarity does not separate a copy from another photograph of the same species. The search therefore
+whitens by the covariance of the source images most similar to the target (hard negatives), which gives little weight to
+directions that vary between similar images. In
 ``benchmarks/unlabelled.py`` it finds 1,199 of 1,200 copies (re-compressed at quality 60, halved, mirrored, or cropped
 by 5 %) among 100,000 images without a false positive; plain cosine similarity at the same false positive rate misses a
 tenth of the cropped copies.
@@ -11,7 +11,6 @@ tenth of the cropped copies.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,19 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
+from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.extraction.relabelling import regroup
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_new
+from features.infrastructure.files import atomic_file, check_new
 from features.infrastructure.options import Range, check_ranges
 from features.infrastructure.tables import write_table
 from features.readers import open_dataset
 from features.readers.exclusion import excluding, files_of
+from similarity.distances import inner_product_index
 from similarity.geometry import Geometry, are_rectified
 
 COLUMNS = ("id", "target_id", "cosine", "class", "target_class", "source", "target")
-#: Least cosine similarity of a copy, determined for 1,280 features; see :func:`least_threshold`.
+#: Least cosine similarity of a copy, determined for 1,280 features; larger for narrow ones.
 THRESHOLD = 0.5
 #: Number of hard negatives per feature.
 _NEAR_A_FEATURE = 8
@@ -73,16 +74,9 @@ class DuplicatesConfig:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """A source image that is a copy.
+    """A source image ``id`` that is a copy of a target image, their classes, and the dataset specs of both.
 
-    Attributes:
-        id: The source image.
-        target_id: The most similar target image.
-        cosine: Their cosine similarity in :func:`local_geometry`, −1 to 1.
-        class_name: Class of the source image.
-        target_class: Class of the target image.
-        source: Dataset spec of the source.
-        target: Dataset spec of the target.
+    ``cosine`` is their similarity in :func:`local_geometry`, −1 to 1.
     """
 
     id: str
@@ -150,7 +144,8 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
     threshold = config.threshold
     if threshold is None:
         width, pairs = source.means.shape[1], len(ids) * sum(len(target.image_labels()[1]) for target in targets)
-        threshold = max(THRESHOLD, least_threshold(pairs, width))
+        # The largest of the cosines of independent directions, normal variables of variance 1 / width.
+        threshold = max(THRESHOLD, math.sqrt(2 * math.log(pairs) / width))
         if threshold >= 1:
             raise InputError(
                 f"{source.path}: features of width {width} do not separate copies among {pairs:,} pairs of images; "
@@ -178,33 +173,20 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
         "banks": [config.source, *config.against],
         "threshold": threshold,
     }
-    write_table(out, provenance, COLUMNS, map(astuple, rows))
+    if clean is not None and len(found) == len(ids):
+        raise InputError(f"`clean_bank` {clean}: all images of {source.name} are copies, so none would be left")
     spec = excluding(DatasetSpec.parse(source.name), out)
-    if clean is not None:
-        _write_clean(source, labels, ids, found, spec, clean)
+    with atomic_file(out) as aside:  # the list takes its name once the bank is written
+        write_table(aside, provenance, COLUMNS, map(astuple, rows))
+        if clean is not None:
+            without = open_dataset(excluding(DatasetSpec.parse(source.name), aside))
+            _write_clean(source, found, without, str(spec), clean)
     rest = float(best[best < threshold].max(initial=-1))
     return Duplicates(tuple(rows), threshold, str(spec), len(ids), rest, out, clean)
 
 
-def least_threshold(pairs: int, width: int) -> float:
-    """√(2·log(pairs) / width): the largest cosine similarity expected by chance.
-
-    This is the approximate maximum of ``pairs`` normal variables of variance 1 / ``width``, the cosines of independent
-    random directions.
-
-    Args:
-        pairs: Number of pairs of images, at least 1.
-        width: Number of features.
-    """
-    return math.sqrt(2 * math.log(pairs) / width)
-
-
 def most_similar(source: FeatureBank, target: FeatureBank) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The most similar target image of each source image.
-
-    Args:
-        source: A bank of N images.
-        target: A comparable bank of images.
+    """The most similar target image of each of the N source images.
 
     Returns:
         (N,) cosine similarity in the :func:`local_geometry` of the source images nearest to the target, and (N,) index
@@ -215,7 +197,7 @@ def most_similar(source: FeatureBank, target: FeatureBank) -> tuple[NDArray[np.f
     near = _near(source, images, sought, min(images, _NEAR_A_FEATURE * sought.shape[1]))
     metric = local_geometry(near, rectified=are_rectified([near, sought]))
     cosines, nearest = [], []
-    index = _index(metric.points(sought))
+    index = inner_product_index(metric.points(sought))
     with progress("duplicates", images) as advance:
         for block in source.image_blocks():
             cosine, found = index.search(metric.points(block).astype(np.float32), 1)
@@ -226,15 +208,11 @@ def most_similar(source: FeatureBank, target: FeatureBank) -> tuple[NDArray[np.f
 
 
 def local_geometry(near: NDArray[np.floating], *, rectified: bool) -> Geometry:
-    """The geometry that separates similar images.
+    """The geometry that separates similar images, from the features (M, D) of such images.
 
-    Rectified features are first replaced by their square root. Points are centred, whitened by the covariance of the
-    given images, and scaled to length 1. The covariance of fewer than eight images per feature overfits these images,
-    among which the copies are; the ridge is therefore 0.1 · max(1, 8·D / M) mean eigenvalues.
-
-    Args:
-        near: (M, D) features of similar images.
-        rectified: Whether all features are non-negative.
+    Rectified (non-negative) features are first replaced by their square root. Points are centred, whitened by the
+    covariance of the given images, and scaled to length 1. The covariance of fewer than eight images per feature
+    overfits these images, among which the copies are; the ridge is therefore 0.1 · max(1, 8·D / M) mean eigenvalues.
     """
     points = np.asarray(near, dtype=np.float64)
     slope = None
@@ -258,7 +236,7 @@ def local_geometry(near: NDArray[np.floating], *, rectified: bool) -> Geometry:
 def _near(source: FeatureBank, images: int, sought: NDArray[np.floating], size: int) -> NDArray[np.floating]:
     """(size, D) features of the source images with the highest cosine similarity to any of the images ``sought``."""
     plain = Geometry("cosine", unit_length=True)
-    index = _index(plain.points(sought))
+    index = inner_product_index(plain.points(sought))
     near, scores, floor = np.empty((0, sought.shape[1]), dtype=np.float32), np.empty(0, dtype=np.float32), -np.inf
     with progress("hard negatives", images) as advance:
         for block in source.image_blocks():
@@ -272,25 +250,9 @@ def _near(source: FeatureBank, images: int, sought: NDArray[np.floating], size: 
     return near
 
 
-def _index(points: NDArray[np.floating]) -> Any:
-    """Exact search by inner product, the cosine similarity of points of length 1."""
-    import faiss
-
-    index = faiss.IndexFlatIP(points.shape[1])
-    index.add(np.ascontiguousarray(points, dtype=np.float32))
-    return index
-
-
-def _write_clean(
-    source: FeatureBank,
-    labels: NDArray[np.int64],
-    ids: Sequence[str],
-    found: NDArray[np.int64],
-    spec: DatasetSpec,
-    out: Path,
-) -> None:
-    """Write the bank that an extraction of ``spec`` would write, from the stored features."""
-    dataset = open_dataset(spec)
+def _write_clean(source: FeatureBank, found: NDArray[np.int64], dataset: ImageDataset, spec: str, out: Path) -> None:
+    """Write the bank that an extraction of ``dataset``, the source without its copies, would write."""
+    labels, ids = source.image_labels()
     position = {name: i for i, name in enumerate(dataset.classes)}
     of_class = np.array([position.get(name, -1) for name in source.classes], dtype=np.int64)
     kept = of_class[labels]
@@ -304,7 +266,7 @@ def _write_clean(
     if [id_ for id_, label in zip(ids, kept.tolist(), strict=True) if label >= 0] != expected:
         raise InputError(
             f"`clean_bank` {out}: {source.path} does not hold the remaining images of {source.name}, perhaps because "
-            f"two images have the same id; extract {str(spec)!r} instead"
+            f"two images have the same id; extract {spec!r} instead"
         )
-    attrs = {"dataset": str(spec), "manifest_sha256": dataset.manifest_sha256}
+    attrs = {"dataset": spec, "manifest_sha256": dataset.manifest_sha256}
     regroup(source, kept, dataset.classes, out, attrs=attrs, skipped=source.skipped, keep_images=True)

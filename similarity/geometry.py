@@ -82,14 +82,7 @@ class Geometry:
         return ", ".join(compress(("square root", "centred", "whitened", "unit length"), taken)) or "raw means"
 
     def points(self, means: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Map class means to points.
-
-        Args:
-            means: (C, D) class means.
-
-        Returns:
-            (C, D) float64 points; their Euclidean distance is the ground metric.
-        """
+        """Map (C, D) class means to (C, D) float64 points, whose Euclidean distance is the ground metric."""
         points = np.array(means, dtype=np.float64)
         if self.square_root:
             points = np.sqrt(np.maximum(points, 0))
@@ -108,14 +101,12 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
 
     The centre is the mean of the class means of all sources. Each class counts once: weighted by images, a few head
     classes of a long tail would determine the centre. The targets do not count: a target of few, related classes would
-    pull the centre towards itself. A single source class would be its own centre, as far from one target as from any
-    other.
+    pull the centre towards itself.
 
     Pooled features after a rectifier are not negative, and vary the more the larger their mean is. The square root
     brings the variances nearer to each other (Tukey's ladder of powers; Yang et al., ICLR 2021, for few-shot features).
     The covariance is propagated to first order, by the slope at the mean of the source classes. Features of other
-    networks can be negative: no square root is taken of them, and ``Geometry.description`` says so. A negative mean of
-    at most 1e-4 of the scale of its feature, or of the average feature, is round-off and counts as 0.
+    networks can be negative: no square root is taken of them. See :func:`are_rectified` for round-off.
 
     Args:
         name: One of :data:`GEOMETRIES`.
@@ -129,12 +120,7 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
     row = GEOMETRIES.find(name)
     banks = [*targets, *sources]
     for bank in banks[1:]:
-        banks[0].require_comparable(bank)
-        if bank.means.shape[1] != banks[0].means.shape[1]:
-            raise InputError(
-                f"{banks[0].name} and {bank.name} cannot be compared: features of width "
-                f"{banks[0].means.shape[1]} and {bank.means.shape[1]}; extract both with the same backbone"
-            )
+        require_comparable(banks[0], bank)
     if not (row.square_root or row.centre or row.whiten):
         return Geometry(name, unit_length=row.unit_length)
     means = np.concatenate([bank.means for bank in sources]).astype(np.float64)
@@ -155,20 +141,25 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
     return Geometry(name, centre, factor, row.unit_length, slope)
 
 
+def require_comparable(bank: FeatureBank, other: FeatureBank) -> None:
+    """Raise `InputError` for banks of different backbones, preprocessing or widths."""
+    bank.require_comparable(other)
+    widths = bank.means.shape[1], other.means.shape[1]
+    if widths[0] != widths[1]:
+        raise InputError(
+            f"{bank.name} and {other.name} cannot be compared: features of width {widths[0]} and {widths[1]}; "
+            f"extract both with the same backbone"
+        )
+
+
 def whitening_factor(
     banks: Sequence[FeatureBank], slope: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64] | None:
-    """Cholesky factor of the pooled, shrunk within-class covariance.
+    """(D, D) lower Cholesky factor of the pooled, shrunk within-class covariance; None if that is 0.
 
     The covariances of all banks are pooled by their numbers of images. The mean eigenvalue is added to the diagonal: a
-    shrinkage without a parameter, which keeps directions of little variance from being blown up.
-
-    Args:
-        banks: Whose covariances are pooled.
-        slope: (D,) derivative of the map that was applied to each feature; None for none.
-
-    Returns:
-        (D, D) lower triangular; None if the covariance is 0, as with one image a class.
+    shrinkage without a parameter, which keeps directions of little variance from being blown up. ``slope`` (D,) is the
+    derivative of the map that was applied to each feature, if any.
     """
     if all(bank.counts.max() == 1 for bank in banks):
         return None  # older banks hold round-off here
@@ -186,10 +177,9 @@ def whitening_factor(
 
 
 def are_rectified(means: Sequence[NDArray[np.floating]]) -> bool:
-    """Whether no feature is negative, up to round-off: 1e-4 of the scale of the feature or of the average feature.
+    """Whether no feature in several (C, D) arrays is negative, up to round-off.
 
-    Args:
-        means: (C, D) means or features of each bank. The scale of a feature is its largest absolute value in all banks.
+    Round-off is 1e-4 of the scale of the feature, its largest absolute value, or of the average feature.
     """
     if min(of_bank.min() for of_bank in means) >= 0:
         return True

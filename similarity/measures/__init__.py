@@ -3,8 +3,6 @@
 Each measure is a pure function of arrays and a :class:`Measure` row in the same module; :data:`MEASURES` collects the
 rows, and :func:`measure` computes them from an :class:`Evidence`. No measure is best in every large comparison, so
 baselines are among them.
-
-Names are imported on first use from the modules that ``__init__.pyi`` lists.
 """
 
 import lazy_loader

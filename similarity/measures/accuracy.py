@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from features.infrastructure.errors import InputError
+from similarity.distances import inner_product_index
 from similarity.geometry import Geometry
 from similarity.measures.catalogue import Measure
 from similarity.measures.checks import checked_features, checked_labels
@@ -46,14 +47,10 @@ def knn_accuracy(features: ArrayLike, labels: ArrayLike, *, k: int = NEIGHBOURS,
     truth, _ = checked_labels(labels, len(rows))
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
-    import faiss
-
     queries = sample(rows, _MOST_QUERIES, seed)
     points = _COSINE.points(rows).astype(np.float32)
-    index = faiss.IndexFlatIP(points.shape[1])
-    index.add(points)
     k = min(k, len(rows) - 1)
-    cosines, found = index.search(points[queries], k + 1)
+    cosines, found = inner_product_index(points).search(points[queries], k + 1)
     # Remove the image itself from the k + 1, or the last one if images with equal features have displaced it.
     itself = found == queries[:, None]
     itself[~itself.any(axis=1), -1] = True

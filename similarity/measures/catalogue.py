@@ -1,7 +1,4 @@
-"""All measures of transferability under one contract: what each needs, and which values are better.
-
-A measure is one :class:`Measure` row beside the function that computes it, in any module of this package.
-"""
+"""All measures of transferability under one contract: what each needs, and which values are better."""
 
 from __future__ import annotations
 
@@ -75,11 +72,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Unmeasured:
-    """A measure that could not be computed.
-
-    Attributes:
-        reason: Why, and how to change that.
-    """
+    """Why a measure could not be computed, and how to change that."""
 
     reason: str
 
@@ -94,9 +87,6 @@ def measure(
         evidence: The data to compute them from.
         comparing: Whether the values will be compared between sources or between models. Measures that do not
             distinguish these are left out, with that reason. None computes all.
-
-    Returns:
-        A score or a reason for every name.
 
     Raises:
         InputError: A name is unknown.
@@ -123,14 +113,10 @@ def reasons(rows: Iterable[Mapping[str, Score | Unmeasured]]) -> dict[str, str]:
 
 
 def measure_names(requested: Sequence[str], argument: str = "measures") -> list[str]:
-    """Check names of measures and remove repetitions; ``all`` stands for every measure in the order of display.
-
-    Args:
-        requested: Keys of :data:`MEASURES`, or ``all`` among them.
-        argument: The argument that holds the names, for the message.
+    """The requested measures without repetition; ``all`` stands for every measure in the order of display.
 
     Raises:
-        InputError: A name is unknown.
+        InputError: A name is unknown; the message names the ``argument`` that holds it.
     """
     if "all" in requested:
         return list(MEASURES)

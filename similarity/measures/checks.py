@@ -10,11 +10,7 @@ _SUM = 1e-2
 
 
 def checked_features(features: ArrayLike, name: str = "features") -> NDArray[np.float64]:
-    """Features (N, D) as float64, without a copy if they are float64.
-
-    Raises:
-        ValueError: They are not a matrix, have no row or no column, or are not finite.
-    """
+    """Features (N, D) as float64; raise `ValueError` unless they are a finite matrix with a row and a column."""
     rows = np.asarray(features, dtype=np.float64)
     if rows.ndim != 2 or not rows.size:
         raise ValueError(f"{name} must be (images, width) with at least one of each, got shape {rows.shape}")
@@ -24,17 +20,9 @@ def checked_features(features: ArrayLike, name: str = "features") -> NDArray[np.
 
 
 def checked_labels(labels: ArrayLike, images: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Labels as indices into the classes that occur, and the number of images of each class.
+    """Labels (N,) as indices into the C classes that occur, and the images (C,) of each class.
 
-    Args:
-        labels: (N,) arbitrary integers.
-        images: N.
-
-    Returns:
-        (N,) integers in 0 … C − 1, and (C,) positive counts.
-
-    Raises:
-        ValueError: The labels are not N integers, or are all equal.
+    Raise `ValueError` unless they are N integers of at least two classes.
     """
     truth = np.asarray(labels)
     if truth.shape != (images,) or not np.issubdtype(truth.dtype, np.integer):
@@ -48,11 +36,7 @@ def checked_labels(labels: ArrayLike, images: int) -> tuple[NDArray[np.int64], N
 
 
 def checked_posterior(posterior: ArrayLike) -> NDArray[np.float64]:
-    """Class probabilities (N, Z), each row normalised to the sum 1.
-
-    Raises:
-        ValueError: They are not a matrix, not finite, negative, or a row does not sum to about 1.
-    """
+    """Class probabilities (N, Z), normalised to sum 1; raise `ValueError` unless each row sums to about 1."""
     rows = checked_features(posterior, "posterior")
     sums = rows.sum(axis=1, keepdims=True)
     if (rows < 0).any() or np.abs(sums - 1).max() > _SUM:

@@ -1,7 +1,6 @@
 """TransRate: the coding rate of all features less that of the features of each class.
 
-Source: Huang et al., "Frustratingly Easy Transferability Estimation", ICML 2022; the coding rate: Ma et al., TPAMI
-2007.
+Source: Huang et al., "Frustratingly Easy Transferability Estimation", ICML 2022; the rate: Ma et al., TPAMI 2007.
 """
 
 from __future__ import annotations
@@ -53,12 +52,9 @@ def transrate(features: ArrayLike, labels: ArrayLike, *, epsilon: float = EPSILO
 
 
 def _coding_rates(rows: NDArray[np.float64], counts: NDArray[np.int64], epsilon: float) -> NDArray[np.float64]:
-    """½·log det(I + ZᵀZ / (n·ε)) of several sets, by the smaller of ZᵀZ and Z·Zᵀ, which have the same determinant.
+    """½·log det(I + ZᵀZ / (n·ε)) of B sets (B, n, D) of (B,) images, padded with zero rows.
 
-    Args:
-        rows: (B, n, D); zero rows are padding.
-        counts: (B,) images of each set.
-        epsilon: ε.
+    ZᵀZ and Z·Zᵀ have the same determinant; the smaller is taken.
     """
     turned = rows.transpose(0, 2, 1)
     gram = rows @ turned if rows.shape[1] <= rows.shape[2] else turned @ rows

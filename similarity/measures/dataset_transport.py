@@ -1,7 +1,4 @@
-"""OTDD: optimal transport between two labelled datasets, with a distance between labels.
-
-Source: Alvarez-Melis and Fusi, "Geometric Dataset Distances via Optimal Transport", NeurIPS 2020.
-"""
+"""OTDD (Alvarez-Melis and Fusi, "Geometric Dataset Distances via Optimal Transport", NeurIPS 2020)."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from similarity.measures.catalogue import Measure
 from similarity.measures.checks import checked_features
 from similarity.measures.evidence import Evidence
 from similarity.measures.sampling import sample
-from similarity.transport.earth_movers_distance import transport_plan
+from similarity.transport.network_simplex import transport_plan
 
 #: Most images of each side: the exact transport between 2,000 and 2,000 images takes about a second.
 MOST_IMAGES = 2_000
@@ -28,16 +25,12 @@ def label_distances(
 
         W₂² = ‖m − m′‖² + tr(Σ + Σ′ − 2·(Σ^½·Σ′·Σ^½)^½)
 
-    The shape of ``spread`` tells diagonal from full covariances. For variances the second term is ‖v^½ − v′^½‖², and
-    all C × C′ distances are one matrix product; feature banks hold variances. For full covariances it is the squared
-    Bures distance, from the eigenvalues of one D × D matrix for each pair, which suits features of few dimensions such
-    as principal components.
+    For variances the second term is ‖v^½ − v′^½‖², and all distances are one matrix product. For full covariances it is
+    the squared Bures distance, from the eigenvalues of one D × D matrix for each pair, which suits few dimensions.
 
     Args:
-        means: (C, D) class means.
-        spread: (C, D) variances, or (C, D, D) covariances.
-        other_means: (C′, D).
-        other_spread: (C′, D) or (C′, D, D), like ``spread``.
+        means, other_means: (C, D) and (C′, D) class means.
+        spread, other_spread: Variances of the same shapes, or (C, D, D) and (C′, D, D) covariances.
 
     Returns:
         (C, C′) non-negative float64 in squared units of the features.
@@ -45,8 +38,8 @@ def label_distances(
     Raises:
         ValueError: Shapes do not match, a value is not finite, or a variance is negative.
     """
-    m, s = _gaussians("means", "spread", means, spread)
-    other_m, other_s = _gaussians("other_means", "other_spread", other_means, other_spread)
+    m, s = _gaussians("", means, spread)
+    other_m, other_s = _gaussians("other_", other_means, other_spread)
     if m.shape[1] != other_m.shape[1] or s.ndim != other_s.ndim:
         raise ValueError(
             f"both sides must have one width, and both variances or covariances, got {s.shape[1:]} and "
@@ -73,10 +66,8 @@ def otdd(
     All images have the same weight; the transport is exact.
 
     Args:
-        features: (N, D) image features.
-        labels: (N,) integers, rows of ``between_labels``.
-        other: (M, D) image features.
-        other_labels: (M,) integers, columns of ``between_labels``.
+        features, other: (N, D) and (M, D) image features.
+        labels, other_labels: (N,) and (M,) integers, rows and columns of ``between_labels``.
         between_labels: (C, C′) squared distances between labels, from :func:`label_distances`.
         most: Most images of each side; a random sample of larger sets. The value is biased upwards for small samples,
             so compare values only between sets of similar, large size.
@@ -115,15 +106,13 @@ def _bures(covariances: NDArray[np.float64], others: NDArray[np.float64]) -> NDA
     return np.maximum(own[:, None] + theirs - 2 * shared, 0)
 
 
-def _gaussians(
-    means_name: str, spread_name: str, means: ArrayLike, spread: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Class means, and variances or covariances of matching shape."""
-    m, s = checked_features(means, means_name), np.asarray(spread, dtype=np.float64)
+def _gaussians(side: str, means: ArrayLike, spread: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Class means, and variances or covariances of matching shape; ``side`` begins the names in messages."""
+    m, s = checked_features(means, f"{side}means"), np.asarray(spread, dtype=np.float64)
     if s.shape not in (m.shape, (*m.shape, m.shape[1])):
-        raise ValueError(f"{spread_name} must be {m.shape} or {(*m.shape, m.shape[1])}, got {s.shape}")
+        raise ValueError(f"{side}spread must be {m.shape} or {(*m.shape, m.shape[1])}, got {s.shape}")
     if not np.isfinite(s).all() or (s.ndim == 2 and (s < 0).any()):
-        raise ValueError(f"{spread_name} must be finite, and variances must not be negative")
+        raise ValueError(f"{side}spread must be finite, and variances must not be negative")
     return m, s
 
 

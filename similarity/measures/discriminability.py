@@ -36,24 +36,20 @@ def h_score(features: ArrayLike, labels: ArrayLike, *, shrinkage: bool = True) -
     rows = checked_features(features)
     indices, counts = checked_labels(labels, len(rows))
     rows = rows - rows.mean(axis=0)
-    spectrum = label_spectrum(rows, indices, counts)
-    between = (spectrum.along / counts).sum(axis=1)  # share of each direction's variance
+    squares, along = label_spectrum(rows, indices, counts)
+    between = (along / counts).sum(axis=1)  # share of each direction's variance
     if not shrinkage:
         return float(between.sum())
-    eigenvalues = spectrum.squares / len(rows)
+    eigenvalues = squares / len(rows)
     a, mean_eigenvalue = _ledoit_wolf(rows, eigenvalues)
     kept = (1 - a) * eigenvalues
     return float(between @ (kept / (kept + a * mean_eigenvalue)))
 
 
 def _ledoit_wolf(centred: NDArray[np.float64], eigenvalues: NDArray[np.float64]) -> tuple[float, float]:
-    """Shrinkage intensity towards the mean eigenvalue, and the mean eigenvalue.
+    """Shrinkage intensity of centred features (N, D) towards the mean eigenvalue, and the mean eigenvalue.
 
     The squared Frobenius norms of all x_n·x_nᵀ sum to Σ_n ‖x_n‖⁴, so no further D × D product is formed.
-
-    Args:
-        centred: (N, D) centred features.
-        eigenvalues: (K,) positive eigenvalues of the population covariance.
     """
     images, width = centred.shape
     mean_eigenvalue = float(eigenvalues.sum()) / width

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
-from similarity.geometry import DEFAULT_GEOMETRY, Geometry, fit_geometry
+from similarity.geometry import DEFAULT_GEOMETRY, Geometry, fit_geometry, require_comparable
 from similarity.measures.checks import checked_posterior
 from similarity.measures.sampling import MOST_IMAGES, sample
 from similarity.measures.source_classifier import source_posterior
@@ -21,29 +21,17 @@ from similarity.transport.earth_movers_distance import TransportResult, emd
 NEEDS = ("target images", "source", "source images", "posterior", "parameters")
 
 
+@dataclass(frozen=True, eq=False)
 class TargetImages:
-    """The image features that a target's bank keeps, loaded on first use."""
+    """The images that a target's bank keeps, read-only.
 
-    def __init__(self, bank: FeatureBank) -> None:
-        self._bank = bank
+    Attributes:
+        features: (N, D).
+        labels: (N,) indices into the bank's classes.
+    """
 
-    @property
-    def features(self) -> NDArray[np.float64]:
-        """(N, D) features, read-only; raises `InputError` if the bank keeps none, or one is NaN or infinite."""
-        return self._loaded[0]
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """(N,) indices into the bank's classes."""
-        return self._loaded[1]
-
-    @cached_property
-    def _loaded(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        features, labels, _ = self._bank.images()
-        _require_finite(self._bank, features)
-        rows = features.astype(np.float64)
-        rows.flags.writeable = labels.flags.writeable = False
-        return rows, labels
+    features: NDArray[np.float64]
+    labels: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +47,7 @@ class Evidence:
         geometry: Where class means are compared: a name, which is fitted to this pair alone, or a geometry fitted to
             all sources of a comparison (see :func:`side_by_side`).
         seed: Seed of every random sample.
-        shared: The target's images, if several evidences share them (see :func:`side_by_side`).
+        first: Evidence on the same target, whose images this one shares (see :func:`side_by_side`).
         solved: The transport between the class means in ``geometry``, if it has been solved before.
 
     Raises:
@@ -73,18 +61,12 @@ class Evidence:
     parameters: int | None = None
     geometry: str | Geometry = DEFAULT_GEOMETRY
     seed: int = 0
-    shared: TargetImages | None = field(default=None, repr=False)
+    first: Evidence | None = field(default=None, repr=False)
     solved: TransportResult | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.source is not None:
-            self.target.require_comparable(self.source)
-            widths = self.target.means.shape[1], self.source.means.shape[1]
-            if widths[0] != widths[1]:
-                raise InputError(
-                    f"{self.target.name} and {self.source.name} cannot be compared: features of width {widths[0]} and "
-                    f"{widths[1]}; extract both with the same backbone"
-                )
+            require_comparable(self.target, self.source)
         if self.posterior is not None:
             object.__setattr__(self, "posterior", checked_posterior(self.posterior))
         if self.parameters is not None and not self.parameters > 0:
@@ -116,16 +98,17 @@ class Evidence:
 
     @cached_property
     def images(self) -> TargetImages:
-        """The target's images, loaded on first use."""
-        return self.shared or TargetImages(self.target)
+        """The target's images; raises `InputError` if it keeps none, or a feature is NaN or infinite."""
+        if self.first is not None:
+            return self.first.images
+        features, labels = _finite_images(self.target)
+        rows = features.astype(np.float64)
+        rows.flags.writeable = labels.flags.writeable = False
+        return TargetImages(rows, labels)
 
     @property
     def labelled(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """(N, D) features and (N,) labels of the target's images, of at least two classes.
-
-        Raises:
-            InputError: The target keeps no images, or only images of one class.
-        """
+        """(N, D) features and (N,) labels of the target's images; raises `InputError` if all are of one class."""
         features, labels = self.images.features, self.images.labels
         if labels.min() == labels.max():
             only = self.target.classes[labels[0]]
@@ -152,11 +135,7 @@ class Evidence:
 
     @cached_property
     def source_labels(self) -> NDArray[np.float64]:
-        """(N, Z) source class probabilities of each image of the target.
-
-        Raises:
-            InputError: ``posterior`` has another number of images, or the source does not determine probabilities.
-        """
+        """(N, Z) source class probabilities of each image of the target: ``posterior``, or an estimate."""
         features = self.images.features
         if self.posterior is None:
             return source_posterior(features, self.given_source)
@@ -169,14 +148,8 @@ class Evidence:
 
     @cached_property
     def source_sample(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """(n, D) features and (n,) labels of a random sample of at most 5,000 images of the source.
-
-        Raises:
-            InputError: The source keeps no image features, or one is NaN or infinite.
-        """
-        source = self.given_source
-        features, labels, _ = source.images()
-        _require_finite(source, features)
+        """(n, D) features and (n,) labels of a random sample of at most 5,000 images of the source."""
+        features, labels = _finite_images(self.given_source)
         drawn = sample(features, MOST_IMAGES, self.seed)
         return features[drawn].astype(np.float64), labels[drawn]
 
@@ -206,15 +179,18 @@ def side_by_side(
     if not sources:
         raise ValueError("sources must hold at least one feature bank, got none")
     metric = geometry if isinstance(geometry, Geometry) else fit_geometry(geometry, [target], sources)
-    images = TargetImages(target)
     solutions: Sequence[TransportResult | None] = transports or [None] * len(sources)
-    return [
-        Evidence(target, source, geometry=metric, seed=seed, shared=images, solved=solved)
-        for source, solved in zip(sources, solutions, strict=True)
-    ]
+    first = None
+    found = []
+    for source, solved in zip(sources, solutions, strict=True):
+        found.append(Evidence(target, source, geometry=metric, seed=seed, first=first, solved=solved))
+        first = found[0]
+    return found
 
 
-def _require_finite(bank: FeatureBank, features: NDArray[np.floating]) -> None:
-    """Raise `InputError` if an image feature is NaN or infinite."""
+def _finite_images(bank: FeatureBank) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+    """Features and labels of the images that a bank keeps, if all features are finite."""
+    features, labels, _ = bank.images()
     if not np.isfinite(features).all():
         raise InputError(f"{bank.name}: the image features hold NaN or infinity; extract the bank again")
+    return features, labels

@@ -17,10 +17,7 @@ def total_moments(bank: FeatureBank) -> tuple[NDArray[np.float64], NDArray[np.fl
     """Mean and covariance of all images of a bank, from its class statistics.
 
     The law of total covariance adds that within the classes and that of the class means:
-    Σ = W + Σ_c (n_c/N)·(m_c − m)(m_c − m)ᵀ.
-
-    Returns:
-        (D,) mean and (D, D) population covariance, float64.
+    Σ = W + Σ_c (n_c/N)·(m_c − m)(m_c − m)ᵀ. The mean is (D,) and the population covariance (D, D), float64.
     """
     share = bank.counts / bank.counts.sum()
     means = bank.means.astype(np.float64)
@@ -36,10 +33,8 @@ def frechet(mean: ArrayLike, covariance: ArrayLike, other_mean: ArrayLike, other
     of their square roots, and no root of a nonsymmetric matrix is computed.
 
     Args:
-        mean: (D,).
-        covariance: (D, D) symmetric; negative eigenvalues are round-off and count as 0.
-        other_mean: (D,).
-        other_covariance: (D, D).
+        mean, other_mean: (D,).
+        covariance, other_covariance: (D, D) symmetric; negative eigenvalues are round-off and count as 0.
 
     Returns:
         The squared distance in squared units of the features, at least 0.
@@ -50,8 +45,8 @@ def frechet(mean: ArrayLike, covariance: ArrayLike, other_mean: ArrayLike, other
     >>> frechet([0.0], [[4.0]], [3.0], [[1.0]])
     10.0
     """
-    m, s = _checked("mean", "covariance", mean, covariance)
-    other_m, other_s = _checked("other_mean", "other_covariance", other_mean, other_covariance)
+    m, s = _checked("", mean, covariance)
+    other_m, other_s = _checked("other_", other_mean, other_covariance)
     if len(m) != len(other_m):
         raise ValueError(f"mean and other_mean must have one width, got {len(m)} and {len(other_m)}")
     values, vectors = np.linalg.eigh(s)
@@ -62,15 +57,13 @@ def frechet(mean: ArrayLike, covariance: ArrayLike, other_mean: ArrayLike, other
     return max(0.0, float(away @ away + np.trace(s) + np.trace(other_s) - 2 * shared))
 
 
-def _checked(
-    mean_name: str, covariance_name: str, mean: ArrayLike, covariance: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A mean, and a covariance of matching shape."""
+def _checked(side: str, mean: ArrayLike, covariance: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A mean, and a covariance of matching shape; ``side`` begins the names in messages."""
     m, s = np.asarray(mean, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
     if m.ndim != 1 or s.shape != (len(m), len(m)):
-        raise ValueError(f"{mean_name} must be (D,) and {covariance_name} (D, D), got shapes {m.shape} and {s.shape}")
+        raise ValueError(f"{side}mean must be (D,) and {side}covariance (D, D), got shapes {m.shape} and {s.shape}")
     if not (np.isfinite(m).all() and np.isfinite(s).all()):
-        raise ValueError(f"{mean_name} and {covariance_name} must be finite, got NaN or infinity")
+        raise ValueError(f"{side}mean and {side}covariance must be finite, got NaN or infinity")
     return m, s
 
 

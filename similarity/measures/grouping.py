@@ -13,16 +13,7 @@ _BLOCK = 1 << 24
 
 
 def class_sums(rows: NDArray[np.float64], labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """Sum of the rows of each class.
-
-    Args:
-        rows: (N, K), one row for each image.
-        labels: (N,) in 0 … C − 1.
-        classes: C.
-
-    Returns:
-        (C, K) float64.
-    """
+    """(C, K) sum of the rows (N, K) of each class; labels (N,) are in 0 … C − 1."""
     images = len(labels)
     member = csr_array((np.ones(images), (labels, np.arange(images))), shape=(classes, images))
     return np.asarray(member @ rows, dtype=np.float64)
@@ -33,10 +24,7 @@ def padded_classes(
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Blocks of classes of similar size, each class padded with zero rows.
 
-    Args:
-        rows: (N, K), one row for each image.
-        labels: (N,) in 0 … C − 1.
-        counts: (C,) images of each class.
+    Rows are (N, K), labels (N,) in 0 … C − 1, counts (C,).
 
     Yields:
         (B,) classes by ascending size, and their rows (B, n, K), where n is the size of the largest of them.

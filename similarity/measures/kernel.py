@@ -1,7 +1,4 @@
-"""The maximum mean discrepancy between two sets of images under a Gaussian kernel.
-
-Source: Gretton et al., "A Kernel Two-Sample Test", JMLR 2012.
-"""
+"""The maximum mean discrepancy (Gretton et al., "A Kernel Two-Sample Test", JMLR 2012) under a Gaussian kernel."""
 
 from __future__ import annotations
 
@@ -22,9 +19,7 @@ _ROWS = 1_000
 
 
 def median_distance(features: ArrayLike, *, seed: int = 0) -> float:
-    """The bandwidth by the median heuristic: the median distance between two images.
-
-    Distances of 0 are left out, because otherwise the median could be 0.
+    """The bandwidth by the median heuristic: the median distance above 0 between two images.
 
     Args:
         features: (N, D); a random sample of 1,000 images of larger sets.
@@ -44,22 +39,16 @@ def median_distance(features: ArrayLike, *, seed: int = 0) -> float:
 
 
 def mmd(
-    features: ArrayLike,
-    other: ArrayLike,
-    *,
-    bandwidth: float | None = None,
-    most: int = MOST_IMAGES,
-    seed: int = 0,
+    features: ArrayLike, other: ArrayLike, *, bandwidth: float | None = None, most: int = MOST_IMAGES, seed: int = 0
 ) -> float:
     """Unbiased estimate of the squared maximum mean discrepancy.
 
         MMD² = mean_{i≠j} k(x_i, x_j) + mean_{i≠j} k(y_i, y_j) − 2·mean_{ij} k(x_i, y_j)
 
-    with k(x, y) = exp(−‖x − y‖² / 2σ²) (Gretton et al., JMLR 2012, equation 3).
+    with k(x, y) = exp(−‖x − y‖² / 2σ²) (Gretton et al., equation 3).
 
     Args:
-        features: (N, D) features of at least two images.
-        other: (M, D) features of at least two images.
+        features, other: (N, D) and (M, D), of at least two images each.
         bandwidth: σ in units of the features, positive. None takes the median distance of both sets together
             (Gretton et al.). Values with different σ are not comparable: give one σ to compare several sets.
         most: Most images of each side, at least 2; a random sample of larger sets, whose error falls as 1/√most.

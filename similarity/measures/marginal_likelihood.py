@@ -22,6 +22,8 @@ _LEAST_NOISE = 1e-8
 _TOLERANCE = 1e-10
 _MOST_ROUNDS = 1_000
 
+_Array = NDArray[np.float64]
+
 
 def logme(features: ArrayLike, labels: ArrayLike) -> float:
     """Maximised log evidence of a linear model per image, averaged over the classes.
@@ -47,15 +49,15 @@ def logme(features: ArrayLike, labels: ArrayLike) -> float:
     """
     rows = checked_features(features)
     indices, counts = checked_labels(labels, len(rows))
-    spectrum = label_spectrum(rows, indices, counts)
-    if not len(spectrum.squares):  # all features are 0: the model is noise alone
+    squares, along = label_spectrum(rows, indices, counts)
+    if not len(squares):  # all features are 0: the model is noise alone
         return float(-0.5 * (np.log(2 * np.pi * counts / len(rows)) + 1).mean())
-    squares = (spectrum.squares / spectrum.squares.max())[:, None]  # α absorbs the scale of the features
-    outside = np.maximum(counts - spectrum.along.sum(axis=0), 0)
+    squares = (squares / squares.max())[:, None]  # α absorbs the scale of the features
+    outside = np.maximum(counts - along.sum(axis=0), 0)
     best = np.full(len(counts), -np.inf)
     ratio, active = np.ones(len(counts)), np.arange(len(counts))
     for _ in range(_MOST_ROUNDS):
-        evidence, following = _step(squares, spectrum.along[:, active], outside[active], ratio[active], len(rows))
+        evidence, following = _step(squares, along[:, active], outside[active], ratio[active], len(rows))
         gain = evidence - best[active]
         best[active] = np.maximum(best[active], evidence)
         ratio[active] = following
@@ -65,21 +67,11 @@ def logme(features: ArrayLike, labels: ArrayLike) -> float:
     return float(best.mean())
 
 
-def _step(
-    squares: NDArray[np.float64],
-    along: NDArray[np.float64],
-    outside: NDArray[np.float64],
-    ratio: NDArray[np.float64],
-    images: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Evidence per image at t, and the next t.
+def _step(squares: _Array, along: _Array, outside: _Array, ratio: _Array, images: int) -> tuple[_Array, _Array]:
+    """Evidence per image at t = ``ratio`` (C,), and the next t.
 
-    Args:
-        squares: (K, 1) σ_k².
-        along: (K, C) (u_kᵀ y_c)².
-        outside: (C,) squared length of the component of y_c orthogonal to all u_k.
-        ratio: (C,) t.
-        images: N.
+    ``squares`` (K, 1) are the σ_k², ``along`` (K, C) the (u_kᵀ y_c)², and ``outside`` (C,) the squared length of the
+    component of y_c orthogonal to all u_k.
     """
     shrunk = ratio / (squares + ratio)  # shrinkage t/(σ_k² + t) of each direction
     residual = outside + np.einsum("kc,kc->c", np.square(shrunk), along)

@@ -1,7 +1,4 @@
-"""GBC: the overlap of the target's classes as Gaussians.
-
-Source: Pándy et al., "Transferability Estimation using Bhattacharyya Class Separability", CVPR 2022.
-"""
+"""GBC (Pándy et al., "Transferability Estimation using Bhattacharyya Class Separability", CVPR 2022)."""
 
 from __future__ import annotations
 
@@ -16,8 +13,7 @@ from similarity.measures.checks import checked_features
 from similarity.measures.evidence import Evidence
 from similarity.measures.gaussian import total_moments
 
-#: Principal components, as in the paper. In the full feature space classes are so far apart that overlaps are about
-#: 1e-50.
+#: Principal components, as in the paper. In the full feature space, overlaps of classes are about 1e-50.
 COMPONENTS = 64
 #: Lower bound of a class's variance, relative to the mean variance: identical images would make a class a point, and
 #: two classes with the same mean would not overlap.
@@ -76,10 +72,6 @@ def principal_gaussians(
     The components are those of the covariance of all images. A bank holds one pooled within-class covariance; each
     class has its shape, scaled to the unbiased estimate of the class's own variance. A class of one image has the
     pooled variance.
-
-    Args:
-        bank: Any bank; no images are needed.
-        components: Largest number of components.
 
     Returns:
         (C, K) means and (C, K) variances, K = min(``components``, D).

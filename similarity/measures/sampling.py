@@ -14,16 +14,8 @@ _ROWS = 1 << 13
 def sample(features: NDArray[np.floating], most: int, seed: int = 0) -> NDArray[np.int64]:
     """Indices of at most ``most`` images, in an order that depends on their features alone.
 
-    Images are sorted along a random direction before they are drawn, so that shuffling a dataset changes no value
-    computed on a sample of it. Images with equal features keep their order.
-
-    Args:
-        features: (N, D) of any float type.
-        most: Largest size of the sample, at least 1.
-        seed: Seed of the direction and the draw.
-
-    Returns:
-        (min(N, most),) int64 without repetition.
+    Images (N, D) are sorted along a random direction before they are drawn, so that shuffling a dataset changes no
+    value computed on a sample of it. Images with equal features keep their order.
 
     Raises:
         ValueError: ``most`` is less than 1.

@@ -21,10 +21,7 @@ def source_posterior(features: ArrayLike, source_bank: FeatureBank) -> NDArray[n
     Classes are Gaussians around their means with one shared covariance: the pooled within-class covariance plus its
     mean eigenvalue on the diagonal, as in the geometry ``whitened``. The prior of a class is its share of the images.
     LEEP and NCE thus apply to any source domain under a shared backbone; for a model with its own head, use the head.
-
-    Args:
-        features: (N, D) image features of the target.
-        source_bank: The source; no images are needed.
+    Features of the target are (N, D); the source needs no images.
 
     Returns:
         (N, Z) float64, rows sum to 1.

@@ -1,8 +1,4 @@
-"""LEEP and NCE: how well source class probabilities predict the target's labels.
-
-Sources: Nguyen et al., "LEEP: A New Measure to Evaluate Transferability of Learned Representations", ICML 2020; Tran,
-Nguyen and Hassner, "Transferability and Hardness of Supervised Classification Tasks", ICCV 2019.
-"""
+"""LEEP (Nguyen et al., ICML 2020) and NCE (Tran, Nguyen and Hassner, ICCV 2019): labels from source classes."""
 
 from __future__ import annotations
 
@@ -48,18 +44,12 @@ def leep(posterior: ArrayLike, labels: ArrayLike) -> float:
 def nce(posterior: ArrayLike, labels: ArrayLike) -> float:
     """Negative conditional entropy −H(Y|Z) of the target's labels: Σ_{y,z} P(y, z)·log(P(y, z) / P(z)).
 
-    Z is the most probable source class of an image; of several, the first.
-
-    Args:
-        posterior: (N, Z) source class probabilities of each image of the target.
-        labels: (N,) integers, of at least two classes of the target.
+    Z is the most probable source class of an image; of several, the first. Arguments and errors are those of
+    :func:`leep`.
 
     Returns:
         Nats per image, −log C to 0; higher predicts better transfer. LEEP is at least NCE plus the mean log
         probability of the most probable classes.
-
-    Raises:
-        ValueError: Rows of ``posterior`` are not probabilities, or labels are malformed.
     """
     theta = checked_posterior(posterior)
     indices, counts = checked_labels(labels, len(theta))

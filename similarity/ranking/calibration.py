@@ -1,10 +1,8 @@
 """Calibration of γ: the distance at which the similarity exp(−γ·EMD) is one half.
 
 The EMD has the unit of the features, so γ needs their scale. The paper's γ = 0.01 suits raw ResNet-101 features; for
-points of length 1 every similarity would exceed 0.98. The calibrated γ = ln 2 / d depends on the target alone: d is
-the mean distance between the class means of two target images of different classes, so that
-
-    similarity 0.5 = as far from the target as the target's classes are from each other.
+points of length 1 every similarity would exceed 0.98. The calibrated γ = ln 2 / d depends on the target alone: d is the
+mean distance between its classes. A source at similarity 0.5 is as far from the target as these are from each other.
 
 Sampling noise biases d upwards, as it does the EMD. The similarity of the plug-in EMD therefore uses the plug-in d,
 and the interval of a similarity, which corrects the EMD for noise, uses a d corrected for noise. The interval does not
@@ -20,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from similarity.distances import pairwise_distances
+from similarity.distances import pairwise_distances, shares
 from similarity.transport.earth_movers_distance import GAMMA
 from similarity.uncertainty.interval import signed_root, without_noise
 from similarity.uncertainty.sampling_error import MeanCloud
@@ -60,13 +58,7 @@ def calibrated_gamma(
     """γ = ln 2 / d, where d is the mean distance between the target's classes: see :func:`class_spread`.
 
     If d is 0 (one class, or equal means), d is that of the classes of all sources together. If that is 0 too, γ is the
-    paper's.
-
-    Args:
-        target_points: (T, D) points of a geometry.
-        target_counts: (T,) images of each class.
-        source_points: (S, D) points of each source.
-        source_counts: (S,) images of each class of each source.
+    paper's. Points (T, D) and (S, D) are of a geometry; counts (T,) and (S,) are the images of each class.
     """
     spread = class_spread(target_points, target_counts)
     if spread > 0:
@@ -84,16 +76,9 @@ def calibrated_gamma(
 def gamma_without_noise(
     gamma: Gamma, clouds: Sequence[MeanCloud], counts: Sequence[NDArray[np.number]], *, unit_length: bool
 ) -> float | None:
-    """γ with the class spread corrected for the sampling noise of the class means.
+    """γ with the class spread corrected for the sampling noise of the class means; None if that is not positive.
 
-    Args:
-        gamma: γ calibrated on the sample means.
-        clouds: The target's class means, then those of the sources.
-        counts: Images of their classes.
-        unit_length: Whether the geometry scales points to length 1.
-
-    Returns:
-        ``gamma.value`` if it was given; None if the corrected spread is not positive.
+    A γ that was given stays. Clouds and the images of their classes are those of the target, then of the sources.
     """
     if gamma.spread_of is None:
         return gamma.value
@@ -108,13 +93,9 @@ def class_spread(
 ) -> float:
     """Mean distance between two classes: Σ_{i≠j} w_i w_j ‖x_i − x_j‖ / Σ_{i≠j} w_i w_j, where w are the counts.
 
-    For more than 10,000 classes, the mean over a fixed random sample of 10,000.
-
-    Args:
-        points: (C, D) points of a geometry.
-        counts: (C,) images of each class.
-        noise: (C,) expected contribution of each point's sampling error to its squared distances. It is subtracted,
-            and the signed square root of the difference is averaged.
+    Points are (C, D), counts (C,). For more than 10,000 classes it is the mean over a fixed random sample of 10,000.
+    The expected contribution (C,) of each point's sampling error to its squared distances, ``noise``, is subtracted,
+    and the signed square root of the difference is averaged.
 
     >>> class_spread(np.array([[0.0], [3.0]]), np.array([1, 1]))
     3.0
@@ -125,7 +106,7 @@ def class_spread(
     if len(points) > _MOST_CLASSES:
         drawn = np.random.default_rng(0).choice(len(points), _MOST_CLASSES, replace=False)
         points, counts, noise = points[drawn], counts[drawn], noise[drawn]
-    share = np.asarray(counts, dtype=np.float64) / np.sum(counts, dtype=np.float64)
+    share = shares(counts)
     different = 1 - float(share @ share)
     if len(points) < 2 or different <= 0:
         return 0.0

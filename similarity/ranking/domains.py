@@ -33,8 +33,7 @@ class Domain:
         similarity: exp(−γ·emd). Comparable only between sources of one target in one geometry.
         emd_interval: 95 % interval of the distance between the true class means, extended to contain ``emd``, which
             sampling noise biases upwards. None without a bootstrap, if the geometry is centred and there are fewer
-            than three source classes, or if a source is too large for the exact solver. See
-            :func:`similarity.uncertainty.interval.distance_interval`.
+            than three source classes, or if a source is too large for the exact solver.
         interval: 95 % interval of the similarity, extended to contain ``similarity``. It applies a calibrated γ that
             is corrected for sampling noise too, and is 0 to 1 if noise explains all distances that γ is calibrated on.
         classes: Number of classes compared.
@@ -67,8 +66,7 @@ class Ranking:
         gamma: γ of the similarity.
         half: The distance at which the similarity is 0.5, in words that end a sentence.
         target_classes: Names of the target's classes, in the order of the plans' columns.
-        geometry_steps: The steps that the fitted geometry takes, such as ``centred, whitened, unit length`` if
-            ``sqrt-whitened`` was requested for features that can be negative.
+        geometry_steps: The steps that the fitted geometry takes: see :attr:`similarity.Geometry.description`.
         dropped: Dataset specs of the sources without a class of ``min_count`` images.
     """
 

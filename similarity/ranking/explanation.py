@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,13 +103,12 @@ def write_explanation(ranking: Ranking, path: str | Path) -> None:
         "gamma": ranking.gamma,
         "sources": [{"source": domain.source, "emd": domain.emd} for domain in ranking.domains],
     }
-    write_table(path, provenance, COLUMNS, _lines(ranking))
-
-
-def _lines(ranking: Ranking) -> Iterator[tuple[str | float, ...]]:
-    for domain in ranking.domains:
-        for row in explain(domain, domain.class_names, ranking.target_classes):
-            yield domain.source, row.target_class, row.source_class, row.share, row.distance, row.contribution
+    rows = (
+        (domain.source, row.target_class, row.source_class, row.share, row.distance, row.contribution)
+        for domain in ranking.domains
+        for row in explain(domain, domain.class_names, ranking.target_classes)
+    )
+    write_table(path, provenance, COLUMNS, rows)
 
 
 def _figures(mass: NDArray[np.float64], distance: NDArray[np.float64], total: float) -> tuple[float, float, float]:

@@ -36,10 +36,9 @@ def select_classes(
     several targets choose has one row, with its best rank and all of these targets. Ties are broken by the order of
     the sources, then of their classes.
 
-    The column ``distance`` of the subset holds the score of the strategy: see
-    :attr:`similarity.selection.strategy.Strategy.ranked_by`. If the strategy can certify its choices, the provenance
-    of each target holds how near the choice is to the best one of its size
-    (:class:`similarity.selection.strategy.Certificate`).
+    The column ``distance`` of the subset holds the score of the strategy: see :attr:`similarity.Strategy.ranked_by`. If
+    the strategy can certify its choices, the provenance of each target holds the
+    :class:`similarity.selection.strategy.Certificate`.
 
     Args:
         targets: Banks of the targets. All their classes take part, weighted by their images.
@@ -56,12 +55,13 @@ def select_classes(
 
     Raises:
         ValueError: ``targets`` or ``sources`` is empty, or ``quotas`` does not have one entry a target.
-        InputError: Unknown strategy or geometry, an impossible size, or banks that cannot be compared.
+        InputError: Unknown strategy or geometry, an impossible size, banks that cannot be compared or are given twice,
+            or ``min_count`` leaves no class.
     """
     STRATEGIES.find(strategy)
     pool = SourcePool.of(targets, sources, geometry, min_count)
-    sizes: dict[str, Any] = {"classes": classes, "quotas": quotas, "images": images}
-    return select_from(pool, targets, **sizes, strategy=strategy, seed=seed, certified=certified)
+    options: dict[str, Any] = {"strategy": strategy, "seed": seed, "certified": certified}
+    return select_from(pool, targets, classes=classes, quotas=quotas, images=images, **options)
 
 
 def select_from(
@@ -117,12 +117,7 @@ def _sizes(
     images: int | None,
     strategy: Strategy,
 ) -> list[int]:
-    """The largest number of classes that each target chooses.
-
-    Raises:
-        ValueError: ``quotas`` does not have one entry a target.
-        InputError: A size is missing, impossible, or given to a strategy that takes every class.
-    """
+    """The largest number of classes that each target chooses."""
     available = len(pool)
     if quotas is not None and len(quotas) != len(targets):
         raise ValueError(f"`quotas` must have one entry a target, got {len(quotas)} for {len(targets)} targets")

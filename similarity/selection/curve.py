@@ -64,15 +64,7 @@ def selection_curves(
     min_count: int = 0,
     seed: int = 0,
 ) -> tuple[SelectionCurve, ...]:
-    """The curve of each target over all source classes.
-
-    Args:
-        targets, sources, strategy, geometry, min_count, seed: As of :func:`similarity.select_classes`.
-
-    Raises:
-        ValueError: ``targets`` or ``sources`` is empty.
-        InputError: Unknown strategy or geometry, or banks that cannot be compared.
-    """
+    """The curve of each target over all source classes; arguments as of :func:`similarity.select_classes`."""
     STRATEGIES.find(strategy)
     return curves_from(SourcePool.of(targets, sources, geometry, min_count), targets, strategy=strategy, seed=seed)
 
@@ -99,13 +91,10 @@ def curves_from(
 
 def write_curves(curves: Sequence[SelectionCurve], path: str | Path, provenance: dict[str, Any]) -> None:
     """Write ``target,classes,images,distance,gain`` lines, below one line that holds the provenance as JSON."""
-    rows = (
-        (curve.target, k, *row)
-        for curve in curves
-        for k, row in enumerate(
-            zip(curve.images.tolist(), curve.distance.tolist(), curve.gain.tolist(), strict=True), start=1
-        )
-    )
+    rows = []
+    for curve in curves:
+        figures = zip(curve.images.tolist(), curve.distance.tolist(), curve.gain.tolist(), strict=True)
+        rows += [(curve.target, k, *row) for k, row in enumerate(figures, start=1)]
     write_table(path, provenance | {"knees": [curve.to_json() for curve in curves]}, COLUMNS, rows)
 
 

@@ -12,12 +12,7 @@ from numpy.typing import NDArray
 from features.bank import FeatureBank
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
-from similarity.distances import (
-    mean_distances,
-    mean_squared_distances,
-    neighbour_squared_distances,
-    pairwise_distances,
-)
+from similarity.distances import mean_distances, mean_squared_distances, neighbour_squared_distances, pairwise_distances
 from similarity.geometry import Geometry, fit_geometry
 
 #: Neighbours that tell how crowded a source class is: the number of CSLS (Conneau et al., ICLR 2018).
@@ -81,12 +76,7 @@ class SourcePool:
     ) -> SourcePool:
         """The source classes of at least ``min_count`` images, in a geometry fitted to all banks.
 
-        A source without such a class drops out.
-
-        Raises:
-            ValueError: ``targets`` or ``sources`` is empty.
-            InputError: A bank is given twice, ``min_count`` leaves no class, the banks cannot be compared, or the
-                geometry is unknown.
+        Errors are those of :func:`similarity.select_classes`.
         """
         _require_distinct(targets, sources)
         kept = tuple(sources_with_classes(sources, min_count))
@@ -119,12 +109,9 @@ class SourcePool:
 
 
 def sources_with_classes(sources: Sequence[FeatureBank], min_count: int) -> list[FeatureBank]:
-    """The sources cut to their classes of at least ``min_count`` images.
+    """The sources cut to their classes of at least ``min_count`` images; raise ``InputError`` if there is none.
 
     A source without such a class is dropped, which a line on the console says.
-
-    Raises:
-        InputError: No source has such a class.
     """
     largest = [int(bank.counts.max()) for bank in sources]
     if max(largest) < min_count:

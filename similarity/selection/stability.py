@@ -22,14 +22,7 @@ from similarity.uncertainty.sampling_error import mean_clouds
 
 @dataclass(frozen=True)
 class ClassStability:
-    """How often one source class is chosen.
-
-    Attributes:
-        source: Dataset spec of its bank.
-        class_name: The class.
-        chosen: Whether it is in the subset.
-        share: Share of the bootstrap replicates in which it was chosen, 0 to 1.
-    """
+    """A source class, whether it is in the subset, and the share of the replicates that chose it, 0 to 1."""
 
     source: str
     class_name: str
@@ -75,28 +68,19 @@ def selection_stability(
     replicates: int = 100,
     seed: int = 0,
     *,
-    classes: int | None = None,
-    quotas: Sequence[int | None] | None = None,
-    images: int | None = None,
     strategy: str = DEFAULT_STRATEGY,
     geometry: str = DEFAULT_GEOMETRY,
     min_count: int = 0,
+    **sizes: Any,
 ) -> SelectionStability:
-    """Select, and select again from resampled class means of targets and sources: see :func:`stability_from`.
+    """:func:`similarity.select_classes`, and the stability of its result: see :func:`stability_from`.
 
-    Args:
-        replicates, seed: As of :func:`stability_from`.
-        targets, sources, classes, quotas, images, strategy, geometry, min_count: As of
-            :func:`similarity.select_classes`.
-
-    Raises:
-        ValueError, InputError: As of these two functions.
+    ``sizes`` are ``classes``, ``quotas`` and ``images`` of these functions, whose errors are raised.
     """
     STRATEGIES.find(strategy)
-    options: dict[str, Any] = {"classes": classes, "quotas": quotas, "images": images, "strategy": strategy}
     pool = SourcePool.of(targets, sources, geometry, min_count)
-    subset = select_from(pool, targets, seed=seed, **options)
-    return stability_from(pool, targets, subset, replicates=replicates, seed=seed, **options)
+    subset = select_from(pool, targets, strategy=strategy, seed=seed, **sizes)
+    return stability_from(pool, targets, subset, replicates=replicates, seed=seed, strategy=strategy, **sizes)
 
 
 def stability_from(
@@ -123,7 +107,7 @@ def stability_from(
 
     Args:
         pool: The source classes, in a geometry fitted to these targets.
-        targets: Banks of the targets.
+        targets: Their banks.
         subset: What :func:`similarity.selection.choosing.select_from` chose from the pool with the same options.
         replicates: Number of bootstrap replicates, at least 1.
         seed: Seed of the resampling, and of strategies that draw: they draw the same in every replicate.

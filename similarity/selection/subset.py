@@ -1,8 +1,4 @@
-"""The subset file: which source classes were chosen, for which targets, and how.
-
-A CSV file with the columns ``source,class,count,rank,distance,targets``, below one comment line that holds the
-provenance as JSON. Files that the user edited are read too.
-"""
+"""The subset file, a CSV table: which source classes were chosen, for which targets, and how."""
 
 from __future__ import annotations
 
@@ -93,9 +89,8 @@ class Subset:
 
     @classmethod
     def read(cls, path: str | Path) -> Subset:
-        """Read a subset file, as written or as edited.
+        """Read a subset file, as written or as edited: see :mod:`features.infrastructure.tables`.
 
-        Blank lines, comment lines, spaces around values, further columns and any order of the columns are accepted.
         Rows are sorted by rank; rows of equal rank keep the order of the file.
 
         Raises:
@@ -120,11 +115,7 @@ class Subset:
 
 
 def _row(values: dict[str, str], where: str) -> SubsetRow:
-    """Parse one row, given by column.
-
-    Raises:
-        InputError: A value is missing or invalid.
-    """
+    """Parse one row, given by column."""
     for name in ("source", "class"):
         if not values[name]:
             raise InputError(f"{where}: {name} is empty")

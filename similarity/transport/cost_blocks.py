@@ -69,15 +69,9 @@ class NearPairs:
 
 
 def c_transform(rows: NDArray[np.floating], columns: NDArray[np.floating], potentials: _Array) -> _Array:
-    """Feasible potentials of points, given those of other points.
+    """Feasible potentials u (N,) of points x (N, D), given those v (M,) of other points y (M, D).
 
-    Args:
-        rows: (N, D) points.
-        columns: (M, D) points.
-        potentials: (M,) v.
-
-    Returns:
-        (N,) u; u_i is at most min_j (‖x_i − y_j‖ − v_j), and smaller by at most the round-off of float32.
+    u_i is at most min_j (‖x_i − y_j‖ − v_j), and smaller by at most the round-off of float32.
     """
     u = np.full(len(rows), np.inf)
     for start in range(0, len(columns) if len(rows) else 0, _COLUMNS):
@@ -89,15 +83,9 @@ def c_transform(rows: NDArray[np.floating], columns: NDArray[np.floating], poten
 
 
 class GroundCosts:
-    """Euclidean distances between the points of rows and columns, in units of ``unit``.
-
-    Args:
-        rows: (N, D) points, the larger side.
-        columns: (M, D) points.
-        dtype: Type of the blocks.
+    """Euclidean distances between (N, D) points, the larger side, and (M, D) points, in units of ``unit``.
 
     Attributes:
-        shape: (N, M).
         unit: A power of two near the largest coordinate. It keeps squares in range, and dividing by it is exact.
         resolution: Distance, in units, below which a block cannot tell points of average length apart.
     """

@@ -21,7 +21,7 @@ from scipy.sparse import coo_array, csr_array
 
 from similarity.distances import pairwise_distances
 from similarity.transport.cost_blocks import c_transform
-from similarity.transport.network_simplex import MAX_ITERATIONS, transport_plan
+from similarity.transport.network_simplex import transport_plan
 from similarity.transport.semi_dual import semi_dual
 
 #: γ of the paper's similarity exp(−γ·EMD), for raw ResNet-101 features. See similarity/ranking/calibration.py.
@@ -37,20 +37,21 @@ _EXACT_GAP = 1e-7
 #: Largest difference between a marginal of a plan and its weight.
 _MARGINAL_ERROR = 1e-9
 
+_Array = NDArray[np.float64]
+
 
 @dataclass(frozen=True, eq=False)
 class TransportResult:
     """An Earth Mover's Distance with its certificate.
 
     Attributes:
-        value: The cost of ``plan``.
+        value, upper_bound: The cost of ``plan``.
         lower_bound: Σ a_i u_i + Σ b_j v_j of feasible potentials. The distance lies between ``lower_bound`` and
             ``upper_bound``, whether or not the solver converged.
-        upper_bound: The cost of ``plan``.
         plan: (S, T) sparse float64, mass moved from each source point to each target point; sums to 1.
         distances: (S, T) sparse float64, the ground distance of every entry of ``plan``, in the same order.
-        source_potentials: (S,) u; u_i + v_j is at most the ground distance of i and j, up to round-off.
-        target_potentials: (T,) v.
+        source_potentials, target_potentials: (S,) u and (T,) v; u_i + v_j is at most the ground distance of i and j, up
+            to round-off.
         solver: ``network-simplex``, which is exact; ``semi-dual``, whose bounds differ by :attr:`gap`; or
             ``single-class`` if one side has one point, so that there is one plan only.
     """
@@ -97,22 +98,18 @@ def emd(
     *,
     solver: Literal["auto", "network-simplex", "semi-dual"] = "auto",
     gap: float = GAP,
-    max_iterations: int = MAX_ITERATIONS,
 ) -> TransportResult:
     """The Earth Mover's Distance of two weighted sets: exact, or within certified bounds for large sets.
 
     Args:
-        source_points: (S, D) points, such as class means.
-        source_weights: (S,) non-negative, such as image counts; normalised to sum 1. A point of weight 0 changes
-            nothing.
-        target_points: (T, D) points.
-        target_weights: (T,) as for the source.
+        source_points, target_points: (S, D) and (T, D) points, such as class means.
+        source_weights, target_weights: (S,) and (T,), non-negative, such as image counts; normalised to sum 1. A point
+            of weight 0 changes nothing.
         solver: ``network-simplex`` is exact; its memory grows as S·T and its time grows faster. ``semi-dual`` never
             forms the S × T distances and returns bounds. ``auto`` is exact up to 20,000 points, unless they have more
             than 10,000,000 pairs and one side has at most 2,000: 10,000 × 10,000 takes half a minute and 6 GiB.
         gap: Largest gap between the bounds of the semi-dual solver, as a share of the upper bound, in (0, 1). It may
             not be reached: see :attr:`TransportResult.gap`.
-        max_iterations: Largest number of pivots of the network simplex.
 
     Raises:
         ValueError: Points or weights have a wrong shape or are not finite, weights are negative or all zero, the
@@ -136,17 +133,15 @@ def emd(
         exact = sum(sizes) <= EXACT_POINTS and (sizes[0] * sizes[1] <= EXACT_PAIRS or min(sizes) > _BALANCED)
         solver = "network-simplex" if exact else "semi-dual"
     if solver == "network-simplex" or min(sizes) == 1:
-        return _exact(x.astype(np.float64), a, y.astype(np.float64), b, max_iterations)
-    return _bounded(x, a, y, b, gap, max_iterations)
+        return _exact(x.astype(np.float64), a, y.astype(np.float64), b)
+    return _bounded(x, a, y, b, gap)
 
 
-def _exact(
-    x: NDArray[np.float64], a: NDArray[np.float64], y: NDArray[np.float64], b: NDArray[np.float64], max_iterations: int
-) -> TransportResult:
+def _exact(x: _Array, a: _Array, y: _Array, b: _Array) -> TransportResult:
     """Solve by the network simplex, and certify the result."""
     costs = pairwise_distances(x, y)
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
-    mass, v, solver = transport_plan(costs[np.ix_(rows, columns)], a[rows], b[columns], max_iterations=max_iterations)
+    mass, v, solver = transport_plan(costs[np.ix_(rows, columns)], a[rows], b[columns])
     # The c-transform u_i = min_j (c_ij − v_j) is the largest feasible u; that of u extends v to points of weight 0. In
     # float64 every pair becomes feasible, whatever the tolerance of the solver (Peyré and Cuturi, 2019, §5.1).
     u = (costs[:, columns] - v).min(axis=1)
@@ -163,44 +158,31 @@ def _exact(
     return result
 
 
-def _bounded(
-    x: NDArray[np.floating],
-    a: NDArray[np.float64],
-    y: NDArray[np.floating],
-    b: NDArray[np.float64],
-    gap: float,
-    max_iterations: int,
-) -> TransportResult:
+def _bounded(x: NDArray[np.floating], a: _Array, y: NDArray[np.floating], b: _Array, gap: float) -> TransportResult:
     """Solve by the semi-dual, whose unknowns are the potentials of the smaller side, and certify the result."""
     if np.count_nonzero(a) < np.count_nonzero(b):
-        return _bounded(y, b, x, a, gap, max_iterations).transposed()
+        return _bounded(y, b, x, a, gap).transposed()
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     x_used, y_used = (side if len(at) == len(side) else side[at] for side, at in ((x, rows), (y, columns)))
-    solution = semi_dual(x_used, a[rows], y_used, b[columns], gap=gap, max_iterations=max_iterations)
     u, v = np.empty(len(x)), np.empty(len(y))
-    u[rows], v[columns] = solution.row_potentials, solution.column_potentials
+    plan, u[rows], v[columns] = semi_dual(x_used, a[rows], y_used, b[columns], gap=gap)
     # Points of weight 0 do not change the bounds, but their potentials are feasible too.
-    u[a == 0] = c_transform(x[a == 0], y_used, solution.column_potentials)
+    u[a == 0] = c_transform(x[a == 0], y_used, v[columns])
     v[b == 0] = c_transform(y[b == 0], x, u)
-    plan = solution.plan
     return _certified((rows[plan.rows], columns[plan.columns]), plan.mass, plan.distances, a, b, u, v, "semi-dual")
 
 
 def _certified(
     entries: tuple[NDArray[np.int64], NDArray[np.int64]],
-    mass: NDArray[np.float64],
-    distances: NDArray[np.float64],
-    a: NDArray[np.float64],
-    b: NDArray[np.float64],
-    u: NDArray[np.float64],
-    v: NDArray[np.float64],
+    mass: _Array,
+    distances: _Array,
+    a: _Array,
+    b: _Array,
+    u: _Array,
+    v: _Array,
     solver: str,
 ) -> TransportResult:
-    """The result of a plan, by its entries, and of feasible potentials u and v.
-
-    Raises:
-        RuntimeError: The plan is not feasible, or the bounds cross by more than round-off.
-    """
+    """The result of a plan, by its entries, and of potentials, if the plan is feasible and the bounds do not cross."""
     marginal_error = max(
         np.abs(np.bincount(at, mass, minlength=len(weights)) - weights).max()
         for at, weights in zip(entries, (a, b), strict=True)

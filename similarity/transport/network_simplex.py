@@ -10,14 +10,10 @@ from numpy.typing import NDArray
 #: Largest number of pivots. POT's default is too small for 10,000 classes.
 MAX_ITERATIONS = 100_000_000
 
+_Array = NDArray[np.float64]
 
-def transport_plan(
-    costs: NDArray[np.float64],
-    source_weights: NDArray[np.float64],
-    target_weights: NDArray[np.float64],
-    *,
-    max_iterations: int = MAX_ITERATIONS,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+
+def transport_plan(costs: _Array, source_weights: _Array, target_weights: _Array) -> tuple[_Array, _Array, str]:
     """Solve the transport problem exactly; the arguments are not checked and the result is not certified.
 
     It is min_P Σ_ij P_ij c_ij over P ≥ 0 with row sums a and column sums b (Kantorovich, 1942).
@@ -25,9 +21,7 @@ def transport_plan(
 
     Args:
         costs: (S, T) finite ground distances.
-        source_weights: (S,) positive, sum 1.
-        target_weights: (T,) positive, sum 1.
-        max_iterations: Largest number of pivots.
+        source_weights, target_weights: (S,) and (T,), positive, sum 1.
 
     Returns:
         (S, T) transported mass, (T,) potentials of the targets, and the name of the solver: ``network-simplex``, or
@@ -45,7 +39,7 @@ def transport_plan(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            plan, log = ot.emd(source_weights, target_weights, costs / unit, numItermax=max_iterations, log=True)
+            plan, log = ot.emd(source_weights, target_weights, costs / unit, numItermax=MAX_ITERATIONS, log=True)
         except UserWarning as warning:
             size = f"{costs.shape[0]} × {costs.shape[1]}"
             raise RuntimeError(f"the transport problem of {size} was not solved: {warning}") from warning

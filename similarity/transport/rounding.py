@@ -50,22 +50,14 @@ def feasible_plan(
     potentials: _Array,
     row_weights: _Array,
     column_weights: _Array,
-    *,
-    max_iterations: int,
 ) -> SparsePlan:
     """Round a smoothed plan to a feasible one.
 
     Args:
         costs: The ground distances.
-        pairs: The pairs of the entries of the smoothed plan.
-        mass: (P,) its entries; each row sums to its weight.
+        pairs, mass: The (P,) entries of the smoothed plan; each row sums to its weight.
         potentials: (M,) v of the smoothed plan: c_ij − v_j tells what it costs a row to change its column.
-        row_weights: (N,) positive, sum 1.
-        column_weights: (M,) positive, sum 1.
-        max_iterations: Largest number of pivots of the exact solver.
-
-    Raises:
-        RuntimeError: The exact solver did not finish.
+        row_weights, column_weights: (N,) and (M,), positive, sum 1.
     """
     n_columns = len(column_weights)
     change = _cost_of_change(pairs, potentials)
@@ -93,7 +85,7 @@ def feasible_plan(
     room = np.maximum(column_weights - np.bincount(column, mass, minlength=n_columns), 0)
     moving = np.flatnonzero(free)
     moving = moving[np.argsort(pairs.columns[pairs.starts[moving]], kind="stable")]  # sorted by region
-    moved_row, moved_column, moved_mass = _move(costs, moving, row_weights, room, max_iterations)
+    moved_row, moved_column, moved_mass = _move(costs, moving, row_weights, room)
     row, column = np.concatenate([row, moved_row]), np.concatenate([column, moved_column])
     mass = np.concatenate([mass, moved_mass])
     distances = costs.of_pairs(row, column)
@@ -111,7 +103,7 @@ def _cost_of_change(pairs: NearPairs, potentials: _Array) -> _Array:
 
 
 def _move(
-    costs: GroundCosts, rows: NDArray[np.int64], weights: _Array, room: _Array, max_iterations: int
+    costs: GroundCosts, rows: NDArray[np.int64], weights: _Array, room: _Array
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], _Array]:
     """Transport rows into the ``room`` left in the columns at the least cost; rows, columns and mass of the entries.
 
@@ -125,7 +117,7 @@ def _move(
         total = weights[part].sum()
         share = room[columns] / room[columns].sum()
         distances, weight = costs.dense(part, columns), weights[part] / total
-        mass, _, _ = transport_plan(distances, weight, share, max_iterations=max_iterations)
+        mass, _, _ = transport_plan(distances, weight, share)
         used = np.nonzero(mass)
         entries.append((part[used[0]], columns[used[1]], total * mass[used]))
     row, column, mass = (np.concatenate(parts) for parts in zip(*entries, strict=True))

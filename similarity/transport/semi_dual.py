@@ -21,7 +21,7 @@ If there are far more rows than a sample needs, steps 2 and 3 are applied to a s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from similarity.transport.cost_blocks import GroundCosts, NearPairs
-from similarity.transport.network_simplex import MAX_ITERATIONS, transport_plan
+from similarity.transport.network_simplex import transport_plan
 from similarity.transport.rounding import SparsePlan, feasible_plan
 
 #: Largest number of rounds of ascent and certificate.
@@ -63,45 +63,20 @@ _RESOLVED = 0.1
 _Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class SemiDualSolution:
-    """A feasible plan and feasible potentials, in the units of the points.
-
-    Attributes:
-        plan: A feasible plan.
-        row_potentials: (N,) u.
-        column_potentials: (M,) v; u_i + v_j is at most the ground distance of i and j.
-    """
-
-    plan: SparsePlan
-    row_potentials: _Array
-    column_potentials: _Array
-
-
 def semi_dual(
-    rows: NDArray[np.floating],
-    row_weights: _Array,
-    columns: NDArray[np.floating],
-    column_weights: _Array,
-    *,
-    gap: float,
-    max_iterations: int = MAX_ITERATIONS,
-) -> SemiDualSolution:
+    rows: NDArray[np.floating], a: _Array, columns: NDArray[np.floating], b: _Array, *, gap: float
+) -> tuple[SparsePlan, _Array, _Array]:
     """Bound the Earth Mover's Distance from both sides.
 
     Args:
-        rows: (N, D) points of the larger side.
-        row_weights: (N,) positive, sum 1.
-        columns: (M, D) points of the smaller side, at least 2.
-        column_weights: (M,) positive, sum 1.
+        rows, a: (N, D) points of the larger side, and (N,) their weights, positive, sum 1.
+        columns, b: The same of the smaller side, (M, D) and (M,), at least 2 points.
         gap: Gap between the bounds at which the solver stops, as a share of the upper bound. It stops after 10 rounds
             in any case.
-        max_iterations: Largest number of pivots of an exact problem.
 
-    Raises:
-        RuntimeError: An exact problem was not solved.
+    Returns:
+        A feasible plan, and potentials u (N,) and v (M,) such that u_i + v_j is at most the ground distance of i and j.
     """
-    a, b = row_weights, column_weights
     costs = GroundCosts(rows, columns)
     size = max(_SAMPLE, _SAMPLED_A_COLUMN * len(columns))
     sampled = len(rows) > 2 * size
@@ -110,7 +85,7 @@ def semi_dual(
         regions = GroundCosts(rows, columns[:: -(-len(columns) // _REGIONS)]).nearest()
         sample, weights = _systematic_sample(regions, a, size)
         part = costs.take(sample)
-    v, value = _exact_start(part, weights, columns, b, max_iterations)
+    v, value = _exact_start(part, weights, columns, b)
     if costs.resolution > _RESOLVED * value:
         costs = GroundCosts(rows, columns, np.float64)
     v, value = v - b @ v, max(value, costs.resolution) or 1.0  # round-off of potentials is least near 0
@@ -124,7 +99,7 @@ def semi_dual(
     best, plan, rounds = _near_pairs(costs, v, a), None, 0
     while True:
         v, mass = _ascend(best, a, b, smoothing * value, reach * best.width, steps, gap)
-        rounded = feasible_plan(costs, best, mass, v, a, b, max_iterations=max_iterations)
+        rounded = feasible_plan(costs, best, mass, v, a, b)
         if plan is None or rounded.cost < plan.cost:
             plan, value = rounded, max(rounded.cost, costs.resolution) or 1.0
         pairs = _near_pairs(costs, v, a)
@@ -137,7 +112,7 @@ def semi_dual(
             break
         smoothing = max(difference / value, gap) / 4
     plan = replace(plan, distances=plan.distances * costs.unit, cost=plan.cost * costs.unit)
-    return SemiDualSolution(plan, best.row_potentials * costs.unit, best.column_potentials * costs.unit)
+    return plan, best.row_potentials * costs.unit, best.column_potentials * costs.unit
 
 
 def _near_pairs(costs: GroundCosts, potentials: _Array, row_weights: _Array) -> NearPairs:
@@ -149,37 +124,21 @@ def _near_pairs(costs: GroundCosts, potentials: _Array, row_weights: _Array) -> 
 
 
 def _ascend(
-    pairs: NearPairs,
-    row_weights: _Array,
-    column_weights: _Array,
-    smoothing: float,
-    reach: float,
-    steps: int,
-    tolerance: float,
+    pairs: NearPairs, a: _Array, b: _Array, smoothing: float, reach: float, steps: int, tolerance: float
 ) -> tuple[_Array, _Array]:
     """Maximise the smoothed semi-dual over the near pairs.
 
     The potential of a column without pairs would rise without bound. Beyond ``reach`` a steep penalty holds each v_j:
     Σ_j b_j·reach·t_j⁸/8 with t = (v − v₀)/reach, which balances an empty column at t = 1.
 
-    Args:
-        pairs: The pairs, with the initial potentials v₀.
-        row_weights: (N,) a.
-        column_weights: (M,) b.
-        smoothing: ε, in units of the costs.
-        reach: Largest change of a potential.
-        steps: Largest number of steps.
-        tolerance: Share of the mass in the wrong column at which the ascent stops.
-
-    Returns:
-        (M,) potentials and (P,) the smoothed plan.
+    The pairs hold v₀, ``smoothing`` is ε, and the ascent stops when a share of ``tolerance`` of the mass is in the
+    wrong column. Returns the (M,) potentials and the (P,) smoothed plan.
     """
-    shape = len(row_weights), len(column_weights)
     counts = np.diff(pairs.starts)
     reach = min(max(reach, smoothing), _MAX_EXPONENT * smoothing) / smoothing
     excess = ((pairs.reduced - np.repeat(pairs.least, counts)) / smoothing).astype(np.float64)
-    kernel = csr_array((np.empty_like(excess), pairs.columns, pairs.starts), shape=shape)
-    ones = np.ones(shape[1])
+    kernel = csr_array((np.empty_like(excess), pairs.columns, pairs.starts), shape=(len(a), len(b)))
+    ones = np.ones(len(b))
     misplaced = np.inf
 
     def shares(change: _Array) -> tuple[_Array, _Array]:
@@ -188,18 +147,18 @@ def _ascend(
         np.subtract(kernel.data, excess, out=kernel.data)
         np.exp(kernel.data, out=kernel.data)
         sums = kernel @ ones
-        return sums, row_weights / sums
+        return sums, a / sums
 
     def descent(change: _Array) -> tuple[float, _Array]:
         """The negative smoothed semi-dual and its gradient, both over ε; ``change`` is (v − v₀)/ε."""
         nonlocal misplaced
         sums, share = shares(change)
-        surplus = share @ kernel - column_weights
+        surplus = share @ kernel - b
         misplaced = np.abs(surplus).sum() / 2
         t = change / reach
-        penalty = np.sum(column_weights * t**8) * reach / 8
-        value = np.sum(row_weights * np.log(sums)) - np.sum(column_weights * change) + penalty
-        return float(value), surplus + column_weights * t**7
+        penalty = np.sum(b * t**8) * reach / 8
+        value = np.sum(a * np.log(sums)) - np.sum(b * change) + penalty
+        return float(value), surplus + b * t**7
 
     def balanced(intermediate_result: OptimizeResult) -> None:
         if misplaced < tolerance:
@@ -207,14 +166,12 @@ def _ascend(
 
     options = {"maxiter": steps, "ftol": _GAIN, "gtol": 0}
     with threadpool_limits(1, "blas"):  # threads do not pay on vectors this short
-        found = minimize(descent, np.zeros(shape[1]), jac=True, method="L-BFGS-B", callback=balanced, options=options)
+        found = minimize(descent, np.zeros(len(b)), jac=True, method="L-BFGS-B", callback=balanced, options=options)
     _, share = shares(found.x)
     return pairs.column_potentials + smoothing * found.x, kernel.data * np.repeat(share, counts)
 
 
-def _exact_start(
-    costs: GroundCosts, a: _Array, columns: NDArray[np.floating], b: _Array, max_iterations: int
-) -> tuple[_Array, float]:
+def _exact_start(costs: GroundCosts, a: _Array, columns: NDArray[np.floating], b: _Array) -> tuple[_Array, float]:
     """(M,) potentials of the exact solution of a sample, and its cost.
 
     Potentials of columns outside the sample are c-transforms of the rows' potentials.
@@ -225,29 +182,20 @@ def _exact_start(
         chosen, weights = _systematic_sample(GroundCosts(columns, anchors).nearest(), b, _EXACT_COLUMNS)
     sample, a = _systematic_sample(regions, a, _EXACT_ROWS)
     dense = costs.dense(sample, chosen)
-    mass, v, _ = transport_plan(dense, a, weights, max_iterations=max_iterations)
+    mass, v, _ = transport_plan(dense, a, weights)
     value = float((mass * dense).sum())
     if len(chosen) < len(b):
         u = (dense - v).min(axis=1)
-        v = np.concatenate(
-            [
-                (costs.dense(sample, part) - u[:, None]).min(axis=0)
-                for part in np.array_split(np.arange(len(b)), -(-len(b) // _EXACT_COLUMNS))
-            ]
-        )
+        parts = np.array_split(np.arange(len(b)), -(-len(b) // _EXACT_COLUMNS))
+        v = np.concatenate([(costs.dense(sample, part) - u[:, None]).min(axis=0) for part in parts])
     return v, value
 
 
 def _systematic_sample(regions: NDArray[np.int64], weights: _Array, size: int) -> tuple[NDArray[np.int64], _Array]:
     """Systematic sample (Madow, 1949): a draw every 1/size of the weight, so that regions keep it up to 1/size.
 
-    Args:
-        regions: (N,) region of each point.
-        weights: (N,) sum 1.
-        size: Number of draws; points of large weight are drawn several times. All points are taken if they are fewer.
-
-    Returns:
-        (n,) distinct points and (n,) the weight that each represents.
+    Returns the distinct points and the weight that each represents. Points of large weight are drawn several times; all
+    points are taken if they are fewer than ``size``.
     """
     if size >= len(weights):
         return np.arange(len(weights)), weights

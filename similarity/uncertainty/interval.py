@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from similarity.distances import pairwise_distances
-from similarity.transport.earth_movers_distance import transport_plan
+from similarity.transport.network_simplex import transport_plan
 from similarity.uncertainty.sampling_error import MeanCloud
 
 #: Lower bound of the share of signal in a point's squared length, relative to the bank's average share. A share near 0
@@ -40,20 +40,16 @@ from similarity.uncertainty.sampling_error import MeanCloud
 _LEAST_SIGNAL = 0.5
 #: Lower bound of the bank's average share of signal, active if the whole bank is mostly noise.
 _LEAST_AVERAGE = 0.1
-#: Largest distance between two points of length 1.
-_DIAMETER = 2.0
+#: Nominal coverage, and the largest distance between two points of length 1.
+_LEVEL, _DIAMETER = 0.95, 2.0
 
 _Array = NDArray[np.float64]
+_Pair = tuple[_Array, _Array]  # of the source and of the target, or of two results
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An interval of the distance between the true class means.
-
-    Attributes:
-        low: Lower end, at least 0.
-        high: Upper end.
-    """
+    """An interval of the distance between the true class means, which is at least 0."""
 
     low: float
     high: float
@@ -70,24 +66,16 @@ def distance_interval(
     unit_length: bool,
     replicates: int,
     generator: np.random.Generator,
-    level: float = 0.95,
     advance: Callable[[], None] = lambda: None,
 ) -> Interval:
-    """Interval of the Earth Mover's Distance between the true class means in a known geometry.
-
-    The Student quantile accounts for a small number of replicates.
+    """95 % interval of the Earth Mover's Distance between the true class means in a known geometry.
 
     Args:
-        source: The source's class means.
-        target: The target's class means.
+        source, target: The class means of both.
         unit_length: Whether the geometry scales points to length 1; the ends are then at most 2.
-        replicates: Number of bootstrap replicates, at least 2; each solves one transport problem.
+        replicates: Number of bootstrap replicates, at least 2 (`ValueError`); each solves one transport problem.
         generator: Draws the errors.
-        level: Nominal coverage, between 0 and 1.
         advance: Called after each replicate.
-
-    Raises:
-        ValueError: ``replicates`` is less than 2.
     """
     if replicates < 2:
         raise ValueError(f"replicates must be at least 2, got {replicates}")
@@ -103,12 +91,12 @@ def distance_interval(
     for i in range(replicates):
         errors = source.draw_errors(generator), target.draw_errors(generator)
         sizes = source.draw_error_sizes(generator), target.draw_error_sizes(generator)
-        observed, unbiased = world.replicate(*errors, *sizes)
+        observed, unbiased = world.replicate(errors, sizes)
         drawn = transport_plan(np.sqrt(observed), source.weights, target.weights)[0]
         estimates[i] = (drawn * signed_root(unbiased)).sum()
-        noise[i] = mass @ world.coinciding(rows, columns, *errors)
+        noise[i] = mass @ world.coinciding(rows, columns, errors)
         advance()
-    width = float(student.ppf((1 + level) / 2, replicates - 1)) * np.sqrt(1 + 1 / replicates)
+    width = float(student.ppf((1 + _LEVEL) / 2, replicates - 1)) * np.sqrt(1 + 1 / replicates)
     middle, half = estimate - (estimates.mean() - centre), width * estimates.std(ddof=1)
     low, high = max(0.0, float(middle - half)), max(0.0, float(middle + half))
     if value <= noise.mean() + width * noise.std(ddof=1):
@@ -147,25 +135,21 @@ class _Plane:
         self.truth = np.maximum(self.unbiased, 0)
         self._shrink = np.sqrt(np.divide(self.truth, self.observed, where=self.observed > 0, out=0 * self.truth))
 
-    def replicate(
-        self, source_errors: _Array, target_errors: _Array, source_sizes: _Array, target_sizes: _Array
-    ) -> tuple[_Array, _Array]:
+    def replicate(self, errors: _Pair, sizes: _Pair) -> _Pair:
         """One bootstrap replicate of ``observed`` and of ``unbiased``.
 
-        ‖Δ + ε‖² = ‖Δ‖² + 2Δ·ε + ‖ε‖², where each difference Δ of two sample means is shrunk to the length √truth. The
-        pairs are shrunk separately, so no set of points need have these distances. The errors are (S, D) and (T, D)
-        draws, the sizes (S,) and (T,) estimates of their expected squared lengths.
+        ‖Δ + ε‖² = ‖Δ‖² + 2Δ·ε + ‖ε‖², where each difference Δ of two sample means is shrunk to the length √truth,
+        separately. The errors are (S, D) and (T, D) draws, the sizes (S,) and (T,) estimates of their expected squared
+        lengths.
         """
-        moved = pairwise_distances(self._source.points + source_errors, self._target.points + target_errors) ** 2
-        alone = pairwise_distances(source_errors, target_errors) ** 2
+        moved = pairwise_distances(self._source.points + errors[0], self._target.points + errors[1]) ** 2
+        alone = pairwise_distances(*errors) ** 2
         observed = np.maximum(self.truth + self._shrink * (moved - self.observed - alone) + alone, 0)
-        return observed, observed - (source_sizes[:, None] + target_sizes)
+        return observed, observed - (sizes[0][:, None] + sizes[1])
 
-    def coinciding(
-        self, rows: NDArray[np.int64], columns: NDArray[np.int64], source_errors: _Array, target_errors: _Array
-    ) -> _Array:
+    def coinciding(self, rows: NDArray[np.int64], columns: NDArray[np.int64], errors: _Pair) -> _Array:
         """(P,) distances between pairs whose true means coincide: distances of noise alone."""
-        return np.linalg.norm(source_errors[rows] - target_errors[columns], axis=1)
+        return np.linalg.norm(errors[0][rows] - errors[1][columns], axis=1)
 
 
 class _Sphere:
@@ -187,34 +171,27 @@ class _Sphere:
         self.truth = np.clip(self.unbiased, 0, 4)
         self._inner = (1 - self.truth / 2) * np.sqrt(np.outer(*self._signal))
 
-    def replicate(
-        self, source_errors: _Array, target_errors: _Array, source_sizes: _Array, target_sizes: _Array
-    ) -> tuple[_Array, _Array]:
+    def replicate(self, errors: _Pair, sizes: _Pair) -> _Pair:
         x, y = self._points
-        inner = self._inner + x @ target_errors.T + source_errors @ (y + target_errors).T
+        inner = self._inner + x @ errors[1].T + errors[0] @ (y + errors[1]).T
         lengths = [
-            np.maximum(signal + 2 * np.einsum("cd,cd->c", points, errors) + np.square(errors).sum(axis=1), 0)
-            for signal, points, errors in zip(self._signal, self._points, (source_errors, target_errors), strict=True)
+            np.maximum(signal + 2 * np.einsum("cd,cd->c", points, error) + np.square(error).sum(axis=1), 0)
+            for signal, points, error in zip(self._signal, self._points, errors, strict=True)
         ]
-        signals = [_signal(*pair) for pair in zip(lengths, (source_sizes, target_sizes), strict=True)]
+        signals = [_signal(*pair) for pair in zip(lengths, sizes, strict=True)]
         return np.maximum(_chords(inner, *lengths), 0), _chords(inner, *signals)
 
-    def coinciding(
-        self, rows: NDArray[np.int64], columns: NDArray[np.int64], source_errors: _Array, target_errors: _Array
-    ) -> _Array:
+    def coinciding(self, rows: NDArray[np.int64], columns: NDArray[np.int64], errors: _Pair) -> _Array:
         direction = _unit(self._points[0])[rows]
         ends = [
-            _unit(np.sqrt(signal[place])[:, None] * direction + errors[place])
-            for signal, errors, place in zip(self._signal, (source_errors, target_errors), (rows, columns), strict=True)
+            _unit(np.sqrt(signal[place])[:, None] * direction + error[place])
+            for signal, error, place in zip(self._signal, errors, (rows, columns), strict=True)
         ]
         return np.linalg.norm(ends[0] - ends[1], axis=1)
 
 
 def _signal(squares: _Array, error: _Array) -> _Array:
-    """(C,) squared lengths less the (C,) expected squared errors.
-
-    The lower bound of each is ``_LEAST_SIGNAL`` · max(1 − Σ error / Σ squares, ``_LEAST_AVERAGE``) · squares.
-    """
+    """(C,) squared lengths less the (C,) expected squared errors, with lower bounds in proportion to the former."""
     total = squares.sum()
     average = max(1 - error.sum() / total, _LEAST_AVERAGE) if total > 0 else 1.0
     return np.maximum(squares - error, _LEAST_SIGNAL * average * squares)

@@ -35,9 +35,6 @@ class MeanSampler:
     posterior N(g + k_c·(x_c − g), k_c·e_c) with the shrinkage factor k_c = τ² / (τ² + e_c). The centre g is drawn too,
     with the variance 1 / Σ_c 1/(τ² + e_c) of its estimate; τ² is fixed. Errors are correlated between features as in
     the cloud. Fewer than four classes are not shrunk (k = 1).
-
-    Args:
-        cloud: The sample means and their sampling errors.
     """
 
     def __init__(self, cloud: MeanCloud) -> None:

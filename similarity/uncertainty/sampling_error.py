@@ -75,10 +75,8 @@ def mean_clouds(metric: Geometry, banks: Sequence[FeatureBank]) -> list[MeanClou
     expected included lengths have the observed mean. For equal lengths this is generalised cross-validation (Golub,
     Heath and Wahba, 1979), which is too small a correction if lengths vary between classes and images.
 
-    Args:
-        metric: A geometry fitted to ``banks``.
-        banks: All banks of the comparison. A bank with one image for each class does not determine its errors; they are
-            taken from the bank that has the most images of those that do. If no bank does, errors are 0.
+    The geometry is fitted to ``banks``, all of the comparison. A bank with one image for each class does not determine
+    its errors; they are taken from the bank that has the most images of those that do. If no bank does, errors are 0.
     """
     before_length = replace(metric, unit_length=False)
     spreads = [_spread(metric, bank) for bank in banks]
@@ -123,13 +121,8 @@ class _Spread:
 def _inflation(of_image: NDArray[np.float64], counts: NDArray[np.int64]) -> float:
     """Ratio of the whitened covariance of new images to that of the images that whitening was fitted to.
 
-    Args:
-        of_image: (C,) trace of each class's covariance over the images of the fit.
-        counts: (C,) images of each class.
-
-    Returns:
-        κ, 1 to 10, that solves Σ_c (n_c − 1)·E[κξh_c / (1 + κξh_c/N)] = Σ_c (n_c − 1)·h_c, where h_c are the traces
-        and ξ is a χ² variable scaled to mean 1.
+    It is the κ, 1 to 10, that solves Σ_c (n_c − 1)·E[κξh_c / (1 + κξh_c/N)] = Σ_c (n_c − 1)·h_c, where h_c is the trace
+    of each class's covariance over the images of the fit, and ξ a χ² variable scaled to mean 1.
     """
     freedom, images = counts - 1.0, float(counts.sum())
     inside = float(freedom @ of_image)
@@ -171,12 +164,7 @@ def _spread(metric: Geometry, bank: FeatureBank) -> _Spread:
 def covariance_factor(covariance: NDArray[np.floating]) -> NDArray[np.float64]:
     """A square root F of a possibly singular covariance: F·Fᵀ equals it up to a share of 1e-4 of its correlations.
 
-    Args:
-        covariance: (D, D) symmetric, positive semi-definite up to round-off. Round-off can leave the variance of a
-            constant feature slightly negative.
-
-    Returns:
-        (D, D) lower triangular; zero rows for constant features.
+    F is lower triangular, with zero rows for constant features, whose variance round-off can leave slightly negative.
     """
     variance = np.diag(covariance).astype(np.float64)
     still = variance <= _ROUND_OFF * max(float(variance.max()), 0.0)

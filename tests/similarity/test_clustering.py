@@ -160,6 +160,19 @@ def test_clusters_are_selected_like_classes(tmp_path, groups):
     assert subset.rows[0].count == 30
 
 
+def test_a_bank_that_cannot_be_written_leaves_no_table(tmp_path, groups, monkeypatch):
+    write_kept(tmp_path / "kept.h5", groups[0])
+    before = sorted(tmp_path.iterdir())
+
+    def full(*_args, **_options):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("similarity.clustering.regroup", full)
+    with pytest.raises(OSError, match="No space left"):
+        cluster(ClusterConfig(str(tmp_path / "kept.h5"), str(tmp_path / "c.h5"), clusters=5))
+    assert sorted(tmp_path.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

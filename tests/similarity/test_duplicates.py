@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -229,6 +230,36 @@ def test_unreadable_images_stay_what_they_are(planted, tmp_path):
     assert len(found.rows) == len(copies) - 1 and bank.counts.sum() == 600 - 2 - len(found.rows)
     assert [id_ for id_, _ in bank.skipped] == [open_dataset(SOURCE).ids[i] for i in (0, 10)]
     assert len(open_dataset(found.source)) == 600 - len(found.rows)
+
+
+def test_a_refused_or_failed_bank_leaves_no_list(planted, tmp_path, monkeypatch):
+    """Refused: a class of copies and an unreadable image, and images that are all copies. Failed: a full disk."""
+    source, target, _ = planted
+    values, labels, _ = FeatureBank.open(source).images()
+    originals = FeatureBank.open(target).images()[0]
+    members = np.flatnonzero(labels == 4)
+    values[members] = np.resize(originals, (60, 256))
+    write_kept(tmp_path / "refused.h5", values, SOURCE, skip=[members[-1]])
+    write_kept(tmp_path / "all.h5", np.resize(originals, (600, 256)), SOURCE)
+    options = {"out": str(tmp_path / "d.csv"), "clean_bank": str(tmp_path / "clean.h5")}
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InputError, match="class 'digit 4' has unreadable images only"):
+        find_duplicates(DuplicatesConfig(str(tmp_path / "refused.h5"), [target], **options))
+    with pytest.raises(InputError, match=f"clean.h5: all images of {re.escape(SOURCE)} are copies"):
+        find_duplicates(DuplicatesConfig(str(tmp_path / "all.h5"), [target], **options))
+    assert sorted(tmp_path.iterdir()) == before
+
+    def full(*_args, **_options):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("similarity.duplicates.regroup", full)
+    with pytest.raises(OSError, match="No space left"):
+        find_duplicates(DuplicatesConfig(source, [target], **options))
+    assert sorted(tmp_path.iterdir()) == before
+    (tmp_path / "d.csv").write_text("old")
+    with pytest.raises(OSError, match="No space left"):
+        find_duplicates(DuplicatesConfig(source, [target], **options, overwrite=True))
+    assert (tmp_path / "d.csv").read_text() == "old"
 
 
 @pytest.mark.parametrize(

@@ -12,26 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
+from similarity.distances import shares
 from similarity.selection.pool import SourcePool
 from similarity.selection.strategy import Certificate, Ordering, Seed, Strategy
 
 #: Steps of the subgradient ascent of a certificate.
 _STEPS = 100
 
+_Array = NDArray[np.float64]
 
-def certify(distances: NDArray[np.float64], weights: NDArray[np.number], chosen: NDArray[np.int64]) -> Certificate:
+
+def certify(distances: _Array, weights: NDArray[np.number], chosen: NDArray[np.int64]) -> Certificate:
     """A lower bound on the distance of every choice of as many rows, and the distance of this one.
 
     For any radii v_j ≥ 0, Σ_j w_j·v_j less the k largest of Σ_j w_j·max(0, v_j − d_ij) is such a bound: the
     Lagrangian of the k-median problem (Cornuéjols, Fisher and Nemhauser, 1977). Subgradient ascent starts at the
-    distances to the chosen rows and looks for radii with a large bound; the bound of each step holds.
-
-    Args:
-        distances: (S, T) distance of each source to each target.
-        weights: (T,) non-negative, not all zero.
-        chosen: (k,) rows.
+    distances to the chosen rows and looks for radii with a large bound; the bound of each step holds. The distances are
+    (S, T), the weights (T,) and not all zero, the chosen rows (k,).
     """
-    share = np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
+    share = shares(weights)
     radii = distances[chosen].min(axis=0)
     value = float(share @ radii)
     best = float(share @ distances.min(axis=0))
@@ -51,24 +50,18 @@ def certify(distances: NDArray[np.float64], weights: NDArray[np.number], chosen:
     return Certificate(value, min(best, value))
 
 
-def cover(
-    distances: NDArray[np.float64], weights: NDArray[np.number], size: int, rounds: float = np.inf
-) -> NDArray[np.int64]:
+def cover(distances: _Array, weights: NDArray[np.number], size: int, rounds: float = np.inf) -> NDArray[np.int64]:
     """Greedy choice of rows that lie near all columns.
 
     When every column has its nearest row, no further row gains anything. A new round then starts among the rows that
     are left and covers each column once more. The guarantee holds up to the end of the first round.
 
-    Args:
-        distances: (S, T) distance of each source to each target.
-        weights: (T,) non-negative, not all zero.
-        size: How many rows, 1 to S.
-        rounds: Rounds after which the choice ends, even if it has fewer than ``size`` rows.
+    The choice of at most ``size`` of the rows of the distances (S, T) ends after ``rounds`` in any case.
 
     Returns:
-        (K,) row numbers in the order chosen, K at most ``size``; of equal gains the lower number comes first.
+        (K,) row numbers in the order chosen; of equal gains the lower number comes first.
     """
-    share = np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
+    share = shares(weights)
     farthest = distances.max(initial=0.0)
     first_gains = farthest - distances @ share
     chosen: list[int] = []
@@ -86,12 +79,7 @@ def cover(
     return np.array(chosen, dtype=np.int64)
 
 
-def _largest_gain(
-    distances: NDArray[np.float64],
-    share: NDArray[np.float64],
-    nearest: NDArray[np.float64],
-    bounds: NDArray[np.float64],
-) -> tuple[int, float]:
+def _largest_gain(distances: _Array, share: _Array, nearest: _Array, bounds: _Array) -> tuple[int, float]:
     """The row of the largest gain, and the gain; tightens ``bounds`` in place."""
     while True:
         pick = int(np.argmax(bounds))
@@ -107,20 +95,11 @@ def _ordering(pool: SourcePool, target: FeatureBank, size: int, seed: Seed) -> O
     return Ordering(cover(pool.distances(target), target.counts, size), pool.scores(target))
 
 
-def _certificate(pool: SourcePool, target: FeatureBank, classes: NDArray[np.int64]) -> Certificate:
-    """:func:`certify` a choice of classes for a target."""
-    return certify(pool.distances(target), target.counts, classes)
-
-
-def _curve(pool: SourcePool, target: FeatureBank, seed: Seed) -> NDArray[np.int64]:
-    """The first round of :func:`cover`: the second one gains nothing on a curve."""
-    return cover(pool.distances(target), target.counts, len(pool), rounds=1)
-
-
 COVERAGE = Strategy(
     "coverage",
     "classes that together lie near every target class",
     _ordering,
-    certify=_certificate,
-    curve=_curve,
+    certify=lambda pool, target, classes: certify(pool.distances(target), target.counts, classes),
+    # A second round gains nothing on a curve.
+    curve=lambda pool, target, seed: cover(pool.distances(target), target.counts, len(pool), rounds=1),
 )

@@ -1,7 +1,4 @@
-"""Take the classes that are nearer to the target than to their own neighbours: see ``class_scores`` of the pool.
-
-A hub, a class that lies near everything, loses its lead: CSLS (Conneau et al., ICLR 2018), scaled within the sources.
-"""
+"""Take the classes nearer to the target than to their own neighbours: see :func:`similarity.class_scores`."""
 
 from similarity.selection.strategy import Strategy, by_score
 

@@ -127,11 +127,11 @@ def test_a_replicate_without_errors_is_its_world(make_bank, unit_length):
     clouds = mean_clouds(fit_geometry("euclidean", [banks[1]], [banks[0]]), banks)
     world = (_Sphere if unit_length else _Plane)(*clouds)
     zeros = [np.zeros_like(cloud.points) for cloud in clouds]
-    observed, unbiased = world.replicate(*zeros, *(np.zeros(len(cloud.points)) for cloud in clouds))
+    observed, unbiased = world.replicate(zeros, [np.zeros(len(cloud.points)) for cloud in clouds])
     np.testing.assert_allclose(observed, world.truth, atol=1e-9)
     np.testing.assert_allclose(unbiased, world.truth, atol=1e-9)
     rows, columns = np.array([0, 2]), np.array([1, 1])
-    np.testing.assert_allclose(world.coinciding(rows, columns, *zeros), 0, atol=1e-12)
+    np.testing.assert_allclose(world.coinciding(rows, columns, zeros), 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("unit_length", [False, True])
@@ -140,7 +140,7 @@ def test_a_replicate_of_means_without_noise_moves_the_points_themselves(unit_len
     clouds = [cloud_of(rng.standard_normal((k, 10))) for k in (4, 3)]
     errors = [rng.standard_normal(cloud.points.shape) for cloud in clouds]
     sizes = [rng.random(len(cloud.points)) for cloud in clouds]
-    observed, unbiased = (_Sphere if unit_length else _Plane)(*clouds).replicate(*errors, *sizes)
+    observed, unbiased = (_Sphere if unit_length else _Plane)(*clouds).replicate(errors, sizes)
     moved = [cloud.points + error for cloud, error in zip(clouds, errors, strict=True)]
     if unit_length:
         np.testing.assert_allclose(observed, 2 * cdist(*moved, "cosine"), rtol=1e-9)
@@ -158,7 +158,7 @@ def test_a_replicate_of_noisy_means_adds_the_noise_to_the_truth_and_shrinks_what
     world = _Plane(source, target)
     assert (world.unbiased > 0).all()
     e, f = 0.3 * rng.standard_normal((4, 10)), 0.3 * rng.standard_normal((3, 10))
-    (there, _), (back, _) = (world.replicate(sign * e, sign * f, np.zeros(4), np.zeros(3)) for sign in (1, -1))
+    (there, _), (back, _) = (world.replicate((sign * e, sign * f), (np.zeros(4), np.zeros(3))) for sign in (1, -1))
     difference = e[:, None] - f
     np.testing.assert_allclose((there + back) / 2, world.truth + np.square(difference).sum(axis=2), rtol=1e-9)
     apart = source.points[:, None] - target.points
