@@ -79,7 +79,7 @@ def _upright(image: Image.Image) -> Image.Image:
     return upright
 
 
-def extent(image: Image.Image) -> tuple[float, float]:
+def picture_size(image: Image.Image) -> tuple[float, float]:
     """Return the width and the height of the picture, in pixels of the image.
 
     They are the size of the image, unless a JPEG was decoded at a reduced scale that does not divide its size: then a

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from features.image_sources import extent
+from features.image_sources import picture_size
 from features.infrastructure.errors import InputError
 
 #: A JPEG is decoded at a half, a quarter or an eighth of its size only if each side keeps at least this many times
@@ -78,7 +78,7 @@ class Preprocessing:
         """Resize and crop one RGB image to (3, image_size, image_size) uint8."""
         # Crop and resize in one pass, so that only the pixels of the crop are resampled. The box is that of Resize
         # followed by CenterCrop in torchvision and timm.
-        lengths = extent(image)
+        lengths = picture_size(image)
         (left, right), (top, bottom) = (self._kept(length, min(lengths)) for length in lengths)
         size = (self.image_size, self.image_size)
         image = image.resize(size, _RESAMPLING[self.interpolation], box=(left, top, right, bottom))

@@ -24,8 +24,8 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.files import atomic_file, check_new
 from features.infrastructure.options import Range, check_ranges
 from features.readers import open_dataset
-from features.readers.exclusion import files_of
 from features.readers.schemes.clusters import write_clusters
+from features.readers.spec_options import files_of
 from similarity.distances import inner_product_index
 
 #: Images per cluster and largest number of clusters, by default. Clusters finer than classes cost little but time;

@@ -28,7 +28,7 @@ from features.infrastructure.files import atomic_file, check_new
 from features.infrastructure.options import Range, check_ranges
 from features.infrastructure.tables import write_table
 from features.readers import open_dataset
-from features.readers.exclusion import excluding, files_of
+from features.readers.spec_options import excluding, files_of
 from similarity.distances import inner_product_index
 from similarity.geometry import Geometry, are_rectified
 

@@ -19,7 +19,7 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.extraction.merging import MergeConfig, merge
 from features.extraction.result import Extraction
-from features.extraction.resume import beside, discard, finished, unfinished
+from features.extraction.resume import discard, find_finished, find_unfinished, resume_path
 from features.extraction.shard import KeptFeatures, Shard, check_unreadable
 from features.forward_pass import forward_pass
 from features.infrastructure.console import console
@@ -126,11 +126,11 @@ def _extract_in_this_process(config: ExtractConfig) -> Extraction:
     precision = pick_precision(config.precision, pick_device(config.device))
     backbone = load_backbone(config.backbone, config.weights, config.image_size, seed=config.seed)
     attrs = _attributes(dataset, backbone, precision, config.shard)
-    found = None if config.overwrite else finished(out, dataset, attrs, keep_images=config.keep_images)
+    found = None if config.overwrite else find_finished(out, dataset, attrs, keep_images=config.keep_images)
     if found is None:
         with locked(out):
             # Again: another process may have finished it since.
-            found = None if config.overwrite else finished(out, dataset, attrs, keep_images=config.keep_images)
+            found = None if config.overwrite else find_finished(out, dataset, attrs, keep_images=config.keep_images)
             if found is None:
                 return _make(config, dataset, backbone, attrs, positions)
     _check_unreadable(config, dataset, found.skipped)
@@ -143,7 +143,7 @@ def _make(
 ) -> Extraction:
     """Write the bank or the shard ``config.out``, from the last checkpoint on if there is one."""
     out, keep = Path(config.out), config.keep_images
-    shard = unfinished(out, dataset, attrs, dim=backbone.dim, keep_images=keep, overwrite=config.overwrite)
+    shard = find_unfinished(out, dataset, attrs, dim=backbone.dim, keep_images=keep, overwrite=config.overwrite)
     if shard is None:
         statistics = ClassStatistics(len(dataset.classes), backbone.dim)
         shard = Shard(attrs, dataset.classes, positions, positions.start, statistics, kept=[] if keep else None)
@@ -151,7 +151,7 @@ def _make(
     with ExitStack() as stack:
         features = None
         if shard.kept is not None:
-            kept = KeptFeatures(beside(out, ".features"), backbone.dim, len(shard.kept))
+            kept = KeptFeatures(resume_path(out, ".features"), backbone.dim, len(shard.kept))
             features = stack.enter_context(closing(kept))
         read_images(shard, dataset, backbone, config, features)
         images = None
@@ -209,7 +209,7 @@ def read_images(
                 if features is not None:
                     features.flush()
                 shard.statistics.require_finite(dataset.spec)
-                shard.write(beside(Path(config.out)))
+                shard.write(resume_path(Path(config.out)))
                 saved = time.perf_counter()
                 cost = saved - now
     shard.statistics.require_finite(dataset.spec)

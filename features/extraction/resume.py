@@ -15,7 +15,7 @@ from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 
 
-def finished(
+def find_finished(
     out: Path, dataset: ImageDataset, attrs: Mapping[str, Any], *, keep_images: bool
 ) -> FeatureBank | Shard | None:
     """Return the bank at ``out``, or the shard if ``attrs`` name one; None if there is no such file.
@@ -39,7 +39,7 @@ def finished(
     return found
 
 
-def unfinished(
+def find_unfinished(
     out: Path, dataset: ImageDataset, attrs: Mapping[str, Any], *, dim: int, keep_images: bool, overwrite: bool
 ) -> Shard | None:
     """Return the checkpoint beside ``out`` to resume from; None if there is none, or none that is still valid.
@@ -50,7 +50,7 @@ def unfinished(
     Raises:
         InputError: The checkpoint is damaged, or of another extraction, and ``overwrite`` is not given.
     """
-    path = beside(out)
+    path = resume_path(out)
     if not path.exists():
         discard(out)
         return None
@@ -69,7 +69,7 @@ def unfinished(
         if not overwrite:
             raise InputError(f"`out` {out}: an unfinished {_other(shard.attrs, attrs)}")
         fault = "of another extraction"
-    elif shard.kept is not None and KeptFeatures.rows(beside(out, ".features"), dim) < len(shard.kept):
+    elif shard.kept is not None and KeptFeatures.rows(resume_path(out, ".features"), dim) < len(shard.kept):
         fault = "its file of features is not complete"
     elif shard.attrs.get("torch") != attrs["torch"]:
         console.print(f"{path}: made with torch {shard.attrs.get('torch')}; the last digits may differ from now on")
@@ -82,14 +82,14 @@ def unfinished(
     return shard
 
 
-def beside(out: Path, ending: str = "") -> Path:
+def resume_path(out: Path, ending: str = "") -> Path:
     """Return the path of the checkpoint of ``out``, or of a file with an ending that belongs to it."""
     return out.with_name(f"{out.name}.resume{ending}")
 
 
 def discard(out: Path) -> None:
     """Remove the checkpoint of an unfinished extraction, then the features that it refers to."""
-    for path in (beside(out), beside(out, ".features")):
+    for path in (resume_path(out), resume_path(out, ".features")):
         path.unlink(missing_ok=True)
 
 

@@ -9,8 +9,8 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice
-from features.readers.exclusion import GENERIC_OPTIONS, part
 from features.readers.scheme import SCHEMES, Scheme
+from features.readers.spec_options import GENERIC_OPTIONS, apply_spec_options
 
 __all__ = ["SCHEMES", "open_dataset"]
 
@@ -26,7 +26,7 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
     * ``seed=S``: the seed of these draws, default 0.
     * ``exclude=FILE.csv[,FILE.csv…]``: without the images whose ids the files list, such as the files of ``transfer
       duplicates``. Given before ``per_class`` or ``imbalance``, images are excluded before the draw; given after
-      them, images are excluded from the drawn ones. See :mod:`features.readers.exclusion`.
+      them, images are excluded from the drawn ones. See :mod:`features.readers.spec_options`.
 
     Args:
         spec: ``scheme:location[@split][?option=value&…]``, see :data:`SCHEMES`.
@@ -42,7 +42,7 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
     dataset = scheme.open(spec) if scheme.base is None else scheme.open(spec, _open_base(spec, scheme.base(spec)))
     if not len(dataset):
         raise spec.error(f"the dataset is empty; expected {scheme.meaning}")
-    return part(dataset, spec)
+    return apply_spec_options(dataset, spec)
 
 
 def _check(spec: DatasetSpec, scheme: Scheme) -> None:

@@ -23,7 +23,7 @@ from features.infrastructure.processes import gather, rank, share
 from features.infrastructure.tables import write_table
 from features.preprocessing import Preprocessing
 from features.readers import open_dataset
-from features.readers.exclusion import files_of
+from features.readers.spec_options import files_of
 from finetune.evaluation.metrics import FEW, MANY, Confusion, Metrics, evaluate_predictions, worst_confusions
 from finetune.evaluation.predictions import Predictions
 from finetune.evaluation.test_time_augmentation import Views

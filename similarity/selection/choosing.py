@@ -38,7 +38,7 @@ def select_classes(
 
     The column ``distance`` of the subset holds the score of the strategy: see :attr:`similarity.Strategy.ranked_by`. If
     the strategy can certify its choices, the provenance of each target holds the
-    :class:`similarity.selection.strategy.Certificate`.
+    :class:`similarity.selection.strategy.ChoiceCertificate`.
 
     Args:
         targets: Banks of the targets. All their classes take part, weighted by their images.

@@ -31,7 +31,7 @@ class Ordering:
 
 
 @dataclass(frozen=True)
-class Certificate:
+class ChoiceCertificate:
     """How near a choice is to the best one of its size.
 
     Attributes:
@@ -67,7 +67,7 @@ class Strategy:
     ranked_by: Literal["distance", "score"] = "distance"
     takes_all: bool = False
     phrase: str = "{classes} by {name}, {geometry}"
-    certify: Callable[[SourcePool, FeatureBank, NDArray[np.int64]], Certificate] | None = None
+    certify: Callable[[SourcePool, FeatureBank, NDArray[np.int64]], ChoiceCertificate] | None = None
     curve: Callable[[SourcePool, FeatureBank, Seed], NDArray[np.int64]] | None = None
 
     def describe(self, classes: int | None, geometry: str) -> str:

@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageFile
 
-from features.image_sources import ArrayImages, ChainedImages, FileImages, UnreadableImage, extent, read_image, to_rgb
+from features.image_sources import (
+    ArrayImages,
+    ChainedImages,
+    FileImages,
+    UnreadableImage,
+    picture_size,
+    read_image,
+    to_rgb,
+)
 from features.preprocessing import Preprocessing
 
 
@@ -327,9 +335,9 @@ def test_a_reduced_jpeg_says_what_it_spans(size, orientation):
     image.save(file, "JPEG", quality=95, exif=exif)
     full, reduced = read_image(io.BytesIO(file.getvalue())), read_image(io.BytesIO(file.getvalue()), 16)
     scale = 4 if min(size) < 16 * 8 else 8
-    assert extent(full) == full.size
-    assert extent(reduced) == (full.size[0] / scale, full.size[1] / scale)
-    assert reduced.size == tuple(int(np.ceil(length)) for length in extent(reduced))
+    assert picture_size(full) == full.size
+    assert picture_size(reduced) == (full.size[0] / scale, full.size[1] / scale)
+    assert reduced.size == tuple(int(np.ceil(length)) for length in picture_size(reduced))
     recipe = Preprocessing(5, 5)
     np.testing.assert_allclose(recipe.pixels(reduced).float(), recipe.pixels(full).float(), atol=14)  # of 255
 

@@ -16,7 +16,7 @@ from features.infrastructure.errors import InputError, as_typed
 from features.infrastructure.files import check_new
 from features.infrastructure.tables import read_columns, read_provenance, read_rows
 from features.readers import SCHEMES
-from features.readers.exclusion import files_of
+from features.readers.spec_options import files_of
 from finetune.augmentation import AUGMENTATIONS
 from finetune.classifiers.second_stage import METHODS
 from finetune.losses import LOSSES

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from features.bank import FeatureBank
 from similarity.distances import shares
 from similarity.selection.pool import SourcePool
-from similarity.selection.strategy import Certificate, Ordering, Seed, Strategy
+from similarity.selection.strategy import ChoiceCertificate, Ordering, Seed, Strategy
 
 #: Steps of the subgradient ascent of a certificate.
 _STEPS = 100
@@ -22,7 +22,7 @@ _STEPS = 100
 _Array = NDArray[np.float64]
 
 
-def certify(distances: _Array, weights: NDArray[np.number], chosen: NDArray[np.int64]) -> Certificate:
+def certify(distances: _Array, weights: NDArray[np.number], chosen: NDArray[np.int64]) -> ChoiceCertificate:
     """A lower bound on the distance of every choice of as many rows, and the distance of this one.
 
     For any radii v_j ≥ 0, Σ_j w_j·v_j less the k largest of Σ_j w_j·max(0, v_j − d_ij) is such a bound: the
@@ -47,7 +47,7 @@ def certify(distances: _Array, weights: NDArray[np.number], chosen: NDArray[np.i
             break
         scale = scale if improved else 0.9 * scale
         radii = np.maximum(radii + scale * (value - bound) / length * direction, 0)
-    return Certificate(value, min(best, value))
+    return ChoiceCertificate(value, min(best, value))
 
 
 def cover(distances: _Array, weights: NDArray[np.number], size: int, rounds: float = np.inf) -> NDArray[np.int64]:

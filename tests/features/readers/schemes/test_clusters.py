@@ -9,8 +9,8 @@ from PIL import Image
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
-from features.readers.exclusion import files_of
 from features.readers.schemes.clusters import write_clusters
+from features.readers.spec_options import files_of
 
 
 def picture(path, shade=0):

@@ -7,7 +7,7 @@ from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
 from features.infrastructure.tables import write_table
 from features.readers import open_dataset
-from features.readers.exclusion import files_of
+from features.readers.spec_options import files_of
 
 
 def picture(path, shade=0):

@@ -22,7 +22,7 @@ EXCLUDE = "exclude"
 GENERIC_OPTIONS = (*DRAW_OPTIONS, EXCLUDE)
 
 
-def part(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
+def apply_spec_options(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
     """Apply the generic options to the whole dataset, ``exclude`` and the draw in the order in which the spec has them.
 
     Raises:
