@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transfer.screen import console, show_table
+from transfer.screen import console, say, show_table
 
 
 def accuracy_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
@@ -45,4 +45,4 @@ def show_training(config: Any, result: Any) -> None:
         console.print("on training images; give --test for accuracies on held-out images")
     show_accuracies(result.metrics)
     if getattr(config, "search", False):
-        console.print(f"\ntrials of the search: {config.out}.search/search.json", soft_wrap=True)
+        say(f"\ntrials of the search: {config.out}.search/search.json")

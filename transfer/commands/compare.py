@@ -16,9 +16,7 @@ from features.infrastructure.tables import write_table
 from finetune.evaluation.metrics import FEW, MANY
 from finetune.run_directory import open_run, read_classes
 from transfer.run_description import describe_all
-from transfer.screen import console, show_next, show_table
-
-__all__ = ["CompareConfig", "Comparison", "compare", "show"]
+from transfer.screen import console, say, show_next, show_table
 
 #: The figures that are compared, by their names in a run's metrics.
 FIGURES = ("top1", "top5", "macro", "many", "medium", "few", "calibration_error")
@@ -224,7 +222,7 @@ def _groups(figures: Mapping[str, Any], classes: Mapping[str, Mapping[str, Any]]
 
 def show(config: CompareConfig, result: Comparison) -> None:
     """Print the table of figures, what limits the comparison, and the command that follows."""
-    console.print(f"{result.images:,} images of {result.evaluated_on}", soft_wrap=True)
+    say(f"{result.images:,} images of {result.evaluated_on}")
     if result.on_training_images:
         console.print("these are training images; train with --test DATASET to compare on held-out images")
     names = ("top1", "macro", "many", "medium", "few")
@@ -243,19 +241,18 @@ def show(config: CompareConfig, result: Comparison) -> None:
             for run in result.runs
         ),
     )
-    console.print(
+    say(
         "\n±: standard error, of top1 over the images, of the difference paired over the classes; it does not include "
-        "the variation between seeds",
-        soft_wrap=True,
+        "the variation between seeds"
     )
     if missing := [run.run for run in result.runs if not run.has_classes]:
-        console.print(f"no ± of the difference without per_class.csv in the run: {', '.join(missing)}", soft_wrap=True)
-        console.print(f"  transfer evaluate {missing[0]} TEST --per-class {missing[0]}/per_class.csv", soft_wrap=True)
+        say(f"no ± of the difference without per_class.csv in the run: {', '.join(missing)}")
+        say(f"  transfer evaluate {missing[0]} TEST --per-class {missing[0]}/per_class.csv")
     if others := [run.run for run in result.runs if not run.same_groups]:
-        console.print(f"many, medium and few are not the first run's classes: {', '.join(others)}", soft_wrap=True)
+        say(f"many, medium and few are not the first run's classes: {', '.join(others)}")
     if result.unfinished:
-        console.print(f"not finished, left out: {', '.join(result.unfinished)}", soft_wrap=True)
+        say(f"not finished, left out: {', '.join(result.unfinished)}")
     if config.out is not None:
-        console.print(f"the table: {config.out}", soft_wrap=True)
+        say(f"the table: {config.out}")
     best = max(result.runs, key=lambda run: run.figures["top1"] or 0.0)
     show_next(f"transfer report {best.run}")

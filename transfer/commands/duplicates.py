@@ -6,7 +6,7 @@ import shlex
 
 from similarity import Duplicates, DuplicatesConfig
 from similarity import find_duplicates as duplicates
-from transfer.screen import console, show_next, show_table
+from transfer.screen import console, say, show_next, show_table
 
 __all__ = ["DuplicatesConfig", "duplicates", "show"]
 
@@ -24,13 +24,12 @@ def show(config: DuplicatesConfig, result: Duplicates) -> None:
             ["image of the source", "copy of", ">cosine"],
             ((row.id, row.target_id, row.cosine) for row in shown),
         )
-    console.print(
+    say(
         f"{len(result.rows)} of {result.images} images are copies by --threshold {result.threshold:.3g} (the next "
-        f"image has {result.next_cosine:.4f}), listed in {result.out}",
-        soft_wrap=True,
+        f"image has {result.next_cosine:.4f}), listed in {result.out}"
     )
     if result.clean_bank is not None:
-        console.print(f"bank without them: {result.clean_bank}", soft_wrap=True)
+        say(f"bank without them: {result.clean_bank}")
         if result.source.startswith("images:"):
             show_next(f"transfer cluster {result.clean_bank} --out CLUSTERS.h5")
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 from finetune import EvaluateConfig, evaluate
 from transfer.accuracies import show_figures
-from transfer.screen import console, show_next, show_table
+from transfer.screen import console, say, show_next, show_table
 
 __all__ = ["EvaluateConfig", "evaluate", "show"]
 
@@ -32,5 +32,5 @@ def show(config: EvaluateConfig, result: Any) -> None:
     if config.per_class is None:
         show_next("the same with --per-class FILE.csv, for the accuracy of each class", *report)
     else:
-        console.print(f"accuracy of each class: {config.per_class}", soft_wrap=True)
+        say(f"accuracy of each class: {config.per_class}")
         show_next(*report)

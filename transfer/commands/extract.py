@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from features import ExtractConfig, Extraction, MergeConfig, extract
-from transfer.screen import console, show_next
+from transfer.screen import say, show_next
 
 __all__ = ["ExtractConfig", "extract", "show", "show_extraction"]
 
@@ -30,4 +30,4 @@ def show_extraction(config: ExtractConfig | MergeConfig, result: Extraction) -> 
         parts.append(f"{summary['images_per_second']:,.0f} images/s")
     if summary["skipped"]:
         parts.append(f"{summary['skipped']} unreadable images skipped (transfer inspect {config.out} lists them)")
-    console.print(f"{summary['bank']}: {', '.join(parts)}", soft_wrap=True)
+    say(f"{summary['bank']}: {', '.join(parts)}")

@@ -12,9 +12,7 @@ from features.infrastructure.options import Range, check_ranges
 from similarity import DEFAULT_GEOMETRY, MEASURES, Ranking, explain, rank_domains, write_explanation
 from similarity.measures import measure_names
 from transfer.measure_table import LONGEST, require_one, show_measures
-from transfer.screen import console, show_next, show_table
-
-__all__ = ["RankConfig", "rank", "show"]
+from transfer.screen import console, say, show_next, show_table
 
 #: Rows of the explanation that are printed.
 EXPLAINED = 12
@@ -90,10 +88,9 @@ def rank(config: RankConfig) -> Ranking:
 
 def show(config: RankConfig, result: Ranking) -> None:
     """Print the ranking with its intervals, the other measures, and the command that follows."""
-    console.print(
+    say(
         f"target {result.target}, geometry {result.geometry} ({result.geometry_steps})\n"
-        f"similarity = exp(−{result.gamma:.4g}·EMD); 0.5 is {result.half}\n",
-        soft_wrap=True,
+        f"similarity = exp(−{result.gamma:.4g}·EMD); 0.5 is {result.half}\n"
     )
     numbered = max(len(domain.source) for domain in result.domains) > LONGEST
     show_table(
@@ -112,7 +109,7 @@ def show(config: RankConfig, result: Ranking) -> None:
         ),
     )
     for number, domain in enumerate(result.domains if numbered else (), start=1):
-        console.print(f"source {number}: {domain.source}", soft_wrap=True)
+        say(f"source {number}: {domain.source}")
     bounded = [domain.transport.gap for domain in result.domains if domain.transport.solver == "semi-dual"]
     if bounded:
         console.print(
@@ -122,10 +119,9 @@ def show(config: RankConfig, result: Ranking) -> None:
         console.print("no intervals: the sets are too large to resample, or the sources have too few classes")
     for domain in result.domains:
         if domain.classes == 1:
-            console.print(
+            say(
                 f"{domain.source} has one class, so only its mean counts; transfer cluster makes classes of unlabelled "
-                f"images",
-                soft_wrap=True,
+                f"images"
             )
     taken = [domain.measures for domain in result.domains]
     if taken[0]:
@@ -147,7 +143,7 @@ def _show_explanation(config: RankConfig, result: Ranking) -> None:
     nearest = result.domains[0]
     rows = explain(nearest, nearest.class_names, result.target_classes, top=3)
     shown = rows[:EXPLAINED]
-    console.print(f"\nclasses of {nearest.source} that serve {result.target}, the costliest first:", soft_wrap=True)
+    say(f"\nclasses of {nearest.source} that serve {result.target}, the costliest first:")
     show_table(
         ["target class", "source class", ">share of it, %", ">distance", ">of the EMD"],
         (
@@ -163,4 +159,4 @@ def _show_explanation(config: RankConfig, result: Ranking) -> None:
     )
     if len(rows) > len(shown):
         console.print("…")
-    console.print(f"all rows of all sources: {config.explain}", soft_wrap=True)
+    say(f"all rows of all sources: {config.explain}")

@@ -8,9 +8,7 @@ from pathlib import Path
 from transfer.archives import unpack
 from transfer.pipeline import Experiment, run_recipe
 from transfer.recipe import Recipe
-from transfer.screen import console, show_next, show_table
-
-__all__ = ["Experiment", "RunConfig", "run", "show"]
+from transfer.screen import console, say, show_next, show_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +55,6 @@ def show(config: object, result: Experiment) -> None:
     )
     if content["selected"]:
         first = ", ".join(row["class"] for row in content["selected"][:8])
-        console.print(f"\nchosen by {content['arms'][-1]['arm']}: {first}, …", soft_wrap=True)
+        say(f"\nchosen by {content['arms'][-1]['arm']}: {first}, …")
     console.print(f"{content['seconds']:.0f} seconds")
     show_next(f"open {content['report']}")
