@@ -95,13 +95,8 @@ class Comparison:
     unfinished: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "evaluated_on": self.evaluated_on,
-            "on_training_images": self.on_training_images,
-            "images": self.images,
-            "runs": [run.to_json() for run in self.runs],
-            "unfinished": list(self.unfinished),
-        }
+        lists = {"runs": [run.to_json() for run in self.runs], "unfinished": list(self.unfinished)}
+        return vars(self) | lists
 
 
 def compare(config: CompareConfig) -> Comparison:
@@ -124,8 +119,7 @@ def compare(config: CompareConfig) -> Comparison:
     hows = describe_all([run["config"] for run in finished])
     tables = [_classes(run) for run in finished]
     compared = [
-        _compared(run, how, table, None if run is first else (first["metrics"], tables[0]))
-        for run, how, table in zip(finished, hows, tables, strict=True)
+        _compared(run, how, table, first, tables[0]) for run, how, table in zip(finished, hows, tables, strict=True)
     ]
     figures = first["metrics"]
     on_training_images = "test data" not in first["environment"]["inputs"]
@@ -166,11 +160,7 @@ def _images_of(run: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _classes(run: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Class → its final figures; empty if the run wrote no table.
-
-    Raises:
-        InputError: The mean of their accuracies is not the run's own.
-    """
+    """Class → its final figures, whose mean accuracy must be the run's own; empty if the run wrote no table."""
     found: dict[str, Mapping[str, Any]] = {row["class"]: row for row in read_classes(run["path"])}
     macro = run["metrics"]["macro"]
     if found and not math.isclose(np.mean([row["accuracy"] for row in found.values()]), macro, abs_tol=1e-6):
@@ -185,29 +175,23 @@ def _compared(
     run: Mapping[str, Any],
     how: str,
     classes: Mapping[str, Mapping[str, Any]],
-    first: tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]] | None,
+    first: Mapping[str, Any],
+    first_classes: Mapping[str, Mapping[str, Any]],
 ) -> ComparedRun:
-    """One run compared with ``first``, the figures and the classes of the first run; None for the first run itself."""
-    figures = run["metrics"]
-    top1, gain, gain_error, same_groups = figures["top1"], None, None, True
-    if first is not None:
-        beside, theirs = first
-        gain = figures["macro"] - beside["macro"]
-        shared = [name for name in classes if name in theirs]  # all, where both have a table
-        if len(shared) > 1:
-            gains = [classes[name]["accuracy"] - theirs[name]["accuracy"] for name in shared]
-            gain_error = float(np.std(gains, ddof=1)) / math.sqrt(len(gains))
-        groups = [_groups(each, table, shared) for each, table in ((figures, classes), (beside, theirs))]
-        same_groups = groups[0] == groups[1]
+    """One run compared with the first, which may be the run itself."""
+    figures, beside = run["metrics"], first["metrics"]
+    shared = [name for name in classes if name in first_classes]  # all, where both have a table
+    gains = [classes[name]["accuracy"] - first_classes[name]["accuracy"] for name in shared]
+    spread = float(np.std(gains, ddof=1)) / math.sqrt(len(gains)) if len(gains) > 1 else None
     return ComparedRun(
         run=run["path"],
         how=how,
         figures={name: figures.get(name) for name in FIGURES},
-        top1_error=math.sqrt(top1 * (1 - top1) / figures["images"]),
-        gain=gain,
-        gain_error=gain_error,
+        top1_error=math.sqrt(figures["top1"] * (1 - figures["top1"]) / figures["images"]),
+        gain=None if run is first else figures["macro"] - beside["macro"],
+        gain_error=None if run is first else spread,
         has_classes=bool(classes),
-        same_groups=same_groups,
+        same_groups=_groups(figures, classes, shared) == _groups(beside, first_classes, shared),
     )
 
 
@@ -225,22 +209,13 @@ def show(config: CompareConfig, result: Comparison) -> None:
     say(f"{result.images:,} images of {result.evaluated_on}")
     if result.on_training_images:
         console.print("these are training images; train with --test DATASET to compare on held-out images")
-    names = ("top1", "macro", "many", "medium", "few")
-    show_table(
-        ["run", "", *(f">{name}" for name in ("top1", "±", *names[1:])), ">macro − first", ">±"],
-        (
-            (
-                run.run,
-                run.how,
-                run.figures["top1"],
-                run.top1_error,
-                *(run.figures[name] for name in names[1:]),
-                run.gain if run.gain is None else f"{run.gain:+.4f}",
-                run.gain_error,
-            )
-            for run in result.runs
-        ),
-    )
+    names = ("macro", "many", "medium", "few")
+    rows = []
+    for run in result.runs:
+        gain = None if run.gain is None else f"{run.gain:+.4f}"
+        figures = [run.figures["top1"], run.top1_error, *(run.figures[name] for name in names)]
+        rows.append((run.run, run.how, *figures, gain, run.gain_error))
+    show_table(["run", "", ">top1", ">±", *(f">{name}" for name in names), ">macro − first", ">±"], rows)
     say(
         "\n±: standard error, of top1 over the images, of the difference paired over the classes; it does not include "
         "the variation between seeds"

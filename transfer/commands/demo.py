@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfer.commands.run import Experiment, RunConfig, run, show
+from transfer.commands.run import RunConfig, run, show
+from transfer.pipeline import Experiment
 
 __all__ = ["DemoConfig", "demo", "show"]
 

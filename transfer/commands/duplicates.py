@@ -20,10 +20,8 @@ def show(config: DuplicatesConfig, result: Duplicates) -> None:
     if shown:
         if len(result.rows) > len(shown):
             console.print(f"the {len(shown)} least alike of {len(result.rows)}; check these first:")
-        show_table(
-            ["image of the source", "copy of", ">cosine"],
-            ((row.id, row.target_id, row.cosine) for row in shown),
-        )
+        rows = ((row.id, row.target_id, row.cosine) for row in shown)
+        show_table(["image of the source", "copy of", ">cosine"], rows)
     say(
         f"{len(result.rows)} of {result.images} images are copies by --threshold {result.threshold:.3g} (the next "
         f"image has {result.next_cosine:.4f}), listed in {result.out}"

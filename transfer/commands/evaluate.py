@@ -21,13 +21,11 @@ def show(config: EvaluateConfig, result: Any) -> None:
     show_figures(figures)
     if figures["confusions"]:
         console.print("\nmost frequent confusions:")
-        show_table(
-            ["class", "taken for", ">images", ">share, %"],
-            (
-                (pair["true"], pair["predicted"], pair["images"], f"{100 * pair['share']:.0f}")
-                for pair in figures["confusions"]
-            ),
-        )
+        rows = [
+            (pair["true"], pair["predicted"], pair["images"], f"{100 * pair['share']:.0f}")
+            for pair in figures["confusions"]
+        ]
+        show_table(["class", "taken for", ">images", ">share, %"], rows)
     report = [f"transfer report {config.run}"] if Path(config.run).is_dir() else []  # not of a checkpoint alone
     if config.per_class is None:
         show_next("the same with --per-class FILE.csv, for the accuracy of each class", *report)

@@ -189,19 +189,12 @@ def _show_dataset(config: InspectConfig, content: Mapping[str, Any]) -> None:
         show_next(f"transfer extract {spec} --keep-images --out BANK.h5", "transfer cluster BANK.h5 --out CLUSTERS.h5")
         return
     console.print("\nclass-balanced weights of the largest and the smallest class for each β (their mean is 1):")
-    show_table(
-        ["β", ">effective number: largest", ">smallest", ">weight: largest", ">smallest"],
-        (
-            (
-                f"{row['beta']:.6g}{' (auto)' if row['automatic'] else ''}",
-                f"{row['effective_largest']:.1f}",
-                f"{row['effective_smallest']:.1f}",
-                row["weight_largest"],
-                row["weight_smallest"],
-            )
-            for row in content["betas"]
-        ),
-    )
+    rows = []
+    for row in content["betas"]:
+        beta = f"{row['beta']:.6g}{' (auto)' if row['automatic'] else ''}"
+        effective = (f"{row['effective_largest']:.1f}", f"{row['effective_smallest']:.1f}")
+        rows.append((beta, *effective, row["weight_largest"], row["weight_smallest"]))
+    show_table(["β", ">effective number: largest", ">smallest", ">weight: largest", ">smallest"], rows)
     advice = content["advice"]
     console.print(f"\nadvised: --loss {advice['loss']} --sampler {advice['sampler']}")
     for reason in advice["reasons"]:

@@ -93,21 +93,13 @@ def show(config: RankConfig, result: Ranking) -> None:
         f"similarity = exp(−{result.gamma:.4g}·EMD); 0.5 is {result.half}\n"
     )
     numbered = max(len(domain.source) for domain in result.domains) > LONGEST
-    show_table(
-        [">source" if numbered else "source", ">EMD", ">(95 %)", ">similarity", ">(95 %)", ">classes", ">images"],
-        (
-            (
-                number if numbered else domain.source,
-                domain.emd,
-                _interval(domain.emd_interval),
-                domain.similarity,
-                _interval(domain.interval),
-                domain.classes,
-                domain.images,
-            )
-            for number, domain in enumerate(result.domains, start=1)
-        ),
-    )
+    names = list(range(1, len(result.domains) + 1)) if numbered else [domain.source for domain in result.domains]
+    rows = []
+    for name, domain in zip(names, result.domains, strict=True):
+        distance, similarity = _interval(domain.emd_interval), _interval(domain.interval)
+        rows.append((name, domain.emd, distance, domain.similarity, similarity, domain.classes, domain.images))
+    source = ">source" if numbered else "source"
+    show_table([source, ">EMD", ">(95 %)", ">similarity", ">(95 %)", ">classes", ">images"], rows)
     for number, domain in enumerate(result.domains if numbered else (), start=1):
         say(f"source {number}: {domain.source}")
     bounded = [domain.transport.gap for domain in result.domains if domain.transport.solver == "semi-dual"]
@@ -126,8 +118,7 @@ def show(config: RankConfig, result: Ranking) -> None:
     taken = [domain.measures for domain in result.domains]
     if taken[0]:
         console.print("\nother measures of transferability:")
-        heads = [f"source {n}" if numbered else domain.source for n, domain in enumerate(result.domains, start=1)]
-        show_measures(heads, taken)
+        show_measures([f"source {name}" if numbered else str(name) for name in names], taken)
     if config.explain is not None:
         _show_explanation(config, result)
     banks, classes = " ".join(config.source), min(100, sum(domain.classes for domain in result.domains))
@@ -142,21 +133,12 @@ def _show_explanation(config: RankConfig, result: Ranking) -> None:
     """Print the costliest target classes of the nearest domain, and the source classes that serve them."""
     nearest = result.domains[0]
     rows = explain(nearest, nearest.class_names, result.target_classes, top=3)
-    shown = rows[:EXPLAINED]
+    shown = []
+    for row in rows[:EXPLAINED]:
+        source_class = f"({row.folded} more)" if row.folded else row.source_class
+        shown.append((row.target_class, source_class, f"{100 * row.share:.1f}", row.distance, row.contribution))
     say(f"\nclasses of {nearest.source} that serve {result.target}, the costliest first:")
-    show_table(
-        ["target class", "source class", ">share of it, %", ">distance", ">of the EMD"],
-        (
-            (
-                row.target_class,
-                f"({row.folded} more)" if row.folded else row.source_class,
-                f"{100 * row.share:.1f}",
-                row.distance,
-                row.contribution,
-            )
-            for row in shown
-        ),
-    )
+    show_table(["target class", "source class", ">share of it, %", ">distance", ">of the EMD"], shown)
     if len(rows) > len(shown):
         console.print("…")
     say(f"all rows of all sources: {config.explain}")

@@ -94,18 +94,7 @@ def rank_models(config: RankModelsConfig) -> ModelRanking:
     """
     from transfer.model_ranking import measure_models  # imports PyTorch
 
-    ranking = measure_models(
-        config.target,
-        config.model,
-        config.taken,
-        by=config.order,
-        cache=config.cache,
-        test=config.test,
-        seed=config.seed,
-        device=config.device,
-        precision=config.precision,
-        workers=config.workers,
-    )
+    ranking = measure_models(config)
     require_one([candidate.measures for candidate in ranking.candidates])
     return ranking
 
