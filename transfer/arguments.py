@@ -23,16 +23,7 @@ from features.infrastructure.suggestions import choice, did_you_mean
 Config = TypeVar("Config")
 
 #: What the types of fields take, for messages.
-_WORDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    dict: "options",
-    list[int]: "a list of whole numbers",
-    list[float]: "a list of numbers",
-    list[str]: "a list of texts",
-}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", dict: "options"}
 
 
 def read_command_line(
@@ -94,8 +85,8 @@ def read_option(name: str, argv: Sequence[str]) -> tuple[str | None, list[str]]:
         return None, list(argv)  # the parser of the whole command says what is wrong
     content = read_yaml(found.config) if found.config else {}
     value = found.typed or (content.get(name) if isinstance(content, Mapping) else None)
-    rest += ["--config", found.config] if found.config else []
-    return value if value is None else " ".join(value) if isinstance(value, list) else str(value), rest
+    text = " ".join(value) if isinstance(value, list) else value
+    return text, [*rest, "--config", found.config] if found.config else rest
 
 
 def argument_parser(
@@ -125,7 +116,7 @@ def argument_parser(
         default, hint = default_of(by_name[name]), hints[name]
         is_list = get_origin(_parts(hint)[0]) is list
         word = name.upper() + (" …" if is_list else "")
-        text = as_typed(docs.get(name, ""), positional).replace("%", "%%") + _default_text(default)
+        text = as_typed(docs.get(name, ""), positional).replace("%", "%%")
         if name in positional:
             usage.append(word if default is MISSING else f"[{word}]")
             parser.add_argument(name, nargs="*" if is_list else "?", help=text)
@@ -134,6 +125,8 @@ def argument_parser(
         if default is MISSING:
             usage.append(f"{_flag(name)} {word}")
             text += " (required)"
+        elif default not in (None, []) and default is not False:
+            text += f" (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
         if hint is bool:
             place.add_argument(_flag(name), action="store_true", help=text)
         else:
@@ -149,13 +142,9 @@ def check_mapping(config_type: type, values: Any, where: str = "") -> dict[str, 
 
     Options of earlier versions that the dataclass lists in ``RETIRED`` are left out if they have the value given there.
 
-    Args:
-        config_type: The dataclass.
-        values: The mapping.
-        where: How messages begin.
-
     Raises:
-        InputError: It is no mapping, or a key is unknown or has a value of the wrong type.
+        InputError: It is no mapping, or a key is unknown or has a value of the wrong type; the message begins with
+            ``where``.
     """
     if not isinstance(values, Mapping):
         raise InputError(f"{where}expected options as 'name: value' lines, got {type(values).__name__}")
@@ -261,13 +250,6 @@ def _headings(config_type: type) -> dict[str, str]:
     return {field.name: origin[field.name] for field in fields(config_type) if field.name in origin}
 
 
-def _default_text(default: object) -> str:
-    """The default of an option in the help; empty if there is none to name."""
-    if default in (MISSING, None, []) or default is False:
-        return ""
-    return f" (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
-
-
 def _flag(name: str) -> str:
     """The option of a field, as it is typed."""
     return f"--{name.replace('_', '-')}"
@@ -287,11 +269,13 @@ def _in_words(hint: Any) -> str:
     """What a type takes, for a message."""
     found = []
     for part in _parts(hint):
-        inner = get_args(part)
-        if get_origin(part) is Literal:
+        origin, inner = get_origin(part) or part, get_args(part)
+        if origin is Literal:
             found.append(f"one of {', '.join(map(str, inner))}" if len(inner) > 1 else str(inner[0]))
+        elif origin is list:
+            found.append(f"a list of {_WORDS[inner[0]].removeprefix('a ')}s")
         else:
-            found.append(_WORDS[dict if get_origin(part) is dict else part])
+            found.append(_WORDS[origin])
     return " or ".join(found)
 
 

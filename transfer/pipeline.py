@@ -119,7 +119,7 @@ class _Steps:
         """The feature bank of a dataset, extracted or reused."""
         self.say(f"features of {spec}")
         options, manifest = self.recipe.extract, self.manifests[spec]
-        return extract(self._config(ExtractConfig, "banks", ".h5", spec, options, manifest, dataset=spec)).bank
+        return extract(self._config(ExtractConfig, "banks/{}.h5", spec, options, manifest, dataset=spec)).bank
 
     def ranking(self, target: FeatureBank, sources: Sequence[FeatureBank]) -> list[dict[str, Any]]:
         """The source domains, nearest first, as they stand in a ranking's JSON; ranked or reused."""
@@ -144,7 +144,7 @@ class _Steps:
             "seed": seed,
         }
         fields |= self.recipe.select
-        config = self._config(SelectConfig, "subsets", ".csv", f"{name}-seed{seed}", fields, overwrite=True)
+        config = self._config(SelectConfig, "subsets/{}.csv", f"{name}-seed{seed}", fields, overwrite=True)
         select(config)
         return config.out
 
@@ -166,23 +166,16 @@ class _Steps:
         fixed = {"dataset": target, "test": self.recipe.test, "seed": seed, "init": init, "weights": weights}
         fields = fixed | options
         manifests = [self.manifests[target], self.manifests[self.recipe.test]]
-        config = self._config(self.recipe.transfer_config, "finetune", "", f"{name}-seed{seed}", fields, *manifests)
+        config = self._config(self.recipe.transfer_config, "finetune/{}", f"{name}-seed{seed}", fields, *manifests)
         result = finetune(config) if isinstance(config, FinetuneConfig) else fit_classifier(config)
         figures = {name: result.metrics[name] for name in ("top1", "top5", "macro", "images")}
         return {"seed": seed, "run": config.out, **figures}
 
     def _config(
-        self,
-        config_type: type[Config],
-        folder: str,
-        suffix: str,
-        name: str,
-        fields: Mapping[str, Any],
-        *key: Any,
-        **fixed: Any,
+        self, config_type: type[Config], place: str, name: str, fields: Mapping[str, Any], *key: Any, **fixed: Any
     ) -> Config:
-        """The configuration of a step; what it writes is called by its name and a key of its fields and inputs."""
-        out = str(self.out / folder / f"{_slug(name, fields, *key)}{suffix}")
+        """The configuration of a step; the name of its output in ``place`` ends in a key of its fields and inputs."""
+        out = str(self.out / place.format(_slug(name, fields, *key)))
         return from_mapping(config_type, {**fields, **fixed, "out": out}, f"recipe {self.recipe.name}")
 
     def _pretrained(self, name: str, subset: str, seed: int) -> str:
@@ -191,7 +184,7 @@ class _Steps:
         chosen = Subset.read(subset).to_json()["selected"]
         classes = sorted((row["source"], row["class"]) for row in chosen)
         manifests = [self.manifests[spec] for spec in self.recipe.sources]
-        config = self._config(PretrainConfig, "pretrain", "", f"{name}-seed{seed}", fields, classes, *manifests)
+        config = self._config(PretrainConfig, "pretrain/{}", f"{name}-seed{seed}", fields, classes, *manifests)
         return str(pretrain(config).run)
 
 

@@ -1,5 +1,3 @@
-"""``transfer cluster``: unlabelled images to pseudo-classes."""
-
 from __future__ import annotations
 
 from similarity import ClusterConfig, Clustering, cluster

@@ -1,5 +1,3 @@
-"""``transfer compare``: the figures of several runs side by side, and their differences from the first run."""
-
 from __future__ import annotations
 
 import math

@@ -1,5 +1,3 @@
-"""``transfer demo``: the whole job on data that the installed packages carry, without a network."""
-
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,5 +1,3 @@
-"""``transfer duplicates``: copies of a target's images in a source, to be excluded from it."""
-
 from __future__ import annotations
 
 import shlex

@@ -1,5 +1,3 @@
-"""``transfer evaluate``: the accuracy of a trained model."""
-
 from __future__ import annotations
 
 from pathlib import Path

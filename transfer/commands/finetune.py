@@ -1,5 +1,3 @@
-"""``transfer finetune``: transfer a backbone to the target."""
-
 from __future__ import annotations
 
 import shlex

@@ -1,5 +1,3 @@
-"""``transfer inspect``: what a dataset, a bank, a run or a subset holds, and which names there are."""
-
 from __future__ import annotations
 
 import shlex

@@ -1,5 +1,3 @@
-"""``transfer rank``: source domains by their distance to a target."""
-
 from __future__ import annotations
 
 from dataclasses import dataclass, field

@@ -1,5 +1,3 @@
-"""``transfer rank-models``: pre-trained models by how well they will transfer to a target."""
-
 from __future__ import annotations
 
 import shlex

@@ -1,5 +1,3 @@
-"""``transfer report``: one self-contained HTML page of a run or a recipe."""
-
 from __future__ import annotations
 
 import base64

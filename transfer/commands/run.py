@@ -1,5 +1,3 @@
-"""``transfer run``: a whole recipe; finished steps are reused."""
-
 from __future__ import annotations
 
 import os

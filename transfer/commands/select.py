@@ -1,5 +1,3 @@
-"""``transfer select``: source classes to pre-train on."""
-
 from __future__ import annotations
 
 from collections.abc import Mapping
