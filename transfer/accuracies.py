@@ -42,7 +42,7 @@ def show_figures(figures: Mapping[str, Any]) -> None:
 def show_training(config: Any, result: Any) -> None:
     """Print the final accuracies of a training, and where its search is recorded."""
     if config.test is None:
-        console.print("on training images; give --test for accuracies on held-out images")
+        console.print("these are training images; give --test for accuracies on held-out images")
     show_accuracies(result.metrics)
     if getattr(config, "search", False):
         say(f"\ntrials of the search: {config.out}.search/search.json")

@@ -215,16 +215,16 @@ def show(config: CompareConfig, result: Comparison) -> None:
         rows.append((run.run, run.how, *figures, gain, run.gain_error))
     show_table(["run", "", ">top1", ">±", *(f">{name}" for name in names), ">macro − first", ">±"], rows)
     say(
-        "\n±: standard error, of top1 over the images, of the difference paired over the classes; it does not include "
-        "the variation between seeds"
+        "\n± is the standard error of top1 over the images, or of the difference paired over the classes; it does not "
+        "include the variation between seeds"
     )
     if missing := [run.run for run in result.runs if not run.has_classes]:
-        say(f"no ± of the difference without per_class.csv in the run: {', '.join(missing)}")
+        say(f"the difference has no ± without per_class.csv in the run: {', '.join(missing)}")
         say(f"  transfer evaluate {missing[0]} TEST --per-class {missing[0]}/per_class.csv")
     if others := [run.run for run in result.runs if not run.same_groups]:
         say(f"many, medium and few are not the first run's classes: {', '.join(others)}")
     if result.unfinished:
-        say(f"not finished, left out: {', '.join(result.unfinished)}")
+        say(f"these runs are not finished and are left out: {', '.join(result.unfinished)}")
     if config.out is not None:
         say(f"the table: {config.out}")
     best = max(result.runs, key=lambda run: run.figures["top1"] or 0.0)

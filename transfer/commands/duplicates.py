@@ -22,7 +22,7 @@ def show(config: DuplicatesConfig, result: Duplicates) -> None:
         show_table(["image of the source", "copy of", ">cosine"], rows)
     say(
         f"{len(result.rows)} of {result.images} images are copies by --threshold {result.threshold:.3g} (the next "
-        f"image has {result.next_cosine:.4f}), listed in {result.out}"
+        f"image has a cosine of {result.next_cosine:.4f}), listed in {result.out}"
     )
     if result.clean_bank is not None:
         say(f"bank without them: {result.clean_bank}")
