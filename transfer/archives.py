@@ -1,7 +1,5 @@
 """The archives that a recipe reads, unpacked once."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from similarity import ClusterConfig, Clustering, cluster
 from transfer.screen import say, show_next
 

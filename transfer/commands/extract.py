@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from features import ExtractConfig, Extraction, MergeConfig, extract
 from transfer.screen import say, show_next
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from finetune import PretrainConfig, TrainingResult, pretrain
 from transfer.accuracies import show_training
 from transfer.screen import show_next
