@@ -1,11 +1,9 @@
 """Accuracies on the screen and on the page of a run: one table, with the counts behind each figure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
-from transfer.screen import console, show_table
+from transfer.screen import console, say, show_table
 
 
 def accuracy_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
@@ -42,7 +40,7 @@ def show_figures(figures: Mapping[str, Any]) -> None:
 def show_training(config: Any, result: Any) -> None:
     """Print the final accuracies of a training, and where its search is recorded."""
     if config.test is None:
-        console.print("on training images; give --test for accuracies on held-out images")
+        console.print("these are training images; give --test for accuracies on held-out images")
     show_accuracies(result.metrics)
     if getattr(config, "search", False):
-        console.print(f"\ntrials of the search: {config.out}.search/search.json", soft_wrap=True)
+        say(f"\ntrials of the search: {config.out}.search/search.json")

@@ -1,14 +1,11 @@
 """The archives that a recipe reads, unpacked once."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
@@ -24,10 +21,7 @@ def unpack(archives: Sequence[str], data: Path, out: Path) -> Path:
     Args:
         archives: File names in ``data``.
         data: Folder of the archives.
-        out: The folder to unpack to; an archive appears there whole or not at all.
-
-    Returns:
-        ``out``.
+        out: The folder to unpack to, which is returned; an archive appears there whole or not at all.
 
     Raises:
         InputError: An archive is missing or damaged, or another process is unpacking it.
@@ -37,33 +31,26 @@ def unpack(archives: Sequence[str], data: Path, out: Path) -> Path:
         source = data / name
         if not source.is_file():
             raise InputError(f"{source}: no such archive; give its folder with `data` or $TRANSFER_DATA")
-        if not _is_unpacked(source, out):
+        marker = out / f".{source.name}.json"  # records what was unpacked
+        if not _is_unpacked(source, marker):
             with locked(out / source.name, "archive"):
-                _unpack(source, out)
+                if not _is_unpacked(source, marker):  # by another process meanwhile
+                    _unpack(source, out, marker)
     return out
-
-
-def _marker(source: Path, out: Path) -> tuple[Path, dict[str, Any]]:
-    """The file that records what was unpacked from an archive, and its content."""
-    marker = out / f".{source.name}.json"
-    return marker, json.loads(marker.read_text()) if marker.is_file() else {}
 
 
 def _state(source: Path) -> dict[str, int]:
     return {"size": source.stat().st_size, "modified": source.stat().st_mtime_ns}
 
 
-def _is_unpacked(source: Path, out: Path) -> bool:
+def _is_unpacked(source: Path, marker: Path) -> bool:
     """Whether the archive as it is now has been unpacked."""
-    _, unpacked = _marker(source, out)
-    return {key: unpacked.get(key) for key in ("size", "modified")} == _state(source)
+    return marker.is_file() and json.loads(marker.read_text()).items() >= _state(source).items()
 
 
-def _unpack(source: Path, out: Path) -> None:
-    if _is_unpacked(source, out):
-        return  # by another process meanwhile
-    marker, unpacked = _marker(source, out)
+def _unpack(source: Path, out: Path, marker: Path) -> None:
     state = _state(source)  # taken before it is read: an archive that changes meanwhile is unpacked again
+    earlier = json.loads(marker.read_text())["entries"] if marker.is_file() else []
     aside = out / f".{source.name}.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
@@ -77,7 +64,7 @@ def _unpack(source: Path, out: Path) -> None:
     except (tarfile.TarError, OSError, EOFError) as error:
         raise InputError(f"{source}: cannot be unpacked ({error})") from error
     entries = sorted(entry.name for entry in aside.iterdir())
-    foreign = [entry for entry in entries if (out / entry).exists() and entry not in unpacked.get("entries", [])]
+    foreign = [entry for entry in entries if (out / entry).exists() and entry not in earlier]
     if foreign:
         raise InputError(f"{source}: {out / foreign[0]} exists and does not come from this archive; remove it")
     for entry in entries:

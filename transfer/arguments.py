@@ -3,8 +3,6 @@
 Every value is checked against its field's type here, whether it was typed or stands in a file.
 """
 
-from __future__ import annotations
-
 import argparse
 import inspect
 import types
@@ -22,12 +20,12 @@ from features.infrastructure.suggestions import choice, did_you_mean
 
 Config = TypeVar("Config")
 
+#: What the types of fields take, for messages.
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", dict: "options"}
+
 
 def read_command_line(
-    config_type: type,
-    argv: Sequence[str],
-    positional: Sequence[str] = (),
-    prog: str | None = None,
+    config_type: type, argv: Sequence[str], positional: Sequence[str] = (), prog: str | None = None
 ) -> tuple[dict[str, Any], bool]:
     """Read the words of a command line, and the file of their ``--config``.
 
@@ -60,10 +58,12 @@ def read_command_line(
         raise InputError("--config is given twice; give one YAML file")
     if "" in files:
         raise InputError("--config: expected a YAML file")
-    given = check_mapping(config_type, read_yaml(files[0]), f"--config {files[0]}") if files else {}
-    _place(typed, positional, given)
-    hints = get_type_hints(config_type)
-    values = given | {name: _checked(name, value, hints[name]) for name, value in typed.items()}
+    given = check_mapping(config_type, read_yaml(files[0]), f"--config {files[0]}: ") if files else {}
+    words = [typed.pop(name) for name in positional if name in typed]
+    if len(words) < len(positional):  # those that are typed are the ones that the file does not give
+        positional = sorted(positional, key=lambda name: name in given)
+    typed.update(zip(positional, words, strict=False))
+    values = given | check_mapping(config_type, typed)
     _require(config_type, values)
     return values, json
 
@@ -83,8 +83,8 @@ def read_option(name: str, argv: Sequence[str]) -> tuple[str | None, list[str]]:
         return None, list(argv)  # the parser of the whole command says what is wrong
     content = read_yaml(found.config) if found.config else {}
     value = found.typed or (content.get(name) if isinstance(content, Mapping) else None)
-    rest += ["--config", found.config] if found.config else []
-    return value if value is None else " ".join(value) if isinstance(value, list) else str(value), rest
+    text = " ".join(value) if isinstance(value, list) else value
+    return text, [*rest, "--config", found.config] if found.config else rest
 
 
 def argument_parser(
@@ -93,20 +93,11 @@ def argument_parser(
     """A parser with one option a field: ``keep_images`` becomes ``--keep-images``.
 
     It gathers words: none is required, none has a default, and none is converted. In the help, the fields that the
-    dataclass inherits stand below the first line of the docstring of the dataclass that they come from.
-
-    Args:
-        config_type: The dataclass.
-        positional: Fields that are typed without an option, in this order.
-        prog: The command, for the usage line.
+    dataclass inherits stand below the first line of the docstring of the dataclass that they come from. The arguments
+    are those of :func:`read_command_line`.
     """
-    docs, hints = field_docs(config_type), get_type_hints(config_type)
-    by_name = {field.name: field for field in fields(config_type)}
-    names = [*positional, *(name for name in by_name if name not in positional)]
-    usage = ["%(prog)s", *filter(None, (_usage(by_name[name], hints[name], name in positional) for name in names))]
     parser = argparse.ArgumentParser(
         prog=prog,
-        usage=" ".join([*usage, "[options]"]),
         description=parse(inspect.getdoc(config_type) or "").short_description,
         epilog="--config FILE.yaml gives any of these options; the command line takes precedence over the file.",
         exit_on_error=False,
@@ -115,25 +106,36 @@ def argument_parser(
         add_help=False,
     )
     parser.add_argument("-h", "--help", action="help", help="Show this help and exit.")
-    headings = _headings(config_type)
+    docs, hints, headings = field_docs(config_type), get_type_hints(config_type), _headings(config_type)
     groups = {heading: parser.add_argument_group(heading) for heading in dict.fromkeys(headings.values())}
-    for name in names:
-        place = groups[headings[name]] if name in headings else parser
-        text = _help(by_name[name], as_typed(docs.get(name, ""), positional), name in positional).replace("%", "%%")
-        item = _list_item(hints[name])
+    by_name = {field.name: field for field in fields(config_type)}
+    usage = ["%(prog)s"]
+    for name in dict.fromkeys([*positional, *by_name]):
+        default, hint = default_of(by_name[name]), hints[name]
+        is_list = get_origin(_parts(hint)[0]) is list
+        word = name.upper() + (" …" if is_list else "")
+        text = as_typed(docs.get(name, ""), positional).replace("%", "%%")
         if name in positional:
-            parser.add_argument(name, nargs="?" if item is None else "*", help=text)
-        elif hints[name] is bool:
+            usage.append(word if default is MISSING else f"[{word}]")
+            parser.add_argument(name, nargs="*" if is_list else "?", help=text)
+            continue
+        place = groups[headings[name]] if name in headings else parser
+        if default is MISSING:
+            usage.append(f"{_flag(name)} {word}")
+            text += " (required)"
+        elif default not in (None, []) and default is not False:
+            text += f" (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
+        if hint is bool:
             place.add_argument(_flag(name), action="store_true", help=text)
         else:
-            nargs = None if item is None else "+"
-            place.add_argument(_flag(name), nargs=nargs, metavar=_metavar(name, item or hints[name]), help=text)
+            place.add_argument(_flag(name), nargs="+" if is_list else None, metavar=_metavar(name, hint), help=text)
+    parser.usage = " ".join([*usage, "[options]"])
     parser.add_argument("--json", action="store_true", help="Print the result alone, as JSON, on standard output.")
     parser.add_argument("--config", action="append", help=argparse.SUPPRESS)
     return parser
 
 
-def check_mapping(config_type: type, values: Any, where: str) -> dict[str, Any]:
+def check_mapping(config_type: type, values: Any, where: str = "") -> dict[str, Any]:
     """The values of a mapping, such as of a YAML file, each as its field's type has it; any field may be missing.
 
     Options of earlier versions that the dataclass lists in ``RETIRED`` are left out if they have the value given there.
@@ -143,19 +145,20 @@ def check_mapping(config_type: type, values: Any, where: str) -> dict[str, Any]:
             ``where``.
     """
     if not isinstance(values, Mapping):
-        raise InputError(f"{where}: expected options as 'name: value' lines, got {type(values).__name__}")
-    hints = get_type_hints(config_type)
-    known = {field.name: default_of(field) for field in fields(config_type)}
-    retired = getattr(config_type, "RETIRED", {})
-    values = {name: v for name, v in values.items() if name in known or name not in retired or v != retired[name]}
-    for name in values:
-        if name not in known:
-            raise InputError(f"{where}: unknown option {name!r}; {choice(str(name), known)}")
-    unset = {name for name, value in values.items() if value is None and known[name] is None}
-    return {
-        name: None if name in unset else _checked(name, value, hints[name], f"{where}: ")
-        for name, value in values.items()
-    }
+        raise InputError(f"{where}expected options as 'name: value' lines, got {type(values).__name__}")
+    hints, retired = get_type_hints(config_type), getattr(config_type, "RETIRED", {})
+    known = [field.name for field in fields(config_type)]
+    found = {}
+    for name, value in values.items():
+        if name in known:
+            try:
+                found[name] = convert(value, hints[name])
+            except ValueError:
+                words = " ".join(map(str, value)) if isinstance(value, list) else value
+                raise InputError(f"{where}`{name}` {words}: expected {_in_words(hints[name])}") from None
+        elif name not in retired or value != retired[name]:
+            raise InputError(f"{where}unknown option {name!r}; {choice(str(name), known)}")
+    return found
 
 
 def from_mapping(config_type: type[Config], values: Any, where: str) -> Config:
@@ -164,9 +167,9 @@ def from_mapping(config_type: type[Config], values: Any, where: str) -> Config:
     Raises:
         InputError: As of :func:`check_mapping`; or a required field is missing, or the configuration refuses a value.
     """
-    given = check_mapping(config_type, values, where)
-    _require(config_type, given, f"{where}: ")
+    given = check_mapping(config_type, values, f"{where}: ")
     try:
+        _require(config_type, given)
         return config_type(**given)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
@@ -200,7 +203,7 @@ def convert(value: Any, hint: Any) -> Any:
 
     Args:
         value: A word of the command line, a list of them, or a value of a YAML file.
-        hint: ``bool``, ``int``, ``float``, ``str``, ``dict``, ``list[…]``, a literal, ``None``, or a union of these.
+        hint: ``bool``, ``int``, ``float``, ``str``, ``dict``, ``list[…]``, a literal, or a union of these and None.
 
     Raises:
         ValueError: The value is none of that type.
@@ -222,36 +225,19 @@ def convert(value: Any, hint: Any) -> Any:
     elif origin is list:
         if isinstance(value, (list, tuple)):
             return [convert(one, inner[0]) for one in value]
-    elif hint is int or hint is float:
-        numbers = (str, int) if hint is int else (str, int, float)
-        if isinstance(value, numbers) and not isinstance(value, bool):
+    elif hint in (int, float):
+        if isinstance(value, str) or type(value) in (int, hint):  # a bool is no number
             return hint(value) if isinstance(value, str) else value
-    elif isinstance(value, type(None) if hint is None else origin or hint):
+    elif isinstance(value, origin or hint):
         return value
     raise ValueError
 
 
-def _checked(name: str, value: Any, hint: Any, where: str = "") -> Any:
-    try:
-        return convert(value, hint)
-    except ValueError:
-        words = " ".join(map(str, value)) if isinstance(value, list) else value
-        raise InputError(f"{where}`{name}` {words}: expected {_in_words(hint)}") from None
-
-
-def _require(config_type: type, values: Mapping[str, Any], where: str = "") -> None:
+def _require(config_type: type, values: Mapping[str, Any]) -> None:
     """Raise `InputError` that names the required fields without a value."""
     required = [field.name for field in fields(config_type) if default_of(field) is MISSING]
     if missing := [name for name in required if name not in values]:
-        raise InputError(f"{where}missing: {', '.join(f'`{name}`' for name in missing)}")
-
-
-def _place(typed: dict[str, Any], positional: Sequence[str], given: Mapping[str, Any]) -> None:
-    """Where fewer positionals are typed than there are, let them be those that the file does not give."""
-    words = [typed.pop(name) for name in positional if name in typed]
-    if len(words) < len(positional):
-        positional = sorted(positional, key=lambda name: name in given)
-    typed.update(zip(positional, words, strict=False))
+        raise InputError(f"missing: {', '.join(f'`{name}`' for name in missing)}")
 
 
 def _headings(config_type: type) -> dict[str, str]:
@@ -262,52 +248,32 @@ def _headings(config_type: type) -> dict[str, str]:
     return {field.name: origin[field.name] for field in fields(config_type) if field.name in origin}
 
 
-def _help(field: Any, text: str, is_positional: bool) -> str:
-    """The text of an option, with its default if there is one to name."""
-    default = default_of(field)
-    if default is MISSING:
-        return text if is_positional else f"{text} (required)"
-    if default is None or default is False or default == []:
-        return text
-    return f"{text} (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
-
-
-def _usage(field: Any, hint: Any, is_positional: bool) -> str:
-    """A field in the usage line; empty for an option that may be left out."""
-    required = default_of(field) is MISSING
-    if not is_positional and not required:
-        return ""
-    word = field.name.upper() + (" …" if _list_item(hint) is not None else "")
-    if is_positional:
-        return word if required else f"[{word}]"
-    return f"{_flag(field.name)} {word}"
-
-
-def _metavar(name: str, hint: Any) -> str:
-    """What stands for the value of an option in the help."""
-    first, *others = _parts(hint)
-    if get_origin(first) is Literal:
-        return "{" + ",".join(map(str, get_args(first))) + "}"
-    return name.upper() if others else {int: "N", float: "X"}.get(first, name.upper())
-
-
 def _flag(name: str) -> str:
     """The option of a field, as it is typed."""
     return f"--{name.replace('_', '-')}"
 
 
+def _metavar(name: str, hint: Any) -> str:
+    """What stands for the value of an option in the help."""
+    first, *others = _parts(hint)
+    if get_origin(first) is list:
+        (first,), others = get_args(first), []
+    if get_origin(first) is Literal:
+        return "{" + ",".join(map(str, get_args(first))) + "}"
+    return name.upper() if others else {int: "N", float: "X"}.get(first, name.upper())
+
+
 def _in_words(hint: Any) -> str:
     """What a type takes, for a message."""
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", dict: "options"}
     found = []
     for part in _parts(hint):
-        inner = get_args(part)
-        if get_origin(part) is Literal:
+        origin, inner = get_origin(part) or part, get_args(part)
+        if origin is Literal:
             found.append(f"one of {', '.join(map(str, inner))}" if len(inner) > 1 else str(inner[0]))
-        elif get_origin(part) is list:
-            found.append({int: "a list of whole numbers", float: "a list of numbers"}.get(inner[0], "a list of texts"))
+        elif origin is list:
+            found.append(f"a list of {_WORDS[inner[0]].removeprefix('a ')}s")
         else:
-            found.append(words.get(get_origin(part) or part, str(part)))
+            found.append(_WORDS[origin])
     return " or ".join(found)
 
 
@@ -315,9 +281,3 @@ def _parts(hint: Any) -> list[Any]:
     """The types of a union without None; another type stands alone."""
     inner = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     return [part for part in inner if part is not type(None)]
-
-
-def _list_item(hint: Any) -> Any:
-    """The item type of ``list[X]`` or ``list[X] | None``, else None."""
-    (first, *_) = _parts(hint)
-    return get_args(first)[0] if get_origin(first) is list else None

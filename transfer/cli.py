@@ -1,14 +1,12 @@
 """The ``transfer`` command: parses, calls one function, prints its result, and turns errors into exit statuses."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os
 import re
 import sys
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +26,9 @@ MOVED: dict[str, dict[str, tuple[str, str | None]]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run the command of ``arguments``, by default the process's own, and return the exit status.
 
-    Args:
-        arguments: What follows ``transfer``; by default the process's own.
-
-    Returns:
-        The exit status: 0 done, 2 invalid input, 1 anything else.
+    It is 0 for a command that is done, 2 for invalid input, and 1 for anything else.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -45,10 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = COMMANDS.get(argv[0])
         return _refuse(argv[0], error.on_command_line(command.positional if command else ()))
     except KeyboardInterrupt:
-        print(
-            f"transfer {argv[0]}: interrupted; the same command resumes from the last checkpoint, if there is one",
-            file=sys.stderr,
-        )
+        hint = "the same command resumes from the last checkpoint, if there is one"
+        print(f"transfer {argv[0]}: interrupted; {hint}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
@@ -105,7 +97,7 @@ def _run(command: Command, argv: list[str]) -> int:
     try:
         result = command.function()(config)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        if _is_named(error.filename, [*argv, *_texts(vars(config).values())]):
+        if _is_named(error.filename, [*argv, *vars(config).values()]):
             raise InputError(f"{error.filename}: {error.strerror}; name another path") from error
         raise  # a file that the user has not named is the program's own, and the error a bug
     if rank() != 0:
@@ -117,38 +109,29 @@ def _run(command: Command, argv: list[str]) -> int:
     return 0
 
 
-def _is_named(file: Any, words: Iterable[str]) -> bool:
-    """Whether a file stands in the words of a command, or lies below one that does.
+def _is_named(file: Any, values: Iterable[Any]) -> bool:
+    """Whether a file stands in the words and options of a command, or lies below one that does.
 
     A word may hold a path among other things, as ``folder:DIR@train?names=FILE`` and ``BANK:3`` do.
     """
     if not isinstance(file, (str, bytes)):
         return False
     path = Path(os.fsdecode(file)).absolute()
-    parts = {part for word in words for part in (word, *re.split(r"[:@?&=]", word)) if part}
+    words = [word for value in values for word in (value if isinstance(value, list) else [value])]
+    parts = {part for word in words if isinstance(word, str) for part in (word, *re.split(r"[:@?&=]", word)) if part}
     return any(path.is_relative_to(Path(part).absolute()) for part in parts)
-
-
-def _texts(values: Collection[Any]) -> list[str]:
-    """The texts among values and lists of values."""
-    flat = [one for value in values for one in (value if isinstance(value, (list, tuple)) else [value])]
-    return [one for one in flat if isinstance(one, str)]
 
 
 def _help() -> str:
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {command.meaning}" for name, command in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: transfer COMMAND [options]",
-            "",
-            "Choose what to pre-train on: domain similarity, source selection, class-balanced transfer learning.",
-            "",
-            *lines,
-            "",
-            "transfer COMMAND --help explains a command. Begin with: transfer demo",
-        ]
-    )
+    commands = "\n".join(f"  {name:<{width}}  {command.meaning}" for name, command in COMMANDS.items())
+    return f"""usage: transfer COMMAND [options]
+
+Choose what to pre-train on: domain similarity, source selection, class-balanced transfer learning.
+
+{commands}
+
+transfer COMMAND --help explains a command. Begin with: transfer demo"""
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """A table of measures of transferability on the screen: one measure a row, one candidate a column."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from features.infrastructure.errors import InputError, as_typed
 from similarity import MEASURES
 from similarity.measures import Score, Unmeasured, reasons
-from transfer.screen import console, show_table
+from transfer.screen import console, say, show_table
 
 #: Longest name of a candidate that heads a column; where there are longer ones, all are numbered.
 LONGEST = 24
@@ -56,4 +54,4 @@ def show_measures(
     missing = reasons(taken)
     for reason in dict.fromkeys(missing.values()):
         names = ", ".join(name for name, why in missing.items() if why == reason)
-        console.print(f"not taken: {names}: {as_typed(reason)}", soft_wrap=True)
+        say(f"not taken: {names}: {as_typed(reason)}")

@@ -8,10 +8,10 @@ a test set, the accuracy that a linear probe reaches on it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from finetune.model import ImageClassifier, as_scores
 from similarity import MEASURES, Evidence, measure
 from similarity.measures import Score, Unmeasured, rank_correlation, reasons, values
 
+if TYPE_CHECKING:
+    from transfer.commands.rank_models import RankModelsConfig
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -34,25 +37,19 @@ class Candidate:
 
     Attributes:
         model: ``MODEL[:WEIGHTS]`` as the user typed it.
+        name: The model without its weights.
+        weights: Its weights, ``default`` unless they were typed.
         measures: Name → value, or the reason why there is none.
         top1: Accuracy of a linear probe on the test images, 0 to 1; None without a test set.
         bank: File of the target's feature bank under the model.
     """
 
     model: str
+    name: str
+    weights: str
     measures: Mapping[str, Score | Unmeasured]
     top1: float | None
     bank: Path
-
-    @property
-    def name(self) -> str:
-        """The model without its weights."""
-        return model_and_weights(self.model)[0]
-
-    @property
-    def weights(self) -> str:
-        """Its weights, ``default`` unless they were typed."""
-        return model_and_weights(self.model)[1]
 
 
 @dataclass(frozen=True)
@@ -96,80 +93,58 @@ class ModelRanking:
         }
 
 
-def measure_models(
-    target: str,
-    models: Sequence[str],
-    names: Sequence[str],
-    *,
-    by: str,
-    cache: str,
-    test: str | None = None,
-    seed: int = 0,
-    **options: Any,
-) -> ModelRanking:
+def measure_models(config: RankModelsConfig) -> ModelRanking:
     """Extract the target's features under each model, take the measures, and order the models.
-
-    Args:
-        target: Dataset spec of the target's training images.
-        models: Backbones or run directories, each as ``MODEL[:WEIGHTS]``.
-        names: Measures to take.
-        by: The one of ``names`` that orders the models.
-        cache: Folder of the target's banks, which are reused.
-        test: Dataset spec of the target's test images.
-        seed: Seed of the measures, and of random weights.
-        options: ``device``, ``precision`` and ``workers`` of the extraction.
 
     Raises:
         InputError: A model or a dataset cannot be opened, the target has one class, or the test set has other classes.
     """
-    classes = open_dataset(target).classes  # everything that may be wrong is checked before any work
+    classes = open_dataset(config.target).classes  # everything that may be wrong is checked before any work
     if len(classes) < 2:
-        raise InputError(f"{target}: has one class, {classes[0]!r}; comparing models takes at least two")
-    if test is not None:
-        align_classes(open_dataset(test), classes)
-    for model in models:
-        load_backbone(*model_and_weights(model), seed=seed)
+        raise InputError(f"{config.target}: has one class, {classes[0]!r}; comparing models takes at least two")
+    if config.test is not None:
+        align_classes(open_dataset(config.test), classes)
+    for model in config.model:
+        load_backbone(*model_and_weights(model), seed=config.seed)
     candidates = []
-    for number, model in enumerate(models, start=1):
-        console.print(f"model {number} of {len(models)}: {model}")
-        candidates.append(_measured(model, target, names, cache=cache, test=test, seed=seed, options=options))
-    sign = 1 if MEASURES[by].direction == "lower" else -1
+    for number, model in enumerate(config.model, start=1):
+        console.print(f"model {number} of {len(config.model)}: {model}")
+        candidates.append(_measured(model, config))
+    sign = 1 if MEASURES[config.order].direction == "lower" else -1
 
     def place(candidate: Candidate) -> float:
-        one = candidate.measures[by]
+        one = candidate.measures[config.order]
         return sign * one.value if isinstance(one, Score) else float("inf")
 
-    return ModelRanking(target, by, tuple(sorted(candidates, key=place)))
+    return ModelRanking(config.target, config.order, tuple(sorted(candidates, key=place)))
 
 
-def _measured(
-    model: str,
-    target: str,
-    names: Sequence[str],
-    *,
-    cache: str,
-    test: str | None,
-    seed: int,
-    options: Mapping[str, Any],
-) -> Candidate:
+def _measured(model: str, config: RankModelsConfig) -> Candidate:
     name, weights = model_and_weights(model)
-    backbone = load_backbone(name, weights, seed=seed)
+    backbone = load_backbone(name, weights, seed=config.seed)
     parameters = sum(p.numel() for p in backbone.parameters())
-    key = f"{backbone.name}-{backbone.weights_sha256()[:8]}"
 
     def bank(spec: str) -> FeatureBank:
-        out = str(Path(cache) / f"{hashlib.sha256(spec.encode()).hexdigest()[:8]}-{key}.h5")
-        config = ExtractConfig(
-            dataset=spec, out=out, backbone=name, weights=weights, seed=seed, keep_images=True, **options
+        key = f"{hashlib.sha256(spec.encode()).hexdigest()[:8]}-{backbone.name}-{backbone.weights_sha256()[:8]}"
+        extraction = ExtractConfig(
+            dataset=spec,
+            out=str(Path(config.cache) / f"{key}.h5"),
+            backbone=name,
+            weights=weights,
+            seed=config.seed,
+            keep_images=True,
+            device=config.device,
+            precision=config.precision,
+            workers=config.workers,
         )
-        return extract(config).bank
+        return extract(extraction).bank
 
-    learned = bank(target)
+    learned = bank(config.target)
     features, labels, _ = learned.images()
     posterior = _posterior(name, backbone.classifier, features)
-    taken = measure(names, Evidence(learned, posterior=posterior, parameters=parameters, seed=seed))
-    top1 = None if test is None else _probe_accuracy(learned, features, labels, bank(test))
-    return Candidate(model, taken, top1, Path(str(learned.path)))
+    taken = measure(config.taken, Evidence(learned, posterior=posterior, parameters=parameters, seed=config.seed))
+    top1 = None if config.test is None else _probe_accuracy(learned, features, labels, bank(config.test))
+    return Candidate(model, name, weights, taken, top1, Path(str(learned.path)))
 
 
 def model_and_weights(model: str) -> tuple[str, str]:

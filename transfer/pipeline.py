@@ -4,8 +4,6 @@ Every step is stored under a key of its inputs, so that a changed recipe or data
 an old one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
@@ -37,23 +35,18 @@ class Experiment:
 
     Attributes:
         path: Their directory; its ``result.json`` holds ``content``.
-        content: The figures; see :meth:`to_json`.
+        content: ``selected`` (of the last arm), ``arms`` (mean and deviation over the runs), ``domains``, ….
     """
 
     path: Path
     content: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """``selected`` (of the last arm), ``arms`` (mean and deviation over the runs), ``domains``, ``report``, …."""
         return dict(self.content)
 
 
 def run_recipe(recipe: Recipe, out: Path) -> Experiment:
-    """Run a recipe whose archives are unpacked, and write ``result.json`` and the report.
-
-    Args:
-        recipe: The recipe.
-        out: Directory of the results.
+    """Run a recipe whose archives are unpacked, and write ``result.json`` and the report to ``out``.
 
     Raises:
         InputError: A dataset cannot be read, or a choice is not possible.
@@ -123,17 +116,16 @@ class _Steps:
     def bank(self, spec: str) -> FeatureBank:
         """The feature bank of a dataset, extracted or reused."""
         self.say(f"features of {spec}")
-        options = dict(self.recipe.extract)
-        name = _slug(spec, options, self.manifests[spec])
-        return extract(self._config(ExtractConfig, self.out / "banks" / f"{name}.h5", options | {"dataset": spec})).bank
+        options, manifest = self.recipe.extract, self.manifests[spec]
+        return extract(self._config(ExtractConfig, "banks/{}.h5", spec, options, manifest, dataset=spec)).bank
 
     def ranking(self, target: FeatureBank, sources: Sequence[FeatureBank]) -> list[dict[str, Any]]:
         """The source domains, nearest first, as they stand in a ranking's JSON; ranked or reused."""
         banks = [str(bank.path) for bank in (target, *sources)]
         path = self.out / "rankings" / f"{_slug(target.name, banks, self.recipe.rank)}.json"
-        explain = path.with_suffix(".csv")
         if not path.is_file():
-            fixed = {"target": banks[0], "source": banks[1:], "explain": str(explain), "overwrite": True}
+            explain = str(path.with_suffix(".csv"))
+            fixed = {"target": banks[0], "source": banks[1:], "explain": explain, "overwrite": True}
             write_json(path, rank(from_mapping(RankConfig, self.recipe.rank | fixed, "rank")).to_json())
         return json.loads(path.read_text(encoding="utf-8"))["domains"]
 
@@ -150,9 +142,9 @@ class _Steps:
             "seed": seed,
         }
         fields |= self.recipe.select
-        path = self.out / "subsets" / f"{_slug(f'{name}-seed{seed}', fields)}.csv"
-        select(self._config(SelectConfig, path, fields | {"overwrite": True}))
-        return str(path)
+        config = self._config(SelectConfig, "subsets/{}.csv", f"{name}-seed{seed}", fields, overwrite=True)
+        select(config)
+        return config.out
 
     def arm_run(self, name: str, arm: Arm, subset: str | None, seed: int) -> dict[str, Any]:
         """Pre-train if there is a subset, fine-tune and evaluate: the figures of the run, and its directory."""
@@ -169,27 +161,29 @@ class _Steps:
                 options.setdefault("image_size", self.recipe.pretrain["image_size"])
         self.say(f"fine-tune, arm {name}, seed {seed}")
         target = self.recipe.target_at(seed)
-        fields: dict[str, Any] = {"dataset": target, "test": self.recipe.test, "seed": seed}
-        fields |= {"init": init, "weights": weights} | options
+        fixed = {"dataset": target, "test": self.recipe.test, "seed": seed, "init": init, "weights": weights}
+        fields = fixed | options
         manifests = [self.manifests[target], self.manifests[self.recipe.test]]
-        path = self.out / "finetune" / _slug(f"{name}-seed{seed}", fields, *manifests)
-        config = self._config(self.recipe.transfer_config, path, fields)
+        config = self._config(self.recipe.transfer_config, "finetune/{}", f"{name}-seed{seed}", fields, *manifests)
         result = finetune(config) if isinstance(config, FinetuneConfig) else fit_classifier(config)
-        return {"seed": seed, "run": str(path), **{k: result.metrics[k] for k in ("top1", "top5", "macro", "images")}}
+        figures = {name: result.metrics[name] for name in ("top1", "top5", "macro", "images")}
+        return {"seed": seed, "run": config.out, **figures}
 
-    def _config(self, config_type: type[Config], path: Path, fields: Mapping[str, Any]) -> Config:
-        """The configuration of a step that writes to ``path``."""
-        return from_mapping(config_type, {**fields, "out": str(path)}, f"recipe {self.recipe.name}")
+    def _config(
+        self, config_type: type[Config], place: str, name: str, fields: Mapping[str, Any], *key: Any, **fixed: Any
+    ) -> Config:
+        """The configuration of a step; the name of its output in ``place`` ends in a key of its fields and inputs."""
+        out = str(self.out / place.format(_slug(name, fields, *key)))
+        return from_mapping(config_type, {**fields, **fixed, "out": out}, f"recipe {self.recipe.name}")
 
     def _pretrained(self, name: str, subset: str, seed: int) -> str:
         self.say(f"pre-train, arm {name}, seed {seed}")
-        fields: dict[str, Any] = {"sources": self.recipe.sources, "subset": subset, "seed": seed}
-        fields |= self.recipe.pretrain
+        fields = {"sources": self.recipe.sources, "subset": subset, "seed": seed} | self.recipe.pretrain
         chosen = Subset.read(subset).to_json()["selected"]
         classes = sorted((row["source"], row["class"]) for row in chosen)
         manifests = [self.manifests[spec] for spec in self.recipe.sources]
-        path = self.out / "pretrain" / _slug(f"{name}-seed{seed}", fields, classes, *manifests)
-        return str(pretrain(self._config(PretrainConfig, path, fields)).run)
+        config = self._config(PretrainConfig, "pretrain/{}", f"{name}-seed{seed}", fields, classes, *manifests)
+        return str(pretrain(config).run)
 
 
 def _slug(name: str, *parts: Any) -> str:

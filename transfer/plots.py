@@ -1,7 +1,5 @@
 """Pictures for the report, as PNG bytes. These functions only draw: every number is an argument."""
 
-from __future__ import annotations
-
 import io
 import logging
 import textwrap
@@ -9,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
@@ -26,8 +25,7 @@ INK, ACCENT, QUIET = "#1f2937", "#b45309", "#6b7280"
 
 def arms_plot(arms: Sequence[Mapping[str, object]]) -> bytes:
     """Top-1 accuracy of each arm: one dot a run, a bar at the mean; the last arm is coloured."""
-    figure = Figure(figsize=(7, 0.5 * len(arms) + 1.1), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _frame(0.5 * len(arms) + 1.1, "top-1 accuracy on the target's test images, %", "")
     for row, arm in enumerate(arms):
         color = ACCENT if row == len(arms) - 1 else QUIET
         values = [100 * run["top1"] for run in arm["runs"]]  # type: ignore[attr-defined]
@@ -35,9 +33,8 @@ def arms_plot(arms: Sequence[Mapping[str, object]]) -> bytes:
         axes.plot([np.mean(values)] * 2, [row - 0.3, row + 0.3], color=color, linewidth=2.5)
     axes.set_yticks(range(len(arms)), [str(arm["arm"]) for arm in arms])
     axes.invert_yaxis()
-    axes.set_xlabel("top-1 accuracy on the target's test images, %")
     axes.grid(axis="x", alpha=0.3)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["left"].set_visible(False)
     return _png(figure)
 
 
@@ -48,8 +45,7 @@ def counts_plot(counts: NDArray[np.int64], title: str) -> bytes:
         counts: (C,) images of each class.
         title: Name of the dataset.
     """
-    figure = Figure(figsize=(7, 2.6), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _frame(2.6, "class, by size", "images")
     ordered = np.sort(counts)[::-1]
     axes.fill_between(np.arange(1, len(ordered) + 1), ordered, 0.5, step="mid", color=QUIET, alpha=0.5)
     axes.set_yscale("log")
@@ -69,10 +65,7 @@ def counts_plot(counts: NDArray[np.int64], title: str) -> bytes:
                 fontsize=8,
                 color=ACCENT,
             )
-    axes.set_xlabel("class, by size")
-    axes.set_ylabel("images")
     axes.set_title(textwrap.shorten(title, 90), fontsize=10, color=INK, loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 
 
@@ -85,12 +78,12 @@ def classes_plot(classes: Sequence[Mapping[str, Any]], borders: tuple[int, int] 
         classes: Mappings with ``train_images`` and ``accuracy``.
         borders: Classes with more training images than the first are many, those with fewer than the second are few.
     """
-    figure = Figure(figsize=(7, 2.8), layout="constrained")
-    axes = figure.subplots()
     counts, accuracies = (np.array([row[name] for row in classes]) for name in ("train_images", "accuracy"))
     alike = counts.min() == counts.max()
     wide = counts.max() >= 10 * max(counts.min(), 1)
     places = np.argsort(np.argsort(-accuracies, kind="stable")) + 1 if alike else counts
+    by_accuracy = f"class, by accuracy; each has {counts[0]} training images"
+    figure, axes = _frame(2.8, by_accuracy if alike else "training images of the class", "accuracy, %")
     if wide:
         places = np.maximum(places, NONE)
     axes.plot(places, 100 * accuracies, "o", color=QUIET, alpha=0.5, markersize=4, markeredgewidth=0)
@@ -99,10 +92,6 @@ def classes_plot(classes: Sequence[Mapping[str, Any]], borders: tuple[int, int] 
         if group.any():
             mean = 100 * accuracies[group].mean()
             axes.plot([places[group].min(), places[group].max()], [mean, mean], "|-", color=ACCENT, linewidth=2)
-    if alike:
-        axes.set_xlabel(f"class, by accuracy; each has {counts[0]} training images")
-    else:
-        axes.set_xlabel("training images of the class")
     if wide:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=99))
@@ -111,21 +100,15 @@ def classes_plot(classes: Sequence[Mapping[str, Any]], borders: tuple[int, int] 
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(-3, 103)
-    axes.set_ylabel("accuracy, %")
     axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 
 
 def history_plot(history: Sequence[Mapping[str, float]]) -> bytes:
     """Training loss by step."""
-    figure = Figure(figsize=(7, 2.6), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _frame(2.6, "step", "training loss")
     axes.plot([row["step"] for row in history], [row["train_loss"] for row in history], color=ACCENT)
-    axes.set_xlabel("step")
-    axes.set_ylabel("training loss")
     axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 
 
@@ -139,7 +122,8 @@ def gallery(images: Sequence[tuple[str, Image.Image]], columns: int = 10) -> byt
         axes.axis("off")
     for axes, (caption, image) in zip(frames, images, strict=False):  # the last row may be short
         axes.imshow(image, interpolation="nearest")
-        axes.set_title(_shortened(caption), fontsize=5.5, color=INK, pad=2)
+        lines = textwrap.wrap(caption.replace("_", " "), 15, max_lines=3, placeholder=" …")
+        axes.set_title("\n".join(lines), fontsize=5.5, color=INK, pad=2)
     return _png(figure)
 
 
@@ -157,9 +141,14 @@ def examples(dataset: ImageDataset, classes: Sequence[str]) -> list[tuple[str, I
     return found
 
 
-def _shortened(text: str, line: int = 15, lines: int = 3) -> str:
-    """A caption that fits above a thumbnail: wrapped, and cut after ``lines`` lines."""
-    return "\n".join(textwrap.wrap(text.replace("_", " "), line, max_lines=lines, placeholder=" …"))
+def _frame(height: float, x: str, y: str) -> tuple[Figure, Axes]:
+    """An empty plot of the page's width with its labels; the height is in inches."""
+    figure = Figure(figsize=(7, height), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
 
 
 def _png(figure: Figure) -> bytes:

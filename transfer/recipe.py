@@ -6,7 +6,6 @@ arm is one answer. All arms share the budget and the seeds.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,21 +56,6 @@ class Arm:
                 "an arm either selects classes to pre-train on (`strategy`) or starts from `init`, not both"
             )
 
-    @classmethod
-    def read(cls, name: str, options: Any, where: str) -> Arm:
-        """Build an arm from its options in a recipe.
-
-        Raises:
-            InputError: An option is wrong, or an arm that is not called ``scratch`` has neither strategy nor init.
-        """
-        arm = from_mapping(cls, options or {}, where)
-        if arm.strategy is None and arm.init is None and name != SCRATCH:
-            raise InputError(
-                f"{where}: has neither `strategy` nor `init`; give one of them, or call the arm {SCRATCH} if it is to "
-                f"be trained on the target alone"
-            )
-        return arm
-
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -118,7 +102,13 @@ class Recipe:
             InputError: The file cannot be read, or an option in it is wrong.
         """
         recipe = from_mapping(cls, read_yaml(path), str(path))
-        arms = {name: Arm.read(name, options, f"{path}, arm {name}") for name, options in recipe.arms.items()}
+        arms = {name: from_mapping(Arm, given or {}, f"{path}, arm {name}") for name, given in recipe.arms.items()}
+        for name, arm in arms.items():
+            if arm.strategy is None and arm.init is None and name != SCRATCH:
+                raise InputError(
+                    f"{path}, arm {name}: has neither `strategy` nor `init`; give one of them, or call the arm "
+                    f"{SCRATCH} if it is to be trained on the target alone"
+                )
         if not arms or not recipe.seeds:
             raise InputError(f"{path}: an experiment needs at least one arm and one seed")
         if len(set(recipe.seeds)) < len(recipe.seeds) or min(recipe.seeds) < 0:
@@ -128,11 +118,7 @@ class Recipe:
         return recipe
 
     def _check_steps(self, where: str) -> None:
-        """Build the configuration of every step once, so that a wrong option is refused before any work.
-
-        Raises:
-            InputError: An option is wrong, or is one that the recipe sets itself.
-        """
+        """Build the configuration of every step once, so that a wrong option is refused before any work."""
         keeping = [name for name, row in METHODS.items() if row.keeps_classifier]
         if self.finetune.get("classifier") == "keep" or self.finetune.get("method") in keeping:
             raise InputError(
@@ -165,17 +151,12 @@ class Recipe:
 
     def placed(self, data: Path) -> Recipe:
         """The recipe with ``{data}`` in its specs replaced by a folder."""
-        return replace(
-            self,
-            sources=[spec.replace("{data}", str(data)) for spec in self.sources],
-            target=self.target.replace("{data}", str(data)),
-            test=self.test.replace("{data}", str(data)),
-        )
+
+        def at(spec: str) -> str:
+            return spec.replace("{data}", str(data))
+
+        return replace(self, sources=list(map(at, self.sources)), target=at(self.target), test=at(self.test))
 
     def target_at(self, seed: int) -> str:
         """The target's spec for one seed."""
         return self.target.replace("{seed}", str(seed))
-
-    def data_folder(self, given: str | None) -> Path:
-        """The folder of the archives: ``given``, or else ``$TRANSFER_DATA``, or else the recipe's own."""
-        return Path(given or os.environ.get("TRANSFER_DATA") or self.data)

@@ -1,6 +1,4 @@
-"""What runs were trained or fitted with, in a few words."""
-
-from __future__ import annotations
+"""What runs were trained or fitted with, in a few words, from their options as ``open_run`` reads them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,11 +9,7 @@ _IMMATERIAL = {"out", "test", "workers", "tensorboard", "device"}
 
 
 def describe(config: Mapping[str, Any]) -> str:
-    """A description of one run, such as ``softmax, 30 epochs from resnet50``.
-
-    Args:
-        config: The options of the run, as :func:`finetune.run_directory.open_run` reads them.
-    """
+    """A description of the options of one run, such as ``softmax, 30 epochs from resnet50``."""
     start = Path(config.get("init") or config["backbone"]).name
     untrained = config.get("weights") == "none"
     method = config.get("method", "full")
@@ -31,11 +25,7 @@ def describe(config: Mapping[str, Any]) -> str:
 
 
 def describe_all(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A description of each run; runs that the words do not distinguish are followed by the options that do.
-
-    Args:
-        configs: The options of each run, as :func:`finetune.run_directory.open_run` reads them.
-    """
+    """A description of each run; runs that the words do not distinguish are followed by the options that do."""
     words = [describe(config) for config in configs]
     if len({_data(config) for config in configs}) > 1:
         words = [f"{mine} on {_data(config)}" for mine, config in zip(words, configs, strict=True)]

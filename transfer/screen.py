@@ -1,7 +1,5 @@
 """The screen: tables, and the commands that follow."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -15,13 +13,17 @@ if not console.is_terminal and "COLUMNS" not in os.environ:
     console.width = 10_000  # lines of a pipe or a file are not folded
 
 
+def say(line: str) -> None:
+    """Print a line that holds paths or commands: it is not folded, so that it can be copied."""
+    console.print(line, soft_wrap=True)
+
+
 def show_next(*lines: str) -> None:
     """Print the commands that follow, if any."""
-    if not lines:
-        return
-    console.print("\nnext:", style="dim")
+    if lines:
+        console.print("\nnext:", style="dim")
     for line in lines:
-        console.print(f"  {line}", soft_wrap=True)
+        say(f"  {line}")
 
 
 def show_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:

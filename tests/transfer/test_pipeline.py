@@ -154,18 +154,18 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(recipe_file: Path, capsys: 
         ({"arms": {}}, "at least one arm"),
         (
             {"arms": {"toolkit": {}}},
-            "arm toolkit: has neither --strategy nor --init; give one of them, or call the arm",
+            "arm toolkit: has neither strategy nor init; give one of them, or call the arm",
         ),
-        ({"arms": {"scratch": {}, "paper": {"geometry": "euclidean"}}}, "arm paper: has neither --strategy nor --init"),
-        ({"arms": {"one": {"classes": 0}}}, "arm one: --classes 0: expected at least 1"),
-        ({"pretrain": {"lr": "fast"}}, "--lr fast: expected a number"),
+        ({"arms": {"scratch": {}, "paper": {"geometry": "euclidean"}}}, "arm paper: has neither strategy nor init"),
+        ({"arms": {"one": {"classes": 0}}}, "arm one: classes 0: expected at least 1"),
+        ({"pretrain": {"lr": "fast"}}, "pretrain: lr fast: expected a number"),
         ({"pretrain": {"out": "x"}}, "out is set by the recipe itself"),
         ({"finetune": {"epochs": 1, "steps": 1}}, "give one"),
         ({"extract": {"bakbone": "resnet8"}}, "did you mean backbone?"),
-        ({"sources": "folder:source"}, "--sources folder:source: expected a list of texts"),
+        ({"sources": "folder:source"}, "sources folder:source: expected a list of texts"),
         ({"target": "folder:nowhere@train"}, "nowhere"),
         ({"archives": ["missing.tar"]}, "missing.tar: no such archive"),
-        ({"classes": 0}, "--classes 0"),
+        ({"classes": 0}, "classes 0"),
         ({"finetune": {"classifier": "keep"}}, "leave out classifier: keep"),
         ({"finetune": {"method": "lws"}}, "methods logit-adjusted, lws, tau"),
         ({"seeds": [0, 0]}, "expected different integers"),
@@ -193,5 +193,5 @@ def test_a_choice_that_is_not_possible_is_refused_before_any_training(
 ) -> None:
     edit(recipe_file, classes=7)
     assert main(["run", "recipe.yaml"]) == 2
-    assert "--classes 7: not possible" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert "error: classes 7: not possible" in capsys.readouterr().err.strip().splitlines()[-1]
     assert not list(recipe_file.parent.glob("runs/**/config.yaml"))

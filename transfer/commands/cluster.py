@@ -1,9 +1,5 @@
-"""``transfer cluster``: unlabelled images to pseudo-classes."""
-
-from __future__ import annotations
-
 from similarity import ClusterConfig, Clustering, cluster
-from transfer.screen import console, show_next
+from transfer.screen import say, show_next
 
 __all__ = ["ClusterConfig", "cluster", "show"]
 
@@ -12,10 +8,9 @@ def show(config: ClusterConfig, result: Clustering) -> None:
     """Print the sizes of the clusters, and the commands that follow."""
     found = result.to_json()
     empty = f"; {found['empty']} other clusters have no image" if found["empty"] else ""
-    console.print(
+    say(
         f"{found['bank']}: {found['clusters']} clusters of {found['largest']} to {found['smallest']} images{empty}; "
-        f"mean cosine similarity to the centre {found['cosine']:.4f}\nimages by cluster: {found['dataset']}",
-        soft_wrap=True,
+        f"mean cosine similarity to the centre {found['cosine']:.4f}\nimages by cluster: {found['dataset']}"
     )
     show_next(
         f"transfer select --target TARGET.h5 --source {config.out} --images 10000 --out subset.csv",

@@ -1,7 +1,3 @@
-"""``transfer compare``: the figures of several runs side by side, and their differences from the first run."""
-
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +12,7 @@ from features.infrastructure.tables import write_table
 from finetune.evaluation.metrics import FEW, MANY
 from finetune.run_directory import open_run, read_classes
 from transfer.run_description import describe_all
-from transfer.screen import console, show_next, show_table
-
-__all__ = ["CompareConfig", "Comparison", "compare", "show"]
+from transfer.screen import console, say, show_next, show_table
 
 #: The figures that are compared, by their names in a run's metrics.
 FIGURES = ("top1", "top5", "macro", "many", "medium", "few", "calibration_error")
@@ -97,13 +91,8 @@ class Comparison:
     unfinished: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "evaluated_on": self.evaluated_on,
-            "on_training_images": self.on_training_images,
-            "images": self.images,
-            "runs": [run.to_json() for run in self.runs],
-            "unfinished": list(self.unfinished),
-        }
+        lists = {"runs": [run.to_json() for run in self.runs], "unfinished": list(self.unfinished)}
+        return vars(self) | lists
 
 
 def compare(config: CompareConfig) -> Comparison:
@@ -126,8 +115,7 @@ def compare(config: CompareConfig) -> Comparison:
     hows = describe_all([run["config"] for run in finished])
     tables = [_classes(run) for run in finished]
     compared = [
-        _compared(run, how, table, None if run is first else (first["metrics"], tables[0]))
-        for run, how, table in zip(finished, hows, tables, strict=True)
+        _compared(run, how, table, first, tables[0]) for run, how, table in zip(finished, hows, tables, strict=True)
     ]
     figures = first["metrics"]
     on_training_images = "test data" not in first["environment"]["inputs"]
@@ -168,11 +156,7 @@ def _images_of(run: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _classes(run: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Class → its final figures; empty if the run wrote no table.
-
-    Raises:
-        InputError: The mean of their accuracies is not the run's own.
-    """
+    """Class → its final figures, whose mean accuracy must be the run's own; empty if the run wrote no table."""
     found: dict[str, Mapping[str, Any]] = {row["class"]: row for row in read_classes(run["path"])}
     macro = run["metrics"]["macro"]
     if found and not math.isclose(np.mean([row["accuracy"] for row in found.values()]), macro, abs_tol=1e-6):
@@ -187,29 +171,23 @@ def _compared(
     run: Mapping[str, Any],
     how: str,
     classes: Mapping[str, Mapping[str, Any]],
-    first: tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]] | None,
+    first: Mapping[str, Any],
+    first_classes: Mapping[str, Mapping[str, Any]],
 ) -> ComparedRun:
-    """One run compared with ``first``, the figures and the classes of the first run; None for the first run itself."""
-    figures = run["metrics"]
-    top1, gain, gain_error, same_groups = figures["top1"], None, None, True
-    if first is not None:
-        beside, theirs = first
-        gain = figures["macro"] - beside["macro"]
-        shared = [name for name in classes if name in theirs]  # all, where both have a table
-        if len(shared) > 1:
-            gains = [classes[name]["accuracy"] - theirs[name]["accuracy"] for name in shared]
-            gain_error = float(np.std(gains, ddof=1)) / math.sqrt(len(gains))
-        groups = [_groups(each, table, shared) for each, table in ((figures, classes), (beside, theirs))]
-        same_groups = groups[0] == groups[1]
+    """One run compared with the first, which may be the run itself."""
+    figures, beside = run["metrics"], first["metrics"]
+    shared = [name for name in classes if name in first_classes]  # all, where both have a table
+    gains = [classes[name]["accuracy"] - first_classes[name]["accuracy"] for name in shared]
+    spread = float(np.std(gains, ddof=1)) / math.sqrt(len(gains)) if len(gains) > 1 else None
     return ComparedRun(
         run=run["path"],
         how=how,
         figures={name: figures.get(name) for name in FIGURES},
-        top1_error=math.sqrt(top1 * (1 - top1) / figures["images"]),
-        gain=gain,
-        gain_error=gain_error,
+        top1_error=math.sqrt(figures["top1"] * (1 - figures["top1"]) / figures["images"]),
+        gain=None if run is first else figures["macro"] - beside["macro"],
+        gain_error=None if run is first else spread,
         has_classes=bool(classes),
-        same_groups=same_groups,
+        same_groups=_groups(figures, classes, shared) == _groups(beside, first_classes, shared),
     )
 
 
@@ -224,38 +202,28 @@ def _groups(figures: Mapping[str, Any], classes: Mapping[str, Mapping[str, Any]]
 
 def show(config: CompareConfig, result: Comparison) -> None:
     """Print the table of figures, what limits the comparison, and the command that follows."""
-    console.print(f"{result.images:,} images of {result.evaluated_on}", soft_wrap=True)
+    say(f"{result.images:,} images of {result.evaluated_on}")
     if result.on_training_images:
         console.print("these are training images; train with --test DATASET to compare on held-out images")
-    names = ("top1", "macro", "many", "medium", "few")
-    show_table(
-        ["run", "", *(f">{name}" for name in ("top1", "±", *names[1:])), ">macro − first", ">±"],
-        (
-            (
-                run.run,
-                run.how,
-                run.figures["top1"],
-                run.top1_error,
-                *(run.figures[name] for name in names[1:]),
-                run.gain if run.gain is None else f"{run.gain:+.4f}",
-                run.gain_error,
-            )
-            for run in result.runs
-        ),
-    )
-    console.print(
-        "\n±: standard error, of top1 over the images, of the difference paired over the classes; it does not include "
-        "the variation between seeds",
-        soft_wrap=True,
+    names = ("macro", "many", "medium", "few")
+    rows = []
+    for run in result.runs:
+        gain = None if run.gain is None else f"{run.gain:+.4f}"
+        figures = [run.figures["top1"], run.top1_error, *(run.figures[name] for name in names)]
+        rows.append((run.run, run.how, *figures, gain, run.gain_error))
+    show_table(["run", "", ">top1", ">±", *(f">{name}" for name in names), ">macro − first", ">±"], rows)
+    say(
+        "\n± is the standard error of top1 over the images, or of the difference paired over the classes; it does not "
+        "include the variation between seeds"
     )
     if missing := [run.run for run in result.runs if not run.has_classes]:
-        console.print(f"no ± of the difference without per_class.csv in the run: {', '.join(missing)}", soft_wrap=True)
-        console.print(f"  transfer evaluate {missing[0]} TEST --per-class {missing[0]}/per_class.csv", soft_wrap=True)
+        say(f"the difference has no ± without per_class.csv in the run: {', '.join(missing)}")
+        say(f"  transfer evaluate {missing[0]} TEST --per-class {missing[0]}/per_class.csv")
     if others := [run.run for run in result.runs if not run.same_groups]:
-        console.print(f"many, medium and few are not the first run's classes: {', '.join(others)}", soft_wrap=True)
+        say(f"many, medium and few are not the first run's classes: {', '.join(others)}")
     if result.unfinished:
-        console.print(f"not finished, left out: {', '.join(result.unfinished)}", soft_wrap=True)
+        say(f"these runs are not finished and are left out: {', '.join(result.unfinished)}")
     if config.out is not None:
-        console.print(f"the table: {config.out}", soft_wrap=True)
+        say(f"the table: {config.out}")
     best = max(result.runs, key=lambda run: run.figures["top1"] or 0.0)
     show_next(f"transfer report {best.run}")

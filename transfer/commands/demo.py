@@ -1,11 +1,8 @@
-"""``transfer demo``: the whole job on data that the installed packages carry, without a network."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfer.commands.run import Experiment, RunConfig, run, show
+from transfer.commands.run import RunConfig, run, show
+from transfer.pipeline import Experiment
 
 __all__ = ["DemoConfig", "demo", "show"]
 

@@ -1,12 +1,8 @@
-"""``transfer duplicates``: copies of a target's images in a source, to be excluded from it."""
-
-from __future__ import annotations
-
 import shlex
 
 from similarity import Duplicates, DuplicatesConfig
 from similarity import find_duplicates as duplicates
-from transfer.screen import console, show_next, show_table
+from transfer.screen import console, say, show_next, show_table
 
 __all__ = ["DuplicatesConfig", "duplicates", "show"]
 
@@ -20,17 +16,14 @@ def show(config: DuplicatesConfig, result: Duplicates) -> None:
     if shown:
         if len(result.rows) > len(shown):
             console.print(f"the {len(shown)} least alike of {len(result.rows)}; check these first:")
-        show_table(
-            ["image of the source", "copy of", ">cosine"],
-            ((row.id, row.target_id, row.cosine) for row in shown),
-        )
-    console.print(
+        rows = ((row.id, row.target_id, row.cosine) for row in shown)
+        show_table(["image of the source", "copy of", ">cosine"], rows)
+    say(
         f"{len(result.rows)} of {result.images} images are copies by --threshold {result.threshold:.3g} (the next "
-        f"image has {result.next_cosine:.4f}), listed in {result.out}",
-        soft_wrap=True,
+        f"image has a cosine of {result.next_cosine:.4f}), listed in {result.out}"
     )
     if result.clean_bank is not None:
-        console.print(f"bank without them: {result.clean_bank}", soft_wrap=True)
+        say(f"bank without them: {result.clean_bank}")
         if result.source.startswith("images:"):
             show_next(f"transfer cluster {result.clean_bank} --out CLUSTERS.h5")
         else:

@@ -1,27 +1,11 @@
-"""``transfer extract``: images to a feature bank."""
-
-from __future__ import annotations
-
 from features import ExtractConfig, Extraction, MergeConfig, extract
-from transfer.screen import console, show_next
+from transfer.screen import say, show_next
 
-__all__ = ["ExtractConfig", "extract", "show", "show_extraction"]
-
-
-def show(config: ExtractConfig, result: Extraction) -> None:
-    """Print what was extracted, and the command that follows."""
-    show_extraction(config, result)
-    if config.shard:
-        show_next(f"transfer merge SHARD.h5 … --out BANK.h5    (all {config.shard.partition('/')[2]} shards)")
-    elif config.dataset.startswith("images:"):
-        kept = "" if config.keep_images else "    (from a bank with --keep-images)"
-        show_next(f"transfer cluster {config.out} --out CLUSTERS.h5{kept}")
-    else:
-        show_next("transfer rank --target TARGET.h5 --source SOURCE.h5 …", f"transfer inspect {config.out}")
+__all__ = ["ExtractConfig", "extract", "show"]
 
 
-def show_extraction(config: ExtractConfig | MergeConfig, result: Extraction) -> None:
-    """Print the size of a bank, and how it came about."""
+def show(config: ExtractConfig | MergeConfig, result: Extraction) -> None:
+    """Print the size of a bank and how it came about, and the commands that follow."""
     summary = result.to_json()
     parts = [f"{summary['classes']} classes", f"{summary['images']} images"]
     if result.reused:
@@ -30,4 +14,11 @@ def show_extraction(config: ExtractConfig | MergeConfig, result: Extraction) -> 
         parts.append(f"{summary['images_per_second']:,.0f} images/s")
     if summary["skipped"]:
         parts.append(f"{summary['skipped']} unreadable images skipped (transfer inspect {config.out} lists them)")
-    console.print(f"{summary['bank']}: {', '.join(parts)}", soft_wrap=True)
+    say(f"{summary['bank']}: {', '.join(parts)}")
+    if isinstance(config, ExtractConfig) and config.shard:
+        show_next(f"transfer merge SHARD.h5 … --out BANK.h5    (all {config.shard.partition('/')[2]} shards)")
+    elif isinstance(config, ExtractConfig) and config.dataset.startswith("images:"):
+        kept = "" if config.keep_images else "    (from a bank with --keep-images)"
+        show_next(f"transfer cluster {config.out} --out CLUSTERS.h5{kept}")
+    else:
+        show_next("transfer rank --target TARGET.h5 --source SOURCE.h5 …", f"transfer inspect {config.out}")

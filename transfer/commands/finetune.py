@@ -1,7 +1,3 @@
-"""``transfer finetune``: transfer a backbone to the target."""
-
-from __future__ import annotations
-
 import shlex
 
 from finetune import FinetuneConfig, FitClassifierConfig, TrainingResult, finetune

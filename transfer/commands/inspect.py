@@ -1,7 +1,3 @@
-"""``transfer inspect``: what a dataset, a bank, a run or a subset holds, and which names there are."""
-
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -29,9 +25,7 @@ from similarity.selection.subset import COLUMNS as SUBSET_COLUMNS
 from transfer.accuracies import show_figures
 from transfer.commands import COMMANDS
 from transfer.plots import counts_plot
-from transfer.screen import console, show_next, show_table
-
-__all__ = ["InspectConfig", "Inspection", "inspect", "show"]
+from transfer.screen import console, say, show_next, show_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +166,7 @@ def show(config: InspectConfig, result: Inspection) -> None:
 
 def _show_metrics(figures: Mapping[str, Any]) -> None:
     """Print the final figures of a training."""
-    console.print(f"evaluated on {figures['evaluated_on']}", soft_wrap=True)
+    say(f"evaluated on {figures['evaluated_on']}")
     show_figures(figures)
     if "validation" in figures:
         best = figures["validation"]
@@ -182,7 +176,7 @@ def _show_metrics(figures: Mapping[str, Any]) -> None:
 
 def _show_dataset(config: InspectConfig, content: Mapping[str, Any]) -> None:
     """Print the imbalance of a dataset, the class weights of each β, and the advised loss and sampler."""
-    console.print(content["dataset"], soft_wrap=True)
+    say(content["dataset"])
     names = ("classes", "images", "largest", "smallest", "imbalance", "many", "medium", "few")
     show_table([f">{name}" for name in names], [[str(content[name]) for name in names]])
     spec = shlex.quote(content["dataset"])
@@ -191,25 +185,18 @@ def _show_dataset(config: InspectConfig, content: Mapping[str, Any]) -> None:
         show_next(f"transfer extract {spec} --keep-images --out BANK.h5", "transfer cluster BANK.h5 --out CLUSTERS.h5")
         return
     console.print("\nclass-balanced weights of the largest and the smallest class for each β (their mean is 1):")
-    show_table(
-        ["β", ">effective number: largest", ">smallest", ">weight: largest", ">smallest"],
-        (
-            (
-                f"{row['beta']:.6g}{' (auto)' if row['automatic'] else ''}",
-                f"{row['effective_largest']:.1f}",
-                f"{row['effective_smallest']:.1f}",
-                row["weight_largest"],
-                row["weight_smallest"],
-            )
-            for row in content["betas"]
-        ),
-    )
+    rows = []
+    for row in content["betas"]:
+        beta = f"{row['beta']:.6g}{' (auto)' if row['automatic'] else ''}"
+        effective = (f"{row['effective_largest']:.1f}", f"{row['effective_smallest']:.1f}")
+        rows.append((beta, *effective, row["weight_largest"], row["weight_smallest"]))
+    show_table(["β", ">effective number: largest", ">smallest", ">weight: largest", ">smallest"], rows)
     advice = content["advice"]
     console.print(f"\nadvised: --loss {advice['loss']} --sampler {advice['sampler']}")
     for reason in advice["reasons"]:
         console.print(f"- {as_typed(reason)}")
     if config.plot is not None:
-        console.print(f"plot: {config.plot}", soft_wrap=True)
+        say(f"plot: {config.plot}")
     show_next(
         f"transfer extract {spec} --out BANK.h5",
         f"transfer finetune {spec} --init BACKBONE --loss {advice['loss']} --out runs/NAME",

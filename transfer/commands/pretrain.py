@@ -1,7 +1,3 @@
-"""``transfer pretrain``: train a backbone on source classes."""
-
-from __future__ import annotations
-
 from finetune import PretrainConfig, TrainingResult, pretrain
 from transfer.accuracies import show_training
 from transfer.screen import show_next

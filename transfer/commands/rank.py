@@ -1,7 +1,3 @@
-"""``transfer rank``: source domains by their distance to a target."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -12,9 +8,7 @@ from features.infrastructure.options import Range, check_ranges
 from similarity import DEFAULT_GEOMETRY, MEASURES, Ranking, explain, rank_domains, write_explanation
 from similarity.measures import measure_names
 from transfer.measure_table import LONGEST, require_one, show_measures
-from transfer.screen import console, show_next, show_table
-
-__all__ = ["RankConfig", "rank", "show"]
+from transfer.screen import console, say, show_next, show_table
 
 #: Rows of the explanation that are printed.
 EXPLAINED = 12
@@ -90,29 +84,20 @@ def rank(config: RankConfig) -> Ranking:
 
 def show(config: RankConfig, result: Ranking) -> None:
     """Print the ranking with its intervals, the other measures, and the command that follows."""
-    console.print(
+    say(
         f"target {result.target}, geometry {result.geometry} ({result.geometry_steps})\n"
-        f"similarity = exp(−{result.gamma:.4g}·EMD); 0.5 is {result.half}\n",
-        soft_wrap=True,
+        f"similarity = exp(−{result.gamma:.4g}·EMD); 0.5 is {result.half}\n"
     )
     numbered = max(len(domain.source) for domain in result.domains) > LONGEST
-    show_table(
-        [">source" if numbered else "source", ">EMD", ">(95 %)", ">similarity", ">(95 %)", ">classes", ">images"],
-        (
-            (
-                number if numbered else domain.source,
-                domain.emd,
-                _interval(domain.emd_interval),
-                domain.similarity,
-                _interval(domain.interval),
-                domain.classes,
-                domain.images,
-            )
-            for number, domain in enumerate(result.domains, start=1)
-        ),
-    )
+    names = list(range(1, len(result.domains) + 1)) if numbered else [domain.source for domain in result.domains]
+    rows = []
+    for name, domain in zip(names, result.domains, strict=True):
+        distance, similarity = _interval(domain.emd_interval), _interval(domain.interval)
+        rows.append((name, domain.emd, distance, domain.similarity, similarity, domain.classes, domain.images))
+    source = ">source" if numbered else "source"
+    show_table([source, ">EMD", ">(95 %)", ">similarity", ">(95 %)", ">classes", ">images"], rows)
     for number, domain in enumerate(result.domains if numbered else (), start=1):
-        console.print(f"source {number}: {domain.source}", soft_wrap=True)
+        say(f"source {number}: {domain.source}")
     bounded = [domain.transport.gap for domain in result.domains if domain.transport.solver == "semi-dual"]
     if bounded:
         console.print(
@@ -122,16 +107,14 @@ def show(config: RankConfig, result: Ranking) -> None:
         console.print("no intervals: the sets are too large to resample, or the sources have too few classes")
     for domain in result.domains:
         if domain.classes == 1:
-            console.print(
+            say(
                 f"{domain.source} has one class, so only its mean counts; transfer cluster makes classes of unlabelled "
-                f"images",
-                soft_wrap=True,
+                f"images"
             )
     taken = [domain.measures for domain in result.domains]
     if taken[0]:
         console.print("\nother measures of transferability:")
-        heads = [f"source {n}" if numbered else domain.source for n, domain in enumerate(result.domains, start=1)]
-        show_measures(heads, taken)
+        show_measures([f"source {name}" if numbered else str(name) for name in names], taken)
     if config.explain is not None:
         _show_explanation(config, result)
     banks, classes = " ".join(config.source), min(100, sum(domain.classes for domain in result.domains))
@@ -146,21 +129,12 @@ def _show_explanation(config: RankConfig, result: Ranking) -> None:
     """Print the costliest target classes of the nearest domain, and the source classes that serve them."""
     nearest = result.domains[0]
     rows = explain(nearest, nearest.class_names, result.target_classes, top=3)
-    shown = rows[:EXPLAINED]
-    console.print(f"\nclasses of {nearest.source} that serve {result.target}, the costliest first:", soft_wrap=True)
-    show_table(
-        ["target class", "source class", ">share of it, %", ">distance", ">of the EMD"],
-        (
-            (
-                row.target_class,
-                f"({row.folded} more)" if row.folded else row.source_class,
-                f"{100 * row.share:.1f}",
-                row.distance,
-                row.contribution,
-            )
-            for row in shown
-        ),
-    )
+    shown = []
+    for row in rows[:EXPLAINED]:
+        source_class = f"({row.folded} more)" if row.folded else row.source_class
+        shown.append((row.target_class, source_class, f"{100 * row.share:.1f}", row.distance, row.contribution))
+    say(f"\nclasses of {nearest.source} that serve {result.target}, the costliest first:")
+    show_table(["target class", "source class", ">share of it, %", ">distance", ">of the EMD"], shown)
     if len(rows) > len(shown):
         console.print("…")
-    console.print(f"all rows of all sources: {config.explain}", soft_wrap=True)
+    say(f"all rows of all sources: {config.explain}")

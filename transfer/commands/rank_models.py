@@ -1,5 +1,3 @@
-"""``transfer rank-models``: pre-trained models by how well they will transfer to a target."""
-
 from __future__ import annotations
 
 import shlex
@@ -13,12 +11,10 @@ from features.infrastructure.options import Range, check_ranges
 from similarity import MEASURES
 from similarity.measures import measure_names
 from transfer.measure_table import LONGEST, require_one, show_measures
-from transfer.screen import console, show_next
+from transfer.screen import console, say, show_next
 
 if TYPE_CHECKING:
     from transfer.model_ranking import ModelRanking
-
-__all__ = ["RankModelsConfig", "rank_models", "show"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,25 +92,14 @@ def rank_models(config: RankModelsConfig) -> ModelRanking:
     """
     from transfer.model_ranking import measure_models  # imports PyTorch
 
-    ranking = measure_models(
-        config.target,
-        config.model,
-        config.taken,
-        by=config.order,
-        cache=config.cache,
-        test=config.test,
-        seed=config.seed,
-        device=config.device,
-        precision=config.precision,
-        workers=config.workers,
-    )
+    ranking = measure_models(config)
     require_one([candidate.measures for candidate in ranking.candidates])
     return ranking
 
 
 def show(config: RankModelsConfig, result: ModelRanking) -> None:
     """Print every measure of every model, and the command that follows."""
-    console.print(f"models for {result.target}, by {result.by}\n", soft_wrap=True)
+    say(f"models for {result.target}, by {result.by}\n")
     tested = [candidate.top1 for candidate in result.candidates if candidate.top1 is not None]
     more = {"test top-1": tested} if tested else {}
     names = [candidate.model for candidate in result.candidates]
@@ -122,10 +107,10 @@ def show(config: RankModelsConfig, result: ModelRanking) -> None:
     heads = [f"model {number}" for number in range(1, len(names) + 1)] if numbered else names
     show_measures(heads, [candidate.measures for candidate in result.candidates], result.agreement, more)
     for head, name in zip(heads, names, strict=True) if numbered else ():
-        console.print(f"{head}: {name}", soft_wrap=True)
+        say(f"{head}: {name}")
     if not config.measures or "all" in config.measures:
         others = ", ".join(name for name, one in MEASURES.items() if one.compares == "sources")
-        console.print(f"not taken: {others}: these compare sources, not models", soft_wrap=True)
+        say(f"not taken: {others}: these compare sources, not models")
     if tested:
         agreement = "; agreement: Kendall's weighted τ of each measure with it" if result.agreement else ""
         console.print(f"\ntest top-1: accuracy of a linear probe{agreement}")

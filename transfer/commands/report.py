@@ -1,7 +1,3 @@
-"""``transfer report``: one self-contained HTML page of a run or a recipe."""
-
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Mapping
@@ -21,9 +17,7 @@ from similarity import STRATEGIES
 from transfer.accuracies import accuracy_table
 from transfer.plots import arms_plot, classes_plot, counts_plot, examples, gallery, history_plot
 from transfer.run_description import describe
-from transfer.screen import console
-
-__all__ = ["Report", "ReportConfig", "report", "show"]
+from transfer.screen import console, say
 
 #: Name of the page in its directory.
 PAGE = "report.html"
@@ -88,7 +82,7 @@ def report(config: ReportConfig) -> Report:
 
 def show(config: ReportConfig, result: Report) -> None:
     """Print where the page is."""
-    console.print(str(result.path), soft_wrap=True)
+    say(str(result.path))
     if not result.finished:
         console.print("the run is not finished: the page has no final figures")
 

@@ -1,16 +1,14 @@
-"""``transfer run``: a whole recipe; finished steps are reused."""
-
-from __future__ import annotations
-
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from features.infrastructure.errors import InputError
 from transfer.archives import unpack
 from transfer.pipeline import Experiment, run_recipe
 from transfer.recipe import Recipe
-from transfer.screen import console, show_next, show_table
-
-__all__ = ["Experiment", "RunConfig", "run", "show"]
+from transfer.screen import console, say, show_next, show_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,29 +32,35 @@ def run(config: RunConfig) -> Experiment:
     Raises:
         InputError: The recipe or its data is wrong.
     """
-    recipe = Recipe.read(config.recipe)
+    with _keys_as_in_yaml():
+        recipe = Recipe.read(config.recipe)
     out = Path(config.out or f"runs/{recipe.name}")
-    data = recipe.data_folder(config.data)
-    return run_recipe(recipe.placed(unpack(recipe.archives, data, out / "data") if recipe.archives else data), out)
+    data = Path(config.data or os.environ.get("TRANSFER_DATA") or recipe.data)
+    recipe = recipe.placed(unpack(recipe.archives, data, out / "data") if recipe.archives else data)
+    with _keys_as_in_yaml():
+        return run_recipe(recipe, out)
+
+
+@contextmanager
+def _keys_as_in_yaml() -> Iterator[None]:
+    """Let messages name the keys of a recipe as they stand in YAML, not as options of the command line."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).replace("`", "")) from error
 
 
 def show(config: object, result: Experiment) -> None:
     """Print the accuracy of each arm, the first chosen classes, and where the report is."""
     content = result.content
-    show_table(
-        ["arm", ">top-1, %", ">deviation", ">runs"],
-        (
-            (
-                arm["arm"],
-                f"{100 * arm['top1_mean']:.1f}",
-                "–" if arm["top1_std"] is None else f"{100 * arm['top1_std']:.1f}",
-                " ".join(f"{100 * run['top1']:.1f}" for run in arm["runs"]),
-            )
-            for arm in content["arms"]
-        ),
-    )
+    rows = []
+    for arm in content["arms"]:
+        deviation = None if arm["top1_std"] is None else f"{100 * arm['top1_std']:.1f}"
+        runs = " ".join(f"{100 * run['top1']:.1f}" for run in arm["runs"])
+        rows.append((arm["arm"], f"{100 * arm['top1_mean']:.1f}", deviation, runs))
+    show_table(["arm", ">top-1, %", ">deviation", ">runs"], rows)
     if content["selected"]:
         first = ", ".join(row["class"] for row in content["selected"][:8])
-        console.print(f"\nchosen by {content['arms'][-1]['arm']}: {first}, …", soft_wrap=True)
+        say(f"\nchosen by {content['arms'][-1]['arm']}: {first}, …")
     console.print(f"{content['seconds']:.0f} seconds")
     show_next(f"open {content['report']}")

@@ -1,7 +1,3 @@
-"""``transfer select``: source classes to pre-train on."""
-
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -23,9 +19,7 @@ from similarity.selection.choosing import select_from
 from similarity.selection.curve import curves_from
 from similarity.selection.pool import SourcePool
 from similarity.selection.stability import stability_from
-from transfer.screen import console, show_next, show_table
-
-__all__ = ["SelectConfig", "Selection", "select", "show"]
+from transfer.screen import console, say, show_next, show_table
 
 #: Chosen classes that are printed.
 SHOWN = 30
@@ -156,27 +150,25 @@ def show(config: SelectConfig, result: Selection) -> None:
         columns[">source"] = [numbers[row.source] for row in shown]
     show_table(columns, zip(*columns.values(), strict=True))
     for source, number in numbers.items():
-        console.print(f"source {number}: {source}" if len(sources) > 1 else f"source: {source}", soft_wrap=True)
+        say(f"source {number}: {source}" if len(sources) > 1 else f"source: {source}")
     if len(rows) > len(shown):
         console.print(f"… and {len(rows) - len(shown)} more")
     images = sum(row.count for row in rows)
     written = "" if config.out is None else f", written to {config.out}"
-    console.print(f"{len(rows)} classes of {images} images{written}; a lower {ranked_by} is nearer", soft_wrap=True)
+    say(f"{len(rows)} classes of {images} images{written}; a lower {ranked_by} is nearer")
     for target in result.subset.provenance["targets"]:
         _show_budget(config, target)
     for curve in result.curves:
         knee = curve.to_json()
-        console.print(
+        say(
             f"{curve.target}: {knee['classes']} classes of {knee['images']} images are suggested, which gain "
             f"{100 * knee['gain']:.0f} % of what all {curve.available} classes gain over the first one; the curve: "
-            f"{config.curve}",
-            soft_wrap=True,
+            f"{config.curve}"
         )
     if result.stability is not None:
-        console.print(
+        say(
             f"{result.stability.replicates} choices from resampled class means overlap with this one by "
-            f"{100 * result.stability.jaccard:.0f} % on average (intersection over union)",
-            soft_wrap=True,
+            f"{100 * result.stability.jaccard:.0f} % on average (intersection over union)"
         )
     if config.out is None:
         show_next("the same with --out subset.csv, to pre-train on these classes")
@@ -187,15 +179,13 @@ def show(config: SelectConfig, result: Selection) -> None:
 def _show_budget(config: SelectConfig, target: Mapping[str, Any]) -> None:
     """Print which budget ended a target's choice, and how near the choice is to the best one of its size."""
     if config.images is not None and target["chosen"] < target["quota"]:
-        console.print(
+        say(
             f"{target['dataset']}: the budget of {config.images} images ends the choice; classes chosen: "
-            f"{target['chosen']}",
-            soft_wrap=True,
+            f"{target['chosen']}"
         )
     if "coverage" in target:
         found = target["coverage"]
-        console.print(
+        say(
             f"{target['dataset']}: mean distance to the nearest chosen class {found['distance']:.4f}; no choice of "
-            f"{target['chosen']} classes reaches less than {found['bound']:.4f}",
-            soft_wrap=True,
+            f"{target['chosen']} classes reaches less than {found['bound']:.4f}"
         )

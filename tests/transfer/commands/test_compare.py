@@ -64,7 +64,7 @@ def test_without_a_table_of_classes_the_difference_has_no_error(make_run, capsys
     found = compare(CompareConfig(runs=runs)).runs[1]
     assert found.gain == pytest.approx(7 / 12) and found.gain_error is None
     assert main(["compare", *runs]) == 0
-    assert f"no ± of the difference without per_class.csv in the run: {runs[0]}\n" in capsys.readouterr().out
+    assert f"the difference has no ± without per_class.csv in the run: {runs[0]}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("table", [True, False])
@@ -155,7 +155,7 @@ def test_the_table_on_the_screen_and_on_disk(make_run, tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.startswith("7 images of birds@test\n")
     assert "0.8571  0.1323  0.9167  0.7500  1.0000  1.0000        +0.5833  0.2205" in said
-    assert f"not finished, left out: {runs[2]}\n" in said and f"transfer report {runs[1]}" in said
+    assert f"these runs are not finished and are left out: {runs[2]}\n" in said and f"transfer report {runs[1]}" in said
     with out.open(encoding="utf-8") as file:
         about = json.loads(file.readline().removeprefix("#"))
         rows = list(csv.DictReader(file))
