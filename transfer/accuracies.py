@@ -1,5 +1,7 @@
 """Accuracies on the screen and on the page of a run: one table, with the counts behind each figure."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any
 

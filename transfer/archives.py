@@ -1,5 +1,7 @@
 """The archives that a recipe reads, unpacked once."""
 
+from __future__ import annotations
+
 import json
 import os
 import shutil

@@ -3,6 +3,8 @@
 Every value is checked against its field's type here, whether it was typed or stands in a file.
 """
 
+from __future__ import annotations
+
 import argparse
 import inspect
 import types

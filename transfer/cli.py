@@ -1,5 +1,7 @@
 """The ``transfer`` command: parses, calls one function, prints its result, and turns errors into exit statuses."""
 
+from __future__ import annotations
+
 import errno
 import json
 import os

@@ -1,5 +1,7 @@
 """A table of measures of transferability on the screen: one measure a row, one candidate a column."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
 from features.infrastructure.errors import InputError, as_typed

@@ -4,6 +4,8 @@ Every step is stored under a key of its inputs, so that a changed recipe or data
 an old one.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import re

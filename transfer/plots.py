@@ -1,5 +1,7 @@
 """Pictures for the report, as PNG bytes. These functions only draw: every number is an argument."""
 
+from __future__ import annotations
+
 import io
 import logging
 import textwrap

@@ -1,5 +1,7 @@
 """What runs were trained or fitted with, in a few words, from their options as ``open_run`` reads them."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,7 @@
 """The screen: tables, and the commands that follow."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable
 from typing import Any

@@ -5,6 +5,8 @@ options; the function ``rank_models``, from a configuration to a result with ``t
 the result as tables. The rows are read without importing the modules, so that ``transfer --help`` answers at once.
 """
 
+from __future__ import annotations
+
 import importlib
 from dataclasses import dataclass
 from typing import Any

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from similarity import ClusterConfig, Clustering, cluster
 from transfer.screen import say, show_next
 

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from features import ExtractConfig, Extraction, MergeConfig, extract
 from transfer.screen import say, show_next
 

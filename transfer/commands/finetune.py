@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import shlex
 
 from finetune import FinetuneConfig, FitClassifierConfig, TrainingResult, finetune

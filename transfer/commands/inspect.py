@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass

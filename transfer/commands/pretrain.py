@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from finetune import PretrainConfig, TrainingResult, pretrain
 from transfer.accuracies import show_training
 from transfer.screen import show_next
