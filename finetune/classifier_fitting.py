@@ -21,15 +21,16 @@ from features.dataset import ImageDataset
 from features.infrastructure.options import default_of
 from features.readers import open_dataset
 from finetune.classifiers.second_stage import METHODS, Problem, SecondStage, Space, TrainedClassifier, images_per_class
+from finetune.configuration import resolve
 from finetune.configuration.base import Choice
 from finetune.configuration.option_groups import (
+    WHOLE_IMAGES,
     NotNegative,
     RunOptions,
     StartingPoint,
     held_out,
     held_out_faults,
 )
-from finetune.defaults import classifier_defaults, resolve
 from finetune.evaluation.evaluator import ForwardOptions, score_images
 from finetune.finetuning import FinetuneConfig
 from finetune.model import ImageClassifier
@@ -66,7 +67,7 @@ class FitClassifierConfig(RunOptions, StartingPoint):
         return METHODS[self.method]
 
     def defaults(self) -> dict[str, Choice]:
-        return classifier_defaults(published=self.published, keeps_classifier=self.row.keeps_classifier)
+        return {"crop_pct": WHOLE_IMAGES} if self.published and not self.row.keeps_classifier else {}
 
     def normalised(self) -> dict[str, Any]:
         return super().normalised() | {"validation": held_out(self.validation)}

@@ -72,12 +72,6 @@ class NeighboursHead(nn.Module):
         self.register_buffer("k", torch.tensor(20))
         self.register_buffer("temperature", torch.tensor(0.07, dtype=torch.float64))
 
-    def remember(self, fitted: NearestNeighbours) -> None:
-        """Copy the training images and options of a fitted classifier."""
-        self.features, self.labels = torch.from_numpy(fitted.points_), torch.from_numpy(fitted.labels_)
-        self.k.fill_(fitted.k)
-        self.temperature.fill_(fitted.temperature)
-
     def forward(self, x: Tensor) -> Tensor:
         options = int(self.k), float(self.temperature)
         voters = NearestNeighbours.of(self.features.numpy(), self.labels.numpy(), self.n_classes, *options)

@@ -1,21 +1,59 @@
-"""What all losses share: the row that describes one, the module that computes it, and the checks of its inputs."""
+"""What all losses share: their options, the row and the module of one, and the checks of its inputs.
+
+:data:`LOSSES` has them all by name. Each row stands in the module that implements the loss.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
-from finetune.losses.options import LossOptions
+from features.infrastructure.options import Range
+
+#: β of the effective number of images; "auto" stands for :func:`finetune.losses.automatic_beta`.
+Beta = Annotated[float, Range(0, 1, below=True)] | Literal["auto"]
+#: What a weighted sum of losses is divided by; see :mod:`finetune.losses.class_balanced`.
+Normalization = Literal["paper", "pytorch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossOptions:
+    """Loss and sampler.
+
+    Only those options are read that the row of the loss or of the sampler names.
+
+    Attributes:
+        beta: β of the class-balanced losses, in [0, 1), or auto: from the largest class.
+        gamma: γ of the focal losses.
+        tau: τ of the loss logit-adjusted.
+        normalization: What the class-balanced losses divide by: the number of images (paper) or the sum of their
+            weights (pytorch).
+        margin: Margin of the rarest class in the ldam losses.
+        scale: Factor of the cosines in the ldam losses.
+        deferred: Share of the steps after which class weights, or the sampler (from the next whole epoch on),
+            re-balance the classes (deferred re-weighting and re-sampling, Cao et al. 2019). By default 0, but 0.8 for
+            the weights of ldam-drw.
+    """
+
+    beta: Beta = 0.9999
+    gamma: Annotated[float, Range(0)] = 1.0
+    tau: Annotated[float, Range(0)] = 1.0
+    normalization: Normalization = "paper"
+    margin: Annotated[float, Range(0, above=True)] = 0.5
+    scale: Annotated[float, Range(0, above=True)] = 30.0
+    deferred: Annotated[float, Range(0, 1, below=True)] | None = None
 
 
 @dataclass(frozen=True)
 class Loss:
-    """One row of :data:`finetune.losses.LOSSES`.
+    """One row of :data:`LOSSES`.
 
     Attributes:
         name: Name on the command line and in recipes.
@@ -34,6 +72,29 @@ class Loss:
     sigmoid: bool = False
     soft_labels: bool = True
     cosine_classifier: bool = False
+
+
+LOSSES = Catalogue("loss", Loss, "finetune.losses")
+
+
+def build_loss(name: str, counts: ArrayLike, *, classes: Sequence[str] | None = None, **options: Any) -> LongTailLoss:
+    """The loss called ``name`` for a training set.
+
+    Args:
+        name: One of :data:`LOSSES`.
+        counts: (C,) training images of each class in the whole training set. A class may be empty only if the loss
+            does not re-balance the classes.
+        classes: (C,) class names for error messages.
+        **options: Fields of :class:`LossOptions`.
+
+    Raises:
+        InputError: The name is unknown, a class has no image, or a number that the loss reads is out of its range.
+        ValueError: ``counts`` is not a vector of counts.
+
+    >>> build_loss("cb-focal", [500, 50, 5], beta="auto").sigmoid
+    True
+    """
+    return LOSSES.find(name).build(counts, LossOptions(**options), classes)
 
 
 class LongTailLoss(nn.Module):

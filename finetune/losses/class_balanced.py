@@ -32,9 +32,17 @@ from torch.nn import functional as F
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import mean_over_processes
-from finetune.losses.base import LongTailLoss, Loss, checked_target, checked_weight, in_float32
+from finetune.losses.base import (
+    Beta,
+    LongTailLoss,
+    Loss,
+    LossOptions,
+    Normalization,
+    checked_target,
+    checked_weight,
+    in_float32,
+)
 from finetune.losses.class_weights import class_balanced_weights, effective_number
-from finetune.losses.options import Beta, LossOptions, Normalization
 
 Kind = Literal["softmax", "sigmoid", "focal"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.infrastructure.errors import InputError
-from finetune.losses.options import Beta
+from finetune.losses.base import Beta
 
 
 def class_balanced_weights(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from finetune.losses.options import Beta, LossOptions
+from finetune.losses import LossOptions
+from finetune.losses.base import Beta
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +21,12 @@ class SamplerOptions:
         beta: β of the effective number of images, in [0, 1), or "auto".
         deferred: Share of the epochs, in [0, 1), that are drawn by ``shuffle`` before a sampler that re-balances the
             classes takes over, at the first whole epoch after that share (deferred re-sampling).
-        length: Positions of an epoch; by default N, the number of images.
         seed: As in :class:`EpochSampler`.
     """
 
     epochs: int = 2
     beta: Beta = LossOptions.beta
     deferred: float = 0.0
-    length: int | None = None
     seed: int = 0
 
 
@@ -56,19 +55,19 @@ class EpochSampler:
     Several processes all draw the same epoch and share it out by batches (:mod:`finetune.training.batches`).
 
     Args:
-        length: Positions of an epoch.
+        images: N, the images of the dataset, and the positions of an epoch.
         seed: Seed of the draws, together with the epoch.
 
     Raises:
         ValueError: A number is out of range.
     """
 
-    def __init__(self, length: int, *, seed: int = 0) -> None:
-        if length < 1:
-            raise ValueError(f"`length` must be at least 1, got {length}")
+    def __init__(self, images: int, *, seed: int = 0) -> None:
+        if images < 1:
+            raise ValueError(f"`images` must be at least 1, got {images}")
         if seed < 0:
             raise ValueError(f"`seed` must not be negative, got {seed}")
-        self.length, self.seed, self.epoch = length, seed, 0
+        self.images, self.seed, self.epoch = images, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; raises ``ValueError`` if it is negative."""
@@ -77,17 +76,17 @@ class EpochSampler:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length
+        return self.images
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.positions().tolist())
 
     def positions(self) -> NDArray[np.int64]:
-        """(length,) the positions of the epoch."""
+        """(N,) the positions of the epoch."""
         return self.sequence(np.random.default_rng([self.seed, self.epoch]))
 
     def sequence(self, generator: np.random.Generator) -> NDArray[np.int64]:
-        """(length,) positions drawn from the generator for the epoch."""
+        """(N,) positions drawn from the generator for the epoch."""
         raise NotImplementedError
 
 

@@ -9,13 +9,10 @@ from finetune.samplers.base import EpochSampler
 
 
 class DeferredSampler(EpochSampler):
-    """The draws of ``first`` in the epochs below ``switch``, those of ``then`` in the others.
-
-    Both have the same length and seed.
-    """
+    """The draws of ``first`` in the epochs below ``switch``, then those of ``then``, which has the same seed."""
 
     def __init__(self, first: EpochSampler, then: EpochSampler, switch: int) -> None:
-        super().__init__(then.length, seed=then.seed)
+        super().__init__(then.images, seed=then.seed)
         self.first, self.then, self.switch = first, then, switch
 
     def set_epoch(self, epoch: int) -> None:

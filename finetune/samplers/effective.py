@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from finetune.losses.base import Beta
 from finetune.losses.class_weights import effective_number
-from finetune.losses.options import Beta
 from finetune.samplers.base import EpochSampler, SamplerOptions, SamplerRow
 from finetune.samplers.class_sampler import ClassSampler
 
@@ -31,7 +31,7 @@ def effective_probabilities(counts: ArrayLike, beta: Beta) -> NDArray[np.float64
 
 def _build(labels: NDArray[np.int64], options: SamplerOptions) -> EpochSampler:
     probabilities = effective_probabilities(np.bincount(labels), options.beta)
-    return ClassSampler(labels, q=lambda _: probabilities, length=options.length, seed=options.seed)
+    return ClassSampler(labels, q=lambda _: probabilities, seed=options.seed)
 
 
 EFFECTIVE = SamplerRow(

@@ -33,7 +33,7 @@ def _build(labels: NDArray[np.int64], options: SamplerOptions) -> EpochSampler:
     def schedule(epoch: int) -> NDArray[np.float64]:
         return progressive_probabilities(counts, min(1.0, epoch / last))
 
-    return ClassSampler(labels, q=schedule, length=options.length, seed=options.seed)
+    return ClassSampler(labels, q=schedule, seed=options.seed)
 
 
 PROGRESSIVE = SamplerRow(

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from features.infrastructure.errors import InputError
-from finetune.defaults import resolve
+from finetune.configuration import resolve
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
 from finetune.run_directory import RunDirectory, open_run
