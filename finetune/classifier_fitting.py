@@ -1,8 +1,6 @@
 """Second stage: a classifier is fitted to the frozen features of a backbone, and nothing else moves.
 
-Sources: Kang et al., ICLR 2020, section 4 (cRT, LWS, τ-normalisation, nearest class mean); Menon et al., ICLR 2021,
-section 4 (post-hoc logit adjustment); Cui et al., CVPR 2018 (the linear probe); Wu et al., CVPR 2018, section 3.4
-(weighted nearest neighbours).
+The sources are named in the modules of :mod:`finetune.classifiers`.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ from finetune.finetuning import FinetuneConfig
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
 from finetune.training.fitting import Start, Trained, TrainingResult, card_of, carry_out
-from finetune.training.validation import Split, held_out_of, open_validation
+from finetune.training.validation import Split, check_validation, held_out_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +111,13 @@ def fit_classifier(config: FitClassifierConfig) -> TrainingResult:
     trained = None
     if config.row.keeps_classifier:
         trained = TrainedClassifier.of(config.init, dataset.classes, f"`method` {config.method}")
-        config.row.check(trained, config.tau)
+        if config.row.check is not None:
+            config.row.check(trained, config.tau)
         inputs["trained classifier"] = trained.sha256()
-    validation = _validation(config, dataset)
+    if isinstance(config.validation, int):
+        validation: ImageDataset | None = held_out_of(config.init, dataset, config.validation)
+    else:
+        validation = check_validation(config.validation, config.test, dataset)
     if validation is not None:
         inputs["validation data"] = validation.manifest_sha256
 
@@ -135,22 +137,13 @@ def fit_classifier(config: FitClassifierConfig) -> TrainingResult:
     return carry_out(backbone, dataset, config, fit, Start(seen=seen, inputs=inputs, card=kept))
 
 
-def _validation(config: FitClassifierConfig, dataset: ImageDataset) -> ImageDataset | None:
-    """The images to choose τ on."""
-    if config.validation is None or isinstance(config.validation, int):
-        return None if config.validation is None else held_out_of(config.init, dataset, config.validation)
-    return open_validation(config.validation, dataset, open_dataset(config.test) if config.test else None)
-
-
 @dataclass(frozen=True, eq=False)
 class FrozenFit:
     """A model whose head was fitted to frozen features.
 
     Attributes:
         model: The backbone with that head.
-        scale: What its scores are multiplied by before the softmax.
-        sigmoid: Whether its scores are read by a sigmoid instead.
-        said: One sentence about the fit for the log, or nothing.
+        scale, sigmoid, said: As in :class:`finetune.classifiers.second_stage.FittedHead`.
         unreadable: Images that could not be read, as (id, reason).
     """
 

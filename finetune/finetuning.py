@@ -13,7 +13,7 @@ from features.infrastructure.options import Range
 from features.readers import open_dataset
 from finetune.augmentation import augmentation
 from finetune.classifiers.second_stage import TrainedClassifier, images_per_class
-from finetune.configuration import TrainingOptions, resolve, training_config
+from finetune.configuration import TrainingOptions, resolve
 from finetune.configuration.base import Choice
 from finetune.configuration.option_groups import WHOLE_IMAGES, StartingPoint
 from finetune.configuration.training import Rates
@@ -112,7 +112,7 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
     config, chosen = resolve(config)
     dataset = open_dataset(config.dataset)
     if config.search:
-        check_validation(training_config(config), dataset)
+        check_validation(config.validation, config.test, dataset)
         config = best_options(config, finetune, int(dataset.counts.min()))
     backbone = load_backbone(config.init, config.weights, config.image_size, config.crop_pct, seed=config.seed)
     return fit(backbone, dataset, config, _start_of(config, backbone, dataset.classes), chosen)

@@ -10,7 +10,7 @@ from features.checkpoint import find_checkpoint
 from features.dataset import ImageDataset, concatenate
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
-from finetune.configuration import TrainingOptions, resolve, training_config
+from finetune.configuration import TrainingOptions, resolve
 from finetune.configuration.base import Choice
 from finetune.configuration.training import Rates
 from finetune.losses import LOSSES, Loss
@@ -67,7 +67,7 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
     config, chosen = resolve(config)
     dataset = source_images(config.sources, config.subset)
     if config.search:
-        check_validation(training_config(config), dataset)
+        check_validation(config.validation, config.test, dataset)
         config = best_options(config, pretrain, int(dataset.counts.min()))
     weights = config.weights or ("default" if find_checkpoint(config.backbone) else "none")
     backbone = load_backbone(config.backbone, weights, config.image_size, config.crop_pct, seed=config.seed)

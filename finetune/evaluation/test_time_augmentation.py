@@ -13,15 +13,12 @@ from finetune.model import ImageClassifier, as_scores
 
 
 class Views(nn.Module):
-    """Normalised frames (B, 3, R, R) to class probabilities (B, C), averaged over views.
-
-    All views of a batch go through the classifier at once.
+    """Normalised frames (B, 3, R, R) to class probabilities (B, C), averaged over views, all in one forward pass.
 
     Args:
         model: Normalised crops (B, 3, S, S) to logits (B, C).
         views: 1 (the centre), 2 (and its mirror image), 5 (centre and corners) or 10 (and their mirror images).
-        sigmoid: Whether the link function is the sigmoid instead of the softmax.
-        scale: Factor of the logits before the link function.
+        sigmoid, scale: The link function, and the factor of the logits before it.
 
     Attributes:
         preprocessing: The input transform of the frames: the model's own, but without its crop for 5 and 10 views.

@@ -82,8 +82,7 @@ def build_loss(name: str, counts: ArrayLike, *, classes: Sequence[str] | None = 
 
     Args:
         name: One of :data:`LOSSES`.
-        counts: (C,) training images of each class in the whole training set. A class may be empty only if the loss
-            does not re-balance the classes.
+        counts: (C,) images of each class in the whole training set; 0 is possible if the loss does not re-balance.
         classes: (C,) class names for error messages.
         **options: Fields of :class:`LossOptions`.
 
@@ -106,16 +105,9 @@ class LongTailLoss(nn.Module):
         scale: Factor of the logits before they become probabilities.
         cosine_classifier: Whether the logits are cosines between features and class vectors.
         soft_labels: Whether targets may be class proportions (B, C), as mixup makes them.
-        deferred: Share of the training after which :meth:`set_progress` switches class weights on; None if nothing
-            changes during training.
+        deferred: Share of the training, 0 to 1, after which :meth:`set_progress` switches class weights on (deferred
+            re-weighting, Cao et al., NeurIPS 2019, algorithm 1); None if nothing changes during training.
         reweighting: Whether class weights are switched on.
-
-    Args:
-        n_classes: C.
-        deferred: As above, in [0, 1] (deferred re-weighting, Cao et al., NeurIPS 2019, algorithm 1).
-
-    Raises:
-        InputError: ``deferred`` is out of range.
     """
 
     sigmoid: bool = False
@@ -137,10 +129,9 @@ class LongTailLoss(nn.Module):
             self.reweighting = progress >= self.deferred
 
     def _class_buffer(self, name: str, values: object) -> None:
-        """Register (C,) numbers as a buffer.
+        """Register (C,) numbers as a buffer, in float32, because not every accelerator has float64.
 
-        It is not persistent, because the numbers follow from the counts, and a checkpoint may be opened for other
-        classes. It is float32, because not every accelerator has float64.
+        It is not persistent: the numbers follow from the counts, and a checkpoint may be opened for other classes.
         """
         self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32), persistent=False)
 
@@ -162,18 +153,11 @@ def in_float32(logits: Tensor) -> Tensor:
 
 
 def checked_target(logits: Tensor, target: Tensor) -> Tensor:
-    """The target, checked against the logits.
+    """The target checked against the logits: (B,) int64, or (B, C) in the type of the logits after :func:`in_float32`.
 
-    Args:
-        logits: (B, C).
-        target: (B,) integers in 0 … C − 1, or (B, C) non-negative proportions that sum to 1. The numbers are checked
-            on the CPU only: on an accelerator the check would make every step wait.
-
-    Returns:
-        (B,) int64, or (B, C) in the type of the logits after :func:`in_float32`.
-
-    Raises:
-        ValueError: The shape, type or range is wrong, or there is no sample.
+    Classes must be integers in 0 … C − 1, proportions non-negative with the sum 1. The numbers are checked on the CPU
+    only: on an accelerator the check would make every step wait. Raises ``ValueError`` if they do not fit, or there is
+    no sample.
     """
     n_classes = logits.shape[-1]
     if not len(logits):
@@ -198,7 +182,7 @@ def checked_target(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def checked_weight(name: str, weight: Tensor, n_classes: int) -> Tensor:
-    """One number a class, checked for its shape (C,); raises ``ValueError`` for another one."""
+    """The weight, one number a class; raises ``ValueError`` for another shape than (C,)."""
     if weight.shape != (n_classes,):
         raise ValueError(f"`{name}` must have shape ({n_classes},), one number a class, got {tuple(weight.shape)}")
     return weight

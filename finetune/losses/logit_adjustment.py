@@ -21,9 +21,7 @@ from finetune.losses.class_weights import class_counts
 def log_prior(counts: ArrayLike, *, classes: Sequence[str] | None = None) -> NDArray[np.float64]:
     """log π, where π are the classes' shares of the training images; (C,) float64.
 
-    Raises:
-        ValueError: ``counts`` is not a vector of counts.
-        InputError: A class has no image.
+    Raises as :func:`finetune.losses.class_weights.class_counts`.
     """
     values = class_counts(counts, classes)
     return np.log(values) - np.log(values.sum())
@@ -32,14 +30,8 @@ def log_prior(counts: ArrayLike, *, classes: Sequence[str] | None = None) -> NDA
 class LogitAdjustedLoss(LongTailLoss):
     """Cross-entropy of z + τ·log π; at test time the logits z are not adjusted.
 
-    Args:
-        counts: (C,) training images of each class.
-        tau: τ ≥ 0; 0 is plain cross-entropy.
-        classes: (C,) class names for error messages.
-
-    Raises:
-        ValueError: ``counts`` is not a vector of counts.
-        InputError: A class has no image, or ``tau`` is negative.
+    The arguments are those of :func:`log_prior`, and τ ≥ 0, of which 0 is plain cross-entropy; a negative one raises
+    ``InputError``.
     """
 
     offset: Tensor

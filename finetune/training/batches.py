@@ -24,12 +24,7 @@ MEMORY_SHARE = 0.25
 
 
 def fit_in_memory(images: int, side: int) -> bool:
-    """Whether so many decoded images may be kept in this process: the rule for training and for validation images.
-
-    Args:
-        images: Images that this process would keep.
-        side: Side of each in pixels.
-    """
+    """Whether so many decoded images of a side in pixels may be kept in this process, for training and for validation."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return images * 3 * side**2 <= MEMORY_SHARE * memory / local_world_size()
 
@@ -40,18 +35,12 @@ def batches_an_epoch(images: int, batch_size: int) -> int:
 
 
 class EpochBatches:
-    """Batches of positions, epoch after epoch, from one step of a training to its last.
+    """Batches of positions, epoch after epoch, from step ``start`` of a training of so many ``steps`` to its last.
 
     The rest of an epoch that is smaller than a batch is dropped: batch normalisation and the learning rate rely on one
-    batch size. What a step reads follows from the sampler's seed and the step alone, so a resumed training reads
-    what an uninterrupted one does; ``start`` is all the state that a loader needs.
-    Each of W processes gets every W-th position of every batch, so that together they take the steps of one process.
-
-    Args:
-        sampler: Positions of one epoch at a time.
-        batch_size: Positions a batch, over all processes.
-        steps: Batches of the whole training.
-        start: Batches to leave out at the beginning, because these steps are done.
+    batch size. What a step reads follows from the sampler's seed and the step alone, so a resumed training reads what
+    an uninterrupted one does; ``start`` is all the state that a loader needs. Each of W processes gets every W-th
+    position of every batch of ``batch_size``, so that together they take the steps of one process.
 
     Raises:
         InputError: A batch cannot be shared out evenly among the processes.
@@ -95,10 +84,7 @@ class _Frames(Dataset):
 class TrainingImages:
     """The images of a training, decoded once if they fit in memory, else batch by batch.
 
-    Args:
-        dataset: The images and labels.
-        preprocessing: Frames (R × R pixels) are decoded with its resize, and without its crop.
-        workers: Decoding processes; None for one a core.
+    Frames (R × R pixels) are decoded with the resize of ``preprocessing``, and without its crop.
 
     Attributes:
         labels: (N,) int64; if the images are decoded once, without those that cannot be read.

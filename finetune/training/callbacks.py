@@ -1,7 +1,7 @@
 """What happens after each step: progress, history, validation, early stop, and the state to resume from.
 
-This is one callback of our own instead of Lightning's `EarlyStopping`, `CSVLogger` and `TensorBoardLogger`: Lightning
-rounds logged figures to float32, and its loggers write other files and repeat the epochs that a resumed run repeats.
+It takes the place of Lightning's ``EarlyStopping``, ``CSVLogger`` and ``TensorBoardLogger``: Lightning rounds figures
+to float32, and its loggers write other files and repeat the epochs that a resumed run repeats.
 """
 
 from __future__ import annotations
@@ -32,13 +32,7 @@ CHECKPOINT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Best:
-    """The best epoch by the validation.
-
-    Attributes:
-        epoch: Its number, from 1.
-        metrics: The validation's figures.
-        state: The weights that are kept of it.
-    """
+    """The number of the best epoch by the validation, from 1, the validation's figures, and the weights that are kept of it."""
 
     epoch: int
     metrics: dict[str, Any]
@@ -138,11 +132,7 @@ class Keeper(pl.Callback):
         self.advance(0, note)
 
     def _finite_loss(self, done: int) -> float:
-        """The epoch's summed loss.
-
-        Raises:
-            InputError: It is NaN or infinite.
-        """
+        """The epoch's summed loss; raises ``InputError`` if it is NaN or infinite."""
         loss = float(self.loss)
         if not math.isfinite(loss):
             raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from finetune.classifiers.second_stage import TrainedClassifier
 from finetune.configuration import TrainingOptions, training_config
 from finetune.configuration.option_groups import RunOptions
 from finetune.evaluation.evaluator import align_classes, evaluate_model
-from finetune.losses import LossOptions, automatic_beta, build_loss, prior_bias
+from finetune.losses import automatic_beta, prior_bias
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory, open_run
 from finetune.training.batches import TrainingImages
@@ -36,13 +36,7 @@ JUDGED = 2000
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A finished run.
-
-    Attributes:
-        run: The run directory.
-        metrics: Its final figures.
-        reused: Whether it was finished before.
-    """
+    """A finished run: its directory, its final figures, and whether it was finished before."""
 
     run: Path
     metrics: dict[str, Any]
@@ -114,16 +108,8 @@ def carry_out(
 ) -> TrainingResult:
     """Do what every run does around its training: check, reuse or resume, evaluate, and write.
 
-    Args:
-        backbone: Where to start from.
-        dataset: The training images.
-        config: Complete options.
-        train: Trains on a split, and logs to the run.
-        start: What else the run starts from.
-        validation: Images to hold out of the training, or a dataset spec.
-
-    Raises:
-        InputError: As :func:`fit`.
+    ``train`` takes a split of the images by ``validation``, and the run to log to. The other arguments and the errors
+    are those of :func:`fit`.
     """
     if config.batch_size % world_size():
         raise InputError(
@@ -200,8 +186,7 @@ def _train(
 
     dataset, config = split.training, training_config(options)
     images = TrainingImages(dataset, backbone.preprocessing, config.workers)
-    numbers = {option.name: getattr(config, option.name) for option in fields(LossOptions)}
-    loss = build_loss(config.loss, images.counts, classes=dataset.classes, **numbers)
+    loss = config.loss_row.build(images.counts, config, dataset.classes)
     started = None if start.classifier is None else start.classifier(dataset)
     with seeded(config.seed):
         model = ImageClassifier(backbone, dataset.classes, "cosine" if loss.cosine_classifier else "linear")
@@ -244,11 +229,8 @@ def _warn_if_lost(run: RunDirectory) -> None:
 def card_of(dataset: ImageDataset, counts: NDArray[np.int64], sigmoid: bool, scale: float) -> dict[str, Any]:
     """What a checkpoint states of a classifier beside the network.
 
-    Args:
-        dataset: The training images.
-        counts: (C,) those that were read.
-        sigmoid: Whether scores are read by a sigmoid, not a softmax.
-        scale: What scores are multiplied by before.
+    ``counts`` (C,) are the training images that were read. ``scale`` and ``sigmoid`` are those of
+    :class:`finetune.classifiers.second_stage.FittedHead`.
     """
     return {"sigmoid": sigmoid, "scale": scale, "train_counts": counts.tolist(), "data": dataset.spec}
 

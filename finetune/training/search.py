@@ -30,10 +30,10 @@ def best_options(
     """The options with the learning rate and weight decay of the best trial, for a training on all images.
 
     A trial is a run beside ``config.out``; finished ones are reused. It is judged by the mean accuracy over the classes
-    on the validation after its best epoch.
+    on the validation after its best epoch. The trials lie around the learning rate and weight decay of ``config``.
 
     Args:
-        config: The options; the trials lie around its learning rate and weight decay.
+        config: The options.
         train: Runs a trial.
         smallest: Images of the smallest class.
         say: Takes one line per trial.

@@ -19,7 +19,6 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.processes import gather, share
 from features.readers import open_dataset
 from finetune.classifiers import balanced_split
-from finetune.configuration import TrainingConfig
 from finetune.evaluation.evaluator import align_classes
 from finetune.evaluation.metrics import Metrics, evaluate_predictions
 from finetune.evaluation.predictions import Predictions
@@ -31,12 +30,7 @@ from finetune.training.batches import fit_in_memory
 
 @dataclass(frozen=True)
 class Split:
-    """The training and the validation images.
-
-    Attributes:
-        training: The training images.
-        validation: The validation images, of the same classes in the same order; None for no validation.
-    """
+    """The training images, and the validation images of the same classes in the same order, or None."""
 
     training: ImageDataset
     validation: ImageDataset | None
@@ -87,23 +81,18 @@ def open_validation(spec: str, training: ImageDataset, test: ImageDataset | None
     return replace(other, classes=training.classes, labels=position[other.labels])
 
 
-def check_validation(config: TrainingConfig, dataset: ImageDataset) -> ImageDataset | None:
-    """Open the validation images if `validation` is a dataset spec, to refuse a wrong one early; else None."""
-    if not isinstance(config.validation, str):
+def check_validation(validation: int | str | None, test: str | None, dataset: ImageDataset) -> ImageDataset | None:
+    """The images of a `validation` that is a dataset spec, opened to refuse a wrong one early; else None."""
+    if not isinstance(validation, str):
         return None
-    return open_validation(config.validation, dataset, open_dataset(config.test) if config.test else None)
+    return open_validation(validation, dataset, open_dataset(test) if test else None)
 
 
 def held_out_of(location: str, dataset: ImageDataset, per_class: int) -> ImageDataset:
-    """The images that a finished run with `validation` N held out of its training images.
-
-    Args:
-        location: The run directory.
-        dataset: The dataset that the run was given.
-        per_class: N.
+    """The images that a finished run with `validation` ``per_class`` held out of its training images.
 
     Raises:
-        InputError: There is no run, it was given another dataset or N, or it starts from a run that was trained on
+        InputError: There is no run, it was given another dataset or number, or it starts from a run that was trained on
             the whole dataset.
     """
     run = open_run(location)
@@ -160,7 +149,7 @@ class Validator:
         workers: Decoding processes; None for one a core.
 
     Attributes:
-        unreadable: Images that cannot be read, as (id, reason); they count nowhere. If the images do not fit in memory
+        unreadable: Images that cannot be read, as (id, reason); they count nowhere. If the images do not fit in memory,
             it is empty until the first validation.
 
     Raises:
@@ -195,11 +184,7 @@ class Validator:
     def __call__(
         self, model: ImageClassifier, state: dict[str, Tensor], device: torch.device, precision: str
     ) -> Metrics:
-        """The figures of a model with these weights; the model itself is not changed.
-
-        Raises:
-            InputError: No image can be read.
-        """
+        """The figures of a model with these weights; the model itself is not changed."""
         judged = copy.deepcopy(model)
         judged.load_state_dict(state)
         judged.to(device).to(memory_format=torch.channels_last).eval()

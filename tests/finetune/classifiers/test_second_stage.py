@@ -16,7 +16,7 @@ from features.infrastructure.errors import InputError
 from features.readers import open_dataset
 from finetune.classifier_fitting import FitClassifierConfig, fit_frozen
 from finetune.classifiers import NearestClassMean, NearestNeighbours
-from finetune.classifiers.second_stage import METHODS, TrainedClassifier
+from finetune.classifiers.second_stage import METHODS, FittedHead, TrainedClassifier
 from finetune.evaluation.evaluator import evaluate_model, score_images
 from finetune.evaluation.metrics import calibration_error
 from finetune.heads import HEADS
@@ -200,7 +200,8 @@ def test_an_unknown_method_is_refused_by_name(backbone, colours):
 def test_the_neighbours_that_a_head_remembers_vote_as_they_were_fitted_to():
     fitted = NearestNeighbours(k=1, temperature=1.0).fit(np.eye(3, dtype=np.float32), [0, 1, 2])
     head = HEADS["knn"](3, 3)
-    head.remember(fitted)
+    votes = {"k": fitted.k, "temperature": fitted.temperature}
+    FittedHead("knn", {"features": fitted.points_, "labels": fitted.labels_, **votes}).into(head)
     again = HEADS["knn"](3, 3)
     again.load_state_dict(head.state_dict())
     rows = np.array([[0.1, 0.2, 0.9]], dtype=np.float32)
