@@ -18,7 +18,15 @@ from features.checkpoint import find_checkpoint
 from features.dataset import ImageDataset
 from features.infrastructure.options import default_of
 from features.readers import open_dataset
-from finetune.classifiers.second_stage import METHODS, Problem, SecondStage, Space, TrainedClassifier, images_per_class
+from finetune.classifiers.second_stage import (
+    METHODS,
+    FittedHead,
+    Problem,
+    SecondStage,
+    Space,
+    TrainedClassifier,
+    images_per_class,
+)
 from finetune.configuration import resolve
 from finetune.configuration.base import Choice
 from finetune.configuration.option_groups import (
@@ -81,15 +89,9 @@ class FitClassifierConfig(RunOptions, StartingPoint):
         return faults
 
     def unread(self) -> dict[str, str]:
-        readers: dict[str, list[str]] = {}
-        for name, row in METHODS.items():
-            for option in row.options:
-                readers.setdefault(option, []).append(name)
-        return super().unread() | {
-            option: f"`method` {', '.join(names)}"
-            for option, names in readers.items()
-            if option not in self.row.options
-        }
+        options = {option for row in METHODS.values() for option in row.options} - self.row.options
+        readers = {option: [name for name, row in METHODS.items() if option in row.options] for option in options}
+        return super().unread() | {option: f"`method` {', '.join(names)}" for option, names in readers.items()}
 
     def balanced_by(self) -> str | None:
         return f"--method {self.method}" if self.row.balanced else None
@@ -125,12 +127,11 @@ def fit_classifier(config: FitClassifierConfig) -> TrainingResult:
         given: dict[str, Any] = {"trained": trained, "counts": counts, "validation": validation}
         given |= {"tau": config.tau, "space": config.space, "seed": config.seed}
         fitted = fit_frozen(config.method, backbone, dataset, config, **given)
-        for id_, reason in fitted.unreadable:
-            run.log(f"left out, unreadable: {id_} ({reason})")
-        for sentence in (*chosen, *filter(None, [fitted.said])):
+        run.log_unreadable(fitted.unreadable)
+        for sentence in (*chosen, *filter(None, [fitted.head.said])):
             run.log(f"{run.path.name}: {sentence}")
-        card = card_of(dataset, dataset.counts, fitted.sigmoid, fitted.scale)
-        return fitted.model, card | {"fit": fitted.said}, None
+        card = card_of(dataset, dataset.counts, fitted.head.sigmoid, fitted.head.scale)
+        return fitted.model, card | {"fit": fitted.head.said}, None
 
     kept = {} if trained is None or counts is None else {"classifier_counts": counts.tolist()}
     seen = images_per_class(checkpoint, "train_counts", dataset.classes)
@@ -139,19 +140,11 @@ def fit_classifier(config: FitClassifierConfig) -> TrainingResult:
 
 @dataclass(frozen=True, eq=False)
 class FrozenFit:
-    """A model whose head was fitted to frozen features.
-
-    Attributes:
-        model: The backbone with that head.
-        scale, sigmoid, said: As in :class:`finetune.classifiers.second_stage.FittedHead`.
-        unreadable: Images that could not be read, as (id, reason).
-    """
+    """A model whose head was fitted to frozen features, and the images that could not be read, as (id, reason)."""
 
     model: ImageClassifier
-    scale: float = 1.0
-    sigmoid: bool = False
-    said: str = ""
-    unreadable: tuple[tuple[str, str], ...] = ()
+    head: FittedHead
+    unreadable: tuple[tuple[str, str], ...]
 
 
 def fit_frozen(
@@ -159,15 +152,9 @@ def fit_frozen(
 ) -> FrozenFit:
     """Fit a head to features of the centre view; neither weights nor statistics of the backbone move.
 
-    Args:
-        method: One of :data:`finetune.classifiers.second_stage.METHODS`.
-        backbone: Images to features.
-        dataset: The training images.
-        options: Batch size, device, precision and workers of the pass over them.
-        **given: Further fields of :class:`finetune.classifiers.second_stage.Problem`.
-
-    Raises:
-        InputError: The method is unknown, no image can be read, or a class that the method needs has none.
+    ``method`` names a row of :data:`finetune.classifiers.second_stage.METHODS`, ``options`` are those of the pass over
+    the images, and ``given`` further fields of :class:`finetune.classifiers.second_stage.Problem`. Raises
+    ``InputError`` if the method is unknown, no image can be read, or a class that the method needs has none.
     """
     unreadable: list[tuple[str, str]] = []
 
@@ -180,4 +167,4 @@ def fit_frozen(
     with seeded(0):  # the values that the head is made with are replaced
         model = ImageClassifier(backbone, dataset.classes, head.kind)
     head.into(model.head)
-    return FrozenFit(model, head.scale, head.sigmoid, head.said, tuple(unreadable))
+    return FrozenFit(model, head, tuple(unreadable))

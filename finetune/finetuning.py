@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
+import torch
+from torch import Tensor, nn
+
 from features.backbones.loading import Backbone, load_backbone
 from features.checkpoint import find_checkpoint
+from features.dataset import ImageDataset
 from features.infrastructure.options import Range
 from features.readers import open_dataset
 from finetune.augmentation import augmentation
+from finetune.classifiers import LinearProbe
 from finetune.classifiers.second_stage import TrainedClassifier, images_per_class
 from finetune.configuration import TrainingOptions, resolve
 from finetune.configuration.base import Choice
 from finetune.configuration.option_groups import WHOLE_IMAGES, StartingPoint
 from finetune.configuration.training import Rates
-from finetune.probing import probe
+from finetune.evaluation.evaluator import score_images
 from finetune.training.fitting import Start, TrainingResult, fit
 from finetune.training.search import best_options
 from finetune.training.validation import check_validation
@@ -121,17 +127,35 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
 def _start_of(config: FinetuneConfig, backbone: Backbone, classes: tuple[str, ...]) -> Start:
     """What the training starts from beside the weights of the backbone."""
     seen = images_per_class(find_checkpoint(config.init), "train_counts", classes)
-    interpolate = 1.0 if config.interpolate is None else config.interpolate
+    start = Start(seen=seen, interpolate=1.0 if config.interpolate is None else config.interpolate)
     if config.classifier == "probe":
-        head = partial(probe, backbone, options=config, mirrored=augmentation(config.augment).flip)
-        return Start(seen=seen, interpolate=interpolate, classifier=head)
+        return replace(start, classifier=partial(_probe, backbone, config))
     if config.classifier == "keep":
         kept = TrainedClassifier.of(config.init, classes, "`classifier` keep")
-        return Start(
-            seen=seen,
-            interpolate=interpolate,
-            classifier=lambda _: kept,
-            inputs={"trained classifier": kept.sha256()},
-            card={"balanced_by": config.balanced_by() or kept.balanced_by},
-        )
-    return Start(seen=seen, interpolate=interpolate)
+        inputs, card = {"trained classifier": kept.sha256()}, {"balanced_by": config.balanced_by() or kept.balanced_by}
+        return replace(start, classifier=lambda _: kept, inputs=inputs, card=card)
+    return start
+
+
+class _BothSides(nn.Module):
+    """Images (B, 3, S, S) to their features and those of their mirror images, (B, 2·D)."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.backbone(x), self.backbone(x.flip(-1))], dim=1)
+
+
+def _probe(backbone: Backbone, config: FinetuneConfig, dataset: ImageDataset) -> TrainedClassifier:
+    """A linear probe: logistic regression on the features of the start, and of mirror images if the training flips.
+
+    Source: Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution", ICLR 2022.
+    """
+    mirrored = augmentation(config.augment).flip
+    network = _BothSides(backbone) if mirrored else backbone
+    features, labels, _ = score_images(network, dataset, backbone.preprocessing, config)
+    features, labels = features.reshape(-1, backbone.dim), labels.repeat(2 if mirrored else 1)
+    fitted = LinearProbe().fit(features, labels, len(dataset.classes))
+    return TrainedClassifier(fitted.weight_.astype(np.float32), fitted.bias_.astype(np.float32))

@@ -77,10 +77,8 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
 def source_images(sources: Sequence[str], subset_file: str | None) -> ImageDataset:
     """The images of the selected classes of all sources, as one dataset.
 
-    The order of the classes of a subset follows from their names alone, so that equal choices train equally.
-
-    Raises:
-        InputError: The subset names a source that is not given, or a class that the source lacks.
+    The order of the classes of a subset follows from their names alone, so that equal choices train equally. Raises
+    ``InputError`` if the subset names a source that is not given, or a class that the source lacks.
     """
     if subset_file is None:
         return concatenate([open_dataset(spec) for spec in sources])

@@ -56,9 +56,7 @@ class FeatureClassifier(ABC):
     def scores(self, features: ArrayLike) -> NDArray[np.floating]:
         """Scores (N, C) of features (N, D): the higher, the likelier; −∞ for a class without training images.
 
-        Raises:
-            sklearn.exceptions.NotFittedError: ``fit`` was not called.
-            ValueError: The features have another width than in ``fit``, or are not finite.
+        Raises ``NotFittedError`` before ``fit``, and ``ValueError`` for features of another width or not finite.
         """
         if not hasattr(self, "n_features_"):
             from sklearn.exceptions import NotFittedError

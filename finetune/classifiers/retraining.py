@@ -101,9 +101,8 @@ class LearnableWeightScaling(_Retrained):
     """LWS: one scale for each class of a trained classifier, learned with class-balanced sampling.
 
     Args:
-        weight: (C, D) of the trained classifier, as in ``torch.nn.Linear``.
-        bias: (C,) of the trained classifier, or None; it is scaled with the weight.
-        epochs, batch_size, lr, seed: See :class:`ClassifierRetraining`.
+        weight, bias: (C, D) and (C,) of the trained classifier, or no bias; it is scaled with the weight.
+        epochs, batch_size, lr, seed: As of :class:`ClassifierRetraining`.
 
     Attributes:
         scales_: (C,) the factors learned.

@@ -33,8 +33,7 @@ class TrainedClassifier:
     """The linear classifier of a run, its rows in the order of a dataset's classes.
 
     Attributes:
-        weight: (C, D).
-        bias: (C,).
+        weight, bias: (C, D) and (C,).
         sigmoid: Whether its scores are read by a sigmoid, not a softmax.
         balanced_by: The option that re-balanced the classes in its training, as the card states it; None if none did.
         location: The run directory.
@@ -183,8 +182,7 @@ class SecondStage:
     """One row of :data:`METHODS`.
 
     Attributes:
-        name: Name on the command line and in recipes.
-        meaning: One line that says what it is.
+        name, meaning: Name on the command line and in recipes, and one line that says what it is.
         fit: The head for a problem.
         keeps_classifier: Whether it starts from the classifier of the run, ``Problem.trained``.
         options: Options of ``fit-classifier`` that few methods read and this one does: ``tau``, ``space`` and

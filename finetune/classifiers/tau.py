@@ -69,19 +69,13 @@ class TauNormalisation(LinearClassifier):
 def balanced_split(
     labels: ArrayLike, per_class: int, seed: int = 0, classes: Sequence[str] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Hold ``per_class`` images of each class out of the training.
-
-    Args:
-        labels: (N,) integers from 0.
-        per_class: Images to hold out of each class.
-        seed: Seed of the draw.
-        classes: (C,) names of the classes, for messages.
+    """Hold ``per_class`` images of each class out of the training; ``labels`` (N,) are integers from 0.
 
     Returns:
-        The positions to train on, and the positions held out, both ascending.
+        The positions to train on, and the positions held out, both ascending; they follow from the seed.
 
     Raises:
-        InputError: A class has too few images to leave one for training.
+        InputError: A class has too few images to leave one for training; ``classes`` (C,) are names for the message.
     """
     truth = np.asarray(labels)
     order = np.random.default_rng(seed).permutation(len(truth))

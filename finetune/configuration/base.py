@@ -38,16 +38,8 @@ class OptionGroup:
         """The default of every option for which None stands for one."""
         return {}
 
-    def without_effect(self) -> set[str]:
-        """Names of the options that this run does not read."""
-        return set(self.unread())
-
     def __post_init__(self) -> None:
-        """Check the values one by one, then together.
-
-        Raises:
-            InputError: Naming every value that is wrong by itself, or else every contradiction.
-        """
+        """Check the values one by one, then together; ``InputError`` names every fault found."""
         faults = []
         for check in self.checks():
             try:
@@ -72,8 +64,7 @@ ConfigT = TypeVar("ConfigT", bound=OptionGroup)
 def resolve(config: ConfigT) -> tuple[ConfigT, tuple[str, ...]]:
     """Fill in the options of a configuration that are None and have a default; a complete one stays as it is.
 
-    Returns:
-        The complete configuration, and one sentence for each reason with the defaults that follow from it.
+    The second result is one sentence for each reason, with the defaults that follow from it.
     """
     chosen, by_reason = config.normalised(), dict[str, list[str]]()
     for name, (value, reason) in config.defaults().items():

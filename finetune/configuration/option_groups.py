@@ -133,11 +133,6 @@ class LossAndSampler(OptionGroup):
         """Whether the sampler re-balances the classes."""
         return find_sampler(self.sampler).balanced
 
-    @property
-    def balances_twice(self) -> bool:
-        """Whether both the loss and the sampler re-balance the classes."""
-        return self.loss_row.balanced and self.balancing_sampler
-
     def balanced_by(self) -> str | None:
         """The option that re-balances the classes, as a checkpoint's card states it; None if none does."""
         if self.loss_row.balanced:

@@ -80,9 +80,7 @@ class Evaluation:
     """A model's figures on a dataset.
 
     Attributes:
-        metrics: The figures.
-        classes: (C,) class names of the model.
-        train_counts: (C,) training images of each class, including those that were held out for the validation.
+        classes, train_counts: (C,) class names, and training images of each, those held out for the validation too.
         confusions: The pairs of classes with the largest share of images confused.
         unreadable: Images that cannot be read, as (id, reason); they count nowhere.
     """
@@ -142,12 +140,8 @@ def evaluate_model(
 ) -> Evaluation:
     """Evaluate a model in memory.
 
-    Args:
-        model: The classifier.
-        dataset: The images; its classes are matched by name.
-        card: ``sigmoid`` and ``scale``, by which logits become probabilities, and ``train_counts`` (C,).
-        options: Batch size, device, precision, workers.
-        views, many, few: As in :class:`EvaluateConfig`.
+    ``card`` has ``sigmoid`` and ``scale``, by which logits become probabilities, and ``train_counts`` (C,). The views
+    and the borders of many and few are those of :class:`EvaluateConfig`.
     """
     position = align_classes(dataset, model.classes)
     network = Views(model, views, sigmoid=card["sigmoid"], scale=card["scale"])
@@ -171,8 +165,7 @@ def evaluate_model(
 def align_classes(dataset: ImageDataset, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """(C′,) int64: the position in ``classes`` (C,) of each of the C′ classes of ``dataset``.
 
-    Raises:
-        InputError: The dataset has a class that is not in ``classes``.
+    Raises ``InputError`` if the dataset has a class that is not in ``classes``.
     """
     position = {name: i for i, name in enumerate(classes)}
     unknown = [name for name in dataset.classes if name not in position]

@@ -99,12 +99,8 @@ def evaluate_predictions(
 ) -> Metrics:
     """Measure predictions; they are collected batch by batch, for the scores of all images may not fit in memory.
 
-    Args:
-        predictions: Predictions of N images.
-        n_classes: C.
-        train_counts: (C,) training images of each class, for many, medium and few.
-        probabilities: Whether the scores were probabilities, which have a calibration error.
-        many, few: A class with more training images than ``many`` belongs to many, with fewer than ``few`` to few.
+    ``train_counts`` (C,) are the training images of each class: a class with more than ``many`` of them belongs to
+    many, with fewer than ``few`` to few. ``probabilities`` tells whether the scores have a calibration error.
 
     Raises:
         InputError: There is no image.
@@ -146,7 +142,7 @@ def evaluate_predictions(
 
 @dataclass(frozen=True)
 class Confusion:
-    """``images`` of the class ``true`` that are classified as ``predicted``, as a ``share`` of the class 0 to 1."""
+    """``images`` of the class ``true`` classified as ``predicted``; ``share`` is their share of the class, 0 to 1."""
 
     true: int
     predicted: int
@@ -174,13 +170,9 @@ def worst_confusions(predicted: ArrayLike, labels: ArrayLike, n_classes: int, to
 def calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = BINS) -> float:
     """The expected calibration error Σ_b n_b/N·|accuracy_b − confidence_b| in [0, 1] (Guo et al., eq. 3).
 
-    Args:
-        confidence: (N,) probability of the predicted class.
-        correct: (N,) bool, whether the prediction is correct.
-        bins: Bins of equal width over (0, 1], each closed on the right.
-
-    Raises:
-        ValueError: The lengths differ, are 0, or a probability is outside [0, 1].
+    ``confidence`` (N,) is the probability of the predicted class, ``correct`` (N,) whether that is the true one. The
+    bins have equal width over (0, 1], each closed on the right. Raises ``ValueError`` if the lengths differ, are 0, or
+    a probability is outside [0, 1].
 
     >>> calibration_error([1.0, 1.0], [True, False])
     0.5

@@ -56,8 +56,7 @@ class Loss:
     """One row of :data:`LOSSES`.
 
     Attributes:
-        name: Name on the command line and in recipes.
-        meaning: One line that says what it is.
+        name, meaning: Name on the command line and in recipes, and one line that says what it is.
         build: The loss from the counts (C,) of the training set, the options, and class names (C,) for messages.
         options: Names of the fields of :class:`LossOptions` that ``build`` reads.
         balanced: Whether it re-balances the classes.
@@ -78,13 +77,9 @@ LOSSES = Catalogue("loss", Loss, "finetune.losses")
 
 
 def build_loss(name: str, counts: ArrayLike, *, classes: Sequence[str] | None = None, **options: Any) -> LongTailLoss:
-    """The loss called ``name`` for a training set.
+    """The loss called ``name`` for a training set of ``counts`` (C,), with fields of :class:`LossOptions`.
 
-    Args:
-        name: One of :data:`LOSSES`.
-        counts: (C,) images of each class in the whole training set; 0 is possible if the loss does not re-balance.
-        classes: (C,) class names for error messages.
-        **options: Fields of :class:`LossOptions`.
+    Counts may be 0 only if the loss does not re-balance the classes; ``classes`` (C,) are names for messages.
 
     Raises:
         InputError: The name is unknown, a class has no image, or a number that the loss reads is out of its range.

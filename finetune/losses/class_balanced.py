@@ -139,13 +139,11 @@ class ClassBalancedLoss(LongTailLoss):
     """Softmax, sigmoid or focal loss with the class-balanced weights of the whole training set.
 
     Args:
-        counts: (C,) training images of each class.
-        beta: β in [0, 1), or "auto"; 0 is the plain loss.
+        counts, beta, classes: As of :func:`class_balanced_weights`; β = 0 is the plain loss.
         kind: ``"softmax"``, ``"sigmoid"`` or ``"focal"``.
         gamma: γ of the focal loss; the others do not read it.
         normalization: As in the module.
         deferred: Share of the training after which the weights are switched on; 0 for always.
-        classes: (C,) class names for error messages.
 
     Raises:
         ValueError: ``kind`` or ``normalization`` is unknown, or ``counts`` is not a vector of counts.
@@ -184,7 +182,6 @@ class ClassBalancedLoss(LongTailLoss):
         self._class_buffer("weight", weights)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of logits (B, C) and class indices (B,) or proportions (B, C), a scalar."""
         logits, target = self._checked(logits, target)
         weight = self.weight if self.reweighting else None
         if self.kind == "focal":

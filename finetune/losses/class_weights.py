@@ -33,11 +33,8 @@ def class_balanced_weights(
 def effective_number(counts: ArrayLike, beta: Beta) -> NDArray[np.float64]:
     """The effective number E_n = (1 − βⁿ)/(1 − β) of n samples (eq. 2 of the paper), between 0 and min(n, 1/(1 − β)).
 
-    It is computed as expm1(n·log β)/(β − 1), which keeps full precision for every n and as β → 1, where E_n → n.
-
-    Args:
-        counts: Numbers of images n, of any shape, which the result has too.
-        beta: β in [0, 1), or "auto".
+    It is computed as expm1(n·log β)/(β − 1), which keeps full precision for every n and as β → 1, where E_n → n. The
+    ``counts`` n may have any shape, which the result has too; ``beta`` is in [0, 1), or "auto".
 
     Raises:
         ValueError: A count is negative or not finite.
@@ -73,9 +70,7 @@ def automatic_beta(counts: ArrayLike) -> float:
 def class_counts(counts: ArrayLike, classes: Sequence[str] | None = None) -> NDArray[np.float64]:
     """The training images of each class (C,) as float64, for a loss that needs all of them to be positive.
 
-    Args:
-        counts: (C,) images of each class in the whole training set, never in a batch.
-        classes: (C,) class names for the message.
+    ``counts`` are those of the whole training set, never of a batch; ``classes`` (C,) are names for the message.
 
     Raises:
         ValueError: ``counts`` is no vector of finite, non-negative numbers, or ``classes`` has another length.

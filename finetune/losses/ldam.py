@@ -28,7 +28,7 @@ def ldam_margins(
 ) -> NDArray[np.float64]:
     """Margins m_j ∝ n_j^(−1/4), scaled so that the largest is ``margin``; (C,) float64.
 
-    Raises as :func:`finetune.losses.class_weights.class_counts`, and ``InputError`` if ``margin`` is not positive.
+    Raises as :func:`class_counts`, and ``InputError`` if ``margin`` is not positive.
 
     >>> ldam_margins([10000, 1]).tolist()
     [0.05, 0.5]
@@ -48,15 +48,10 @@ def ldam_loss(
 ) -> Tensor:
     """Weighted mean of the cross-entropy of scale·(z − m_y on the true logit) (eq. 12 of the paper), a scalar.
 
-    Args:
-        logits: (B, C) cosines z in [−1, 1].
-        target: (B,) class indices y; a margin belongs to one class.
-        margins: (C,) from :func:`ldam_margins`.
-        scale: Factor of the logits after the margin is subtracted.
-        weight: (C,) class weights, or None. As in the authors' code, the divisor is the sum of the samples' weights.
-
-    Raises:
-        ValueError: Target, margins, weight and logits do not fit, or the target is soft.
+    ``logits`` are (B, C) cosines z in [−1, 1], ``target`` (B,) class indices y, ``margins`` (C,) those of
+    :func:`ldam_margins`, and ``weight`` (C,) class weights or None. As in the authors' code, the divisor is the sum of
+    the samples' weights. Raises ``ValueError`` if they do not fit, or the target is soft: a margin belongs to one
+    class.
     """
     target = checked_target(logits, target)
     if target.ndim != 1:
@@ -102,7 +97,6 @@ class LDAMLoss(LongTailLoss):
         self._class_buffer("weight", weights)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of cosines (B, C) and class indices (B,), a scalar."""
         logits, target = self._checked(logits, target)
         return ldam_loss(logits, target, self.margins, self.scale, self.weight if self.reweighting else None)
 

@@ -19,10 +19,7 @@ from finetune.losses.class_weights import class_counts
 
 
 def log_prior(counts: ArrayLike, *, classes: Sequence[str] | None = None) -> NDArray[np.float64]:
-    """log π, where π are the classes' shares of the training images; (C,) float64.
-
-    Raises as :func:`finetune.losses.class_weights.class_counts`.
-    """
+    """log π, where π are the classes' shares of the training images; (C,) float64. Raises as :func:`class_counts`."""
     values = class_counts(counts, classes)
     return np.log(values) - np.log(values.sum())
 
@@ -46,7 +43,6 @@ class LogitAdjustedLoss(LongTailLoss):
         self._class_buffer("offset", float(tau) * prior)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of logits (B, C) and class indices (B,) or proportions (B, C), a scalar."""
         logits, target = self._checked(logits, target)
         return softmax_loss(logits + self.offset.to(logits), target)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ class SamplerOptions:
         beta: β of the effective number of images, in [0, 1), or "auto".
         deferred: Share of the epochs, in [0, 1), that are drawn by ``shuffle`` before a sampler that re-balances the
             classes takes over, at the first whole epoch after that share (deferred re-sampling).
-        seed: As in :class:`EpochSampler`.
+        seed: Seed of the draws, together with the epoch.
     """
 
     epochs: int = 2
@@ -35,11 +35,10 @@ class SamplerRow:
     """One row of :data:`finetune.samplers.SAMPLERS`.
 
     Attributes:
-        name: Name on the command line and in recipes.
-        meaning: One line that says what it is.
+        name, meaning: Name on the command line and in recipes, and one line that says what it is.
         build: The sampler from the labels (N,) and the options.
         balanced: Whether it re-balances the classes.
-        options: Names of the fields of :class:`SamplerOptions` that it reads, of epochs, beta and deferred.
+        options: The options that it reads, of epochs, beta and deferred.
     """
 
     name: str
@@ -50,16 +49,10 @@ class SamplerRow:
 
 
 class EpochSampler:
-    """Positions in a dataset, one epoch at a time; they follow from (seed, epoch) alone.
+    """Positions in a dataset of N ``images``, N in an epoch; they follow from (seed, epoch) alone.
 
     Several processes all draw the same epoch and share it out by batches (:mod:`finetune.training.batches`).
-
-    Args:
-        images: N, the images of the dataset, and the positions of an epoch.
-        seed: Seed of the draws, together with the epoch.
-
-    Raises:
-        ValueError: A number is out of range.
+    Raises ``ValueError`` if a number is out of range.
     """
 
     def __init__(self, images: int, *, seed: int = 0) -> None:
@@ -78,9 +71,6 @@ class EpochSampler:
     def __len__(self) -> int:
         return self.images
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.positions().tolist())
-
     def positions(self) -> NDArray[np.int64]:
         """(N,) the positions of the epoch."""
         return self.sequence(np.random.default_rng([self.seed, self.epoch]))
@@ -88,6 +78,21 @@ class EpochSampler:
     def sequence(self, generator: np.random.Generator) -> NDArray[np.int64]:
         """(N,) positions drawn from the generator for the epoch."""
         raise NotImplementedError
+
+
+class DeferredSampler(EpochSampler):
+    """The draws of ``first`` in the epochs below ``switch``, then those of ``then`` (DRS: Cao et al., NeurIPS 2019)."""
+
+    def __init__(self, first: EpochSampler, then: EpochSampler, switch: int) -> None:
+        super().__init__(then.images, seed=then.seed)
+        self.first, self.then, self.switch = first, then, switch
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+        self.then.set_epoch(epoch)  # its class probabilities may depend on the epoch
+
+    def sequence(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        return (self.first if self.epoch < self.switch else self.then).sequence(generator)
 
 
 def checked_labels(labels: ArrayLike) -> NDArray[np.int64]:

@@ -15,22 +15,13 @@ from finetune.samplers.base import EpochSampler, SamplerOptions, SamplerRow, che
 
 
 def class_probabilities(counts: ArrayLike, q: float) -> NDArray[np.float64]:
-    """Class probabilities p_j ∝ n_j^q (Kang et al., eq. 1); an empty class has probability 0.
+    """Class probabilities p_j ∝ n_j^q of counts (C,) (Kang et al., eq. 1); float64, sum 1, 0 for an empty class.
 
-    Args:
-        counts: (C,) images of each class.
-        q: Any finite number: 1 is instance sampling, 0 class-balanced sampling, ½ square-root sampling.
-
-    Returns:
-        (C,) float64 with the sum 1.
-
-    Raises:
-        ValueError: ``counts`` holds no image, or ``q`` is not finite.
+    q = 1 is instance sampling, 0 class-balanced sampling, ½ square-root sampling. Raises ``ValueError`` if ``counts``
+    holds no image, or ``q`` is not finite.
 
     >>> class_probabilities([90, 10, 0], q=1).round(6).tolist()
     [0.9, 0.1, 0.0]
-    >>> class_probabilities([90, 10, 0], q=0).tolist()
-    [0.5, 0.5, 0.0]
     """
     if not math.isfinite(q):
         raise ValueError(f"`q` must be a finite number, got {q}")
@@ -48,16 +39,8 @@ def class_probabilities(counts: ArrayLike, q: float) -> NDArray[np.float64]:
 class ClassSampler(EpochSampler):
     """A class with p_j ∝ n_j^q, then one of its images with equal probability; with replacement.
 
-    Args:
-        labels: (N,) class of each image, integers from 0.
-        q: Power of the class counts, or a function from the epoch to the class probabilities (C,).
-        seed: As in :class:`EpochSampler`.
-
-    Raises:
-        ValueError: ``labels`` is not a vector of integers from 0, or a number is out of range.
-
-    >>> len(list(ClassSampler([0, 0, 0, 1], q=0)))
-    4
+    ``labels`` (N,) are integers from 0. Instead of a power, q may be a function from the epoch to the class
+    probabilities (C,). Raises ``ValueError`` if the labels are others, or a number is out of range.
     """
 
     def __init__(

@@ -14,14 +14,7 @@ from finetune.samplers.class_sampler import ClassSampler
 def effective_probabilities(counts: ArrayLike, beta: Beta) -> NDArray[np.float64]:
     """Class probabilities p_j ∝ n_j/E_{n_j}, (C,) float64: each image as often as the class-balanced loss weights it.
 
-    β = 0 is instance sampling, β → 1 class-balanced sampling.
-
-    Args:
-        counts: (C,) images of each class.
-        beta: β in [0, 1), or "auto".
-
-    Raises:
-        InputError: ``beta`` is outside [0, 1).
+    β = 0 is instance sampling, β → 1 class-balanced sampling. Raises ``InputError`` if ``beta`` is outside [0, 1).
     """
     values = np.asarray(counts, dtype=np.float64)
     numbers = effective_number(values, beta)

@@ -24,7 +24,7 @@ MEMORY_SHARE = 0.25
 
 
 def fit_in_memory(images: int, side: int) -> bool:
-    """Whether so many decoded images of a side in pixels may be kept in this process, for training and for validation."""
+    """Whether this process may keep so many decoded images of ``side`` pixels, for training and for validation."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return images * 3 * side**2 <= MEMORY_SHARE * memory / local_world_size()
 
@@ -40,10 +40,8 @@ class EpochBatches:
     The rest of an epoch that is smaller than a batch is dropped: batch normalisation and the learning rate rely on one
     batch size. What a step reads follows from the sampler's seed and the step alone, so a resumed training reads what
     an uninterrupted one does; ``start`` is all the state that a loader needs. Each of W processes gets every W-th
-    position of every batch of ``batch_size``, so that together they take the steps of one process.
-
-    Raises:
-        InputError: A batch cannot be shared out evenly among the processes.
+    position of every batch of ``batch_size``, so that together they take the steps of one process. Raises
+    ``InputError`` if a batch cannot be shared out evenly among the processes.
     """
 
     def __init__(self, sampler: EpochSampler, batch_size: int, steps: int, start: int = 0) -> None:
@@ -87,10 +85,10 @@ class TrainingImages:
     Frames (R × R pixels) are decoded with the resize of ``preprocessing``, and without its crop.
 
     Attributes:
-        labels: (N,) int64; if the images are decoded once, without those that cannot be read.
+        labels, counts: (N,) int64, and the (C,) images of each class in it. If the images are decoded once, those that
+            cannot be read are left out.
         unreadable: Images that cannot be read, as (id, reason). If the images are decoded batch by batch, it is empty,
             and such an image is left out of its batch.
-        counts: (C,) images of each class in ``labels``.
 
     Raises:
         InputError: A class has no readable image.

@@ -57,14 +57,8 @@ def train(
     every batch. On CUDA the statistics of batch normalisation are those of the whole batch; elsewhere those of the
     first process's share are kept. PyTorch's global random generators are restored at the end.
 
-    Args:
-        model: The classifier.
-        images: The training images.
-        loss: Scores (B, C) and labels (B,) to a scalar.
-        config: The options.
-        run: Where the history and the resumable state are written.
-        validator: Judges the weights that are kept of each epoch.
-        interpolate: α of :class:`finetune.training.optimizer.Interpolation`.
+    The history and the resumable state are written to ``run``, ``validator`` judges the weights that are kept of each
+    epoch, and ``interpolate`` is α of :class:`finetune.training.optimizer.Interpolation`.
 
     Returns:
         The best epoch by mean accuracy over the classes, the first of equals; None without a validation.

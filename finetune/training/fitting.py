@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,23 +79,17 @@ def fit(
 ) -> TrainingResult:
     """Train a network, evaluate it, and write the run directory.
 
-    Args:
-        backbone: Where to start from; changed in place.
-        dataset: The training images.
-        config: Complete options.
-        start: What else the training starts from; by default a new classifier.
-        chosen: Sentences for the log that say which defaults were chosen.
-
-    Raises:
-        InputError: ``config.out`` holds another run, the test set has other classes, or there is only one class.
+    The backbone is changed in place, ``config`` is complete, and ``chosen`` are sentences for the log that say which
+    defaults it took. Without a ``start`` the classifier is a new one. Raises ``InputError`` if ``config.out`` holds
+    another run, the test set has other classes, or there is only one class.
     """
     start = start or Start()
-    if config.small_size is not None:
-        _check_small_size(backbone, config.small_size)
-
-    def train(split: Split, run: RunDirectory) -> Trained:
-        return _train(backbone, split, config, run, start, chosen)
-
+    small, size = config.small_size, backbone.preprocessing.image_size
+    if small is not None:
+        if small >= size:
+            raise InputError(f"`small_size` {small}: expected less than the image size, {size}")
+        check_image_size(backbone, small, "`small_size`")
+    train = partial(_train, backbone, config, start, chosen)
     return carry_out(backbone, dataset, config, train, start, config.validation)
 
 
@@ -131,7 +126,7 @@ def carry_out(
     split = split_off(dataset, validation, config.seed, test)
     if split.validation is not None:
         inputs["validation data"] = split.validation.manifest_sha256
-    run = RunDirectory(config.out, config, inputs, config.without_effect())
+    run = RunDirectory(config.out, config, inputs, config.unread())
     if run.metrics is not None:
         run.log(f"{run.path}: already finished, reused")
         return TrainingResult(run.path, run.metrics, reused=True)
@@ -166,20 +161,13 @@ def carry_out(
     return TrainingResult(run.path, final, reused=False)
 
 
-def _check_small_size(backbone: Backbone, small: int) -> None:
-    size = backbone.preprocessing.image_size
-    if small >= size:
-        raise InputError(f"`small_size` {small}: expected less than the image size, {size}")
-    check_image_size(backbone, small, "`small_size`")
-
-
 def _train(
     backbone: Backbone,
-    split: Split,
     options: TrainingOptions,
-    run: RunDirectory,
     start: Start,
     chosen: Sequence[str],
+    split: Split,
+    run: RunDirectory,
 ) -> Trained:
     """Train a network on the images of a split."""
     from finetune.training.engine import train  # Lightning takes seconds to import: only where it is used
@@ -197,8 +185,7 @@ def _train(
     validator = None
     if split.validation is not None:
         validator = Validator(split.validation, model, loss, config.batch_size, config.workers)
-    for id_, reason in (*images.unreadable, *(validator.unreadable if validator else ())):
-        run.log(f"left out, unreadable: {id_} ({reason})")
+    run.log_unreadable((*images.unreadable, *(validator.unreadable if validator else ())))
     name = run.path.name
     for sentence in chosen:
         run.log(f"{name}: {sentence}")
@@ -207,7 +194,7 @@ def _train(
         run.log(f"{name}: β = {automatic_beta(images.counts):.6g}")
     if loss.deferred:
         run.log(f"{name}: class weights count after {loss.deferred:.0%} of the steps, which changes the loss")
-    if config.balances_twice:
+    if config.loss_row.balanced and config.balancing_sampler:
         run.log(f"{name}: loss and sampler both re-balance the classes: rare ones count twice")
     best = train(model, images, loss, config, run, validator, start.interpolate)
     moves = loss.deferred or config.deferred or config.sampler == "progressive"  # the loss itself changes
@@ -227,11 +214,7 @@ def _warn_if_lost(run: RunDirectory) -> None:
 
 
 def card_of(dataset: ImageDataset, counts: NDArray[np.int64], sigmoid: bool, scale: float) -> dict[str, Any]:
-    """What a checkpoint states of a classifier beside the network.
-
-    ``counts`` (C,) are the training images that were read. ``scale`` and ``sigmoid`` are those of
-    :class:`finetune.classifiers.second_stage.FittedHead`.
-    """
+    """What a checkpoint states of a classifier beside the network; ``counts`` (C,) are the training images read."""
     return {"sigmoid": sigmoid, "scale": scale, "train_counts": counts.tolist(), "data": dataset.spec}
 
 

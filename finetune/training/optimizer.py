@@ -168,9 +168,9 @@ class Interpolation:
         self.start = {name: value.detach().cpu().clone() for name, value in (start or model.state_dict()).items()}
 
     def __call__(self, trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Interpolate between the state dict of the start and a trained one, both on the CPU.
+        """Interpolate between the start and a trained state dict, on the CPU; counts are those of the trained one.
 
-        Counts are those of the trained one. Equal values stay as they are, also infinite ones.
+        Equal values stay as they are, also infinite ones.
         """
         return {name: self._between(self.start[name], value) for name, value in trained.items()}
 

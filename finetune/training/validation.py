@@ -39,16 +39,10 @@ class Split:
 def split_off(
     dataset: ImageDataset, validation: int | str | None, seed: int, test: ImageDataset | None = None
 ) -> Split:
-    """Hold validation images out of the training images, or open those of another dataset.
+    """Hold ``validation`` images of each class out of the training images, or open those of a dataset spec.
 
-    Args:
-        dataset: The training images.
-        validation: A number of images of each class to hold out, a dataset spec, or None for no validation.
-        seed: Seed of the draw of the images that are held out.
-        test: The images of the final evaluation.
-
-    Raises:
-        InputError: A class has too few images, or the other dataset does not fit: see :func:`open_validation`.
+    ``seed`` is that of the draw, ``test`` the images of the final evaluation. Raises ``InputError`` if a class has too
+    few images, or as :func:`open_validation`.
     """
     if validation is None:
         return Split(dataset, None)
@@ -65,8 +59,7 @@ def split_off(
 def open_validation(spec: str, training: ImageDataset, test: ImageDataset | None = None) -> ImageDataset:
     """Open validation images and label them as the training images are; a class may have none.
 
-    Raises:
-        InputError: A class is missing from the training, or an image is one of the training's or the test's.
+    Raises ``InputError`` if a class is missing from the training, or an image is one of the training's or the test's.
     """
     other = open_dataset(spec)
     position = align_classes(other, training.classes)
@@ -137,23 +130,12 @@ def _images_of(dataset: ImageDataset) -> set[str]:
 
 
 class Validator:
-    """Judges a model by the mean accuracy over the classes.
+    """Judges a model by the mean accuracy over the classes, with the input transform and the classes of ``model``.
 
     The images are decoded once if they fit in memory, else at each validation. Each process judges its share of them.
-
-    Args:
-        dataset: The images.
-        model: Its input transform and its classes are used.
-        loss: How its logits become scores.
-        batch_size: Images a forward pass.
-        workers: Decoding processes; None for one a core.
-
-    Attributes:
-        unreadable: Images that cannot be read, as (id, reason); they count nowhere. If the images do not fit in memory,
-            it is empty until the first validation.
-
-    Raises:
-        InputError: No image can be read, here or in the first validation.
+    ``loss`` says how logits become scores. Images that cannot be read are ``unreadable``, as (id, reason), and count
+    nowhere; if the images do not fit in memory, there is none until the first validation. Raises ``InputError`` if no
+    image can be read, here or in the first validation.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ def labels(counts: np.ndarray) -> np.ndarray:
 def drawn() -> Callable[..., np.ndarray]:
     def draw(sampler: EpochSampler, epoch: int = 0) -> np.ndarray:
         sampler.set_epoch(epoch)
-        return np.array(list(sampler))
+        return sampler.positions()
 
     return draw
 
