@@ -1,8 +1,6 @@
 """Second stage: a classifier is fitted to the frozen features of a backbone, and nothing else moves.
 
-Sources: Kang et al., ICLR 2020, section 4 (cRT, LWS, τ-normalisation, nearest class mean); Menon et al., ICLR 2021,
-section 4 (post-hoc logit adjustment); Cui et al., CVPR 2018 (the linear probe); Wu et al., CVPR 2018, section 3.4
-(weighted nearest neighbours).
+The sources are named in the modules of :mod:`finetune.classifiers`.
 """
 
 from __future__ import annotations
@@ -20,22 +18,31 @@ from features.checkpoint import find_checkpoint
 from features.dataset import ImageDataset
 from features.infrastructure.options import default_of
 from features.readers import open_dataset
-from finetune.classifiers.second_stage import METHODS, Problem, SecondStage, Space, TrainedClassifier, images_per_class
+from finetune.classifiers.second_stage import (
+    METHODS,
+    FittedHead,
+    Problem,
+    SecondStage,
+    Space,
+    TrainedClassifier,
+    images_per_class,
+)
+from finetune.configuration import resolve
 from finetune.configuration.base import Choice
 from finetune.configuration.option_groups import (
+    WHOLE_IMAGES,
     NotNegative,
     RunOptions,
     StartingPoint,
     held_out,
     held_out_faults,
 )
-from finetune.defaults import classifier_defaults, resolve
 from finetune.evaluation.evaluator import ForwardOptions, score_images
 from finetune.finetuning import FinetuneConfig
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
 from finetune.training.fitting import Start, Trained, TrainingResult, card_of, carry_out
-from finetune.training.validation import Split, held_out_of, open_validation
+from finetune.training.validation import Split, check_validation, held_out_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +73,7 @@ class FitClassifierConfig(RunOptions, StartingPoint):
         return METHODS[self.method]
 
     def defaults(self) -> dict[str, Choice]:
-        return classifier_defaults(published=self.published, keeps_classifier=self.row.keeps_classifier)
+        return {"crop_pct": WHOLE_IMAGES} if self.published and not self.row.keeps_classifier else {}
 
     def normalised(self) -> dict[str, Any]:
         return super().normalised() | {"validation": held_out(self.validation)}
@@ -82,15 +89,9 @@ class FitClassifierConfig(RunOptions, StartingPoint):
         return faults
 
     def unread(self) -> dict[str, str]:
-        readers: dict[str, list[str]] = {}
-        for name, row in METHODS.items():
-            for option in row.options:
-                readers.setdefault(option, []).append(name)
-        return super().unread() | {
-            option: f"`method` {', '.join(names)}"
-            for option, names in readers.items()
-            if option not in self.row.options
-        }
+        options = {option for row in METHODS.values() for option in row.options} - self.row.options
+        readers = {option: [name for name, row in METHODS.items() if option in row.options] for option in options}
+        return super().unread() | {option: f"`method` {', '.join(names)}" for option, names in readers.items()}
 
     def balanced_by(self) -> str | None:
         return f"--method {self.method}" if self.row.balanced else None
@@ -112,9 +113,13 @@ def fit_classifier(config: FitClassifierConfig) -> TrainingResult:
     trained = None
     if config.row.keeps_classifier:
         trained = TrainedClassifier.of(config.init, dataset.classes, f"`method` {config.method}")
-        config.row.check(trained, config.tau)
+        if config.row.check is not None:
+            config.row.check(trained, config.tau)
         inputs["trained classifier"] = trained.sha256()
-    validation = _validation(config, dataset)
+    if isinstance(config.validation, int):
+        validation: ImageDataset | None = held_out_of(config.init, dataset, config.validation)
+    else:
+        validation = check_validation(config.validation, config.test, dataset)
     if validation is not None:
         inputs["validation data"] = validation.manifest_sha256
 
@@ -122,42 +127,24 @@ def fit_classifier(config: FitClassifierConfig) -> TrainingResult:
         given: dict[str, Any] = {"trained": trained, "counts": counts, "validation": validation}
         given |= {"tau": config.tau, "space": config.space, "seed": config.seed}
         fitted = fit_frozen(config.method, backbone, dataset, config, **given)
-        for id_, reason in fitted.unreadable:
-            run.log(f"left out, unreadable: {id_} ({reason})")
-        for sentence in (*chosen, *filter(None, [fitted.said])):
+        run.log_unreadable(fitted.unreadable)
+        for sentence in (*chosen, *filter(None, [fitted.head.said])):
             run.log(f"{run.path.name}: {sentence}")
-        card = card_of(dataset, dataset.counts, fitted.sigmoid, fitted.scale)
-        return fitted.model, card | {"fit": fitted.said}, None
+        card = card_of(dataset, dataset.counts, fitted.head.sigmoid, fitted.head.scale)
+        return fitted.model, card | {"fit": fitted.head.said}, None
 
     kept = {} if trained is None or counts is None else {"classifier_counts": counts.tolist()}
     seen = images_per_class(checkpoint, "train_counts", dataset.classes)
     return carry_out(backbone, dataset, config, fit, Start(seen=seen, inputs=inputs, card=kept))
 
 
-def _validation(config: FitClassifierConfig, dataset: ImageDataset) -> ImageDataset | None:
-    """The images to choose τ on."""
-    if config.validation is None or isinstance(config.validation, int):
-        return None if config.validation is None else held_out_of(config.init, dataset, config.validation)
-    return open_validation(config.validation, dataset, open_dataset(config.test) if config.test else None)
-
-
 @dataclass(frozen=True, eq=False)
 class FrozenFit:
-    """A model whose head was fitted to frozen features.
-
-    Attributes:
-        model: The backbone with that head.
-        scale: What its scores are multiplied by before the softmax.
-        sigmoid: Whether its scores are read by a sigmoid instead.
-        said: One sentence about the fit for the log, or nothing.
-        unreadable: Images that could not be read, as (id, reason).
-    """
+    """A model whose head was fitted to frozen features, and the images that could not be read, as (id, reason)."""
 
     model: ImageClassifier
-    scale: float = 1.0
-    sigmoid: bool = False
-    said: str = ""
-    unreadable: tuple[tuple[str, str], ...] = ()
+    head: FittedHead
+    unreadable: tuple[tuple[str, str], ...]
 
 
 def fit_frozen(
@@ -165,15 +152,9 @@ def fit_frozen(
 ) -> FrozenFit:
     """Fit a head to features of the centre view; neither weights nor statistics of the backbone move.
 
-    Args:
-        method: One of :data:`finetune.classifiers.second_stage.METHODS`.
-        backbone: Images to features.
-        dataset: The training images.
-        options: Batch size, device, precision and workers of the pass over them.
-        **given: Further fields of :class:`finetune.classifiers.second_stage.Problem`.
-
-    Raises:
-        InputError: The method is unknown, no image can be read, or a class that the method needs has none.
+    ``method`` names a row of :data:`finetune.classifiers.second_stage.METHODS`, ``options`` are those of the pass over
+    the images, and ``given`` further fields of :class:`finetune.classifiers.second_stage.Problem`. Raises
+    ``InputError`` if the method is unknown, no image can be read, or a class that the method needs has none.
     """
     unreadable: list[tuple[str, str]] = []
 
@@ -186,4 +167,4 @@ def fit_frozen(
     with seeded(0):  # the values that the head is made with are replaced
         model = ImageClassifier(backbone, dataset.classes, head.kind)
     head.into(model.head)
-    return FrozenFit(model, head.scale, head.sigmoid, head.said, tuple(unreadable))
+    return FrozenFit(model, head, tuple(unreadable))

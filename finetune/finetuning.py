@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
 
 from features.backbones.loading import Backbone, load_backbone
 from features.checkpoint import find_checkpoint
+from features.dataset import ImageDataset
 from features.infrastructure.options import Range
 from features.readers import open_dataset
 from finetune.augmentation import augmentation
+from finetune.classifiers import LinearProbe
 from finetune.classifiers.second_stage import TrainedClassifier, images_per_class
-from finetune.configuration import TrainingOptions, training_config
+from finetune.configuration import TrainingOptions, resolve
 from finetune.configuration.base import Choice
-from finetune.configuration.option_groups import StartingPoint
-from finetune.defaults import Classifier, finetuning_defaults, resolve
-from finetune.probing import probe
+from finetune.configuration.option_groups import WHOLE_IMAGES, StartingPoint
+from finetune.configuration.training import Rates
+from finetune.evaluation.evaluator import score_images
 from finetune.training.fitting import Start, TrainingResult, fit
 from finetune.training.search import best_options
 from finetune.training.validation import check_validation
+
+RATES: Rates = {"nesterov": (0.02, 0.0005), "sgd": (0.02, 0.0005), "adamw": (0.0003, 0.05)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,30 +51,42 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
             (frozen); by default train, or frozen if the classifier starts trained.
     """
 
-    #: Options of earlier versions → the only value that still means this command. Runs with another value belong to
-    #: the command :attr:`MOVED_TO`.
+    #: Options of earlier versions → the only value that still means this command.
     RETIRED: ClassVar[Mapping[str, Any]] = {"method": "full", "space": "cosine"}
-    MOVED_TO: ClassVar[str] = "fit-classifier"
 
     loss: str = "softmax"
-    classifier: Classifier | None = None
+    classifier: Literal["new", "probe", "keep"] | None = None
     interpolate: Annotated[float, Range(0, 1, above=True)] | None = None
     batch_size: Annotated[int, Range(2)] = 64
 
     def defaults(self) -> dict[str, Choice]:
-        return finetuning_defaults(
-            published=self.published,
-            classifier=self.classifier,
-            loss=self.loss,
-            sampler=self.sampler,
-            optimizer=self.optimizer,
-            steps=self.steps,
+        chosen, start = {"classifier": self._default_start()}, self._start
+        if start == "new":
+            reason = "the classifier starts new"
+            chosen |= self.training_defaults(reason, "nesterov", RATES, 30, "train")
+            return chosen | {"interpolate": (1.0, reason)}
+        if start == "probe" and self.published:
+            chosen["crop_pct"] = WHOLE_IMAGES
+        # These were found on held-out images of CUB.
+        chosen |= self.training_defaults(f"the classifier starts trained ({start})", "adamw", RATES, 12, "frozen")
+        if start == "probe" and self.loss == "softmax" and not self.balancing_sampler:
+            return chosen | {"interpolate": (0.5, "a probe, and neither loss nor sampler re-balances the classes")}
+        # Half of the way would keep half of the odds that a balanced loss or sampler takes out.
+        return chosen | {"interpolate": (1.0, "no probe that is trained with the loss softmax and unbalanced draws")}
+
+    def _default_start(self) -> Choice:
+        """What the classifier starts as: a probe needs a published model and a linear softmax loss."""
+        if self.published and not (self.loss_row.sigmoid or self.loss_row.cosine_classifier):
+            return ("probe", "a published model and a softmax loss")
+        return (
+            "new",
+            f"the loss {self.loss} is no linear softmax" if self.published else "the start is no published model",
         )
 
     @property
     def _start(self) -> str:
         """What the classifier starts as, given or by default."""
-        return self.classifier or self.defaults()["classifier"][0]
+        return self.classifier or self._default_start()[0]
 
     def contradictions(self) -> list[str]:
         faults = super().contradictions()
@@ -98,7 +118,7 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
     config, chosen = resolve(config)
     dataset = open_dataset(config.dataset)
     if config.search:
-        check_validation(training_config(config), dataset)
+        check_validation(config.validation, config.test, dataset)
         config = best_options(config, finetune, int(dataset.counts.min()))
     backbone = load_backbone(config.init, config.weights, config.image_size, config.crop_pct, seed=config.seed)
     return fit(backbone, dataset, config, _start_of(config, backbone, dataset.classes), chosen)
@@ -107,17 +127,35 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
 def _start_of(config: FinetuneConfig, backbone: Backbone, classes: tuple[str, ...]) -> Start:
     """What the training starts from beside the weights of the backbone."""
     seen = images_per_class(find_checkpoint(config.init), "train_counts", classes)
-    interpolate = 1.0 if config.interpolate is None else config.interpolate
+    start = Start(seen=seen, interpolate=1.0 if config.interpolate is None else config.interpolate)
     if config.classifier == "probe":
-        head = partial(probe, backbone, options=config, mirrored=augmentation(config.augment).flip)
-        return Start(seen=seen, interpolate=interpolate, classifier=head)
+        return replace(start, classifier=partial(_probe, backbone, config))
     if config.classifier == "keep":
         kept = TrainedClassifier.of(config.init, classes, "`classifier` keep")
-        return Start(
-            seen=seen,
-            interpolate=interpolate,
-            classifier=lambda _: kept,
-            inputs={"trained classifier": kept.sha256()},
-            card={"balanced_by": config.balanced_by() or kept.balanced_by},
-        )
-    return Start(seen=seen, interpolate=interpolate)
+        inputs, card = {"trained classifier": kept.sha256()}, {"balanced_by": config.balanced_by() or kept.balanced_by}
+        return replace(start, classifier=lambda _: kept, inputs=inputs, card=card)
+    return start
+
+
+class _BothSides(nn.Module):
+    """Images (B, 3, S, S) to their features and those of their mirror images, (B, 2·D)."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.backbone(x), self.backbone(x.flip(-1))], dim=1)
+
+
+def _probe(backbone: Backbone, config: FinetuneConfig, dataset: ImageDataset) -> TrainedClassifier:
+    """A linear probe: logistic regression on the features of the start, and of mirror images if the training flips.
+
+    Source: Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution", ICLR 2022.
+    """
+    mirrored = augmentation(config.augment).flip
+    network = _BothSides(backbone) if mirrored else backbone
+    features, labels, _ = score_images(network, dataset, backbone.preprocessing, config)
+    features, labels = features.reshape(-1, backbone.dim), labels.repeat(2 if mirrored else 1)
+    fitted = LinearProbe().fit(features, labels, len(dataset.classes))
+    return TrainedClassifier(fitted.weight_.astype(np.float32), fitted.bias_.astype(np.float32))

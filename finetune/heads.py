@@ -1,7 +1,6 @@
 """Heads of an image classifier: float32 features (B, D) in, float32 class scores (B, C) out.
 
-No head is a plain ``nn.Linear``, whose weights :class:`features.inference_network.InferenceNetwork` would cast to
-bfloat16.
+No head is a plain ``nn.Linear``, which :class:`features.inference_network.InferenceNetwork` would cast to bfloat16.
 """
 
 from __future__ import annotations
@@ -31,11 +30,7 @@ class CosineHead(LinearHead):
 
 
 class CentredCosineHead(CosineHead):
-    """Cosine of centred features and class weights: nearest class mean (Kang et al., ICLR 2020).
-
-    Attributes:
-        centre: (D,) mean training feature, which is subtracted.
-    """
+    """Cosine of class weights and features less their mean ``centre``: nearest class mean (Kang et al., ICLR 2020)."""
 
     centre: Tensor
 
@@ -50,13 +45,9 @@ class CentredCosineHead(CosineHead):
 class NeighboursHead(nn.Module):
     """Logarithm of each class's share of the vote of the nearest training images, so the softmax is the vote.
 
-    A class without a vote has the score −∞. The features are searched on the CPU and stay there when the network moves
-    to another device. Their number M is that of the loaded state.
-
-    Attributes:
-        features: (M, D) float32 features of the training images, scaled to length 1.
-        labels: (M,) int64.
-        k, temperature: As in :class:`finetune.classifiers.NearestNeighbours`.
+    A class without a vote has the score −∞. The ``features`` (M, D), scaled to length 1, and ``labels`` (M,) of the
+    training images are searched on the CPU and stay there when the network moves to another device. Their number M is
+    that of the loaded state.
     """
 
     features: Tensor
@@ -71,12 +62,6 @@ class NeighboursHead(nn.Module):
         self.register_buffer("labels", torch.empty(0, dtype=torch.int64))
         self.register_buffer("k", torch.tensor(20))
         self.register_buffer("temperature", torch.tensor(0.07, dtype=torch.float64))
-
-    def remember(self, fitted: NearestNeighbours) -> None:
-        """Copy the training images and options of a fitted classifier."""
-        self.features, self.labels = torch.from_numpy(fitted.points_), torch.from_numpy(fitted.labels_)
-        self.k.fill_(fitted.k)
-        self.temperature.fill_(fitted.temperature)
 
     def forward(self, x: Tensor) -> Tensor:
         options = int(self.k), float(self.temperature)

@@ -16,15 +16,10 @@ from finetune.heads import HEADS
 
 
 class ImageClassifier(nn.Module):
-    """Normalised images (B, 3, H, W) to class scores (B, C), float32.
+    """Normalised images (B, 3, H, W) to class scores (B, C), float32; ``head`` is one of :data:`finetune.heads.HEADS`.
 
     The head always computes in float32: bfloat16 has 8 significant bits, so the best two of a hundred scores are often
     equal, and of equal scores the lower class number wins.
-
-    Args:
-        backbone: Images to features.
-        classes: (C,) class names.
-        head: One of :data:`finetune.heads.HEADS`.
     """
 
     head: Any  # each kind of head has its own attributes
@@ -48,12 +43,7 @@ class ImageClassifier(nn.Module):
             return self.head(features.float())
 
     def save(self, path: Path, card: Mapping[str, Any]) -> None:
-        """Write the checkpoint.
-
-        Args:
-            path: The file of tensors (.safetensors).
-            card: Adds to what the card says of the classifier itself.
-        """
+        """Write the checkpoint, a .safetensors file; ``card`` adds to what its card says of the classifier itself."""
         tensors = {f"backbone.{name}": value for name, value in self.backbone.network.state_dict().items()}
         tensors |= {f"head.{name}": value for name, value in self.head.state_dict().items()}
         own = {
@@ -70,8 +60,7 @@ class ImageClassifier(nn.Module):
     def open(cls, location: str | Path) -> tuple[ImageClassifier, Mapping[str, Any]]:
         """Read the classifier of a run directory or checkpoint file, and its card.
 
-        Raises:
-            InputError: There is no checkpoint, or this version does not know its head.
+        Raises ``InputError`` if there is no checkpoint, or this version does not know its head.
         """
         checkpoint = find_checkpoint(location)
         if checkpoint is None:

@@ -10,14 +10,16 @@ from features.checkpoint import find_checkpoint
 from features.dataset import ImageDataset, concatenate
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
-from finetune.configuration import TrainingOptions, training_config
+from finetune.configuration import TrainingOptions, resolve
 from finetune.configuration.base import Choice
-from finetune.defaults import pretraining_defaults, resolve
+from finetune.configuration.training import Rates
 from finetune.losses import LOSSES, Loss
 from finetune.training.fitting import TrainingResult, fit
 from finetune.training.search import best_options
 from finetune.training.validation import check_validation
 from similarity.selection.subset import Subset
+
+RATES: Rates = {"nesterov": (0.1, 0.0005), "sgd": (0.1, 0.0005), "adamw": (0.001, 0.05)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,11 @@ class PretrainConfig(TrainingOptions):
     weights: str | None = None
 
     def defaults(self) -> dict[str, Choice]:
-        return pretraining_defaults(optimizer=self.optimizer, sampler=self.sampler, steps=self.steps)
+        balanced = self.balancing_sampler
+        loss = "softmax" if balanced else "cb-softmax"
+        reason = f"the sampler {self.sampler} {'re-balances' if balanced else 'does not re-balance'} the classes"
+        own = self.training_defaults("the classifier starts new", "nesterov", RATES, 30, "train")
+        return {"loss": (loss, reason), **own}
 
     @property
     def loss_row(self) -> Loss:
@@ -61,7 +67,7 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
     config, chosen = resolve(config)
     dataset = source_images(config.sources, config.subset)
     if config.search:
-        check_validation(training_config(config), dataset)
+        check_validation(config.validation, config.test, dataset)
         config = best_options(config, pretrain, int(dataset.counts.min()))
     weights = config.weights or ("default" if find_checkpoint(config.backbone) else "none")
     backbone = load_backbone(config.backbone, weights, config.image_size, config.crop_pct, seed=config.seed)
@@ -71,10 +77,8 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
 def source_images(sources: Sequence[str], subset_file: str | None) -> ImageDataset:
     """The images of the selected classes of all sources, as one dataset.
 
-    The order of the classes of a subset follows from their names alone, so that equal choices train equally.
-
-    Raises:
-        InputError: The subset names a source that is not given, or a class that the source lacks.
+    The order of the classes of a subset follows from their names alone, so that equal choices train equally. Raises
+    ``InputError`` if the subset names a source that is not given, or a class that the source lacks.
     """
     if subset_file is None:
         return concatenate([open_dataset(spec) for spec in sources])

@@ -16,7 +16,7 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, asdict, fields
 from datetime import datetime, timezone
@@ -42,18 +42,10 @@ _IMMATERIAL = ("out", "workers", "tensorboard")
 class RunDirectory:
     """One run on disk; of several processes only the first one writes.
 
-    Args:
-        path: The directory; made if it is missing.
-        config: A configuration dataclass.
-        inputs: Hashes of what the run reads: dataset manifests, initial weights, the subset.
-        without_effect: Names of options that the run does not read; ``config.yaml`` omits them.
-
-    Attributes:
-        checkpoints: The folder of the model and of the resumable state.
-        metrics: The final figures if the run was finished before this job began, else None.
-
-    Raises:
-        InputError: The directory holds another run, or cannot be made.
+    ``inputs`` are hashes of what the run reads: dataset manifests, initial weights, the subset. ``config.yaml`` omits
+    the options ``without_effect``. Of the attributes, ``checkpoints`` is the folder of the model and of the resumable
+    state, and ``metrics`` are the final figures if the run was finished before this job began, else None. Raises
+    ``InputError`` if the directory holds another run, or cannot be made.
     """
 
     def __init__(
@@ -126,8 +118,7 @@ class RunDirectory:
     def held(self) -> Iterator[None]:
         """Lock the run for this job, and delete the resumable state once the block has ended without an error.
 
-        Raises:
-            InputError: Another job holds the run.
+        Raises ``InputError`` if another job holds the run.
         """
         with locked(self.path) if rank() == 0 else nullcontext():
             yield
@@ -147,6 +138,11 @@ class RunDirectory:
         stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
         with (self.path / "log.txt").open("a", encoding="utf-8") as file:
             file.write(f"{stamp} {line}\n")
+
+    def log_unreadable(self, images: Iterable[tuple[str, str]]) -> None:
+        """Log each image, as (id, reason), that cannot be read."""
+        for id_, reason in images:
+            self.log(f"left out, unreadable: {id_} ({reason})")
 
     def record(self, row: Mapping[str, Any]) -> None:
         """Add an epoch to ``history.csv``, in place of that epoch and later ones, which a resumed run repeats."""
@@ -179,14 +175,10 @@ def _half_begun(entry: Path) -> bool:
 
 
 def open_run(path: str | Path) -> dict[str, Any]:
-    """Read a run directory's configuration, environment, metrics and history, for a report.
+    """Read a run directory for a report: ``path``, ``config``, ``environment``, ``metrics`` and ``history``.
 
-    Returns:
-        ``path``, ``config``, ``environment``, ``metrics`` (None for an unfinished run) and ``history``, a mapping an
-        epoch.
-
-    Raises:
-        InputError: There is no run, or its figures cannot be read.
+    The metrics of an unfinished run are None; the history is a mapping an epoch. Raises ``InputError`` if there is no
+    run, or its figures cannot be read.
     """
     directory = Path(path)
     config, environment = _read_start(directory)
@@ -212,14 +204,10 @@ def _read_history(directory: Path) -> list[dict[str, str]]:
 
 
 def read_classes(directory: str | Path) -> list[dict[str, Any]]:
-    """Read the final accuracy of each class from ``per_class.csv``.
+    """Read the final accuracy of each class from ``per_class.csv``; an empty list if the run wrote no such file.
 
-    Returns:
-        A mapping a class with ``class``, ``train_images``, ``images`` and ``accuracy``, 0 to 1; empty if the run wrote
-        no such file.
-
-    Raises:
-        InputError: The file has a class twice, or an impossible value.
+    A row has ``class``, ``train_images``, ``images`` and ``accuracy``, 0 to 1. Raises ``InputError`` if the file has a
+    class twice, or an impossible value.
     """
     path = Path(directory) / "per_class.csv"
     if not path.is_file():

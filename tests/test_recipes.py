@@ -13,7 +13,7 @@ from torch import nn
 from features.backbones.loading import load_backbone
 from finetune import FinetuneConfig
 from finetune.augmentation import augmentation
-from finetune.defaults import resolve
+from finetune.configuration import resolve
 from finetune.model import ImageClassifier
 from finetune.training.optimizer import build_optimizer, rate
 from transfer import RunConfig

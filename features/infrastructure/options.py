@@ -1,10 +1,11 @@
-"""Configuration dataclasses, whose fields are the options of a command: their defaults and their ranges."""
+"""Configuration dataclasses, whose fields are the options of a command: their defaults, ranges and choices."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from features.infrastructure.errors import InputError
 
@@ -33,17 +34,22 @@ class Range:
 
 
 def check_ranges(config: Any) -> None:
-    """Check the numbers of a configuration against the ranges that its fields are annotated with.
+    """Check the values of a configuration against the ranges and the literals that its fields are annotated with.
 
-    Values that are not numbers, such as None and ``auto``, are not checked.
+    Values of other types, such as None and texts without a literal, are not checked.
 
     Raises:
-        InputError: Numbers are out of their ranges; the message names all of them.
+        InputError: Numbers are out of their ranges, or values are not among the choices; the message names all of them.
     """
     hints = get_type_hints(type(config), include_extras=True)
     faults = []
     for field in fields(config):
         value = getattr(config, field.name)
+        choices, types = _choices(hints[field.name])
+        if choices and value not in choices and not isinstance(value, types):
+            expected = f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(choices[0])
+            words = ", or ".join([expected, *map(str, _ranges(hints[field.name]))])
+            faults.append(f"`{field.name}` {value}: expected {words}")
         for given in value if isinstance(value, (list, tuple)) else (value,):
             if isinstance(given, (int, float)) and not isinstance(given, bool):
                 faults += [
@@ -58,6 +64,18 @@ def check_ranges(config: Any) -> None:
 def default_of(option: Field[Any]) -> object:
     """Return the default of a field of a configuration; ``dataclasses.MISSING`` if it is required."""
     return option.default if option.default_factory is MISSING else option.default_factory()
+
+
+def _choices(hint: Any) -> tuple[list[Any], tuple[type, ...]]:
+    """Return the literals of a type hint, and the types of which other values may be."""
+    if get_origin(hint) is Literal:
+        return list(get_args(hint)), ()
+    if get_origin(hint) is Annotated:
+        return _choices(get_args(hint)[0])
+    if get_origin(hint) not in (Union, UnionType):
+        return [], (int, float) if hint is float else (get_origin(hint) or hint,)
+    parts = [_choices(part) for part in get_args(hint)]
+    return [one for choices, _ in parts for one in choices], tuple(one for _, types in parts for one in types)
 
 
 def _ranges(hint: Any) -> list[Range]:

@@ -15,8 +15,7 @@ AUGMENTATIONS = Catalogue("augmentation", AugmentationRow, "finetune.augmentatio
 def augmentation(name: str) -> Augmentation:
     """The augmentation called ``name``, such as ``crop-flip`` or ``crop-flip+randaugment+cutout``.
 
-    Raises:
-        InputError: The base or an addition is unknown.
+    Raises ``InputError`` if the base or an addition is unknown.
     """
     additions = [row for row in AUGMENTATIONS if row.startswith("+")]
     base, *added = name.split("+")

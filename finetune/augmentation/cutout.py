@@ -14,12 +14,7 @@ SIDE = 0.5
 def cutout(images: Tensor, generator: torch.Generator) -> Tensor:
     """Set a square of each image to 0; its centre lies anywhere in the image.
 
-    Args:
-        images: (B, 3, S, S) float.
-        generator: A CPU generator.
-
-    Returns:
-        (B, 3, S, S) float.
+    Images are (B, 3, S, S) float; the generator is a CPU generator.
     """
     n, size = len(images), images.shape[-1]
     side = round(SIDE * size)

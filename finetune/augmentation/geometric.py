@@ -72,15 +72,9 @@ class Augmentation:
         return torch.stack([first, second], dim=1)
 
     def __call__(self, pixels: Tensor, size: int, generator: torch.Generator) -> Tensor:
-        """Draw a transform for each image and apply it.
+        """Draw a transform for each of the frames (B, 3, R, R) uint8 and apply it: (B, 3, size, size) float, 0 to 255.
 
-        Args:
-            pixels: (B, 3, R, R) uint8.
-            size: Side S of the result.
-            generator: A CPU generator, so that the draws are the same on every device.
-
-        Returns:
-            (B, 3, S, S) float, 0 to 255.
+        The generator is a CPU generator, so that the draws are the same on every device.
         """
         for step in self.before:
             pixels = step(pixels, generator)
@@ -123,9 +117,8 @@ class AugmentationRow:
     """One row of :data:`finetune.augmentation.AUGMENTATIONS`.
 
     Attributes:
-        name: Name on the command line and in recipes. A name that begins with + is an addition to another one, as in
-            ``crop-flip+cutout``.
-        meaning: One line that says what it is.
+        name, meaning: Name on the command line and in recipes, and one line that says what it is. The name of an
+            addition to another one, as in ``crop-flip+cutout``, begins with +.
         augmentation: What it does; an addition has steps before or after only.
     """
 

@@ -38,16 +38,10 @@ class Mixing:
     def __call__(
         self, images: Tensor, labels: Tensor, n_classes: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Draw a partner and a proportion for each image, and mix.
+        """Draw a partner and a proportion for each image from a CPU generator, and mix.
 
-        Args:
-            images: (B, 3, S, S) float.
-            labels: (B,) class indices.
-            n_classes: C.
-            generator: A CPU generator.
-
-        Returns:
-            Images (B, 3, S, S) and class proportions (B, C), whose rows sum to 1.
+        Images are (B, 3, S, S) float, labels (B,) of C classes. The result is images (B, 3, S, S) and class proportions
+        (B, C), whose rows sum to 1.
         """
         target = F.one_hot(labels, n_classes).to(images)
         target = target * (1 - self.label_smoothing) + self.label_smoothing / n_classes

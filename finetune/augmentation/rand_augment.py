@@ -1,9 +1,8 @@
 """RandAugment over a whole batch: every image draws its own operations, every operation runs once for all that drew it.
 
 Source: Cubuk et al., "RandAugment: Practical Automated Data Augmentation with a Reduced Search Space", CVPR workshops
-2020. Operations and their ranges are those of torchvision's ``v2.RandAugment``. That class is not used itself: it
-draws once for all images of a call, so a batch would take a Python loop over its images, and it draws from the global
-generator.
+2020. Operations and their ranges are those of torchvision's ``v2.RandAugment``, which draws once for all images of a
+call, from the global generator, so a batch would take a Python loop.
 """
 
 from __future__ import annotations
@@ -52,16 +51,13 @@ def operations() -> dict[str, Operation]:
 
 
 def rand_augment(images: Tensor, generator: torch.Generator, *, n: int = 2, magnitude: float = 0.3) -> Tensor:
-    """Apply ``n`` randomly drawn operations to each image, one after the other.
+    """Apply ``n`` randomly drawn operations to each image, one after the other; the defaults are torchvision's.
 
     Args:
-        images: (B, 3, H, W) uint8.
+        images: (B, 3, H, W) uint8, as the result.
         generator: A CPU generator.
-        n: Operations of each image; 2 is torchvision's default.
-        magnitude: Strength of the operations, 0 to 1; 0.3 is torchvision's default, 9 of 30.
-
-    Returns:
-        (B, 3, H, W) uint8.
+        n: Operations of each image.
+        magnitude: Strength of the operations, 0 to 1.
     """
     table = list(operations().values())
     for _ in range(n):

@@ -1,8 +1,8 @@
 """The lifecycle that all classifiers on features share.
 
-The constructor only stores its arguments. ``fit`` checks the features and labels and learns
-attributes that end in an underscore; fitting again forgets the first fit. ``scores`` and ``predict``
-raise an error before ``fit``. A class without training images keeps its column and is never predicted.
+The constructor only stores its arguments. ``fit`` checks the features and labels and learns attributes that end in an
+underscore; fitting again forgets the first fit. A class without training images keeps its column and is never
+predicted.
 """
 
 from __future__ import annotations
@@ -21,27 +21,18 @@ _ROWS = 1 << 13
 
 
 class FeatureClassifier(ABC):
-    """A classifier of feature vectors.
-
-    Attributes:
-        n_classes_: C, known after ``fit``.
-        n_features_: D, known after ``fit``.
-    """
+    """A classifier of feature vectors; ``n_classes_`` C and ``n_features_`` D are known after ``fit``."""
 
     n_classes_: int
     n_features_: int
 
     def fit(self, features: ArrayLike, labels: ArrayLike, n_classes: int | None = None) -> Self:
-        """Learn from labelled features.
+        """Learn from labelled features, and return the classifier itself.
 
         Args:
             features: (N, D), finite.
             labels: (N,) integers in 0 … C − 1.
-            n_classes: C; by default the largest label + 1, or the rows of the weight that the
-                classifier starts from.
-
-        Returns:
-            The classifier itself.
+            n_classes: C; by default the largest label + 1, or the rows of the weight that the classifier starts from.
 
         Raises:
             ValueError: A shape does not fit, a feature is not finite, or a label is out of range.
@@ -65,9 +56,7 @@ class FeatureClassifier(ABC):
     def scores(self, features: ArrayLike) -> NDArray[np.floating]:
         """Scores (N, C) of features (N, D): the higher, the likelier; −∞ for a class without training images.
 
-        Raises:
-            sklearn.exceptions.NotFittedError: ``fit`` was not called.
-            ValueError: The features have another width than in ``fit``, or are not finite.
+        Raises ``NotFittedError`` before ``fit``, and ``ValueError`` for features of another width or not finite.
         """
         if not hasattr(self, "n_features_"):
             from sklearn.exceptions import NotFittedError
@@ -116,11 +105,7 @@ def without_absent(bias: NDArray[np.floating], labels: NDArray[np.int64]) -> NDA
 
 
 def checked_weight(weight: ArrayLike, shape: tuple[int, int] | None = None) -> NDArray[np.floating]:
-    """The weight (C, D) of a linear classifier, one row per class.
-
-    Raises:
-        ValueError: It is not a finite matrix of floats, or its shape is not ``shape``.
-    """
+    """The weight (C, D) of a linear classifier; raises ``ValueError`` for no finite matrix, or another ``shape``."""
     matrix = np.asarray(weight)
     if matrix.ndim != 2 or not np.issubdtype(matrix.dtype, np.floating) or not np.isfinite(matrix).all():
         raise ValueError(f"weight must be a finite matrix (C, D) of floats, got {matrix.dtype} of shape {matrix.shape}")

@@ -1,12 +1,12 @@
 """Classification by the nearest class mean, or by the nearest training images.
 
-Sources: Kang et al., ICLR 2020 (nearest class mean); Wu et al., "Unsupervised Feature Learning via
-Non-Parametric Instance Discrimination", CVPR 2018, section 3.4 (weighted nearest neighbours); Guo et
-al., ICML 2017, section 4 (temperature scaling).
+Sources: Kang et al., ICLR 2020 (nearest class mean); Wu et al., "Unsupervised Feature Learning via Non-Parametric
+Instance Discrimination", CVPR 2018, section 3.4 (nearest neighbours); Guo et al., ICML 2017, section 4 (temperature).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -30,21 +30,20 @@ _COSINE = Geometry("cosine", unit_length=True)
 _FITTED = 1 << 22
 
 
+@dataclass(eq=False)
 class NearestClassMean(FeatureClassifier):
     """The class whose mean feature is nearest; the score is minus the Euclidean distance.
 
     Args:
-        space: ``"cosine"`` measures between vectors scaled to length 1, which ranks as the cosine
-            does; ``"euclidean"`` between the vectors themselves; ``"centred"`` between vectors less
-            the mean training feature, then scaled to length 1.
+        space: ``"cosine"`` measures between vectors scaled to length 1, which ranks as the cosine does; ``"euclidean"``
+            between the vectors themselves; ``"centred"`` between vectors less the mean training feature, of length 1.
 
     Attributes:
         means_: (C, D) mean of the training features of each class, not normalised.
         centre_: (D,) the mean training feature, None in the other spaces.
     """
 
-    def __init__(self, space: Space = "cosine") -> None:
-        self.space = space
+    space: Space = "cosine"
 
     def _learn(self, features: NDArray[np.floating], labels: NDArray[np.int64], n_classes: int) -> None:
         if self.space not in get_args(Space):
@@ -63,18 +62,11 @@ class NearestClassMean(FeatureClassifier):
         return np.where(self._present, -distances, -np.inf)
 
     def softmax_scale(self, features: ArrayLike, labels: ArrayLike) -> float:
-        """The s for which softmax(−s·d²) has the least cross-entropy, d being the distance to each class mean.
+        """The s > 0 for which softmax(−s·d²) has the least cross-entropy, d being the distance to each class mean.
 
-        In the spaces of unit length d² = 2 − 2·cosine, so that this is the softmax of 2·s times the cosine. Each
-        image is left out of the mean of its own class, or it would be nearer than an unseen one; the only image of a
-        class does not count.
-
-        Args:
-            features: (N, D), those of ``fit``.
-            labels: (N,), those of ``fit``.
-
-        Returns:
-            s > 0; 1 if no class has two images.
+        In the spaces of unit length d² = 2 − 2·cosine, so that this is the softmax of 2·s times the cosine.
+        Each image is left out of the mean of its own class, or it would be nearer than an unseen one; the only image of
+        a class does not count. If no class has two images, s is 1. The arguments are those of ``fit``.
         """
         rows, truth = np.asarray(features), np.asarray(labels)
         images = np.bincount(truth)[truth]
@@ -103,8 +95,11 @@ class NearestClassMean(FeatureClassifier):
         return float(np.exp(minimize_scalar(cross_entropy, bounds=bounds, method="bounded").x))
 
 
+@dataclass(eq=False)
 class NearestNeighbours(FeatureClassifier):
     """The vote of the k training images with the highest cosine, each with the weight exp(cosine/T).
+
+    The scores are the shares of the vote: they sum to 1, and most are exactly 0.
 
     Args:
         k: Neighbours that vote; all images if there are fewer.
@@ -113,14 +108,10 @@ class NearestNeighbours(FeatureClassifier):
     Attributes:
         points_: (M, D) float32, the training features scaled to length 1.
         labels_: (M,) their classes.
-
-    Note:
-        The scores are the shares of the vote: they sum to 1, and most are exactly 0.
     """
 
-    def __init__(self, k: int = 20, temperature: float = 0.07) -> None:
-        self.k = k
-        self.temperature = temperature
+    k: int = 20
+    temperature: float = 0.07
 
     @classmethod
     def of(
@@ -154,11 +145,7 @@ class NearestNeighbours(FeatureClassifier):
 
 
 def _nearest_mean(problem: Problem) -> FittedHead:
-    """The nearest class mean as a head.
-
-    Raises:
-        InputError: A class has no image, and so no mean.
-    """
+    """The nearest class mean as a head."""
     dataset, space = problem.dataset, problem.space
     features, labels = problem.features_of(dataset)
     absent = np.flatnonzero(np.bincount(labels, minlength=len(dataset.classes)) == 0)

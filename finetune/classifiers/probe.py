@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,24 +11,23 @@ from finetune.classifiers.base import LinearClassifier
 from finetune.classifiers.second_stage import FittedHead, Problem, SecondStage
 
 
+@dataclass(eq=False)
 class LinearProbe(LinearClassifier):
     """Multinomial logistic regression by scikit-learn, its scores the logits.
 
     Args:
         C: Inverse strength of the L2 penalty; 1 is scikit-learn's default and Cui et al.'s (CVPR 2018).
-        standardise: Bring every feature to mean 0 and variance 1 first, so that one C suits features
-            of any scale, and few iterations suffice. False penalises the features as they are, as
-            Cui et al. did. ``weight_`` and ``bias_`` apply to the features as they are in both cases.
-        max_iter: Iterations of L-BFGS at most; scikit-learn warns where they do not suffice.
+        standardise: Bring every feature to mean 0 and variance 1 first, so that one C suits features of any scale, and
+            few iterations suffice. ``weight_`` and ``bias_`` apply to the features as they are in both cases.
+        max_iter: Iterations of L-BFGS at most; scikit-learn warns if they do not suffice.
 
     Attributes:
         iterations_: Iterations that were needed.
     """
 
-    def __init__(self, C: float = 1.0, standardise: bool = True, max_iter: int = 1000) -> None:
-        self.C = C
-        self.standardise = standardise
-        self.max_iter = max_iter
+    C: float = 1.0
+    standardise: bool = True
+    max_iter: int = 1000
 
     def _learn(self, features: NDArray[np.floating], labels: NDArray[np.int64], n_classes: int) -> None:
         from sklearn.linear_model import LogisticRegression

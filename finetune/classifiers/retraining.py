@@ -1,13 +1,13 @@
 """Stage two of decoupled training: the classifier is re-trained with class-balanced sampling, in feature space.
 
-Source: Kang et al., ICLR 2020, section 4. The representation is frozen: it is a matrix of features here,
-and no BatchNorm statistic can move.
+Source: Kang et al., ICLR 2020, section 4. The representation is frozen: it is a matrix of features here.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,22 +20,22 @@ from finetune.classifiers.base import LinearClassifier, checked_weight, without_
 from finetune.classifiers.second_stage import FittedHead, Problem, SecondStage
 from finetune.samplers import ClassSampler
 
-#: SGD with momentum m is stable on a quadratic below the rate 2(1 + m)/L. The curvature L of softmax
-#: cross-entropy is at most half the mean squared norm of its inputs. Scaled to 32, L ≤ 16, and the
-#: default rate 0.2 is below 3.8/16 for features of any scale. The mean is taken over the images. Over
-#: class-balanced draws it is larger if rare classes have larger norms; the decay of the rate to 0 then
-#: damps the oscillation.
+#: SGD with momentum m is stable on a quadratic below the rate 2(1 + m)/L. The curvature L of softmax cross-entropy is
+#: at most half the mean squared norm of its inputs. Scaled to 32, L ≤ 16, and the default rate 0.2 is below 3.8/16 for
+#: features of any scale. The mean is taken over the images. Over class-balanced draws it is larger if rare classes have
+#: larger norms; the decay of the rate to 0 then damps the oscillation.
 _SQUARED_NORM = 32.0
 _MOMENTUM = 0.9
 
 
+@dataclass(eq=False, kw_only=True)
 class _Retrained(LinearClassifier):
     """SGD over class-balanced draws, with a cosine schedule to 0."""
 
-    epochs: int
-    batch_size: int
-    lr: float
-    seed: int
+    epochs: int = 10
+    batch_size: int = 512
+    lr: float = 0.2
+    seed: int = 0
 
     def _descend(
         self,
@@ -65,33 +65,21 @@ class _Retrained(LinearClassifier):
                 optimizer.step()
 
 
+@dataclass(eq=False, kw_only=True)
 class ClassifierRetraining(_Retrained):
     """cRT: a new linear classifier, trained with class-balanced sampling.
 
-    Features are centred and divided by one number for the descent; ``weight_`` and ``bias_`` apply to
-    the features as they are.
+    Features are centred and divided by one number for the descent; ``weight_`` and ``bias_`` apply to them as they are.
 
     Args:
         epochs: Passes of N class-balanced draws; 10 is the paper's.
         batch_size: Draws a step.
         lr: Peak learning rate, falling to 0 by a cosine.
         weight_decay: L2 penalty of the weight, not of the bias.
-        seed: Of the draws.
+        seed: Seed of the draws.
     """
 
-    def __init__(
-        self,
-        epochs: int = 10,
-        batch_size: int = 512,
-        lr: float = 0.2,
-        weight_decay: float = 5e-4,
-        seed: int = 0,
-    ) -> None:
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.seed = seed
+    weight_decay: float = 5e-4
 
     def _learn(self, features: NDArray[np.floating], labels: NDArray[np.int64], n_classes: int) -> None:
         centre = features.mean(axis=0, dtype=np.float64)
@@ -108,33 +96,20 @@ class ClassifierRetraining(_Retrained):
         self.bias_ = without_absent(bias.detach().numpy() - self.weight_ @ centre, labels)
 
 
+@dataclass(eq=False)
 class LearnableWeightScaling(_Retrained):
     """LWS: one scale for each class of a trained classifier, learned with class-balanced sampling.
 
     Args:
-        weight: (C, D) of the trained classifier, as in ``torch.nn.Linear``.
-        bias: (C,) of the trained classifier, or None; it is scaled with the weight.
-        epochs, batch_size, lr, seed: See :class:`ClassifierRetraining`.
+        weight, bias: (C, D) and (C,) of the trained classifier, or no bias; it is scaled with the weight.
+        epochs, batch_size, lr, seed: As of :class:`ClassifierRetraining`.
 
     Attributes:
         scales_: (C,) the factors learned.
     """
 
-    def __init__(
-        self,
-        weight: ArrayLike,
-        bias: ArrayLike | None = None,
-        epochs: int = 10,
-        batch_size: int = 512,
-        lr: float = 0.2,
-        seed: int = 0,
-    ) -> None:
-        self.weight = weight
-        self.bias = bias
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.seed = seed
+    weight: ArrayLike
+    bias: ArrayLike | None = None
 
     def _default_classes(self, labels: NDArray[np.integer]) -> int:
         return len(checked_weight(self.weight))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,8 +33,7 @@ class TrainedClassifier:
     """The linear classifier of a run, its rows in the order of a dataset's classes.
 
     Attributes:
-        weight: (C, D).
-        bias: (C,).
+        weight, bias: (C, D) and (C,).
         sigmoid: Whether its scores are read by a sigmoid, not a softmax.
         balanced_by: The option that re-balanced the classes in its training, as the card states it; None if none did.
         location: The run directory.
@@ -48,15 +47,11 @@ class TrainedClassifier:
 
     @classmethod
     def of(cls, location: str, classes: Sequence[str], option: str) -> TrainedClassifier:
-        """Read the classifier of a run.
-
-        Args:
-            location: The run directory.
-            classes: (C,) class names, in the order of the rows.
-            option: The option that needs it, for messages, such as ```method` lws``.
+        """Read the classifier of a run, its rows in the order of ``classes``.
 
         Raises:
-            InputError: There is no run, its classes are others, or its classifier is not linear.
+            InputError: There is no run, its classes are others, or its classifier is not linear; the message names
+                ``option``, which needs the classifier, such as ```method` lws``.
         """
         checkpoint = find_checkpoint(location)
         if checkpoint is None:
@@ -108,10 +103,7 @@ def images_per_class(
 ) -> NDArray[np.int64] | None:
     """(C,) training images of each class, as the card of a run states them; None for a run of other classes.
 
-    Args:
-        checkpoint: The model of the run.
-        entry: Whether those of the representation are meant, or those of the classifier.
-        classes: The classes, in the order that is wanted.
+    They are those of the representation, ``train_counts``, or those of the classifier.
     """
     if checkpoint is None or set(checkpoint.classes) != set(classes):
         return None
@@ -174,11 +166,7 @@ class Problem:
 
     @property
     def start(self) -> TrainedClassifier:
-        """The classifier of the run.
-
-        Raises:
-            ValueError: None is given.
-        """
+        """The classifier of the run; raises ``ValueError`` if none is given."""
         if self.trained is None:
             raise ValueError("`trained` must be the classifier that the method starts from")
         return self.trained
@@ -189,17 +177,12 @@ class Problem:
         return FittedHead.linear(classifier.weight_, classifier.bias_)
 
 
-def _suits(start: TrainedClassifier, tau: float | None) -> None:
-    """Accept every start."""
-
-
 @dataclass(frozen=True)
 class SecondStage:
     """One row of :data:`METHODS`.
 
     Attributes:
-        name: Name on the command line and in recipes.
-        meaning: One line that says what it is.
+        name, meaning: Name on the command line and in recipes, and one line that says what it is.
         fit: The head for a problem.
         keeps_classifier: Whether it starts from the classifier of the run, ``Problem.trained``.
         options: Options of ``fit-classifier`` that few methods read and this one does: ``tau``, ``space`` and
@@ -213,10 +196,10 @@ class SecondStage:
     meaning: str
     fit: Callable[[Problem], FittedHead]
     keeps_classifier: bool = False
-    options: frozenset[str] = field(default=frozenset())
+    options: frozenset[str] = frozenset()
     needs_one_of: tuple[str, ...] = ()
     balanced: bool = False
-    check: Callable[[TrainedClassifier, float | None], None] = _suits
+    check: Callable[[TrainedClassifier, float | None], None] | None = None
 
 
 METHODS = Catalogue("method", SecondStage, "finetune.classifiers")

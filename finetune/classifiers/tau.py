@@ -6,6 +6,7 @@ Source: Kang et al., ICLR 2020, section 4.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,17 +18,10 @@ from finetune.evaluation.metrics import evaluate_scores
 
 
 def tau_normalise(weight: ArrayLike, tau: float) -> NDArray[np.floating]:
-    """The rows w_i/‖w_i‖^τ of a linear classifier; the caller drops its bias.
+    """The rows w_i/‖w_i‖^τ of a linear classifier (C, D), in its type; the caller drops its bias.
 
-    Args:
-        weight: (C, D). A row of zeros stays one.
-        tau: τ; 0 leaves the weight as it is, 1 gives every row the norm 1.
-
-    Returns:
-        (C, D), of the type of ``weight``.
-
-    Raises:
-        ValueError: ``weight`` is no finite matrix, or ``tau`` is not finite.
+    At τ = 0 the weight stays, at τ = 1 every row has the norm 1; a row of zeros stays one. Raises ``ValueError`` if
+    ``weight`` is no finite matrix, or ``tau`` is not finite.
 
     >>> tau_normalise(np.array([[3.0, 4.0], [0.0, 2.0]]), tau=1.0).tolist()
     [[0.6, 0.8], [0.0, 1.0]]
@@ -38,12 +32,12 @@ def tau_normalise(weight: ArrayLike, tau: float) -> NDArray[np.floating]:
     return (matrix / _divisors(matrix, tau)[:, None]).astype(matrix.dtype)
 
 
+@dataclass(eq=False)
 class TauNormalisation(LinearClassifier):
     """A trained classifier with its rows τ-normalised and its bias dropped.
 
-    ``fit`` learns only τ: the first of ``taus`` with the best mean accuracy over the classes.
-    Fit it to images that were held out of the training, such as those of :func:`balanced_split`,
-    never to the test set.
+    ``fit`` learns only τ: the first of ``taus`` with the best mean accuracy over the classes. Fit it to images held out
+    of the training, such as those of :func:`balanced_split`, never to the test set.
 
     Args:
         weight: (C, D) of the trained classifier, as in ``torch.nn.Linear``.
@@ -54,9 +48,8 @@ class TauNormalisation(LinearClassifier):
         accuracies_: Mean accuracy over the classes at each of ``taus``.
     """
 
-    def __init__(self, weight: ArrayLike, taus: ArrayLike | None = None) -> None:
-        self.weight = weight
-        self.taus = taus
+    weight: ArrayLike
+    taus: ArrayLike | None = None
 
     def _default_classes(self, labels: NDArray[np.integer]) -> int:
         return len(checked_weight(self.weight))
@@ -76,19 +69,13 @@ class TauNormalisation(LinearClassifier):
 def balanced_split(
     labels: ArrayLike, per_class: int, seed: int = 0, classes: Sequence[str] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Hold the same number of images of each class out of the training.
-
-    Args:
-        labels: (N,) integers from 0.
-        per_class: Images to hold out of each class.
-        seed: Which ones.
-        classes: (C,) names of the classes, for messages.
+    """Hold ``per_class`` images of each class out of the training; ``labels`` (N,) are integers from 0.
 
     Returns:
-        The positions to train on, and the positions held out, both ascending.
+        The positions to train on, and the positions held out, both ascending; they follow from the seed.
 
     Raises:
-        InputError: A class has too few images to leave one for training.
+        InputError: A class has too few images to leave one for training; ``classes`` (C,) are names for the message.
     """
     truth = np.asarray(labels)
     order = np.random.default_rng(seed).permutation(len(truth))

@@ -1,11 +1,11 @@
-"""What all groups of options share: their checks, and the form of their defaults."""
+"""What all groups of options share: their checks, and their defaults that depend on other options."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import check_ranges, default_of
@@ -35,19 +35,11 @@ class OptionGroup:
         return {}
 
     def defaults(self) -> Mapping[str, Choice]:
-        """The default of every option that is None and stands for one."""
+        """The default of every option for which None stands for one."""
         return {}
 
-    def without_effect(self) -> set[str]:
-        """Names of the options that this run does not read."""
-        return set(self.unread())
-
     def __post_init__(self) -> None:
-        """Check the values one by one, then together.
-
-        Raises:
-            InputError: Naming every value that is wrong by itself, or else every contradiction.
-        """
+        """Check the values one by one, then together; ``InputError`` names every fault found."""
         faults = []
         for check in self.checks():
             try:
@@ -64,3 +56,19 @@ class OptionGroup:
             faults = ineffective + self.contradictions()
         if faults:
             raise InputError("; ".join(faults))
+
+
+ConfigT = TypeVar("ConfigT", bound=OptionGroup)
+
+
+def resolve(config: ConfigT) -> tuple[ConfigT, tuple[str, ...]]:
+    """Fill in the options of a configuration that are None and have a default; a complete one stays as it is.
+
+    The second result is one sentence for each reason, with the defaults that follow from it.
+    """
+    chosen, by_reason = config.normalised(), dict[str, list[str]]()
+    for name, (value, reason) in config.defaults().items():
+        if getattr(config, name) is None:
+            chosen[name] = value
+            by_reason.setdefault(reason, []).append(f"{name} {value}")
+    return replace(config, **chosen), tuple(f"by default {', '.join(them)}: {why}" for why, them in by_reason.items())

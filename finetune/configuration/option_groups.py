@@ -22,6 +22,12 @@ from finetune.samplers import SAMPLERS, find_sampler
 #: A number above 0, and a number of at least 0.
 Positive = Annotated[float, Range(0, above=True)]
 NotNegative = Annotated[float, Range(0)]
+Optimizer = Literal["nesterov", "sgd", "adamw"]
+Statistics = Literal["train", "frozen"]
+
+#: The default of `crop_pct` if a classifier is fitted to the features of a published model. Most publications crop to
+#: 87.5 %; benchmarks/fine_grained.py compares the two.
+WHOLE_IMAGES = (1.0, "a classifier is fitted to the features of a published model")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,31 +112,16 @@ class Budget(OptionGroup):
 class LossAndSampler(OptionGroup):
     """Loss and sampler.
 
+    Their numbers are in :class:`finetune.losses.LossOptions`.
+
     Attributes:
         loss: softmax, cb-softmax, cb-sigmoid, cb-focal, …: see transfer inspect losses.
-        beta: β of the class-balanced losses, in [0, 1), or auto: from the largest class.
-        gamma: γ of the focal losses.
-        tau: τ of the loss logit-adjusted.
-        normalization: What the class-balanced losses divide by: the number of images (paper) or the sum of their
-            weights (pytorch).
-        margin: Margin of the rarest class in the ldam losses.
-        scale: Factor of the cosines in the ldam losses.
         sampler: How images are drawn: shuffle, class, sqrt, …, or classes in proportion to any power of their image
             counts, as q=0.25: see transfer inspect samplers.
-        deferred: Share of the steps after which class weights, or the sampler (from the next whole epoch on),
-            re-balance the classes (deferred re-weighting and re-sampling, Cao et al. 2019). By default 0, but 0.8 for
-            the weights of ldam-drw.
     """
 
     loss: str | None = None
-    beta: Annotated[float, Range(0, 1, below=True)] | Literal["auto"] = LossOptions.beta
-    gamma: NotNegative = LossOptions.gamma
-    tau: NotNegative = LossOptions.tau
-    normalization: Literal["paper", "pytorch"] = LossOptions.normalization
-    margin: Positive = LossOptions.margin
-    scale: Positive = LossOptions.scale
     sampler: str = "shuffle"
-    deferred: Annotated[float, Range(0, 1, below=True)] | None = None
 
     @property
     def loss_row(self) -> Loss:
@@ -141,11 +132,6 @@ class LossAndSampler(OptionGroup):
     def balancing_sampler(self) -> bool:
         """Whether the sampler re-balances the classes."""
         return find_sampler(self.sampler).balanced
-
-    @property
-    def balances_twice(self) -> bool:
-        """Whether both the loss and the sampler re-balance the classes."""
-        return self.loss_row.balanced and self.balancing_sampler
 
     def balanced_by(self) -> str | None:
         """The option that re-balances the classes, as a checkpoint's card states it; None if none does."""
@@ -215,7 +201,7 @@ class Optimising(OptionGroup):
         decay: Factor of the learning rate at each milestone.
     """
 
-    optimizer: Literal["nesterov", "sgd", "adamw"] | None = None
+    optimizer: Optimizer | None = None
     lr: Positive | None = None
     weight_decay: NotNegative | None = None
     warmup: Annotated[float, Range(0, 1, below=True)] = 0.05
@@ -245,7 +231,7 @@ class Transferring(OptionGroup):
 
     layer_decay: Annotated[float, Range(0, 1, above=True)] = 1.0
     l2_sp: NotNegative = 0.0
-    batch_norm: Literal["train", "frozen"] | None = None
+    batch_norm: Statistics | None = None
     freeze: Annotated[float, Range(0, 1)] = 0.0
     ema: Annotated[float, Range(0, 1, below=True)] = 0.0
 

@@ -4,39 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated
 
 from features.infrastructure.options import Range
-from finetune.configuration.base import OptionGroup
+from finetune.configuration.base import Choice, resolve
 from finetune.configuration.option_groups import (
     Augmenting,
     Budget,
-    Images,
     Judging,
     LossAndSampler,
-    Machine,
     NotNegative,
     Optimising,
+    Optimizer,
     Positive,
     RunOptions,
+    Statistics,
     Transferring,
 )
-from finetune.defaults import resolve
+from finetune.losses import LossOptions
 
-_GROUPS: tuple[type[OptionGroup], ...] = (
-    Images, Budget, LossAndSampler, Augmenting, Optimising, Transferring, Judging, Machine,
-)  # fmt: skip
+#: Learning rate and weight decay of each optimiser.
+Rates = Mapping[Optimizer, tuple[float, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(Judging, Transferring, Optimising, Augmenting, LossAndSampler, Budget, RunOptions):
+class TrainingOptions(Judging, Transferring, Optimising, Augmenting, LossOptions, LossAndSampler, Budget, RunOptions):
     """Options of a training as they are given: None stands for the trainer's default."""
-
-    #: Heading in the command line's help → options below it; the rest come first.
-    GROUPS: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        (group.__doc__ or "").partition(".")[0].lower(): tuple(option.name for option in fields(group))
-        for group in _GROUPS
-    }
 
     batch_size: Annotated[int, Range(2)] = 128
 
@@ -48,6 +41,20 @@ class TrainingOptions(Judging, Transferring, Optimising, Augmenting, LossAndSamp
                 f"`label_smoothing`"
             )
         return faults
+
+    def training_defaults(
+        self, reason: str, optimizer: Optimizer, rates: Rates, epochs: int, batch_norm: Statistics
+    ) -> dict[str, Choice]:
+        """Defaults of the optimiser with its rates, the budget, and the statistics of batch normalisation."""
+        lr, decay = rates[self.optimizer or optimizer]
+        own = f"the rates of {self.optimizer or optimizer}"
+        return {
+            "optimizer": (optimizer, reason),
+            "batch_norm": (batch_norm, reason),
+            **({"epochs": (epochs, reason)} if self.steps is None else {}),
+            "lr": (lr, own),
+            "weight_decay": (decay, own),
+        }
 
     def summary(self) -> str:
         """The main options of the complete configuration, in one line."""
@@ -62,10 +69,10 @@ class TrainingConfig(TrainingOptions):
     """Complete options of a training, as the training loop reads them."""
 
     loss: str = "softmax"
-    optimizer: Literal["nesterov", "sgd", "adamw"] = "nesterov"
+    optimizer: Optimizer = "nesterov"
     lr: Positive = 0.1
     weight_decay: NotNegative = 5e-4
-    batch_norm: Literal["train", "frozen"] = "train"
+    batch_norm: Statistics = "train"
 
 
 def training_config(options: TrainingOptions) -> TrainingConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,25 +24,13 @@ from features.infrastructure.tables import write_table
 from features.preprocessing import Preprocessing
 from features.readers import open_dataset
 from features.readers.spec_options import files_of
+from finetune.configuration.option_groups import RunOptions
 from finetune.evaluation.metrics import FEW, MANY, Confusion, Metrics, evaluate_predictions, worst_confusions
 from finetune.evaluation.predictions import Predictions
 from finetune.evaluation.test_time_augmentation import Views
 from finetune.model import ImageClassifier
 
 Part = TypeVar("Part")
-
-
-class ForwardOptions(Protocol):
-    """The options of a forward pass without training."""
-
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def precision(self) -> str: ...
-    @property
-    def workers(self) -> int | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +72,16 @@ class EvaluateConfig:
             raise InputError(f"`few` {self.few}: expected at most `many`, which is {self.many}")
 
 
+#: Configurations with the options of a forward pass: batch size, device, precision and workers.
+ForwardOptions = EvaluateConfig | RunOptions
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """A model's figures on a dataset.
 
     Attributes:
-        metrics: The figures.
-        classes: (C,) class names of the model.
-        train_counts: (C,) training images of each class, including those that were held out for the validation.
+        classes, train_counts: (C,) class names, and training images of each, those held out for the validation too.
         confusions: The pairs of classes with the largest share of images confused.
         unreadable: Images that cannot be read, as (id, reason); they count nowhere.
     """
@@ -151,14 +141,8 @@ def evaluate_model(
 ) -> Evaluation:
     """Evaluate a model in memory.
 
-    Args:
-        model: The classifier.
-        dataset: The images; its classes are matched by name.
-        card: ``sigmoid`` and ``scale``, by which logits become probabilities, and ``train_counts`` (C,), by which
-            classes are many, medium or few.
-        options: Batch size, device, precision, workers.
-        views: 1, 2, 5 or 10; see :class:`EvaluateConfig`.
-        many, few: Borders in training images; see :class:`EvaluateConfig`.
+    ``card`` has ``sigmoid`` and ``scale``, by which logits become probabilities, and ``train_counts`` (C,). The views
+    and the borders of many and few are those of :class:`EvaluateConfig`.
     """
     position = align_classes(dataset, model.classes)
     network = Views(model, views, sigmoid=card["sigmoid"], scale=card["scale"])
@@ -182,8 +166,7 @@ def evaluate_model(
 def align_classes(dataset: ImageDataset, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """(C′,) int64: the position in ``classes`` (C,) of each of the C′ classes of ``dataset``.
 
-    Raises:
-        InputError: The dataset has a class that is not in ``classes``.
+    Raises ``InputError`` if the dataset has a class that is not in ``classes``.
     """
     position = {name: i for i, name in enumerate(classes)}
     unknown = [name for name in dataset.classes if name not in position]
@@ -198,21 +181,14 @@ def align_classes(dataset: ImageDataset, classes: tuple[str, ...]) -> NDArray[np
 def score_images(
     network: nn.Module, dataset: ImageDataset, preprocessing: Preprocessing, options: ForwardOptions
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], list[tuple[str, str]]]:
-    """Run every readable image through a network, in the dataset's order.
+    """Outputs (N, K) float32 and labels (N,) of every readable image, in the dataset's order, and the unreadable ones.
 
-    Each process takes its share of the images, and all processes return all outputs.
-
-    Returns:
-        Outputs (N, K) float32, labels (N,) int64, and the unreadable images as (id, reason).
-
-    Raises:
-        InputError: No image can be read.
+    Each process takes its share of the images, and all processes return all outputs. Unreadable images are pairs of id
+    and reason. Raises ``InputError`` if no image can be read.
     """
-
-    def scores_of(batch: ImageBatch) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        return batch.values.cpu().numpy(), batch.labels.numpy()
-
-    found, unreadable = _run(network, dataset, preprocessing, options, scores_of)
+    found, unreadable = _run(
+        network, dataset, preprocessing, options, lambda batch: (batch.values.cpu().numpy(), batch.labels.numpy())
+    )
     outputs, labels = zip(*found, strict=True)
     return np.concatenate(outputs), np.concatenate(labels), unreadable
 

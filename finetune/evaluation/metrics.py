@@ -75,32 +75,17 @@ class Metrics:
 
 
 def evaluate_scores(
-    scores: ArrayLike,
-    labels: ArrayLike,
-    train_counts: ArrayLike | None = None,
-    *,
-    probabilities: bool = False,
-    many: int = MANY,
-    few: int = FEW,
+    scores: ArrayLike, labels: ArrayLike, train_counts: ArrayLike | None = None, **options: Any
 ) -> Metrics:
-    """Measure scores against labels.
+    """Measure scores (N, C) against labels (N,), with the further arguments of :func:`evaluate_predictions`.
 
-    Args:
-        scores: (N, C) finite, or −∞ for a class that cannot be chosen; a higher score is a likelier class.
-        labels: (N,) integers in 0 … C − 1.
-        train_counts, probabilities, many, few: As of :func:`evaluate_predictions`.
-
-    Raises:
-        InputError: There is no image.
-        ValueError: As of :func:`evaluate_predictions`, or a score is NaN or +∞.
+    A higher score is a likelier class, and −∞ stands for a class that cannot be chosen.
 
     >>> evaluate_scores([[0.9, 0.1], [0.8, 0.2]], [0, 1]).top1
     0.5
     """
     table = np.asarray(scores)
-    return evaluate_predictions(
-        Predictions.of(table, labels), table.shape[1], train_counts, probabilities=probabilities, many=many, few=few
-    )
+    return evaluate_predictions(Predictions.of(table, labels), table.shape[1], train_counts, **options)
 
 
 def evaluate_predictions(
@@ -114,18 +99,12 @@ def evaluate_predictions(
 ) -> Metrics:
     """Measure predictions; they are collected batch by batch, for the scores of all images may not fit in memory.
 
-    Args:
-        predictions: Predictions of N images.
-        n_classes: C.
-        train_counts: (C,) training images of each class, for many, medium and few.
-        probabilities: Whether the scores were probabilities, which have a calibration error.
-        many: A class with more training images belongs to many.
-        few: A class with fewer training images belongs to few; 1 to ``many``.
+    ``train_counts`` (C,) are the training images of each class: a class with more than ``many`` of them belongs to
+    many, with fewer than ``few`` to few. ``probabilities`` tells whether the scores have a calibration error.
 
     Raises:
         InputError: There is no image.
-        ValueError: A shape does not fit, a label is out of range, ``probabilities`` lie outside [0, 1], or
-            ``few`` outside 1 … ``many``.
+        ValueError: A shape does not fit, a label or score is out of range, or ``few`` is outside 1 … ``many``.
     """
     if not 1 <= few <= many:
         raise ValueError(f"few must be in 1 … many, got few = {few} and many = {many}")
@@ -163,14 +142,7 @@ def evaluate_predictions(
 
 @dataclass(frozen=True)
 class Confusion:
-    """Images of one class that are classified as another.
-
-    Attributes:
-        true: Number of their class.
-        predicted: Number of the predicted class.
-        images: Their number.
-        share: Their number as a share of the evaluated images of their class, 0 to 1.
-    """
+    """``images`` of the class ``true`` classified as ``predicted``; ``share`` is their share of the class, 0 to 1."""
 
     true: int
     predicted: int
@@ -179,18 +151,10 @@ class Confusion:
 
 
 def worst_confusions(predicted: ArrayLike, labels: ArrayLike, n_classes: int, top: int = 10) -> tuple[Confusion, ...]:
-    """The pairs of classes with the largest share of images confused, the largest first.
+    """The at most ``top`` pairs of classes with the largest share of images confused, the largest first.
 
-    Only pairs that occur are counted; no C × C matrix is formed.
-
-    Args:
-        predicted: (N,) integers in 0 … C − 1.
-        labels: (N,) integers in 0 … C − 1.
-        n_classes: C.
-        top: Largest number of pairs.
-
-    Raises:
-        ValueError: A shape does not fit or a number is out of range.
+    Only pairs that occur are counted; no C × C matrix is formed. Both ``predicted`` and ``labels`` are (N,) integers in
+    0 … C − 1; raises ``ValueError`` if they are not.
     """
     guess, truth = (checked_labels(values, n_classes) for values in (predicted, labels))
     if guess.shape != truth.shape:
@@ -204,18 +168,11 @@ def worst_confusions(predicted: ArrayLike, labels: ArrayLike, n_classes: int, to
 
 
 def calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = BINS) -> float:
-    """The expected calibration error Σ_b n_b/N·|accuracy_b − confidence_b| (Guo et al., eq. 3).
+    """The expected calibration error Σ_b n_b/N·|accuracy_b − confidence_b| in [0, 1] (Guo et al., eq. 3).
 
-    Args:
-        confidence: (N,) probability of the predicted class.
-        correct: (N,) bool, whether the prediction is correct.
-        bins: Bins of equal width over (0, 1], each closed on the right.
-
-    Returns:
-        A number in [0, 1].
-
-    Raises:
-        ValueError: The lengths differ, are 0, or a probability is outside [0, 1].
+    ``confidence`` (N,) is the probability of the predicted class, ``correct`` (N,) whether that is the true one. The
+    bins have equal width over (0, 1], each closed on the right. Raises ``ValueError`` if the lengths differ, are 0, or
+    a probability is outside [0, 1].
 
     >>> calibration_error([1.0, 1.0], [True, False])
     0.5

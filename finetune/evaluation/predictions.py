@@ -30,11 +30,7 @@ class Predictions:
 
     @classmethod
     def of(cls, scores: ArrayLike, labels: ArrayLike) -> Predictions:
-        """The predictions of (N, C) scores and (N,) labels.
-
-        Raises:
-            ValueError: As :func:`true_class_ranks`.
-        """
+        """The predictions of (N, C) scores and (N,) labels; raises as :func:`true_class_ranks`."""
         table = np.asarray(scores)
         ranks = true_class_ranks(table, labels)
         return cls(np.asarray(labels, dtype=np.int64), ranks, table.argmax(axis=1), table.max(axis=1))
@@ -46,20 +42,11 @@ class Predictions:
 
 
 def true_class_ranks(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
-    """The rank of each true class: the number of classes that come before it; 0 is a correct prediction.
+    """The rank (N,) of each true class, from 0: the number of classes that come before it.
 
     Of equal scores the lower class number comes first, as in ``argmax``, so a model that scores all classes alike is
-    correct for one class only.
-
-    Args:
-        scores: (N, C).
-        labels: (N,) integers in 0 … C − 1.
-
-    Returns:
-        (N,) int64 in 0 … C − 1.
-
-    Raises:
-        ValueError: A shape does not fit, a label is out of range, or a score is NaN or +∞.
+    correct for one class only. Raises ``ValueError`` unless ``scores`` are (N, C) without NaN and +∞, and ``labels``
+    (N,) integers in 0 … C − 1.
 
     >>> true_class_ranks([[0.1, 0.7, 0.2], [0.5, 0.5, 0.0]], [2, 1])
     array([1, 1])
@@ -83,11 +70,7 @@ def true_class_ranks(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
 
 
 def checked_labels(labels: ArrayLike, n_classes: int) -> NDArray[np.int64]:
-    """(N,) labels as int64.
-
-    Raises:
-        ValueError: They are not integers in 0 … ``n_classes`` − 1.
-    """
+    """Labels (N,) as int64; raises ``ValueError`` unless they are integers in 0 … ``n_classes`` − 1."""
     truth = np.asarray(labels)
     if truth.ndim != 1 or not (np.issubdtype(truth.dtype, np.integer) or not len(truth)):
         raise ValueError(f"labels must be integers of shape (N,), got {truth.dtype} of shape {truth.shape}")

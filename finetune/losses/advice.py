@@ -20,15 +20,9 @@ BALANCED = 2.0
 
 @dataclass(frozen=True)
 class BetaRow:
-    """Effective numbers and class-balanced weights of the largest and the smallest class at one β.
+    """Effective numbers and class-balanced weights of the largest and of the smallest class with an image at one β.
 
-    Attributes:
-        beta: β.
-        automatic: Whether it is :func:`finetune.losses.automatic_beta`.
-        effective_largest: Effective number of the largest class.
-        effective_smallest: Effective number of the smallest class that has an image.
-        weight_largest: Weight of the largest class; the weights of all classes have the mean 1.
-        weight_smallest: Weight of the smallest class that has an image.
+    The weights of all classes have the mean 1. ``automatic`` tells :func:`finetune.losses.automatic_beta` apart.
     """
 
     beta: float
@@ -41,13 +35,7 @@ class BetaRow:
 
 @dataclass(frozen=True)
 class Advice:
-    """A loss and a sampler for a dataset.
-
-    Attributes:
-        loss: Name of a row of :data:`finetune.losses.LOSSES`.
-        sampler: Name of a row of :data:`finetune.samplers.SAMPLERS`.
-        reasons: Why, one sentence each.
-    """
+    """The names of a loss and a sampler for a dataset, and the reasons for them, one sentence each."""
 
     loss: str
     sampler: str
@@ -57,9 +45,8 @@ class Advice:
 def describe_tail(counts: ArrayLike) -> dict[str, float]:
     """Classes, images, largest and smallest class, imbalance factor, and the numbers of many, medium and few classes.
 
-    Args:
-        counts: (C,) images of each class. An empty class counts as one of few, and is left out of the imbalance
-            factor, the ratio of the largest to the smallest class.
+    An empty class of the counts (C,) is one of few, and does not count in the imbalance factor, largest by smallest
+    class.
     """
     sizes = np.asarray(counts)
     present = _present(sizes)

@@ -1,25 +1,62 @@
-"""What all losses share: the row that describes one, the module that computes it, and the checks of its inputs."""
+"""What all losses share: their options, the row and the module of one, and the checks of its inputs.
+
+:data:`LOSSES` has them all by name. Each row stands in the module that implements the loss.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
-from finetune.losses.options import LossOptions
+from features.infrastructure.options import Range
+
+#: β of the effective number of images; "auto" stands for :func:`finetune.losses.automatic_beta`.
+Beta = Annotated[float, Range(0, 1, below=True)] | Literal["auto"]
+#: What a weighted sum of losses is divided by; see :mod:`finetune.losses.class_balanced`.
+Normalization = Literal["paper", "pytorch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossOptions:
+    """Loss and sampler.
+
+    Only those options are read that the row of the loss or of the sampler names.
+
+    Attributes:
+        beta: β of the class-balanced losses, in [0, 1), or auto: from the largest class.
+        gamma: γ of the focal losses.
+        tau: τ of the loss logit-adjusted.
+        normalization: What the class-balanced losses divide by: the number of images (paper) or the sum of their
+            weights (pytorch).
+        margin: Margin of the rarest class in the ldam losses.
+        scale: Factor of the cosines in the ldam losses.
+        deferred: Share of the steps after which class weights, or the sampler (from the next whole epoch on),
+            re-balance the classes (deferred re-weighting and re-sampling, Cao et al. 2019). By default 0, but 0.8 for
+            the weights of ldam-drw.
+    """
+
+    beta: Beta = 0.9999
+    gamma: Annotated[float, Range(0)] = 1.0
+    tau: Annotated[float, Range(0)] = 1.0
+    normalization: Normalization = "paper"
+    margin: Annotated[float, Range(0, above=True)] = 0.5
+    scale: Annotated[float, Range(0, above=True)] = 30.0
+    deferred: Annotated[float, Range(0, 1, below=True)] | None = None
 
 
 @dataclass(frozen=True)
 class Loss:
-    """One row of :data:`finetune.losses.LOSSES`.
+    """One row of :data:`LOSSES`.
 
     Attributes:
-        name: Name on the command line and in recipes.
-        meaning: One line that says what it is.
+        name, meaning: Name on the command line and in recipes, and one line that says what it is.
         build: The loss from the counts (C,) of the training set, the options, and class names (C,) for messages.
         options: Names of the fields of :class:`LossOptions` that ``build`` reads.
         balanced: Whether it re-balances the classes.
@@ -36,6 +73,24 @@ class Loss:
     cosine_classifier: bool = False
 
 
+LOSSES = Catalogue("loss", Loss, "finetune.losses")
+
+
+def build_loss(name: str, counts: ArrayLike, *, classes: Sequence[str] | None = None, **options: Any) -> LongTailLoss:
+    """The loss called ``name`` for a training set of ``counts`` (C,), with fields of :class:`LossOptions`.
+
+    Counts may be 0 only if the loss does not re-balance the classes; ``classes`` (C,) are names for messages.
+
+    Raises:
+        InputError: The name is unknown, a class has no image, or a number that the loss reads is out of its range.
+        ValueError: ``counts`` is not a vector of counts.
+
+    >>> build_loss("cb-focal", [500, 50, 5], beta="auto").sigmoid
+    True
+    """
+    return LOSSES.find(name).build(counts, LossOptions(**options), classes)
+
+
 class LongTailLoss(nn.Module):
     """A loss over logits (B, C) and targets, reduced to a scalar.
 
@@ -45,16 +100,9 @@ class LongTailLoss(nn.Module):
         scale: Factor of the logits before they become probabilities.
         cosine_classifier: Whether the logits are cosines between features and class vectors.
         soft_labels: Whether targets may be class proportions (B, C), as mixup makes them.
-        deferred: Share of the training after which :meth:`set_progress` switches class weights on; None if nothing
-            changes during training.
+        deferred: Share of the training, 0 to 1, after which :meth:`set_progress` switches class weights on (deferred
+            re-weighting, Cao et al., NeurIPS 2019, algorithm 1); None if nothing changes during training.
         reweighting: Whether class weights are switched on.
-
-    Args:
-        n_classes: C.
-        deferred: As above, in [0, 1] (deferred re-weighting, Cao et al., NeurIPS 2019, algorithm 1).
-
-    Raises:
-        InputError: ``deferred`` is out of range.
     """
 
     sigmoid: bool = False
@@ -76,10 +124,9 @@ class LongTailLoss(nn.Module):
             self.reweighting = progress >= self.deferred
 
     def _class_buffer(self, name: str, values: object) -> None:
-        """Register (C,) numbers as a buffer.
+        """Register (C,) numbers as a buffer, in float32, because not every accelerator has float64.
 
-        It is not persistent, because the numbers follow from the counts, and a checkpoint may be opened for other
-        classes. It is float32, because not every accelerator has float64.
+        It is not persistent: the numbers follow from the counts, and a checkpoint may be opened for other classes.
         """
         self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32), persistent=False)
 
@@ -101,18 +148,11 @@ def in_float32(logits: Tensor) -> Tensor:
 
 
 def checked_target(logits: Tensor, target: Tensor) -> Tensor:
-    """The target, checked against the logits.
+    """The target checked against the logits: (B,) int64, or (B, C) in the type of the logits after :func:`in_float32`.
 
-    Args:
-        logits: (B, C).
-        target: (B,) integers in 0 … C − 1, or (B, C) non-negative proportions that sum to 1. The numbers are checked
-            on the CPU only: on an accelerator the check would make every step wait.
-
-    Returns:
-        (B,) int64, or (B, C) in the type of the logits after :func:`in_float32`.
-
-    Raises:
-        ValueError: The shape, type or range is wrong, or there is no sample.
+    Classes must be integers in 0 … C − 1, proportions non-negative with the sum 1. The numbers are checked on the CPU
+    only: on an accelerator the check would make every step wait. Raises ``ValueError`` if they do not fit, or there is
+    no sample.
     """
     n_classes = logits.shape[-1]
     if not len(logits):
@@ -137,7 +177,7 @@ def checked_target(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def checked_weight(name: str, weight: Tensor, n_classes: int) -> Tensor:
-    """One number a class, checked for its shape (C,); raises ``ValueError`` for another one."""
+    """The weight, one number a class; raises ``ValueError`` for another shape than (C,)."""
     if weight.shape != (n_classes,):
         raise ValueError(f"`{name}` must have shape ({n_classes},), one number a class, got {tuple(weight.shape)}")
     return weight

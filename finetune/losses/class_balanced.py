@@ -1,18 +1,14 @@
 """Softmax, sigmoid and focal loss, plain or with class-balanced weights.
 
 Source: Cui, Jia, Lin, Song, Belongie, "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019, section 4,
-and the authors' code. The weights themselves are computed in :mod:`finetune.losses.class_weights`.
+and the authors' code.
 
-The three functions take
-
-- ``logits`` (B, C), of which half-precision ones are widened to float32;
-- ``target``: (B,) class indices, or (B, C) proportions t whose rows sum to 1;
-- ``weight``: (C,) class weights w, or None for ones;
-- ``normalization``: the divisor of the weighted sum of the samples' losses. ``"paper"`` is the number of samples B (for
-  sigmoid and focal loss: the number of positives, which is B if each sample has one class). ``"pytorch"`` is the sum of
-  the samples' weights, as in ``torch.nn.CrossEntropyLoss(weight=…)`` for class indices. It applies to soft labels too,
-  for which PyTorch itself divides by B, so one-hot proportions and class indices give one value. If several processes
-  share a batch, it is the mean of their sums, so the mean of their losses is the loss of the whole batch.
+The three functions take ``logits`` (B, C), a ``target`` of (B,) class indices or (B, C) proportions t whose rows sum to
+1, and a ``weight`` of (C,) class weights w, or None for ones. The ``normalization`` is the divisor of the weighted sum
+of the samples' losses: ``"paper"`` the number of samples B; ``"pytorch"`` the sum of the samples' weights, as in
+``torch.nn.CrossEntropyLoss(weight=…)`` for class indices. It applies to soft labels too, for which PyTorch itself
+divides by B, so one-hot proportions and class indices give one value. If several processes share a batch, it is the
+mean of their sums, so the mean of their losses is the loss of the whole batch.
 
 They return a scalar of at least float32, and raise ``ValueError`` if target, weight and logits do not fit or the
 normalization is unknown.
@@ -32,9 +28,17 @@ from torch.nn import functional as F
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import mean_over_processes
-from finetune.losses.base import LongTailLoss, Loss, checked_target, checked_weight, in_float32
+from finetune.losses.base import (
+    Beta,
+    LongTailLoss,
+    Loss,
+    LossOptions,
+    Normalization,
+    checked_target,
+    checked_weight,
+    in_float32,
+)
 from finetune.losses.class_weights import class_balanced_weights, effective_number
-from finetune.losses.options import Beta, LossOptions, Normalization
 
 Kind = Literal["softmax", "sigmoid", "focal"]
 
@@ -77,14 +81,8 @@ def focal_loss(
     """Sigmoid-based focal loss: each binary cross-entropy times exp(−γ·y·z − γ·log(1 + e^(−z))), normalised.
 
     y is 1 for the true class and 0 for the others, z is the logit. There is no α; γ = 0 is :func:`sigmoid_loss`.
-
-    Args:
-        logits, weight, normalization: As in the module.
-        target: (B,) class indices only: between y = 0 and y = 1 the modulator has no accepted meaning.
-        gamma: γ ≥ 0, how strongly well-classified examples are discounted.
-
-    Raises:
-        ValueError: As in the module, or ``gamma`` is negative, or the target is soft.
+    Arguments are as in the module, but for class indices only: between y = 0 and y = 1 the modulator has no accepted
+    meaning. Raises ``ValueError`` also if ``gamma``, γ, is negative.
     """
     if not 0 <= gamma < math.inf:
         raise ValueError(f"`gamma` must be at least 0, got {gamma}")
@@ -127,10 +125,7 @@ def _check_normalization(normalization: str) -> None:
 
 
 def prior_bias(n_classes: int) -> float:
-    """The bias −log(C − 1) with which every sigmoid starts at 1/C: for sigmoid and focal loss.
-
-    Raises:
-        ValueError: There are fewer than two classes.
+    """The bias −log(C − 1) with which every sigmoid starts at 1/C; raises ``ValueError`` for fewer than two classes.
 
     >>> round(prior_bias(100), 4)
     -4.5951
@@ -144,13 +139,11 @@ class ClassBalancedLoss(LongTailLoss):
     """Softmax, sigmoid or focal loss with the class-balanced weights of the whole training set.
 
     Args:
-        counts: (C,) training images of each class.
-        beta: β in [0, 1), or "auto"; 0 is the plain loss.
+        counts, beta, classes: As of :func:`class_balanced_weights`; β = 0 is the plain loss.
         kind: ``"softmax"``, ``"sigmoid"`` or ``"focal"``.
         gamma: γ of the focal loss; the others do not read it.
         normalization: As in the module.
-        deferred: Share of the training after which the weights are switched on by :meth:`set_progress`; 0 for always.
-        classes: (C,) class names for error messages.
+        deferred: Share of the training after which the weights are switched on; 0 for always.
 
     Raises:
         ValueError: ``kind`` or ``normalization`` is unknown, or ``counts`` is not a vector of counts.
@@ -189,7 +182,6 @@ class ClassBalancedLoss(LongTailLoss):
         self._class_buffer("weight", weights)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of logits (B, C) and class indices (B,) or proportions (B, C), a scalar."""
         logits, target = self._checked(logits, target)
         weight = self.weight if self.reweighting else None
         if self.kind == "focal":

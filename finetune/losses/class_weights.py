@@ -12,27 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.infrastructure.errors import InputError
-from finetune.losses.options import Beta
+from finetune.losses.base import Beta
 
 
 def class_balanced_weights(
     counts: ArrayLike, beta: Beta, *, classes: Sequence[str] | None = None
 ) -> NDArray[np.float64]:
-    """Class weights ∝ 1/E_n, scaled to the sum C (section 4 of the paper).
+    """Class weights (C,) ∝ 1/E_n, positive and scaled to the sum C (section 4 of the paper).
 
-    β = 0 gives ones; β → 1 gives inverse frequency.
-
-    Args:
-        counts: (C,) images of each class in the whole training set.
-        beta: β in [0, 1), or "auto".
-        classes: (C,) class names for the message about an empty class.
-
-    Returns:
-        (C,) float64, positive.
-
-    Raises:
-        ValueError: ``counts`` is not a vector of counts.
-        InputError: A class has no image, or ``beta`` is outside [0, 1).
+    β = 0 gives ones; β → 1 gives inverse frequency. The arguments are those of :func:`class_counts` and
+    :func:`effective_number`, and so are the errors.
 
     >>> class_balanced_weights([1000, 10], beta=0.0)
     array([1., 1.])
@@ -42,16 +31,10 @@ def class_balanced_weights(
 
 
 def effective_number(counts: ArrayLike, beta: Beta) -> NDArray[np.float64]:
-    """The effective number E_n = (1 − βⁿ)/(1 − β) of n samples (eq. 2 of the paper).
+    """The effective number E_n = (1 − βⁿ)/(1 − β) of n samples (eq. 2 of the paper), between 0 and min(n, 1/(1 − β)).
 
-    It is computed as expm1(n·log β)/(β − 1), which keeps full precision for every n and as β → 1, where E_n → n.
-
-    Args:
-        counts: Numbers of images n, of any shape; E_0 is 0.
-        beta: β in [0, 1), or "auto".
-
-    Returns:
-        The shape of ``counts``, float64, between 0 and min(n, 1/(1 − β)).
+    It is computed as expm1(n·log β)/(β − 1), which keeps full precision for every n and as β → 1, where E_n → n. The
+    ``counts`` n may have any shape, which the result has too; ``beta`` is in [0, 1), or "auto".
 
     Raises:
         ValueError: A count is negative or not finite.
@@ -73,10 +56,9 @@ def effective_number(counts: ArrayLike, beta: Beta) -> NDArray[np.float64]:
 def automatic_beta(counts: ArrayLike) -> float:
     """β = (N − 1)/N, where N is the count of the largest class.
 
-    The paper sets β = (N − 1)/N, where N is the volume of a class, "the number of unique prototypes" (section 3), and
-    chooses it on a grid for each dataset. Taking N from the largest class is this project's rule: that class shows how
-    many images of a class there can be. The weights of rare classes are then close to inverse frequency, and E_n of
-    the largest class is about 0.63·n.
+    The paper sets N to "the number of unique prototypes" of a class (section 3), and chooses it on a grid for each
+    dataset. Taking it from the largest class is this project's rule. The weights of rare classes are then close to
+    inverse frequency, and E_n of the largest class is about 0.63·n.
 
     >>> round(automatic_beta([500, 50, 5]), 6)
     0.998
@@ -86,18 +68,12 @@ def automatic_beta(counts: ArrayLike) -> float:
 
 
 def class_counts(counts: ArrayLike, classes: Sequence[str] | None = None) -> NDArray[np.float64]:
-    """The training images of each class, checked for a loss that needs all of them to be positive.
+    """The training images of each class (C,) as float64, for a loss that needs all of them to be positive.
 
-    Args:
-        counts: (C,) images of each class in the whole training set, never in a batch.
-        classes: (C,) class names for the message.
-
-    Returns:
-        (C,) float64, finite and positive.
+    ``counts`` are those of the whole training set, never of a batch; ``classes`` (C,) are names for the message.
 
     Raises:
-        ValueError: ``counts`` is empty, not one-dimensional, or holds a negative or non-finite number, or ``classes``
-            has another length.
+        ValueError: ``counts`` is no vector of finite, non-negative numbers, or ``classes`` has another length.
         InputError: A class has no image.
     """
     values = _non_negative(counts)

@@ -15,10 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from features.infrastructure.errors import InputError
-from finetune.losses.base import LongTailLoss, Loss, checked_target, checked_weight, in_float32
+from finetune.losses.base import Beta, LongTailLoss, Loss, LossOptions, checked_target, checked_weight, in_float32
 from finetune.losses.class_balanced import softmax_loss
 from finetune.losses.class_weights import class_balanced_weights, class_counts
-from finetune.losses.options import Beta, LossOptions
 
 #: Share of the training before the weights are switched on: the authors' epoch 160 of 200.
 DEFERRED = 0.8
@@ -29,9 +28,7 @@ def ldam_margins(
 ) -> NDArray[np.float64]:
     """Margins m_j ∝ n_j^(−1/4), scaled so that the largest is ``margin``; (C,) float64.
 
-    Raises:
-        ValueError: ``counts`` is not a vector of counts.
-        InputError: A class has no image, or ``margin`` is not positive.
+    Raises as :func:`class_counts`, and ``InputError`` if ``margin`` is not positive.
 
     >>> ldam_margins([10000, 1]).tolist()
     [0.05, 0.5]
@@ -49,21 +46,12 @@ def ldam_loss(
     scale: float = LossOptions.scale,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """Weighted mean of the cross-entropy of scale·(z − m_y on the true logit) (eq. 12 of the paper).
+    """Weighted mean of the cross-entropy of scale·(z − m_y on the true logit) (eq. 12 of the paper), a scalar.
 
-    Args:
-        logits: (B, C) cosines z in [−1, 1].
-        target: (B,) class indices y.
-        margins: (C,) from :func:`ldam_margins`.
-        scale: Factor of the logits after the margin is subtracted.
-        weight: (C,) class weights, or None. The sum is divided by the sum of the samples' weights, as in the authors'
-            code.
-
-    Returns:
-        A scalar, at least float32.
-
-    Raises:
-        ValueError: Target, margins, weight and logits do not fit, or the target is soft: a margin belongs to one class.
+    ``logits`` are (B, C) cosines z in [−1, 1], ``target`` (B,) class indices y, ``margins`` (C,) those of
+    :func:`ldam_margins`, and ``weight`` (C,) class weights or None. As in the authors' code, the divisor is the sum of
+    the samples' weights. Raises ``ValueError`` if they do not fit, or the target is soft: a margin belongs to one
+    class.
     """
     target = checked_target(logits, target)
     if target.ndim != 1:
@@ -78,16 +66,10 @@ class LDAMLoss(LongTailLoss):
     """LDAM over the logits of a cosine classifier, with class-balanced weights that may be deferred.
 
     Args:
-        counts: (C,) training images of each class.
-        margin: Margin of the rarest class.
-        scale: Factor of the cosines.
+        counts, margin, classes: As of :func:`ldam_margins`.
+        scale: Factor of the cosines, positive.
         beta: β of the class-balanced weights (deferred re-weighting), or None for no weights.
-        deferred: Share of the training after which :meth:`set_progress` switches the weights on.
-        classes: (C,) class names for error messages.
-
-    Raises:
-        ValueError: ``counts`` is not a vector of counts.
-        InputError: A class has no image, or a number is out of its range.
+        deferred: Share of the training after which the weights are switched on.
     """
 
     cosine_classifier = True
@@ -115,7 +97,6 @@ class LDAMLoss(LongTailLoss):
         self._class_buffer("weight", weights)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of cosines (B, C) and class indices (B,), a scalar."""
         logits, target = self._checked(logits, target)
         return ldam_loss(logits, target, self.margins, self.scale, self.weight if self.reweighting else None)
 

@@ -13,19 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from features.infrastructure.errors import InputError
-from finetune.losses.base import LongTailLoss, Loss
+from finetune.losses.base import LongTailLoss, Loss, LossOptions
 from finetune.losses.class_balanced import softmax_loss
 from finetune.losses.class_weights import class_counts
-from finetune.losses.options import LossOptions
 
 
 def log_prior(counts: ArrayLike, *, classes: Sequence[str] | None = None) -> NDArray[np.float64]:
-    """log π, where π are the classes' shares of the training images; (C,) float64.
-
-    Raises:
-        ValueError: ``counts`` is not a vector of counts.
-        InputError: A class has no image.
-    """
+    """log π, where π are the classes' shares of the training images; (C,) float64. Raises as :func:`class_counts`."""
     values = class_counts(counts, classes)
     return np.log(values) - np.log(values.sum())
 
@@ -33,14 +27,8 @@ def log_prior(counts: ArrayLike, *, classes: Sequence[str] | None = None) -> NDA
 class LogitAdjustedLoss(LongTailLoss):
     """Cross-entropy of z + τ·log π; at test time the logits z are not adjusted.
 
-    Args:
-        counts: (C,) training images of each class.
-        tau: τ ≥ 0; 0 is plain cross-entropy.
-        classes: (C,) class names for error messages.
-
-    Raises:
-        ValueError: ``counts`` is not a vector of counts.
-        InputError: A class has no image, or ``tau`` is negative.
+    The arguments are those of :func:`log_prior`, and τ ≥ 0, of which 0 is plain cross-entropy; a negative one raises
+    ``InputError``.
     """
 
     offset: Tensor
@@ -55,7 +43,6 @@ class LogitAdjustedLoss(LongTailLoss):
         self._class_buffer("offset", float(tau) * prior)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of logits (B, C) and class indices (B,) or proportions (B, C), a scalar."""
         logits, target = self._checked(logits, target)
         return softmax_loss(logits + self.offset.to(logits), target)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from finetune.losses.options import Beta, LossOptions
+from finetune.losses import LossOptions
+from finetune.losses.base import Beta
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +21,12 @@ class SamplerOptions:
         beta: β of the effective number of images, in [0, 1), or "auto".
         deferred: Share of the epochs, in [0, 1), that are drawn by ``shuffle`` before a sampler that re-balances the
             classes takes over, at the first whole epoch after that share (deferred re-sampling).
-        length: Positions of an epoch; by default N, the number of images.
-        seed: As in :class:`EpochSampler`.
+        seed: Seed of the draws, together with the epoch.
     """
 
     epochs: int = 2
     beta: Beta = LossOptions.beta
     deferred: float = 0.0
-    length: int | None = None
     seed: int = 0
 
 
@@ -36,11 +35,10 @@ class SamplerRow:
     """One row of :data:`finetune.samplers.SAMPLERS`.
 
     Attributes:
-        name: Name on the command line and in recipes.
-        meaning: One line that says what it is.
+        name, meaning: Name on the command line and in recipes, and one line that says what it is.
         build: The sampler from the labels (N,) and the options.
         balanced: Whether it re-balances the classes.
-        options: Names of the fields of :class:`SamplerOptions` that it reads, of epochs, beta and deferred.
+        options: The options that it reads, of epochs, beta and deferred.
     """
 
     name: str
@@ -51,24 +49,18 @@ class SamplerRow:
 
 
 class EpochSampler:
-    """Positions in a dataset, one epoch at a time; they follow from (seed, epoch) alone.
+    """Positions in a dataset of N ``images``, N in an epoch; they follow from (seed, epoch) alone.
 
     Several processes all draw the same epoch and share it out by batches (:mod:`finetune.training.batches`).
-
-    Args:
-        length: Positions of an epoch.
-        seed: Seed of the draws, together with the epoch.
-
-    Raises:
-        ValueError: A number is out of range.
+    Raises ``ValueError`` if a number is out of range.
     """
 
-    def __init__(self, length: int, *, seed: int = 0) -> None:
-        if length < 1:
-            raise ValueError(f"`length` must be at least 1, got {length}")
+    def __init__(self, images: int, *, seed: int = 0) -> None:
+        if images < 1:
+            raise ValueError(f"`images` must be at least 1, got {images}")
         if seed < 0:
             raise ValueError(f"`seed` must not be negative, got {seed}")
-        self.length, self.seed, self.epoch = length, seed, 0
+        self.images, self.seed, self.epoch = images, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; raises ``ValueError`` if it is negative."""
@@ -77,18 +69,30 @@ class EpochSampler:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.positions().tolist())
+        return self.images
 
     def positions(self) -> NDArray[np.int64]:
-        """(length,) the positions of the epoch."""
+        """(N,) the positions of the epoch."""
         return self.sequence(np.random.default_rng([self.seed, self.epoch]))
 
     def sequence(self, generator: np.random.Generator) -> NDArray[np.int64]:
-        """(length,) positions drawn from the generator for the epoch."""
+        """(N,) positions drawn from the generator for the epoch."""
         raise NotImplementedError
+
+
+class DeferredSampler(EpochSampler):
+    """The draws of ``first`` in the epochs below ``switch``, then those of ``then`` (DRS: Cao et al., NeurIPS 2019)."""
+
+    def __init__(self, first: EpochSampler, then: EpochSampler, switch: int) -> None:
+        super().__init__(then.images, seed=then.seed)
+        self.first, self.then, self.switch = first, then, switch
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+        self.then.set_epoch(epoch)  # its class probabilities may depend on the epoch
+
+    def sequence(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        return (self.first if self.epoch < self.switch else self.then).sequence(generator)
 
 
 def checked_labels(labels: ArrayLike) -> NDArray[np.int64]:

@@ -9,9 +9,8 @@ from numpy.typing import ArrayLike
 
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
-from finetune.samplers.base import EpochSampler, SamplerOptions, SamplerRow, checked_labels
+from finetune.samplers.base import DeferredSampler, EpochSampler, SamplerOptions, SamplerRow, checked_labels
 from finetune.samplers.class_sampler import power
-from finetune.samplers.deferred import DeferredSampler
 
 SAMPLERS = Catalogue("sampler", SamplerRow, "finetune.samplers")
 
@@ -19,8 +18,7 @@ SAMPLERS = Catalogue("sampler", SamplerRow, "finetune.samplers")
 def find_sampler(name: str) -> SamplerRow:
     """The row called ``name``: one of :data:`SAMPLERS`, or a row made for a power such as ``q=0.25``.
 
-    Raises:
-        InputError: The name is unknown.
+    Raises ``InputError`` if the name is unknown.
     """
     if name.startswith("q="):
         try:
@@ -41,12 +39,11 @@ def sampler_meanings() -> dict[str, str]:
 
 
 def build_sampler(name: str, labels: ArrayLike, **options: Any) -> EpochSampler:
-    """The sampler called ``name`` for a training set.
+    """The sampler called ``name`` for a training set, with fields of :class:`SamplerOptions`.
 
     Args:
         name: One of :data:`SAMPLERS`, or a power such as ``q=0.25``.
         labels: (N,) class of each image, integers from 0.
-        **options: Fields of :class:`SamplerOptions`.
 
     Raises:
         InputError: The name is unknown, ``beta`` is out of range, or there are too few epochs for the sampler.

@@ -15,22 +15,13 @@ from finetune.samplers.base import EpochSampler, SamplerOptions, SamplerRow, che
 
 
 def class_probabilities(counts: ArrayLike, q: float) -> NDArray[np.float64]:
-    """Class probabilities p_j ∝ n_j^q (Kang et al., eq. 1); an empty class has probability 0.
+    """Class probabilities p_j ∝ n_j^q of counts (C,) (Kang et al., eq. 1); float64, sum 1, 0 for an empty class.
 
-    Args:
-        counts: (C,) images of each class.
-        q: Any finite number: 1 is instance sampling, 0 class-balanced sampling, ½ square-root sampling.
-
-    Returns:
-        (C,) float64 with the sum 1.
-
-    Raises:
-        ValueError: ``counts`` holds no image, or ``q`` is not finite.
+    q = 1 is instance sampling, 0 class-balanced sampling, ½ square-root sampling. Raises ``ValueError`` if ``counts``
+    holds no image, or ``q`` is not finite.
 
     >>> class_probabilities([90, 10, 0], q=1).round(6).tolist()
     [0.9, 0.1, 0.0]
-    >>> class_probabilities([90, 10, 0], q=0).tolist()
-    [0.5, 0.5, 0.0]
     """
     if not math.isfinite(q):
         raise ValueError(f"`q` must be a finite number, got {q}")
@@ -48,19 +39,8 @@ def class_probabilities(counts: ArrayLike, q: float) -> NDArray[np.float64]:
 class ClassSampler(EpochSampler):
     """A class with p_j ∝ n_j^q, then one of its images with equal probability; with replacement.
 
-    Args:
-        labels: (N,) class of each image, integers from 0.
-        q: Power of the class counts, or a function from the epoch to the class probabilities (C,).
-        length: Positions of an epoch, N by default.
-        seed: As in :class:`EpochSampler`.
-
-    Raises:
-        ValueError: ``labels`` is not a vector of integers from 0, or a number is out of range.
-
-    >>> sampler = ClassSampler([0, 0, 0, 1], q=0, length=6, seed=1)
-    >>> sampler.set_epoch(3)
-    >>> len(list(sampler))
-    6
+    ``labels`` (N,) are integers from 0. Instead of a power, q may be a function from the epoch to the class
+    probabilities (C,). Raises ``ValueError`` if the labels are others, or a number is out of range.
     """
 
     def __init__(
@@ -68,11 +48,10 @@ class ClassSampler(EpochSampler):
         labels: ArrayLike,
         *,
         q: float | Callable[[int], NDArray[np.float64]] = 0.0,
-        length: int | None = None,
         seed: int = 0,
     ) -> None:
         truth = checked_labels(labels)
-        super().__init__(len(truth) if length is None else length, seed=seed)
+        super().__init__(len(truth), seed=seed)
         self.counts = np.bincount(truth)
         self.q = q
         # NumPy sorts integers of up to 16 bits by radix, in linear time.
@@ -93,7 +72,7 @@ class ClassSampler(EpochSampler):
         # Cumulative sums in float64: torch.multinomial takes at most 2^24 entries.
         cumulative = np.cumsum(self.probabilities())
         cumulative /= cumulative[-1]
-        drawn = np.searchsorted(cumulative, generator.random(self.length), side="right")
+        drawn = np.searchsorted(cumulative, generator.random(self.images), side="right")
         within = generator.integers(0, self.counts[drawn])
         return self._by_class[self._first[drawn] + within]
 
@@ -102,7 +81,7 @@ def power(name: str, q: float, meaning: str) -> SamplerRow:
     """The row of the sampler by the power q of the class counts; it re-balances the classes if q is below 1."""
 
     def build(labels: NDArray[np.int64], options: SamplerOptions) -> EpochSampler:
-        return ClassSampler(labels, q=q, length=options.length, seed=options.seed)
+        return ClassSampler(labels, q=q, seed=options.seed)
 
     return SamplerRow(name, meaning, build, q < 1, frozenset({"deferred"} if q < 1 else ()))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from finetune.losses.base import Beta
 from finetune.losses.class_weights import effective_number
-from finetune.losses.options import Beta
 from finetune.samplers.base import EpochSampler, SamplerOptions, SamplerRow
 from finetune.samplers.class_sampler import ClassSampler
 
@@ -14,14 +14,7 @@ from finetune.samplers.class_sampler import ClassSampler
 def effective_probabilities(counts: ArrayLike, beta: Beta) -> NDArray[np.float64]:
     """Class probabilities p_j ∝ n_j/E_{n_j}, (C,) float64: each image as often as the class-balanced loss weights it.
 
-    β = 0 is instance sampling, β → 1 class-balanced sampling.
-
-    Args:
-        counts: (C,) images of each class.
-        beta: β in [0, 1), or "auto".
-
-    Raises:
-        InputError: ``beta`` is outside [0, 1).
+    β = 0 is instance sampling, β → 1 class-balanced sampling. Raises ``InputError`` if ``beta`` is outside [0, 1).
     """
     values = np.asarray(counts, dtype=np.float64)
     numbers = effective_number(values, beta)
@@ -31,7 +24,7 @@ def effective_probabilities(counts: ArrayLike, beta: Beta) -> NDArray[np.float64
 
 def _build(labels: NDArray[np.int64], options: SamplerOptions) -> EpochSampler:
     probabilities = effective_probabilities(np.bincount(labels), options.beta)
-    return ClassSampler(labels, q=lambda _: probabilities, length=options.length, seed=options.seed)
+    return ClassSampler(labels, q=lambda _: probabilities, seed=options.seed)
 
 
 EFFECTIVE = SamplerRow(

@@ -13,12 +13,7 @@ from finetune.samplers.class_sampler import ClassSampler, class_probabilities
 def progressive_probabilities(counts: ArrayLike, progress: float) -> NDArray[np.float64]:
     """Class probabilities (1 − t/T)·instance + (t/T)·class (Kang et al., eq. 2), (C,) float64.
 
-    Args:
-        counts: (C,) images of each class.
-        progress: t/T in [0, 1].
-
-    Raises:
-        ValueError: ``progress`` is out of range.
+    Raises ``ValueError`` if ``progress``, t/T, is outside [0, 1].
     """
     if not 0 <= progress <= 1:
         raise ValueError(f"`progress` must be in [0, 1], got {progress}")
@@ -33,7 +28,7 @@ def _build(labels: NDArray[np.int64], options: SamplerOptions) -> EpochSampler:
     def schedule(epoch: int) -> NDArray[np.float64]:
         return progressive_probabilities(counts, min(1.0, epoch / last))
 
-    return ClassSampler(labels, q=schedule, length=options.length, seed=options.seed)
+    return ClassSampler(labels, q=schedule, seed=options.seed)
 
 
 PROGRESSIVE = SamplerRow(

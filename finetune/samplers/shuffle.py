@@ -9,27 +9,14 @@ from finetune.samplers.base import EpochSampler, SamplerRow
 
 
 class ShuffleSampler(EpochSampler):
-    """Every image once an epoch, in random order: instance sampling without replacement.
-
-    Args:
-        images: N, the number of images.
-        length: Positions of an epoch, N by default; beyond N another permutation follows.
-        seed: As in :class:`EpochSampler`.
-    """
-
-    def __init__(self, images: int, *, length: int | None = None, seed: int = 0) -> None:
-        super().__init__(images if length is None else length, seed=seed)
-        if images < 1:
-            raise ValueError(f"`images` must be at least 1, got {images}")
-        self.images = images
+    """Every image once an epoch, in random order: instance sampling without replacement."""
 
     def sequence(self, generator: np.random.Generator) -> NDArray[np.int64]:
-        passes = -(-self.length // self.images)
-        return np.concatenate([generator.permutation(self.images) for _ in range(passes)])[: self.length]
+        return generator.permutation(self.images)
 
 
 SHUFFLE = SamplerRow(
     "shuffle",
     "every image once an epoch, in random order",
-    lambda labels, options: ShuffleSampler(len(labels), length=options.length, seed=options.seed),
+    lambda labels, options: ShuffleSampler(len(labels), seed=options.seed),
 )

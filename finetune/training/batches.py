@@ -24,12 +24,7 @@ MEMORY_SHARE = 0.25
 
 
 def fit_in_memory(images: int, side: int) -> bool:
-    """Whether so many decoded images may be kept in this process: the rule for training and for validation images.
-
-    Args:
-        images: Images that this process would keep.
-        side: Side of each in pixels.
-    """
+    """Whether this process may keep so many decoded images of ``side`` pixels, for training and for validation."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return images * 3 * side**2 <= MEMORY_SHARE * memory / local_world_size()
 
@@ -40,21 +35,13 @@ def batches_an_epoch(images: int, batch_size: int) -> int:
 
 
 class EpochBatches:
-    """Batches of positions, epoch after epoch, from one step of a training to its last.
+    """Batches of positions, epoch after epoch, from step ``start`` of a training of so many ``steps`` to its last.
 
     The rest of an epoch that is smaller than a batch is dropped: batch normalisation and the learning rate rely on one
-    batch size. What a step reads follows from the sampler's seed and the step alone, so a resumed training reads
-    what an uninterrupted one does; ``start`` is all the state that a loader needs.
-    Each of W processes gets every W-th position of every batch, so that together they take the steps of one process.
-
-    Args:
-        sampler: Positions of one epoch at a time.
-        batch_size: Positions a batch, over all processes.
-        steps: Batches of the whole training.
-        start: Batches to leave out at the beginning, because these steps are done.
-
-    Raises:
-        InputError: A batch cannot be shared out evenly among the processes.
+    batch size. What a step reads follows from the sampler's seed and the step alone, so a resumed training reads what
+    an uninterrupted one does; ``start`` is all the state that a loader needs. Each of W processes gets every W-th
+    position of every batch of ``batch_size``, so that together they take the steps of one process. Raises
+    ``InputError`` if a batch cannot be shared out evenly among the processes.
     """
 
     def __init__(self, sampler: EpochSampler, batch_size: int, steps: int, start: int = 0) -> None:
@@ -95,16 +82,13 @@ class _Frames(Dataset):
 class TrainingImages:
     """The images of a training, decoded once if they fit in memory, else batch by batch.
 
-    Args:
-        dataset: The images and labels.
-        preprocessing: Frames (R × R pixels) are decoded with its resize, and without its crop.
-        workers: Decoding processes; None for one a core.
+    Frames (R × R pixels) are decoded with the resize of ``preprocessing``, and without its crop.
 
     Attributes:
-        labels: (N,) int64; if the images are decoded once, without those that cannot be read.
+        labels, counts: (N,) int64, and the (C,) images of each class in it. If the images are decoded once, those that
+            cannot be read are left out.
         unreadable: Images that cannot be read, as (id, reason). If the images are decoded batch by batch, it is empty,
             and such an image is left out of its batch.
-        counts: (C,) images of each class in ``labels``.
 
     Raises:
         InputError: A class has no readable image.

@@ -1,7 +1,7 @@
 """What happens after each step: progress, history, validation, early stop, and the state to resume from.
 
-This is one callback of our own instead of Lightning's `EarlyStopping`, `CSVLogger` and `TensorBoardLogger`: Lightning
-rounds logged figures to float32, and its loggers write other files and repeat the epochs that a resumed run repeats.
+It takes the place of Lightning's ``EarlyStopping``, ``CSVLogger`` and ``TensorBoardLogger``: Lightning rounds figures
+to float32, and its loggers write other files and repeat the epochs that a resumed run repeats.
 """
 
 from __future__ import annotations
@@ -32,13 +32,7 @@ CHECKPOINT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Best:
-    """The best epoch by the validation.
-
-    Attributes:
-        epoch: Its number, from 1.
-        metrics: The validation's figures.
-        state: The weights that are kept of it.
-    """
+    """The best epoch by the validation: its number, from 1, the validation's figures, and the weights that are kept."""
 
     epoch: int
     metrics: dict[str, Any]
@@ -48,16 +42,9 @@ class Best:
 class Keeper(pl.Callback):
     """Shows the progress, writes the history, validates each epoch, stops early, and writes the state to resume from.
 
-    Args:
-        run: Where the history and the state are written.
-        step: What is trained.
-        an_epoch: Steps of an epoch.
-        validator: Judges each epoch; None for no validation.
-        precision: ``fp32`` or ``bf16``, of the validation.
-        resumed: The state of an unfinished training; empty for a new one.
-
-    Attributes:
-        advance: Moves the progress bar; set by the caller, who shows it.
+    ``an_epoch`` is the number of its steps, ``precision`` (``fp32`` or ``bf16``) that of the validation, and
+    ``resumed`` the state of an unfinished training, empty for a new one. ``advance`` moves the progress bar; the
+    caller, who shows it, sets it.
     """
 
     advance: Callable[..., None]
@@ -115,9 +102,9 @@ class Keeper(pl.Callback):
         every = gather((self._finite_loss(done), self.images, unsaid))
         loss = sum(part[0] for part in every) / len(every) / (done - (epoch - 1) * self.an_epoch)
         images = sum(part[1] for part in every)
-        for id_, reason in {id_: reason for _, _, found in every for id_, reason in found.items()}.items():
-            self.run.log(f"left out, unreadable: {id_} ({reason})")
-            self.said.add(id_)
+        found = {id_: reason for _, _, of_process in every for id_, reason in of_process.items()}
+        self.run.log_unreadable(found.items())
+        self.said.update(found)
         seconds = time.perf_counter() - self.began
         config = self.step.config
         row = {
@@ -130,7 +117,9 @@ class Keeper(pl.Callback):
         }
         note = f"loss {loss:.3f}"
         if self.validator is not None:
-            metrics = self._validate(self.validator)
+            known = set(self.validator.unreadable)
+            metrics = self.validator(self.step.model, self.step.weights(), self.step.device, self.precision)
+            self.run.log_unreadable(image for image in self.validator.unreadable if image not in known)
             row |= {"validation_top1": f"{metrics.top1:.5f}", "validation_macro": f"{metrics.macro:.5f}"}
             note += f", validation {metrics.macro:.3f}"
             self._keep_best(epoch, metrics)
@@ -138,25 +127,13 @@ class Keeper(pl.Callback):
         self.advance(0, note)
 
     def _finite_loss(self, done: int) -> float:
-        """The epoch's summed loss.
-
-        Raises:
-            InputError: It is NaN or infinite.
-        """
+        """The epoch's summed loss; raises ``InputError`` if it is NaN or infinite."""
         loss = float(self.loss)
         if not math.isfinite(loss):
             raise InputError(
                 f"{self.run.path}: the loss is {loss} after step {done}; lower `lr` or use `precision` fp32"
             )
         return loss
-
-    def _validate(self, validator: Validator) -> Metrics:
-        known = set(validator.unreadable)
-        metrics = validator(self.step.model, self.step.weights(), self.step.device, self.precision)
-        for id_, reason in validator.unreadable:
-            if (id_, reason) not in known:
-                self.run.log(f"left out, unreadable: {id_} ({reason})")
-        return metrics
 
     def _keep_best(self, epoch: int, metrics: Metrics) -> None:
         """Keep the weights of an epoch that is better than all before; of equal epochs the first stays."""

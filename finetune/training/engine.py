@@ -1,7 +1,7 @@
 """The training loop: what Lightning is told, and how a training starts, resumes and ends.
 
-What a step does is in :mod:`finetune.training.step`, what happens after it in :mod:`finetune.training.callbacks`, and
-what it resumes from in :mod:`finetune.training.state`.
+A step is in :mod:`finetune.training.step`, what follows it in :mod:`finetune.training.callbacks`, and what it resumes
+from in :mod:`finetune.training.state`.
 """
 
 from __future__ import annotations
@@ -49,32 +49,23 @@ def train(
     validator: Validator | None = None,
     interpolate: float = 1.0,
 ) -> Best | None:
-    """Train a model in place.
+    """Train a model in place; it ends with the weights that are kept of the last epoch.
 
     A run that was killed resumes from its last state, also in the middle of an epoch, and ends with the weights of an
-    uninterrupted one: what a step reads, augments and drops out follows from (seed, step). Lightning sees one pass
-    over the steps that are left; its own restart logic has no part in it.
-    Under torchrun each process takes its share of every batch. On CUDA the statistics of batch normalisation are those
-    of the whole batch; elsewhere those of the first process's share are kept.
-    PyTorch's global random generators are restored when the training ends.
+    uninterrupted one: what a step reads, augments and drops out follows from (seed, step). Lightning sees one pass over
+    the steps that are left; its own restart logic has no part in it. Under torchrun each process takes its share of
+    every batch. On CUDA the statistics of batch normalisation are those of the whole batch; elsewhere those of the
+    first process's share are kept. PyTorch's global random generators are restored at the end.
 
-    Args:
-        model: The classifier.
-        images: The training images.
-        loss: Scores (B, C) and labels (B,) to a scalar.
-        config: The options.
-        run: Where the history and the resumable state are written.
-        validator: Judges the weights that are kept of each epoch.
-        interpolate: α of the weights that are kept, start + α · (trained − start); with ``ema`` the average takes the
-            place of the trained weights.
+    The history and the resumable state are written to ``run``, ``validator`` judges the weights that are kept of each
+    epoch, and ``interpolate`` is α of :class:`finetune.training.optimizer.Interpolation`.
 
     Returns:
-        The best epoch by mean accuracy over the classes, the first of equals; None without a validation. The model
-        itself has the weights that are kept of the last epoch.
+        The best epoch by mean accuracy over the classes, the first of equals; None without a validation.
 
     Raises:
-        InputError: The loss became NaN or infinite, memory ran out, a whole batch cannot be read, or a batch cannot
-            be shared out among the processes.
+        InputError: The loss became NaN or infinite, memory ran out, a whole batch cannot be read, or a batch cannot be
+            shared out among the processes.
         KeyboardInterrupt: The user pressed Ctrl-C; the state that was written last stays.
     """
     device = pick_device(config.device)
@@ -127,7 +118,7 @@ def _trainer(device: torch.device, precision: str, keeper: Keeper) -> pl.Trainer
 
 @contextmanager
 def _failures_named(device: torch.device, config: TrainingConfig) -> Iterator[None]:
-    """Raise `InputError` when memory runs out, and KeyboardInterrupt on Ctrl-C."""
+    """Raise ``InputError`` when memory runs out, and KeyboardInterrupt on Ctrl-C."""
     try:
         yield
     except (torch.OutOfMemoryError, RuntimeError) as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from finetune.classifiers.second_stage import TrainedClassifier
 from finetune.configuration import TrainingOptions, training_config
 from finetune.configuration.option_groups import RunOptions
 from finetune.evaluation.evaluator import align_classes, evaluate_model
-from finetune.losses import LossOptions, automatic_beta, build_loss, prior_bias
+from finetune.losses import automatic_beta, prior_bias
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory, open_run
 from finetune.training.batches import TrainingImages
@@ -36,13 +37,7 @@ JUDGED = 2000
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A finished run.
-
-    Attributes:
-        run: The run directory.
-        metrics: Its final figures.
-        reused: Whether it was finished before.
-    """
+    """A finished run: its directory, its final figures, and whether it was finished before."""
 
     run: Path
     metrics: dict[str, Any]
@@ -84,23 +79,17 @@ def fit(
 ) -> TrainingResult:
     """Train a network, evaluate it, and write the run directory.
 
-    Args:
-        backbone: Where to start from; changed in place.
-        dataset: The training images.
-        config: Complete options.
-        start: What else the training starts from; by default a new classifier.
-        chosen: Sentences for the log that say which defaults were chosen.
-
-    Raises:
-        InputError: ``config.out`` holds another run, the test set has other classes, or there is only one class.
+    The backbone is changed in place, ``config`` is complete, and ``chosen`` are sentences for the log that say which
+    defaults it took. Without a ``start`` the classifier is a new one. Raises ``InputError`` if ``config.out`` holds
+    another run, the test set has other classes, or there is only one class.
     """
     start = start or Start()
-    if config.small_size is not None:
-        _check_small_size(backbone, config.small_size)
-
-    def train(split: Split, run: RunDirectory) -> Trained:
-        return _train(backbone, split, config, run, start, chosen)
-
+    small, size = config.small_size, backbone.preprocessing.image_size
+    if small is not None:
+        if small >= size:
+            raise InputError(f"`small_size` {small}: expected less than the image size, {size}")
+        check_image_size(backbone, small, "`small_size`")
+    train = partial(_train, backbone, config, start, chosen)
     return carry_out(backbone, dataset, config, train, start, config.validation)
 
 
@@ -114,16 +103,8 @@ def carry_out(
 ) -> TrainingResult:
     """Do what every run does around its training: check, reuse or resume, evaluate, and write.
 
-    Args:
-        backbone: Where to start from.
-        dataset: The training images.
-        config: Complete options.
-        train: Trains on a split, and logs to the run.
-        start: What else the run starts from.
-        validation: Images to hold out of the training, or a dataset spec.
-
-    Raises:
-        InputError: As :func:`fit`.
+    ``train`` takes a split of the images by ``validation``, and the run to log to. The other arguments and the errors
+    are those of :func:`fit`.
     """
     if config.batch_size % world_size():
         raise InputError(
@@ -145,7 +126,7 @@ def carry_out(
     split = split_off(dataset, validation, config.seed, test)
     if split.validation is not None:
         inputs["validation data"] = split.validation.manifest_sha256
-    run = RunDirectory(config.out, config, inputs, config.without_effect())
+    run = RunDirectory(config.out, config, inputs, config.unread())
     if run.metrics is not None:
         run.log(f"{run.path}: already finished, reused")
         return TrainingResult(run.path, run.metrics, reused=True)
@@ -180,28 +161,20 @@ def carry_out(
     return TrainingResult(run.path, final, reused=False)
 
 
-def _check_small_size(backbone: Backbone, small: int) -> None:
-    size = backbone.preprocessing.image_size
-    if small >= size:
-        raise InputError(f"`small_size` {small}: expected less than the image size, {size}")
-    check_image_size(backbone, small, "`small_size`")
-
-
 def _train(
     backbone: Backbone,
-    split: Split,
     options: TrainingOptions,
-    run: RunDirectory,
     start: Start,
     chosen: Sequence[str],
+    split: Split,
+    run: RunDirectory,
 ) -> Trained:
     """Train a network on the images of a split."""
     from finetune.training.engine import train  # Lightning takes seconds to import: only where it is used
 
     dataset, config = split.training, training_config(options)
     images = TrainingImages(dataset, backbone.preprocessing, config.workers)
-    numbers = {option.name: getattr(config, option.name) for option in fields(LossOptions)}
-    loss = build_loss(config.loss, images.counts, classes=dataset.classes, **numbers)
+    loss = config.loss_row.build(images.counts, config, dataset.classes)
     started = None if start.classifier is None else start.classifier(dataset)
     with seeded(config.seed):
         model = ImageClassifier(backbone, dataset.classes, "cosine" if loss.cosine_classifier else "linear")
@@ -212,8 +185,7 @@ def _train(
     validator = None
     if split.validation is not None:
         validator = Validator(split.validation, model, loss, config.batch_size, config.workers)
-    for id_, reason in (*images.unreadable, *(validator.unreadable if validator else ())):
-        run.log(f"left out, unreadable: {id_} ({reason})")
+    run.log_unreadable((*images.unreadable, *(validator.unreadable if validator else ())))
     name = run.path.name
     for sentence in chosen:
         run.log(f"{name}: {sentence}")
@@ -222,7 +194,7 @@ def _train(
         run.log(f"{name}: β = {automatic_beta(images.counts):.6g}")
     if loss.deferred:
         run.log(f"{name}: class weights count after {loss.deferred:.0%} of the steps, which changes the loss")
-    if config.balances_twice:
+    if config.loss_row.balanced and config.balancing_sampler:
         run.log(f"{name}: loss and sampler both re-balance the classes: rare ones count twice")
     best = train(model, images, loss, config, run, validator, start.interpolate)
     moves = loss.deferred or config.deferred or config.sampler == "progressive"  # the loss itself changes
@@ -242,14 +214,7 @@ def _warn_if_lost(run: RunDirectory) -> None:
 
 
 def card_of(dataset: ImageDataset, counts: NDArray[np.int64], sigmoid: bool, scale: float) -> dict[str, Any]:
-    """What a checkpoint states of a classifier beside the network.
-
-    Args:
-        dataset: The training images.
-        counts: (C,) those that were read.
-        sigmoid: Whether scores are read by a sigmoid, not a softmax.
-        scale: What scores are multiplied by before.
-    """
+    """What a checkpoint states of a classifier beside the network; ``counts`` (C,) are the training images read."""
     return {"sigmoid": sigmoid, "scale": scale, "train_counts": counts.tolist(), "data": dataset.spec}
 
 

@@ -25,8 +25,8 @@ def layers(network: nn.Module) -> list[nn.Module]:
     """The layers of a network from input to output, in the order of registration; of a network of blocks its blocks.
 
     Containers are taken apart, and so are modules that hold a row of blocks, such as the encoder of a transformer or a
-    stage of ConvNeXt. Modules without parameters are omitted.
-    timm's ``group_parameters`` and ``auto_group_layers`` put all of torchvision's networks into one layer.
+    stage of ConvNeXt. Modules without parameters are omitted. timm's ``group_parameters`` and ``auto_group_layers`` put
+    all of torchvision's networks into one layer.
     """
 
     def taken_apart(module: nn.Module) -> list[nn.Module]:
@@ -55,13 +55,10 @@ def _is_row_of_blocks(module: nn.Module) -> bool:
 
 
 def freeze(model: ImageClassifier, share: float) -> list[nn.Module]:
-    """Freeze the first layers of the backbone, and return them.
+    """Freeze the first layers of the backbone, and return them; frozen parameters require no gradient.
 
-    A parameter that belongs to no layer, such as the class token of a transformer, is frozen with the first one.
-
-    Args:
-        model: The classifier; frozen parameters require no gradient.
-        share: Share of the layers, 0 to 1, rounded to whole layers; at least one layer if it is above 0.
+    ``share`` is their share of the layers, 0 to 1, rounded to whole layers, and at least one layer if it is above 0. A
+    parameter that belongs to no layer, such as the class token of a transformer, is frozen with the first one.
     """
     every = layers(model.backbone.network)
     frozen = every[: max(round(share * len(every)), share > 0)]
@@ -118,12 +115,7 @@ def rate(step: int, steps: int, config: TrainingConfig) -> float:
 
 
 class PullToStart:
-    """L2-SP: α/2 · Σ (w − w⁰)² over the trained parameters of the backbone.
-
-    Args:
-        model: The classifier at the start w⁰.
-        alpha: α, at least 0.
-    """
+    """L2-SP: α/2 · Σ (w − w⁰)² over the trained parameters of the backbone, for the ``model`` at the start w⁰."""
 
     def __init__(self, model: ImageClassifier, alpha: float) -> None:
         self.alpha = alpha
@@ -138,15 +130,11 @@ class PullToStart:
 
 
 class WeightAverage:
-    """An exponential moving average of a model's weights and statistics.
+    """An exponential moving average of a model's weights and statistics, kept by ``decay`` at each step, 0 to below 1.
 
-    The decay of step t is at most (1 + t)/(10 + t), so that the average forgets the start.
-    PyTorch's ``AveragedModel`` reads its counter from the device, so every step would wait for the GPU.
-
-    Args:
-        model: The model that is trained.
-        decay: Share of the average that is kept at each step, 0 to below 1.
-        state: The result of :meth:`state`, to resume from.
+    The decay of step t is at most (1 + t)/(10 + t), so that the average forgets the start. It resumes from the result
+    of :meth:`state`. PyTorch's ``AveragedModel`` reads its counter from the device, so every step would wait for the
+    GPU.
     """
 
     def __init__(self, model: nn.Module, decay: float, state: Mapping[str, Tensor] | None = None) -> None:
@@ -172,10 +160,7 @@ class WeightAverage:
 class Interpolation:
     """WiSE-FT: weights between those of the start and the trained ones, start + α · (trained − start).
 
-    Args:
-        model: The model at the start.
-        share: α, above 0 to 1.
-        start: The state dict of the start, to resume from.
+    ``share`` is α, above 0 to 1. A resumed training gives the state dict of the start.
     """
 
     def __init__(self, model: nn.Module, share: float, start: Mapping[str, Tensor] | None = None) -> None:
@@ -183,9 +168,9 @@ class Interpolation:
         self.start = {name: value.detach().cpu().clone() for name, value in (start or model.state_dict()).items()}
 
     def __call__(self, trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Interpolate between the state dict of the start and a trained one, both on the CPU.
+        """Interpolate between the start and a trained state dict, on the CPU; counts are those of the trained one.
 
-        Counts are those of the trained one. Equal values stay as they are, also infinite ones.
+        Equal values stay as they are, also infinite ones.
         """
         return {name: self._between(self.start[name], value) for name, value in trained.items()}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -29,36 +29,25 @@ def best_options(
 ) -> Config:
     """The options with the learning rate and weight decay of the best trial, for a training on all images.
 
-    A trial is a run beside ``config.out``; finished ones are reused. It is judged by the mean accuracy over the classes
-    on the validation after its best epoch.
-
-    Args:
-        config: The options; the trials lie around its learning rate and weight decay.
-        train: Runs a trial.
-        smallest: Images of the smallest class.
-        say: Takes one line per trial.
-
-    Raises:
-        InputError: As ``train``, or a class has no image to hold out.
+    The trials lie around those of ``config``, whose smallest class has ``smallest`` images. A trial is a run beside
+    ``config.out`` by ``train``; finished ones are reused. It is judged by the mean accuracy over the classes on the
+    validation after its best epoch; ``say`` takes one line about it. Raises ``InputError`` as ``train`` does, or if a
+    class has no image to hold out.
     """
     if config.validation is None and smallest < 2:
         raise InputError("`search`: a class has a single image, none to hold out; give `validation`, a dataset spec")
     beside = Path(f"{config.out}.search")
     validation = config.validation or max(1, int(HELD_OUT * smallest))
     found = []
-    for trial in _trials(config, beside, validation):
-        macro = train(trial).metrics["validation"]["macro"]
-        found.append({"lr": trial.lr, "weight_decay": trial.weight_decay, "macro": macro, "run": trial.out})
-        say(f"search: lr {trial.lr:.4g}, weight decay {trial.weight_decay:.4g}: {macro:.4f} on the validation")
-    best = max(found, key=lambda row: row["macro"])  # the first of equals
-    if rank() == 0:
-        write_json(beside / "search.json", {"trials": found, "best": best})
-    return replace(config, search=False, lr=best["lr"], weight_decay=best["weight_decay"])
-
-
-def _trials(config: Config, beside: Path, validation: int | str) -> Iterator[Config]:
     centre = training_config(config)
     pairs = [(centre.lr * lr, centre.weight_decay * decay) for lr, decay in product(RATES, DECAYS)]
     for lr, decay in dict.fromkeys(pairs):  # without weight decay there are fewer
         out = str(beside / f"lr-{lr:.4g}-wd-{decay:.4g}")
-        yield replace(config, out=out, validation=validation, test=None, search=False, lr=lr, weight_decay=decay)
+        trial = replace(config, out=out, validation=validation, test=None, search=False, lr=lr, weight_decay=decay)
+        macro = train(trial).metrics["validation"]["macro"]
+        found.append({"lr": lr, "weight_decay": decay, "macro": macro, "run": out})
+        say(f"search: lr {lr:.4g}, weight decay {decay:.4g}: {macro:.4f} on the validation")
+    best = max(found, key=lambda row: row["macro"])  # the first of equals
+    if rank() == 0:
+        write_json(beside / "search.json", {"trials": found, "best": best})
+    return replace(config, search=False, lr=best["lr"], weight_decay=best["weight_decay"])

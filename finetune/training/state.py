@@ -1,8 +1,7 @@
 """Where a training resumes: the state of an unfinished run, in the ``checkpoints`` folder of its run directory.
 
-``resume.ckpt`` holds the state after some step: the weights, the optimiser, the figures of the epoch so far and of the
-best epoch. ``best.ckpt`` holds the weights of the best epoch. Both are for this project alone to read, are
-written whole or not at all, and are deleted when the run is finished.
+``resume.ckpt`` holds the state after some step, ``best.ckpt`` the weights of the best epoch. Both are for this project
+alone to read, are written whole or not at all, and are deleted when the run is finished.
 
 Lightning's ``ModelCheckpoint`` is not used: it could not resume the runs that were begun before, it saves on all
 processes at once, so that they would have to agree on the time after every step, and it does not flush to the disk.

@@ -28,15 +28,8 @@ class TrainingStep(pl.LightningModule):
     """What Lightning trains.
 
     What a step augments and drops out follows from (seed, step, process) alone, so that a resumed training draws what
-    an uninterrupted one does.
-
-    Args:
-        model: The classifier; trained in place.
-        loss: Scores (B, C) and labels (B,) to a scalar.
-        config: The options.
-        steps: Steps of the whole training.
-        resumed: The state that :meth:`state` gave; empty for a new training.
-        interpolate: α of :class:`~finetune.training.optimizer.Interpolation`; 1 for the trained weights themselves.
+    an uninterrupted one does. The arguments are those of :func:`finetune.training.engine.train`, with the ``steps`` of
+    the whole training, and the state ``resumed`` that :meth:`state` gave, empty for a new training.
     """
 
     def __init__(

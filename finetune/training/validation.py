@@ -19,7 +19,6 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.processes import gather, share
 from features.readers import open_dataset
 from finetune.classifiers import balanced_split
-from finetune.configuration import TrainingConfig
 from finetune.evaluation.evaluator import align_classes
 from finetune.evaluation.metrics import Metrics, evaluate_predictions
 from finetune.evaluation.predictions import Predictions
@@ -31,12 +30,7 @@ from finetune.training.batches import fit_in_memory
 
 @dataclass(frozen=True)
 class Split:
-    """The training and the validation images.
-
-    Attributes:
-        training: The training images.
-        validation: The validation images, of the same classes in the same order; None for no validation.
-    """
+    """The training images, and the validation images of the same classes in the same order, or None."""
 
     training: ImageDataset
     validation: ImageDataset | None
@@ -45,16 +39,10 @@ class Split:
 def split_off(
     dataset: ImageDataset, validation: int | str | None, seed: int, test: ImageDataset | None = None
 ) -> Split:
-    """Hold validation images out of the training images, or open those of another dataset.
+    """Hold ``validation`` images of each class out of the training images, or open those of a dataset spec.
 
-    Args:
-        dataset: The training images.
-        validation: A number of images of each class to hold out, a dataset spec, or None for no validation.
-        seed: Seed of the draw of the images that are held out.
-        test: The images of the final evaluation.
-
-    Raises:
-        InputError: A class has too few images, or the other dataset does not fit: see :func:`open_validation`.
+    ``seed`` is that of the draw, ``test`` the images of the final evaluation. Raises ``InputError`` if a class has too
+    few images, or as :func:`open_validation`.
     """
     if validation is None:
         return Split(dataset, None)
@@ -71,8 +59,7 @@ def split_off(
 def open_validation(spec: str, training: ImageDataset, test: ImageDataset | None = None) -> ImageDataset:
     """Open validation images and label them as the training images are; a class may have none.
 
-    Raises:
-        InputError: A class is missing from the training, or an image is one of the training's or the test's.
+    Raises ``InputError`` if a class is missing from the training, or an image is one of the training's or the test's.
     """
     other = open_dataset(spec)
     position = align_classes(other, training.classes)
@@ -87,23 +74,18 @@ def open_validation(spec: str, training: ImageDataset, test: ImageDataset | None
     return replace(other, classes=training.classes, labels=position[other.labels])
 
 
-def check_validation(config: TrainingConfig, dataset: ImageDataset) -> ImageDataset | None:
-    """Open the validation images if `validation` is a dataset spec, to refuse a wrong one early; else None."""
-    if not isinstance(config.validation, str):
+def check_validation(validation: int | str | None, test: str | None, dataset: ImageDataset) -> ImageDataset | None:
+    """The images of a `validation` that is a dataset spec, opened to refuse a wrong one early; else None."""
+    if not isinstance(validation, str):
         return None
-    return open_validation(config.validation, dataset, open_dataset(config.test) if config.test else None)
+    return open_validation(validation, dataset, open_dataset(test) if test else None)
 
 
 def held_out_of(location: str, dataset: ImageDataset, per_class: int) -> ImageDataset:
-    """The images that a finished run with `validation` N held out of its training images.
-
-    Args:
-        location: The run directory.
-        dataset: The dataset that the run was given.
-        per_class: N.
+    """The images that a finished run with `validation` ``per_class`` held out of its training images.
 
     Raises:
-        InputError: There is no run, it was given another dataset or N, or it starts from a run that was trained on
+        InputError: There is no run, it was given another dataset or number, or it starts from a run that was trained on
             the whole dataset.
     """
     run = open_run(location)
@@ -148,23 +130,12 @@ def _images_of(dataset: ImageDataset) -> set[str]:
 
 
 class Validator:
-    """Judges a model by the mean accuracy over the classes.
+    """Judges a model by the mean accuracy over the classes, with the input transform and the classes of ``model``.
 
     The images are decoded once if they fit in memory, else at each validation. Each process judges its share of them.
-
-    Args:
-        dataset: The images.
-        model: Its input transform and its classes are used.
-        loss: How its logits become scores.
-        batch_size: Images a forward pass.
-        workers: Decoding processes; None for one a core.
-
-    Attributes:
-        unreadable: Images that cannot be read, as (id, reason); they count nowhere. If the images do not fit in memory
-            it is empty until the first validation.
-
-    Raises:
-        InputError: No image can be read, here or in the first validation.
+    ``loss`` says how logits become scores. Images that cannot be read are ``unreadable``, as (id, reason), and count
+    nowhere; if the images do not fit in memory, there is none until the first validation. Raises ``InputError`` if no
+    image can be read, here or in the first validation.
     """
 
     def __init__(
@@ -195,11 +166,7 @@ class Validator:
     def __call__(
         self, model: ImageClassifier, state: dict[str, Tensor], device: torch.device, precision: str
     ) -> Metrics:
-        """The figures of a model with these weights; the model itself is not changed.
-
-        Raises:
-            InputError: No image can be read.
-        """
+        """The figures of a model with these weights; the model itself is not changed."""
         judged = copy.deepcopy(model)
         judged.load_state_dict(state)
         judged.to(device).to(memory_format=torch.channels_last).eval()

@@ -13,6 +13,7 @@ from features.backbones.loading import load_backbone
 from features.inference_network import InferenceNetwork
 from features.infrastructure.errors import InputError
 from finetune.classifiers import NearestNeighbours
+from finetune.classifiers.second_stage import FittedHead
 from finetune.heads import CentredCosineHead, CosineHead, NeighboursHead
 from finetune.model import ImageClassifier, as_scores
 
@@ -28,8 +29,13 @@ def classifier(head: str = "linear") -> ImageClassifier:
     if head == "centred-cosine":
         model.head.centre.normal_()
     if head == "knn":
-        model.head.remember(fitted_neighbours(model.backbone.dim, 3))
+        remember(model.head, fitted_neighbours(model.backbone.dim, 3))
     return model
+
+
+def remember(head: NeighboursHead, fitted: NearestNeighbours) -> None:
+    votes = {"k": fitted.k, "temperature": fitted.temperature}
+    FittedHead("knn", {"features": fitted.points_, "labels": fitted.labels_, **votes}).into(head)
 
 
 def fitted_neighbours(dim: int, n_classes: int) -> NearestNeighbours:
@@ -67,7 +73,7 @@ def test_the_centred_cosine_head_takes_the_centre_off_first():
 def test_the_softmax_of_the_neighbours_head_is_the_vote():
     fitted = fitted_neighbours(7, 4)  # which saw no image of the last class
     head = NeighboursHead(7, 4)
-    head.remember(fitted)
+    remember(head, fitted)
     x = torch.randn(9, 7, generator=torch.Generator().manual_seed(0))
     logits = head(x)
     assert logits.dtype == torch.float32 and torch.isneginf(logits[:, 3]).all()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from features.infrastructure.errors import InputError
-from finetune.defaults import resolve
+from finetune.configuration import resolve
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
 from finetune.run_directory import RunDirectory, open_run
@@ -158,16 +158,16 @@ def test_a_run_is_read_back_for_a_report(run):
 
 def test_what_a_run_does_not_read_is_not_written_and_it_is_reused_all_the_same(tmp_path):
     config = PretrainConfig(sources=["digits:"], out=str(tmp_path / "run"), loss="softmax")
-    RunDirectory(config.out, config, {}, config.without_effect())
+    RunDirectory(config.out, config, {}, config.unread())
     written = open_run(config.out)["config"]
     assert {"loss", "epochs", "sampler"} <= set(written)
     assert not {"beta", "gamma", "tau", "margin", "scale", "milestones", "decay", "deferred"} & set(written)
-    RunDirectory(config.out, config, {}, config.without_effect())
+    RunDirectory(config.out, config, {}, config.unread())
     again = PretrainConfig(**written)
-    RunDirectory(again.out, again, {}, again.without_effect())
+    RunDirectory(again.out, again, {}, again.unread())
     other = PretrainConfig(sources=["digits:"], out=str(tmp_path / "run"), loss="cb-softmax", beta=0.9)
     with pytest.raises(InputError, match="holds another run"):
-        RunDirectory(other.out, other, {}, other.without_effect())
+        RunDirectory(other.out, other, {}, other.unread())
 
 
 def test_where_no_run_is(tmp_path):

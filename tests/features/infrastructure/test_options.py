@@ -1,4 +1,4 @@
-"""Ranges of options."""
+"""Ranges and choices of options."""
 
 from __future__ import annotations
 
@@ -46,6 +46,27 @@ def test_every_number_out_of_range_is_named_at_once() -> None:
     assert str(refusal.value) == (
         "`epochs` 0: expected at least 1; `share` 1.0: expected above 0 and below 1; `beta` -1: expected at least 0; "
         "`steps` 3: expected at least 0 and at most 1"
+    )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Options with literals."""
+
+    optimizer: Literal["sgd", "adamw"] | None = None
+    views: Literal[1, 5] = 1
+    beta: Annotated[float, Range(0)] | Literal["auto"] = "auto"
+    name: str = "any"
+
+
+def test_a_value_that_is_not_among_the_choices_is_refused() -> None:
+    check_ranges(Chosen())
+    check_ranges(Chosen(optimizer="adamw", views=5, beta=3))
+    with pytest.raises(InputError) as refusal:
+        check_ranges(Chosen(optimizer="adam", views=3, beta="big"))
+    assert str(refusal.value) == (
+        "`optimizer` adam: expected one of sgd, adamw; `views` 3: expected one of 1, 5; "
+        "`beta` big: expected auto, or at least 0"
     )
 
 

@@ -16,7 +16,7 @@ from features.infrastructure.errors import InputError
 from features.readers import open_dataset
 from finetune.classifier_fitting import FitClassifierConfig, fit_frozen
 from finetune.classifiers import NearestClassMean, NearestNeighbours
-from finetune.classifiers.second_stage import METHODS, TrainedClassifier
+from finetune.classifiers.second_stage import METHODS, FittedHead, TrainedClassifier
 from finetune.evaluation.evaluator import evaluate_model, score_images
 from finetune.evaluation.metrics import calibration_error
 from finetune.heads import HEADS
@@ -47,7 +47,7 @@ def features_of(backbone, dataset: ImageDataset) -> tuple[np.ndarray, np.ndarray
 
 
 def card(fit, counts=COUNTS) -> dict:
-    return {"sigmoid": False, "scale": fit.scale, "train_counts": list(counts)}
+    return {"sigmoid": False, "scale": fit.head.scale, "train_counts": list(counts)}
 
 
 def reopened(fit, tmp_path) -> ImageClassifier:
@@ -66,7 +66,7 @@ def test_nearest_means_rank_as_their_distances_before_and_after_the_disk(backbon
         scores, *_ = score_images(model, test, model.backbone.preprocessing, OnCpu())
         np.testing.assert_array_equal(scores.argsort(axis=1), expected.argsort(axis=1))
     assert fit.model.head_kind == {"cosine": "cosine", "euclidean": "linear", "centred": "centred-cosine"}[space]
-    assert fit.said == "" and fit.unreadable == ()
+    assert fit.head.said == "" and fit.unreadable == ()
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -78,9 +78,9 @@ def test_the_probabilities_of_nearest_means_are_the_softmax_of_scaled_squares(ba
     squares = oracle.scores(features) ** 2
     expected = torch.from_numpy(-oracle.softmax_scale(features, labels) * squares).softmax(dim=1).numpy()
     logits, *_ = score_images(fit.model, train, backbone.preprocessing, OnCpu())
-    found = torch.from_numpy(logits * fit.scale).softmax(dim=1).numpy()
+    found = torch.from_numpy(logits * fit.head.scale).softmax(dim=1).numpy()
     np.testing.assert_allclose(found, expected, atol=2e-3)  # float32 logits, times a scale of a hundred and more
-    assert (fit.scale == 1) == (space == "euclidean")
+    assert (fit.head.scale == 1) == (space == "euclidean")
 
 
 def overlapping(colours, seed: int) -> ImageDataset:
@@ -98,7 +98,7 @@ def test_the_scale_calibrates_nearest_means(backbone, colours, space):
     fit = fit_frozen("ncm", backbone, train, OnCpu(), space=space)
     figures = {}
     for factor in (0.1, 1.0, 10.0):
-        scaled = card(fit, train.counts) | {"scale": fit.scale * factor}
+        scaled = card(fit, train.counts) | {"scale": fit.head.scale * factor}
         figures[factor] = evaluate_model(fit.model, test, scaled, OnCpu()).metrics
     assert 0.4 < figures[1].top1 == figures[0.1].top1 == figures[10].top1 < 0.9
     assert figures[1].calibration_error < 0.15  # the features of a random network, and 360 images
@@ -177,7 +177,7 @@ def test_every_row_can_be_asked_for_explained_and_fitted(backbone, colours, name
         elif option not in row.options:
             with pytest.raises(InputError, match=f"`{option}` {value}: is for `method` .*; leave it out"):
                 replace(config, **{option: value})
-    assert config.without_effect() == {"tau", "validation", "space"} - row.options
+    assert set(config.unread()) == {"tau", "validation", "space"} - row.options
     assert config.balanced_by() == (f"--method {name}" if row.balanced else None)
     trained = None
     if row.keeps_classifier:
@@ -200,7 +200,8 @@ def test_an_unknown_method_is_refused_by_name(backbone, colours):
 def test_the_neighbours_that_a_head_remembers_vote_as_they_were_fitted_to():
     fitted = NearestNeighbours(k=1, temperature=1.0).fit(np.eye(3, dtype=np.float32), [0, 1, 2])
     head = HEADS["knn"](3, 3)
-    head.remember(fitted)
+    votes = {"k": fitted.k, "temperature": fitted.temperature}
+    FittedHead("knn", {"features": fitted.points_, "labels": fitted.labels_, **votes}).into(head)
     again = HEADS["knn"](3, 3)
     again.load_state_dict(head.state_dict())
     rows = np.array([[0.1, 0.2, 0.9]], dtype=np.float32)

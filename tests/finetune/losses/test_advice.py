@@ -32,7 +32,7 @@ def test_a_long_tail_is_corrected_in_the_loss_and_a_balanced_set_is_left_alone()
 def test_the_repetitions_that_it_names_are_those_of_the_sampler():
     labels = np.repeat(np.arange(5), TAIL)
     sampler = ClassSampler(labels, q=0.0)
-    shown = np.mean([(labels[list(sampler)] == 4).sum() / 5 for sampler.epoch in range(200)])
+    shown = np.mean([(labels[sampler.positions()] == 4).sum() / 5 for sampler.epoch in range(200)])
     assert "each image of the smallest class 28.2 times an epoch" in advise(TAIL).reasons[-1]
     assert shown == pytest.approx(28.2, rel=0.02)
 

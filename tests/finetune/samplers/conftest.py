@@ -24,6 +24,18 @@ def labels(counts: np.ndarray) -> np.ndarray:
 def drawn() -> Callable[..., np.ndarray]:
     def draw(sampler: EpochSampler, epoch: int = 0) -> np.ndarray:
         sampler.set_epoch(epoch)
-        return np.array(list(sampler))
+        return sampler.positions()
+
+    return draw
+
+
+@pytest.fixture
+def drawn_often() -> Callable[..., np.ndarray]:
+    """A function that draws many positions with the probabilities of one epoch: sampler, number, epoch → positions."""
+
+    def draw(sampler: EpochSampler, number: int, epoch: int = 0) -> np.ndarray:
+        sampler.set_epoch(epoch)
+        generator = np.random.default_rng([sampler.seed, epoch])
+        return np.concatenate([sampler.sequence(generator) for _ in range(number // len(sampler) + 1)])[:number]
 
     return draw

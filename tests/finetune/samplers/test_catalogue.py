@@ -9,6 +9,7 @@ from features.infrastructure.errors import InputError
 from finetune.samplers import (
     SAMPLERS,
     ClassSampler,
+    ShuffleSampler,
     build_sampler,
     class_probabilities,
     find_sampler,
@@ -124,8 +125,8 @@ def test_bad_input_is_refused(labels):
                 build_sampler(name, wrong)
     with pytest.raises(ValueError, match="`q` must be"):
         ClassSampler(labels, q=np.inf)
-    with pytest.raises(ValueError, match="`length` must be"):
-        ClassSampler(labels, length=0)
+    with pytest.raises(ValueError, match="`images` must be"):
+        ShuffleSampler(0)
     with pytest.raises(ValueError, match="`epochs` must be"):
         build_sampler("progressive", labels, epochs=0)
     with pytest.raises(ValueError, match="at least one image"):

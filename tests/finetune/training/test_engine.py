@@ -33,7 +33,6 @@ from finetune.training import batches as training_images
 from finetune.training import callbacks, engine
 from finetune.training.batches import TrainingImages
 from finetune.training.engine import train
-from finetune.training.optimizer import rate
 
 
 def tiny_network(classes: int, head: str = "linear", dropout: float = 0.0) -> ImageClassifier:
@@ -99,49 +98,6 @@ def test_every_loss_takes_a_step(tmp_path, colours, loss):
     assert all(value.isfinite().all() for value in model.state_dict().values())
     assert not same_weights(model, tiny_network(3, model.head_kind))
     assert model.head_kind == ("cosine" if loss.startswith("ldam") else "linear")
-
-
-def test_the_learning_rate_rises_and_falls(tmp_path, colours):
-    steps, lr = 20, 0.04
-    trained(colours(4, 4), options(tmp_path / "run", steps=steps, lr=lr, warmup=0.2))  # one step an epoch
-    found = [row["lr"] for row in history(tmp_path / "run")]
-    expected = [lr * share for share in (0.2, 0.4, 0.6, 0.8)]
-    expected += [lr * 0.5 * (1 + math.cos(math.pi * i / 16)) for i in range(16)]
-    assert found == pytest.approx(expected, rel=1e-4)  # six digits are written
-    trained(colours(4, 4), options(tmp_path / "flat", steps=3, lr=lr, warmup=0, schedule="constant"))
-    assert [row["lr"] for row in history(tmp_path / "flat")] == [lr] * 3
-
-
-@pytest.mark.parametrize(
-    ("steps", "warmup", "expected"),
-    [(12, 0.05, 6), (84, 0.05, 10), (400, 0.05, 20), (400, 0.0, 0), (12, 0.0, 0)],
-)
-def test_adamw_warms_up_for_ten_steps_or_half_of_a_short_training(tmp_path, steps, warmup, expected):
-    for optimizer, rising in (("adamw", expected), ("sgd", round(warmup * steps))):
-        config = options(tmp_path, steps=steps, warmup=warmup, optimizer=optimizer, lr=0.01)
-        shares = [rate(step, steps, config) for step in range(steps)]
-        assert shares.index(1.0) == rising
-
-
-def test_the_cifar_schedule_falls_a_hundredfold_at_160_and_180_of_200_epochs(tmp_path, colours):
-    config = options(tmp_path / "run", epochs=200, lr=0.1, warmup=0.025, schedule="step")  # one step an epoch
-    trained(colours(2, 2), config)
-    found = [row["lr"] for row in history(tmp_path / "run")]
-    assert found[:5] == pytest.approx([0.1 * i / 6 for i in range(1, 6)], rel=1e-4)
-    assert found[5:] == pytest.approx([0.1] * 155 + [1e-3] * 20 + [1e-5] * 20)
-
-
-def test_weight_decay_spares_biases_and_normalisation(tmp_path, colours, monkeypatch):
-    monkeypatch.setattr(
-        engine.TrainingStep, "training_step", lambda self, *_: 0 * sum(p.sum() for p in self.parameters())
-    )
-    config = options(tmp_path / "run", steps=1, lr=0.5, weight_decay=0.1, warmup=0, optimizer="adamw")
-    before, after = tiny_network(2), trained(colours(8, 8), config)
-    old = dict(before.named_parameters())
-    with torch.no_grad():
-        for name, value in after.named_parameters():
-            decayed = name in ("backbone.network.0.weight", "head.weight")
-            torch.testing.assert_close(value, old[name] * (1 - 0.5 * 0.1) if decayed else old[name])
 
 
 def test_the_progressive_sampler_sees_the_epochs(tmp_path, colours, monkeypatch):

@@ -1,8 +1,10 @@
-"""What moves, how fast, and what pulls on it."""
+"""What moves, how fast (learning rate, warm-up, weight decay), and what pulls on it."""
 
 from __future__ import annotations
 
 import copy
+import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,10 +16,18 @@ from features.preprocessing import Preprocessing
 from finetune.configuration import TrainingConfig
 from finetune.losses import build_loss
 from finetune.model import ImageClassifier
-from finetune.run_directory import RunDirectory
+from finetune.run_directory import RunDirectory, open_run
 from finetune.training import engine
 from finetune.training.batches import TrainingImages
-from finetune.training.optimizer import Interpolation, PullToStart, WeightAverage, freeze, layers, parameter_groups
+from finetune.training.optimizer import (
+    Interpolation,
+    PullToStart,
+    WeightAverage,
+    freeze,
+    layers,
+    parameter_groups,
+    rate,
+)
 
 
 def network() -> ImageClassifier:
@@ -41,10 +51,10 @@ def options(**given) -> TrainingConfig:
     return TrainingConfig(**fixed | given)
 
 
-def trained(tmp_path, colours, **given) -> tuple[ImageClassifier, ImageClassifier]:
+def trained(tmp_path, colours, counts=(12, 12), **given) -> tuple[ImageClassifier, ImageClassifier]:
     """A model before and after a few steps."""
     dataset, config = (
-        colours(12, 12),
+        colours(*counts),
         options(out=str(tmp_path / "run"), **{"steps": 4, "lr": 0.1, "warmup": 0, **given}),
     )
     model = network()
@@ -52,6 +62,51 @@ def trained(tmp_path, colours, **given) -> tuple[ImageClassifier, ImageClassifie
     images = TrainingImages(dataset, model.backbone.preprocessing, 0)
     engine.train(model, images, build_loss("softmax", dataset.counts), config, RunDirectory(config.out, config, {}))
     return before, model
+
+
+def rates(out: Path) -> list[float]:
+    return [epoch["lr"] for epoch in open_run(out / "run")["history"]]
+
+
+def test_the_learning_rate_rises_and_falls(tmp_path, colours):
+    lr = 0.04
+    trained(tmp_path / "cosine", colours, (4, 4), steps=20, lr=lr, warmup=0.2)  # one step an epoch
+    expected = [lr * share for share in (0.2, 0.4, 0.6, 0.8)]
+    expected += [lr * 0.5 * (1 + math.cos(math.pi * i / 16)) for i in range(16)]
+    assert rates(tmp_path / "cosine") == pytest.approx(expected, rel=1e-4)  # six digits are written
+    trained(tmp_path / "flat", colours, (4, 4), steps=3, lr=lr, schedule="constant")
+    assert rates(tmp_path / "flat") == [lr] * 3
+
+
+@pytest.mark.parametrize(
+    ("steps", "warmup", "expected"),
+    [(12, 0.05, 6), (84, 0.05, 10), (400, 0.05, 20), (400, 0.0, 0), (12, 0.0, 0)],
+)
+def test_adamw_warms_up_for_ten_steps_or_half_of_a_short_training(steps, warmup, expected):
+    for optimizer, rising in (("adamw", expected), ("sgd", round(warmup * steps))):
+        config = options(steps=steps, warmup=warmup, optimizer=optimizer, lr=0.01)
+        shares = [rate(step, steps, config) for step in range(steps)]
+        assert shares.index(1.0) == rising
+
+
+def test_the_cifar_schedule_falls_a_hundredfold_at_160_and_180_of_200_epochs(tmp_path, colours):
+    given = {"steps": None, "epochs": 200, "lr": 0.1, "warmup": 0.025, "schedule": "step"}
+    trained(tmp_path, colours, (2, 2), **given)  # one step an epoch
+    found = rates(tmp_path)
+    assert found[:5] == pytest.approx([0.1 * i / 6 for i in range(1, 6)], rel=1e-4)
+    assert found[5:] == pytest.approx([0.1] * 155 + [1e-3] * 20 + [1e-5] * 20)
+
+
+def test_weight_decay_spares_biases_and_normalisation(tmp_path, colours, monkeypatch):
+    monkeypatch.setattr(
+        engine.TrainingStep, "training_step", lambda self, *_: 0 * sum(p.sum() for p in self.parameters())
+    )
+    before, after = trained(tmp_path, colours, (8, 8), steps=1, lr=0.5, weight_decay=0.1, optimizer="adamw")
+    old = dict(before.named_parameters())
+    with torch.no_grad():
+        for name, value in after.named_parameters():
+            decayed = name.endswith(("conv.weight", "head.weight"))
+            torch.testing.assert_close(value, old[name] * (1 - 0.5 * 0.1) if decayed else old[name])
 
 
 def test_layers_are_blocks_in_order():
@@ -187,9 +242,11 @@ def test_what_is_kept_is_the_average(tmp_path, colours):
         ({"l2_sp": -1.0}, "`l2_sp` -1.0: expected at least 0"),
         ({"freeze": 1.5}, "`freeze` 1.5: expected at least 0 and at most 1"),
         ({"ema": 1.0}, "`ema` 1.0: expected at least 0 and below 1"),
+        ({"optimizer": "adam"}, "`optimizer` adam: expected one of nesterov, sgd, adamw"),
+        ({"beta": "big"}, "`beta` big: expected auto, or at least 0 and below 1"),
     ],
 )
-def test_numbers_out_of_range_are_refused(given, message):
+def test_values_that_are_out_of_range_or_unknown_are_refused(given, message):
     with pytest.raises(InputError) as refusal:
         options(**given)
     assert str(refusal.value) == message

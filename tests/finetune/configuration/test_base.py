@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
-from finetune.defaults import resolve
+from finetune.configuration import resolve
 
 TRAIN = "digits:@train?per_class=8"
 
