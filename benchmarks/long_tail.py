@@ -26,7 +26,7 @@ import torch
 from recording import DATA, RESULTS, ROOT, WORK, record, unpacked
 
 from finetune import FinetuneConfig, FitClassifierConfig, finetune, fit_classifier
-from transfer.arguments import read_yaml
+from transfer.command_line import read_yaml
 
 ROWS_OF_RESULTS = RESULTS / "long-tail"
 PROTOCOL = ROOT / "recipes" / "training" / "cifar-lt.yaml"

@@ -21,7 +21,7 @@ from features.readers import open_dataset
 from finetune.classifiers.second_stage import (
     METHODS,
     FittedHead,
-    Problem,
+    FittingInputs,
     SecondStage,
     Space,
     TrainedClassifier,
@@ -41,7 +41,7 @@ from finetune.evaluation.evaluator import ForwardOptions, score_images
 from finetune.finetuning import FinetuneConfig
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
-from finetune.training.fitting import Start, Trained, TrainingResult, card_of, carry_out
+from finetune.training.fitting import Start, Trained, TrainingResult, carry_out, checkpoint_card
 from finetune.training.validation import Split, check_validation, held_out_of
 
 
@@ -130,7 +130,7 @@ def fit_classifier(config: FitClassifierConfig) -> TrainingResult:
         run.log_unreadable(fitted.unreadable)
         for sentence in (*chosen, *filter(None, [fitted.head.said])):
             run.log(f"{run.path.name}: {sentence}")
-        card = card_of(dataset, dataset.counts, fitted.head.sigmoid, fitted.head.scale)
+        card = checkpoint_card(dataset, dataset.counts, fitted.head.sigmoid, fitted.head.scale)
         return fitted.model, card | {"fit": fitted.head.said}, None
 
     kept = {} if trained is None or counts is None else {"classifier_counts": counts.tolist()}
@@ -153,7 +153,7 @@ def fit_frozen(
     """Fit a head to features of the centre view; neither weights nor statistics of the backbone move.
 
     ``method`` names a row of :data:`finetune.classifiers.second_stage.METHODS`, ``options`` are those of the pass over
-    the images, and ``given`` further fields of :class:`finetune.classifiers.second_stage.Problem`. Raises
+    the images, and ``given`` further fields of :class:`finetune.classifiers.second_stage.FittingInputs`. Raises
     ``InputError`` if the method is unknown, no image can be read, or a class that the method needs has none.
     """
     unreadable: list[tuple[str, str]] = []
@@ -163,7 +163,7 @@ def fit_frozen(
         unreadable.extend(missing)
         return features, labels
 
-    head = METHODS.find(method).fit(Problem(dataset=dataset, features_of=features_of, **given))
+    head = METHODS.find(method).fit(FittingInputs(dataset=dataset, features_of=features_of, **given))
     with seeded(0):  # the values that the head is made with are replaced
         model = ImageClassifier(backbone, dataset.classes, head.kind)
     head.into(model.head)

@@ -17,8 +17,8 @@ from finetune.configuration import resolve
 from finetune.model import ImageClassifier
 from finetune.training.optimizer import build_optimizer, rate
 from transfer import RunConfig
-from transfer.arguments import read_yaml
 from transfer.cli import main
+from transfer.command_line import read_yaml
 from transfer.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]

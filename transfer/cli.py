@@ -81,7 +81,7 @@ def _start(argv: list[str]) -> int:
 
 
 def _run(command: Command, argv: list[str]) -> int:
-    from transfer.arguments import read_command_line, read_option
+    from transfer.command_line import read_command_line, read_option
 
     for name, (new, meant) in MOVED.get(command.name, {}).items():
         value, rest = read_option(name, argv)

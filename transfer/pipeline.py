@@ -24,7 +24,7 @@ from features.infrastructure.provenance import versions
 from finetune import FinetuneConfig, PretrainConfig, finetune, fit_classifier, pretrain
 from finetune.evaluation.evaluator import align_classes
 from similarity import STRATEGIES, Subset
-from transfer.arguments import Config, from_mapping
+from transfer.command_line import Config, from_mapping
 from transfer.commands.rank import RankConfig, rank
 from transfer.commands.report import ReportConfig, report
 from transfer.commands.select import SelectConfig, select

@@ -19,7 +19,7 @@ from finetune.classifiers.second_stage import METHODS
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
 from similarity import DEFAULT_GEOMETRY, GEOMETRIES, STRATEGIES
-from transfer.arguments import from_mapping, read_yaml
+from transfer.command_line import from_mapping, read_yaml
 from transfer.commands.rank import RankConfig
 from transfer.commands.select import SelectConfig
 

@@ -40,7 +40,7 @@ def local_world_size() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", str(world_size())))
 
 
-def share(positions: range) -> range:
+def own_positions(positions: range) -> range:
     """Return the part of ``positions`` that belongs to this process; the parts are disjoint and cover all."""
     n, size, own = len(positions), world_size(), rank()
     return positions[n * own // size : n * (own + 1) // size]

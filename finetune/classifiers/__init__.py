@@ -1,6 +1,6 @@
 """Classifiers on a frozen representation: features (N, D) in, class scores (N, C) out."""
 
-from finetune.classifiers.base import FeatureClassifier, LinearClassifier
+from finetune.classifiers.feature_classifier import FeatureClassifier, LinearClassifier
 from finetune.classifiers.nearest import NearestClassMean, NearestNeighbours
 from finetune.classifiers.probe import LinearProbe
 from finetune.classifiers.retraining import ClassifierRetraining, LearnableWeightScaling

@@ -16,8 +16,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from features.infrastructure.errors import InputError
-from finetune.classifiers.base import FeatureClassifier
-from finetune.classifiers.second_stage import FittedHead, Problem, SecondStage, Space
+from finetune.classifiers.feature_classifier import FeatureClassifier
+from finetune.classifiers.second_stage import FittedHead, FittingInputs, SecondStage, Space
 from similarity.distances import pairwise_distances
 from similarity.geometry import Geometry
 
@@ -144,10 +144,10 @@ class NearestNeighbours(FeatureClassifier):
         return tally.reshape(len(features), classes) / votes.sum(axis=1, keepdims=True)
 
 
-def _nearest_mean(problem: Problem) -> FittedHead:
+def _nearest_mean(inputs: FittingInputs) -> FittedHead:
     """The nearest class mean as a head."""
-    dataset, space = problem.dataset, problem.space
-    features, labels = problem.features_of(dataset)
+    dataset, space = inputs.dataset, inputs.space
+    features, labels = inputs.features_of(dataset)
     absent = np.flatnonzero(np.bincount(labels, minlength=len(dataset.classes)) == 0)
     if len(absent):
         more = f" (and {len(absent) - 1} more of {len(dataset.classes)})" if len(absent) > 1 else ""
@@ -165,8 +165,8 @@ def _nearest_mean(problem: Problem) -> FittedHead:
     return FittedHead("centred-cosine", {"weight": means - fitted.centre_, "centre": fitted.centre_}, 2 * scale)
 
 
-def _neighbours(problem: Problem) -> FittedHead:
-    fitted = NearestNeighbours().fit(*problem.features_of(problem.dataset), len(problem.dataset.classes))
+def _neighbours(inputs: FittingInputs) -> FittedHead:
+    fitted = NearestNeighbours().fit(*inputs.features_of(inputs.dataset), len(inputs.dataset.classes))
     votes = {"k": fitted.k, "temperature": fitted.temperature}
     return FittedHead("knn", {"features": fitted.points_, "labels": fitted.labels_, **votes})
 

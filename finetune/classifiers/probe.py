@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.classifiers.base import LinearClassifier
-from finetune.classifiers.second_stage import FittedHead, Problem, SecondStage
+from finetune.classifiers.feature_classifier import LinearClassifier
+from finetune.classifiers.second_stage import FittedHead, FittingInputs, SecondStage
 
 
 @dataclass(eq=False)
@@ -52,8 +52,8 @@ class LinearProbe(LinearClassifier):
         self.bias_[present] = bias
 
 
-def _fit(problem: Problem) -> FittedHead:
-    return problem.fitted(LinearProbe())
+def _fit(inputs: FittingInputs) -> FittedHead:
+    return inputs.fitted(LinearProbe())
 
 
 LINEAR = SecondStage("linear", "logistic regression on the features", _fit)

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from finetune.classifiers.base import LinearClassifier, checked_weight, without_absent
-from finetune.classifiers.second_stage import FittedHead, Problem, SecondStage
+from finetune.classifiers.feature_classifier import LinearClassifier, checked_weight, without_absent
+from finetune.classifiers.second_stage import FittedHead, FittingInputs, SecondStage
 from finetune.samplers import ClassSampler
 
 #: SGD with momentum m is stable on a quadratic below the rate 2(1 + m)/L. The curvature L of softmax cross-entropy is
@@ -138,12 +138,12 @@ class LearnableWeightScaling(_Retrained):
         self.bias_ = offset * self.scales_
 
 
-def _retrain(problem: Problem) -> FittedHead:
-    return problem.fitted(ClassifierRetraining(seed=problem.seed))
+def _retrain(inputs: FittingInputs) -> FittedHead:
+    return inputs.fitted(ClassifierRetraining(seed=inputs.seed))
 
 
-def _rescale(problem: Problem) -> FittedHead:
-    return problem.fitted(LearnableWeightScaling(problem.start.weight, problem.start.bias, seed=problem.seed))
+def _rescale(inputs: FittingInputs) -> FittedHead:
+    return inputs.fitted(LearnableWeightScaling(inputs.start.weight, inputs.start.bias, seed=inputs.seed))
 
 
 CRT = SecondStage("crt", "a new linear classifier, trained with class-balanced sampling (cRT)", _retrain, balanced=True)

@@ -20,7 +20,7 @@ from features.checkpoint import Checkpoint, find_checkpoint
 from features.dataset import ImageDataset
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
-from finetune.classifiers.base import LinearClassifier
+from finetune.classifiers.feature_classifier import LinearClassifier
 from finetune.losses import LOSSES
 from finetune.run_directory import open_run
 
@@ -141,7 +141,7 @@ class FittedHead:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class FittingInputs:
     """What a second-stage classifier may be fitted to.
 
     Attributes:
@@ -183,8 +183,8 @@ class SecondStage:
 
     Attributes:
         name, meaning: Name on the command line and in recipes, and one line that says what it is.
-        fit: The head for a problem.
-        keeps_classifier: Whether it starts from the classifier of the run, ``Problem.trained``.
+        fit: The head fitted to the inputs.
+        keeps_classifier: Whether it starts from the classifier of the run, ``FittingInputs.trained``.
         options: Options of ``fit-classifier`` that few methods read and this one does: ``tau``, ``space`` and
             ``validation``.
         needs_one_of: Options of which exactly one must be given.
@@ -194,7 +194,7 @@ class SecondStage:
 
     name: str
     meaning: str
-    fit: Callable[[Problem], FittedHead]
+    fit: Callable[[FittingInputs], FittedHead]
     keeps_classifier: bool = False
     options: frozenset[str] = frozenset()
     needs_one_of: tuple[str, ...] = ()

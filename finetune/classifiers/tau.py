@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.infrastructure.errors import InputError
-from finetune.classifiers.base import LinearClassifier, checked_weight
-from finetune.classifiers.second_stage import FittedHead, Problem, SecondStage
+from finetune.classifiers.feature_classifier import LinearClassifier, checked_weight
+from finetune.classifiers.second_stage import FittedHead, FittingInputs, SecondStage
 from finetune.evaluation.metrics import evaluate_scores
 
 
@@ -100,13 +100,13 @@ def _divisors(matrix: NDArray[np.floating], tau: float) -> NDArray[np.floating]:
     return np.where(norms > 0, norms, 1) ** tau
 
 
-def _normalise(problem: Problem) -> FittedHead:
+def _normalise(inputs: FittingInputs) -> FittedHead:
     """Choose τ on the validation unless it is given."""
-    start, given, chosen_on = problem.start, problem.tau, problem.dataset
-    if given is None and problem.validation is not None:
-        chosen_on = problem.validation
+    start, given, chosen_on = inputs.start, inputs.tau, inputs.dataset
+    if given is None and inputs.validation is not None:
+        chosen_on = inputs.validation
     fitted = TauNormalisation(start.weight, None if given is None else [given])
-    fitted.fit(*problem.features_of(chosen_on), len(problem.dataset.classes))
+    fitted.fit(*inputs.features_of(chosen_on), len(inputs.dataset.classes))
     said = ""
     if given is None:
         best = fitted.accuracies_.max()

@@ -19,7 +19,7 @@ from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_new
 from features.infrastructure.options import Range, check_ranges
-from features.infrastructure.processes import gather, rank, share
+from features.infrastructure.processes import gather, own_positions, rank
 from features.infrastructure.tables import write_table
 from features.preprocessing import Preprocessing
 from features.readers import open_dataset
@@ -207,7 +207,7 @@ def _run(
         network,
         dataset,
         preprocessing,
-        positions=share(range(len(dataset))),
+        positions=own_positions(range(len(dataset))),
         batch_size=options.batch_size,
         workers=options.workers,
         device=options.device,

@@ -1,10 +1,10 @@
 """Losses for class-imbalanced training, chosen by name with :func:`build_loss`."""
 
-from finetune.losses.base import LOSSES, LongTailLoss, Loss, LossOptions, build_loss
 from finetune.losses.class_balanced import ClassBalancedLoss, focal_loss, prior_bias, sigmoid_loss, softmax_loss
 from finetune.losses.class_weights import automatic_beta, class_balanced_weights, effective_number
 from finetune.losses.ldam import LDAMLoss, ldam_loss, ldam_margins
 from finetune.losses.logit_adjustment import LogitAdjustedLoss, log_prior
+from finetune.losses.loss import LOSSES, LongTailLoss, Loss, LossOptions, build_loss
 
 __all__ = [
     "LOSSES",

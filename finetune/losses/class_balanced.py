@@ -28,7 +28,8 @@ from torch.nn import functional as F
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import mean_over_processes
-from finetune.losses.base import (
+from finetune.losses.class_weights import class_balanced_weights, effective_number
+from finetune.losses.loss import (
     Beta,
     LongTailLoss,
     Loss,
@@ -38,7 +39,6 @@ from finetune.losses.base import (
     checked_weight,
     in_float32,
 )
-from finetune.losses.class_weights import class_balanced_weights, effective_number
 
 Kind = Literal["softmax", "sigmoid", "focal"]
 

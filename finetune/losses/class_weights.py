@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.infrastructure.errors import InputError
-from finetune.losses.base import Beta
+from finetune.losses.loss import Beta
 
 
 def class_balanced_weights(

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from features.infrastructure.errors import InputError
-from finetune.losses.base import Beta, LongTailLoss, Loss, LossOptions, checked_target, checked_weight, in_float32
 from finetune.losses.class_balanced import softmax_loss
 from finetune.losses.class_weights import class_balanced_weights, class_counts
+from finetune.losses.loss import Beta, LongTailLoss, Loss, LossOptions, checked_target, checked_weight, in_float32
 
 #: Share of the training before the weights are switched on: the authors' epoch 160 of 200.
 DEFERRED = 0.8

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from features.infrastructure.errors import InputError
-from finetune.losses.base import LongTailLoss, Loss, LossOptions
 from finetune.losses.class_balanced import softmax_loss
 from finetune.losses.class_weights import class_counts
+from finetune.losses.loss import LongTailLoss, Loss, LossOptions
 
 
 def log_prior(counts: ArrayLike, *, classes: Sequence[str] | None = None) -> NDArray[np.float64]:

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
-from finetune.samplers.base import DeferredSampler, EpochSampler, SamplerOptions, SamplerRow, checked_labels
 from finetune.samplers.class_sampler import power
+from finetune.samplers.sampler import DeferredSampler, EpochSampler, SamplerOptions, SamplerRow, checked_labels
 
 SAMPLERS = Catalogue("sampler", SamplerRow, "finetune.samplers")
 

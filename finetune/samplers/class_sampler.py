@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from finetune.samplers.base import EpochSampler, SamplerOptions, SamplerRow, checked_labels
+from finetune.samplers.sampler import EpochSampler, SamplerOptions, SamplerRow, checked_labels
 
 
 def class_probabilities(counts: ArrayLike, q: float) -> NDArray[np.float64]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from finetune.losses.base import Beta
 from finetune.losses.class_weights import effective_number
-from finetune.samplers.base import EpochSampler, SamplerOptions, SamplerRow
+from finetune.losses.loss import Beta
 from finetune.samplers.class_sampler import ClassSampler
+from finetune.samplers.sampler import EpochSampler, SamplerOptions, SamplerRow
 
 
 def effective_probabilities(counts: ArrayLike, beta: Beta) -> NDArray[np.float64]:

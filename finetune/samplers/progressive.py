@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.infrastructure.errors import InputError
-from finetune.samplers.base import EpochSampler, SamplerOptions, SamplerRow
 from finetune.samplers.class_sampler import ClassSampler, class_probabilities
+from finetune.samplers.sampler import EpochSampler, SamplerOptions, SamplerRow
 
 
 def progressive_probabilities(counts: ArrayLike, progress: float) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.samplers.base import EpochSampler, SamplerRow
+from finetune.samplers.sampler import EpochSampler, SamplerRow
 
 
 class ShuffleSampler(EpochSampler):

@@ -39,7 +39,7 @@ class Best:
     state: dict[str, Tensor]
 
 
-class Keeper(pl.Callback):
+class TrainingCallback(pl.Callback):
     """Shows the progress, writes the history, validates each epoch, stops early, and writes the state to resume from.
 
     ``an_epoch`` is the number of its steps, ``precision`` (``fp32`` or ``bf16``) that of the validation, and

@@ -27,7 +27,7 @@ from finetune.run_directory import RunDirectory
 from finetune.samplers import build_sampler
 from finetune.training import state
 from finetune.training.batches import EpochBatches, TrainingImages, batches_an_epoch
-from finetune.training.callbacks import Best, Keeper
+from finetune.training.callbacks import Best, TrainingCallback
 from finetune.training.depthwise import depthwise_in_float32
 from finetune.training.step import TrainingStep
 from finetune.training.validation import Validator
@@ -84,19 +84,19 @@ def train(
     step = TrainingStep(model, loss, config, steps, resumed, interpolate)
     if resumed:
         run.log(f"{run.path.name}: resumed after step {step.start} of {steps}")
-    keeper = Keeper(run, step, an_epoch, validator, precision, resumed)
+    callback = TrainingCallback(run, step, an_epoch, validator, precision, resumed)
     batches = EpochBatches(sampler, config.batch_size, steps, step.start)
     with _lightning_quiet(), _generators_restored(device), depthwise_in_float32(model), _failures_named(device, config):
-        trainer = _trainer(device, precision, keeper)
-        with progress(f"train {run.path.name}", steps) as keeper.advance:
-            keeper.advance(step.start)
+        trainer = _trainer(device, precision, callback)
+        with progress(f"train {run.path.name}", steps) as callback.advance:
+            callback.advance(step.start)
             trainer.fit(step, images.loader(batches, pin_memory=device.type == "cuda"))
     model.cpu().eval()
     model.load_state_dict(step.weights())
-    return keeper.best_epoch()
+    return callback.best_epoch()
 
 
-def _trainer(device: torch.device, precision: str, keeper: Keeper) -> pl.Trainer:
+def _trainer(device: torch.device, precision: str, callback: TrainingCallback) -> pl.Trainer:
     """Lightning's trainer for one pass over the steps; it logs, saves and shows nothing itself."""
     placement: dict[str, Any] = {"devices": 1 if device.index is None else [device.index]}
     if world_size() > 1:
@@ -112,7 +112,7 @@ def _trainer(device: torch.device, precision: str, keeper: Keeper) -> pl.Trainer
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        callbacks=[keeper],
+        callbacks=[callback],
     )
 
 

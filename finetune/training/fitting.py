@@ -200,7 +200,7 @@ def _train(
     moves = loss.deferred or config.deferred or config.sampler == "progressive"  # the loss itself changes
     if rank() == 0 and not moves:
         _warn_if_lost(run)
-    return model, card_of(dataset, images.counts, loss.sigmoid, loss.scale), best
+    return model, checkpoint_card(dataset, images.counts, loss.sigmoid, loss.scale), best
 
 
 def _warn_if_lost(run: RunDirectory) -> None:
@@ -213,7 +213,7 @@ def _warn_if_lost(run: RunDirectory) -> None:
         )
 
 
-def card_of(dataset: ImageDataset, counts: NDArray[np.int64], sigmoid: bool, scale: float) -> dict[str, Any]:
+def checkpoint_card(dataset: ImageDataset, counts: NDArray[np.int64], sigmoid: bool, scale: float) -> dict[str, Any]:
     """What a checkpoint states of a classifier beside the network; ``counts`` (C,) are the training images read."""
     return {"sigmoid": sigmoid, "scale": scale, "train_counts": counts.tolist(), "data": dataset.spec}
 

@@ -16,7 +16,7 @@ from features.decoding import ImageBatch, in_order, pixel_batches
 from features.image_sources import ChainedImages, FileImages
 from features.infrastructure.devices import autocast
 from features.infrastructure.errors import InputError
-from features.infrastructure.processes import gather, share
+from features.infrastructure.processes import gather, own_positions
 from features.readers import open_dataset
 from finetune.classifiers import balanced_split
 from finetune.evaluation.evaluator import align_classes
@@ -147,7 +147,7 @@ class Validator:
         workers: int | None = None,
     ) -> None:
         self.spec, self.loss, self.preprocessing = dataset.spec, loss, model.backbone.preprocessing
-        own = share(range(len(dataset)))
+        own = own_positions(range(len(dataset)))
         reader = pixel_batches(dataset, self.preprocessing, in_order(own, batch_size), workers)
         self.unreadable: Sequence[tuple[str, str]] = ()
         self.batches: Iterable[ImageBatch] = reader

@@ -13,8 +13,8 @@ import yaml
 from docstring_parser import parse
 
 from features.infrastructure.errors import InputError, as_typed
-from transfer.arguments import field_docs
 from transfer.cli import COMMANDS, main
+from transfer.command_line import field_docs
 
 TRAIN, TEST = "digits:@train?per_class=5", "digits:@test?per_class=4"
 

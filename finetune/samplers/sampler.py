@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from finetune.losses import LossOptions
-from finetune.losses.base import Beta
+from finetune.losses.loss import Beta
 
 
 @dataclass(frozen=True, kw_only=True)

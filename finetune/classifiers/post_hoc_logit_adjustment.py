@@ -6,14 +6,14 @@ Source: Menon et al., "Long-Tail Learning via Logit Adjustment", ICLR 2021, sect
 from __future__ import annotations
 
 from features.infrastructure.errors import InputError
-from finetune.classifiers.second_stage import FittedHead, Problem, SecondStage, TrainedClassifier
+from finetune.classifiers.second_stage import FittedHead, FittingInputs, SecondStage, TrainedClassifier
 from finetune.losses import log_prior
 
 
-def _adjust(problem: Problem) -> FittedHead:
-    start, tau = problem.start, 1.0 if problem.tau is None else problem.tau
-    counts = problem.dataset.counts if problem.counts is None else problem.counts
-    return FittedHead.linear(start.weight, start.bias - tau * log_prior(counts, classes=problem.dataset.classes))
+def _adjust(inputs: FittingInputs) -> FittedHead:
+    start, tau = inputs.start, 1.0 if inputs.tau is None else inputs.tau
+    counts = inputs.dataset.counts if inputs.counts is None else inputs.counts
+    return FittedHead.linear(start.weight, start.bias - tau * log_prior(counts, classes=inputs.dataset.classes))
 
 
 def _check(start: TrainedClassifier, tau: float | None) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import Range
-from transfer.arguments import argument_parser, check_mapping, field_docs, from_mapping, read_command_line
+from transfer.command_line import argument_parser, check_mapping, field_docs, from_mapping, read_command_line
 from transfer.commands import COMMANDS
 
 
