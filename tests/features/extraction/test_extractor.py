@@ -230,7 +230,7 @@ def test_a_class_without_a_readable_image_is_named(config, folder, batch_size):
         ({"workers": -1}, "`workers` -1: expected at least 0"),
         ({"max_unreadable": 1.5}, "`max_unreadable` 1.5: expected at least 0 and at most 1"),
         ({"max_unreadable": float("nan")}, "`max_unreadable` nan"),
-        ({"on_error": "ignore"}, "`on_error` ignore: expected skip or fail"),
+        ({"on_error": "ignore"}, "`on_error` ignore: expected one of skip, fail"),
         ({"checkpoint_seconds": -1}, "`checkpoint_seconds` -1: expected at least 0"),
         *(
             ({"shard": text}, f"`shard` {text}: expected a number from 1 to the total")
