@@ -119,7 +119,7 @@ def cluster(config: ClusterConfig) -> Clustering:
     bank = FeatureBank.open(config.bank)
     base = DatasetSpec.parse(bank.name)
     read: list[str | Path] = [config.bank, *files_of(base)]
-    check_new({"`out`": out, "`out`, with its table": table}, read=read, overwrite=config.overwrite)
+    check_new({"`out`": out, "the table beside `out`": table}, read=read, overwrite=config.overwrite)
     _, ids = bank.image_labels()
     _check(bank, ids)
     n_clusters = config.clusters or min(max(2, len(ids) // IMAGES_A_CLUSTER), MOST_CLUSTERS)

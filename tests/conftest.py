@@ -19,7 +19,8 @@ def unpack(tmp_path_factory):
             pytest.skip(f"{path} is not there")
         to = tmp_path_factory.mktemp(path.stem)
         with tarfile.open(path) as tar:
-            tar.extractall(to, [member for member in tar if wanted(member.name)], filter="data")
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)  # older Pythons have none
+            tar.extractall(to, [member for member in tar if wanted(member.name)])
         return to
 
     return unpacked

@@ -58,10 +58,11 @@ def _unpack(source: Path, out: Path, marker: Path) -> None:
     aside.mkdir()
     try:
         with tarfile.open(source) as archive:
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)  # older Pythons have none
             members = archive.getmembers()
             with progress(f"unpack {source.name}", len(members)) as advance:
                 for member in members:
-                    archive.extract(member, aside, filter="data")
+                    archive.extract(member, aside)
                     advance()
     except (tarfile.TarError, OSError, EOFError) as error:
         raise InputError(f"{source}: cannot be unpacked ({error})") from error

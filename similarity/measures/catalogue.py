@@ -126,7 +126,7 @@ def measure_names(requested: Sequence[str], argument: str = "measures") -> list[
 def _computed(row: Measure, evidence: Evidence, comparing: Comparison | None) -> Score | Unmeasured:
     if comparing is not None and row.compares not in (comparing, "both"):
         return Unmeasured(
-            "looks at the target under the model alone: the same for every source"
+            "measures the model on the target, so it is the same for every source"
             if comparing == "sources"
             else "compares source domains, not models"
         )

@@ -186,7 +186,7 @@ def test_a_bank_that_cannot_be_written_leaves_no_table(tmp_path, groups, monkeyp
         ({"out": "kept.h5", "overwrite": True}, "`out` kept.h5: would replace what is read"),
         (
             {"out": "there.h5"},
-            "`out`, with its table there.csv: is there already; name another file or give `overwrite`",
+            "the table beside `out` there.csv: is there already; name another file or give `overwrite`",
         ),
         ({"bank": "none.h5"}, "none.h5: no such feature bank"),
         ({"bank": "plain.h5"}, "the bank keeps no image features; extract it again with `keep_images`"),
@@ -216,6 +216,6 @@ def test_a_clustering_of_clusters_does_not_replace_its_own_base(tmp_path, groups
     found = cluster(ClusterConfig("kept.h5", "c.h5", clusters=5))
     dataset = open_dataset(found.dataset)
     found.bank.write("again.h5", (groups[0], dataset.labels, list(dataset.ids)))
-    with pytest.raises(InputError, match=r"with its table c\.csv: would replace what is read"):
+    with pytest.raises(InputError, match=r"the table beside `out` c\.csv: would replace what is read"):
         cluster(ClusterConfig("again.h5", "c.h5", clusters=2, overwrite=True))
     assert len(cluster(ClusterConfig("again.h5", "d.h5", clusters=2)).counts) == 2

@@ -170,7 +170,7 @@ def test_a_table_leaves_out_what_cannot_tell_its_rows_apart(evidence):
     scores = measure(MEASURES, evidence, comparing="sources")
     assert list(scores) == ALL
     assert [name for name, of in scores.items() if isinstance(of, Score)] == OF_SOURCE
-    assert scores["knn"] == Unmeasured("looks at the target under the model alone: the same for every source")
+    assert scores["knn"] == Unmeasured("measures the model on the target, so it is the same for every source")
     scores = measure(MEASURES, evidence, comparing="models")
     missing = [name for name, of in scores.items() if isinstance(of, Unmeasured)]
     assert missing == ["emd", "frechet", "mmd", "otdd", "source-images"]

@@ -123,14 +123,14 @@ def test_measures_of_sources_stand_beside_their_distance(tmp_path, capsys):
     assert near["emd"] == rows["digits:@test?per_class=9"]["emd"]
     assert near["mmd"] is not None and far["mmd"] is None and far["leep"] is not None
     assert found["unmeasured"]["mmd"].startswith("needs the source's images: extract digits:@train?per_class=3 with")
-    assert found["unmeasured"]["knn"].startswith("looks at the target under the model alone")
+    assert found["unmeasured"]["knn"].startswith("measures the model on the target")
     banks = [FeatureBank.open(path) for path in paths]
     alone = measure(["frechet"], side_by_side(banks[0], banks[1:])[0])
     assert near["frechet"] == pytest.approx(alone["frechet"].value)
     show(config, ranking)
     said = capsys.readouterr().out
     assert "other measures of transferability" in said and "* the best of its row" in said
-    assert said.count("looks at the target under the model alone") == 1
+    assert said.count("measures the model on the target") == 1
     assert main(["rank", "--target", paths[0], "--source", *paths[1:], "--json"]) == 0
     assert "measures" not in json.loads(capsys.readouterr().out)["domains"][0]
 

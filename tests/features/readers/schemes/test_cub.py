@@ -1,17 +1,11 @@
 """``cub:`` and ``nabirds:``."""
 
-import os
-import tarfile
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
-
-DATA = Path(os.environ.get("TRANSFER_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 NABIRDS = {
     "images.txt": "0000139e-21dc 0817/0000139e21dc.jpg\n0001afd4-99a1 0860/0001afd499a1.jpg\n"
@@ -103,14 +97,8 @@ def test_missing_images_folder(nabirds):
 
 
 @pytest.fixture(scope="module")
-def cub(tmp_path_factory):
-    archive = DATA / "cub50.tar"
-    if not archive.is_file():
-        pytest.skip(f"{archive} is not there; set TRANSFER_DATA to the folder that holds it")
-    root = tmp_path_factory.mktemp("cub")
-    with tarfile.open(archive) as tar:
-        tar.extractall(root, filter="data")
-    return next(root.rglob("images.txt")).parent
+def cub(unpack):
+    return next(unpack("cub50.tar").rglob("images.txt")).parent
 
 
 def test_cub_in_its_official_files(cub):
