@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from features.backbones.loading import Backbone, load_backbone, seeded
 from features.checkpoint import find_checkpoint
 from features.dataset import ImageDataset
+from features.infrastructure.errors import as_typed
 from features.infrastructure.options import default_of
 from features.readers import open_dataset
 from finetune.classifiers.second_stage import (
@@ -131,7 +132,7 @@ def fit_classifier(config: FitClassifierConfig) -> TrainingResult:
         for sentence in (*chosen, *filter(None, [fitted.head.said])):
             run.log(f"{run.path.name}: {sentence}")
         card = checkpoint_card(dataset, dataset.counts, fitted.head.sigmoid, fitted.head.scale)
-        return fitted.model, card | {"fit": fitted.head.said}, None
+        return fitted.model, card | {"fit": as_typed(fitted.head.said)}, None
 
     kept = {} if trained is None or counts is None else {"classifier_counts": counts.tolist()}
     seen = images_per_class(checkpoint, "train_counts", dataset.classes)

@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from features.infrastructure.console import console
-from features.infrastructure.errors import InputError
+from features.infrastructure.errors import InputError, as_typed
 from features.infrastructure.files import atomic_file, write_json, write_text
 from features.infrastructure.locks import locked
 from features.infrastructure.options import default_of
@@ -131,9 +131,10 @@ class RunDirectory:
             write_json(self.path / "metrics.json", dict(metrics))
 
     def log(self, line: str) -> None:
-        """Print a line and add it to ``log.txt``."""
+        """Print a line and add it to ``log.txt``; arguments in backticks become options of the command line."""
         if rank() != 0:
             return
+        line = as_typed(line)
         console.print(line, markup=False, emoji=False)
         stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
         with (self.path / "log.txt").open("a", encoding="utf-8") as file:

@@ -60,6 +60,10 @@ def _unpack(source: Path, out: Path, marker: Path) -> None:
         with tarfile.open(source) as archive:
             archive.extraction_filter = getattr(tarfile, "data_filter", None)  # older Pythons have none
             members = archive.getmembers()
+            for member in members:
+                inside = (aside / member.name).resolve().is_relative_to(aside.resolve())
+                if not inside or not (member.isfile() or member.isdir()):
+                    raise InputError(f"{source}: {member.name} leaves the folder or is a link or device; remove it")
             with progress(f"unpack {source.name}", len(members)) as advance:
                 for member in members:
                     archive.extract(member, aside)

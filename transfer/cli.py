@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -84,17 +85,17 @@ def _run(command: Command, argv: list[str]) -> int:
     from transfer.command_line import read_command_line, read_option
 
     for name, (new, meant) in MOVED.get(command.name, {}).items():
-        value, rest = read_option(name, argv)
+        value, rest = read_option(name, argv, several=name == "model")
         if value is not None and value != meant:
             if rank() == 0:
-                print(f"transfer {command.name}: --{name} is an option of: transfer {new}", file=sys.stderr)
+                print(f"transfer {command.name}: --{name} has moved; running: transfer {new}", file=sys.stderr)
             return main([new, *argv])
         argv = rest
     config_type = command.config()
     try:
         values, as_json = read_command_line(config_type, argv, command.positional, f"transfer {command.name}")
     except InputError as error:
-        raise InputError(f"{error} (transfer {command.name} --help)") from error
+        raise InputError(_of_another(command, argv) or f"{error} (transfer {command.name} --help)") from error
     config = config_type(**values)
     try:
         result = command.function()(config)
@@ -109,6 +110,19 @@ def _run(command: Command, argv: list[str]) -> int:
     else:
         command.show()(config, result)
     return 0
+
+
+def _of_another(command: Command, argv: Sequence[str]) -> str:
+    """What to say of a typed option that the command has lost to another, or never had; empty if there is none."""
+    own = {field.name for field in fields(command.config())}
+    for old, moved in MOVED.items():
+        pair = {old, *(new for new, _ in moved.values())}
+        for other in pair - {command.name} if command.name in pair else ():
+            for field in fields(COMMANDS[other].config()):
+                option = f"--{field.name.replace('_', '-')}"
+                if field.name not in own and option in argv:
+                    return f"{option} is an option of: transfer {other}; leave it out"
+    return ""
 
 
 def _is_named(file: Any, values: Iterable[Any]) -> bool:

@@ -70,23 +70,30 @@ def read_command_line(
     return values, json
 
 
-def read_option(name: str, argv: Sequence[str]) -> tuple[str | None, list[str]]:
+def read_option(name: str, argv: Sequence[str], several: bool = False) -> tuple[str | None, list[str]]:
     """The text that a command line or the file of its ``--config`` gives for one option, and the words without it.
+
+    The option takes one word, or ``several``. The text is empty if the option stands without a word.
 
     Raises:
         InputError: The file cannot be read.
     """
     reader = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False, add_help=False)
-    reader.add_argument("--config")
-    reader.add_argument(_flag(name), nargs="+", dest="typed")
+    reader.add_argument("--config", action="append", default=[])
+    if several:
+        reader.add_argument(_flag(name), nargs="*", dest="typed")
+    else:
+        reader.add_argument(_flag(name), nargs="?", const="", dest="typed")
     try:
         found, rest = reader.parse_known_args(argv)
     except argparse.ArgumentError:
         return None, list(argv)  # the parser of the whole command says what is wrong
-    content = read_yaml(found.config) if found.config else {}
-    value = found.typed or (content.get(name) if isinstance(content, Mapping) else None)
-    text = " ".join(value) if isinstance(value, list) else value
-    return text, [*rest, "--config", found.config] if found.config else rest
+    value = found.typed
+    if value is None and len(found.config) == 1:
+        content = read_yaml(found.config[0])
+        value = content.get(name) if isinstance(content, Mapping) else None
+    text = " ".join(map(str, value)) if isinstance(value, list) else value
+    return text, [*rest, *(word for file in found.config for word in ("--config", file))]
 
 
 def argument_parser(

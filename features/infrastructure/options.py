@@ -53,7 +53,7 @@ def check_ranges(config: Any) -> None:
         for given in value if isinstance(value, (list, tuple)) else (value,):
             if isinstance(given, (int, float)) and not isinstance(given, bool):
                 faults += [
-                    f"`{field.name}` {given}: expected {bounds}"
+                    f"`{field.name}` {given}: expected {', or '.join([*map(str, choices), str(bounds)])}"
                     for bounds in _ranges(hints[field.name])
                     if given not in bounds
                 ]

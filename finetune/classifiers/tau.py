@@ -112,7 +112,9 @@ def _normalise(inputs: FittingInputs) -> FittedHead:
         best = fitted.accuracies_.max()
         said = f"τ = {fitted.tau_:.2f}, with a mean accuracy of {best:.4f} over the classes of {chosen_on.spec}"
     elif given and start.balanced_by:
-        said = f"τ = {given:g} re-balances the classes after {start.balancing_option}: rare ones count twice"
+        said = (
+            f"τ = {given:g} re-balances the classes after {start.balancing_option}, so rare ones are weighted up twice"
+        )
     return FittedHead.linear(fitted.weight_, fitted.bias_, sigmoid=start.sigmoid, said=said)
 
 

@@ -96,7 +96,7 @@ def advise(counts: ArrayLike) -> Advice:
             f"the largest class has {factor:g} times the images of the smallest: under plain softmax a rare class "
             f"starts with {1 / factor:.2g} of the odds of the largest ({100 * share:.2g} % of the images)",
             "balanced softmax removes these odds, which is right if all classes weigh the same in the test; so does a "
-            "second stage on the trained network, transfer finetune --method crt",
+            "second stage on the trained network, transfer fit-classifier --method crt",
             f"class-balanced sampling instead would show each image of the smallest class {repeats:.3g} times an epoch",
         ),
     )

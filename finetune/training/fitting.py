@@ -193,9 +193,9 @@ def _train(
     if config.beta == "auto" and hasattr(loss, "weight"):
         run.log(f"{name}: β = {automatic_beta(images.counts):.6g}")
     if loss.deferred:
-        run.log(f"{name}: class weights count after {loss.deferred:.0%} of the steps, which changes the loss")
+        run.log(f"{name}: class weights count after {loss.deferred:.0%} of the steps; expect a jump of the loss")
     if config.loss_row.balanced and config.balancing_sampler:
-        run.log(f"{name}: loss and sampler both re-balance the classes: rare ones count twice")
+        run.log(f"{name}: loss and sampler both re-balance the classes, so rare ones are weighted up twice")
     best = train(model, images, loss, config, run, validator, start.interpolate)
     moves = loss.deferred or config.deferred or config.sampler == "progressive"  # the loss itself changes
     if rank() == 0 and not moves:
@@ -209,7 +209,7 @@ def _warn_if_lost(run: RunDirectory) -> None:
     if losses[-1] > losses[0]:
         run.log(
             f"{run.path.name}: the training loss ended at {losses[-1]:.3g}, above the {losses[0]:.3g} of the first "
-            f"epoch: nothing was learned, or it was lost again; try a smaller `lr`"
+            f"epoch: the training diverged; give a smaller `lr`"
         )
 
 

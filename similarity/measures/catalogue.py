@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Literal, get_args
 
 from features.infrastructure.catalogue import Catalogue
-from features.infrastructure.errors import InputError
+from features.infrastructure.errors import InputError, as_typed
 from similarity.measures.evidence import Evidence
 
 #: The rows of a table of measures: source domains under one backbone, or models.
@@ -103,12 +103,12 @@ def values(taken: Mapping[str, Score | Unmeasured]) -> dict[str, float | None]:
 
 
 def reasons(rows: Iterable[Mapping[str, Score | Unmeasured]]) -> dict[str, str]:
-    """For each measure that could not be computed for some row, the first reason."""
+    """For each measure that could not be computed for some row, the first reason, as the command line says it."""
     found: dict[str, str] = {}
     for taken in rows:
         for name, one in taken.items():
             if isinstance(one, Unmeasured):
-                found.setdefault(name, one.reason)
+                found.setdefault(name, as_typed(one.reason))
     return found
 
 

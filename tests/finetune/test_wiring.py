@@ -124,7 +124,7 @@ def test_balancing_twice_is_said(tmp_path):
     twice = FinetuneConfig(dataset=TAIL, out=str(tmp_path / "a"), loss="balanced-softmax", sampler="class", **options)
     finetune(twice)
     finetune(FinetuneConfig(dataset=TAIL, out=str(tmp_path / "b"), loss="balanced-softmax", **options))
-    assert "rare ones count twice" in (tmp_path / "a" / "log.txt").read_text()
+    assert "rare ones are weighted up twice" in (tmp_path / "a" / "log.txt").read_text()
     assert "twice" not in (tmp_path / "b" / "log.txt").read_text()
     adjusted = {"dataset": TAIL, "init": str(tmp_path / "b"), "out": str(tmp_path / "c"), "method": "logit-adjusted"}
     with pytest.raises(InputError, match="was trained with `loss` balanced-softmax, which re-balances the classes"):
@@ -133,7 +133,9 @@ def test_balancing_twice_is_said(tmp_path):
     for start, said in (("b", True), ("plain", False)):
         scaled = adjusted | {"init": str(tmp_path / start), "out": str(tmp_path / f"tau-{start}"), "method": "tau"}
         run = fit_classifier(FitClassifierConfig(**scaled, tau=1.0, device="cpu", workers=0)).run
-        assert ("after `loss` balanced-softmax: rare ones count twice" in (run / "log.txt").read_text()) == said
+        log = (run / "log.txt").read_text()
+        assert ("after --loss balanced-softmax, so rare ones are weighted up twice" in log) == said
+        assert "`" not in log + (run / "metrics.json").read_text()
     first = fit_classifier(FitClassifierConfig(**adjusted, tau=0.3, device="cpu", workers=0))
     assert first.metrics["images"] == COUNTS.sum()
     again = adjusted | {"init": str(first.run), "out": str(tmp_path / "d")}

@@ -32,6 +32,12 @@ def test_archives_are_unpacked_once_and_whole(tmp_path: Path) -> None:
     (tmp_path / "other.tar").write_bytes((tmp_path / "set.tar").read_bytes())
     with pytest.raises(InputError, match="does not come from this archive"):
         unpack(["other.tar"], tmp_path, tmp_path / "out")
+    (tmp_path / "outside.txt").write_text("mine")
+    with tarfile.open(tmp_path / "evil.tar", "w") as archive:
+        archive.add(tmp_path / "set" / "a" / "1.txt", "../../outside.txt")
+    with pytest.raises(InputError, match=r"evil\.tar: \.\./\.\./outside\.txt leaves the folder"):
+        unpack(["evil.tar"], tmp_path, tmp_path / "out")
+    assert (tmp_path / "outside.txt").read_text() == "mine"
     (tmp_path / "bad.tar").write_bytes((tmp_path / "set.tar").read_bytes()[:700])
     with pytest.raises(InputError, match=r"bad\.tar"):
         unpack(["bad.tar"], tmp_path, tmp_path / "out")

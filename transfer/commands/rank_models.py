@@ -65,7 +65,7 @@ class RankModelsConfig:
                 f"`measures` {of_sources[0]}: compares sources, not models; leave it out, or use: transfer rank"
             )
         if self.by is not None:
-            measure_names([self.by])
+            measure_names([self.by], "by")
             if self.by not in (names or MEASURES):
                 raise InputError(f"`by` {self.by}: is not one of `measures` {' '.join(self.measures) or 'all'}")
             if MEASURES[self.by].compares == "sources":
