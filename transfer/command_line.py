@@ -1,6 +1,7 @@
 """Configuration dataclasses as command lines and as YAML: one option a field, its docstring the help.
 
-Every value is checked against its field's type here, whether it was typed or stands in a file.
+Every value is checked against its field's type here, whether it was typed or stands in a file. This is argparse and one
+converter. The library jsonargparse gives underscores instead of dashes, flags that need a value, and lists in brackets.
 """
 
 from __future__ import annotations
