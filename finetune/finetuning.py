@@ -69,10 +69,11 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
             chosen["crop_pct"] = WHOLE_IMAGES
         # These were found on held-out images of CUB.
         chosen |= self.training_defaults(f"the classifier starts trained ({start})", "adamw", RATES, 12, "frozen")
-        if start == "probe" and self.loss == "softmax" and not self.balancing_sampler:
+        row = self.loss_row
+        if start == "probe" and not (row.balanced or row.sigmoid or row.cosine_classifier or self.balancing_sampler):
             return chosen | {"interpolate": (0.5, "a probe, and neither loss nor sampler re-balances the classes")}
         # Half of the way would keep half of the odds that a balanced loss or sampler takes out.
-        return chosen | {"interpolate": (1.0, "no probe that is trained with the loss softmax and unbalanced draws")}
+        return chosen | {"interpolate": (1.0, "not a probe trained with plain softmax and unbalanced sampling")}
 
     def _default_start(self) -> Choice:
         """What the classifier starts as: a probe needs a published model and a linear softmax loss."""
@@ -80,7 +81,7 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
             return ("probe", "a published model and a softmax loss")
         return (
             "new",
-            f"the loss {self.loss} is no linear softmax" if self.published else "the start is no published model",
+            f"the loss {self.loss} is no linear softmax" if self.published else "the start is not a published model",
         )
 
     @property
@@ -112,8 +113,8 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
     """Fine-tune, resume, or reuse the finished run at ``config.out``.
 
     Raises:
-        InputError: The target or the start cannot be opened, they do not fit each other, or another run stands at
-            ``out``.
+        InputError: The target or the start cannot be opened, they do not fit each other, or ``out`` holds
+            another run.
     """
     config, chosen = resolve(config)
     dataset = open_dataset(config.dataset)

@@ -143,7 +143,7 @@ class RunDirectory:
     def log_unreadable(self, images: Iterable[tuple[str, str]]) -> None:
         """Log each image, as (id, reason), that cannot be read."""
         for id_, reason in images:
-            self.log(f"left out, unreadable: {id_} ({reason})")
+            self.log(f"skipped unreadable image {id_} ({reason})")
 
     def record(self, row: Mapping[str, Any]) -> None:
         """Add an epoch to ``history.csv``, in place of that epoch and later ones, which a resumed run repeats."""

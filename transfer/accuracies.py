@@ -23,7 +23,7 @@ def accuracy_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[Any
     ]
     if "borders" in figures:
         many, few = (figures["borders"][name] for name in ("many", "few"))
-        rows.append(["training images a class", "", "", "", f"> {many}", f"{few}–{many}", f"< {few}"])
+        rows.append(["training images per class", "", "", "", f"> {many}", f"{few}–{many}", f"< {few}"])
     return ["", *names], rows
 
 

@@ -1,4 +1,4 @@
-"""Configuration dataclasses as command lines and as YAML: one option a field, its docstring the help.
+"""Configuration dataclasses as command lines and as YAML: one option per field, its docstring the help.
 
 Every value is checked against its field's type here, whether it was typed or stands in a file. This is argparse and one
 converter. The library jsonargparse gives underscores instead of dashes, flags that need a value, and lists in brackets.
@@ -100,7 +100,7 @@ def read_option(name: str, argv: Sequence[str], several: bool = False) -> tuple[
 def argument_parser(
     config_type: type, positional: Sequence[str] = (), prog: str | None = None
 ) -> argparse.ArgumentParser:
-    """A parser with one option a field: ``keep_images`` becomes ``--keep-images``.
+    """A parser with one option per field: ``keep_images`` becomes ``--keep-images``.
 
     It gathers words: none is required, none has a default, and none is converted. In the help, the fields that the
     dataclass inherits stand below the first line of the docstring of the dataclass that they come from. The arguments

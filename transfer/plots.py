@@ -19,7 +19,7 @@ from features.dataset import ImageDataset
 from features.image_sources import UnreadableImage
 from finetune.evaluation.metrics import FEW, MANY
 
-logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # a missing font of its list is no news
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it warns about every missing fallback font
 #: Position of a class without images on a logarithmic axis.
 NONE = 0.5
 INK, ACCENT, QUIET = "#1f2937", "#b45309", "#6b7280"

@@ -37,7 +37,7 @@ _SUMS_ON_DEVICE = 2**26
 
 @dataclass(frozen=True)
 class ExtractConfig:
-    """Images in, a feature bank out: class means, variances and the within-class covariance.
+    """Extract a feature bank from images: class means, variances and the within-class covariance.
 
     Attributes:
         dataset: Dataset spec, such as cub:DATA/CUB_200_2011@train.

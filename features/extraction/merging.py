@@ -24,7 +24,7 @@ from features.infrastructure.options import Range, check_ranges
 
 @dataclass(frozen=True)
 class MergeConfig:
-    """Shards of an extraction in, the feature bank of the whole out.
+    """Merge the shards of an extraction into one feature bank.
 
     Attributes:
         shards: Files of all shards, in any order.

@@ -25,5 +25,5 @@ def cutout(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 ADDITION = AugmentationRow(
-    "+cutout", "after another one: a square of half the side set to black", Augmentation(after=(cutout,))
+    "+cutout", "blacks out a square of half the side, after the base augmentation", Augmentation(after=(cutout,))
 )

@@ -128,7 +128,7 @@ class AugmentationRow:
 
 
 BASES = (
-    AugmentationRow("none", "the view of the test", Augmentation()),
+    AugmentationRow("none", "no augmentation: the test-time view", Augmentation()),
     AugmentationRow(
         "flip",
         "random windows at the scale of the test, half of them mirrored",

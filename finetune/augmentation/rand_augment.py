@@ -73,5 +73,5 @@ def rand_augment(images: Tensor, generator: torch.Generator, *, n: int = 2, magn
 
 
 ADDITION = AugmentationRow(
-    "+randaugment", "before another one: two operations of RandAugment", Augmentation(before=(rand_augment,))
+    "+randaugment", "two operations of RandAugment, before the base augmentation", Augmentation(before=(rand_augment,))
 )

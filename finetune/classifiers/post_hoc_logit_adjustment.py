@@ -32,7 +32,7 @@ def _check(start: TrainedClassifier, tau: float | None) -> None:
 
 LOGIT_ADJUSTED = SecondStage(
     "logit-adjusted",
-    "the trained classifier, its bias less `tau` times the log of each class's share of its training images",
+    "the trained classifier with `tau` times the log class prior subtracted from its bias",
     _adjust,
     keeps_classifier=True,
     options=frozenset({"tau"}),

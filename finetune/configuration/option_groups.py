@@ -288,7 +288,7 @@ class Machine(OptionGroup):
     Attributes:
         seed: Seed of the initial weights, the draws and the augmentation.
         device: auto, cpu, cuda, mps.
-        precision: auto takes bfloat16 where the hardware has it.
+        precision: auto is bfloat16 if the hardware computes in it.
         workers: Decoding processes; by default one per core.
     """
 

@@ -46,9 +46,9 @@ class EvaluateConfig:
         few: A class with fewer training images belongs to "few", at most `many`; the classes between are "medium".
         per_class: Write the accuracy of each class to this file (.csv).
         overwrite: Replace an existing file.
-        batch_size: Images a forward pass.
+        batch_size: Images per forward pass.
         device: auto, cpu, cuda, mps.
-        precision: auto takes bfloat16 if the hardware computes in it.
+        precision: auto is bfloat16 if the hardware computes in it.
         workers: Decoding processes; by default one per core.
     """
 
@@ -152,7 +152,7 @@ def evaluate_model(
 
     found, unreadable = _run(network, dataset, network.preprocessing, options, predictions_of)
     for id_, reason in unreadable:
-        console.print(f"not evaluated, unreadable: {id_} ({reason})", markup=False, emoji=False)
+        console.print(f"skipped unreadable image {id_} ({reason})", markup=False, emoji=False)
     predictions, counts = Predictions.concatenate(found), np.asarray(card["train_counts"])
     return Evaluation(
         metrics=evaluate_predictions(predictions, len(model.classes), counts, probabilities=True, many=many, few=few),

@@ -25,6 +25,7 @@ from finetune.evaluation.evaluator import align_classes, evaluate_model
 from finetune.losses import automatic_beta, prior_bias
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory, open_run
+from finetune.samplers import find_sampler
 from finetune.training.batches import TrainingImages
 from finetune.training.validation import Split, Validator, split_off
 
@@ -197,7 +198,9 @@ def _train(
     if config.loss_row.balanced and config.balancing_sampler:
         run.log(f"{name}: loss and sampler both re-balance the classes, so rare ones are weighted up twice")
     best = train(model, images, loss, config, run, validator, start.interpolate)
-    moves = loss.deferred or config.deferred or config.sampler == "progressive"  # the loss itself changes
+    moves = (
+        loss.deferred or config.deferred or "epochs" in find_sampler(config.sampler).options
+    )  # the loss itself changes
     if rank() == 0 and not moves:
         _warn_if_lost(run)
     return model, checkpoint_card(dataset, images.counts, loss.sigmoid, loss.scale), best

@@ -25,7 +25,7 @@ _RESUME, _BEST = "resume.ckpt", "best.ckpt"
 def read_resume(checkpoints: Path) -> dict[str, Any]:
     """The state that was written last; empty if there is none.
 
-    ``best`` is ``{"epoch": 0}`` if a better epoch was kept after the state was written: that epoch comes again.
+    ``best`` is ``{"epoch": 0}`` if a better epoch was kept after the state was written: that epoch is trained again.
     """
     if not (checkpoints / _RESUME).is_file():
         return {}

@@ -18,7 +18,7 @@ from similarity.transport.network_simplex import transport_plan
 
 #: Entries of the smoothed plan below this share of the largest entry of their row are dropped.
 _LEAST_SHARE = 1e-3
-#: Rows moved exactly: at least so many, and one of so many of all; largest numbers of rows and pairs of one problem.
+#: Rows moved exactly: at least _LEAST_MOVED, and one of _ONE_OF; largest numbers of rows and pairs of one problem.
 _LEAST_MOVED, _ONE_OF, _MOST_MOVED, _MOST_PAIRS = 2_000, 60, 16_000, 16_000_000
 
 _Array = NDArray[np.float64]

@@ -35,13 +35,13 @@ from similarity.transport.rounding import SparsePlan, feasible_plan
 
 #: Largest number of rounds of ascent and certificate.
 _ROUNDS = 10
-#: Rows of the sample that is solved by ascent: at least so many, and so many a column; and its rounds.
+#: Rows of the sample that is solved by ascent: at least _SAMPLE, or _SAMPLED_A_COLUMN per column; its rounds.
 _SAMPLE, _SAMPLED_A_COLUMN, _SAMPLE_ROUNDS = 32_768, 16, 2
 #: Largest numbers of rows and columns of the exact problem that gives the start.
 _EXACT_ROWS, _EXACT_COLUMNS = 3_000, 1_000
 #: Number of columns whose neighbourhoods are the regions that a sample covers.
 _REGIONS = 128
-#: Average number of near pairs of a row: at least; enough for so many a column; at most.
+#: Average number of near pairs of a row: at least _NEAR, enough for _NEAR_A_COLUMN per column, at most _MOST_NEAR.
 _NEAR, _NEAR_A_COLUMN, _MOST_NEAR = 16, 200, 64
 #: Largest number of near pairs of a row, in multiples of the average; it does not apply to heavy rows.
 _CROWDED = 4

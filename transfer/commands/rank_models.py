@@ -29,11 +29,11 @@ class RankModelsConfig:
         by: The measure that orders the models; by default linear-probe, or the first of `measures`.
         test: Dataset spec of the target's test images; the table then holds the accuracy that a linear probe on each
             model reaches there.
-        cache: Folder of the target's feature banks, one a model; they are reused.
+        cache: Folder of the target's feature banks, one per model; they are reused.
         seed: Seed of the measures, and of random weights.
         device: auto, cpu, cuda, mps.
-        precision: auto takes bfloat16 where the hardware has it.
-        workers: Decoding processes; by default one a core.
+        precision: auto is bfloat16 if the hardware computes in it.
+        workers: Decoding processes; by default one per core.
     """
 
     target: str

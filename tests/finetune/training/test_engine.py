@@ -291,7 +291,7 @@ def test_unreadable_images_of_a_streamed_training_are_said_once(tmp_path, write_
     folder = write_folder(tmp_path / "data", {"blue": 2, "red": 0})
     (folder / "red" / "4.png").write_bytes(b"no picture")
     trained(open_dataset(f"folder:{folder}"), options(tmp_path / "run", epochs=3, batch_size=6))
-    assert (tmp_path / "run" / "log.txt").read_text().count("left out, unreadable: red/4.png") == 1
+    assert (tmp_path / "run" / "log.txt").read_text().count("skipped unreadable image red/4.png") == 1
     for picture in folder.rglob("*.png"):
         picture.write_bytes(b"no picture")
     with pytest.raises(InputError, match="a whole batch of images cannot be read; the first is"):

@@ -190,7 +190,7 @@ def test_unreadable_training_images_are_written_down(tmp_path, write_folder):
     (folder / "red" / "4.png").write_bytes(b"no picture")
     options = {"init": "resnet8", "weights": "none", "image_size": 16, "steps": 1, "augment": "none"}
     result = finetune(FinetuneConfig(dataset=f"folder:{folder}", out=str(tmp_path / "run"), **options, **CPU))
-    assert "left out, unreadable: red/4.png (" in (result.run / "log.txt").read_text()
+    assert "skipped unreadable image red/4.png (" in (result.run / "log.txt").read_text()
     assert find_checkpoint(result.run).card["train_counts"] == [6, 5]
     assert result.metrics["images"] == 11
 
