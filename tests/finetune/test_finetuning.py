@@ -98,7 +98,7 @@ def test_the_log_has_the_chosen_defaults(tmp_path):
     tiny = {"init": "resnet8", "weights": "none", "image_size": 16, "steps": 1, "lr": 0.01}
     result = finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "run"), **tiny, **CPU))
     log = (result.run / "log.txt").read_text()
-    assert "run: by default classifier new: the start is no published model" in log
+    assert "run: by default classifier new: the start is not a published model" in log
     assert "run: by default weight_decay 0.0005: the rates of nesterov" in log
     assert yaml.safe_load((result.run / "config.yaml").read_text())["weight_decay"] == 0.0005  # complete
 

@@ -132,7 +132,7 @@ def test_a_device_that_is_not_there_is_refused_before_any_work(sources, tmp_path
         ({"epochs": 3}, "`epochs` and `steps` both set the budget: give one"),
         ({"batch_size": 1}, "`batch_size` 1: expected at least 2"),
         ({"lr": float("nan")}, "`lr` nan: expected above 0"),
-        ({"beta": 1.0}, "`beta` 1.0: expected at least 0 and below 1"),
+        ({"beta": 1.0}, "`beta` 1.0: expected auto, or at least 0 and below 1"),
         ({"gamma": -1.0}, "`gamma` -1.0: expected at least 0"),
         ({"warmup": 1.0}, "`warmup` 1.0: expected at least 0 and below 1"),
         ({"weight_decay": -0.1}, "`weight_decay` -0.1: expected at least 0"),

@@ -44,8 +44,8 @@ def test_every_number_out_of_range_is_named_at_once() -> None:
     with pytest.raises(InputError) as refusal:
         check_ranges(Options(epochs=0, share=1.0, beta=-1, steps=[0.5, 3]))
     assert str(refusal.value) == (
-        "`epochs` 0: expected at least 1; `share` 1.0: expected above 0 and below 1; `beta` -1: expected at least 0; "
-        "`steps` 3: expected at least 0 and at most 1"
+        "`epochs` 0: expected at least 1; `share` 1.0: expected above 0 and below 1; "
+        "`beta` -1: expected auto, or at least 0; `steps` 3: expected at least 0 and at most 1"
     )
 
 

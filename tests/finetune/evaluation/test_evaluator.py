@@ -127,7 +127,7 @@ def test_unreadable_images_are_said_and_not_counted(model, folder, capsys):
     found = evaluate_model(model, open_dataset(f"folder:{folder}"), CARD, options())
     assert found.metrics.images == 19
     assert found.metrics.groups["medium"].images == 9
-    assert "not evaluated, unreadable: red/2.png" in capsys.readouterr().err
+    assert "skipped unreadable image red/2.png" in capsys.readouterr().err
     for picture in folder.rglob("*.png"):
         picture.write_bytes(b"no picture")
     with pytest.raises(InputError, match="no image can be read"):
