@@ -11,7 +11,6 @@ official test images, 224 px.
    images, and on images held out of the training images (5 folds, twice), by which the default was chosen.
 
 About 15 minutes on two cores. Recorded in benchmarks/results/fine_grained.json; each finished run is kept and reused.
-The data lies in $TRANSFER_DATA, else in ../shared/data.
 """
 
 from __future__ import annotations

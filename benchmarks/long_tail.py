@@ -10,8 +10,7 @@ Classifiers on the features of balanced softmax and LDAM-DRW, and cRT on augment
 paper has them. A killed row goes on from its last checkpoint in runs/benchmarks/long-tail. A finished row is recorded
 in benchmarks/results/long-tail; --rows with none named only prints the table.
 
-Expected: two to five hours a row on one core with bfloat16, eight for best, minutes for classifiers. The data lies in
-$TRANSFER_DATA, else in ../shared/data.
+Expected: two to five hours a row on one core with bfloat16, eight for best, minutes for classifiers.
 """
 
 from __future__ import annotations

@@ -11,8 +11,7 @@ Two tables, as `transfer rank --measures all` and `transfer rank --model … --t
   CUB and 40 at random. Beside each measure stands the accuracy that a linear probe reaches on the test images, and how
   well the measure's order agrees with it.
 
-About 10 minutes on one core. Recorded in benchmarks/results/measures.json. The data lies in $TRANSFER_DATA, else in
-../shared/data.
+About 10 minutes on one core. Recorded in benchmarks/results/measures.json.
 """
 
 from __future__ import annotations

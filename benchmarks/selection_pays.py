@@ -20,7 +20,7 @@ with a seed that is not among these; the long one has four times its steps. A ch
 in another directory of runs/benchmarks/selection-pays.
 
 Expected: an hour a seed on one core with bfloat16, and three with the long budget; the figures are in
-benchmarks/results/selection_pays-BUDGET.json. The data lies in $TRANSFER_DATA, else in ../shared/data.
+benchmarks/results/selection_pays-BUDGET.json.
 """
 
 from __future__ import annotations

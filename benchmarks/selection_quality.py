@@ -33,7 +33,7 @@ Expected (20 minutes on one core): the paper, whitened + nearest, the default, a
     CUB                          0.507        0.547          0.663       0.157 ± 0.066   0.116 ± 0.049
 
 The four birds come first by either. The distance that --strategy coverage reaches and the bound proved on it differ
-by 0.3 % at most. The data lies in $TRANSFER_DATA, else in ../shared/data.
+by 0.3 % at most.
 """
 
 from __future__ import annotations

@@ -30,10 +30,10 @@ from features.dataset import ImageDataset
 from features.image_sources import ArrayImages
 from features.infrastructure.console import console
 from features.infrastructure.devices import pick_device, pick_precision
-from finetune.configuration import TrainingConfig
 from finetune.losses import build_loss
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
+from finetune.shared_options import TrainingConfig
 from finetune.training.batches import TrainingImages
 from finetune.training.engine import train
 

@@ -28,9 +28,13 @@ from finetune.classifiers.second_stage import (
     TrainedClassifier,
     images_per_class,
 )
-from finetune.configuration import resolve
-from finetune.configuration.base import Choice
-from finetune.configuration.option_groups import (
+from finetune.evaluation.evaluator import ForwardOptions, score_images
+from finetune.finetuning import FinetuneConfig
+from finetune.model import ImageClassifier
+from finetune.run_directory import RunDirectory
+from finetune.shared_options import resolve
+from finetune.shared_options.base import Choice
+from finetune.shared_options.option_groups import (
     WHOLE_IMAGES,
     NotNegative,
     RunOptions,
@@ -38,10 +42,6 @@ from finetune.configuration.option_groups import (
     held_out,
     held_out_faults,
 )
-from finetune.evaluation.evaluator import ForwardOptions, score_images
-from finetune.finetuning import FinetuneConfig
-from finetune.model import ImageClassifier
-from finetune.run_directory import RunDirectory
 from finetune.training.fitting import Start, Trained, TrainingResult, carry_out, checkpoint_card
 from finetune.training.validation import Split, check_validation, held_out_of
 
@@ -86,7 +86,8 @@ class FitClassifierConfig(RunOptions, StartingPoint):
         faults = super().contradictions() + held_out_faults(self.validation)
         asked = self.row.needs_one_of
         if asked and sum(getattr(self, name) is not None for name in asked) != 1:
-            faults.append(f"`method` {self.method}: give either " + " or ".join(f"`{name}`" for name in asked))
+            choices = ", or ".join(f"`{name}`, {what}" for name, what in asked.items())
+            faults.append(f"`method` {self.method}: give {choices}")
         return faults
 
     def unread(self) -> dict[str, str]:

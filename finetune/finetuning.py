@@ -19,11 +19,13 @@ from features.readers import open_dataset
 from finetune.augmentation import augmentation
 from finetune.classifiers import LinearProbe
 from finetune.classifiers.second_stage import TrainedClassifier, images_per_class
-from finetune.configuration import TrainingOptions, resolve
-from finetune.configuration.base import Choice
-from finetune.configuration.option_groups import WHOLE_IMAGES, StartingPoint
-from finetune.configuration.training import Rates
 from finetune.evaluation.evaluator import score_images
+from finetune.losses import DEFAULT_LOSS
+from finetune.run_directory import FINE_TUNED
+from finetune.shared_options import TrainingOptions, resolve
+from finetune.shared_options.base import Choice
+from finetune.shared_options.option_groups import WHOLE_IMAGES, StartingPoint
+from finetune.shared_options.training import Rates
 from finetune.training.fitting import Start, TrainingResult, fit
 from finetune.training.search import best_options
 from finetune.training.validation import check_validation
@@ -51,10 +53,10 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
             (frozen); by default train, or frozen if the classifier starts trained.
     """
 
-    #: Options of earlier versions → the only value that still means this command.
-    RETIRED: ClassVar[Mapping[str, Any]] = {"method": "full", "space": "cosine"}
+    #: Options of earlier versions, which had this command and fit-classifier in one → the value that means this one.
+    RETIRED: ClassVar[Mapping[str, Any]] = {"method": FINE_TUNED, "space": "cosine"}
 
-    loss: str = "softmax"
+    loss: str = DEFAULT_LOSS
     classifier: Literal["new", "probe", "keep"] | None = None
     interpolate: Annotated[float, Range(0, 1, above=True)] | None = None
     batch_size: Annotated[int, Range(2)] = 64

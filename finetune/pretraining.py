@@ -10,10 +10,10 @@ from features.checkpoint import find_checkpoint
 from features.dataset import ImageDataset, concatenate
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
-from finetune.configuration import TrainingOptions, resolve
-from finetune.configuration.base import Choice
-from finetune.configuration.training import Rates
-from finetune.losses import LOSSES, Loss
+from finetune.losses import DEFAULT_BALANCED_LOSS, DEFAULT_LOSS, LOSSES, Loss
+from finetune.shared_options import TrainingOptions, resolve
+from finetune.shared_options.base import Choice
+from finetune.shared_options.training import Rates
 from finetune.training.fitting import TrainingResult, fit
 from finetune.training.search import best_options
 from finetune.training.validation import check_validation
@@ -31,6 +31,8 @@ class PretrainConfig(TrainingOptions):
         subset: Subset file of transfer select; by default every class.
         backbone: A torchvision or timm name, efficientnet_lite0, resnet8 … resnet56, or a run directory.
         weights: For a model's name: none (random weights, the default), default (published), or a state-dict file.
+        crop_pct: Share of an image's shorter side that the network sees at test time, above 0 to 1; by default the
+            network's own.
         loss: softmax, cb-softmax, cb-sigmoid, cb-focal, …: see transfer inspect losses. By default cb-softmax, or
             softmax if the sampler re-balances the classes.
     """
@@ -42,7 +44,7 @@ class PretrainConfig(TrainingOptions):
 
     def defaults(self) -> dict[str, Choice]:
         balanced = self.balancing_sampler
-        loss = "softmax" if balanced else "cb-softmax"
+        loss = DEFAULT_LOSS if balanced else DEFAULT_BALANCED_LOSS
         reason = f"the sampler {self.sampler} {'re-balances' if balanced else 'does not re-balance'} the classes"
         own = self.training_defaults("the classifier starts new", "nesterov", RATES, 30, "train")
         return {"loss": (loss, reason), **own}

@@ -35,6 +35,8 @@ from features.infrastructure.provenance import versions
 from features.infrastructure.tables import read_rows
 from finetune.training import state
 
+#: What runs of fine-tuning have as ``method``, which earlier versions wrote into all runs.
+FINE_TUNED = "full"
 #: Options that do not change the result of a run.
 _IMMATERIAL = ("out", "workers", "tensorboard")
 

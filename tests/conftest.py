@@ -1,12 +1,9 @@
 """Real data, where there is some."""
 
-import os
 import tarfile
-from pathlib import Path
 
 import pytest
-
-DATA = Path(os.environ.get("TRANSFER_DATA", Path(__file__).parents[2] / "shared" / "data"))
+from support import DATA
 
 
 @pytest.fixture(scope="session")

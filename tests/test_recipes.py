@@ -13,8 +13,8 @@ from torch import nn
 from features.backbones.loading import load_backbone
 from finetune import FinetuneConfig
 from finetune.augmentation import augmentation
-from finetune.configuration import resolve
 from finetune.model import ImageClassifier
+from finetune.shared_options import resolve
 from finetune.training.optimizer import build_optimizer, rate
 from transfer import RunConfig
 from transfer.cli import main

@@ -20,12 +20,8 @@ from transfer.commands import COMMANDS, Command
 
 #: Seconds that a launcher takes at most to end the other processes of a job once one has failed.
 _LAUNCHER_ENDS_OTHERS = 10.0
-#: Options that another command has since an earlier version: command → option → the command that has it now, and the
-#: value that still means the first command.
-MOVED: dict[str, dict[str, tuple[str, str | None]]] = {
-    "rank": {"model": ("rank-models", None)},
-    "finetune": {"method": ("fit-classifier", "full")},
-}
+#: Options that another command has since an earlier version: command → (option, the command that has it now).
+MOVED = {"rank": ("model", "rank-models"), "finetune": ("method", "fit-classifier")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,14 +80,15 @@ def _start(argv: list[str]) -> int:
 def _run(command: Command, argv: list[str]) -> int:
     from transfer.command_line import read_command_line, read_option
 
-    for name, (new, meant) in MOVED.get(command.name, {}).items():
-        value, rest = read_option(name, argv, several=name == "model")
-        if value is not None and value != meant:
+    config_type = command.config()
+    if command.name in MOVED:
+        name, new = MOVED[command.name]
+        value, rest = read_option(COMMANDS[new].config(), name, argv)
+        if value is not None and value != getattr(config_type, "RETIRED", {}).get(name):
             if rank() == 0:
                 print(f"transfer {command.name}: --{name} has moved; running: transfer {new}", file=sys.stderr)
             return main([new, *argv])
         argv = rest
-    config_type = command.config()
     try:
         values, as_json = read_command_line(config_type, argv, command.positional, f"transfer {command.name}")
     except InputError as error:
@@ -115,9 +112,8 @@ def _run(command: Command, argv: list[str]) -> int:
 def _of_another(command: Command, argv: Sequence[str]) -> str:
     """What to say of a typed option that the command has lost to another, or never had; empty if there is none."""
     own = {field.name for field in fields(command.config())}
-    for old, moved in MOVED.items():
-        pair = {old, *(new for new, _ in moved.values())}
-        for other in pair - {command.name} if command.name in pair else ():
+    for old, (_, new) in MOVED.items():
+        for other in {old, new} - {command.name} if command.name in (old, new) else ():
             for field in fields(COMMANDS[other].config()):
                 option = f"--{field.name.replace('_', '-')}"
                 if field.name not in own and option in argv:

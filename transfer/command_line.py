@@ -71,20 +71,18 @@ def read_command_line(
     return values, json
 
 
-def read_option(name: str, argv: Sequence[str], several: bool = False) -> tuple[str | None, list[str]]:
-    """The text that a command line or the file of its ``--config`` gives for one option, and the words without it.
+def read_option(config_type: type, name: str, argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The text that a command line or the file of its ``--config`` gives for one field, and the words without it.
 
-    The option takes one word, or ``several``. The text is empty if the option stands without a word.
+    The text is empty if the option stands without a word.
 
     Raises:
         InputError: The file cannot be read.
     """
     reader = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False, add_help=False)
     reader.add_argument("--config", action="append", default=[])
-    if several:
-        reader.add_argument(_flag(name), nargs="*", dest="typed")
-    else:
-        reader.add_argument(_flag(name), nargs="?", const="", dest="typed")
+    several = get_origin(_parts(get_type_hints(config_type)[name])[0]) is list
+    reader.add_argument(_flag(name), nargs="*" if several else "?", const=None if several else "", dest="typed")
     try:
         found, rest = reader.parse_known_args(argv)
     except argparse.ArgumentError:
@@ -115,10 +113,13 @@ def argument_parser(
         allow_abbrev=False,
         add_help=False,
     )
-    parser.add_argument("-h", "--help", action="help", help="Show this help and exit.")
     docs, hints, headings = field_docs(config_type), get_type_hints(config_type), _headings(config_type)
-    groups = {heading: parser.add_argument_group(heading) for heading in dict.fromkeys(headings.values())}
     by_name = {field.name: field for field in fields(config_type)}
+    required = [name for name, field in by_name.items() if default_of(field) is MISSING and name not in positional]
+    headings = dict.fromkeys(by_name, "options") | headings | dict.fromkeys(required, "required")
+    order = dict.fromkeys([*(headings[name] for name in required), "options", *headings.values()])
+    groups = {heading: parser.add_argument_group(heading) for heading in order}
+    groups["options"].add_argument("-h", "--help", action="help", help="Show this help and exit.")
     usage = ["%(prog)s"]
     for name in dict.fromkeys([*positional, *by_name]):
         default, hint = default_of(by_name[name]), hints[name]
@@ -129,10 +130,9 @@ def argument_parser(
             usage.append(word if default is MISSING else f"[{word}]")
             parser.add_argument(name, nargs="*" if is_list else "?", help=text)
             continue
-        place = groups[headings[name]] if name in headings else parser
+        place = groups[headings[name]]
         if default is MISSING:
             usage.append(f"{_flag(name)} {word}")
-            text += " (required)"
         elif default not in (None, []) and default is not False:
             text += f" (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
         if hint is bool:
@@ -140,7 +140,9 @@ def argument_parser(
         else:
             place.add_argument(_flag(name), nargs="+" if is_list else None, metavar=_metavar(name, hint), help=text)
     parser.usage = " ".join([*usage, "[options]"])
-    parser.add_argument("--json", action="store_true", help="Print the result alone, as JSON, on standard output.")
+    groups["options"].add_argument(
+        "--json", action="store_true", help="Print the result alone, as JSON, on standard output."
+    )
     parser.add_argument("--config", action="append", help=argparse.SUPPRESS)
     return parser
 

@@ -155,7 +155,7 @@ class _Steps:
             init, weights = self._pretrained(name, subset, seed), "default"
         elif arm.init is not None:
             init, weights = arm.init, "default"
-            if options.get("method", "full") == "full":
+            if self.recipe.transfer_config is FinetuneConfig:
                 options.setdefault("classifier", "new")  # all arms share the budget
         else:
             init, weights = self.recipe.pretrain.get("backbone", PretrainConfig.backbone), "none"

@@ -18,7 +18,8 @@ from finetune.classifier_fitting import FitClassifierConfig
 from finetune.classifiers.second_stage import METHODS
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
-from similarity import DEFAULT_GEOMETRY, GEOMETRIES, STRATEGIES
+from finetune.run_directory import FINE_TUNED
+from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, GEOMETRIES, STRATEGIES
 from transfer.command_line import from_mapping, read_yaml
 from transfer.commands.rank import RankConfig
 from transfer.commands.select import SelectConfig
@@ -74,7 +75,7 @@ class Recipe:
         rank: Options of transfer rank.
         select: Options of transfer select.
         pretrain: Options of transfer pretrain.
-        finetune: Options of transfer finetune, or, with a method other than full, of transfer fit-classifier.
+        finetune: Options of transfer finetune, or, with a `method`, of transfer fit-classifier.
         archives: Tar files to unpack first; {data} in a spec is replaced by the folder that they are unpacked to.
         data: Folder of the archives, relative to the working directory.
     """
@@ -125,7 +126,7 @@ class Recipe:
                 f"{where}, finetune: starts from the run's own classifier, whose classes are those of the source; "
                 f"leave out classifier: keep, and methods {', '.join(keeping)}"
             )
-        choice_of_arm = {"strategy": "random", "geometry": DEFAULT_GEOMETRY, "classes": self.classes, "seed": 0}
+        choice_of_arm = {"strategy": DEFAULT_STRATEGY, "geometry": DEFAULT_GEOMETRY, "classes": self.classes, "seed": 0}
         files = {"out": "-", "overwrite": True}
         steps: tuple[tuple[str, type, Mapping[str, Any]], ...] = (
             ("extract", ExtractConfig, {"dataset": self.target, "out": "-"}),
@@ -146,8 +147,9 @@ class Recipe:
 
     @property
     def transfer_config(self) -> type[FinetuneConfig] | type[FitClassifierConfig]:
-        """The configuration of the last step; a ``method`` other than full fits a classifier to frozen features."""
-        return FinetuneConfig if self.finetune.get("method", "full") == "full" else FitClassifierConfig
+        """The configuration of the last step; with a ``method`` it fits a classifier to frozen features."""
+        tuned = self.finetune.get("method", FINE_TUNED) == FINE_TUNED
+        return FinetuneConfig if tuned else FitClassifierConfig
 
     def placed(self, data: Path) -> Recipe:
         """The recipe with ``{data}`` in its specs replaced by a folder."""

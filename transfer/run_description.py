@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from finetune.run_directory import FINE_TUNED
+
 #: Options of a run that do not change what it learns.
 _IMMATERIAL = {"out", "test", "workers", "tensorboard", "device"}
 
@@ -14,8 +16,8 @@ def describe(config: Mapping[str, Any]) -> str:
     """A description of the options of one run, such as ``softmax, 30 epochs from resnet50``."""
     start = Path(config.get("init") or config["backbone"]).name
     untrained = config.get("weights") == "none"
-    method = config.get("method", "full")
-    if method != "full":
+    method = config.get("method", FINE_TUNED)
+    if method != FINE_TUNED:
         tau = "" if config.get("tau") is None else f" {config['tau']:g}"
         return f"{method}{tau} on {'untrained ' * untrained}{start}"
     words = [config["loss"]]

@@ -23,7 +23,7 @@ class Family:
     Attributes:
         name: What the family is called.
         meaning: What it is, in one line.
-        order: Families are tried in ascending order; the first that knows a name builds it.
+        place: Families are tried in ascending place; the first that knows a name builds it.
         knows: Whether it has a backbone of a name.
         build: Builds the backbone of a name. The second argument is ``default`` for published weights, which may raise
             `InputError`; with any other value the weights are random.
@@ -33,7 +33,7 @@ class Family:
 
     name: str
     meaning: str
-    order: int
+    place: int
     knows: Callable[[str], bool]
     build: Callable[[str, str], Backbone]
     names: Callable[[], Collection[str]] = tuple
@@ -49,7 +49,7 @@ def family_of(name: str, but: Family | None = None) -> Family:
     Raises:
         InputError: No family knows it.
     """
-    for family in _in_order():
+    for family in FAMILIES.values():
         if family is not but and family.knows(name):
             return family
     if "/" in name or Path(name).exists():
@@ -65,7 +65,7 @@ def family_of(name: str, but: Family | None = None) -> Family:
 def backbone_names() -> dict[str, list[str]]:
     """List the names of all models that :func:`features.load_backbone` knows, by origin."""
     names: dict[str, list[str]] = {}
-    for family in _in_order():
+    for family in FAMILIES.values():
         if listed := family.names():
             names.setdefault(family.origin, []).extend(listed)
     return names
@@ -80,7 +80,3 @@ def downloading(name: str, build: Callable[[], Any]) -> Any:
             f"backbone {name}: its published weights could not be loaded ({error}); give `weights` FILE, or "
             f"`backbone` {OFFLINE}, which needs no network"
         ) from error
-
-
-def _in_order() -> list[Family]:
-    return sorted(FAMILIES.values(), key=lambda family: family.order)

@@ -20,14 +20,14 @@ from features.dataset_spec import DatasetSpec
 from features.extraction.merging import MergeConfig, merge
 from features.extraction.result import Extraction
 from features.extraction.resume import discard, find_finished, find_unfinished, resume_path
-from features.extraction.shard import KeptFeatures, Shard, check_unreadable
+from features.extraction.shard import MAX_UNREADABLE, KeptFeatures, Shard, check_unreadable
 from features.forward_pass import forward_pass
 from features.infrastructure.console import console
 from features.infrastructure.devices import pick_device, pick_precision
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_writable
 from features.infrastructure.locks import locked
-from features.infrastructure.options import Range, check_ranges
+from features.infrastructure.options import Machine, Range, check_ranges
 from features.infrastructure.processes import gather, rank, world_size
 from features.readers import open_dataset
 
@@ -36,7 +36,7 @@ _SUMS_ON_DEVICE = 2**26
 
 
 @dataclass(frozen=True)
-class ExtractConfig:
+class ExtractConfig(Machine):
     """Extract a feature bank from images: class means, variances and the within-class covariance.
 
     Attributes:
@@ -47,9 +47,6 @@ class ExtractConfig:
         seed: Seed of random weights (`weights` none).
         image_size: Side of the network's input in pixels; by default the network's own.
         batch_size: Images per forward pass.
-        workers: Processes that decode, and on a CPU also run the network; by default one per core.
-        precision: auto is bfloat16 if the hardware computes in it.
-        device: auto, cpu, cuda, cuda:1, mps.
         keep_images: Keep the feature of every image in the bank as well.
         on_error: For an unreadable image, skip lists it in the bank and fail stops.
         max_unreadable: Largest share of the dataset's images, 0 to 1, that may be unreadable.
@@ -65,12 +62,9 @@ class ExtractConfig:
     seed: Annotated[int, Range(0)] = 0
     image_size: Annotated[int, Range(1)] | None = None
     batch_size: Annotated[int, Range(1)] = 64
-    workers: Annotated[int, Range(0)] | None = None
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    device: str = "auto"
     keep_images: bool = False
     on_error: Literal["skip", "fail"] = "skip"
-    max_unreadable: Annotated[float, Range(0, 1)] = 0.05
+    max_unreadable: Annotated[float, Range(0, 1)] = MAX_UNREADABLE
     shard: str | None = None
     checkpoint_seconds: Annotated[float, Range(0)] = 60.0
     overwrite: bool = False
@@ -125,7 +119,7 @@ def _extract_in_this_process(config: ExtractConfig) -> Extraction:
     positions = _positions(config.shard, len(dataset))
     precision = pick_precision(config.precision, pick_device(config.device))
     backbone = load_backbone(config.backbone, config.weights, config.image_size, seed=config.seed)
-    attrs = _attributes(dataset, backbone, precision, config.shard)
+    attrs = _attributes(dataset, backbone, precision, config)
     found = None if config.overwrite else find_finished(out, dataset, attrs, keep_images=config.keep_images)
     if found is None:
         with locked(out):
@@ -244,7 +238,7 @@ def _positions(shard: str | None, n: int) -> range:
     return range(n * (number - 1) // total, n * number // total)
 
 
-def _attributes(dataset: ImageDataset, backbone: Backbone, precision: str, shard: str | None) -> dict[str, Any]:
+def _attributes(dataset: ImageDataset, backbone: Backbone, precision: str, config: ExtractConfig) -> dict[str, Any]:
     """The attributes of the bank or shard that is asked for."""
     return {
         "dataset": dataset.spec,
@@ -259,4 +253,4 @@ def _attributes(dataset: ImageDataset, backbone: Backbone, precision: str, shard
         "manifest_sha256": dataset.manifest_sha256,
         "torch": str(torch.__version__),
         "created": datetime.now(timezone.utc).isoformat(),
-    } | ({} if shard is None else {"shard": shard})
+    } | ({} if config.shard is None else {"shard": config.shard, "max_unreadable": config.max_unreadable})

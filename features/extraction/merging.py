@@ -14,7 +14,7 @@ import numpy as np
 from features.bank import IDENTITY, Images
 from features.class_statistics import ClassStatistics
 from features.extraction.result import Extraction
-from features.extraction.shard import KeptFeatures, Shard, check_unreadable
+from features.extraction.shard import MAX_UNREADABLE, KeptFeatures, Shard, check_unreadable
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_new
 from features.infrastructure.hdf5 import opened, read_text
@@ -29,13 +29,14 @@ class MergeConfig:
     Attributes:
         shards: Files of all shards, in any order.
         out: File of the bank (.h5).
-        max_unreadable: Largest share of the dataset's images, 0 to 1, that may be unreadable.
+        max_unreadable: Largest share of the dataset's images, 0 to 1, that may be unreadable; by default that of the
+            extraction.
         overwrite: Replace an existing file.
     """
 
     shards: list[str]
     out: str
-    max_unreadable: Annotated[float, Range(0, 1)] = 0.05
+    max_unreadable: Annotated[float, Range(0, 1)] | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -58,7 +59,10 @@ def merge(config: MergeConfig) -> Extraction:
     shards.sort(key=lambda shard: shard.positions.start)
     _check_whole(shards)
     skipped = [image for shard in shards for image in shard.skipped]
-    check_unreadable(str(shards[0].attrs["dataset"]), skipped, shards[-1].positions.stop, config.max_unreadable)
+    limit = config.max_unreadable
+    if limit is None:
+        limit = max(float(shard.attrs.get("max_unreadable", MAX_UNREADABLE)) for shard in shards)
+    check_unreadable(str(shards[0].attrs["dataset"]), skipped, shards[-1].positions.stop, limit)
     with locked(out), ExitStack() as stack:
         whole = Shard.open(Path(shards[0].name))
         for shard in shards[1:]:

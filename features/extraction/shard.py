@@ -1,11 +1,11 @@
 """Shards: the sums of a part of a dataset on disk, from which an extraction resumes and which a merge adds up.
 
 A shard is one HDF5 file. It has the attributes of a feature bank, with ``schema="transfer.feature-shard"``, and
-``shard`` (number and total), ``first`` and ``last`` (positions in the dataset) and ``position`` (of the next image to
-read). Its datasets are ``class/name``, ``class/count``, ``class/sum`` and ``class/square`` (C, D), ``within/scatter``
-(D, D), all sums in float64, ``skipped/id`` and ``skipped/reason``. If image features are kept, a complete shard has
-``image/feature``, ``image/label`` and ``image/id`` like a bank. An incomplete one has ``image/index`` (positions in the
-dataset), and its features are in a plain float32 file beside it.
+``shard`` (number and total), ``max_unreadable``, ``first`` and ``last`` (positions in the dataset) and ``position``
+(of the next image to read). Its datasets are ``class/name``, ``class/count``, ``class/sum`` and ``class/square``
+(C, D), ``within/scatter`` (D, D), all sums in float64, ``skipped/id`` and ``skipped/reason``. If image features are
+kept, a complete shard has ``image/feature``, ``image/label`` and ``image/id`` like a bank. An incomplete one has
+``image/index`` (positions in the dataset), and its features are in a plain float32 file beside it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from features.infrastructure.hdf5 import atomic_hdf5, read_attributes, read_text
 
 SCHEMA = "transfer.feature-shard"
 SCHEMA_VERSION = 1
+#: Share of the images of a dataset that may be unreadable unless an extraction states its own.
+MAX_UNREADABLE = 0.05
 
 
 @dataclass(eq=False)
@@ -143,7 +145,7 @@ def _sums(statistics: ClassStatistics) -> dict[str, Tensor]:
 
 
 #: Attributes of a shard that a bank does not have.
-_OWN = ("schema", "schema_version", "complete", "first", "last", "position", "shard")
+_OWN = ("schema", "schema_version", "complete", "first", "last", "position", "shard", "max_unreadable")
 
 
 def check_unreadable(spec: str, skipped: Sequence[tuple[str, str]], n_images: int, max_unreadable: float) -> None:

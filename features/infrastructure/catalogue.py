@@ -32,6 +32,8 @@ RowT = TypeVar("RowT", bound=Row)
 class Catalogue(Mapping[str, RowT], Generic[RowT]):
     """The rows of one kind by name, in the order of their modules and of their definitions.
 
+    A type of rows may have a field ``place``: rows of a lower place come first.
+
     Messages call a row ``kind``, such as ``strategy``. The modules of ``package`` define rows at their top level, as
     constants or in a tuple. They are imported when the catalogue is first read, so they must import heavy libraries
     where they use them.
@@ -50,7 +52,7 @@ class Catalogue(Mapping[str, RowT], Generic[RowT]):
                     # A module may import the row of another one.
                     if isinstance(row, self.row_type) and found.setdefault(row.name, row) is not row:
                         raise ValueError(f"two rows of kind {self.kind} are called {row.name!r}")
-        return found
+        return dict(sorted(found.items(), key=lambda entry: getattr(entry[1], "place", 0)))
 
     def __getitem__(self, name: str) -> RowT:
         return self._rows[name]

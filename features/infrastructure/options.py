@@ -33,6 +33,21 @@ class Range:
         return " and ".join(filter(None, (low, high))) or "a finite number"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Machine.
+
+    Attributes:
+        device: auto, cpu, cuda, cuda:1, mps.
+        precision: auto is bfloat16 if the hardware computes in it.
+        workers: Processes that decode, and on a CPU also run the network; by default one per core.
+    """
+
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    workers: Annotated[int, Range(0)] | None = None
+
+
 def check_ranges(config: Any) -> None:
     """Check the values of a configuration against the ranges and the literals that its fields are annotated with.
 

@@ -8,6 +8,8 @@ imported only if there are several processes, so that the command line starts at
 from __future__ import annotations
 
 import atexit
+import functools
+import gc
 import os
 from collections.abc import Iterable
 from datetime import timedelta
@@ -51,7 +53,7 @@ def gather(value: Value) -> list[Value]:
     if world_size() == 1:
         return [value]
     values: list[Value] = [value] * world_size()
-    _group().all_gather_object(values, value)
+    join_job().all_gather_object(values, value)
     return values
 
 
@@ -60,7 +62,7 @@ def mean_over_processes(value: Tensor) -> Tensor:
     if world_size() == 1:
         return value
     total = value.detach().clone()
-    _group().all_reduce(total)
+    join_job().all_reduce(total)
     return total / world_size()
 
 
@@ -69,7 +71,7 @@ def same_for_all(tensors: Iterable[Tensor]) -> None:
     if world_size() == 1:
         return
     for tensor in tensors:
-        _group().broadcast(tensor.detach(), 0)  # detach() shares the memory
+        join_job().broadcast(tensor.detach(), 0)  # detach() shares the memory
 
 
 def wait_for_all() -> None:
@@ -77,8 +79,9 @@ def wait_for_all() -> None:
     gather(None)
 
 
-def _group() -> ModuleType:
-    """Return ``torch.distributed`` with the group of all processes initialised."""
+@functools.cache
+def join_job() -> ModuleType:
+    """Return ``torch.distributed``, with the group of all processes initialised until this process ends."""
     import torch.distributed
 
     if not torch.distributed.is_initialized():
@@ -87,5 +90,17 @@ def _group() -> ModuleType:
             torch.cuda.set_device(local_rank())
         # A long timeout: after a resume one process may have much left to do, and another little.
         torch.distributed.init_process_group(backends, timeout=timedelta(days=7))
-        atexit.register(torch.distributed.destroy_process_group)
+    atexit.register(_leave_job)
     return torch.distributed
+
+
+def _leave_job() -> None:
+    """Destroy the group, whose threads would abort a process that ends before they do.
+
+    The threads end only with the last reference to the group, and a trainer that refers to it lives on in a cycle.
+    """
+    import torch.distributed
+
+    gc.collect()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -23,6 +23,7 @@ class Scheme:
             malformed (the message names it, and the line), or an image has no label.
         options: The names that it takes after ``?``, or a function of the spec that returns them.
         base: Returns the spec of the dataset that this one re-labels. None if the scheme reads images of its own.
+        unlabelled: Whether the images have no labels.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Scheme:
     open: Callable[..., ImageDataset]
     options: Collection[str] | Callable[[DatasetSpec], Collection[str]] = ()
     base: Callable[[DatasetSpec], DatasetSpec] | None = None
+    unlabelled: bool = False
 
     @property
     def needs_location(self) -> bool:
@@ -51,3 +53,9 @@ def base_of(spec: DatasetSpec) -> DatasetSpec | None:
     """Return the spec of the dataset that ``spec`` re-labels, as :attr:`Scheme.base` does; None if it has none."""
     scheme = SCHEMES.get(spec.scheme)
     return scheme.base(spec) if scheme is not None and scheme.base is not None else None
+
+
+def is_unlabelled(spec: str) -> bool:
+    """Return whether the images of a dataset spec have no labels; other names of a bank count as labelled."""
+    scheme = SCHEMES.get(spec.partition(":")[0])
+    return scheme is not None and scheme.unlabelled

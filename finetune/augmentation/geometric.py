@@ -126,6 +126,11 @@ class AugmentationRow:
     meaning: str
     augmentation: Augmentation
 
+    @property
+    def place(self) -> int:
+        """Additions come after the bases."""
+        return int(self.name.startswith("+"))
+
 
 BASES = (
     AugmentationRow("none", "no augmentation: the test-time view", Augmentation()),

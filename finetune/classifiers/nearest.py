@@ -153,7 +153,7 @@ def _nearest_mean(inputs: FittingInputs) -> FittedHead:
         more = f" (and {len(absent) - 1} more of {len(dataset.classes)})" if len(absent) > 1 else ""
         raise InputError(
             f"{dataset.spec}: class {dataset.classes[absent[0]]!r}{more} has no training image that can be read, and "
-            f"so no mean for `method` ncm; leave the class out, or use `method` linear or knn"
+            f"so no mean for `method` ncm; leave the class out, or use another `method`"
         )
     fitted = NearestClassMean(space).fit(features, labels, len(dataset.classes))
     means, scale = fitted.means_, fitted.softmax_scale(features, labels)

@@ -21,7 +21,7 @@ def _check(start: TrainedClassifier, tau: float | None) -> None:
     if start.sigmoid:
         raise InputError(
             f"`init` {start.location}: `method` logit-adjusted shifts the scores of a softmax, and this run's are read "
-            f"by a sigmoid; use `method` tau, crt or lws"
+            f"by a sigmoid; use another `method`"
         )
     if start.balanced_by and tau is None:
         raise InputError(

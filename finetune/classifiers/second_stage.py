@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -187,7 +187,7 @@ class SecondStage:
         keeps_classifier: Whether it starts from the classifier of the run, ``FittingInputs.trained``.
         options: Options of ``fit-classifier`` that few methods read and this one does: ``tau``, ``space`` and
             ``validation``.
-        needs_one_of: Options of which exactly one must be given.
+        needs_one_of: Options of which exactly one must be given, each with what it is in a few words.
         balanced: Whether it re-balances the classes.
         check: Raises ``InputError`` for a start (and τ) that the method cannot use.
     """
@@ -197,7 +197,7 @@ class SecondStage:
     fit: Callable[[FittingInputs], FittedHead]
     keeps_classifier: bool = False
     options: frozenset[str] = frozenset()
-    needs_one_of: tuple[str, ...] = ()
+    needs_one_of: Mapping[str, str] = field(default_factory=dict)
     balanced: bool = False
     check: Callable[[TrainedClassifier, float | None], None] | None = None
 

@@ -124,6 +124,6 @@ TAU = SecondStage(
     _normalise,
     keeps_classifier=True,
     options=frozenset({"tau", "validation"}),
-    needs_one_of=("validation", "tau"),
+    needs_one_of={"validation": "images to choose τ on", "tau": "τ itself"},
     balanced=True,
 )

@@ -18,23 +18,23 @@ from features.forward_pass import forward_pass
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_new
-from features.infrastructure.options import Range, check_ranges
+from features.infrastructure.options import Machine, Range, check_ranges
 from features.infrastructure.processes import gather, own_positions, rank
 from features.infrastructure.tables import write_table
 from features.preprocessing import Preprocessing
 from features.readers import open_dataset
 from features.readers.spec_options import files_of
-from finetune.configuration.option_groups import RunOptions
 from finetune.evaluation.metrics import FEW, MANY, Confusion, Metrics, evaluate_predictions, worst_confusions
 from finetune.evaluation.predictions import Predictions
 from finetune.evaluation.test_time_augmentation import Views
 from finetune.model import ImageClassifier
+from finetune.shared_options.option_groups import RunOptions
 
 Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(Machine):
     """Evaluate a trained model: top-1, top-5, macro, many-, medium- and few-shot accuracy.
 
     Attributes:
@@ -47,9 +47,6 @@ class EvaluateConfig:
         per_class: Write the accuracy of each class to this file (.csv).
         overwrite: Replace an existing file.
         batch_size: Images per forward pass.
-        device: auto, cpu, cuda, mps.
-        precision: auto is bfloat16 if the hardware computes in it.
-        workers: Decoding processes; by default one per core.
     """
 
     run: str
@@ -60,9 +57,6 @@ class EvaluateConfig:
     per_class: str | None = None
     overwrite: bool = False
     batch_size: Annotated[int, Range(1)] = 64
-    device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    workers: Annotated[int, Range(0)] | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -25,7 +25,7 @@ Normalization = Literal["paper", "pytorch"]
 
 @dataclass(frozen=True, kw_only=True)
 class LossOptions:
-    """Loss and sampler.
+    """Numbers of the loss and the sampler.
 
     Only those options are read that the row of the loss or of the sampler names.
 
@@ -74,6 +74,9 @@ class Loss:
 
 
 LOSSES = Catalogue("loss", Loss, "finetune.losses")
+#: The loss of a training that names none, and that of a pre-training whose sampler leaves the classes unbalanced.
+DEFAULT_LOSS = "softmax"
+DEFAULT_BALANCED_LOSS = "cb-softmax"
 
 
 def build_loss(name: str, counts: ArrayLike, *, classes: Sequence[str] | None = None, **options: Any) -> LongTailLoss:

@@ -1,6 +1,6 @@
 """Samplers for class-imbalanced training, chosen by name with :func:`build_sampler`."""
 
-from finetune.samplers.catalogue import SAMPLERS, build_sampler, find_sampler, sampler_meanings
+from finetune.samplers.catalogue import DEFAULT_SAMPLER, SAMPLERS, build_sampler, find_sampler, sampler_meanings
 from finetune.samplers.class_sampler import ClassSampler, class_probabilities
 from finetune.samplers.effective import effective_probabilities
 from finetune.samplers.progressive import progressive_probabilities
@@ -8,6 +8,7 @@ from finetune.samplers.sampler import DeferredSampler, EpochSampler, SamplerOpti
 from finetune.samplers.shuffle import ShuffleSampler
 
 __all__ = [
+    "DEFAULT_SAMPLER",
     "SAMPLERS",
     "ClassSampler",
     "DeferredSampler",

@@ -13,6 +13,8 @@ from finetune.samplers.class_sampler import power
 from finetune.samplers.sampler import DeferredSampler, EpochSampler, SamplerOptions, SamplerRow, checked_labels
 
 SAMPLERS = Catalogue("sampler", SamplerRow, "finetune.samplers")
+#: The sampler of a training that names none.
+DEFAULT_SAMPLER = "shuffle"
 
 
 def find_sampler(name: str) -> SamplerRow:
@@ -63,4 +65,4 @@ def build_sampler(name: str, labels: ArrayLike, **options: Any) -> EpochSampler:
             f"`deferred` {given.deferred}: leaves `sampler` {name} none of {given.epochs} epochs; "
             "give more `epochs` or a smaller share"
         )
-    return DeferredSampler(SAMPLERS["shuffle"].build(truth, given), sampler, switch)
+    return DeferredSampler(SAMPLERS[DEFAULT_SAMPLER].build(truth, given), sampler, switch)

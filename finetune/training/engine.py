@@ -19,12 +19,12 @@ import torch
 from features.infrastructure.console import progress
 from features.infrastructure.devices import pick_device, pick_precision
 from features.infrastructure.errors import InputError
-from features.infrastructure.processes import local_world_size, world_size
-from finetune.configuration import TrainingConfig
+from features.infrastructure.processes import join_job, local_world_size, world_size
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
 from finetune.samplers import build_sampler
+from finetune.shared_options import TrainingConfig
 from finetune.training import state
 from finetune.training.batches import EpochBatches, TrainingImages, batches_an_epoch
 from finetune.training.callbacks import Best, TrainingCallback
@@ -100,6 +100,7 @@ def _trainer(device: torch.device, precision: str, callback: TrainingCallback) -
     """Lightning's trainer for one pass over the steps; it logs, saves and shows nothing itself."""
     placement: dict[str, Any] = {"devices": 1 if device.index is None else [device.index]}
     if world_size() > 1:
+        join_job()  # or Lightning would make a group that nobody destroys
         nodes = world_size() // local_world_size()
         placement = {"strategy": "ddp", "devices": local_world_size(), "num_nodes": nodes}
     return pl.Trainer(

@@ -19,13 +19,13 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.processes import rank, wait_for_all, world_size
 from features.readers import open_dataset
 from finetune.classifiers.second_stage import TrainedClassifier
-from finetune.configuration import TrainingOptions, training_config
-from finetune.configuration.option_groups import RunOptions
 from finetune.evaluation.evaluator import align_classes, evaluate_model
 from finetune.losses import automatic_beta, prior_bias
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory, open_run
 from finetune.samplers import find_sampler
+from finetune.shared_options import TrainingOptions, training_config
+from finetune.shared_options.option_groups import RunOptions
 from finetune.training.batches import TrainingImages
 from finetune.training.validation import Split, Validator, split_off
 

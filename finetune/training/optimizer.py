@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from finetune.configuration import TrainingConfig
 from finetune.model import ImageClassifier
+from finetune.shared_options import TrainingConfig
 
 #: Least warm-up of AdamW in steps, or half of all steps: its first steps have full size whatever the gradient.
 ADAM_WARMUP = 10

@@ -12,7 +12,7 @@ from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import write_json
 from features.infrastructure.processes import rank
-from finetune.configuration import TrainingOptions, training_config
+from finetune.shared_options import TrainingOptions, training_config
 from finetune.training.fitting import TrainingResult
 
 Config = TypeVar("Config", bound=TrainingOptions)

@@ -15,9 +15,9 @@ from features.decoding import ImageBatch
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import rank, world_size
 from finetune.augmentation import augmentation
-from finetune.configuration import TrainingConfig
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier
+from finetune.shared_options import TrainingConfig
 from finetune.training.optimizer import Interpolation, PullToStart, WeightAverage, build_optimizer, freeze, rate
 
 #: Share of the steps for which a training with ``small_size`` stays at it.

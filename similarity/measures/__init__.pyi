@@ -1,6 +1,7 @@
 from .accuracy import knn_accuracy, linear_probe
 from .agreement import rank_correlation
 from .catalogue import (
+    DEFAULT_MEASURE,
     MEASURES,
     Measure,
     Score,
@@ -22,6 +23,7 @@ from .source_classifier import source_posterior
 from .source_labels import leep, nce
 
 __all__ = [
+    "DEFAULT_MEASURE",
     "MEASURES",
     "Evidence",
     "Measure",

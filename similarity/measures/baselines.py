@@ -11,6 +11,7 @@ EMD = Measure(
     direction="lower",
     compares="sources",
     function=lambda evidence: evidence.transport.value,
+    place=0,
 )
 SOURCE_IMAGES = Measure(
     name="source-images",
@@ -19,6 +20,7 @@ SOURCE_IMAGES = Measure(
     direction="higher",
     compares="sources",
     function=lambda evidence: float(evidence.given_source.counts.sum()),
+    place=3,
 )
 PARAMETERS = Measure(
     name="parameters",
@@ -26,4 +28,5 @@ PARAMETERS = Measure(
     needs=frozenset({"parameters"}),
     direction="higher",
     function=lambda evidence: float(evidence.parameters or 0),
+    place=3,
 )

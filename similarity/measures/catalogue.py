@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, get_args
 
 from features.infrastructure.catalogue import Catalogue
@@ -28,6 +27,8 @@ class Measure:
         function: Computes a finite float.
         compares: What its values distinguish. A measure of ``"models"`` depends on the target alone, and is the same
             for all sources under one backbone.
+        place: Its place in tables: 0 for distances between domains, 1 for the predictability of labels from source
+            classes, 2 for the separation of the target's classes, 3 for baselines.
     """
 
     name: str
@@ -36,25 +37,13 @@ class Measure:
     direction: Literal["higher", "lower"]
     function: Callable[[Evidence], float]
     compares: Literal["sources", "models", "both"] = "models"
-
-
-class _Measures(Catalogue[Measure]):
-    """The measures in the order of display; those that ``_DISPLAY`` does not name come last."""
-
-    #: Distances between domains, predictability of labels from source classes, separation of classes, baselines.
-    _DISPLAY = (
-        *("emd", "frechet", "mmd", "otdd", "leep", "nce", "knn", "linear-probe", "logme", "h-score", "transrate"),
-        *("gbc", "source-images", "parameters"),
-    )
-
-    @cached_property
-    def _rows(self) -> dict[str, Measure]:
-        found = super()._rows
-        return {name: found[name] for name in dict.fromkeys((*self._DISPLAY, *found)) if name in found}
+    place: int = 2
 
 
 #: Every measure by its name.
-MEASURES = _Measures("measure of transferability", Measure, "similarity.measures")
+MEASURES = Catalogue("measure of transferability", Measure, "similarity.measures")
+#: The measure that orders models by default: see ``benchmarks/measures.py``.
+DEFAULT_MEASURE = "linear-probe"
 
 
 @dataclass(frozen=True)

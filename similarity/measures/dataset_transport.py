@@ -139,4 +139,5 @@ OTDD = Measure(
     direction="lower",
     compares="sources",
     function=_otdd,
+    place=0,
 )

@@ -74,4 +74,5 @@ FRECHET = Measure(
     direction="lower",
     compares="sources",
     function=lambda evidence: frechet(*total_moments(evidence.given_source), *total_moments(evidence.target)),
+    place=0,
 )

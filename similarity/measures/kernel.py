@@ -97,4 +97,5 @@ MMD = Measure(
     direction="lower",
     compares="sources",
     function=_mmd,
+    place=0,
 )

@@ -66,6 +66,7 @@ LEEP = Measure(
     direction="higher",
     compares="both",
     function=lambda evidence: leep(evidence.source_labels, evidence.labelled[1]),
+    place=1,
 )
 NCE = Measure(
     name="nce",
@@ -74,4 +75,5 @@ NCE = Measure(
     direction="higher",
     compares="both",
     function=lambda evidence: nce(evidence.source_labels, evidence.labelled[1]),
+    place=1,
 )

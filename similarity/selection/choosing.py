@@ -16,6 +16,9 @@ from similarity.selection.pool import SourcePool
 from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES, Strategy
 from similarity.selection.subset import Subset, SubsetRow
 
+#: Key of a certificate in the provenance of a target; its value is a :class:`similarity.ChoiceCertificate`.
+CERTIFICATE = "coverage"
+
 
 def select_classes(
     targets: Sequence[FeatureBank],
@@ -90,7 +93,7 @@ def select_from(
             wanted.setdefault(index, []).append(target.name)
         asked.append(_provenance(target) | {"classes": len(target.classes), "quota": size, "chosen": len(order)})
         if row.certify is not None and certified:
-            asked[-1]["coverage"] = asdict(row.certify(pool, target, order))
+            asked[-1][CERTIFICATE] = asdict(row.certify(pool, target, order))
     rows = []
     for index in sorted(best, key=lambda index: best[index][:2]):
         rank, _, distance = best[index]

@@ -59,6 +59,7 @@ class Strategy:
             best one of its size. None if nothing can be proved.
         curve: Takes the pool, the target's bank and the seed; returns the classes along the curve of a selection.
             None for ``order`` over all classes.
+        place: Its place in lists: 0, or 1 for a control, which others are compared with.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Strategy:
     phrase: str = "{classes} by {name}, {geometry}"
     certify: Callable[[SourcePool, FeatureBank, NDArray[np.int64]], ChoiceCertificate] | None = None
     curve: Callable[[SourcePool, FeatureBank, Seed], NDArray[np.int64]] | None = None
+    place: int = 0
 
     def describe(self, classes: int | None, geometry: str) -> str:
         """The ``phrase`` of a choice of so many classes in a geometry."""

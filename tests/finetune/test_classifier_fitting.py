@@ -215,8 +215,11 @@ def test_few_are_those_that_the_representation_saw_few_of(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"method": "tau"}, "`method` tau: give either `validation` or `tau`"),
-        ({"method": "tau", "tau": 1.0, "validation": TEST}, "`method` tau: give either `validation` or `tau`"),
+        ({"method": "tau"}, "`method` tau: give `validation`, images to choose τ on, or"),
+        (
+            {"method": "tau", "tau": 1.0, "validation": TEST},
+            "`method` tau: give `validation`, images to choose τ on, or",
+        ),
         ({"method": "tau", "tau": float("nan")}, "`tau` nan: expected at least 0"),
         ({"method": "tau", "validation": "0"}, "`validation` 0: expected a dataset, or at least 1 image of each class"),
         ({"method": "crt", "tau": 1.0}, "`tau` 1.0: is for `method` logit-adjusted, tau; leave it out"),

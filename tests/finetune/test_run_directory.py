@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from features.infrastructure.errors import InputError
-from finetune.configuration import resolve
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
 from finetune.run_directory import RunDirectory, open_run
+from finetune.shared_options import resolve
 
 INPUTS = {"training data": "abc", "initial weights": "def"}
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shlex
 
+from features.readers.scheme import is_unlabelled
 from similarity import Duplicates, DuplicatesConfig
 from similarity import find_duplicates as duplicates
 from transfer.screen import console, say, show_next, show_table
@@ -26,7 +27,7 @@ def show(config: DuplicatesConfig, result: Duplicates) -> None:
     )
     if result.clean_bank is not None:
         say(f"bank without them: {result.clean_bank}")
-        if result.source.startswith("images:"):
+        if is_unlabelled(result.source):
             show_next(f"transfer cluster {result.clean_bank} --out CLUSTERS.h5")
         else:
             show_next(f"transfer select --target TARGET.h5 --source {result.clean_bank} --classes 100 --out subset.csv")

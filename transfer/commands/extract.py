@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from features import ExtractConfig, Extraction, MergeConfig, extract
+from features.readers.scheme import is_unlabelled
 from transfer.screen import say, show_next
 
 __all__ = ["ExtractConfig", "extract", "show"]
@@ -19,7 +20,7 @@ def show(config: ExtractConfig | MergeConfig, result: Extraction) -> None:
     say(f"{summary['bank']}: {', '.join(parts)}")
     if isinstance(config, ExtractConfig) and config.shard:
         show_next(f"transfer merge SHARD.h5 … --out BANK.h5    (all {config.shard.partition('/')[2]} shards)")
-    elif isinstance(config, ExtractConfig) and config.dataset.startswith("images:"):
+    elif isinstance(config, ExtractConfig) and is_unlabelled(config.dataset):
         kept = "" if config.keep_images else "    (from a bank with --keep-images)"
         show_next(f"transfer cluster {config.out} --out CLUSTERS.h5{kept}")
     else:

@@ -3,13 +3,13 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from features.bank import SUFFIXES
 from features.infrastructure.errors import InputError
-from features.infrastructure.options import Range, check_ranges
+from features.infrastructure.options import Machine, Range, check_ranges
 from similarity import MEASURES
-from similarity.measures import measure_names
+from similarity.measures import DEFAULT_MEASURE, measure_names
 from transfer.measure_table import LONGEST, require_one, show_measures
 from transfer.screen import console, say, show_next
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankModelsConfig:
+class RankModelsConfig(Machine):
     """Rank pre-trained models for a target by a measure of transferability, best first.
 
     Attributes:
@@ -31,9 +31,6 @@ class RankModelsConfig:
             model reaches there.
         cache: Folder of the target's feature banks, one per model; they are reused.
         seed: Seed of the measures, and of random weights.
-        device: auto, cpu, cuda, mps.
-        precision: auto is bfloat16 if the hardware computes in it.
-        workers: Decoding processes; by default one per core.
     """
 
     target: str
@@ -43,9 +40,6 @@ class RankModelsConfig:
     test: str | None = None
     cache: str = "banks/zoo"
     seed: Annotated[int, Range(0)] = 0
-    device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    workers: Annotated[int, Range(0)] | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -81,7 +75,7 @@ class RankModelsConfig:
     @property
     def order(self) -> str:
         """The measure that orders the models."""
-        return self.by or ("linear-probe" if "linear-probe" in self.taken else self.taken[0])
+        return self.by or (DEFAULT_MEASURE if DEFAULT_MEASURE in self.taken else self.taken[0])
 
 
 def rank_models(config: RankModelsConfig) -> ModelRanking:

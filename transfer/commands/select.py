@@ -17,7 +17,7 @@ from similarity import (
     Subset,
     write_curves,
 )
-from similarity.selection.choosing import select_from
+from similarity.selection.choosing import CERTIFICATE, select_from
 from similarity.selection.curve import curves_from
 from similarity.selection.pool import SourcePool
 from similarity.selection.stability import stability_from
@@ -185,8 +185,7 @@ def _show_budget(config: SelectConfig, target: Mapping[str, Any]) -> None:
             f"{target['dataset']}: the budget of {config.images} images ends the choice; classes chosen: "
             f"{target['chosen']}"
         )
-    if "coverage" in target:
-        found = target["coverage"]
+    if found := target.get(CERTIFICATE):
         say(
             f"{target['dataset']}: mean distance to the nearest chosen class {found['distance']:.4f}; no choice of "
             f"{target['chosen']} classes reaches less than {found['bound']:.4f}"

@@ -69,4 +69,6 @@ def _readable_names(spec: DatasetSpec, root: Path, folders: Sequence[str]) -> tu
 
 _MEANING = "one folder a class; ?names=FILE gives the folders readable names"
 FOLDER = Scheme("folder", _MEANING, "folder:DIR[@split]", open_folder, ("names",))
-IMAGES = Scheme("images", "images without labels, anywhere below a folder: one class", "images:DIR", open_images)
+IMAGES = Scheme(
+    "images", "images without labels, anywhere below a folder: one class", "images:DIR", open_images, unlabelled=True
+)

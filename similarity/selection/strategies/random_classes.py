@@ -14,4 +14,4 @@ def at_random(pool: SourcePool, target: FeatureBank, size: int, seed: Seed) -> O
     return Ordering(np.random.default_rng(seed).permutation(len(pool))[:size], pool.scores(target))
 
 
-RANDOM = Strategy("random", "classes drawn at random, the control", at_random, phrase="{classes} at random")
+RANDOM = Strategy("random", "classes drawn at random, the control", at_random, phrase="{classes} at random", place=1)

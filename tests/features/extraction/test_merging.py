@@ -115,6 +115,16 @@ def test_unreadable_images_are_judged_against_the_whole_dataset(checkpointed, ph
     assert merge(MergeConfig(shards, str(tmp_path / "bank.h5"), max_unreadable=0.01)).skipped == 1
 
 
+def test_a_merge_takes_the_limit_of_the_extraction(config, folder, tmp_path):
+    for name in ("0.png", "1.png"):
+        (folder / "azure" / name).write_bytes(b"damaged")
+    shards = [str(tmp_path / f"{i}.h5") for i in (1, 2)]
+    for i, path in enumerate(shards, start=1):
+        extract(config(folder, path, max_unreadable=0.2, shard=f"{i}/2"))
+    merged = merge(MergeConfig(shards, str(tmp_path / "bank.h5")))
+    assert merged.skipped == 2 and "max_unreadable" not in merged.bank.attrs
+
+
 def test_a_merge_judges_the_unreadable_images_of_all_shards(config, folder, tmp_path):
     for name in ("azure", "coal"):  # one image a shard is 1/24 of the dataset, and both are 1/12
         (folder / name / "0.png").write_bytes(b"damaged")

@@ -1,15 +1,10 @@
 """A folder of images without labels, and clusters of them."""
 
 import pytest
-from PIL import Image
+from support import picture
 
 from features.readers import open_dataset
 from features.readers.schemes.clusters import write_clusters
-
-
-def picture(path, shade=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (4, 4), (shade, 0, 0)).save(path)
 
 
 @pytest.fixture

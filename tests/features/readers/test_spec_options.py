@@ -1,26 +1,12 @@
 """``?exclude=``: images that are left out, and the files that a dataset reads."""
 
 import pytest
-from PIL import Image
+from support import picture, refused
 
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.errors import InputError
 from features.infrastructure.tables import write_table
 from features.readers import open_dataset
 from features.readers.spec_options import files_of
-
-
-def picture(path, shade=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (4, 4), (shade, 0, 0)).save(path)
-
-
-def refused(spec):
-    with pytest.raises(InputError) as caught:
-        open_dataset(spec)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
 
 IDS = ["a/deep/er/x.Jpeg", "a/y.png", "b/1.JPG", "b/2.png", "c/z.png", "top.webp"]
 ROWS = [("b/1.JPG", "cluster 0001"), ("a/y.png", "cluster 0000"), ("top.webp", "cluster 0001"), ("b/2.png", "rest, 2")]

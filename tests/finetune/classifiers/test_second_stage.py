@@ -168,7 +168,7 @@ OPTIONS = {"tau": 0.5, "validation": "digits:@test", "space": "euclidean"}
 def test_every_row_can_be_asked_for_explained_and_fitted(backbone, colours, name):
     """One contract for all second-stage classifiers."""
     row, train = METHODS[name], colours(*COUNTS)
-    needed = {option: OPTIONS[option] for option in row.needs_one_of[-1:]}
+    needed = {option: OPTIONS[option] for option in list(row.needs_one_of)[-1:]}
     config = FitClassifierConfig(dataset="digits:", init="resnet8", out="run", method=name, **needed)
     assert inspect(InspectConfig(what="methods")).content[name] == row.meaning
     for option, value in OPTIONS.items():

@@ -24,11 +24,11 @@ from torch import nn
 from features.backbones.loading import Backbone, load_backbone
 from features.infrastructure.errors import InputError
 from features.preprocessing import Preprocessing
-from finetune.configuration import TrainingConfig
 from finetune.finetuning import FinetuneConfig, finetune
 from finetune.losses import LOSSES, build_loss
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
+from finetune.shared_options import TrainingConfig
 from finetune.training import batches as training_images
 from finetune.training import callbacks, engine
 from finetune.training.batches import TrainingImages

@@ -13,10 +13,10 @@ from torch import nn
 from features.backbones.loading import Backbone, load_backbone
 from features.infrastructure.errors import InputError
 from features.preprocessing import Preprocessing
-from finetune.configuration import TrainingConfig
 from finetune.losses import build_loss
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory, open_run
+from finetune.shared_options import TrainingConfig
 from finetune.training import engine
 from finetune.training.batches import TrainingImages
 from finetune.training.optimizer import (

@@ -8,7 +8,7 @@ import pytest
 
 from features.infrastructure.errors import InputError
 from finetune import FinetuneConfig, finetune
-from finetune.configuration import TrainingConfig
+from finetune.shared_options import TrainingConfig
 from finetune.training import search
 from finetune.training.fitting import TrainingResult
 from finetune.training.search import best_options

@@ -58,7 +58,7 @@ def test_an_ordering_has_distinct_classes_and_a_score_for_each(banks, name, size
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_the_seed_decides(banks, name):
+def test_a_seed_gives_one_order(banks, name):
     pool = SourcePool.of(*banks, "euclidean")
     first, again = (STRATEGIES[name].order(pool, banks[0][0], 15, (7, 1)) for _ in range(2))
     np.testing.assert_array_equal(first.classes, again.classes)

@@ -90,7 +90,7 @@ def test_banks_are_reused_and_the_table_shows_all(zoo, capsys):
     show(config, ranking)
     table = capsys.readouterr().out
     assert all(name in table for name in ("linear-probe", "transrate", "parameters", "not taken: leep", "agreement"))
-    assert "not taken: emd, frechet, mmd, otdd, source-images: these compare sources, not models" in table
+    assert "not taken: emd, otdd, frechet, mmd, source-images: these compare sources, not models" in table
     assert table.splitlines()[-1].strip().startswith("transfer finetune")
 
 

@@ -5,25 +5,13 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from support import picture, refused
 
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
 from features.readers.schemes.clusters import write_clusters
 from features.readers.spec_options import files_of
-
-
-def picture(path, shade=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (4, 4), (shade, 0, 0)).save(path)
-
-
-def refused(spec):
-    with pytest.raises(InputError) as caught:
-        open_dataset(spec)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
 
 ROWS = [("b/1.JPG", "cluster 0001"), ("a/y.png", "cluster 0000"), ("top.webp", "cluster 0001"), ("b/2.png", "rest, 2")]
 

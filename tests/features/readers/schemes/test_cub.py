@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from PIL import Image
+from support import refused
 
-from features.infrastructure.errors import InputError
 from features.readers import open_dataset
 
 NABIRDS = {
@@ -26,12 +26,6 @@ def nabirds(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 4)).save(path)
     return tmp_path
-
-
-def refused(spec):
-    with pytest.raises(InputError) as caught:
-        open_dataset(spec)
-    return str(caught.value)
 
 
 def test_nabirds_ids_have_gaps_and_names_repeat(nabirds):

@@ -3,27 +3,12 @@
 import os
 import tarfile
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from PIL import Image
+from support import DATA, picture, refused
 
 from features.image_sources import UnreadableImage
-from features.infrastructure.errors import InputError
 from features.readers import open_dataset
-
-DATA = Path(os.environ.get("TRANSFER_DATA", Path(__file__).parents[4] / "shared" / "data"))
-
-
-def picture(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (4, 4)).save(path)
-
-
-def refused(spec):
-    with pytest.raises(InputError) as caught:
-        open_dataset(spec)
-    return str(caught.value)
 
 
 @pytest.fixture

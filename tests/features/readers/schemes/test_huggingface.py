@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from support import refused
 
 from features.image_sources import UnreadableImage
-from features.infrastructure.errors import InputError
 from features.readers import open_dataset
 
 
@@ -81,13 +81,6 @@ def hub(monkeypatch):
     stand_in.get_dataset_split_names = lambda name, config: ["train", "test"]
     monkeypatch.setitem(sys.modules, "datasets", stand_in)
     return stand_in
-
-
-def refused(spec):
-    with pytest.raises(InputError) as caught:
-        open_dataset(spec)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_columns_are_found_by_their_types(hub):

@@ -3,17 +3,9 @@
 import os
 
 import pytest
+from support import refused
 
-from features.infrastructure.errors import InputError
 from features.readers import open_dataset
-
-
-def refused(spec):
-    with pytest.raises(InputError) as caught:
-        open_dataset(spec)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
 
 IDS = ["a/deep/er/x.Jpeg", "a/y.png", "b/1.JPG", "b/2.png", "c/z.png", "top.webp"]
 

@@ -1,17 +1,14 @@
 """``list:``."""
 
 import gzip
-import os
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from PIL import Image
+from support import DATA
 
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
-
-DATA = Path(os.environ.get("TRANSFER_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 
 @pytest.fixture

@@ -2,25 +2,13 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.io import savemat
+from support import picture, refused
 
-from features.infrastructure.errors import InputError
 from features.readers import open_dataset
 
 TRAIN = ["n02-Beagle/b1.jpg", "n01-Akita/a1.jpg", "n02-Beagle/b2.jpg"]
 TEST = ["n01-Akita/a2.jpg"]
-
-
-def picture(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (4, 4)).save(path)
-
-
-def refused(spec):
-    with pytest.raises(InputError) as caught:
-        open_dataset(spec)
-    return str(caught.value)
 
 
 @pytest.fixture

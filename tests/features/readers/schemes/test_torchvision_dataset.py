@@ -11,9 +11,9 @@ import torch
 import torchvision.datasets
 from PIL import Image
 from scipy.io import savemat
+from support import refused
 
 from features.image_sources import ArrayImages, FileImages
-from features.infrastructure.errors import InputError
 from features.readers import open_dataset
 
 
@@ -30,13 +30,6 @@ def picture(path, shade=0):
 def write(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-
-
-def refused(spec):
-    with pytest.raises(InputError) as caught:
-        open_dataset(spec)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def agrees_with(dataset, *originals):

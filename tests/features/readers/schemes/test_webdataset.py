@@ -8,9 +8,9 @@ import tarfile
 import numpy as np
 import pytest
 from PIL import Image
+from support import refused
 
 from features.image_sources import UnreadableImage
-from features.infrastructure.errors import InputError
 from features.readers import open_dataset
 from features.readers.schemes.webdataset import expand_braces
 
@@ -29,13 +29,6 @@ def shard(path, files, mode="w", **options):
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return path
-
-
-def refused(spec):
-    with pytest.raises(InputError) as caught:
-        open_dataset(spec)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.fixture

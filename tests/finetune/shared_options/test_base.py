@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
-from finetune.configuration import resolve
+from finetune.shared_options import resolve
 
 TRAIN = "digits:@train?per_class=8"
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from features.checkpoint import is_trained_model
-from features.infrastructure.options import Range
+from features.infrastructure.options import Machine, Range
 from finetune.augmentation import augmentation
 from finetune.augmentation.mixing import Mixing
-from finetune.configuration.base import OptionGroup
-from finetune.losses import LOSSES, Loss, LossOptions
-from finetune.samplers import SAMPLERS, find_sampler
+from finetune.losses import DEFAULT_LOSS, LOSSES, Loss, LossOptions
+from finetune.samplers import DEFAULT_SAMPLER, SAMPLERS, find_sampler
+from finetune.shared_options.base import OptionGroup
 
 #: A number above 0, and a number of at least 0.
 Positive = Annotated[float, Range(0, above=True)]
@@ -121,12 +121,12 @@ class LossAndSampler(OptionGroup):
     """
 
     loss: str | None = None
-    sampler: str = "shuffle"
+    sampler: str = DEFAULT_SAMPLER
 
     @property
     def loss_row(self) -> Loss:
-        """The row of the loss; softmax if none is given."""
-        return LOSSES[self.loss or "softmax"]
+        """The row of the loss, given or by default."""
+        return LOSSES[self.loss or DEFAULT_LOSS]
 
     @property
     def balancing_sampler(self) -> bool:
@@ -282,24 +282,18 @@ def held_out(validation: int | str | None) -> int | str | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine(OptionGroup):
-    """Machine and seed.
+class Seeding(OptionGroup):
+    """Seed.
 
     Attributes:
         seed: Seed of the initial weights, the draws and the augmentation.
-        device: auto, cpu, cuda, mps.
-        precision: auto is bfloat16 if the hardware computes in it.
-        workers: Decoding processes; by default one per core.
     """
 
     seed: Annotated[int, Range(0, 2**32, below=True)] = 0
-    device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    workers: Annotated[int, Range(0)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(Machine, Images, Output):
+class RunOptions(Machine, Seeding, Images, Output):
     """Options of every run."""
 
     def balanced_by(self) -> str | None:

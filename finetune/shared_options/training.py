@@ -7,8 +7,10 @@ from dataclasses import dataclass, fields
 from typing import Annotated
 
 from features.infrastructure.options import Range
-from finetune.configuration.base import Choice, resolve
-from finetune.configuration.option_groups import (
+from finetune.losses import DEFAULT_LOSS, LossOptions
+from finetune.samplers import DEFAULT_SAMPLER
+from finetune.shared_options.base import Choice, resolve
+from finetune.shared_options.option_groups import (
     Augmenting,
     Budget,
     Judging,
@@ -21,7 +23,6 @@ from finetune.configuration.option_groups import (
     Statistics,
     Transferring,
 )
-from finetune.losses import LossOptions
 
 #: Learning rate and weight decay of each optimiser.
 Rates = Mapping[Optimizer, tuple[float, float]]
@@ -60,7 +61,7 @@ class TrainingOptions(Judging, Transferring, Optimising, Augmenting, LossOptions
         """The main options of the complete configuration, in one line."""
         config = training_config(self)
         budget = f"{config.steps} steps" if config.steps is not None else f"{config.epochs} epochs"
-        drawn = "" if config.sampler == "shuffle" else f", sampler {config.sampler}"
+        drawn = "" if config.sampler == DEFAULT_SAMPLER else f", sampler {config.sampler}"
         return f"loss {config.loss}{drawn}, {config.optimizer} at {config.lr:g}, {budget}"
 
 
@@ -68,7 +69,7 @@ class TrainingOptions(Judging, Transferring, Optimising, Augmenting, LossOptions
 class TrainingConfig(TrainingOptions):
     """Complete options of a training, as the training loop reads them."""
 
-    loss: str = "softmax"
+    loss: str = DEFAULT_LOSS
     optimizer: Optimizer = "nesterov"
     lr: Positive = 0.1
     weight_decay: NotNegative = 5e-4
