@@ -47,8 +47,8 @@ class InferenceNetwork:
         with autocast(self.device, self.precision):
             cached = max(1, torch.get_num_threads() * CACHED_PIXELS // self.preprocessing.image_size**2)
             parts = pixels.split(cached if self.device.type == "cpu" else len(pixels))
-            return torch.cat([self._part(part) for part in parts])
-
-    def _part(self, pixels: Tensor) -> Tensor:
-        images = self.preprocessing.normalize(pixels.to(self.device, non_blocking=True))
-        return self.network(images.contiguous(memory_format=torch.channels_last)).float()
+            moved = (part.to(self.device, non_blocking=True) for part in parts)
+            images = (
+                self.preprocessing.normalize(part).contiguous(memory_format=torch.channels_last) for part in moved
+            )
+            return torch.cat([self.network(part).float() for part in images])

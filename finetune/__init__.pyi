@@ -1,11 +1,11 @@
 from .classifier_fitting import FitClassifierConfig, fit_classifier
-from .configuration import TrainingConfig
 from .evaluation.evaluator import EvaluateConfig, evaluate
 from .evaluation.metrics import Metrics
 from .finetuning import FinetuneConfig, finetune
 from .losses import ClassBalancedLoss, class_balanced_weights, effective_number
 from .model import ImageClassifier
 from .pretraining import PretrainConfig, pretrain
+from .shared_options import TrainingConfig
 from .training.fitting import TrainingResult
 
 __all__ = [

@@ -10,7 +10,7 @@ from features.checkpoint import find_checkpoint
 from features.dataset import ImageDataset, concatenate
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
-from finetune.losses import DEFAULT_BALANCED_LOSS, DEFAULT_LOSS, LOSSES, Loss
+from finetune.losses.loss import DEFAULT_BALANCED_LOSS, DEFAULT_LOSS, LOSSES, Loss
 from finetune.shared_options import TrainingOptions, resolve
 from finetune.shared_options.base import Choice
 from finetune.shared_options.training import Rates

@@ -37,6 +37,8 @@ from finetune.training import state
 
 #: What runs of fine-tuning have as ``method``, which earlier versions wrote into all runs.
 FINE_TUNED = "full"
+#: What a run writes before ``config.yaml``, and may leave if it is killed.
+_FIRST = ("environment.json", "checkpoints")
 #: Options that do not change the result of a run.
 _IMMATERIAL = ("out", "workers", "tensorboard")
 
@@ -70,7 +72,7 @@ class RunDirectory:
             raise InputError(f"`out` {path}: is a file; name a directory for the run")
         if (path / "config.yaml").exists():
             self._require_same(config, resolved, inputs)
-        elif path.is_dir() and any(not _half_begun(entry) for entry in path.iterdir()):
+        elif path.is_dir() and any(entry.name not in _FIRST and entry.suffix != ".part" for entry in path.iterdir()):
             raise InputError(f"`out` {path}: the directory is not empty and holds no run; name another")
         else:
             try:
@@ -170,11 +172,6 @@ def _board() -> Any:
     except ImportError as error:
         raise InputError("`tensorboard`: the package tensorboard is missing; pip install tensorboard") from error
     return SummaryWriter
-
-
-def _half_begun(entry: Path) -> bool:
-    """Whether a run that was killed before it wrote ``config.yaml`` may have left this file."""
-    return entry.name in ("environment.json", "checkpoints") or entry.name.endswith(".part")
 
 
 def open_run(path: str | Path) -> dict[str, Any]:

@@ -71,8 +71,6 @@ class ExtractConfig(Machine):
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if self.on_error not in ("skip", "fail"):
-            raise InputError(f"`on_error` {self.on_error}: expected skip or fail")
         if self.shard is not None:
             parts = re.fullmatch(r"(\d+)/(\d+)", self.shard)
             if parts is None or not 1 <= int(parts[1]) <= int(parts[2]):

@@ -99,8 +99,6 @@ def _leave_job() -> None:
 
     The threads end only with the last reference to the group, and a trainer that refers to it lives on in a cycle.
     """
-    import torch.distributed
-
     gc.collect()
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    if join_job().is_initialized():
+        join_job().destroy_process_group()

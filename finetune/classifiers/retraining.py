@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from finetune.classifiers.feature_classifier import LinearClassifier, checked_weight, without_absent
-from finetune.classifiers.second_stage import FittedHead, FittingInputs, SecondStage
+from finetune.classifiers.second_stage import SecondStage
 from finetune.samplers import ClassSampler
 
 #: SGD with momentum m is stable on a quadratic below the rate 2(1 + m)/L. The curvature L of softmax cross-entropy is
@@ -138,19 +138,16 @@ class LearnableWeightScaling(_Retrained):
         self.bias_ = offset * self.scales_
 
 
-def _retrain(inputs: FittingInputs) -> FittedHead:
-    return inputs.fitted(ClassifierRetraining(seed=inputs.seed))
-
-
-def _rescale(inputs: FittingInputs) -> FittedHead:
-    return inputs.fitted(LearnableWeightScaling(inputs.start.weight, inputs.start.bias, seed=inputs.seed))
-
-
-CRT = SecondStage("crt", "a new linear classifier, trained with class-balanced sampling (cRT)", _retrain, balanced=True)
+CRT = SecondStage(
+    "crt",
+    "a new linear classifier, trained with class-balanced sampling (cRT)",
+    lambda inputs: inputs.fitted(ClassifierRetraining(seed=inputs.seed)),
+    balanced=True,
+)
 LWS = SecondStage(
     "lws",
     "one scale per class of the trained classifier, learned with class-balanced sampling (LWS)",
-    _rescale,
+    lambda inputs: inputs.fitted(LearnableWeightScaling(inputs.start.weight, inputs.start.bias, seed=inputs.seed)),
     keeps_classifier=True,
     balanced=True,
 )

@@ -4,19 +4,9 @@ from finetune.losses.class_balanced import ClassBalancedLoss, focal_loss, prior_
 from finetune.losses.class_weights import automatic_beta, class_balanced_weights, effective_number
 from finetune.losses.ldam import LDAMLoss, ldam_loss, ldam_margins
 from finetune.losses.logit_adjustment import LogitAdjustedLoss, log_prior
-from finetune.losses.loss import (
-    DEFAULT_BALANCED_LOSS,
-    DEFAULT_LOSS,
-    LOSSES,
-    LongTailLoss,
-    Loss,
-    LossOptions,
-    build_loss,
-)
+from finetune.losses.loss import LOSSES, LongTailLoss, Loss, LossOptions, build_loss
 
 __all__ = [
-    "DEFAULT_BALANCED_LOSS",
-    "DEFAULT_LOSS",
     "LOSSES",
     "ClassBalancedLoss",
     "LDAMLoss",

@@ -15,7 +15,8 @@ from features.checkpoint import is_trained_model
 from features.infrastructure.options import Machine, Range
 from finetune.augmentation import augmentation
 from finetune.augmentation.mixing import Mixing
-from finetune.losses import DEFAULT_LOSS, LOSSES, Loss, LossOptions
+from finetune.losses import LOSSES, Loss, LossOptions
+from finetune.losses.loss import DEFAULT_LOSS
 from finetune.samplers import DEFAULT_SAMPLER, SAMPLERS, find_sampler
 from finetune.shared_options.base import OptionGroup
 
@@ -282,7 +283,7 @@ def held_out(validation: int | str | None) -> int | str | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seeding(OptionGroup):
+class RunOptions(Machine, Images, Output):
     """Seed.
 
     Attributes:
@@ -290,11 +291,6 @@ class Seeding(OptionGroup):
     """
 
     seed: Annotated[int, Range(0, 2**32, below=True)] = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions(Machine, Seeding, Images, Output):
-    """Options of every run."""
 
     def balanced_by(self) -> str | None:
         """The option that re-balances the classes, as a checkpoint's card states it; None if none does."""

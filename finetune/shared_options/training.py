@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated
 
 from features.infrastructure.options import Range
-from finetune.losses import DEFAULT_LOSS, LossOptions
+from finetune.losses.loss import DEFAULT_LOSS, LossOptions
 from finetune.samplers import DEFAULT_SAMPLER
 from finetune.shared_options.base import Choice, resolve
 from finetune.shared_options.option_groups import (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,11 +144,6 @@ def _simple(arguments: dict[str, inspect.Parameter]) -> dict[str, Any]:
     }
 
 
-def _option_names(spec: DatasetSpec) -> Collection[str]:
-    """The options of ``torch:NAME``."""
-    return _simple(_parameters(_find(spec, spec.location.partition(":")[0])))
-
-
 def _options(spec: DatasetSpec, arguments: dict[str, inspect.Parameter]) -> dict[str, Any]:
     """The options that are constructor arguments, converted to the type of their default."""
     converted: dict[str, Any] = {}
@@ -275,4 +270,10 @@ def _class_names(dataset: Any) -> tuple[str, ...] | None:
 
 
 _MEANING = "any labelled image class of torchvision.datasets, such as Flowers102 or CIFAR100"
-TORCHVISION = Scheme("torch", _MEANING, "torch:NAME:DIR@split", open_torchvision, _option_names)
+TORCHVISION = Scheme(
+    "torch",
+    _MEANING,
+    "torch:NAME:DIR@split",
+    open_torchvision,
+    lambda spec: _simple(_parameters(_find(spec, spec.location.partition(":")[0]))),
+)

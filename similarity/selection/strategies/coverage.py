@@ -11,10 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from features.bank import FeatureBank
 from similarity.distances import shares
-from similarity.selection.pool import SourcePool
-from similarity.selection.strategy import ChoiceCertificate, Ordering, Seed, Strategy
+from similarity.selection.strategy import ChoiceCertificate, Ordering, Strategy
 
 #: Steps of the subgradient ascent of a certificate.
 _STEPS = 100
@@ -90,15 +88,10 @@ def _largest_gain(distances: _Array, share: _Array, nearest: _Array, bounds: _Ar
             return pick, float(bounds[pick])
 
 
-def _ordering(pool: SourcePool, target: FeatureBank, size: int, seed: Seed) -> Ordering:
-    """The ``size`` classes of :func:`cover`; the scores are their mean distances to the target."""
-    return Ordering(cover(pool.distances(target), target.counts, size), pool.scores(target))
-
-
 COVERAGE = Strategy(
     "coverage",
     "classes that together lie near every target class",
-    _ordering,
+    lambda pool, target, size, seed: Ordering(cover(pool.distances(target), target.counts, size), pool.scores(target)),
     certify=lambda pool, target, classes: certify(pool.distances(target), target.counts, classes),
     # A second round gains nothing on a curve.
     curve=lambda pool, target, seed: cover(pool.distances(target), target.counts, len(pool), rounds=1),

@@ -1,7 +1,12 @@
-"""Geometries that whiten by the within-class covariance: see :func:`similarity.geometry.whitening_factor`."""
+"""The geometries by their steps; :func:`similarity.geometry.whitening_factor` says how points are whitened."""
 
 from similarity.geometry import GeometryRow
 
+EUCLIDEAN = GeometryRow("euclidean", "the raw means, as in the paper")
+COSINE = GeometryRow("cosine", "means scaled to length 1", unit_length=True)
+CENTRED = GeometryRow(
+    "centred", "the mean over all source classes subtracted, then scaled to length 1", centre=True, unit_length=True
+)
 WHITENED = GeometryRow(
     "whitened",
     "centred, whitened by the within-class covariance, then scaled to length 1",
