@@ -47,8 +47,6 @@ class InferenceNetwork:
         with autocast(self.device, self.precision):
             cached = max(1, torch.get_num_threads() * CACHED_PIXELS // self.preprocessing.image_size**2)
             parts = pixels.split(cached if self.device.type == "cpu" else len(pixels))
-            moved = (part.to(self.device, non_blocking=True) for part in parts)
-            images = (
-                self.preprocessing.normalize(part).contiguous(memory_format=torch.channels_last) for part in moved
-            )
+            sent = (part.to(self.device, non_blocking=True) for part in parts)
+            images = (self.preprocessing.normalize(part).contiguous(memory_format=torch.channels_last) for part in sent)
             return torch.cat([self.network(part).float() for part in images])

@@ -4,5 +4,4 @@ from similarity.selection.pool import SourcePool
 from similarity.selection.strategy import Strategy, by_score
 
 NEAREST = Strategy("nearest", "classes nearest to the target on average, as in the paper", by_score(SourcePool.scores))
-#: What a selection is compared with.
 ALL = Strategy("all", "every class, nearest first", by_score(SourcePool.scores), takes_all=True, phrase="all", place=1)

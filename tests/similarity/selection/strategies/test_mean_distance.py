@@ -1,4 +1,4 @@
-"""The paper's greedy ranking, against the transport solver."""
+"""The paper's greedy ranking, against the transport solver, and every class in that order."""
 
 import numpy as np
 import pytest
@@ -18,3 +18,10 @@ def test_nearest_is_the_papers_greedy(target, sources):
         assert row.distance == pytest.approx(expected[0], rel=1e-12)
         assert row.rank == rank
         assert row.targets == ("folder:target",)
+
+
+def test_all_takes_every_class_nearest_first(target, sources):
+    subset = select_classes([target], sources, strategy="all")
+    distances = [row.distance for row in subset.rows]
+    assert len(subset) == 11
+    assert distances == sorted(distances)
