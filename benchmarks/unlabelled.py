@@ -15,7 +15,7 @@ targets. EfficientNet-Lite0 trained on ImageNet, at 128 px. The commands are pro
 3. The clusters nearest to two classes of a group (the default geometry and strategy) are taken until they hold as many
    images as the lake has of the group's classes, the two among them. The figure is the share of the images taken
    that are of the group; beside it, the same with true classes, and with images by chance. Groups, and pairs of a
-   group, are those of selection_quality.py. Mean over groups ± its standard error.
+   group, are those of related_classes.py. Mean over groups ± its standard error.
 
 Then, on the lake's real images alone, what the defaults rest on: the same share for other numbers of clusters, and
 for k-means by Euclidean distance.
@@ -47,7 +47,8 @@ from typing import Any
 import faiss
 import numpy as np
 from recording import RESULTS, ROOT, record, unpacked
-from selection_quality import SIDE, Groups, over_groups
+from related_classes import SIDE, Groups
+from selection_quality import over_groups
 from unlabelled_lake import HERE, LAKE, SEED, Lake, make_lake, statistics_of
 
 from features import FeatureBank, open_dataset

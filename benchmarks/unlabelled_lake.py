@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 from recording import DATA, WORK
-from selection_quality import GROUPS, SIDE, Groups, extracted, read_groups
+from related_classes import GROUPS, SIDE, Groups, extracted, read_groups
 
 from features import ExtractConfig, FeatureBank, extract, open_dataset
 

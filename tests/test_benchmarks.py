@@ -26,7 +26,12 @@ def on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_benchmark_can_be_imported(name: str) -> None:
     module = importlib.import_module(name)
     assert module.__doc__
-    assert hasattr(module, "main") or name in ("recording", "selection_pays_table", "unlabelled_lake")
+    assert hasattr(module, "main") or name in (
+        "recording",
+        "related_classes",
+        "selection_pays_table",
+        "unlabelled_lake",
+    )
 
 
 def test_a_result_is_recorded_with_versions_and_without_paths(tmp_path: Path) -> None:

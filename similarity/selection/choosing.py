@@ -7,13 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.bank import FeatureBank
-from features.infrastructure.errors import InputError
 from similarity.geometry import DEFAULT_GEOMETRY
+from similarity.selection.limits import MILESTONES, classes_for, limits
 from similarity.selection.pool import SourcePool
-from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES, Strategy
+from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES
 from similarity.selection.subset import Subset, SubsetRow
 
 #: Key of a certificate in the provenance of a target; its value is a :class:`similarity.ChoiceCertificate`.
@@ -27,6 +26,7 @@ def select_classes(
     classes: int | None = None,
     quotas: Sequence[int | None] | None = None,
     images: int | None = None,
+    coverage: float | None = None,
     strategy: str = DEFAULT_STRATEGY,
     geometry: str = DEFAULT_GEOMETRY,
     min_count: int = 0,
@@ -39,9 +39,14 @@ def select_classes(
     several targets choose has one row, with its best rank and all of these targets. Ties are broken by the order of
     the sources, then of their classes.
 
-    The column ``distance`` of the subset holds the score of the strategy: see :attr:`similarity.Strategy.ranked_by`. If
-    the strategy can certify its choices, the provenance of each target holds the
-    :class:`similarity.selection.strategy.ChoiceCertificate`.
+    The column ``distance`` of the subset holds the score of the strategy: see :attr:`similarity.Strategy.ranked_by`.
+    The column ``weight`` holds the share of the targets that the class serves, if the strategy has shares: over all
+    source classes, the shares of one target sum to 1, and the weight is their mean over the targets. The provenance of
+    each target holds the share that its chosen classes serve, and how many classes serve other shares; if the strategy
+    can certify its choices, also the :class:`similarity.selection.strategy.ChoiceCertificate`.
+
+    Without a limit, classes are taken until they serve :data:`similarity.selection.limits.DEFAULT_COVERAGE` of the
+    target.
 
     Args:
         targets: Banks of the targets. All their classes take part, weighted by their images.
@@ -49,7 +54,9 @@ def select_classes(
         classes: Number of classes that each target chooses, 1 to the number of source classes.
         quotas: The same number for each target; None stands for ``classes``.
         images: Budget of images for each target: classes are taken in the strategy's order while their total number
-            of images stays within the budget. With ``classes``, the limit reached first ends the choice.
+            of images stays within the budget.
+        coverage: Share of each target, above 0 to 1: classes are taken in the strategy's order until their shares sum
+            to it. Of several limits, the one reached first ends the choice.
         strategy: One of :data:`similarity.STRATEGIES`. Strategies that take every class take no size.
         geometry: Ground metric, one of :data:`similarity.GEOMETRIES`, fitted to all banks together.
         min_count: Source classes of fewer images are left out.
@@ -63,8 +70,8 @@ def select_classes(
     """
     STRATEGIES.find(strategy)
     pool = SourcePool.of(targets, sources, geometry, min_count)
-    options: dict[str, Any] = {"strategy": strategy, "seed": seed, "certified": certified}
-    return select_from(pool, targets, classes=classes, quotas=quotas, images=images, **options)
+    sizes: dict[str, Any] = {"classes": classes, "quotas": quotas, "images": images, "coverage": coverage}
+    return select_from(pool, targets, **sizes, strategy=strategy, seed=seed, certified=certified)
 
 
 def select_from(
@@ -74,31 +81,39 @@ def select_from(
     classes: int | None = None,
     quotas: Sequence[int | None] | None = None,
     images: int | None = None,
+    coverage: float | None = None,
     strategy: str = DEFAULT_STRATEGY,
     seed: int = 0,
     certified: bool = True,
 ) -> Subset:
     """:func:`select_classes` from a given pool, whose geometry was fitted to these targets."""
     row = STRATEGIES.find(strategy)
-    sizes = _sizes(pool, targets, classes, quotas, images, row)
+    sizes: dict[str, Any] = {"classes": classes, "quotas": quotas, "images": images, "coverage": coverage}
     best: dict[int, tuple[int, int, float]] = {}  # class → (best rank, position of that target, distance)
     wanted: dict[int, list[str]] = {}
     asked = []
-    for place, (target, size) in enumerate(zip(targets, sizes, strict=True)):
-        found = row.order(pool, target, size, (seed, place))
-        order = found.classes if images is None else _affordable(found.classes, pool.counts, images)
+    weights = np.zeros(len(pool))
+    for place, (target, limit) in enumerate(zip(targets, limits(pool, targets, row, **sizes), strict=True)):
+        found = row.order(pool, target, limit.classes, (seed, place))
+        order = limit.cut(found, pool.counts)
         for rank, index in enumerate(order.tolist(), start=1):
             entry = (rank, place, float(found.scores[index]))
             best[index] = min(best.get(index, entry), entry)
             wanted.setdefault(index, []).append(target.name)
-        asked.append(_provenance(target) | {"classes": len(target.classes), "quota": size, "chosen": len(order)})
+        asked.append(_provenance(target) | {"classes": len(target.classes), "chosen": len(order)})
+        asked[-1] |= {"quota": limit.classes, "asked_share": limit.coverage}
+        if found.shares is not None:
+            weights += found.shares / len(targets)
+            reached = {str(share): classes_for(found, share) for share in MILESTONES}
+            asked[-1] |= {"share": float(found.shares[order].sum()), "classes_for": reached}
         if row.certify is not None and certified:
             asked[-1][CERTIFICATE] = asdict(row.certify(pool, target, order))
     rows = []
     for index in sorted(best, key=lambda index: best[index][:2]):
         rank, _, distance = best[index]
         bank, count = pool.banks[pool.bank[index]], int(pool.counts[index])
-        rows.append(SubsetRow(bank.name, pool.classes[index], count, rank, distance, tuple(wanted[index])))
+        weight = min(float(weights[index]), 1.0) if row.has_shares else None
+        rows.append(SubsetRow(bank.name, pool.classes[index], count, rank, distance, tuple(wanted[index]), weight))
     provenance = {
         "targets": asked,
         "sources": [_provenance(bank) | {"classes": len(bank.classes)} for bank in pool.banks],
@@ -110,52 +125,6 @@ def select_from(
         "seed": seed,
     }
     return Subset(tuple(rows), provenance)
-
-
-def _sizes(
-    pool: SourcePool,
-    targets: Sequence[FeatureBank],
-    classes: int | None,
-    quotas: Sequence[int | None] | None,
-    images: int | None,
-    strategy: Strategy,
-) -> list[int]:
-    """The largest number of classes that each target chooses."""
-    available = len(pool)
-    if quotas is not None and len(quotas) != len(targets):
-        raise ValueError(f"`quotas` must have one entry a target, got {len(quotas)} for {len(targets)} targets")
-    asked = [classes if quota is None else quota for quota in quotas or [None] * len(targets)]
-    if strategy.takes_all:
-        if images is not None or any(size is not None for size in asked):
-            raise InputError(
-                f"`strategy` {strategy.name} takes every class; leave out `classes`, `images` and the targets' quotas"
-            )
-        return [available] * len(targets)
-    sizes = []
-    for target, size in zip(targets, asked, strict=True):
-        if size is None and images is not None:
-            size = available
-        if size is None:
-            raise InputError(
-                f"`classes` is missing: say how many of the {available} source classes {target.name} needs, or give "
-                f"a budget with `images`; `curve` FILE.csv shows what each number gains"
-            )
-        if not 1 <= size <= available:
-            least = f" of at least {pool.min_count} images" if pool.min_count > 0 else ""
-            raise InputError(
-                f"`classes` {size}: not possible for {target.name}; the sources have {available} classes{least}; "
-                f"ask for 1 to {available}"
-            )
-        sizes.append(size)
-    return sizes
-
-
-def _affordable(order: NDArray[np.int64], counts: NDArray[np.int64], images: int) -> NDArray[np.int64]:
-    """The longest beginning of ``order`` whose classes stay within a budget of images."""
-    kept = order[np.cumsum(counts[order]) <= images]
-    if not len(kept):
-        raise InputError(f"`images` {images}: the first class alone has {counts[order[0]]}; raise the budget")
-    return kept
 
 
 def _provenance(bank: FeatureBank) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Selection curves: the objective of a choice against its size, and the size beyond which it gains little."""
+"""Selection curves: the objective of a choice, and the share of the target that it serves, against its size."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from features.bank import FeatureBank
 from features.infrastructure.tables import write_table
+from similarity.distances import shares
 from similarity.geometry import DEFAULT_GEOMETRY
 from similarity.selection.pool import SourcePool
 from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES
 
-COLUMNS = ("target", "classes", "images", "distance", "gain")
+COLUMNS = ("target", "classes", "images", "distance", "gain", "share")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,30 +30,20 @@ class SelectionCurve:
         images: (K,) images of the first k classes together.
         distance: (K,) mean distance of the target's classes, weighted by their images, to the nearest of the first k
             classes. It never rises, and its last value is that of all classes.
-        knee: Suggested number of classes: where the gain is farthest above the share of the K classes taken (Satopaa
-            et al., ICDCS workshops 2011); K if it is nowhere above.
+        share: (K,) share of the target that the first k classes serve; None if the strategy has no shares.
     """
 
     target: str
     available: int
     images: NDArray[np.int64]
     distance: NDArray[np.float64]
-    knee: int
+    share: NDArray[np.float64] | None
 
     @property
     def gain(self) -> NDArray[np.float64]:
         """(K,) gain in ``distance`` from the first class alone (0) to all classes together (1)."""
-        return _gain(self.distance)
-
-    def to_json(self) -> dict[str, Any]:
-        """The knee; :func:`write_curves` writes the curve."""
-        at = self.knee - 1
-        return {
-            "target": self.target,
-            "classes": self.knee,
-            "images": int(self.images[at]),
-            "gain": float(self.gain[at]),
-        }
+        reach = self.distance[0] - self.distance[-1]
+        return (self.distance[0] - self.distance) / reach if reach > 0 else np.ones(len(self.distance))
 
 
 def selection_curves(
@@ -78,31 +69,25 @@ def curves_from(
     for place, target in enumerate(targets):
         distances = pool.distances(target)
         if row.curve is not None:
-            order = row.curve(pool, target, (seed, place))
+            found = row.curve(pool, target, (seed, place))
         else:
-            order = row.order(pool, target, len(pool), (seed, place)).classes
-        share = target.counts / target.counts.sum()
-        objective = np.minimum.accumulate(distances[order], axis=0) @ share
+            found = row.order(pool, target, len(pool), (seed, place))
+        objective = np.minimum.accumulate(distances[found.classes], axis=0) @ shares(target.counts)
         end = int(np.argmax(objective <= objective[-1])) + 1
-        images = np.cumsum(pool.counts[order[:end]])
-        curves.append(SelectionCurve(target.name, len(pool), images, objective[:end], _knee(objective[:end])))
+        order = found.classes[:end]
+        share = None if found.shares is None else np.cumsum(found.shares[order])
+        curves.append(SelectionCurve(target.name, len(pool), np.cumsum(pool.counts[order]), objective[:end], share))
     return tuple(curves)
 
 
 def write_curves(curves: Sequence[SelectionCurve], path: str | Path, provenance: dict[str, Any]) -> None:
-    """Write ``target,classes,images,distance,gain`` lines, below one line that holds the provenance as JSON."""
+    """Write one line for each number of classes, below one line that holds the provenance as JSON.
+
+    The column ``share`` is empty for strategies without shares.
+    """
     rows = []
     for curve in curves:
-        figures = zip(curve.images.tolist(), curve.distance.tolist(), curve.gain.tolist(), strict=True)
+        share = [""] * len(curve.images) if curve.share is None else curve.share.tolist()
+        figures = zip(curve.images.tolist(), curve.distance.tolist(), curve.gain.tolist(), share, strict=True)
         rows += [(curve.target, k, *row) for k, row in enumerate(figures, start=1)]
-    write_table(path, provenance | {"knees": [curve.to_json() for curve in curves]}, COLUMNS, rows)
-
-
-def _gain(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    reach = distance[0] - distance[-1]
-    return (distance[0] - distance) / reach if reach > 0 else np.ones(len(distance))
-
-
-def _knee(distance: NDArray[np.float64]) -> int:
-    above = _gain(distance) - np.arange(len(distance)) / max(1, len(distance) - 1)
-    return int(np.argmax(above)) + 1 if above.max() > 0 else len(distance)
+    write_table(path, provenance, COLUMNS, rows)

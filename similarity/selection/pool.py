@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from features.bank import FeatureBank
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
-from similarity.distances import mean_distances, mean_squared_distances, neighbour_squared_distances, pairwise_distances
+from similarity.distances import (
+    mean_distances,
+    mean_squared_distances,
+    nearest_distances,
+    neighbour_squared_distances,
+    pairwise_distances,
+    shares,
+)
 from similarity.geometry import Geometry, fit_geometry
 
 #: Neighbours that tell how crowded a source class is: the number of CSLS (Conneau et al., ICLR 2018).
@@ -102,6 +109,15 @@ class SourcePool:
     def distances(self, target: FeatureBank) -> NDArray[np.float64]:
         """(S, T) distance of each class to each class of a target."""
         return pairwise_distances(self.points, self.metric.points(target.means))
+
+    def nearest(self, target: FeatureBank) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """(S,) distance of each class to the nearest class of a target, and (T,) the class nearest to each of these."""
+        return nearest_distances(self.points, self.metric.points(target.means))
+
+    def nearest_shares(self, target: FeatureBank) -> NDArray[np.float64]:
+        """(S,) share of a target, weighted by its images, whose nearest class is each class of the pool."""
+        counted = np.bincount(self.nearest(target)[1], weights=shares(target.counts), minlength=len(self))
+        return counted.astype(np.float64)
 
     def scores(self, target: FeatureBank, crowding: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """(S,) :func:`class_scores` of every class against a target, whose classes are weighted by their images."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.bank import FeatureBank
 from features.infrastructure.console import progress
@@ -17,7 +18,7 @@ from similarity.selection.pool import SourcePool
 from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES
 from similarity.selection.subset import Subset
 from similarity.uncertainty.posterior import MeanSampler
-from similarity.uncertainty.sampling_error import mean_clouds
+from similarity.uncertainty.sampling_error import MeanCloud, mean_clouds
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def selection_stability(
 ) -> SelectionStability:
     """:func:`similarity.select_classes`, and the stability of its result: see :func:`stability_from`.
 
-    ``sizes`` are ``classes``, ``quotas`` and ``images`` of these functions, whose errors are raised.
+    ``sizes`` are ``classes``, ``quotas``, ``images`` and ``coverage`` of these functions, whose errors are raised.
     """
     STRATEGIES.find(strategy)
     pool = SourcePool.of(targets, sources, geometry, min_count)
@@ -93,6 +94,7 @@ def stability_from(
     classes: int | None = None,
     quotas: Sequence[int | None] | None = None,
     images: int | None = None,
+    coverage: float | None = None,
     strategy: str = DEFAULT_STRATEGY,
 ) -> SelectionStability:
     """Select again from resampled class means, and compare with a subset that was selected from the pool.
@@ -111,7 +113,7 @@ def stability_from(
         subset: What :func:`similarity.selection.choosing.select_from` chose from the pool with the same options.
         replicates: Number of bootstrap replicates, at least 1.
         seed: Seed of the resampling, and of strategies that draw: they draw the same in every replicate.
-        classes, quotas, images, strategy: As of :func:`similarity.select_classes`.
+        classes, quotas, images, coverage, strategy: As of :func:`similarity.select_classes`.
 
     Raises:
         ValueError: ``replicates`` is less than 1.
@@ -126,10 +128,11 @@ def stability_from(
             "or extract banks of more images"
         )
     chosen = dict.fromkeys((row.source, row.class_name) for row in subset.rows)
-    samplers = [MeanSampler(cloud) for cloud in mean_clouds(pool.metric, banks)]
+    clouds = mean_clouds(pool.metric, banks)
+    samplers = [MeanSampler(cloud) for cloud in clouds]
     drawn_metric = Geometry(pool.metric.name, unit_length=pool.metric.unit_length)  # the draws are points already
     generator = np.random.default_rng(seed)
-    sizes: dict[str, Any] = {"classes": classes, "quotas": quotas, "images": images}
+    sizes: dict[str, Any] = {"classes": classes, "quotas": quotas, "images": images, "coverage": coverage}
     times: dict[tuple[str, str], int] = dict.fromkeys(chosen, 0)
     overlaps = []
     with progress("resampling", total=replicates) as advance:
@@ -137,7 +140,7 @@ def stability_from(
             drawn = [sampler.draw(generator) for sampler in samplers]
             again = select_from(
                 replace(pool, points=drawn_metric.points(np.concatenate(drawn[len(targets) :])), metric=drawn_metric),
-                [replace(bank, means=points.astype(np.float32)) for bank, points in zip(targets, drawn, strict=False)],
+                [_drawn(*target) for target in zip(targets, clouds, drawn, strict=False)],
                 **sizes,
                 strategy=strategy,
                 seed=seed,
@@ -156,3 +159,9 @@ def stability_from(
         replicates=replicates,
         seed=seed,
     )
+
+
+def _drawn(bank: FeatureBank, cloud: MeanCloud, points: NDArray[np.float64]) -> FeatureBank:
+    """A target's bank with the points of a draw as means, the variances of their space, and no images."""
+    variances = (cloud.error * bank.counts)[:, None] * np.square(cloud.factor).sum(axis=1)
+    return replace(bank, means=points.astype(np.float32), variances=variances.astype(np.float32), path=None)

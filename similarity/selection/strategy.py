@@ -24,10 +24,13 @@ class Ordering:
     Attributes:
         classes: (K,) positions in the pool, in the order taken.
         scores: (S,) the score of every class of the pool; less is nearer.
+        shares: (S,) share of the target, weighted by its images, that each class of the pool serves; the sum is 1.
+            None if the strategy has no such share.
     """
 
     classes: NDArray[np.int64]
     scores: NDArray[np.float64]
+    shares: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,13 @@ class Strategy:
         order: Takes the pool, the target's bank, the number K of classes (1 to S) and the seed; returns the first K
             classes. Classes of equal score are in the order of the pool.
         ranked_by: What the column ``distance`` of a subset holds: a mean distance to the target, or another score.
+        has_shares: Whether its orderings have shares.
         takes_all: Whether every class is taken, so that no size can be given.
         phrase: Describes a choice in reports; a format string of ``classes`` (a number), ``name`` and ``geometry``.
         certify: Takes the pool, the target's bank and the (K,) classes taken; returns how near the choice is to the
             best one of its size. None if nothing can be proved.
-        curve: Takes the pool, the target's bank and the seed; returns the classes along the curve of a selection.
-            None for ``order`` over all classes.
+        curve: Takes the pool, the target's bank and the seed; returns the ordering along the curve of a selection. None
+            for ``order`` over all classes.
         place: Its place in lists: 0, or 1 for a control, which others are compared with.
     """
 
@@ -66,10 +70,11 @@ class Strategy:
     meaning: str
     order: Callable[[SourcePool, FeatureBank, int, Seed], Ordering]
     ranked_by: Literal["distance", "score"] = "distance"
+    has_shares: bool = False
     takes_all: bool = False
     phrase: str = "{classes} by {name}, {geometry}"
     certify: Callable[[SourcePool, FeatureBank, NDArray[np.int64]], ChoiceCertificate] | None = None
-    curve: Callable[[SourcePool, FeatureBank, Seed], NDArray[np.int64]] | None = None
+    curve: Callable[[SourcePool, FeatureBank, Seed], Ordering] | None = None
     place: int = 0
 
     def describe(self, classes: int | None, geometry: str) -> str:
@@ -79,12 +84,30 @@ class Strategy:
 
 def by_score(
     scores: Callable[[SourcePool, FeatureBank], NDArray[np.float64]],
+    shares: Callable[[SourcePool, FeatureBank], NDArray[np.float64]] | None = None,
 ) -> Callable[[SourcePool, FeatureBank, int, Seed], Ordering]:
     """The ``order`` of a strategy that takes the classes of the least (S,) ``scores`` for a target."""
 
     def order(pool: SourcePool, target: FeatureBank, size: int, seed: Seed) -> Ordering:
         found = scores(pool, target)
-        return Ordering(np.argsort(found, kind="stable")[:size], found)
+        return Ordering(
+            np.argsort(found, kind="stable")[:size], found, None if shares is None else shares(pool, target)
+        )
+
+    return order
+
+
+def by_share(
+    shares: Callable[[SourcePool, FeatureBank, Seed], NDArray[np.float64]],
+) -> Callable[[SourcePool, FeatureBank, int, Seed], Ordering]:
+    """The ``order`` of a strategy that takes the classes of the largest (S,) ``shares``; the score is their negative.
+
+    Classes without a share come last, nearest to a target class first.
+    """
+
+    def order(pool: SourcePool, target: FeatureBank, size: int, seed: Seed) -> Ordering:
+        found = shares(pool, target, seed)
+        return Ordering(np.lexsort((pool.nearest(target)[0], -found))[:size], -found, found)
 
     return order
 
@@ -92,4 +115,4 @@ def by_score(
 #: Every strategy by name. A new one is a module of :mod:`similarity.selection.strategies` that defines its row.
 STRATEGIES = Catalogue("strategy", Strategy, "similarity.selection.strategies")
 #: The strategy that finds related classes best: see ``benchmarks/selection_quality.py``.
-DEFAULT_STRATEGY = "local-scaling"
+DEFAULT_STRATEGY = "mutual-proximity"

@@ -11,7 +11,9 @@ from typing import Any
 from features.infrastructure.errors import InputError
 from features.infrastructure.tables import read_provenance, read_rows, write_table
 
-COLUMNS = ("source", "class", "count", "rank", "distance", "targets")
+COLUMNS = ("source", "class", "count", "rank", "distance", "weight", "targets")
+#: Columns that a file must have; older files have no weight.
+REQUIRED_COLUMNS = tuple(name for name in COLUMNS if name != "weight")
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class SubsetRow:
         rank: Its rank, from 1; the best one if several targets chose it.
         distance: The score that it was ranked by, in the units of the geometry.
         targets: Dataset specs of the targets that chose it (joined by ``;`` in the file).
+        weight: Share of the targets that the class serves, 0 to 1; None (empty in the file) if the strategy has none.
     """
 
     source: str
@@ -33,6 +36,7 @@ class SubsetRow:
     rank: int
     distance: float
     targets: tuple[str, ...]
+    weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,13 @@ class Subset:
         """The JSON result of ``transfer select``."""
         return {
             "selected": [
-                {"source": row.source, "class": row.class_name, "rank": row.rank, "distance": row.distance}
+                {
+                    "source": row.source,
+                    "class": row.class_name,
+                    "rank": row.rank,
+                    "distance": row.distance,
+                    "weight": row.weight,
+                }
                 for row in self.rows
             ]
         }
@@ -82,7 +92,15 @@ class Subset:
                         f"space or holds a line end; rename it in the dataset"
                     )
         rows = (
-            (row.source, row.class_name, row.count, row.rank, float(row.distance), ";".join(row.targets))
+            (
+                row.source,
+                row.class_name,
+                row.count,
+                row.rank,
+                float(row.distance),
+                "" if row.weight is None else float(row.weight),
+                ";".join(row.targets),
+            )
             for row in self.rows
         )
         write_table(path, self.provenance, COLUMNS, rows)
@@ -100,7 +118,7 @@ class Subset:
         where: dict[str, Any] = {"kind": "subset file", "make": f"transfer select --out {path}"}
         first_line: dict[tuple[str, str], int] = {}
         rows = []
-        for line, values in read_rows(path, COLUMNS, **where):
+        for line, values in read_rows(path, REQUIRED_COLUMNS, **where):
             row = _row(values, f"{path} line {line}")
             earlier = first_line.setdefault((row.source, row.class_name), line)
             if earlier != line:
@@ -128,8 +146,12 @@ def _row(values: dict[str, str], where: str) -> SubsetRow:
         if number is None or number < 1:
             raise InputError(f"{where}: {name} must be a whole number of at least 1, got {values[name]!r}")
         whole_numbers[name] = int(number)
+    weight = _number(float, values["weight"]) if values.get("weight") else None
+    if values.get("weight") and not (weight is not None and 0 <= weight <= 1):
+        raise InputError(f"{where}: weight must be a number from 0 to 1, or empty, got {values['weight']!r}")
     targets = tuple(target.strip() for target in values["targets"].split(";") if target.strip())
-    return SubsetRow(values["source"], values["class"], **whole_numbers, distance=distance, targets=targets)
+    figures: dict[str, Any] = {**whole_numbers, "distance": distance, "weight": weight}
+    return SubsetRow(values["source"], values["class"], targets=targets, **figures)
 
 
 def _number(kind: type[int] | type[float], text: str) -> float | None:

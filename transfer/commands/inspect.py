@@ -23,7 +23,7 @@ from finetune.run_directory import open_run
 from finetune.samplers import sampler_meanings
 from similarity import GEOMETRIES, MEASURES, STRATEGIES, Subset
 from similarity.measures import Measure
-from similarity.selection.subset import COLUMNS as SUBSET_COLUMNS
+from similarity.selection.subset import REQUIRED_COLUMNS
 from transfer.accuracies import show_figures
 from transfer.commands import COMMANDS
 from transfer.plots import counts_plot
@@ -126,7 +126,7 @@ def _table(path: Path) -> Inspection:
     """A subset, or the provenance and size of another table."""
     about = {"kind": "table", "make": f"transfer select --out {path}"}
     columns, provenance = read_columns(path, **about), read_provenance(path, **about)
-    if not set(SUBSET_COLUMNS) <= set(columns) and "strategy" not in provenance:
+    if not set(REQUIRED_COLUMNS) <= set(columns) and not {"strategy", "sources"} <= provenance.keys():
         rows = sum(1 for _ in read_rows(path, (), **about))
         return Inspection("table", {**provenance, "columns": list(columns), "rows": rows})
     subset = Subset.read(path)

@@ -36,9 +36,10 @@ class SelectConfig:
         source: Feature banks of the sources.
         classes: Classes to choose for each target without a quota.
         images: Budget of images for each target: classes are taken for as long as their images stay within it.
+        coverage: Share of each target that the chosen classes serve, above 0 to 1; 0.9 if neither `classes`, `images`
+            nor a quota is given.
         out: The subset file (.csv).
-        curve: A file (.csv) for what each number of classes gains. If neither `classes`, `images` nor a quota is
-            given, the suggested number of classes is taken.
+        curve: A file (.csv) for what each number of classes gains.
         strategy: How classes are chosen: nearest is the paper's; see transfer inspect strategies.
         geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
         min_count: Leave out source classes of fewer images (the paper: 200).
@@ -52,6 +53,7 @@ class SelectConfig:
     source: list[str]
     classes: Annotated[int, Range(1)] | None = None
     images: Annotated[int, Range(1)] | None = None
+    coverage: Annotated[float, Range(0, 1, above=True)] | None = None
     out: str | None = None
     curve: str | None = None
     strategy: str = DEFAULT_STRATEGY
@@ -86,7 +88,6 @@ class Selection:
         return self.subset.to_json() | {
             "out": self.out,
             "targets": self.subset.provenance["targets"],
-            "knees": [curve.to_json() for curve in self.curves],
             "stability": self.stability and self.stability.to_json(),
         }
 
@@ -108,9 +109,8 @@ def select(config: SelectConfig) -> Selection:
     curves: tuple[SelectionCurve, ...] = ()
     if config.curve is not None:
         curves = curves_from(pool, targets, **options)
-        if config.classes is None and config.images is None and not STRATEGIES[config.strategy].takes_all:
-            quotas = tuple(curve.knee if quota is None else quota for curve, quota in zip(curves, quotas, strict=True))
     sizes: dict[str, Any] = {"classes": config.classes, "quotas": quotas, "images": config.images}
+    sizes["coverage"] = config.coverage
     subset = select_from(pool, targets, **sizes, **options)
     stability = None
     if config.resample:
@@ -145,6 +145,8 @@ def show(config: SelectConfig, result: Selection) -> None:
         ">images": [row.count for row in shown],
         f">{ranked_by}": [row.distance for row in shown],
     }
+    if rows[0].weight is not None:
+        columns[">serves, %"] = [f"{100 * (row.weight or 0):.1f}" for row in shown]
     if result.stability is not None:
         again = {(row.source, row.class_name): row.share for row in result.stability.classes}
         columns[">chosen again, %"] = [f"{100 * again[row.source, row.class_name]:.0f}" for row in shown]
@@ -157,16 +159,9 @@ def show(config: SelectConfig, result: Selection) -> None:
         console.print(f"… and {len(rows) - len(shown)} more")
     images = sum(row.count for row in rows)
     written = "" if config.out is None else f", written to {config.out}"
-    say(f"{len(rows)} classes of {images} images{written}; a lower {ranked_by} is nearer")
+    say(f"{len(rows)} classes of {images} images{written}; the lowest {ranked_by} is chosen first")
     for target in result.subset.provenance["targets"]:
         _show_budget(config, target)
-    for curve in result.curves:
-        knee = curve.to_json()
-        say(
-            f"{curve.target}: {knee['classes']} classes of {knee['images']} images are suggested, which gain "
-            f"{100 * knee['gain']:.0f} % of what all {curve.available} classes gain over the first one; the curve: "
-            f"{config.curve}"
-        )
     if result.stability is not None:
         say(
             f"{result.stability.replicates} choices from resampled class means overlap with this one by "
@@ -179,7 +174,13 @@ def show(config: SelectConfig, result: Selection) -> None:
 
 
 def _show_budget(config: SelectConfig, target: Mapping[str, Any]) -> None:
-    """Print which budget ended a target's choice, and how near the choice is to the best one of its size."""
+    """Print how much of a target its choice serves, which budget ended it, and how near it is to the best one."""
+    if "share" in target:
+        needed = [f"{n} for {100 * float(share):.0f} %" for share, n in target["classes_for"].items() if n is not None]
+        say(
+            f"{target['dataset']}: {target['chosen']} classes serve {100 * target['share']:.0f} % of it"
+            + (f" (classes needed: {', '.join(needed)})" if needed else "")
+        )
     if config.images is not None and target["chosen"] < target["quota"]:
         say(
             f"{target['dataset']}: the budget of {config.images} images ends the choice; classes chosen: "

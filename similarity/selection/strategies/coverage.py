@@ -11,7 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from features.bank import FeatureBank
 from similarity.distances import shares
+from similarity.selection.pool import SourcePool
 from similarity.selection.strategy import ChoiceCertificate, Ordering, Strategy
 
 #: Steps of the subgradient ascent of a certificate.
@@ -88,11 +90,17 @@ def _largest_gain(distances: _Array, share: _Array, nearest: _Array, bounds: _Ar
             return pick, float(bounds[pick])
 
 
+def _covering(pool: SourcePool, target: FeatureBank, size: int, rounds: float = np.inf) -> Ordering:
+    classes = cover(pool.distances(target), target.counts, size, rounds)
+    return Ordering(classes, pool.scores(target), pool.nearest_shares(target))
+
+
 COVERAGE = Strategy(
     "coverage",
     "classes that together lie near every target class",
-    lambda pool, target, size, seed: Ordering(cover(pool.distances(target), target.counts, size), pool.scores(target)),
+    lambda pool, target, size, seed: _covering(pool, target, size),
+    has_shares=True,
     certify=lambda pool, target, classes: certify(pool.distances(target), target.counts, classes),
     # A second round gains nothing on a curve.
-    curve=lambda pool, target, seed: cover(pool.distances(target), target.counts, len(pool), rounds=1),
+    curve=lambda pool, target, seed: _covering(pool, target, len(pool), rounds=1),
 )

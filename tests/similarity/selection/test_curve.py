@@ -39,7 +39,6 @@ def test_the_curve_is_that_of_the_classes_chosen(banks, strategy):
         np.average(cdist(np.stack(list(means.values())), target.means).min(axis=0), weights=target.counts), rel=1e-6
     )
     assert len(curve.distance) == 1 or curve.distance[-2] > curve.distance[-1]
-    assert 1 <= curve.knee <= len(curve.distance)
 
 
 def test_coverage_is_within_its_guarantee_of_the_best_set(banks):
@@ -53,33 +52,17 @@ def test_coverage_is_within_its_guarantee_of_the_best_set(banks):
         assert value >= bound and curve.distance[size - 1] >= best - 1e-9
 
 
-def test_the_knee_is_where_the_gain_ends(make_bank):
-    target = make_bank(np.eye(3), dataset="folder:target")
-    source = make_bank(np.vstack([np.eye(3), np.full((20, 3), 5.0) + np.arange(20)[:, None]]))
-    (curve,) = selection_curves([target], [source], strategy="coverage", geometry="euclidean")
-    assert curve.knee == 3 and curve.to_json() == {"target": "folder:target", "classes": 3, "images": 30, "gain": 1.0}
-
-
-@pytest.mark.parametrize("strategy", ["nearest", "coverage"])
-def test_the_knee_does_not_move_with_classes_that_gain_nothing(make_bank, strategy):
-    rng = np.random.default_rng(1)
-    target = make_bank(rng.random((6, 3)), dataset="folder:target")
-    useful, far = rng.random((40, 3)), rng.random((300, 3)) + 50
-    knees = {
-        selection_curves([target], [make_bank(means)], strategy=strategy, geometry="euclidean")[0].knee
-        for means in (useful, np.vstack([useful, far]))
-    }
-    assert len(knees) == 1 and 1 < max(knees) < 40
-
-
-def test_the_knee_of_a_known_curve(make_bank):
+def test_a_known_curve(make_bank):
     # target classes at 0 and 100; nearest on average come first, and the two that serve them best come last
     target = make_bank([[0.0], [100.0]], dataset="folder:target")
     source = make_bank([[50.0], [45.0], [40.0], [35.0], [0.0], [100.0], [1e4]])
     (curve,) = selection_curves([target], [source], strategy="nearest", geometry="euclidean")
     # mean distances to the nearest chosen: 50, 47.5, 45, 42.5, 25, 0
     np.testing.assert_allclose(curve.distance, [50, 47.5, 45, 42.5, 25, 0])
-    assert curve.knee == 6 and curve.gain[-1] == 1  # it falls late, nowhere above the diagonal: all that gain
+    np.testing.assert_allclose(curve.gain, [0, 0.05, 0.1, 0.15, 0.5, 1])
+    assert curve.share is None
+    (curve,) = selection_curves([target], [source], strategy="nearest-class", geometry="euclidean")
+    np.testing.assert_allclose(curve.share, [0.5, 1])
 
 
 def test_every_target_draws_by_its_place_and_few_images_are_left_out(banks, make_bank):
@@ -91,11 +74,11 @@ def test_every_target_draws_by_its_place_and_few_images_are_left_out(banks, make
     assert kept.available == 6 and kept.images[0] >= 4
 
 
-def test_a_pool_of_one_class_or_of_twins_has_its_knee_at_one(make_bank):
+def test_the_curve_of_one_class_or_of_twins(make_bank):
     target = make_bank(np.eye(3), dataset="folder:target")
     for means in (np.ones((1, 3)), np.ones((4, 3))):
         (curve,) = selection_curves([target], [make_bank(means)], strategy="nearest", geometry="euclidean")
-        assert curve.knee == 1 and (curve.gain == 1).all()
+        assert curve.gain.tolist() == [1]
 
 
 def test_the_table_has_a_line_a_size_and_says_how_it_was_made(banks, tmp_path):
@@ -103,11 +86,14 @@ def test_the_table_has_a_line_a_size_and_says_how_it_was_made(banks, tmp_path):
     curves = selection_curves([target], sources)
     write_curves(curves, tmp_path / "new" / "curve.csv", {"geometry": "cosine"})
     first, *lines = (tmp_path / "new" / "curve.csv").read_text().splitlines()
-    assert json.loads(first.removeprefix("# ")) == {"geometry": "cosine", "knees": [curves[0].to_json()]}
+    assert json.loads(first.removeprefix("# ")) == {"geometry": "cosine"}
     rows = list(csv.DictReader(lines))
     assert [int(row["classes"]) for row in rows] == list(range(1, len(curves[0].distance) + 1))
     assert {row["target"] for row in rows} == {"folder:target"}
     np.testing.assert_array_equal([float(row["distance"]) for row in rows], curves[0].distance)
+    np.testing.assert_array_equal([float(row["share"]) for row in rows], curves[0].share)
+    write_curves(selection_curves([target], sources, strategy="nearest"), tmp_path / "curve.csv", {})
+    assert {row["share"] for row in csv.DictReader((tmp_path / "curve.csv").read_text().splitlines()[1:])} == {""}
 
 
 # Budgets in images

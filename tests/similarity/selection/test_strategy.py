@@ -50,6 +50,10 @@ def test_an_ordering_has_distinct_classes_and_a_score_for_each(banks, name, size
     assert found.classes.shape == (size,) and len(set(found.classes.tolist())) == size
     assert found.classes.min() >= 0 and found.classes.max() < len(pool)
     assert found.scores.shape == (len(pool),) and np.isfinite(found.scores).all()
+    assert (found.shares is not None) == row.has_shares
+    if found.shares is not None:
+        assert found.shares.shape == (len(pool),) and (found.shares >= 0).all()
+        assert found.shares.sum() == pytest.approx(1)
     longer = row.order(pool, target, len(pool), (3, 0))
     np.testing.assert_array_equal(longer.classes[:size], found.classes)
     if row.ranked_by == "distance":
@@ -75,10 +79,40 @@ def test_a_certificate_holds_and_a_curve_has_distinct_classes(banks, name):
         (target,) = select_classes(*banks, classes=5, strategy=name, geometry="euclidean").provenance["targets"]
         assert target["coverage"] == {"distance": found.distance, "bound": found.bound}
     if row.curve is not None:
-        order = row.curve(pool, banks[0][0], 0)
+        order = row.curve(pool, banks[0][0], 0).classes
         assert len(set(order.tolist())) == len(order) <= len(pool)
     (curve,) = selection_curves(*banks, strategy=name, geometry="euclidean")
-    assert 1 <= curve.knee <= len(curve.distance) <= len(pool)
+    assert 1 <= len(curve.distance) <= len(pool)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("geometry", ["euclidean", "sqrt-whitened"])
+def test_small_and_degenerate_pools_have_an_order(make_bank, name, geometry):
+    rng = np.random.default_rng(2)
+    means = rng.random((5, 4))
+    still = {"variances": np.zeros((5, 4)), "within": np.zeros((4, 4))}
+    row = STRATEGIES[name]
+    for case, source in {
+        "twins": make_bank(np.ones((5, 4))),
+        "no variance": make_bank(means, **still),
+        "negative features": make_bank(means - 0.5),
+        "two classes": make_bank(means[:2]),
+        "the target itself": make_bank(means),
+    }.items():
+        for target in (make_bank(means, dataset="folder:t", **still), make_bank(means[:1], dataset="folder:one")):
+            pool = SourcePool.of([target], [source], geometry)
+            found = row.order(pool, target, len(pool), 0)
+            assert sorted(found.classes) == list(range(len(pool))), case
+            assert np.isfinite(found.scores).all(), case
+            assert found.shares is None or found.shares.sum() == pytest.approx(1), case
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_pool_of_one_class(make_bank, name):
+    target, source = make_bank(np.eye(3), dataset="folder:target"), make_bank(np.ones((1, 3)))
+    found = STRATEGIES[name].order(SourcePool.of([target], [source], "euclidean"), target, 1, 0)
+    assert found.classes.tolist() == [0] and np.isfinite(found.scores).all()
+    assert found.shares is None or found.shares.tolist() == [1]
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)

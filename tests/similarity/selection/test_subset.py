@@ -11,8 +11,9 @@ from similarity import Subset, SubsetRow
 ROWS = (
     SubsetRow("inat:train.json", 'Gull, "herring"', 31, 1, 0.1 + 0.2, ("cub:CUB@train", "folder:birds")),
     SubsetRow("folder:imagenet@train", "Möwe", 7, 1, -1.5, ("cub:CUB@train",)),
-    SubsetRow("inat:train.json", "#hash; tag", 1, 2, 12.0, ("folder:birds",)),
+    SubsetRow("inat:train.json", "#hash; tag", 1, 2, 12.0, ("folder:birds",), 0.25),
 )
+#: Of files without weights, as they were written before.
 HEADER = "source,class,count,rank,distance,targets"
 
 
@@ -39,7 +40,8 @@ def test_the_file_is_the_contract(path):
     assert comment.startswith("#")
     assert json.loads(comment[1:]) == {"strategy": "nearest"}
     first = next(csv.DictReader(table))
-    assert list(first) == HEADER.split(",")
+    assert list(first) == ["source", "class", "count", "rank", "distance", "weight", "targets"]
+    assert [row["weight"] for row in csv.DictReader(table)] == ["", "", "0.25"]
     assert first["class"] == 'Gull, "herring"'
     assert first["targets"] == "cub:CUB@train;folder:birds"
 
@@ -51,7 +53,9 @@ def test_json_and_lookups():
         "class": "Möwe",
         "rank": 1,
         "distance": -1.5,
+        "weight": None,
     }
+    assert subset.to_json()["selected"][2]["weight"] == 0.25
     assert subset.sources == ("inat:train.json", "folder:imagenet@train")
     assert subset.classes_of("inat:train.json") == ('Gull, "herring"', "#hash; tag")
     assert subset.classes_of("folder:unknown") == ()
@@ -88,6 +92,8 @@ def test_windows_line_ends(path):
         (f"{HEADER}\ns:a,gull,0,1,2.0,t:x\n", "line 2: count must be a whole number of at least 1, got '0'"),
         (f"{HEADER}\ns:a,gull,1,1,nan,t:x\n", "line 2: distance must be a number, got 'nan'"),
         (f"{HEADER}\ns:a,,1,1,2.0,t:x\n", "line 2: class is empty"),
+        (f"{HEADER},weight\ns:a,gull,1,1,2.0,t:x,1.5\n", "line 2: weight must be a number from 0 to 1.*'1.5'"),
+        (f"{HEADER},weight\ns:a,gull,1,1,2.0,t:x,much\n", "line 2: weight must be a number from 0 to 1.*'much'"),
         (f"{HEADER}\ns:a,gull, grey,1,1,2.0,t:x\n", "line 2: 7 values for 6 columns.*quotes"),
         (f"{HEADER}\ns:a,gull,1,1,2.0\n", "line 2: 5 values for 6 columns"),
         (f"{HEADER}\ns:a,gull,1,1,2.0,t:x\n\ns:a,gull,1,2,3.0,t:x\n", "line 4: class 'gull' of s:a is on line 2"),

@@ -68,6 +68,22 @@ def test_nothing_that_exists_or_is_read_is_replaced(banks, tmp_path):
     assert len(Subset.read(hand)) == 1
 
 
+def test_the_default_takes_what_serves_nine_tenths_and_says_so(banks, tmp_path, capsys):
+    out, curve = tmp_path / "subset.csv", tmp_path / "curve.csv"
+    config = SelectConfig(target=[banks["target"]], source=[banks["near"]], out=str(out), curve=str(curve))
+    result = select(config)
+    (target,) = result.to_json()["targets"]
+    assert target["asked_share"] == 0.9 <= target["share"] + 1e-9
+    assert sum(row["weight"] for row in result.to_json()["selected"]) == pytest.approx(target["share"])
+    show(config, result)
+    printed = capsys.readouterr().out
+    assert f"{target['chosen']} classes serve {100 * target['share']:.0f} % of it (classes needed: " in printed
+    assert f"{target['classes_for']['0.9']} for 90 %" in printed and "serves, %" in printed
+    assert main(["inspect", str(curve)]) == 0 and "share" in capsys.readouterr().out
+    fewer = select(SelectConfig(target=[banks["target"]], source=[banks["near"]], coverage=0.2))
+    assert len(fewer.subset) <= len(result.subset)
+
+
 def test_nothing_is_written_unasked(banks, tmp_path):
     before = sorted(tmp_path.iterdir())
     result = select(SelectConfig(target=[banks["target"]], source=[banks["near"]], classes=1))
@@ -125,7 +141,10 @@ def test_select_says_which_budget_ended_the_choice(banks, capsys, images, chosen
         ({"classes": 1, "resample": -1}, "`resample` -1: expected at least 0"),
         ({"classes": 0}, "`classes` 0: expected at least 1"),
         ({"classes": 1, "min_count": -1}, "`min_count` -1: expected at least 0"),
-        ({}, "`classes` is missing"),
+        ({"strategy": "nearest"}, "`classes` is missing"),
+        ({"coverage": 0}, "`coverage` 0: expected above 0 and at most 1"),
+        ({"coverage": 0.5, "strategy": "random"}, "`coverage`: `strategy` random does not tell how much"),
+        ({"coverage": 0.5, "strategy": "all"}, "`strategy` all takes every class"),
         ({"classes": 9}, "`classes` 9: not possible for folder:target; the sources have 3 classes"),
         ({"classes": 1, "strategy": "best"}, "`strategy` best: there is no such strategy; expected one of "),
         ({"classes": 1, "geometry": "flat"}, "flat"),

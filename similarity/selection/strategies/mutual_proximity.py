@@ -1,0 +1,168 @@
+"""Take classes that are mutually near to some of the target's classes: mutual proximity (Schnitzer et al., JMLR 2012).
+
+A short distance alone says little: a hub is near to everything, and a class in a sparse region is far from everything.
+So a distance is compared with the other distances of both its ends. With ℓ_ij the log squared distance of source class
+i to target class j,
+
+    e_ij = −(ℓ_ij − m_i) / s_i − (ℓ_ij − m_j) / s_j,
+
+where m_i and s_i are mean and standard deviation of the log squared distances of i to the other source classes, and m_j
+and s_j those of j to all source classes. e_ij is large if i is nearer to j than to most sources, and j nearer to i than
+most sources are. Around a point, the share of points within a radius r grows as a power of r (the intrinsic dimension:
+Levina and Bickel, NeurIPS 2004), so that in the logarithm of the distance equal steps are equal evidence.
+
+- The score of a class is minus the mean of its two largest e_ij: it serves some part of the target, however many other
+  parts there are. One near class may be chance; a second one confirms the kind.
+- The share p_ij of the target class j that i serves is proportional to exp(e_ij), with sum 1 over the source classes.
+  The share of the target is Σ_j w_j·p_ij, where w_j is the share of j in the target's images.
+- The mean of few images is noisy and stands off from everything. Its m_i grows with the noise as its ℓ_ij do, so that
+  neither the score nor the share rewards or punishes few images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.bank import FeatureBank
+from similarity.distances import shares
+from similarity.selection.pool import SourcePool
+from similarity.selection.strategy import Ordering, Seed, Strategy
+
+#: Most source classes whose distances give the means and deviations; of more, a sample.
+REFERENCES = 1024
+#: Number of distances that the average deviation counts for where one class's is estimated: matters in small pools.
+_PRIOR = 10
+#: Share of the mean squared distance that is added to each, so that points that coincide have a logarithm.
+_FLOOR = 1e-3
+#: Entries of one block of distances: few enough for a processor's cache.
+_BLOCK = 1 << 20
+
+_Block: TypeAlias = NDArray[np.float32]
+
+
+def mutual_proximity(
+    source_points: NDArray[np.floating], target_points: NDArray[np.floating], target_weights: NDArray[np.number]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The scores (less is nearer) and the shares, (S,) each, of source classes for a target.
+
+    Above :data:`REFERENCES` source classes, means and deviations are those of a sample of so many, the same in each
+    call. Distances are computed in float32, one block at a time; no matrix of all pairs is held.
+
+    Args:
+        source_points: (S, D) points of a geometry.
+        target_points: (T, D) points of the same geometry.
+        target_weights: (T,) non-negative, not all zero. A class without weight does not count.
+    """
+    counted = np.asarray(target_weights) > 0
+    target_points, target_weights = target_points[counted], target_weights[counted]
+    x, y, references, itself = _centred(source_points, target_points)
+    floor = _FLOOR * 2 * float(np.square(np.concatenate([references, y])).sum(axis=1).mean()) or 1.0
+    own, theirs = _moments(x, references, floor, itself), _moments(y, references, floor)
+
+    def evidence() -> Iterator[tuple[slice, _Block]]:
+        """The e_ij of consecutive source classes, with their positions."""
+        for rows, logs in _log_distances(x, y, floor):
+            of_target = (logs - theirs.mean) / theirs.deviation
+            logs -= own.mean[rows, None]
+            logs /= own.deviation[rows, None]
+            logs += of_target
+            yield rows, np.negative(logs, out=logs)
+
+    scores, served = np.empty(len(x)), np.empty(len(x))
+    total = np.full(len(y), -np.inf)  # logarithm of Σ_i exp(e_ij)
+    for rows, block in evidence():
+        most = block.max(axis=0)
+        total = np.logaddexp(total, most + np.log(np.exp(block - most).sum(axis=0, dtype=np.float64)))
+        scores[rows] = -_mean_of_two_largest(block)
+    weights = shares(target_weights)
+    for rows, block in evidence():
+        served[rows] = np.exp(block - total.astype(np.float32)) @ weights
+    return scores, shares(served)
+
+
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """Mean and deviation of the log squared distances of some points to the references, (N,) each."""
+
+    mean: _Block
+    deviation: _Block
+
+
+def _centred(
+    source_points: NDArray[np.floating], target_points: NDArray[np.floating]
+) -> tuple[_Block, _Block, _Block, NDArray[np.int64]]:
+    """The points of source and target around their centre, the references among the former, and where these stand."""
+    n_sources = len(source_points)
+    drawn = np.arange(n_sources)
+    if n_sources > REFERENCES:
+        drawn = np.sort(np.random.default_rng(0).choice(n_sources, REFERENCES, replace=False))
+    centre = source_points[drawn].mean(axis=0)
+    x, y = ((points - centre).astype(np.float32) for points in (source_points, target_points))
+    return x, y, x[drawn], drawn
+
+
+def _moments(points: _Block, references: _Block, floor: float, itself: NDArray[np.int64] | None = None) -> _Moments:
+    """The moments of each point; ``itself`` holds the position of each reference among the points, if it is one.
+
+    A deviation is shrunk towards that of all points, as if :data:`_PRIOR` more distances were known. It is infinite,
+    and so says nothing, if no distance differs from another.
+    """
+    mean, squares, others = np.empty(len(points)), np.empty(len(points)), np.full(len(points), len(references))
+    if itself is not None:
+        others[itself] -= 1
+    for rows, logs in _log_distances(points, references, floor):
+        if itself is not None:
+            columns = np.flatnonzero((itself >= rows.start) & (itself < rows.stop))
+            places = itself[columns] - rows.start, columns
+            rest = logs.sum(axis=1, dtype=np.float64)[places[0]] - logs[places]
+            logs[places] = rest / np.maximum(others[itself[columns]], 1)
+        mean[rows] = logs.mean(axis=1, dtype=np.float64)
+        logs -= mean[rows, None].astype(np.float32)
+        squares[rows] = np.einsum("nr,nr->n", logs, logs)
+    average = float(squares.sum() / max(1, others.sum()))
+    deviation = np.sqrt((squares + _PRIOR * average) / (others + _PRIOR))
+    deviation[deviation == 0] = np.inf
+    return _Moments(mean.astype(np.float32), deviation.astype(np.float32))
+
+
+def _log_distances(x: _Block, y: _Block, floor: float) -> Iterator[tuple[slice, _Block]]:
+    """Blocks of log(‖x_i − y_j‖² + floor) of consecutive rows of ``x``, each with their positions."""
+    right = np.column_stack([-2 * y, np.ones(len(y)), np.square(y).sum(axis=1)]).astype(np.float32).T
+    step = max(1, _BLOCK // len(y))
+    for start in range(0, len(x), step):
+        rows = slice(start, min(start + step, len(x)))
+        of_rows = x[rows]
+        ones, squares = np.ones(len(of_rows), dtype=np.float32), np.square(of_rows).sum(axis=1) + floor
+        block = np.column_stack([of_rows, squares, ones]) @ right
+        np.maximum(block, floor, out=block)
+        yield rows, np.log(block, out=block)
+
+
+def _mean_of_two_largest(block: _Block) -> _Block:
+    """The mean of the two largest entries of each row, or the only entry; the largest is overwritten."""
+    rows = np.arange(len(block))
+    first = block.argmax(axis=1)
+    largest = block[rows, first]
+    if block.shape[1] == 1:
+        return largest
+    block[rows, first] = -np.inf
+    return (largest + block.max(axis=1)) / 2
+
+
+def order(pool: SourcePool, target: FeatureBank, size: int, seed: Seed) -> Ordering:
+    scores, served = mutual_proximity(pool.points, pool.metric.points(target.means), target.counts)
+    return Ordering(np.argsort(scores, kind="stable")[:size], scores, served)
+
+
+MUTUAL_PROXIMITY = Strategy(
+    "mutual-proximity",
+    "classes that are near to some of the target's classes, and these to them, beside all other distances",
+    order,
+    ranked_by="score",
+    has_shares=True,
+)

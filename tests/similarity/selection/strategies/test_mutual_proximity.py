@@ -1,0 +1,108 @@
+"""Mutual proximity: against plain loops, its laws, and kinds of targets."""
+
+import numpy as np
+import pytest
+
+from similarity import select_classes
+from similarity.selection.strategies import mutual_proximity as module
+from similarity.selection.strategies.mutual_proximity import mutual_proximity
+
+
+def by_loops(x, y, weights):
+    """The definition, one pair at a time."""
+    floor = 1e-3 * 2 * np.square(np.vstack([x, y]) - x.mean(axis=0)).sum(axis=1).mean()
+    between = [[np.log(np.sum((a - b) ** 2) + floor) for k, b in enumerate(x) if k != i] for i, a in enumerate(x)]
+    logs = np.array([[np.log(np.sum((a - b) ** 2) + floor) for b in y] for a in x])
+
+    def deviations(rows):
+        average = np.concatenate([np.square(row - np.mean(row)) for row in rows]).mean()
+        return [np.sqrt((len(row) * np.var(row) + 10 * average) / (len(row) + 10)) for row in rows]
+
+    own, theirs = deviations(between), deviations(logs.T)
+    evidence = np.array(
+        [
+            [
+                -(logs[i, j] - np.mean(between[i])) / own[i] - (logs[i, j] - logs[:, j].mean()) / theirs[j]
+                for j in range(len(y))
+            ]
+            for i in range(len(x))
+        ]
+    )
+    scores = [-np.mean(sorted(row)[-2:]) for row in evidence]
+    share = sum(w / sum(weights) * np.exp(e) / np.exp(e).sum() for w, e in zip(weights, evidence.T, strict=True))
+    return scores, share
+
+
+@pytest.mark.parametrize("n_targets", [1, 2, 5])
+@pytest.mark.parametrize("offset", [0, 100])
+def test_scores_and_shares_by_loops(n_targets, offset, monkeypatch):
+    rng = np.random.default_rng(n_targets)
+    x, y = rng.standard_normal((30, 6)) + offset, rng.standard_normal((n_targets, 6)) + offset
+    weights = rng.integers(1, 9, n_targets)
+    monkeypatch.setattr(module, "_BLOCK", 64)  # several blocks
+    scores, served = mutual_proximity(x, y, weights)
+    expected = by_loops(x, y, weights)
+    np.testing.assert_allclose(scores, expected[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(served, expected[1], rtol=1e-3)
+
+
+def test_scale_and_order_do_not_matter():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((40, 5)), rng.standard_normal((6, 5))
+    scores, served = mutual_proximity(x, y, np.ones(6))
+    rows, columns = rng.permutation(40), rng.permutation(6)
+    for points in ((1000 * x, 1000 * y), (x + 3, y + 3)):
+        again = mutual_proximity(*points, np.ones(6))
+        np.testing.assert_allclose(again, (scores, served), rtol=1e-4, atol=1e-5)
+    again = mutual_proximity(x[rows], y[columns], np.ones(6))
+    np.testing.assert_allclose(again, (scores[rows], served[rows]), rtol=1e-4, atol=1e-5)
+
+
+def test_a_target_class_without_weight_does_not_count():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((20, 5)), rng.standard_normal((3, 5))
+    found = mutual_proximity(x, y, np.array([1, 0, 3]))
+    np.testing.assert_array_equal(found, mutual_proximity(x, y[[0, 2]], np.array([1, 3])))
+
+
+def test_a_sample_of_references_stands_for_all(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((3000, 16)), rng.standard_normal((5, 16))
+    x[:5] = y + 0.3 * rng.standard_normal((5, 16))
+    sampled = mutual_proximity(x, y, np.ones(5))
+    monkeypatch.setattr(module, "REFERENCES", 3000)
+    whole = mutual_proximity(x, y, np.ones(5))
+    assert set(np.argsort(sampled[0])[:5]) == set(np.argsort(whole[0])[:5]) == set(range(5))
+    assert np.corrcoef(sampled[0], whole[0])[0, 1] > 0.995
+    assert np.abs(sampled[1] - whole[1]).max() < 0.02
+
+
+def test_a_hub_and_a_class_far_from_everything_come_after_those_that_serve(make_bank):
+    rng = np.random.default_rng(3)
+    far = 6 * rng.standard_normal((30, 16))
+    useful = far[:4] + rng.standard_normal((4, 16))
+    source = make_bank(np.vstack([useful, np.zeros((1, 16)), 30 * np.ones((1, 16)), far[10:]]))
+    target = make_bank(far[:4], dataset="folder:target")
+    rows = select_classes([target], [source], classes=5, geometry="euclidean").rows
+    assert {row.class_name for row in rows[:4]} == {"c0", "c1", "c2", "c3"}
+
+
+def test_both_kinds_of_a_target_are_served(make_bank):
+    """Nine target classes of one kind, three of another; ten source classes of each, and others."""
+    rng = np.random.default_rng(4)
+    first, second = 5 * rng.standard_normal((2, 32))
+
+    def kind(centre, n):
+        return centre + rng.standard_normal((n, 32))
+
+    target = make_bank(np.vstack([kind(first, 9), kind(second, 3)]), dataset="folder:birds-and-cars")
+    others = np.vstack([kind(5 * rng.standard_normal(32), 10) for _ in range(8)])
+    source = make_bank(np.vstack([kind(first, 10), kind(second, 10), others]))
+    subset = select_classes([target], [source], geometry="cosine")
+    chosen = {int(row.class_name[1:]): row.weight for row in subset.rows}
+    assert set(chosen) <= set(range(20))
+    of_first = sum(weight for i, weight in chosen.items() if i < 10)
+    assert of_first == pytest.approx(0.9 * 9 / 12, abs=0.1)  # by their shares of the target's images
+    assert sum(i >= 10 for i in chosen) >= 3
+    ten = select_classes([target], [source], classes=10, geometry="cosine").rows
+    assert 1 <= sum(int(row.class_name[1:]) >= 10 for row in ten) <= 5
