@@ -32,7 +32,7 @@ from recording import RESULTS, record
 
 from features import FeatureBank
 from similarity import emd, fit_geometry
-from similarity.uncertainty.interval import distance_interval
+from similarity.uncertainty.interval import distance_intervals
 from similarity.uncertainty.sampling_error import mean_clouds
 
 SOURCES, TARGETS = 30, 15
@@ -105,8 +105,8 @@ def one_sample(world: World, images: int, geometry: str, rng: np.random.Generato
         emd(metric.points(x), banks[0].counts, metric.points(y), banks[1].counts).value
         for x, y in ((sources, targets), (banks[0].means, banks[1].means))
     )
-    interval = distance_interval(
-        *mean_clouds(metric, banks), unit_length=metric.unit_length, replicates=REPLICATES, generator=rng
+    (interval,) = distance_intervals(
+        *mean_clouds(metric, banks), unit_length=metric.unit_length, replicates=REPLICATES, generators=(rng, rng)
     )
     return truth, value, interval.low, interval.high
 

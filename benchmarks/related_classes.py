@@ -8,10 +8,11 @@ rest).
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from recording import DATA, ROOT, WORK
@@ -217,12 +218,13 @@ def thinned(whole: FeatureBank, counts: np.ndarray, seed: int) -> FeatureBank:
     return bank(whole, features)
 
 
-def take(whole: FeatureBank, classes: np.ndarray) -> FeatureBank:
-    """A bank of some of the classes."""
+def take(whole: FeatureBank, classes: np.ndarray, attrs: Mapping[str, Any] | None = None) -> FeatureBank:
+    """A bank of some of the classes, with other attributes if given."""
     return replace(
         whole,
         classes=tuple(whole.classes[i] for i in classes),
         counts=whole.counts[classes],
         means=whole.means[classes],
         variances=whole.variances[classes],
+        attrs={**whole.attrs, **(attrs or {})},
     )

@@ -79,11 +79,11 @@ def neighbour_squared_distances(points: NDArray[np.floating], neighbours: int) -
 
 def nearest_distances(
     x: NDArray[np.floating], y: NDArray[np.floating]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Distance of each point of ``x`` (S, D) to the nearest of ``y`` (T, D), and the nearest of ``x`` to each of ``y``.
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Distances of points ``x`` (S, D) and ``y`` (T, D) to their nearest among the others.
 
     Returns:
-        (S,) distances and (T,) positions; of several nearest the first counts.
+        (S,) and (T,) distances, and (T,) positions in ``x`` of the nearest; of several nearest the first.
     """
     to_nearest = []
     least, nearest = np.full(len(y), np.inf), np.zeros(len(y), dtype=np.int64)
@@ -93,7 +93,7 @@ def nearest_distances(
         found = block[rows, np.arange(len(y))]
         nearer = found < least
         least[nearer], nearest[nearer] = found[nearer], start + rows[nearer]
-    return np.concatenate(to_nearest), nearest
+    return np.concatenate(to_nearest), least, nearest
 
 
 def inner_product_index(points: NDArray[np.floating]) -> Any:

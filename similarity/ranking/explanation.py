@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.infrastructure.tables import write_table
-from similarity.ranking.domains import Domain, Ranking
+from similarity.ranking.domains import Ranking
 from similarity.transport.earth_movers_distance import TransportResult
 
 COLUMNS = ("source", "target_class", "source_class", "share", "distance", "contribution")
@@ -25,7 +25,7 @@ class ExplanationRow:
         source_class: The class that sends it; empty in a row that aggregates several.
         share: Share of the target class's mass, 0 to 1; the shares of one target class sum to 1.
         distance: Ground distance between the two classes; over several, the mean weighted by mass.
-        contribution: Mass times distance. All contributions sum to the Earth Mover's Distance.
+        contribution: Mass times distance. All contributions sum to the distance of the plan.
         folded: Number of source classes that the row aggregates; 0 in a row of a single class.
     """
 
@@ -38,7 +38,7 @@ class ExplanationRow:
 
 
 def explain(
-    domain: Domain | TransportResult,
+    transport: TransportResult,
     source_classes: Sequence[str],
     target_classes: Sequence[str],
     *,
@@ -50,7 +50,7 @@ def explain(
     plans are optimal, the table shows the one that the solver found.
 
     Args:
-        domain: A ranked domain, or a transport.
+        transport: A plan, such as that of :meth:`similarity.Domain.plan_by`.
         source_classes: (S,) names of the plan's rows.
         target_classes: (T,) names of the plan's columns.
         top: Source classes to name for each target class, at least 1; if more than one is left, one row aggregates
@@ -63,7 +63,6 @@ def explain(
     Raises:
         ValueError: The numbers of names do not match the plan, or ``top`` is less than 1.
     """
-    transport = domain.transport if isinstance(domain, Domain) else domain
     if transport.plan.shape != (len(source_classes), len(target_classes)):
         raise ValueError(
             f"source_classes and target_classes must name the plan's {transport.plan.shape[0]} rows and "
@@ -91,22 +90,23 @@ def explain(
 
 
 def write_explanation(ranking: Ranking, path: str | Path) -> None:
-    """Write the plans of all domains of a ranking as one CSV file, atomically.
+    """Write the plans of all domains of a ranking as one CSV file, atomically: those of the distance it ranks by.
 
-    The first line is ``#`` and one JSON object: target, geometry, γ, and each source's distance, which is the sum of
-    the contributions in its rows.
+    The first line is ``#`` and one JSON object: target, geometry, γ, order, and each source's distance, which is the
+    sum of the contributions in its rows.
     """
     provenance = {
         "target": ranking.target,
         "geometry": ranking.geometry,
         "geometry_steps": ranking.geometry_steps,
         "gamma": ranking.gamma,
-        "sources": [{"source": domain.source, "emd": domain.emd} for domain in ranking.domains],
+        "order": ranking.order,
+        "sources": [{"source": row.source, "distance": row.plan_by(ranking.order).value} for row in ranking.domains],
     }
     rows = (
         (domain.source, row.target_class, row.source_class, row.share, row.distance, row.contribution)
         for domain in ranking.domains
-        for row in explain(domain, domain.class_names, ranking.target_classes)
+        for row in explain(domain.plan_by(ranking.order), domain.class_names, ranking.target_classes)
     )
     write_table(path, provenance, COLUMNS, rows)
 

@@ -112,7 +112,8 @@ class SourcePool:
 
     def nearest(self, target: FeatureBank) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """(S,) distance of each class to the nearest class of a target, and (T,) the class nearest to each of these."""
-        return nearest_distances(self.points, self.metric.points(target.means))
+        to_nearest, _, nearest = nearest_distances(self.points, self.metric.points(target.means))
+        return to_nearest, nearest
 
     def nearest_shares(self, target: FeatureBank) -> NDArray[np.float64]:
         """(S,) share of a target, weighted by its images, whose nearest class is each class of the pool."""

@@ -52,8 +52,9 @@ class TransportResult:
         distances: (S, T) sparse float64, the ground distance of every entry of ``plan``, in the same order.
         source_potentials, target_potentials: (S,) u and (T,) v; u_i + v_j is at most the ground distance of i and j, up
             to round-off.
-        solver: ``network-simplex``, which is exact; ``semi-dual``, whose bounds differ by :attr:`gap`; or
-            ``single-class`` if one side has one point, so that there is one plan only.
+        solver: ``network-simplex``, which is exact; ``semi-dual``, whose bounds differ by :attr:`gap`;
+            ``single-class`` if one side has one point, so that there is one plan only; or ``nearest``, the exact
+            solution of :func:`similarity.transport.semi_relaxed.semi_relaxed`.
     """
 
     value: float

@@ -1,4 +1,4 @@
-"""Bootstrap intervals of the Earth Mover's Distance between the true class means of two domains.
+"""Bootstrap intervals of transport distances between the true class means of two domains.
 
 Sampling noise pushes class means apart: E‖x̂ − ŷ‖² exceeds ‖x − y‖² by the expected squared lengths of both errors. The
 plug-in distance, that of the sample means, is therefore biased upwards, the more the fewer images a class has. A
@@ -13,7 +13,7 @@ bootstrap around the sample means adds the noise a second time and cannot estima
 3. Bootstrap replicates are drawn from a model whose squared distances are the corrected ones, clamped at 0, and whose
    transport distance θ₀ is known. The replicates' estimates less θ₀ show bias and spread of the estimate. The interval
    is centred on the estimate less their mean offset (basic bootstrap: Davison and Hinkley, 1997, ch. 5) and is as wide
-   as a Student prediction interval of one further replicate (Hahn and Meeker, 1991).
+   as a Student prediction interval of one further replicate (Hahn and Meeker, 1991). Its centre is the estimate told.
 4. The lower end is 0 unless the plug-in distance exceeds the upper prediction limit of the distance that noise alone
    gives to coinciding pairs. A bootstrap alone fails at 0 (Sommerfeld and Munk, JRSSB 2018).
 
@@ -24,8 +24,9 @@ below the nominal level. ``benchmarks/interval_coverage.py`` measures it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,63 +48,105 @@ _Array = NDArray[np.float64]
 _Pair = tuple[_Array, _Array]  # of the source and of the target, or of two results
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Interval:
-    """An interval of the distance between the true class means, which is at least 0."""
+    """An estimate of the distance between the true class means, and its interval; both are at least 0.
 
+    Attributes:
+        estimate: The estimate, corrected for bias.
+        low, high: Ends of the interval.
+        draws: (R,) the distances that the replicates make plausible, before they are clamped at 0.
+    """
+
+    estimate: float
     low: float
     high: float
+    draws: _Array
 
-    def holding(self, value: float) -> Interval:
-        """The interval extended to contain ``value``; the plug-in distance can lie above ``high``."""
-        return Interval(min(self.low, value), max(self.high, value))
+    def nearer_than(self, other: Interval) -> float:
+        """Confidence, 0 to 1, that this distance is less than the other, by their paired replicates.
+
+        It is the Student prediction, as for the ends, that one further pair of draws is in this order.
+        """
+        difference = self.draws - other.draws
+        spread = float(difference.std(ddof=1)) * np.sqrt(1 + 1 / len(difference))
+        mean = float(difference.mean())
+        if spread == 0:
+            return 0.5 if mean == 0 else float(mean < 0)
+        return float(student.cdf(-mean / spread, len(difference) - 1))
 
 
-def distance_interval(
+#: Makes the plan (S, T) of squared-root costs (S, T), source weights (S,) and target weights (T,).
+Planner: TypeAlias = Callable[[_Array, _Array, _Array], _Array]
+
+
+def balanced_plan(costs: _Array, source_weights: _Array, target_weights: _Array) -> _Array:
+    """The optimal plan in which every source class sends all its mass."""
+    return transport_plan(costs, source_weights, target_weights)[0]
+
+
+def nearest_plan(costs: _Array, source_weights: _Array, target_weights: _Array) -> _Array:
+    """The optimal plan in which source classes send what they like: each target class is served by its nearest."""
+    plan = np.zeros_like(costs)
+    plan[costs.argmin(axis=0), np.arange(costs.shape[1])] = target_weights
+    return plan
+
+
+def distance_intervals(
     source: MeanCloud,
     target: MeanCloud,
+    planners: Sequence[Planner] = (balanced_plan,),
     *,
     unit_length: bool,
     replicates: int,
-    generator: np.random.Generator,
+    generators: tuple[np.random.Generator, np.random.Generator],
     advance: Callable[[], None] = lambda: None,
-) -> Interval:
-    """95 % interval of the Earth Mover's Distance between the true class means in a known geometry.
+) -> list[Interval]:
+    """95 % intervals of the transport distance between the true class means in a known geometry, one a planner.
 
     Args:
         source, target: The class means of both.
+        planners: Make the plan of a cost matrix; the distance is the mean cost under it.
         unit_length: Whether the geometry scales points to length 1; the ends are then at most 2.
-        replicates: Number of bootstrap replicates, at least 2 (`ValueError`); each solves one transport problem.
-        generator: Draws the errors.
+        replicates: Number of bootstrap replicates, at least 2 (`ValueError`); each makes one plan a planner.
+        generators: Draw the errors of source and target. Two sources with equal generators of the target are compared
+            with the same draws of it: see :meth:`Interval.nearer_than`.
         advance: Called after each replicate.
     """
     if replicates < 2:
         raise ValueError(f"replicates must be at least 2, got {replicates}")
     world: _Plane | _Sphere = _Sphere(source, target) if unit_length else _Plane(source, target)
-    plan = transport_plan(np.sqrt(world.observed), source.weights, target.weights)[0]
-    rows, columns = np.nonzero(plan)
-    mass = plan[rows, columns]
-    value = float(mass @ np.sqrt(world.observed[rows, columns]))
-    estimate = float(mass @ signed_root(world.unbiased[rows, columns]))
-    truth = np.sqrt(world.truth)
-    centre = float((transport_plan(truth, source.weights, target.weights)[0] * truth).sum())
-    estimates, noise = np.empty(replicates), np.empty(replicates)
+    observed, truth = np.sqrt(world.observed), np.sqrt(world.truth)
+    weights = source.weights, target.weights
+    plans = [planner(observed, *weights) for planner in planners]
+    centres = [float((planner(truth, *weights) * truth).sum()) for planner in planners]
+    estimates, noise = np.empty((2, len(planners), replicates))
     for i in range(replicates):
-        errors = source.draw_errors(generator), target.draw_errors(generator)
-        sizes = source.draw_error_sizes(generator), target.draw_error_sizes(generator)
-        observed, unbiased = world.replicate(errors, sizes)
-        drawn = transport_plan(np.sqrt(observed), source.weights, target.weights)[0]
-        estimates[i] = (drawn * signed_root(unbiased)).sum()
-        noise[i] = mass @ world.coinciding(rows, columns, errors)
+        errors = source.draw_errors(generators[0]), target.draw_errors(generators[1])
+        sizes = source.draw_error_sizes(generators[0]), target.draw_error_sizes(generators[1])
+        drawn, unbiased = world.replicate(errors, sizes)
+        roots, costs = signed_root(unbiased), np.sqrt(drawn)
+        for k, planner in enumerate(planners):
+            estimates[k, i] = (planner(costs, *weights) * roots).sum()
+            rows, columns = np.nonzero(plans[k])
+            noise[k, i] = plans[k][rows, columns] @ world.coinciding(rows, columns, errors)
         advance()
+    return [_interval(world, unit_length, *of_plan) for of_plan in zip(plans, centres, estimates, noise, strict=True)]
+
+
+def _interval(
+    world: _Plane | _Sphere, unit_length: bool, plan: _Array, centre: float, estimates: _Array, noise: _Array
+) -> Interval:
+    """Steps 3 and 4 for one plan, given θ₀, the (R,) estimates of the replicates and the distances of noise alone."""
+    value = float((plan * np.sqrt(world.observed)).sum())
+    estimate = float((plan * signed_root(world.unbiased)).sum())
+    replicates = len(estimates)
     width = float(student.ppf((1 + _LEVEL) / 2, replicates - 1)) * np.sqrt(1 + 1 / replicates)
     middle, half = estimate - (estimates.mean() - centre), width * estimates.std(ddof=1)
-    low, high = max(0.0, float(middle - half)), max(0.0, float(middle + half))
-    if value <= noise.mean() + width * noise.std(ddof=1):
-        low = 0.0
-    if unit_length:
-        low, high = min(low, _DIAMETER), min(high, _DIAMETER)
-    return Interval(low, high)
+    low = 0.0 if value <= noise.mean() + width * noise.std(ddof=1) else middle - half
+    most = _DIAMETER if unit_length else np.inf
+    told, low, high = (float(np.clip(end, 0, most)) for end in (middle, low, middle + half))
+    return Interval(told, low, high, draws=middle - (estimates - estimates.mean()))
 
 
 def without_noise(cloud: MeanCloud, *, unit_length: bool) -> tuple[_Array, _Array]:

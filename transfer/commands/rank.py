@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_new
 from features.infrastructure.options import Range, check_ranges
+from features.infrastructure.suggestions import choice
 from similarity import DEFAULT_GEOMETRY, MEASURES, Ranking, explain, rank_domains, write_explanation
 from similarity.measures import measure_names
+from similarity.ranking.domains import DEFAULT_ORDER, ORDERS, TIED_BELOW
+from similarity.uncertainty.interval import Interval
 from transfer.measure_table import LONGEST, require_one, show_measures
 from transfer.screen import console, say, show_next, show_table
 
@@ -18,11 +22,14 @@ EXPLAINED = 12
 
 @dataclass(frozen=True, kw_only=True)
 class RankConfig:
-    """Rank source domains by their Earth Mover's Distance to a target, nearest first.
+    """Rank source domains by their distance to a target, nearest first.
 
     Attributes:
         target: Feature bank of the target.
         source: Feature banks of the sources.
+        order: What the sources are ranked by: nearest-class is the mean distance of the target's classes to their
+            nearest source class; emd is the paper's Earth Mover's Distance, for which every source class sends all its
+            mass.
         measures: Other measures of transferability to print beside the distance, or all: see transfer inspect
             measures.
         geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
@@ -37,6 +44,7 @@ class RankConfig:
 
     target: str
     source: list[str]
+    order: str = DEFAULT_ORDER
     measures: list[str] = field(default_factory=list)
     geometry: str = DEFAULT_GEOMETRY
     gamma: Annotated[float, Range(0, above=True)] | None = None
@@ -50,6 +58,8 @@ class RankConfig:
         check_ranges(self)
         if not self.source:
             raise InputError("missing: `source`")
+        if self.order not in ORDERS:
+            raise InputError(f"`order` {self.order}: there is no such order; {choice(self.order, ORDERS)}")
         if self.bootstrap == 1:
             raise InputError("`bootstrap` 1: expected 0, or at least 2")
         of_models = [name for name in measure_names(self.measures) if MEASURES[name].compares == "models"]
@@ -77,6 +87,7 @@ def rank(config: RankConfig) -> Ranking:
         bootstrap=config.bootstrap,
         seed=config.seed,
         measures=config.measures,
+        order=config.order,
     )
     require_one([domain.measures for domain in ranking.domains])
     if config.explain is not None:
@@ -86,18 +97,10 @@ def rank(config: RankConfig) -> Ranking:
 
 def show(config: RankConfig, result: Ranking) -> None:
     """Print the ranking with its intervals, the other measures, and the command that follows."""
-    say(
-        f"target {result.target}, geometry {result.geometry} ({result.geometry_steps})\n"
-        f"similarity = exp(−{result.gamma:.4g}·EMD); 0.5 is {result.half}\n"
-    )
+    say(f"target {result.target}, geometry {result.geometry} ({result.geometry_steps})\n")
     numbered = max(len(domain.source) for domain in result.domains) > LONGEST
     names = list(range(1, len(result.domains) + 1)) if numbered else [domain.source for domain in result.domains]
-    rows = []
-    for name, domain in zip(names, result.domains, strict=True):
-        distance, similarity = _interval(domain.emd_interval), _interval(domain.interval)
-        rows.append((name, domain.emd, distance, domain.similarity, similarity, domain.classes, domain.images))
-    source = ">source" if numbered else "source"
-    show_table([source, ">EMD", ">(95 %)", ">similarity", ">(95 %)", ">classes", ">images"], rows)
+    _show_order(config, result, names, ">source" if numbered else "source")
     for number, domain in enumerate(result.domains if numbered else (), start=1):
         say(f"source {number}: {domain.source}")
     bounded = [domain.transport.gap for domain in result.domains if domain.transport.solver == "semi-dual"]
@@ -119,24 +122,66 @@ def show(config: RankConfig, result: Ranking) -> None:
         show_measures([f"source {name}" if numbered else str(name) for name in names], taken)
     if config.explain is not None:
         _show_explanation(config, result)
-    banks, classes = " ".join(config.source), min(100, sum(domain.classes for domain in result.domains))
-    show_next(f"transfer select --target {config.target} --source {banks} --classes {classes} --out subset.csv")
+    show_next(f"transfer select --target {config.target} --source {' '.join(config.source)} --out subset.csv")
 
 
-def _interval(ends: tuple[float, float] | None) -> str:
-    return "–" if ends is None else f"{ends[0]:.4g}–{ends[1]:.4g}"
+def _show_order(config: RankConfig, result: Ranking, names: Sequence[str | int], source: str) -> None:
+    """Print both distances of each source, the one that ranks first, and which sources cannot be told apart."""
+    tables: dict[str, tuple[str, list[tuple[Any, ...]], list[str]]] = {
+        "nearest-class": (
+            "mean distance of the target's classes to their nearest source class:",
+            [(d.nearest_class_distance, d.nearest_class_interval, d.classes, d.images) for d in result.domains],
+            ["plug-in", "classes", "images"],
+        ),
+        "emd": (
+            f"Earth Mover's Distance, all mass sent; similarity = exp(−{result.gamma:.4g}·plug-in EMD), 0.5 is "
+            f"{result.half}:",
+            [(d.emd, d.emd_interval, d.similarity) for d in result.domains],
+            ["plug-in EMD", "similarity"],
+        ),
+    }
+    for order in sorted(tables, key=lambda name: name != result.order):
+        title, rows, heads = tables[order]
+        say(title)
+        columns = [source]
+        cells: list[list[Any]] = [[name] for name in names]
+        known = any(interval for _, interval, *_ in rows)
+        if known:
+            columns += [">estimate", ">95 % interval"]
+        columns += [f">{head}" for head in heads]
+        for cell, (value, interval, *rest) in zip(cells, rows, strict=True):
+            cell += [*([interval and interval.estimate, _ends(interval)] if known else []), value, *rest]
+        if order == result.order and known:
+            columns.append(">nearer than next, %")
+            for cell, domain in zip(cells, result.domains, strict=True):
+                sure = domain.nearer_than_next
+                cell.append("" if sure is None else f"{100 * sure:.0f}")
+        show_table(columns, cells)
+        console.print()
+    for name, following, domain in zip(names, names[1:], result.domains, strict=False):
+        sure = domain.nearer_than_next
+        if sure is not None and sure < TIED_BELOW:
+            which = "sources " if isinstance(name, int) else ""
+            say(
+                f"{which}{name} and {following} cannot be told apart by these images: the first is nearer in "
+                f"{100 * sure:.0f} % of the resamplings"
+            )
+
+
+def _ends(interval: Interval | None) -> str:
+    return "–" if interval is None else f"{interval.low:.4g}–{interval.high:.4g}"
 
 
 def _show_explanation(config: RankConfig, result: Ranking) -> None:
     """Print the costliest target classes of the nearest domain, and the source classes that serve them."""
     nearest = result.domains[0]
-    rows = explain(nearest, nearest.class_names, result.target_classes, top=3)
+    rows = explain(nearest.plan_by(result.order), nearest.class_names, result.target_classes, top=3)
     shown = []
     for row in rows[:EXPLAINED]:
         source_class = f"({row.folded} more)" if row.folded else row.source_class
         shown.append((row.target_class, source_class, f"{100 * row.share:.1f}", row.distance, row.contribution))
     say(f"\nclasses of {nearest.source} that serve {result.target}, the costliest first:")
-    show_table(["target class", "source class", ">share of it, %", ">distance", ">of the EMD"], shown)
+    show_table(["target class", "source class", ">share of it, %", ">distance", ">of the sum"], shown)
     if len(rows) > len(shown):
         console.print("…")
     say(f"all rows of all sources: {config.explain}")

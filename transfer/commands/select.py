@@ -25,6 +25,8 @@ from transfer.screen import console, say, show_next, show_table
 
 #: Chosen classes that are printed.
 SHOWN = 30
+#: Images below which a smaller backbone is proposed for pre-training.
+FEW_IMAGES = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +172,8 @@ def show(config: SelectConfig, result: Selection) -> None:
     if config.out is None:
         show_next("the same with --out subset.csv, to pre-train on these classes")
     else:
-        show_next(f"transfer pretrain --subset {config.out} --backbone resnet50 --loss cb-softmax --out runs/pre")
+        backbone = "resnet18" if images < FEW_IMAGES else "resnet50"
+        show_next(f"transfer pretrain --subset {config.out} --backbone {backbone} --loss cb-softmax --out runs/pre")
 
 
 def _show_budget(config: SelectConfig, target: Mapping[str, Any]) -> None:
@@ -178,7 +181,7 @@ def _show_budget(config: SelectConfig, target: Mapping[str, Any]) -> None:
     if "share" in target:
         needed = [f"{n} for {100 * float(share):.0f} %" for share, n in target["classes_for"].items() if n is not None]
         say(
-            f"{target['dataset']}: {target['chosen']} classes serve {100 * target['share']:.0f} % of it"
+            f"{target['dataset']}: {target['chosen']} classes serve {100 * target['share']:.0f} % of the target"
             + (f" (classes needed: {', '.join(needed)})" if needed else "")
         )
     if config.images is not None and target["chosen"] < target["quota"]:

@@ -21,7 +21,7 @@ DRAWS = 50
 def image_shares(pool: SourcePool, target: FeatureBank, seed: Seed) -> NDArray[np.float64]:
     """(S,) share of the target's images whose nearest class is each class of the pool."""
     images, labels = _images(target, seed)
-    nearest = nearest_distances(pool.points, pool.metric.points(images))[1]
+    nearest = nearest_distances(pool.points, pool.metric.points(images))[2]
     weights = (target.counts / np.bincount(labels, minlength=len(target.classes)))[labels]
     return shares(np.bincount(nearest, weights=weights, minlength=len(pool)))
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 import similarity.transport.earth_movers_distance
 from features.infrastructure.errors import InputError
@@ -62,14 +63,20 @@ def test_a_domain_equal_to_the_target_is_at_distance_zero(target, sources, make_
 def test_json_has_the_contracts_keys(target, sources):
     ranking = rank_domains(target, sources, bootstrap=20, geometry="euclidean", gamma=0.2)
     found = json.loads(json.dumps(ranking.to_json()))
-    assert list(found) == ["target", "geometry", "geometry_steps", "gamma", "dropped", "domains"]
-    assert [found[key] for key in list(found)[:3]] == ["folder:target", "euclidean", "raw means"]
+    assert list(found) == ["target", "order", "geometry", "geometry_steps", "gamma", "dropped", "domains"]
+    assert [found[key] for key in list(found)[:4]] == ["folder:target", "nearest-class", "euclidean", "raw means"]
     for domain in found["domains"]:
-        keys = ["source", "emd", "emd_interval", "similarity", "interval", "classes", "images", "solver", "emd_bounds"]
-        assert list(domain) == keys
+        assert list(domain) == [
+            "source",
+            *(name + end for name in ("emd", "nearest_class_distance") for end in ("", "_estimate", "_interval")),
+            *("nearer_than_next", "similarity", "interval", "classes", "images", "solver", "emd_bounds"),
+        ]
         near, far = domain["emd_interval"]
-        assert 0 <= near <= domain["emd"] <= far
-        assert domain["interval"] == pytest.approx([np.exp(-found["gamma"] * end) for end in (far, near)])
+        assert 0 <= near <= domain["emd_estimate"] <= far
+        assert domain["nearest_class_distance"] <= domain["emd"]
+        low, high = (np.exp(-found["gamma"] * end) for end in (max(far, domain["emd"]), min(near, domain["emd"])))
+        assert domain["interval"] == pytest.approx([low, high])
+    assert found["domains"][0]["nearer_than_next"] > 0.95 and found["domains"][1]["nearer_than_next"] is None
     bare = rank_domains(target, sources).to_json()["domains"][0]
     assert bare["interval"] == bare["emd_interval"] == [None, None]
 
@@ -249,3 +256,34 @@ def test_what_is_refused(target, sources, make_bank):
         rank_domains(target, sources, geometry="flat")
     with pytest.raises(InputError, match="transform is 't' in one and 'other' in the other"):
         rank_domains(target, [make_bank(np.ones((2, 8)), transform="other")])
+
+
+def test_a_broad_source_that_holds_the_targets_kind_comes_before_a_narrow_one_that_does_not(make_bank):
+    rng = np.random.default_rng(5)
+    kinds = 4 * rng.standard_normal((12, 8))
+    target = make_bank(kinds[0] + rng.standard_normal((5, 8)), [20] * 5, dataset="folder:target")
+    everything = np.concatenate([centre + rng.standard_normal((4, 8)) for centre in kinds])
+    broad = make_bank(everything, dataset="folder:broad")
+    narrow = make_bank(0.6 * kinds[0] + 2 * rng.standard_normal((4, 8)), dataset="folder:narrow")
+    options = {"geometry": "euclidean", "bootstrap": 10}
+    found = rank_domains(target, [narrow, broad], **options)
+    assert [domain.source for domain in found.domains] == ["folder:broad", "folder:narrow"]
+    paper = rank_domains(target, [narrow, broad], order="emd", **options)
+    assert [domain.source for domain in paper.domains] == ["folder:narrow", "folder:broad"]
+    assert {d.source: d.emd for d in paper.domains} == {d.source: d.emd for d in found.domains}
+    distances = cdist(broad.means, target.means)
+    assert found.domains[0].nearest_class_distance == pytest.approx(distances.min(axis=0).mean(), rel=1e-6)
+
+
+def test_twins_cannot_be_told_apart(target, make_bank):
+    rng = np.random.default_rng(6)
+    means = rng.random((6, 8))
+    drawn = [make_bank(means + 0.05 * rng.standard_normal((6, 8)), [20] * 6, dataset=f"folder:{n}") for n in "ab"]
+    first, last = rank_domains(target, drawn, geometry="euclidean", bootstrap=20).domains
+    assert 0.5 <= first.nearer_than_next < 0.95 and last.nearer_than_next is None
+    assert first.nearest_class_interval.estimate <= last.nearest_class_interval.estimate
+
+
+def test_an_unknown_order(target, sources):
+    with pytest.raises(ValueError, match="order must be one of nearest-class, emd, got 'best'"):
+        rank_domains(target, sources, order="best")

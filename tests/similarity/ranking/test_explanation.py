@@ -83,5 +83,12 @@ def test_the_file_holds_every_domain(make_bank, tmp_path):
     for row in csv.DictReader(lines):
         assert row["target_class"] in target.classes
         totals[row["source"]] += float(row["contribution"])
-    assert totals == pytest.approx({row["source"]: row["emd"] for row in provenance["sources"]}, rel=1e-12)
+    assert totals == pytest.approx({row["source"]: row["distance"] for row in provenance["sources"]}, rel=1e-12)
+    assert provenance["order"] == "nearest-class"
+    assert totals == pytest.approx({d.source: d.nearest_class_distance for d in ranking.domains}, rel=1e-6)
+    write_explanation(rank_domains(target, sources, order="emd"), path)
+    provenance = json.loads(path.read_text(encoding="utf-8").splitlines()[0].removeprefix("#"))
+    assert {row["source"]: row["distance"] for row in provenance["sources"]} == {
+        d.source: d.emd for d in ranking.domains
+    }
     assert [path.name] == [entry.name for entry in path.parent.iterdir()]

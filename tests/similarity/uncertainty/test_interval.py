@@ -5,10 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
+from scipy.stats import t as student
 
 from similarity import fit_geometry, rank_domains
 from similarity.transport.earth_movers_distance import emd
-from similarity.uncertainty.interval import Interval, _Plane, _signal, _Sphere, distance_interval, without_noise
+from similarity.transport.semi_relaxed import semi_relaxed
+from similarity.uncertainty.interval import (
+    Interval,
+    _Plane,
+    _signal,
+    _Sphere,
+    balanced_plan,
+    distance_intervals,
+    nearest_plan,
+    without_noise,
+)
 from similarity.uncertainty.sampling_error import MeanCloud, mean_clouds
 
 
@@ -32,11 +43,14 @@ def interval_and_truth(make_bank, rng, sources, targets, images, geometry, repli
     truth = emd(metric.points(sources), source.counts, metric.points(targets), target.counts).value
     value = emd(metric.points(source.means), source.counts, metric.points(target.means), target.counts).value
     clouds = mean_clouds(metric, [source, target])
-    return (
-        distance_interval(*clouds, unit_length=metric.unit_length, replicates=replicates, generator=rng),
-        truth,
-        value,
-    )
+    return only(clouds, metric.unit_length, replicates, rng), truth, value
+
+
+def only(clouds, unit_length, replicates, rng):
+    """The interval of the Earth Mover's Distance."""
+    generators = rng, np.random.default_rng(rng.integers(1 << 32))
+    (found,) = distance_intervals(*clouds, unit_length=unit_length, replicates=replicates, generators=generators)
+    return found
 
 
 def intervals(make_bank, geometry, apart, samples, images, replicates=20):
@@ -82,8 +96,8 @@ def test_narrows_with_images_around_the_truth(make_bank):
     few, truth, _ = interval_and_truth(make_bank, rng, sources, targets, 5, "euclidean")
     many, _, value = interval_and_truth(make_bank, rng, sources, targets, 2000, "euclidean")
     assert many.high - many.low < (few.high - few.low) / 8
-    assert many.holding(value).low <= truth * 1.01
-    assert many.holding(value).high >= truth * 0.99
+    assert many.low <= truth * 1.01 and many.high >= truth * 0.99
+    assert many.low <= many.estimate <= many.high and many.estimate == pytest.approx(value, rel=0.02)
 
 
 def test_without_noise_it_is_the_distance(make_bank):
@@ -95,10 +109,8 @@ def test_without_noise_it_is_the_distance(make_bank):
         value = emd(
             metric.points(banks[0].means), banks[0].counts, metric.points(banks[1].means), banks[1].counts
         ).value
-        interval = distance_interval(
-            *mean_clouds(metric, banks), unit_length=metric.unit_length, replicates=3, generator=rng
-        )
-        assert (interval.low, interval.high) == pytest.approx((value, value), rel=1e-6)
+        interval = only(mean_clouds(metric, banks), metric.unit_length, 3, rng)
+        assert (interval.low, interval.estimate, interval.high) == pytest.approx((value,) * 3, rel=1e-6)
 
 
 @pytest.mark.parametrize("geometry", ["euclidean", "cosine"])
@@ -195,7 +207,7 @@ def cloud_of(points):
 def test_points_at_the_centre_stay_finite(make_bank):
     banks = [make_bank(np.zeros((3, 3)), [2, 2, 2], dataset=f"folder:{name}") for name in "ab"]
     interval = rank_domains(banks[0], banks[1:], geometry="centred", bootstrap=4).domains[0].emd_interval
-    assert interval is not None and np.isfinite(interval).all()
+    assert interval is not None and np.isfinite([interval.low, interval.estimate, interval.high]).all()
 
 
 @pytest.mark.parametrize("geometry", ["cosine", "centred"])
@@ -206,16 +218,70 @@ def test_points_of_length_one_are_at_most_two_apart(make_bank, geometry):
         means = rng.standard_normal((3, 4))
         banks = [make_bank(sign * means, [2] * 3, dataset=f"folder:{sign}") for sign in (-1, 1)]
         clouds = mean_clouds(metric := fit_geometry(geometry, banks[1:], banks[:1]), banks)
-        interval = distance_interval(*clouds, unit_length=metric.unit_length, replicates=4, generator=rng)
+        interval = only(clouds, metric.unit_length, 4, rng)
         assert 0 <= interval.low <= interval.high <= 2
 
 
-def test_stretching():
-    assert Interval(1.0, 2.0).holding(3.0) == Interval(1.0, 3.0)
-    assert Interval(1.0, 2.0).holding(1.5) == Interval(1.0, 2.0)
+@pytest.mark.parametrize("geometry", ["euclidean", "whitened"])
+def test_the_nearest_class_distance_has_an_interval_too(make_bank, geometry):
+    rng = np.random.default_rng(9)
+    held, off = [], []
+    for _ in range(40):
+        targets = rng.standard_normal((5, 24))
+        sources = np.concatenate([targets + 0.7 * rng.standard_normal((5, 24)), rng.standard_normal((10, 24))])
+        banks = [sample(make_bank, rng, means, 5, name) for means, name in ((sources, "s"), (targets, "t"))]
+        metric = fit_geometry(geometry, banks[1:], banks[:1])
+        truth = semi_relaxed(metric.points(sources), metric.points(targets), np.ones(5)).value
+        plug_in = semi_relaxed(*(metric.points(bank.means) for bank in banks), np.ones(5)).value
+        (interval,) = distance_intervals(
+            *mean_clouds(metric, banks),
+            (nearest_plan,),
+            unit_length=metric.unit_length,
+            replicates=20,
+            generators=(rng, np.random.default_rng(rng.integers(1 << 32))),
+        )
+        held.append(interval.low <= truth <= interval.high)
+        off.append((interval.estimate - truth, plug_in - truth))
+    corrected, biased = np.mean(off, axis=0)
+    assert sum(held) >= 34  # of 40
+    assert abs(corrected) < biased / 2
+
+
+def test_pairs_of_draws_tell_more_than_intervals_apart(make_bank):
+    """Two sources around one target: the error of the target is common to both distances."""
+    rng = np.random.default_rng(10)
+    targets = rng.standard_normal((4, 8))
+    target = sample(make_bank, rng, targets, 5, "target", deviation=2.0)
+    near, far = (sample(make_bank, rng, targets + shift, 500, "source", deviation=0.1) for shift in (3.0, 3.3))
+    metric = fit_geometry("euclidean", [target], [near, far])
+    clouds = mean_clouds(metric, [target, near, far])
+    found = [
+        distance_intervals(
+            cloud,
+            clouds[0],
+            (balanced_plan,),
+            unit_length=False,
+            replicates=30,
+            generators=(np.random.default_rng(i), np.random.default_rng(7)),
+        )[0]
+        for i, cloud in enumerate(clouds[1:])
+    ]
+    assert found[0].high > found[1].low  # the intervals overlap
+    assert found[0].nearer_than(found[1]) > 0.99
+    assert found[1].nearer_than(found[0]) == pytest.approx(1 - found[0].nearer_than(found[1]))
+
+
+def test_confidence_of_known_draws():
+    draws = np.array([1.0, 2.0, 3.0])
+    one = Interval(2.0, 1.0, 3.0, draws)
+    assert one.nearer_than(one) == 0.5
+    assert one.nearer_than(Interval(3.0, 2.0, 4.0, draws + 1)) == 1.0
+    # differences −1, 0, −2: mean −1, deviation 1, Student t of 1 / √(4/3) with 2 degrees of freedom
+    other = Interval(3.0, 2.0, 4.0, np.array([2.0, 2.0, 5.0]))
+    assert one.nearer_than(other) == pytest.approx(student.cdf(np.sqrt(3) / 2, 2))
 
 
 def test_one_replicate_is_refused(make_bank):
     clouds = mean_clouds(fit_geometry("euclidean", [], [make_bank(np.eye(2))]), [make_bank(np.eye(2))]) * 2
     with pytest.raises(ValueError, match="replicates must be at least 2, got 1"):
-        distance_interval(*clouds, unit_length=False, replicates=1, generator=np.random.default_rng(0))
+        only(clouds, False, 1, np.random.default_rng(0))

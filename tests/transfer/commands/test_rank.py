@@ -50,7 +50,7 @@ def test_rank_calibrates_gamma_and_explains(banks, tmp_path):
     rows = list(csv.DictReader(lines))
     for domain in found["domains"]:
         costs = [float(row["contribution"]) for row in rows if row["source"] == domain["source"]]
-        assert sum(costs) == pytest.approx(domain["emd"], rel=1e-12)
+        assert sum(costs) == pytest.approx(domain["nearest_class_distance"], rel=1e-12)
 
 
 def test_the_documented_keys_of_the_ranking(made_bank, said):
@@ -64,7 +64,10 @@ def test_the_documented_keys_of_the_ranking(made_bank, said):
     for domain in found["domains"]:
         assert {"source", "emd", "similarity", "interval", "classes", "images"} <= domain.keys()
         assert len(domain["interval"]) == 2
-    assert found["domains"][0]["emd"] <= found["domains"][1]["emd"]
+    first, second = (domain["nearest_class_distance_estimate"] for domain in found["domains"])
+    assert first <= second
+    paper = said("rank", "--target", target, "--source", near, far, "--order", "emd", "--bootstrap", 0)
+    assert paper["domains"][0]["emd"] <= paper["domains"][1]["emd"]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,7 @@ def test_the_documented_keys_of_the_ranking(made_bank, said):
         ({"bootstrap": -1}, "`bootstrap` -1: expected at least 0"),
         ({"bootstrap": 1}, "`bootstrap` 1: expected 0, or at least 2"),
         ({"geometry": "flat"}, "flat"),
+        ({"order": "emd2"}, "`order` emd2: there is no such order; did you mean emd?"),
     ],
 )
 def test_wrong_rank_options(banks, given, message):

@@ -77,7 +77,7 @@ def test_the_default_takes_what_serves_nine_tenths_and_says_so(banks, tmp_path, 
     assert sum(row["weight"] for row in result.to_json()["selected"]) == pytest.approx(target["share"])
     show(config, result)
     printed = capsys.readouterr().out
-    assert f"{target['chosen']} classes serve {100 * target['share']:.0f} % of it (classes needed: " in printed
+    assert f"{target['chosen']} classes serve {100 * target['share']:.0f} % of the target (classes needed: " in printed
     assert f"{target['classes_for']['0.9']} for 90 %" in printed and "serves, %" in printed
     assert main(["inspect", str(curve)]) == 0 and "share" in capsys.readouterr().out
     fewer = select(SelectConfig(target=[banks["target"]], source=[banks["near"]], coverage=0.2))
@@ -192,7 +192,7 @@ def test_a_person_sees_a_table_and_what_to_type_next(banks, write_bank, capsys):
     assert "transfer select --target" in out
     lines = out.splitlines()
     rows = [line.split()[0] for line in lines if line.startswith("folder:")]
-    assert rows == ["folder:near", "folder:far"]
+    assert rows == ["folder:near", "folder:far"] * 2  # by either distance
     assert "0.5 is as far as the target's classes are from each other" in out
     why, plain = odd + ".why.csv", ["--geometry", "euclidean", "--bootstrap", "2"]
     assert main(["rank", "--target", banks["target"], "--source", odd, *plain, "--explain", why]) == 0
