@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from recording import standard_error
 
-from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY
+from similarity import DEFAULT_GEOMETRY
 
 #: Two superclasses each. Nothing is related to people, so they share a group with what was left.
 GROUPS = {
@@ -28,7 +28,7 @@ CHOICES = {
     "local-scaling": ("local-scaling", DEFAULT_GEOMETRY),
     "coverage": ("coverage", DEFAULT_GEOMETRY),
     "nearest": ("nearest", DEFAULT_GEOMETRY),
-    "farthest": (DEFAULT_STRATEGY, DEFAULT_GEOMETRY),
+    "farthest": ("local-scaling", DEFAULT_GEOMETRY),
 }
 ARMS = ("scratch", "all", "random", *CHOICES)
 

@@ -122,7 +122,8 @@ def measure(title: str, draws: Sequence[Iterable[Query]], parts: dict[str, list[
         row |= {part: float(values[0][:, np.isin(names, of_part)].mean()) for part, of_part in parts.items()}
         row["recall"] = {str(depth): over_groups(of_depth) for depth, of_depth in zip(DEPTHS, values[1:], strict=True)}
         row["same_places"] = same_places(first[recipe])
-        row["groups"] = dict(zip(names, values[0].mean(axis=0).tolist(), strict=True))
+        if recipe == PAPER or recipe.startswith(f"{DEFAULT_GEOMETRY} "):
+            row["groups"] = dict(zip(names, values[0].mean(axis=0).tolist(), strict=True))
         recipes[recipe] = row
         recalls = " ".join(f"{of_depth['mean']:.3f}" for of_depth in row["recall"].values())
         error = "     " if row["standard_error"] is None else f"{row['standard_error']:.3f}"

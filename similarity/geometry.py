@@ -45,6 +45,8 @@ class GeometryRow:
 GEOMETRIES = Catalogue("geometry", GeometryRow, "similarity.geometries")
 #: The geometry that finds related classes best: see ``benchmarks/selection_quality.py``.
 DEFAULT_GEOMETRY = "sqrt-whitened"
+#: Rows that are mapped at a time.
+_ROWS = 1 << 16
 #: Least mean of a feature, relative to the average feature, at which the slope of the square root is taken.
 _LEAST_MEAN = 1e-3
 #: Largest share of a feature's scale by which a mean may be negative and count as round-off of a rectified feature.
@@ -84,15 +86,17 @@ class Geometry:
     def points(self, means: NDArray[np.floating]) -> NDArray[np.float64]:
         """Map (C, D) class means to (C, D) float64 points, whose Euclidean distance is the ground metric."""
         points = np.array(means, dtype=np.float64)
-        if self.square_root:
-            points = np.sqrt(np.maximum(points, 0))
-        if self.centre is not None:
-            points -= self.centre
-        if self.whitening_factor is not None:
-            points = solve_triangular(self.whitening_factor, points.T, lower=True, check_finite=False).T
-        if self.unit_length:
-            norms = np.linalg.norm(points, axis=1, keepdims=True)
-            points /= np.where(norms > 0, norms, 1)
+        for start in range(0, len(points), _ROWS):
+            block = points[start : start + _ROWS]
+            if self.square_root:
+                np.sqrt(np.maximum(block, 0, out=block), out=block)
+            if self.centre is not None:
+                block -= self.centre
+            if self.whitening_factor is not None:
+                block[:] = solve_triangular(self.whitening_factor, block.T, lower=True, check_finite=False).T
+            if self.unit_length:
+                norms = np.linalg.norm(block, axis=1, keepdims=True)
+                block /= np.where(norms > 0, norms, 1)
         return points
 
 
@@ -131,11 +135,11 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
         )
     slope = None
     if row.square_root and are_rectified([bank.means for bank in banks]):
-        means = np.maximum(means, 0)
+        np.maximum(means, 0, out=means)
         average = means.mean(axis=0)
         least = _LEAST_MEAN * average.mean() or 1.0  # if every mean is 0, any slope will do
         slope = 0.5 / np.sqrt(np.maximum(average, least))
-        means = np.sqrt(means)
+        np.sqrt(means, out=means)
     centre = means.mean(axis=0) if row.centre else None
     factor = whitening_factor(banks, slope) if row.whiten else None
     return Geometry(name, centre, factor, row.unit_length, slope)

@@ -93,7 +93,7 @@ class SourcePool:
             bank=np.repeat(np.arange(len(kept)), [len(bank.classes) for bank in kept]),
             classes=tuple(name for bank in kept for name in bank.classes),
             counts=np.concatenate([bank.counts for bank in kept]),
-            points=np.concatenate([metric.points(bank.means) for bank in kept]),
+            points=metric.points(kept[0].means if len(kept) == 1 else np.concatenate([bank.means for bank in kept])),
             metric=metric,
             min_count=min_count,
         )

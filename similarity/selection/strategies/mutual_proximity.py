@@ -102,7 +102,9 @@ def _centred(
     if n_sources > REFERENCES:
         drawn = np.sort(np.random.default_rng(0).choice(n_sources, REFERENCES, replace=False))
     centre = source_points[drawn].mean(axis=0)
-    x, y = ((points - centre).astype(np.float32) for points in (source_points, target_points))
+    x, y = (np.empty(points.shape, dtype=np.float32) for points in (source_points, target_points))
+    for points, centred in ((source_points, x), (target_points, y)):
+        np.subtract(points, centre, out=centred, casting="same_kind")  # no float64 copy of all points
     return x, y, x[drawn], drawn
 
 
