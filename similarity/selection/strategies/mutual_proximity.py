@@ -37,8 +37,10 @@ from similarity.selection.strategy import Ordering, Seed, Strategy
 REFERENCES = 1024
 #: Number of distances that the average deviation counts for where one class's is estimated: matters in small pools.
 _PRIOR = 10
-#: Share of the mean squared distance that is added to each, so that points that coincide have a logarithm.
-_FLOOR = 1e-3
+#: Added to each squared distance, whose mean is about 2, so that points that coincide have a logarithm.
+_FLOOR = 2e-3
+#: Deviation of log distances in float32 that is round-off.
+_ROUND_OFF = 1e-5
 #: Entries of one block of distances: few enough for a processor's cache.
 _BLOCK = 1 << 20
 
@@ -60,13 +62,12 @@ def mutual_proximity(
     """
     counted = np.asarray(target_weights) > 0
     target_points, target_weights = target_points[counted], target_weights[counted]
-    x, y, references, itself = _centred(source_points, target_points)
-    floor = _FLOOR * 2 * float(np.square(np.concatenate([references, y])).sum(axis=1).mean()) or 1.0
-    own, theirs = _moments(x, references, floor, itself), _moments(y, references, floor)
+    x, y, itself = _standardised(source_points, target_points)
+    own, theirs = _moments(x, x[itself], itself), _moments(y, x[itself])
 
     def evidence() -> Iterator[tuple[slice, _Block]]:
         """The e_ij of consecutive source classes, with their positions."""
-        for rows, logs in _log_distances(x, y, floor):
+        for rows, logs in _log_distances(x, y):
             of_target = (logs - theirs.mean) / theirs.deviation
             logs -= own.mean[rows, None]
             logs /= own.deviation[rows, None]
@@ -93,10 +94,13 @@ class _Moments:
     deviation: _Block
 
 
-def _centred(
+def _standardised(
     source_points: NDArray[np.floating], target_points: NDArray[np.floating]
-) -> tuple[_Block, _Block, _Block, NDArray[np.int64]]:
-    """The points of source and target around their centre, the references among the former, and where these stand."""
+) -> tuple[_Block, _Block, NDArray[np.int64]]:
+    """The points of source and target, centred and scaled to mean square 1, and the positions of the references.
+
+    Centre and scale are those of the references, the source classes that stand for all, and of the target.
+    """
     n_sources = len(source_points)
     drawn = np.arange(n_sources)
     if n_sources > REFERENCES:
@@ -105,19 +109,23 @@ def _centred(
     x, y = (np.empty(points.shape, dtype=np.float32) for points in (source_points, target_points))
     for points, centred in ((source_points, x), (target_points, y)):
         np.subtract(points, centre, out=centred, casting="same_kind")  # no float64 copy of all points
-    return x, y, x[drawn], drawn
+    squares = np.concatenate([np.square(points, dtype=np.float64).sum(axis=1) for points in (x[drawn], y)])
+    scale = np.float32(np.sqrt(squares.mean()) or 1.0)
+    x /= scale
+    y /= scale
+    return x, y, drawn
 
 
-def _moments(points: _Block, references: _Block, floor: float, itself: NDArray[np.int64] | None = None) -> _Moments:
+def _moments(points: _Block, references: _Block, itself: NDArray[np.int64] | None = None) -> _Moments:
     """The moments of each point; ``itself`` holds the position of each reference among the points, if it is one.
 
     A deviation is shrunk towards that of all points, as if :data:`_PRIOR` more distances were known. It is infinite,
-    and so says nothing, if no distance differs from another.
+    and so says nothing, if no distance differs from another by more than round-off.
     """
     mean, squares, others = np.empty(len(points)), np.empty(len(points)), np.full(len(points), len(references))
     if itself is not None:
         others[itself] -= 1
-    for rows, logs in _log_distances(points, references, floor):
+    for rows, logs in _log_distances(points, references):
         if itself is not None:
             columns = np.flatnonzero((itself >= rows.start) & (itself < rows.stop))
             places = itself[columns] - rows.start, columns
@@ -128,20 +136,20 @@ def _moments(points: _Block, references: _Block, floor: float, itself: NDArray[n
         squares[rows] = np.einsum("nr,nr->n", logs, logs)
     average = float(squares.sum() / max(1, others.sum()))
     deviation = np.sqrt((squares + _PRIOR * average) / (others + _PRIOR))
-    deviation[deviation == 0] = np.inf
+    deviation[deviation < _ROUND_OFF] = np.inf
     return _Moments(mean.astype(np.float32), deviation.astype(np.float32))
 
 
-def _log_distances(x: _Block, y: _Block, floor: float) -> Iterator[tuple[slice, _Block]]:
+def _log_distances(x: _Block, y: _Block) -> Iterator[tuple[slice, _Block]]:
     """Blocks of log(‖x_i − y_j‖² + floor) of consecutive rows of ``x``, each with their positions."""
     right = np.column_stack([-2 * y, np.ones(len(y)), np.square(y).sum(axis=1)]).astype(np.float32).T
     step = max(1, _BLOCK // len(y))
     for start in range(0, len(x), step):
         rows = slice(start, min(start + step, len(x)))
         of_rows = x[rows]
-        ones, squares = np.ones(len(of_rows), dtype=np.float32), np.square(of_rows).sum(axis=1) + floor
+        ones, squares = np.ones(len(of_rows), dtype=np.float32), np.square(of_rows).sum(axis=1) + _FLOOR
         block = np.column_stack([of_rows, squares, ones]) @ right
-        np.maximum(block, floor, out=block)
+        np.maximum(block, _FLOOR, out=block)
         yield rows, np.log(block, out=block)
 
 
@@ -156,7 +164,8 @@ def _mean_of_two_largest(block: _Block) -> _Block:
     return (largest + block.max(axis=1)) / 2
 
 
-def order(pool: SourcePool, target: FeatureBank, size: int, seed: Seed) -> Ordering:
+def by_proximity(pool: SourcePool, target: FeatureBank, size: int, seed: Seed) -> Ordering:
+    """The classes of the least score."""
     scores, served = mutual_proximity(pool.points, pool.metric.points(target.means), target.counts)
     return Ordering(np.argsort(scores, kind="stable")[:size], scores, served)
 
@@ -164,7 +173,7 @@ def order(pool: SourcePool, target: FeatureBank, size: int, seed: Seed) -> Order
 MUTUAL_PROXIMITY = Strategy(
     "mutual-proximity",
     "classes that are near to some of the target's classes, and these to them, beside all other distances",
-    order,
+    by_proximity,
     ranked_by="score",
     has_shares=True,
 )

@@ -51,11 +51,17 @@ def test_scale_and_order_do_not_matter():
     x, y = rng.standard_normal((40, 5)), rng.standard_normal((6, 5))
     scores, served = mutual_proximity(x, y, np.ones(6))
     rows, columns = rng.permutation(40), rng.permutation(6)
-    for points in ((1000 * x, 1000 * y), (x + 3, y + 3)):
+    for points in ((1e25 * x, 1e25 * y), (1e-25 * x, 1e-25 * y), (x + 3, y + 3)):
         again = mutual_proximity(*points, np.ones(6))
         np.testing.assert_allclose(again, (scores, served), rtol=1e-4, atol=1e-5)
     again = mutual_proximity(x[rows], y[columns], np.ones(6))
     np.testing.assert_allclose(again, (scores[rows], served[rows]), rtol=1e-4, atol=1e-5)
+
+
+def test_classes_that_cannot_be_told_apart_are_equal():
+    scores, served = mutual_proximity(np.full((5, 3), 0.1), np.eye(3), np.ones(3))
+    np.testing.assert_allclose(scores, 0, atol=1e-6)
+    np.testing.assert_allclose(served, 1 / 5, rtol=1e-5)
 
 
 def test_a_target_class_without_weight_does_not_count():
