@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from similarity import select_classes
 from similarity.selection.strategies import mutual_proximity as module
@@ -112,3 +113,27 @@ def test_both_kinds_of_a_target_are_served(make_bank):
     assert sum(i >= 10 for i in chosen) >= 3
     ten = select_classes([target], [source], classes=10, geometry="cosine").rows
     assert 1 <= sum(int(row.class_name[1:]) >= 10 for row in ten) <= 5
+
+
+def test_classes_of_few_images_keep_their_places(make_bank):
+    """Each class is drawn with 100 images, and again with 1 to 100: imbalance 100, by lot."""
+    rng = np.random.default_rng(5)
+    kinds = np.repeat(2 * rng.standard_normal((12, 40)), 10, axis=0)
+    truth = kinds + rng.standard_normal(kinds.shape)
+    target = make_bank(truth[:20:2] + 0.5 * rng.standard_normal((10, 40)), dataset="folder:target")
+    counts = np.round(100 * 100 ** (-np.arange(120) / 119)).astype(int)[rng.permutation(120)]
+
+    def ranks(strategy, images):
+        means = truth + 5 * rng.standard_normal(truth.shape) / np.sqrt(images)[:, None]
+        source = make_bank(means, images)
+        rows = select_classes([target], [source], classes=120, strategy=strategy, geometry="centred").rows
+        return np.argsort([int(row.class_name[1:]) for row in rows])
+
+    few = counts <= 5
+    moved, near = {}, {}
+    for strategy in ("mutual-proximity", "local-scaling", "nearest"):
+        full, thin = ranks(strategy, np.full(120, 100)), ranks(strategy, counts)
+        moved[strategy] = abs((thin - full)[few].mean()) / 120
+        near[strategy] = spearmanr(full, thin).statistic
+    assert moved["mutual-proximity"] < 0.06 < moved["local-scaling"]
+    assert near["mutual-proximity"] >= max(near.values()) - 0.05
