@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from features.infrastructure.console import console
-from features.infrastructure.errors import InputError, as_typed
+from features.infrastructure.errors import InputError, as_typed, difference
 from features.infrastructure.files import atomic_file, write_json, write_text
 from features.infrastructure.locks import locked
 from features.infrastructure.options import default_of
@@ -106,12 +106,13 @@ class RunDirectory:
         retired = _plain(getattr(config, "RETIRED", {}))
         for name in [n for n in there if n not in asked and there[n] in (None, retired.get(n))]:
             del there[name]
-        for name in [n for n in (*asked, *there) if n not in _IMMATERIAL]:
+        # Equal weights are the same start, however they were named: null was random weights, as none is.
+        hashes = [found.get("initial weights") for found in (environment["inputs"], inputs)]
+        immaterial = (*_IMMATERIAL, "weights") if hashes[0] == hashes[1] is not None else _IMMATERIAL
+        for name in [n for n in (*asked, *there) if n not in immaterial]:
             if there.get(name) != asked.get(name):
-                raise InputError(
-                    f"`out` {self.path}: holds another run ({name} is {there.get(name)!r}, asked for "
-                    f"{asked.get(name)!r}); name another directory"
-                )
+                found = difference(name, there.get(name), asked.get(name))
+                raise InputError(f"`out` {self.path}: holds another run ({found}); name another directory")
         for name, value in inputs.items():
             if environment["inputs"].get(name) != value:
                 raise InputError(

@@ -276,7 +276,7 @@ def test_a_run_that_an_earlier_version_trained_is_no_fitted_classifier_and_the_o
     with pytest.raises(InputError, match="holds another run"):
         fit_classifier(replace(fitted, out=trained.out))
     as_earlier_versions_wrote_it(tmp_path / "b", method="crt")
-    with pytest.raises(InputError, match=r"holds another run \(method is 'crt', asked for None\)"):
+    with pytest.raises(InputError, match=r"holds another run \(method is 'crt', asked for without it\)"):
         finetune(trained)
 
 
