@@ -51,8 +51,11 @@ def read_command_line(
     except argparse.ArgumentError as error:
         raise InputError(f"{error.argument_name}: {error.message}") from error
     if unknown := [word for word in rest if word.startswith("-")]:
-        known = [_flag(field.name) for field in fields(config_type) if field.name not in positional]
-        raise InputError(f"unknown option {unknown[0]}{did_you_mean(unknown[0].partition('=')[0], known)}")
+        # Compared without the dashes, which would make any two short names alike.
+        known = [_flag(field.name)[2:] for field in fields(config_type) if field.name not in positional]
+        raise InputError(
+            f"unknown option {unknown[0]}{did_you_mean(unknown[0].partition('=')[0].lstrip('-'), known, '--')}"
+        )
     if rest:
         raise InputError(f"too many values: {' '.join(rest)}")
     typed = vars(namespace)

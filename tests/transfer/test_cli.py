@@ -118,7 +118,7 @@ def test_version(capsys):
         ("run nowhere.yaml", "nowhere.yaml: No such file or directory; expected a YAML file"),
         ("report nowhere", "nowhere: nothing to report"),
         ("inspect nowhere", "nowhere: not a dataset spec"),
-        ("demo --steps 3", "unknown option --steps"),
+        ("demo --steps 3", "--steps is an option of: transfer pretrain, finetune; leave it out"),
         ("pretrain digits: --out r --config", "--config: expected one argument"),
         ("pretrain digits: --out r --config=", "--config: expected a YAML file"),
         ("pretrain digits: --out r --config none.yaml", "none.yaml: No such file or directory; expected a YAML file"),
