@@ -17,7 +17,7 @@ from features.decoding import ImageBatch
 from features.forward_pass import forward_pass
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_new
+from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.options import Machine, Range, check_ranges
 from features.infrastructure.processes import gather, own_positions, rank
 from features.infrastructure.tables import write_table
@@ -60,8 +60,8 @@ class EvaluateConfig(Machine):
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if self.per_class is not None and not self.per_class.endswith(".csv"):
-            raise InputError(f"`per_class` {self.per_class}: expected a file name that ends in .csv")
+        if self.per_class is not None:
+            check_ending(self.per_class, [".csv"], "`per_class`")
         if self.few > self.many:
             raise InputError(f"`few` {self.few}: expected at most `many`, which is {self.many}")
 

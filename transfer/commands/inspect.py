@@ -11,7 +11,7 @@ from features.bank import SUFFIXES
 from features.checkpoint import find_checkpoint
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError, as_typed
-from features.infrastructure.files import check_new
+from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.tables import read_columns, read_provenance, read_rows
 from features.readers import SCHEMES
 from features.readers.spec_options import files_of
@@ -46,8 +46,8 @@ class InspectConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if self.plot is not None and not self.plot.endswith(".png"):
-            raise InputError(f"`plot` {self.plot}: expected a file name that ends in .png")
+        if self.plot is not None:
+            check_ending(self.plot, [".png"], "`plot`")
 
 
 @dataclass(frozen=True)
