@@ -12,6 +12,7 @@ from features.checkpoint import find_checkpoint
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError, as_typed
 from features.infrastructure.files import check_ending, check_new
+from features.infrastructure.suggestions import did_you_mean
 from features.infrastructure.tables import read_columns, read_provenance, read_rows
 from features.readers import SCHEMES
 from features.readers.spec_options import files_of
@@ -108,10 +109,18 @@ def inspect(config: InspectConfig) -> Inspection:
         return Inspection("checkpoint", dict(checkpoint.card))
     if colon:
         return _dataset(config)  # raises an error that suggests a scheme
+    near = did_you_mean(what, [*KINDS, *(f"{scheme}:" for scheme in SCHEMES)])
+    listed = next((kind for kind, names in KINDS.items() if _lists(names(), what)), "")
+    where = f"; {what} is listed by: transfer inspect {listed}" if listed else ""
     raise InputError(
-        f"{what}: not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or subset file (.csv), "
-        f"and not one of {', '.join(KINDS)}"
+        f"{what}: not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or table (.csv), "
+        f"and not one of {', '.join(KINDS)}{near or where}"
     )
+
+
+def _lists(names: Mapping[str, Any], what: str) -> bool:
+    """Whether a kind has a name, which may stand in a list by origin as those of backbones do."""
+    return what in names or any(what in listed for listed in names.values() if isinstance(listed, list))
 
 
 def _measure(measure: Measure) -> str:

@@ -146,7 +146,13 @@ def test_names(what, expected):
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("nothing", "nothing: not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or subset"),
+        ("nothing", "not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or table (.csv), and"),
+        ("lossses", "; did you mean losses?"),
+        ("loss", "; did you mean losses?"),
+        ("backbone", "; did you mean backbones?"),
+        ("glyphs", "; did you mean glyphs:?"),
+        ("resnet18", "; resnet18 is listed by: transfer inspect backbones"),
+        ("softmax", "; softmax is listed by: transfer inspect losses"),
         ("none.h5", "none.h5: no such feature bank"),
         ("none.csv", "none.csv: no such table"),
         ("folder:none", "no such directory: none"),
