@@ -133,10 +133,9 @@ def _measure(measure: Measure) -> str:
 
 def _table(path: Path) -> Inspection:
     """A subset, or the provenance and size of another table."""
-    about = {"kind": "table", "make": f"transfer select --out {path}"}
-    columns, provenance = read_columns(path, **about), read_provenance(path, **about)
+    columns, provenance = read_columns(path, kind="table"), read_provenance(path, kind="table")
     if not set(REQUIRED_COLUMNS) <= set(columns) and not {"strategy", "sources"} <= provenance.keys():
-        rows = sum(1 for _ in read_rows(path, (), **about))
+        rows = sum(1 for _ in read_rows(path, (), kind="table"))
         return Inspection("table", {**provenance, "columns": list(columns), "rows": rows})
     subset = Subset.read(path)
     return Inspection("subset", {"classes": len(subset), **subset.provenance, **subset.to_json()})

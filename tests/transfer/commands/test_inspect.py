@@ -154,7 +154,6 @@ def test_names(what, expected):
         ("resnet18", "; resnet18 is listed by: transfer inspect backbones"),
         ("softmax", "; softmax is listed by: transfer inspect losses"),
         ("none.h5", "none.h5: no such feature bank"),
-        ("none.csv", "none.csv: no such table"),
         ("folder:none", "no such directory: none"),
         ("foldr:none", "unknown scheme 'foldr'; did you mean folder?"),
     ],
@@ -163,6 +162,12 @@ def test_what_it_does_not_know(what, message):
     with pytest.raises(InputError) as refusal:
         looked_at(what)
     assert message in str(refusal.value)
+
+
+def test_a_table_that_is_missing_may_be_of_any_kind():
+    with pytest.raises(InputError) as refusal:
+        looked_at("none.csv")
+    assert str(refusal.value) == "none.csv: no such table"
 
 
 def test_a_directory_that_holds_no_run(tmp_path):
