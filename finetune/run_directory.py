@@ -229,12 +229,15 @@ def read_classes(directory: str | Path) -> list[dict[str, Any]]:
 
 def _read_start(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The configuration and the environment that a run wrote when it began."""
+    if not directory.exists():
+        raise InputError(f"{directory}: no such run directory")
     try:
         config = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
         environment = json.loads((directory / "environment.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = "" if isinstance(error, FileNotFoundError) else f" ({error})"
         raise InputError(
-            f"{directory}: no run there; expected a directory that holds config.yaml and environment.json ({error})"
+            f"{directory}: no run there; expected a directory that holds config.yaml and environment.json{reason}"
         ) from error
     if not isinstance(config, dict) or not isinstance(environment, dict) or "inputs" not in environment:
         raise InputError(f"{directory}: no run there; its config.yaml or environment.json is not one of a run")

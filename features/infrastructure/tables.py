@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -108,9 +109,10 @@ def _rows(path: Path, kind: str, make: str) -> Iterator[tuple[int, list[str]]]:
 def _lines(path: Path, kind: str, make: str) -> Iterator[str]:
     """Yield the lines of a text file with their line ends."""
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            for line in file:
-                if "\0" in line:
+        with path.open("rb") as file:
+            binary = b"\0" in file.peek()  # known before its first line is taken for a header
+            for line in TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=""):
+                if binary or "\0" in line:
                     raise InputError(f"{path}: not a readable {kind} (it is not text)")
                 yield line
     except FileNotFoundError:

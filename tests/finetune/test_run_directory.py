@@ -181,5 +181,7 @@ def test_what_a_run_does_not_read_is_not_written_and_it_is_reused_all_the_same(t
 
 
 def test_where_no_run_is(tmp_path):
-    with pytest.raises(InputError, match="no run there"):
+    with pytest.raises(InputError, match=r"nothing: no such run directory$"):
         open_run(tmp_path / "nothing")
+    with pytest.raises(InputError, match=r"no run there; .* config\.yaml and environment\.json$"):
+        open_run(tmp_path)
