@@ -166,12 +166,26 @@ def show(config: InspectConfig, result: Inspection) -> None:
     if result.kind == "dataset":
         _show_dataset(config, result.content)
         return
-    for name, value in result.content.items():
+    _show_entries(result.content)
+
+
+def _show_entries(content: Mapping[str, Any], indent: str = "") -> None:
+    """Print ``name: value`` lines, those of a nested mapping indented; entries without a value are left out."""
+    for name, value in content.items():
+        rows = [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else []
         if name == "metrics" and value:
             _show_metrics(value)
-            continue
-        text = as_typed(", ".join(map(str, value)) if isinstance(value, list) else str(value))
-        console.print(f"{name}: {text}", soft_wrap=not (console.is_terminal and isinstance(value, list)))
+        elif name == "selected" and rows:
+            console.print(f"{name}:")
+            show_table(list(rows[0]), (row.values() for row in rows))
+        elif rows or isinstance(value, Mapping):
+            for entry in rows or [value]:
+                if any(one is not None for one in entry.values()):
+                    console.print(f"{indent}{name}:")
+                    _show_entries(entry, f"{indent}  ")
+        elif value not in (None, "", []):
+            text = as_typed(", ".join(map(str, value)) if isinstance(value, list) else str(value))
+            console.print(f"{indent}{name}: {text}", soft_wrap=not (console.is_terminal and isinstance(value, list)))
 
 
 def _show_metrics(figures: Mapping[str, Any]) -> None:
