@@ -89,6 +89,9 @@ def _run(command: Command, argv: list[str]) -> int:
             if rank() == 0:
                 print(f"transfer {command.name}: --{name} has moved; running: transfer {new}", file=sys.stderr)
             return main([new, *argv])
+        typed = any(word.partition("=")[0] == f"--{name}" for word in argv)  # not in the file of a run
+        if typed and value is not None and rank() == 0:
+            print(f"transfer {command.name}: --{name} {value} is what this command does; leave it out", file=sys.stderr)
         argv = rest
     try:
         values, as_json = read_command_line(config_type, argv, command.positional, f"transfer {command.name}")

@@ -53,11 +53,13 @@ def test_fine_tuning_with_method_full_is_what_it_was(monkeypatch, capsys, tmp_pa
     file = tmp_path / "options.yaml"
     file.write_text(content)
     words = ["digits:", "--init", "a", "--out", "b", "--json"]
-    for more in ([], ["--method", "full"], ["--config", str(file)], ["--method=full", "--config", str(file)]):
+    for more in ([], ["--config", str(file)]):
         assert main(["finetune", *words, *more]) == 0
-    assert main(["finetune", "--method", "full", *words]) == 0
-    assert len(seen) == 5 and all(config == seen[0] for config in seen)
     assert capsys.readouterr().err == ""
+    for more in (["--method", "full"], ["--method=full", "--config", str(file)]):
+        assert main(["finetune", *more, *words]) == 0
+        assert capsys.readouterr().err == "transfer finetune: --method full is what this command does; leave it out\n"
+    assert len(seen) == 4 and all(config == seen[0] for config in seen)
 
 
 @pytest.mark.parametrize("command", ["rank", "finetune", "select"])
