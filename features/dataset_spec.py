@@ -43,7 +43,7 @@ class DatasetSpec:
         head, _, query = text.partition("?")
         scheme, colon, rest = head.partition(":")
         if not colon or not scheme:
-            example = f"scheme:location[@split], such as folder:{text or 'DIR'}@train"
+            example = f"scheme:location[@split], such as folder:{text or 'DIR'}"
             raise InputError(f"dataset spec {text!r} has no scheme: expected {example}")
         location, at, split = rest.rpartition("@")
         if not at or "/" in split:  # an @ before a / is part of the path

@@ -85,9 +85,11 @@ class FitClassifierConfig(RunOptions, StartingPoint):
     def contradictions(self) -> list[str]:
         faults = super().contradictions() + held_out_faults(self.validation)
         asked = self.row.needs_one_of
-        if asked and sum(getattr(self, name) is not None for name in asked) != 1:
+        given = [f"`{name}`" for name in asked if getattr(self, name) is not None]
+        if asked and len(given) != 1:
             choices = ", or ".join(f"`{name}`, {what}" for name, what in asked.items())
-            faults.append(f"`method` {self.method}: give {choices}")
+            fault = f"{' and '.join(given)} are both given; give one: " if given else "give "
+            faults.append(f"`method` {self.method}: {fault}{choices}")
         return faults
 
     def unread(self) -> dict[str, str]:

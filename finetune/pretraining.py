@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from features.backbones.loading import load_backbone
-from features.checkpoint import find_checkpoint
+from features.checkpoint import is_trained_model
 from features.dataset import ImageDataset, concatenate
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
@@ -46,8 +46,10 @@ class PretrainConfig(TrainingOptions):
         balanced = self.balancing_sampler
         loss = DEFAULT_LOSS if balanced else DEFAULT_BALANCED_LOSS
         reason = f"the sampler {self.sampler} {'re-balances' if balanced else 'does not re-balance'} the classes"
+        trained = is_trained_model(self.backbone)
+        weights = ("default", "the backbone is a trained model") if trained else ("none", "pre-training starts anew")
         own = self.training_defaults("the classifier starts new", "nesterov", RATES, 30, "train")
-        return {"loss": (loss, reason), **own}
+        return {"loss": (loss, reason), "weights": weights, **own}
 
     @property
     def loss_row(self) -> Loss:
@@ -71,8 +73,8 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
     if config.search:
         check_validation(config.validation, config.test, dataset)
         config = best_options(config, pretrain, int(dataset.counts.min()))
-    weights = config.weights or ("default" if find_checkpoint(config.backbone) else "none")
-    backbone = load_backbone(config.backbone, weights, config.image_size, config.crop_pct, seed=config.seed)
+    assert config.weights is not None  # the configuration is complete
+    backbone = load_backbone(config.backbone, config.weights, config.image_size, config.crop_pct, seed=config.seed)
     return fit(backbone, dataset, config, chosen=chosen)
 
 

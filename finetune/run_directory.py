@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from features.infrastructure.console import console
-from features.infrastructure.errors import InputError, as_typed
+from features.infrastructure.errors import InputError, as_typed, difference
 from features.infrastructure.files import atomic_file, write_json, write_text
 from features.infrastructure.locks import locked
 from features.infrastructure.options import default_of
@@ -106,12 +106,13 @@ class RunDirectory:
         retired = _plain(getattr(config, "RETIRED", {}))
         for name in [n for n in there if n not in asked and there[n] in (None, retired.get(n))]:
             del there[name]
-        for name in [n for n in (*asked, *there) if n not in _IMMATERIAL]:
+        # Equal weights are the same start, however they were named: null was random weights, as none is.
+        hashes = [found.get("initial weights") for found in (environment["inputs"], inputs)]
+        immaterial = (*_IMMATERIAL, "weights") if hashes[0] == hashes[1] is not None else _IMMATERIAL
+        for name in [n for n in (*asked, *there) if n not in immaterial]:
             if there.get(name) != asked.get(name):
-                raise InputError(
-                    f"`out` {self.path}: holds another run ({name} is {there.get(name)!r}, asked for "
-                    f"{asked.get(name)!r}); name another directory"
-                )
+                found = difference(name, there.get(name), asked.get(name))
+                raise InputError(f"`out` {self.path}: holds another run ({found}); name another directory")
         for name, value in inputs.items():
             if environment["inputs"].get(name) != value:
                 raise InputError(
@@ -228,12 +229,15 @@ def read_classes(directory: str | Path) -> list[dict[str, Any]]:
 
 def _read_start(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The configuration and the environment that a run wrote when it began."""
+    if not directory.exists():
+        raise InputError(f"{directory}: no such run directory")
     try:
         config = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
         environment = json.loads((directory / "environment.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = "" if isinstance(error, FileNotFoundError) else f" ({error})"
         raise InputError(
-            f"{directory}: no run there; expected a directory that holds config.yaml and environment.json ({error})"
+            f"{directory}: no run there; expected a directory that holds config.yaml and environment.json{reason}"
         ) from error
     if not isinstance(config, dict) or not isinstance(environment, dict) or "inputs" not in environment:
         raise InputError(f"{directory}: no run there; its config.yaml or environment.json is not one of a run")

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,14 @@ def _run(command: Command, argv: list[str]) -> int:
             if rank() == 0:
                 print(f"transfer {command.name}: --{name} has moved; running: transfer {new}", file=sys.stderr)
             return main([new, *argv])
+        typed = any(word.partition("=")[0] == f"--{name}" for word in argv)  # not in the file of a run
+        if typed and value is not None and rank() == 0:
+            print(f"transfer {command.name}: --{name} {value} is what this command does; leave it out", file=sys.stderr)
         argv = rest
     try:
         values, as_json = read_command_line(config_type, argv, command.positional, f"transfer {command.name}")
     except InputError as error:
-        raise InputError(_of_another(command, argv) or f"{error} (transfer {command.name} --help)") from error
+        raise InputError(f"{_of_another(command, argv) or error} (transfer {command.name} --help)") from error
     config = config_type(**values)
     try:
         result = command.function()(config)
@@ -110,14 +114,19 @@ def _run(command: Command, argv: list[str]) -> int:
 
 
 def _of_another(command: Command, argv: Sequence[str]) -> str:
-    """What to say of a typed option that the command has lost to another, or never had; empty if there is none."""
+    """What to say of the first typed option that this command lacks and another has; empty if there is none.
+
+    The other commands import PyTorch. They are not asked about a mere slip in one of the command's own options, which
+    share more letters than any two different options do.
+    """
     own = {field.name for field in fields(command.config())}
-    for old, (_, new) in MOVED.items():
-        for other in {old, new} - {command.name} if command.name in (old, new) else ():
-            for field in fields(COMMANDS[other].config()):
-                option = f"--{field.name.replace('_', '-')}"
-                if field.name not in own and option in argv:
-                    return f"{option} is an option of: transfer {other}; leave it out"
+    for word in argv:
+        name = word.partition("=")[0].removeprefix("--").replace("-", "_")
+        if not word.startswith("--") or get_close_matches(name, own, cutoff=0.85):
+            continue
+        others = [other for other in COMMANDS.values() if name not in other.positional]
+        if having := [other.name for other in others if name in {field.name for field in fields(other.config())}]:
+            return f"{word.partition('=')[0]} is an option of: transfer {', '.join(having)}; leave it out"
     return ""
 
 

@@ -23,6 +23,8 @@ from features.infrastructure.suggestions import choice, did_you_mean
 
 Config = TypeVar("Config")
 
+#: Up to this many options are listed in a message.
+_LISTED = 20
 #: What the types of fields take, for messages.
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", dict: "options"}
 
@@ -51,8 +53,11 @@ def read_command_line(
     except argparse.ArgumentError as error:
         raise InputError(f"{error.argument_name}: {error.message}") from error
     if unknown := [word for word in rest if word.startswith("-")]:
-        known = [_flag(field.name) for field in fields(config_type) if field.name not in positional]
-        raise InputError(f"unknown option {unknown[0]}{did_you_mean(unknown[0].partition('=')[0], known)}")
+        # Compared without the dashes, which would make any two short names alike.
+        known = [_flag(field.name)[2:] for field in fields(config_type) if field.name not in positional]
+        raise InputError(
+            f"unknown option {unknown[0]}{did_you_mean(unknown[0].partition('=')[0].lstrip('-'), known, '--')}"
+        )
     if rest:
         raise InputError(f"too many values: {' '.join(rest)}")
     typed = vars(namespace)
@@ -160,16 +165,20 @@ def check_mapping(config_type: type, values: Any, where: str = "") -> dict[str, 
         raise InputError(f"{where}expected options as 'name: value' lines, got {type(values).__name__}")
     hints, retired = get_type_hints(config_type), getattr(config_type, "RETIRED", {})
     known = [field.name for field in fields(config_type)]
+    unknown = [name for name in values if name not in known and (name not in retired or values[name] != retired[name])]
+    if len(unknown) > 1:  # mostly a file of another command
+        raise InputError(f"{where}unknown options {', '.join(map(repr, unknown))}")
+    if unknown:
+        word = str(unknown[0])
+        advice = f"; {choice(word, known)}" if len(known) <= _LISTED else did_you_mean(word, known)
+        raise InputError(f"{where}unknown option {unknown[0]!r}{advice}")
     found = {}
-    for name, value in values.items():
-        if name in known:
-            try:
-                found[name] = convert(value, hints[name])
-            except ValueError:
-                words = " ".join(map(str, value)) if isinstance(value, list) else value
-                raise InputError(f"{where}`{name}` {words}: expected {_in_words(hints[name])}") from None
-        elif name not in retired or value != retired[name]:
-            raise InputError(f"{where}unknown option {name!r}; {choice(str(name), known)}")
+    for name in (name for name in values if name in known):
+        try:
+            found[name] = convert(values[name], hints[name])
+        except ValueError:
+            words = " ".join(map(str, values[name])) if isinstance(values[name], list) else values[name]
+            raise InputError(f"{where}`{name}` {words}: expected {_in_words(hints[name])}") from None
     return found
 
 

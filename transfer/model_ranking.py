@@ -105,7 +105,10 @@ def measure_models(config: RankModelsConfig) -> ModelRanking:
     if config.test is not None:
         align_classes(open_dataset(config.test), classes)
     for model in config.model:
-        load_backbone(*model_and_weights(model), seed=config.seed)
+        try:
+            load_backbone(*model_and_weights(model), seed=config.seed)
+        except InputError as error:  # in words: here `weights` and `backbone` are no options
+            raise InputError(f"`model` {model}: {str(error).replace('`', '')}") from error
     candidates = []
     for number, model in enumerate(config.model, start=1):
         console.print(f"model {number} of {len(config.model)}: {model}")

@@ -19,6 +19,7 @@ import numpy as np
 
 from features import ExtractConfig, FeatureBank, extract, open_dataset
 from features.infrastructure.console import console
+from features.infrastructure.errors import InputError
 from features.infrastructure.files import write_json
 from features.infrastructure.provenance import versions
 from finetune import FinetuneConfig, PretrainConfig, finetune, fit_classifier, pretrain
@@ -102,8 +103,13 @@ class _Steps:
     def __init__(self, recipe: Recipe, out: Path) -> None:
         self.recipe, self.out = recipe, out
         self.targets = list(dict.fromkeys(recipe.target_at(seed) for seed in recipe.seeds))
-        specs = (*recipe.sources, *self.targets, recipe.test)
-        opened = {spec: open_dataset(spec) for spec in dict.fromkeys(specs)}
+        keys = dict.fromkeys(recipe.sources, "sources") | dict.fromkeys(self.targets, "target") | {recipe.test: "test"}
+        opened = {}
+        for spec, key in keys.items():
+            try:
+                opened[spec] = open_dataset(spec)
+            except InputError as error:
+                raise InputError(f"recipe {recipe.name}, {key}: {error}") from error
         for spec in self.targets:
             align_classes(opened[recipe.test], opened[spec].classes)
         self.manifests = {spec: dataset.manifest_sha256 for spec, dataset in opened.items()}

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import torch
 
 from features.backbones.loading import Backbone, load_backbone
+from features.bank import SUFFIXES
 from features.class_statistics import ClassStatistics
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
@@ -25,7 +26,7 @@ from features.forward_pass import forward_pass
 from features.infrastructure.console import console
 from features.infrastructure.devices import pick_device, pick_precision
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_writable
+from features.infrastructure.files import check_ending, check_writable
 from features.infrastructure.locks import locked
 from features.infrastructure.options import Machine, Range, check_ranges
 from features.infrastructure.processes import gather, rank, world_size
@@ -87,9 +88,10 @@ def extract(config: ExtractConfig) -> Extraction:
     the last digit or two of float32.
 
     Raises:
-        InputError: The dataset or the backbone cannot be opened, ``out`` holds another bank or is being written by
-            another process, too many images are unreadable, or a class has no readable image.
+        InputError: The dataset or the backbone cannot be opened, ``out`` is no name of a bank, holds another bank or is
+            being written by another process, too many images are unreadable, or a class has no readable image.
     """
+    check_ending(config.out, SUFFIXES)
     if world_size() == 1:
         return _extract_in_this_process(config)
     if config.shard is not None:

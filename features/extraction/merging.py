@@ -11,12 +11,12 @@ from typing import Annotated
 
 import numpy as np
 
-from features.bank import IDENTITY, Images
+from features.bank import IDENTITY, SUFFIXES, Images
 from features.class_statistics import ClassStatistics
 from features.extraction.result import Extraction
 from features.extraction.shard import MAX_UNREADABLE, KeptFeatures, Shard, check_unreadable
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_new
+from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.hdf5 import opened, read_text
 from features.infrastructure.locks import locked
 from features.infrastructure.options import Range, check_ranges
@@ -41,6 +41,7 @@ class MergeConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        check_ending(self.out, SUFFIXES)
 
 
 def merge(config: MergeConfig) -> Extraction:

@@ -12,7 +12,7 @@ from features.bank import IDENTITY, FeatureBank
 from features.dataset import ImageDataset
 from features.extraction.shard import KeptFeatures, Shard
 from features.infrastructure.console import console
-from features.infrastructure.errors import InputError
+from features.infrastructure.errors import InputError, difference
 
 
 def find_finished(
@@ -103,7 +103,7 @@ def _other(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     names = _differing(found, asked)
     if not names:
         return "extraction with another `keep_images`; name another file or give `overwrite`"
-    what = f"{names[0]} is {found.get(names[0])!r}, asked for {asked.get(names[0])!r}"
+    what = difference(names[0], found.get(names[0]), asked.get(names[0]))
     return f"bank ({what}); name another file or give `overwrite`"
 
 

@@ -45,13 +45,17 @@ class Catalogue(Mapping[str, RowT], Generic[RowT]):
     @cached_property
     def _rows(self) -> dict[str, RowT]:
         found: dict[str, RowT] = {}
+        modules: dict[str, str] = {}
         for info in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
             module = importlib.import_module(f"{self.package}.{info.name}")
             for value in vars(module).values():
                 for row in value if isinstance(value, tuple) else (value,):
-                    # A module may import the row of another one.
-                    if isinstance(row, self.row_type) and found.setdefault(row.name, row) is not row:
-                        raise ValueError(f"two rows of kind {self.kind} are called {row.name!r}")
+                    if not isinstance(row, self.row_type):
+                        continue
+                    first = modules.setdefault(row.name, module.__name__)
+                    if found.setdefault(row.name, row) is not row:  # a module may import the row of another one
+                        where = f"in {first} and in {module.__name__}"
+                        raise ValueError(f"two rows of kind {self.kind} are called {row.name!r}, {where}")
         return dict(sorted(found.items(), key=lambda entry: getattr(entry[1], "place", 0)))
 
     def __getitem__(self, name: str) -> RowT:

@@ -19,7 +19,7 @@ def pick_device(name: str = "auto") -> torch.device:
     If several processes run on a machine, each takes the GPU of its local rank.
 
     Raises:
-        InputError: The device is not available on this machine.
+        InputError: There is no such device, or it is not available on this machine.
     """
     if name in ("auto", "cuda") and torch.cuda.is_available():
         return torch.device("cuda", local_rank()) if world_size() > 1 else torch.device("cuda")
@@ -27,6 +27,9 @@ def pick_device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"`device` {name}: expected auto, cpu, cuda, cuda:1 or mps") from error
+    try:
         torch.zeros(1, device=device).cpu()  # there and back: ``meta`` holds no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).partition("\n")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Any
 
 #: How a message names an argument: by its Python name in backticks.
 _ARGUMENT = re.compile(r"`([a-z][a-z0-9_]*)`")
@@ -37,3 +38,13 @@ def as_typed(text: str, positional: Collection[str] = ()) -> str:
         return name.upper() if name in positional else f"--{name.replace('_', '-')}"
 
     return _ARGUMENT.sub(typed, text)
+
+
+def difference(name: str, there: Any, asked: Any) -> str:
+    """Return in which value a result that is there differs from the one that is asked for; None is no value.
+
+    >>> difference("epochs", 30, None), difference("subset", None, "s.csv")
+    ('epochs is 30, asked for without it', "subset is not given, asked for 's.csv'")
+    """
+    found = "not given" if there is None else repr(there)
+    return f"{name} is {found}, asked for {'without it' if asked is None else repr(asked)}"

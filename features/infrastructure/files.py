@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,15 @@ def check_new(
     for argument, name in files.items():
         if name is not None:
             check_writable(Path(name), argument)
+
+
+def check_ending(path: str | Path, endings: Collection[str], argument: str = "`out`") -> None:
+    """Raise `InputError` if the name of a file, which messages call ``argument``, has none of the ``endings``.
+
+    A directory is left to :func:`check_writable`, which says more about it.
+    """
+    if Path(path).suffix not in endings and not Path(path).is_dir():
+        raise InputError(f"{argument} {path}: expected a file name that ends in {' or '.join(endings)}")
 
 
 def check_writable(path: Path, argument: str = "`out`") -> None:

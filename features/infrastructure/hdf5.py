@@ -43,7 +43,9 @@ def readable(path: Path, kind: str) -> Iterator[h5py.File]:
     except InputError:
         raise
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        # Not HDF5, or a dataset is missing or has another type.
+        if not h5py.is_hdf5(path):
+            raise InputError(f"{path}: not a readable {kind} (it is not an HDF5 file)") from error
+        # A dataset is missing or has another type.
         raise InputError(f"{path}: not a readable {kind} ({error}); extract it again") from error
 
 

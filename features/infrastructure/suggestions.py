@@ -16,14 +16,16 @@ def _nearest(word: str, words: Iterable[str]) -> str | None:
     return known[match[0]] if match else None
 
 
-def did_you_mean(word: str, words: Iterable[str]) -> str:
+def did_you_mean(word: str, words: Iterable[str], before: str = "") -> str:
     """Return the end of a sentence that suggests one of ``words``, or an empty text; for words too many to list.
+
+    The suggestion is typed behind ``before``, such as the dashes of an option.
 
     >>> did_you_mean("foldr", ["folder", "cub"])
     '; did you mean folder?'
     """
     near = _nearest(word, words)
-    return f"; did you mean {near}?" if near else ""
+    return f"; did you mean {before}{near}?" if near else ""
 
 
 def choice(word: str, words: Iterable[str]) -> str:

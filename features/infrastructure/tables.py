@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,12 @@ def write_table(
 
 
 def read_rows(
-    path: str | Path, columns: Sequence[str], *, kind: str, make: str
+    path: str | Path, columns: Sequence[str], *, kind: str, make: str = ""
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the line number and the stripped values by column of each row of a table.
 
     The header must hold ``columns`` once each; others are allowed. Messages call the file ``kind``, such as ``subset
-    file``, and name the command ``make`` that makes such a file.
+    file``, and name the command ``make`` that makes such a file, if there is one.
 
     Raises:
         InputError: The file is missing, is not text or not CSV, lacks a column, or a row has too few or too many
@@ -65,12 +66,12 @@ def read_rows(
         yield line, dict(zip(header, values, strict=True))
 
 
-def read_columns(path: str | Path, *, kind: str, make: str) -> tuple[str, ...]:
+def read_columns(path: str | Path, *, kind: str, make: str = "") -> tuple[str, ...]:
     """Return the header of a table, empty if it has none; see :func:`read_rows` for arguments and errors."""
     return tuple(next((values for _, values in _rows(Path(path), kind, make)), ()))
 
 
-def read_provenance(path: str | Path, *, kind: str, make: str) -> dict[str, Any]:
+def read_provenance(path: str | Path, *, kind: str, make: str = "") -> dict[str, Any]:
     """Return a table's provenance, empty if the user removed it; see :func:`read_rows` for arguments and errors."""
     first = next((line for line in _lines(Path(path), kind, make) if line.strip()), "").strip()
     if first.startswith('"'):  # as a spreadsheet saves it
@@ -108,13 +109,14 @@ def _rows(path: Path, kind: str, make: str) -> Iterator[tuple[int, list[str]]]:
 def _lines(path: Path, kind: str, make: str) -> Iterator[str]:
     """Yield the lines of a text file with their line ends."""
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            for line in file:
-                if "\0" in line:
+        with path.open("rb") as file:
+            binary = b"\0" in file.peek()  # known before its first line is taken for a header
+            for line in TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=""):
+                if binary or "\0" in line:
                     raise InputError(f"{path}: not a readable {kind} (it is not text)")
                 yield line
     except FileNotFoundError:
-        raise InputError(f"{path}: no such {kind}; make one with: {make}") from None
+        raise InputError(f"{path}: no such {kind}{f'; make one with: {make}' if make else ''}") from None
     except OSError as error:
         raise InputError(f"{path}: not a readable {kind} ({error})") from error
 

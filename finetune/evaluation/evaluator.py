@@ -17,12 +17,12 @@ from features.decoding import ImageBatch
 from features.forward_pass import forward_pass
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_new
+from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.options import Machine, Range, check_ranges
 from features.infrastructure.processes import gather, own_positions, rank
 from features.infrastructure.tables import write_table
 from features.preprocessing import Preprocessing
-from features.readers import open_dataset
+from features.readers import SCHEMES, open_dataset
 from features.readers.spec_options import files_of
 from finetune.evaluation.metrics import FEW, MANY, Confusion, Metrics, evaluate_predictions, worst_confusions
 from finetune.evaluation.predictions import Predictions
@@ -60,8 +60,8 @@ class EvaluateConfig(Machine):
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if self.per_class is not None and not self.per_class.endswith(".csv"):
-            raise InputError(f"`per_class` {self.per_class}: expected a file name that ends in .csv")
+        if self.per_class is not None:
+            check_ending(self.per_class, [".csv"], "`per_class`")
         if self.few > self.many:
             raise InputError(f"`few` {self.few}: expected at most `many`, which is {self.many}")
 
@@ -112,6 +112,9 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
             or 5 or 10 views would all be the same (see :class:`~finetune.evaluation.test_time_augmentation.Views`).
     """
     run = Path(config.run)  # or a checkpoint, with its card beside it
+    scheme, colon, _ = config.run.partition(":")
+    if colon and scheme in SCHEMES and not run.exists():
+        raise InputError(f"`run` {config.run}: is a dataset; give the run first, then the dataset")
     read = [run, run.with_suffix(".json"), *run.rglob("*"), *files_of(DatasetSpec.parse(config.dataset))]
     check_new({"`per_class`": config.per_class}, read=read, overwrite=config.overwrite)
     model, card = ImageClassifier.open(config.run)

@@ -243,7 +243,8 @@ def damaged(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "complaint"),
     [
-        *((how, "not a readable feature bank") for how in ("text", "empty", "truncated", "no mean")),
+        *((how, "not a readable feature bank (it is not an HDF5 file)") for how in ("text", "empty")),
+        *((how, "not a readable feature bank") for how in ("truncated", "no mean")),
         *((how, "not a readable feature bank") for how in ("names are numbers", "mean is a group", "one count")),
         ("skipped without a reason", "not a readable feature bank"),
         ("other schema", "an HDF5 file, but not a feature bank (schema is 'keras')"),

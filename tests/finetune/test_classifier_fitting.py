@@ -218,7 +218,7 @@ def test_few_are_those_that_the_representation_saw_few_of(tmp_path):
         ({"method": "tau"}, "`method` tau: give `validation`, images to choose τ on, or"),
         (
             {"method": "tau", "tau": 1.0, "validation": TEST},
-            "`method` tau: give `validation`, images to choose τ on, or",
+            "`method` tau: `validation` and `tau` are both given; give one: `validation`, images to choose τ on, or",
         ),
         ({"method": "tau", "tau": float("nan")}, "`tau` nan: expected at least 0"),
         ({"method": "tau", "validation": "0"}, "`validation` 0: expected a dataset, or at least 1 image of each class"),
@@ -276,7 +276,7 @@ def test_a_run_that_an_earlier_version_trained_is_no_fitted_classifier_and_the_o
     with pytest.raises(InputError, match="holds another run"):
         fit_classifier(replace(fitted, out=trained.out))
     as_earlier_versions_wrote_it(tmp_path / "b", method="crt")
-    with pytest.raises(InputError, match=r"holds another run \(method is 'crt', asked for None\)"):
+    with pytest.raises(InputError, match=r"holds another run \(method is 'crt', asked for without it\)"):
         finetune(trained)
 
 

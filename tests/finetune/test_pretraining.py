@@ -11,6 +11,7 @@ import pytest
 from features.checkpoint import find_checkpoint
 from features.infrastructure.errors import InputError
 from finetune.pretraining import PretrainConfig, pretrain, source_images
+from finetune.shared_options import resolve
 from similarity.selection.subset import Subset, SubsetRow
 
 #: Name → colour; "both" stands in the two sources, as different things.
@@ -119,8 +120,16 @@ def test_a_run_and_its_reuse(sources, tmp_path):
         pretrain(config)
 
 
+def test_random_weights_are_the_default(sources, tmp_path):
+    for first, second in (({}, {"weights": "none"}), ({"weights": "none"}, {})):
+        out = tmp_path / f"run-{len(first)}"
+        pretrain(tiny(out, sources=list(sources), **first))
+        assert pretrain(tiny(out, sources=list(sources), **second)).reused
+    assert resolve(PretrainConfig(sources=["a:"], out="b", backbone=str(out)))[0].weights == "default"  # a run
+
+
 def test_a_device_that_is_not_there_is_refused_before_any_work(sources, tmp_path):
-    with pytest.raises(InputError, match="`device` nosuch: not available here"):
+    with pytest.raises(InputError, match="`device` nosuch: expected auto, cpu, cuda, "):
         pretrain(PretrainConfig(out=str(tmp_path / "run"), sources=list(sources), backbone="resnet8", device="nosuch"))
     assert not (tmp_path / "run").exists()
 

@@ -54,26 +54,36 @@ def test_what_does_not_change_the_result_may_change(run, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "field", "there", "asked"),
+    ("options", "difference"),
     [
-        ({"lr": 0.5}, "lr", "0.1", "0.5"),
-        ({"seed": 4}, "seed", "3", "4"),
-        ({"steps": 10}, "epochs", "30", "None"),
-        ({"sources": ["digits:@train", "glyphs:"]}, "sources", "['digits:@train']", "['digits:@train', 'glyphs:']"),
-        ({"subset": "s.csv"}, "subset", "None", "'s.csv'"),
+        ({"lr": 0.5}, "lr is 0.1, asked for 0.5"),
+        ({"seed": 4}, "seed is 3, asked for 4"),
+        ({"steps": 10}, "epochs is 30, asked for without it"),
+        ({"sources": ["digits:@test"]}, "sources is ['digits:@train'], asked for ['digits:@test']"),
+        ({"subset": "s.csv"}, "subset is not given, asked for 's.csv'"),
     ],
 )
-def test_another_configuration_is_refused_by_its_field(run, options, field, there, asked):
+def test_another_configuration_is_refused_by_its_field(run, options, difference):
     with pytest.raises(InputError) as refusal:
         RunDirectory(run.path, config(run.path, **options), INPUTS)
-    assert f"{run.path}: holds another run ({field} is {there}, asked for {asked})" in str(refusal.value)
+    assert f"{run.path}: holds another run ({difference})" in str(refusal.value)
+
+
+@pytest.mark.parametrize("written", [None, "none"])  # null is what earlier versions wrote for the default
+@pytest.mark.parametrize("asked", [{}, {"weights": "none"}])
+def test_equal_weights_are_one_start_however_they_are_named(run, written, asked):
+    path = run.path / "config.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"weights": written}))
+    assert RunDirectory(run.path, config(run.path, **asked), INPUTS).metrics is None
+    with pytest.raises(InputError, match=r"weights is .*, asked for 'default'"):
+        RunDirectory(run.path, config(run.path, weights="default"), INPUTS | {"initial weights": "other"})
 
 
 def test_options_that_the_version_of_a_run_did_not_have_are_as_if_not_given(run):
     written = yaml.safe_load((run.path / "config.yaml").read_text())
     del written["normalization"], written["lr"]
     (run.path / "config.yaml").write_text(yaml.safe_dump(written))
-    with pytest.raises(InputError, match=r"holds another run \(lr is None, asked for 0.1\)"):
+    with pytest.raises(InputError, match=r"holds another run \(lr is not given, asked for 0.1\)"):
         RunDirectory(run.path, config(run.path), INPUTS)  # whose default is made from other options
     (run.path / "config.yaml").write_text(yaml.safe_dump(written | {"lr": 0.1}))
     assert RunDirectory(run.path, config(run.path), INPUTS).metrics is None
@@ -171,5 +181,7 @@ def test_what_a_run_does_not_read_is_not_written_and_it_is_reused_all_the_same(t
 
 
 def test_where_no_run_is(tmp_path):
-    with pytest.raises(InputError, match="no run there"):
+    with pytest.raises(InputError, match=r"nothing: no such run directory$"):
         open_run(tmp_path / "nothing")
+    with pytest.raises(InputError, match=r"no run there; .* config\.yaml and environment\.json$"):
+        open_run(tmp_path)

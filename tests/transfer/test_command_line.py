@@ -144,6 +144,7 @@ def test_what_the_command_line_says_goes_before_what_is_given(parsed):
         (["--keep-al", "--depth", "deep"], "unknown option --keep-al; did you mean --keep-all?"),
         (["--rat=3"], "unknown option --rat=3; did you mean --rate?"),
         (["--zzz", "3"], "unknown option --zzz"),
+        (["--deal", "3"], "unknown option --deal"),  # --keep-all and --depth share little but the dashes
         (["--rate"], "--rate: expected one argument"),
         (["--names"], "--names: expected at least one argument"),
         (["--keep-all=yes"], "--keep-all: ignored explicit argument 'yes'"),

@@ -53,11 +53,13 @@ def test_fine_tuning_with_method_full_is_what_it_was(monkeypatch, capsys, tmp_pa
     file = tmp_path / "options.yaml"
     file.write_text(content)
     words = ["digits:", "--init", "a", "--out", "b", "--json"]
-    for more in ([], ["--method", "full"], ["--config", str(file)], ["--method=full", "--config", str(file)]):
+    for more in ([], ["--config", str(file)]):
         assert main(["finetune", *words, *more]) == 0
-    assert main(["finetune", "--method", "full", *words]) == 0
-    assert len(seen) == 5 and all(config == seen[0] for config in seen)
     assert capsys.readouterr().err == ""
+    for more in (["--method", "full"], ["--method=full", "--config", str(file)]):
+        assert main(["finetune", *more, *words]) == 0
+        assert capsys.readouterr().err == "transfer finetune: --method full is what this command does; leave it out\n"
+    assert len(seen) == 4 and all(config == seen[0] for config in seen)
 
 
 @pytest.mark.parametrize("command", ["rank", "finetune", "select"])
@@ -74,7 +76,12 @@ def test_two_files_of_options_are_refused(refused, tmp_path, command):
         ("rank --target a --source b --by emd", "--by is an option of: transfer rank-models"),
         ("rank-models --target a --model b --bootstrap 3", "--bootstrap is an option of: transfer rank"),
         ("finetune a --init b --out c --space raw", "--space is an option of: transfer fit-classifier"),
-        ("fit-classifier a --init b --out c --method crt --loss ldam", "--loss is an option of: transfer finetune"),
+        ("fit-classifier a --init b --out c --method crt --loss ldam", "--loss is an option of: transfer pretrain, "),
+        ("rank --target a --source b --classes 3", "--classes is an option of: transfer select; leave it out"),
+        ("evaluate a b --test=c", "--test is an option of: transfer rank-models, pretrain, finetune, fit-classifier"),
+        ("extract a --out b --epochs 3", "--epochs is an option of: transfer pretrain, finetune; leave it out"),
+        ("fit-classifier a --init b --out c --method crt --views 2", "--views is an option of: transfer evaluate"),
+        ("pretrain a --out b --init c", "--init is an option of: transfer finetune, fit-classifier; leave it out"),
         ("fit-classifier a --init b --out c --method", "--method: expected"),
         ("finetune a --init b --out c --beta 1", "--beta 1.0: expected auto, or at least 0 and below 1"),
         ("rank-models --target a --model b --by near", "--by near: there is no such measure"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_new
+from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.tables import write_table
 from finetune.evaluation.metrics import FEW, MANY
 from finetune.run_directory import open_run, read_classes
@@ -40,8 +40,8 @@ class CompareConfig:
         places = [Path(run).resolve() for run in self.runs]
         if twice := [run for run, place in zip(self.runs, places, strict=True) if places.count(place) > 1]:
             raise InputError(f"{twice[-1]}: is given twice; leave one out")
-        if self.out is not None and not self.out.endswith(".csv"):
-            raise InputError(f"`out` {self.out}: expected a file name that ends in .csv")
+        if self.out is not None:
+            check_ending(self.out, [".csv"])
 
 
 @dataclass(frozen=True)

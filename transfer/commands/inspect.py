@@ -11,7 +11,8 @@ from features.bank import SUFFIXES
 from features.checkpoint import find_checkpoint
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError, as_typed
-from features.infrastructure.files import check_new
+from features.infrastructure.files import check_ending, check_new
+from features.infrastructure.suggestions import did_you_mean
 from features.infrastructure.tables import read_columns, read_provenance, read_rows
 from features.readers import SCHEMES
 from features.readers.spec_options import files_of
@@ -46,8 +47,8 @@ class InspectConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if self.plot is not None and not self.plot.endswith(".png"):
-            raise InputError(f"`plot` {self.plot}: expected a file name that ends in .png")
+        if self.plot is not None:
+            check_ending(self.plot, [".png"], "`plot`")
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,18 @@ def inspect(config: InspectConfig) -> Inspection:
         return Inspection("checkpoint", dict(checkpoint.card))
     if colon:
         return _dataset(config)  # raises an error that suggests a scheme
+    near = did_you_mean(what, [*KINDS, *(f"{scheme}:" for scheme in SCHEMES)])
+    listed = next((kind for kind, names in KINDS.items() if _lists(names(), what)), "")
+    where = f"; {what} is listed by: transfer inspect {listed}" if listed else ""
     raise InputError(
-        f"{what}: not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or subset file (.csv), "
-        f"and not one of {', '.join(KINDS)}"
+        f"{what}: not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or table (.csv), "
+        f"and not one of {', '.join(KINDS)}{near or where}"
     )
+
+
+def _lists(names: Mapping[str, Any], what: str) -> bool:
+    """Whether a kind has a name, which may stand in a list by origin as those of backbones do."""
+    return what in names or any(what in listed for listed in names.values() if isinstance(listed, list))
 
 
 def _measure(measure: Measure) -> str:
@@ -124,10 +133,9 @@ def _measure(measure: Measure) -> str:
 
 def _table(path: Path) -> Inspection:
     """A subset, or the provenance and size of another table."""
-    about = {"kind": "table", "make": f"transfer select --out {path}"}
-    columns, provenance = read_columns(path, **about), read_provenance(path, **about)
+    columns, provenance = read_columns(path, kind="table"), read_provenance(path, kind="table")
     if not set(REQUIRED_COLUMNS) <= set(columns) and not {"strategy", "sources"} <= provenance.keys():
-        rows = sum(1 for _ in read_rows(path, (), **about))
+        rows = sum(1 for _ in read_rows(path, (), kind="table"))
         return Inspection("table", {**provenance, "columns": list(columns), "rows": rows})
     subset = Subset.read(path)
     return Inspection("subset", {"classes": len(subset), **subset.provenance, **subset.to_json()})
@@ -158,12 +166,26 @@ def show(config: InspectConfig, result: Inspection) -> None:
     if result.kind == "dataset":
         _show_dataset(config, result.content)
         return
-    for name, value in result.content.items():
+    _show_entries(result.content)
+
+
+def _show_entries(content: Mapping[str, Any], indent: str = "") -> None:
+    """Print ``name: value`` lines, those of a nested mapping indented; entries without a value are left out."""
+    for name, value in content.items():
+        rows = [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else []
         if name == "metrics" and value:
             _show_metrics(value)
-            continue
-        text = as_typed(", ".join(map(str, value)) if isinstance(value, list) else str(value))
-        console.print(f"{name}: {text}", soft_wrap=not (console.is_terminal and isinstance(value, list)))
+        elif name == "selected" and rows:
+            console.print(f"{name}:")
+            show_table(list(rows[0]), (row.values() for row in rows))
+        elif rows or isinstance(value, Mapping):
+            for entry in rows or [value]:
+                if any(one is not None for one in entry.values()):
+                    console.print(f"{indent}{name}:")
+                    _show_entries(entry, f"{indent}  ")
+        elif value not in (None, "", []):
+            text = as_typed(", ".join(map(str, value)) if isinstance(value, list) else str(value))
+            console.print(f"{indent}{name}: {text}", soft_wrap=not (console.is_terminal and isinstance(value, list)))
 
 
 def _show_metrics(figures: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from features import FeatureBank, open_dataset
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_new, write_text
+from features.infrastructure.files import check_ending, check_new, write_text
 from finetune.evaluation.metrics import FEW, MANY
 from finetune.run_directory import open_run, read_classes
 from similarity import STRATEGIES
@@ -42,6 +42,10 @@ class ReportConfig:
     run: str
     out: str | None = None
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.out is not None:
+            check_ending(self.out, [".html"])
 
 
 @dataclass(frozen=True)

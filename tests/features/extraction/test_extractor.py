@@ -246,7 +246,7 @@ def test_options_that_make_no_sense_are_refused_at_once(options, complaint):
 def test_what_cannot_be_opened_leaves_no_file(config, folder):
     assert "unknown scheme" in refused(config(folder, dataset="floder:x"))
     assert "no such model" in refused(config(folder, backbone="resnet5o"))
-    assert "not available here" in refused(config(folder, device="abacus"))
+    assert "`device` abacus: expected auto, cpu, cuda" in refused(config(folder, device="abacus"))
     assert [path.name for path in folder.parent.iterdir()] == ["data"]
 
 

@@ -115,7 +115,7 @@ def test_a_bank_with_more_skipped_images_than_allowed_now_is_not_reused(config, 
 
 
 def test_a_file_that_is_no_bank_is_left_alone(config, folder):
-    notes = folder.parent / "notes.txt"
+    notes = folder.parent / "notes.h5"
     notes.write_text("do not lose this")
     message = refused(config(folder, out=str(notes)))
     assert message.startswith("`out`: something else is there") and str(notes) in message and "`overwrite`" in message

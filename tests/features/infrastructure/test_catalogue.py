@@ -51,5 +51,6 @@ def test_an_unknown_name_is_one_line_with_a_suggestion(zoo: Catalogue[Animal]) -
 def test_two_rows_of_one_name_are_refused(zoo: Catalogue[Animal], tmp_path: Path) -> None:
     copy = (tmp_path / "made_up_zoo" / "birds.py").read_text()
     (tmp_path / "made_up_zoo" / "more_birds.py").write_text(copy)
-    with pytest.raises(ValueError, match="two rows of kind animal are called 'wren'"):
+    where = r"in made_up_zoo\.birds and in made_up_zoo\.more_birds"
+    with pytest.raises(ValueError, match=f"two rows of kind animal are called 'wren', {where}"):
         list(zoo)

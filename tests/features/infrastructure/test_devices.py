@@ -26,7 +26,14 @@ def test_a_device_that_is_there_is_taken():
     assert pick_device("cpu") == CPU
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:97", "meta", "", "tpu:x"])
+@pytest.mark.parametrize("name", ["gpu", "", "tpu:x"])
+def test_what_is_no_device_is_refused_without_the_names_of_all_that_pytorch_knows(name):
+    with pytest.raises(InputError) as caught:
+        pick_device(name)
+    assert str(caught.value) == f"`device` {name}: expected auto, cpu, cuda, cuda:1 or mps"
+
+
+@pytest.mark.parametrize("name", ["cuda:97", "meta"])
 def test_a_device_that_is_not_there_is_refused_in_one_line(name):
     with pytest.raises(InputError, match=r"not available here .*; use auto or cpu") as caught:
         pick_device(name)

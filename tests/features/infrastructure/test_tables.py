@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from features.infrastructure.tables import write_table
+from features.infrastructure.errors import InputError
+from features.infrastructure.tables import read_rows, write_table
 
 
 def test_provenance_header_and_rows(tmp_path):
@@ -34,3 +35,9 @@ def test_a_table_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatc
     with pytest.raises(OSError, match="full"):
         write_table(path, {}, ("a",), [(3,)])
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["t.csv"]
+
+
+def test_the_first_lines_of_a_binary_file_are_no_header(tmp_path):
+    (tmp_path / "bank.h5").write_bytes(b"\x89HDF\r\n\x1a\n\0\0\0")
+    with pytest.raises(InputError, match=r"bank\.h5: not a readable subset file \(it is not text\)"):
+        list(read_rows(tmp_path / "bank.h5", ("class",), kind="subset file"))

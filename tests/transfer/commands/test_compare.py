@@ -207,7 +207,7 @@ def test_bad_input_is_one_line(make_run, tmp_path):
             r"history\.csv: would replace",
         ),
         ({"runs": [one, other], "out": "x.txt"}, r"`out` x\.txt: expected a file name that ends in \.csv"),
-        ({"runs": [one, str(tmp_path / "nothing")]}, "nothing: no run there"),
+        ({"runs": [one, str(tmp_path / "nothing")]}, "nothing: no such run directory"),
         (
             {"runs": [one, other], "out": f"{one}/per_class.csv", "overwrite": True},
             r"per_class\.csv: would replace",

@@ -100,6 +100,22 @@ def test_a_subset(banks, tmp_path):
     assert [row["rank"] for row in found["selected"]] == [1, 2]
 
 
+def test_nested_entries_are_indented_and_those_without_a_value_are_left_out(banks, tmp_path, capsys):
+    out = tmp_path / "run"
+    RunDirectory(out, PretrainConfig(sources=["digits:"], out=str(out)), {"training data": "x"})
+    show(InspectConfig(what=str(out)), inspect(InspectConfig(what=str(out))))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[lines.index("inputs:") + 1] == "  training data: x"
+    assert "  sources: digits:" in lines[lines.index("config:") :]
+    assert not [line for line in lines if "None" in line or "{" in line or line.startswith("metrics")]
+    subset = str(tmp_path / "s.csv")
+    select(SelectConfig(target=[banks["target"]], source=[banks["near"]], classes=2, out=subset, strategy="nearest"))
+    show(InspectConfig(what=subset), inspect(InspectConfig(what=subset)))
+    said = capsys.readouterr().out
+    assert "{" not in said and "  dataset: folder:target" in said.splitlines()
+    assert len(said.partition("selected:\n")[2].splitlines()) == 3  # the head and a row per class
+
+
 def test_another_table(tmp_path):
     write_table(
         tmp_path / "d.csv", {"source": "folder:x", "threshold": 0.5}, ("id", "cosine"), [("a", 0.9), ("b", 0.8)]
@@ -146,9 +162,14 @@ def test_names(what, expected):
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("nothing", "nothing: not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or subset"),
+        ("nothing", "not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or table (.csv), and"),
+        ("lossses", "; did you mean losses?"),
+        ("loss", "; did you mean losses?"),
+        ("backbone", "; did you mean backbones?"),
+        ("glyphs", "; did you mean glyphs:?"),
+        ("resnet18", "; resnet18 is listed by: transfer inspect backbones"),
+        ("softmax", "; softmax is listed by: transfer inspect losses"),
         ("none.h5", "none.h5: no such feature bank"),
-        ("none.csv", "none.csv: no such table"),
         ("folder:none", "no such directory: none"),
         ("foldr:none", "unknown scheme 'foldr'; did you mean folder?"),
     ],
@@ -157,6 +178,12 @@ def test_what_it_does_not_know(what, message):
     with pytest.raises(InputError) as refusal:
         looked_at(what)
     assert message in str(refusal.value)
+
+
+def test_a_table_that_is_missing_may_be_of_any_kind():
+    with pytest.raises(InputError) as refusal:
+        looked_at("none.csv")
+    assert str(refusal.value) == "none.csv: no such table"
 
 
 def test_a_directory_that_holds_no_run(tmp_path):

@@ -146,6 +146,13 @@ def test_a_tie_is_no_agreement():
     assert np.isnan(rank_correlation([1.0, 1.0, 1.0], [0.1, 0.2, 0.3]))
 
 
+def test_weights_that_are_missing_are_those_of_the_model(tmp_path):
+    config = RankModelsConfig(target=TRAIN, model=["efficientnet_lite0:nofile"], cache=str(tmp_path))
+    message = "`model` efficientnet_lite0:nofile: weights nofile: no such file; expected default, none, or a state-dict"
+    with pytest.raises(InputError, match=message):
+        rank_models(config)
+
+
 def test_random_weights_are_those_of_the_seed_and_the_global_generator_is_left_alone(tmp_path):
     means = []
     for seed in (0, 1):

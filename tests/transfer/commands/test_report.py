@@ -31,10 +31,10 @@ def test_a_run_has_a_page_that_needs_nothing_else(tmp_path: Path) -> None:
     metrics = finetune(config).metrics
     page = report(ReportConfig(run=config.out)).path.read_text()
     report(ReportConfig(run=config.out))  # its own page is written anew
-    (tmp_path / "mine.h5").write_text("a bank")
-    with pytest.raises(InputError, match=r"mine\.h5: is there already"):
-        report(ReportConfig(run=config.out, out=str(tmp_path / "mine.h5")))
-    assert (tmp_path / "mine.h5").read_text() == "a bank"
+    (tmp_path / "mine.html").write_text("a page")
+    with pytest.raises(InputError, match=r"mine\.html: is there already"):
+        report(ReportConfig(run=config.out, out=str(tmp_path / "mine.html")))
+    assert (tmp_path / "mine.html").read_text() == "a page"
     assert f"{metrics['top1']:.4f}" in page
     assert "Accuracy of each class over its training images" in page
     for pair in metrics["confusions"]:
