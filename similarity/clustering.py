@@ -16,12 +16,12 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.bank import FeatureBank
+from features.bank import SUFFIXES, FeatureBank
 from features.dataset_spec import DatasetSpec
 from features.extraction.relabelling import regroup
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import atomic_file, check_new
+from features.infrastructure.files import atomic_file, check_ending, check_new
 from features.infrastructure.options import Range, check_ranges
 from features.readers import open_dataset
 from features.readers.schemes.clusters import write_clusters
@@ -59,8 +59,7 @@ class ClusterConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if Path(self.out).suffix in ("", ".csv"):
-            raise InputError(f"`out` {self.out}: expected the name of a bank, such as clusters.h5")
+        check_ending(self.out, SUFFIXES)
         if "?" in self.out:
             raise InputError(f"`out` {self.out}: a dataset spec cannot contain this name; leave out the ?")
 

@@ -84,7 +84,7 @@ class Evidence:
             if not self.source.keeps_images:
                 return f"needs the source's images: extract {self.source.name} with `keep_images`"
         if need == "posterior" and self.posterior is None and self.source is None:
-            return "needs class probabilities of a source: give its bank, or a model with its classifier"
+            return "needs class probabilities: give a model with its classifier, or the bank of a source"
         if need == "parameters" and self.parameters is None:
             return "needs the number of parameters: give a model"
         return None

@@ -180,8 +180,8 @@ def test_a_bank_that_cannot_be_written_leaves_no_table(tmp_path, groups, monkeyp
         ({"clusters": 201}, "`clusters` 201: digits:@test?per_class=20 has 200 images; give at most as many"),
         ({"iterations": 0}, "`iterations` 0: expected at least 1"),
         ({"seed": -1}, "`seed` -1: expected at least 0"),
-        ({"out": "c.csv"}, "`out` c.csv: expected the name of a bank"),
-        ({"out": "c"}, "`out` c: expected the name of a bank"),
+        ({"out": "c.csv"}, "`out` c.csv: expected a file name that ends in .h5 or .hdf5"),
+        ({"out": "c"}, "`out` c: expected a file name that ends in .h5 or .hdf5"),
         ({"out": "a?b.h5"}, "`out` a?b.h5: a dataset spec cannot contain this name"),
         ({"out": "kept.h5", "overwrite": True}, "`out` kept.h5: would replace what is read"),
         (

@@ -114,7 +114,7 @@ def test_a_missing_need_is_the_reason(name, world, image_bank):
             {"source images"},
             "extract folder:1 with `keep_images`",
         ),
-        "posterior": (without_source, all_of_source, "needs class probabilities of a source: give its bank"),
+        "posterior": (without_source, all_of_source, "needs class probabilities: give a model with its classifier"),
         "parameters": (Evidence(*kept), {"parameters"}, "needs the number of parameters: give a model"),
     }
     assert set(lacking) == set(NEEDS)
