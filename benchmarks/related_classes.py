@@ -47,7 +47,7 @@ class Column:
 
     Attributes:
         title: What it is called in tables.
-        target: The dataset of the targets, with the feature of every image; None for given class means.
+        target: The dataset of the targets, with the feature of every image.
         source: The dataset that is ranked. If it is the target's, the classes of a target are left out of it.
         targets: The targets.
         relevant: Source classes of each group.
@@ -121,7 +121,7 @@ def unions(groups: Groups, n_groups: int) -> Targets:
 
 
 def columns() -> dict[str, Column]:
-    """The columns whose images are here, by name."""
+    """All columns by name; banks that are missing are extracted first."""
     spec = f"folder:{WORK}/cifar-100-lt-if100@test"
     cifar, larger = (extracted("cifar-100", spec, side) for side in (SIDE, OWN_SIDE))
     tiny = extracted("tiny-imagenet", f"folder:{WORK}/tiny-imagenet-200@train?names=words.txt")
@@ -174,7 +174,7 @@ def class_means(backbone: str) -> Iterator[Query]:
 
 
 def bank_of_means(name: str, means: np.ndarray, classes: Sequence[str]) -> FeatureBank:
-    """A bank of classes of 100 images each without variance; names that occur twice are numbered."""
+    """A bank of classes of 100 images each without variance; their names are numbered."""
     unique = [f"{i} {label}" for i, label in enumerate(classes)]
     n_classes, width = means.shape
     still = np.zeros((n_classes, width), np.float32), np.zeros((width, width), np.float32)

@@ -30,14 +30,16 @@ and are left as written.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 from collections.abc import Iterable, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recording import RESULTS, WORK, record, standard_error, unpacked
+from recording import RESULTS, ROOT, WORK, record, standard_error, unpacked
 from related_classes import (
     ARCHIVES,
     OWN_SIDE,
@@ -184,8 +186,18 @@ def certificates(column: Column) -> dict[str, dict[str, float]]:
     return found
 
 
+def code_key() -> str:
+    """A hash of the code that the figures come from."""
+    sources = [
+        *sorted((ROOT / "similarity").rglob("*.py")),
+        Path(__file__),
+        Path(__file__).with_name("related_classes.py"),
+    ]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+
 def main() -> None:
-    """Measure, print the tables, write the result; each finished column is kept and not measured again."""
+    """Measure, print the tables, write the result; a finished column is not measured again by the same code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--columns", nargs="+", help="only these; nothing is recorded")
     chosen = parser.parse_args().columns
@@ -199,16 +211,18 @@ def main() -> None:
         jobs[name] = lambda name=name: measure(f"ImageNet, {name} class means", [list(class_means(name))], {})
     jobs["thinned"] = lambda: long_tail(every["by_tiny_imagenet_10"])
     jobs["coverage_certificates"] = lambda: certificates(every["cifar100_by_tiny_imagenet"])
+    if chosen:
+        for name in chosen:
+            jobs[name]()
+        return
     results: dict[str, Any] = {}
-    for name in chosen or jobs:
-        part = PARTS / f"{name}.json"
-        if not part.exists() or chosen:
+    for name, job in jobs.items():
+        part = PARTS / f"{name}-{code_key()}.json"
+        if not part.exists():
             started = time.perf_counter()
-            result = jobs[name]()
+            result = job()
             write_json(part, {"result": result, "seconds": round(time.perf_counter() - started, 1)})
         results[name] = json.loads(part.read_text())
-    if chosen:
-        return
     result = {
         "command": "python benchmarks/selection_quality.py",
         "seeds": {"images": list(SEEDS), "targets": TARGET_SEED},

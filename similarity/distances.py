@@ -44,7 +44,7 @@ def mean_distances(
     The weights (T,) are non-negative and not all zero; they are normalised to sum 1.
     """
     share = shares(weights)
-    return np.concatenate([block @ share for _, block in row_blocks(x, y)])
+    return np.concatenate([block @ share for _, block in _row_blocks(x, y)])
 
 
 def mean_squared_distances(
@@ -69,7 +69,7 @@ def neighbour_squared_distances(points: NDArray[np.floating], neighbours: int) -
     if k < 1:
         return np.zeros(len(points))
     means = []
-    for start, block in row_blocks(points, points):
+    for start, block in _row_blocks(points, points):
         rows = np.arange(len(block))
         block[rows, start + rows] = np.inf  # a point is not its own neighbour; a duplicate is
         nearest = np.partition(block, k - 1, axis=1)[:, :k]
@@ -87,7 +87,7 @@ def nearest_distances(
     """
     to_nearest = []
     least, nearest = np.full(len(y), np.inf), np.zeros(len(y), dtype=np.int64)
-    for start, block in row_blocks(x, y):
+    for start, block in _row_blocks(x, y):
         to_nearest.append(block.min(axis=1))
         rows = block.argmin(axis=0)
         found = block[rows, np.arange(len(y))]
@@ -110,7 +110,7 @@ def shares(weights: NDArray[np.number]) -> NDArray[np.float64]:
     return np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
 
 
-def row_blocks(x: NDArray[np.floating], y: NDArray[np.floating]) -> Iterator[tuple[int, NDArray[np.float64]]]:
+def _row_blocks(x: NDArray[np.floating], y: NDArray[np.floating]) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """Blocks of distances of consecutive rows of ``x`` to all of ``y``, each with the index of its first row."""
     step = max(1, _BLOCK // max(1, len(y)))
     for start in range(0, len(x), step):

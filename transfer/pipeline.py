@@ -11,7 +11,7 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,12 +129,11 @@ class _Steps:
 
     def ranking(self, target: FeatureBank, sources: Sequence[FeatureBank]) -> list[dict[str, Any]]:
         """The source domains, nearest first, as they stand in a ranking's JSON; ranked or reused."""
-        banks = [str(bank.path) for bank in (target, *sources)]
-        path = self.out / "rankings" / f"{_slug(target.name, banks, self.recipe.rank)}.json"
+        banks = {"target": str(target.path), "source": [str(bank.path) for bank in sources]}
+        config = from_mapping(RankConfig, self.recipe.rank | banks, "rank")
+        path = self.out / "rankings" / f"{_slug(target.name, asdict(config))}.json"
         if not path.is_file():
-            explain = str(path.with_suffix(".csv"))
-            fixed = {"target": banks[0], "source": banks[1:], "explain": explain, "overwrite": True}
-            write_json(path, rank(from_mapping(RankConfig, self.recipe.rank | fixed, "rank")).to_json())
+            write_json(path, rank(replace(config, explain=str(path.with_suffix(".csv")), overwrite=True)).to_json())
         return json.loads(path.read_text(encoding="utf-8"))["domains"]
 
     def subset(self, name: str, arm: Arm, target: FeatureBank, sources: Sequence[FeatureBank], seed: int) -> str | None:

@@ -2,7 +2,7 @@
 
 Two distances stand side by side. The Earth Mover's Distance (Cui et al., CVPR 2018) makes each source class send all
 its mass, so that a broad source pays for its classes that have nothing to do with the target. The nearest-class
-distance lets a source send what it likes: it is semi-relaxed transport, the least Earth Mover's Distance over all
+distance leaves the source's row sums free: it is semi-relaxed transport, the least Earth Mover's Distance over all
 weights of the source's classes, and so the mean distance of the target's classes to their nearest source class. It
 tells how well the source could serve the target once its classes are chosen.
 """
@@ -23,8 +23,9 @@ from similarity.measures import Score, Unmeasured, measure, measure_names, reaso
 from similarity.ranking.calibration import Gamma, calibrated_gamma, gamma_without_noise, given_gamma
 from similarity.selection.pool import sources_with_classes
 from similarity.transport.earth_movers_distance import EXACT_PAIRS, TransportResult, emd, similarity
-from similarity.transport.semi_relaxed import semi_relaxed
-from similarity.uncertainty.interval import Interval, balanced_plan, distance_intervals, nearest_plan
+from similarity.transport.network_simplex import balanced_plan
+from similarity.transport.semi_relaxed import nearest_plan, semi_relaxed
+from similarity.uncertainty.interval import Interval, distance_intervals
 from similarity.uncertainty.sampling_error import mean_clouds
 
 #: Fewest source classes for intervals in a centred geometry. The centre is the mean of the source classes: a single
@@ -49,7 +50,8 @@ class Domain:
 
     Intervals are of the distance between the true class means, and their estimates are corrected for the sampling noise
     of the class means, which makes the plug-in distances too large. They are None without a bootstrap, if the geometry
-    is centred and there are fewer than three source classes, or if a source is too large for the exact solver.
+    is centred and there are fewer than three source classes, if every class of every bank has one image, or if a source
+    is too large to resample.
 
     Attributes:
         source: Dataset spec of the source.
@@ -125,7 +127,8 @@ class Ranking:
 
     Attributes:
         target: Dataset spec of the target.
-        domains: The sources by ascending distance; ties keep the order given.
+        domains: The sources in ascending order of what ranks: the plug-in distance for ``emd``; for ``nearest-class``
+            the estimate, or the plug-in distance if a source has none. Ties keep the order given.
         order: The distance that they are ranked by, one of :data:`ORDERS`.
         geometry: Name of the requested ground metric.
         gamma: γ of the similarity.
@@ -247,7 +250,7 @@ def _ranked(domains: Sequence[Domain], order: str) -> tuple[Domain, ...]:
         distances = [domain.emd for domain in domains]
     else:
         known = [domain.nearest_class_interval for domain in domains]
-        estimates = [interval.estimate for interval in known if interval is not None]
+        estimates = [interval.estimate for interval in known if interval and interval.estimate is not None]
         distances = estimates if len(estimates) == len(known) else [d.nearest_class_distance for d in domains]
     ranked = [domains[i] for i in np.argsort(distances, kind="stable")]
     for place, (domain, following) in enumerate(pairwise(ranked)):
@@ -268,26 +271,29 @@ def _intervals(
 ) -> tuple[list[tuple[Interval | None, Interval | None]], float | None]:
     """The intervals of both distances, and γ corrected for noise; see :class:`Domain` for when they are None."""
     vary = metric.centre is None or sum(len(bank.classes) for bank in sources) >= _LEAST_CLASSES
+    known = any(bank.counts.max() > 1 for bank in (target, *sources))
     small = all(len(bank.classes) * len(target.classes) <= EXACT_PAIRS for bank in sources)
-    if not (replicates and vary and small) or any(result.solver == "semi-dual" for result in results):
+    if not (replicates and vary and known and small):
         return [(None, None)] * len(sources), None
+    exact = all(result.solver != "semi-dual" for result in results)
+    planners = (nearest_plan, balanced_plan) if exact else (nearest_plan,)
     clouds = mean_clouds(metric, [target, *sources])
     counts = [bank.counts for bank in (target, *sources)]
     gamma = gamma_without_noise(scale, clouds, counts, unit_length=metric.unit_length)
     found: list[tuple[Interval | None, Interval | None]] = []
     with progress("bootstrap", total=len(sources) * replicates) as advance:
         for i, cloud in enumerate(clouds[1:]):
-            balanced, nearest = distance_intervals(
+            nearest, *balanced = distance_intervals(
                 cloud,
                 clouds[0],
-                (balanced_plan, nearest_plan),
+                planners,
                 unit_length=metric.unit_length,
                 replicates=replicates,
                 # The same draws of the target for every source, so that sources are compared in pairs.
                 generators=(np.random.default_rng((seed, 1, i)), np.random.default_rng((seed, 0))),
                 advance=advance,
             )
-            found.append((balanced, nearest))
+            found.append((balanced[0] if balanced else None, nearest))
     return found, gamma
 
 

@@ -15,7 +15,7 @@ from similarity.selection.pool import SourcePool
 from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES
 from similarity.selection.subset import Subset, SubsetRow
 
-#: Key of a certificate in the provenance of a target; its value is a :class:`similarity.ChoiceCertificate`.
+#: Key of a :class:`similarity.selection.strategy.ChoiceCertificate` in the provenance of a target.
 CERTIFICATE = "coverage"
 
 
@@ -42,8 +42,9 @@ def select_classes(
     The column ``distance`` of the subset holds the score of the strategy: see :attr:`similarity.Strategy.ranked_by`.
     The column ``weight`` holds the share of the targets that the class serves, if the strategy has shares: over all
     source classes, the shares of one target sum to 1, and the weight is their mean over the targets. The provenance of
-    each target holds the share that its chosen classes serve, and how many classes serve other shares; if the strategy
-    can certify its choices, also the :class:`similarity.selection.strategy.ChoiceCertificate`.
+    each target holds the limit that ended its choice, the share that its chosen classes serve, and the numbers of
+    classes needed for other shares, null if the classes ordered do not reach them; if the strategy can certify its
+    choices, also the :class:`similarity.selection.strategy.ChoiceCertificate`.
 
     Without a limit, classes are taken until they serve :data:`similarity.selection.limits.DEFAULT_COVERAGE` of the
     target.
@@ -95,13 +96,13 @@ def select_from(
     weights = np.zeros(len(pool))
     for place, (target, limit) in enumerate(zip(targets, limits(pool, targets, row, **sizes), strict=True)):
         found = row.order(pool, target, limit.classes, (seed, place))
-        order = limit.cut(found, pool.counts)
+        order, ended_by = limit.cut(found, pool.counts)
         for rank, index in enumerate(order.tolist(), start=1):
             entry = (rank, place, float(found.scores[index]))
             best[index] = min(best.get(index, entry), entry)
             wanted.setdefault(index, []).append(target.name)
         asked.append(_provenance(target) | {"classes": len(target.classes), "chosen": len(order)})
-        asked[-1] |= {"quota": limit.classes, "asked_share": limit.coverage}
+        asked[-1] |= {"quota": limit.classes, "asked_share": limit.coverage, "ended_by": ended_by}
         if found.shares is not None:
             weights += found.shares / len(targets)
             reached = {str(share): classes_for(found, share) for share in MILESTONES}

@@ -14,6 +14,7 @@ from features.bank import FeatureBank
 from features.infrastructure.tables import write_table
 from similarity.distances import shares
 from similarity.geometry import DEFAULT_GEOMETRY
+from similarity.selection.limits import MILESTONES, classes_for
 from similarity.selection.pool import SourcePool
 from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES
 
@@ -23,6 +24,8 @@ COLUMNS = ("target", "classes", "images", "distance", "gain", "share")
 @dataclass(frozen=True, eq=False)
 class SelectionCurve:
     """The objective of the first 1, 2, … classes of a choice for a target, up to the last one that lowers it.
+
+    If the strategy has shares, the curve goes on until the classes serve 95 % of the target.
 
     Attributes:
         target: Its dataset spec.
@@ -73,7 +76,7 @@ def curves_from(
         else:
             found = row.order(pool, target, len(pool), (seed, place))
         objective = np.minimum.accumulate(distances[found.classes], axis=0) @ shares(target.counts)
-        end = int(np.argmax(objective <= objective[-1])) + 1
+        end = max(int(np.argmax(objective <= objective[-1])) + 1, classes_for(found, MILESTONES[-1]) or 0)
         order = found.classes[:end]
         share = None if found.shares is None else np.cumsum(found.shares[order])
         curves.append(SelectionCurve(target.name, len(pool), np.cumsum(pool.counts[order]), objective[:end], share))

@@ -35,21 +35,25 @@ class Limit:
     images: int | None
     coverage: float | None
 
-    def cut(self, found: Ordering, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The first classes of an ordering within the limits, given the (S,) images of each class of the pool.
+    def cut(self, found: Ordering, counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], str | None]:
+        """The first classes of an ordering within the limits, and the name of the limit that ended them.
+
+        ``counts`` (S,) are the images of each class of the pool. No limit ended a choice of all classes.
 
         Raises:
             InputError: The first class alone has more images than the budget.
         """
-        order = found.classes[: self.classes]
+        sizes = {"classes": min(self.classes, len(found.classes))}
         if self.coverage is not None:
-            order = order[: classes_for(found, self.coverage) or len(order)]
-        if self.images is None:
-            return order
-        kept = order[np.cumsum(counts[order]) <= self.images]
-        if not len(kept):
-            raise InputError(f"`images` {self.images}: the first class alone has {counts[order[0]]}; raise the budget")
-        return kept
+            sizes["coverage"] = classes_for(found, self.coverage) or len(found.classes)
+        if self.images is not None:
+            affordable = np.cumsum(counts[found.classes]) <= self.images
+            sizes["images"] = int(affordable.sum())
+            if not affordable[0]:
+                first = counts[found.classes[0]]
+                raise InputError(f"`images` {self.images}: the first class alone has {first}; raise the budget")
+        ended_by = min(sizes, key=sizes.__getitem__)
+        return found.classes[: sizes[ended_by]], ended_by if sizes[ended_by] < len(counts) else None
 
 
 def limits(

@@ -110,15 +110,15 @@ class SourcePool:
         """(S, T) distance of each class to each class of a target."""
         return pairwise_distances(self.points, self.metric.points(target.means))
 
-    def nearest(self, target: FeatureBank) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """(S,) distance of each class to the nearest class of a target, and (T,) the class nearest to each of these."""
-        to_nearest, _, nearest = nearest_distances(self.points, self.metric.points(target.means))
-        return to_nearest, nearest
+    def nearest(self, target: FeatureBank) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """How near each class is to its nearest class of a target, and to how much of the target it is the nearest.
 
-    def nearest_shares(self, target: FeatureBank) -> NDArray[np.float64]:
-        """(S,) share of a target, weighted by its images, whose nearest class is each class of the pool."""
-        counted = np.bincount(self.nearest(target)[1], weights=shares(target.counts), minlength=len(self))
-        return counted.astype(np.float64)
+        Returns:
+            (S,) distances, and (S,) shares of the target's images in the classes whose nearest class of the pool it is.
+        """
+        to_nearest, _, nearest = nearest_distances(self.points, self.metric.points(target.means))
+        counted = np.bincount(nearest, weights=shares(target.counts), minlength=len(self))
+        return to_nearest, counted.astype(np.float64)
 
     def scores(self, target: FeatureBank, crowding: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """(S,) :func:`class_scores` of every class against a target, whose classes are weighted by their images."""

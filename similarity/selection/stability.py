@@ -101,7 +101,8 @@ def stability_from(
 
     The means are drawn from where the true ones may lie (:class:`similarity.uncertainty.posterior.MeanSampler`), so
     the overlap estimates that of the subset with the choice that the true means would give. The geometry is held
-    fixed: the overlap does not include how other images would change the whitening.
+    fixed: the overlap does not include how other images would change the whitening. A strategy that looks at the
+    target's images looks at draws from its classes in a replicate, even if the bank keeps images.
 
     The estimate is slightly too large, because how far the true means lie apart is itself estimated: 0.26 for 0.23 on
     Gaussian classes of 3 to 200 images in the raw geometry, 0.31 for 0.26 whitened. On CIFAR-100 features, whose

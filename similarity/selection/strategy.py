@@ -32,6 +32,11 @@ class Ordering:
     scores: NDArray[np.float64]
     shares: NDArray[np.float64] | None = None
 
+    @classmethod
+    def ascending(cls, scores: NDArray[np.float64], size: int, shares: NDArray[np.float64] | None = None) -> Ordering:
+        """The ``size`` classes of the least scores; equal scores are in the order of the pool."""
+        return cls(np.argsort(scores, kind="stable")[:size], scores, shares)
+
 
 @dataclass(frozen=True)
 class ChoiceCertificate:
@@ -54,7 +59,7 @@ class Strategy:
         name: What the user types.
         meaning: One line that says which classes are taken.
         order: Takes the pool, the target's bank, the number K of classes (1 to S) and the seed; returns the first K
-            classes. Classes of equal score are in the order of the pool.
+            classes. What ties, such as equal scores, is in the order of the pool.
         ranked_by: What the column ``distance`` of a subset holds: a mean distance to the target, or another score.
         has_shares: Whether its orderings have shares.
         takes_all: Whether every class is taken, so that no size can be given.
@@ -84,17 +89,9 @@ class Strategy:
 
 def by_score(
     scores: Callable[[SourcePool, FeatureBank], NDArray[np.float64]],
-    shares: Callable[[SourcePool, FeatureBank], NDArray[np.float64]] | None = None,
 ) -> Callable[[SourcePool, FeatureBank, int, Seed], Ordering]:
-    """The ``order`` of a strategy that takes the classes of the least (S,) ``scores`` for a target."""
-
-    def order(pool: SourcePool, target: FeatureBank, size: int, seed: Seed) -> Ordering:
-        found = scores(pool, target)
-        return Ordering(
-            np.argsort(found, kind="stable")[:size], found, None if shares is None else shares(pool, target)
-        )
-
-    return order
+    """The ``order`` of a strategy that takes the classes of the least (S,) ``scores`` for a target, without shares."""
+    return lambda pool, target, size, seed: Ordering.ascending(scores(pool, target), size)
 
 
 def by_share(

@@ -25,7 +25,7 @@ class SubsetRow:
         class_name: The class (column ``class``).
         count: Its images.
         rank: Its rank, from 1; the best one if several targets chose it.
-        distance: The score that it was ranked by, in the units of the geometry.
+        distance: What its strategy reports: see :attr:`similarity.Strategy.ranked_by`.
         targets: Dataset specs of the targets that chose it (joined by ``;`` in the file).
         weight: Share of the targets that the class serves, 0 to 1; None (empty in the file) if the strategy has none.
     """

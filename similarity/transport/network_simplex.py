@@ -44,3 +44,10 @@ def transport_plan(costs: _Array, source_weights: _Array, target_weights: _Array
             size = f"{costs.shape[0]} × {costs.shape[1]}"
             raise RuntimeError(f"the transport problem of {size} was not solved: {warning}") from warning
     return plan, log["v"] * unit, "network-simplex"
+
+
+def balanced_plan(
+    costs: NDArray[np.float64], source_weights: NDArray[np.float64], target_weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The plan of :func:`transport_plan` alone."""
+    return transport_plan(costs, source_weights, target_weights)[0]

@@ -1,4 +1,4 @@
-"""Semi-relaxed transport: the source sends what it likes, the target receives all its mass.
+"""Semi-relaxed transport: the target receives all its mass, and the row sums of the plan are free.
 
 min_P Σ_ij P_ij d_ij over P ≥ 0 with column sums b and any row sums. It is the least Earth Mover's Distance over all
 weights of the source, and its solution is known: each target point is served by its nearest source point.
@@ -12,6 +12,15 @@ from scipy.sparse import csr_array
 
 from similarity.distances import nearest_distances, shares
 from similarity.transport.earth_movers_distance import TransportResult
+
+
+def nearest_plan(
+    costs: NDArray[np.float64], source_weights: NDArray[np.float64], target_weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The optimal plan (S, T) of costs (S, T) for target weights (T,); the source weights do not matter."""
+    plan = np.zeros_like(costs)
+    plan[costs.argmin(axis=0), np.arange(costs.shape[1])] = target_weights
+    return plan
 
 
 def semi_relaxed(

@@ -12,10 +12,12 @@ bootstrap around the sample means adds the noise a second time and cannot estima
    signed roots, noise around zero cancels instead of accumulating.
 3. Bootstrap replicates are drawn from a model whose squared distances are the corrected ones, clamped at 0, and whose
    transport distance θ₀ is known. The replicates' estimates less θ₀ show bias and spread of the estimate. The interval
-   is centred on the estimate less their mean offset (basic bootstrap: Davison and Hinkley, 1997, ch. 5) and is as wide
-   as a Student prediction interval of one further replicate (Hahn and Meeker, 1991). Its centre is the estimate told.
+   is centred on the estimate less their mean offset (basic bootstrap: Davison and Hinkley, 1997, ch. 5), which is the
+   reported estimate, and is as wide as a Student prediction interval of one further replicate (Hahn and Meeker, 1991).
 4. The lower end is 0 unless the plug-in distance exceeds the upper prediction limit of the distance that noise alone
    gives to coinciding pairs. A bootstrap alone fails at 0 (Sommerfeld and Munk, JRSSB 2018).
+5. If the corrected estimate is not positive, noise alone explains the plug-in distance, and the correction has nothing
+   left to correct. There is no estimate then, and the interval reaches from 0 to the plug-in distance.
 
 Limits: the geometry is treated as known. The error covariance has one shape for all classes of a bank, and its size is
 an estimate. If the distance is mostly noise (the same classes, 5 images each, in a whitened geometry), the coverage is
@@ -33,7 +35,6 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from similarity.distances import pairwise_distances
-from similarity.transport.network_simplex import transport_plan
 from similarity.uncertainty.sampling_error import MeanCloud
 
 #: Lower bound of the share of signal in a point's squared length, relative to the bank's average share. A share near 0
@@ -53,21 +54,25 @@ class Interval:
     """An estimate of the distance between the true class means, and its interval; both are at least 0.
 
     Attributes:
-        estimate: The estimate, corrected for bias.
+        estimate: The estimate, corrected for bias; None if noise alone explains the plug-in distance.
         low, high: Ends of the interval.
-        draws: (R,) the distances that the replicates make plausible, before they are clamped at 0.
+        draws: (R,) draws of the true distance, one a replicate: the estimate less the offset of the replicate. They
+            are not clamped.
     """
 
-    estimate: float
+    estimate: float | None
     low: float
     high: float
     draws: _Array
 
-    def nearer_than(self, other: Interval) -> float:
+    def nearer_than(self, other: Interval) -> float | None:
         """Confidence, 0 to 1, that this distance is less than the other, by their paired replicates.
 
-        It is the Student prediction, as for the ends, that one further pair of draws is in this order.
+        It is the probability, under the Student prediction distribution of step 3, that one further difference of
+        paired draws is negative. None if either has no estimate.
         """
+        if self.estimate is None or other.estimate is None:
+            return None
         difference = self.draws - other.draws
         spread = float(difference.std(ddof=1)) * np.sqrt(1 + 1 / len(difference))
         mean = float(difference.mean())
@@ -76,26 +81,14 @@ class Interval:
         return float(student.cdf(-mean / spread, len(difference) - 1))
 
 
-#: Makes the plan (S, T) of squared-root costs (S, T), source weights (S,) and target weights (T,).
+#: Returns the plan (S, T) for ground distances (S, T), source weights (S,) and target weights (T,).
 Planner: TypeAlias = Callable[[_Array, _Array, _Array], _Array]
-
-
-def balanced_plan(costs: _Array, source_weights: _Array, target_weights: _Array) -> _Array:
-    """The optimal plan in which every source class sends all its mass."""
-    return transport_plan(costs, source_weights, target_weights)[0]
-
-
-def nearest_plan(costs: _Array, source_weights: _Array, target_weights: _Array) -> _Array:
-    """The optimal plan in which source classes send what they like: each target class is served by its nearest."""
-    plan = np.zeros_like(costs)
-    plan[costs.argmin(axis=0), np.arange(costs.shape[1])] = target_weights
-    return plan
 
 
 def distance_intervals(
     source: MeanCloud,
     target: MeanCloud,
-    planners: Sequence[Planner] = (balanced_plan,),
+    planners: Sequence[Planner],
     *,
     unit_length: bool,
     replicates: int,
@@ -106,7 +99,7 @@ def distance_intervals(
 
     Args:
         source, target: The class means of both.
-        planners: Make the plan of a cost matrix; the distance is the mean cost under it.
+        planners: Make the plan of a matrix of ground distances; the distance is the mean under the plan.
         unit_length: Whether the geometry scales points to length 1; the ends are then at most 2.
         replicates: Number of bootstrap replicates, at least 2 (`ValueError`); each makes one plan a planner.
         generators: Draw the errors of source and target. Two sources with equal generators of the target are compared
@@ -119,6 +112,7 @@ def distance_intervals(
     observed, truth = np.sqrt(world.observed), np.sqrt(world.truth)
     weights = source.weights, target.weights
     plans = [planner(observed, *weights) for planner in planners]
+    used = [np.divmod(np.flatnonzero(plan), plan.shape[1]) for plan in plans]
     centres = [float((planner(truth, *weights) * truth).sum()) for planner in planners]
     estimates, noise = np.empty((2, len(planners), replicates))
     for i in range(replicates):
@@ -128,7 +122,7 @@ def distance_intervals(
         roots, costs = signed_root(unbiased), np.sqrt(drawn)
         for k, planner in enumerate(planners):
             estimates[k, i] = (planner(costs, *weights) * roots).sum()
-            rows, columns = np.nonzero(plans[k])
+            rows, columns = used[k]
             noise[k, i] = plans[k][rows, columns] @ world.coinciding(rows, columns, errors)
         advance()
     return [_interval(world, unit_length, *of_plan) for of_plan in zip(plans, centres, estimates, noise, strict=True)]
@@ -146,7 +140,10 @@ def _interval(
     low = 0.0 if value <= noise.mean() + width * noise.std(ddof=1) else middle - half
     most = _DIAMETER if unit_length else np.inf
     told, low, high = (float(np.clip(end, 0, most)) for end in (middle, low, middle + half))
-    return Interval(told, low, high, draws=middle - (estimates - estimates.mean()))
+    draws = middle - (estimates - estimates.mean())
+    if middle <= 0 < value:
+        return Interval(None, 0.0, max(high, value), draws)
+    return Interval(told, low, high, draws)
 
 
 def without_noise(cloud: MeanCloud, *, unit_length: bool) -> tuple[_Array, _Array]:

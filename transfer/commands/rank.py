@@ -36,7 +36,8 @@ class RankConfig:
         gamma: γ of the similarity exp(−γ·EMD), such as the paper's 0.01. By default a similarity of 0.5 is the mean
             distance between the target's own classes.
         min_count: Leave out source classes of fewer images (the paper: 200).
-        bootstrap: Bootstrap replicates for the 95 % intervals, at least 2; 0 for none.
+        bootstrap: Bootstrap replicates for the 95 % intervals, at least 2; 0 for none. Without them, sources are ranked
+            by plug-in distances.
         seed: Seed of the bootstrap and of the measures.
         explain: A file (.csv) for the transport plans: which source classes serve which target classes.
         overwrite: Replace an existing file instead of refusing.
@@ -105,11 +106,12 @@ def show(config: RankConfig, result: Ranking) -> None:
         say(f"source {number}: {domain.source}")
     bounded = [domain.transport.gap for domain in result.domains if domain.transport.solver == "semi-dual"]
     if bounded:
+        console.print(f"sets of this size are solved approximately: an EMD is too large by at most {max(bounded):.2%}")
+    if config.bootstrap and all(domain.nearest_class_interval is None for domain in result.domains):
         console.print(
-            f"sets of this size are solved approximately: a distance is too large by at most {max(bounded):.2%}"
+            "no intervals: the sets are too large to resample, the sources have too few classes, or every class has "
+            "one image"
         )
-    if config.bootstrap and all(domain.emd_interval is None for domain in result.domains):
-        console.print("no intervals: the sets are too large to resample, or the sources have too few classes")
     for domain in result.domains:
         if domain.classes == 1:
             say(
@@ -126,7 +128,7 @@ def show(config: RankConfig, result: Ranking) -> None:
 
 
 def _show_order(config: RankConfig, result: Ranking, names: Sequence[str | int], source: str) -> None:
-    """Print both distances of each source, the one that ranks first, and which sources cannot be told apart."""
+    """Print one table for each distance, that of the chosen order first, and name neighbours that are tied."""
     tables: dict[str, tuple[str, list[tuple[Any, ...]], list[str]]] = {
         "nearest-class": (
             "mean distance of the target's classes to their nearest source class:",
@@ -158,14 +160,20 @@ def _show_order(config: RankConfig, result: Ranking, names: Sequence[str | int],
                 cell.append("" if sure is None else f"{100 * sure:.0f}")
         show_table(columns, cells)
         console.print()
+    which = "sources " if isinstance(names[0], int) else ""
     for name, following, domain in zip(names, names[1:], result.domains, strict=False):
         sure = domain.nearer_than_next
-        if sure is not None and sure < TIED_BELOW:
-            which = "sources " if isinstance(name, int) else ""
+        if sure is not None and 1 - TIED_BELOW < sure < TIED_BELOW:
             say(
-                f"{which}{name} and {following} cannot be told apart by these images: the first is nearer in "
-                f"{100 * sure:.0f} % of the resamplings"
+                f"{which}{name} and {following} cannot be told apart by these images: the first is nearer with "
+                f"{100 * sure:.0f} % confidence"
             )
+        elif sure is not None and sure <= 1 - TIED_BELOW:
+            say(f"after correction for sampling noise, {following} is nearer than {name} ({100 - 100 * sure:.0f} %)")
+    ranked_by = [domain.interval_by(result.order) for domain in result.domains]
+    unknown = [str(name) for name, found in zip(names, ranked_by, strict=True) if found and found.estimate is None]
+    if unknown:
+        say(f"{which}{', '.join(unknown)}: sampling noise alone explains the distance; more images a class would tell")
 
 
 def _ends(interval: Interval | None) -> str:

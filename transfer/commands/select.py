@@ -38,8 +38,8 @@ class SelectConfig:
         source: Feature banks of the sources.
         classes: Classes to choose for each target without a quota.
         images: Budget of images for each target: classes are taken for as long as their images stay within it.
-        coverage: Share of each target that the chosen classes serve, above 0 to 1; 0.9 if neither `classes`, `images`
-            nor a quota is given.
+        coverage: Share of each target that the chosen classes serve, greater than 0 and at most 1. By default 0.9 if no
+            size is given and the strategy has shares.
         out: The subset file (.csv).
         curve: A file (.csv) for what each number of classes gains.
         strategy: How classes are chosen: nearest is the paper's; see transfer inspect strategies.
@@ -161,7 +161,9 @@ def show(config: SelectConfig, result: Selection) -> None:
         console.print(f"… and {len(rows) - len(shown)} more")
     images = sum(row.count for row in rows)
     written = "" if config.out is None else f", written to {config.out}"
-    say(f"{len(rows)} classes of {images} images{written}; the lowest {ranked_by} is chosen first")
+    scores = [row.distance for row in rows]
+    direction = f"; the lowest {ranked_by} is chosen first" if scores == sorted(scores) else ""
+    say(f"{len(rows)} classes of {images} images{written}{direction}")
     for target in result.subset.provenance["targets"]:
         _show_budget(config, target)
     if result.stability is not None:
@@ -184,7 +186,7 @@ def _show_budget(config: SelectConfig, target: Mapping[str, Any]) -> None:
             f"{target['dataset']}: {target['chosen']} classes serve {100 * target['share']:.0f} % of the target"
             + (f" (classes needed: {', '.join(needed)})" if needed else "")
         )
-    if config.images is not None and target["chosen"] < target["quota"]:
+    if target["ended_by"] == "images":
         say(
             f"{target['dataset']}: the budget of {config.images} images ends the choice; classes chosen: "
             f"{target['chosen']}"

@@ -92,7 +92,7 @@ def _largest_gain(distances: _Array, share: _Array, nearest: _Array, bounds: _Ar
 
 def _covering(pool: SourcePool, target: FeatureBank, size: int, rounds: float = np.inf) -> Ordering:
     classes = cover(pool.distances(target), target.counts, size, rounds)
-    return Ordering(classes, pool.scores(target), pool.nearest_shares(target))
+    return Ordering(classes, pool.scores(target), pool.nearest(target)[1])
 
 
 COVERAGE = Strategy(

@@ -6,6 +6,8 @@ them; for others, images are drawn from a Gaussian for each class, with its mean
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,24 +18,31 @@ from similarity.selection.strategy import Seed, Strategy, by_share
 
 #: Images drawn for each class of a bank that keeps none.
 DRAWS = 50
+#: Images that are mapped at a time.
+_ROWS = 4096
 
 
 def image_shares(pool: SourcePool, target: FeatureBank, seed: Seed) -> NDArray[np.float64]:
     """(S,) share of the target's images whose nearest class is each class of the pool."""
-    images, labels = _images(target, seed)
-    nearest = nearest_distances(pool.points, pool.metric.points(images))[2]
-    weights = (target.counts / np.bincount(labels, minlength=len(target.classes)))[labels]
-    return shares(np.bincount(nearest, weights=weights, minlength=len(pool)))
+    counted = np.zeros(len(pool))
+    for images, weights in _images(target, seed):
+        nearest = nearest_distances(pool.points, pool.metric.points(images))[2]
+        counted += np.bincount(nearest, weights=weights, minlength=len(pool))
+    return shares(counted)
 
 
-def _images(target: FeatureBank, seed: Seed) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-    """Features (N, D) and labels (N,) of the target's images, or of draws from its classes."""
+def _images(target: FeatureBank, seed: Seed) -> Iterator[tuple[NDArray[np.floating], NDArray[np.float64]]]:
+    """Blocks of the target's images, or of draws from its classes, and the weight of each: classes count as images."""
     if target.keeps_images:
-        features, labels, _ = target.images()
-        return features, labels
-    labels = np.repeat(np.arange(len(target.classes)), DRAWS)
-    noise = np.random.default_rng(seed).standard_normal((len(labels), target.means.shape[1]), dtype=np.float32)
-    return target.means[labels] + np.sqrt(target.variances)[labels] * noise, labels
+        for images in target.image_blocks(_ROWS):
+            yield images, np.ones(len(images))
+        return
+    generator = np.random.default_rng(seed)
+    step = max(1, _ROWS // DRAWS)
+    for start in range(0, len(target.classes), step):
+        labels = np.repeat(np.arange(start, min(start + step, len(target.classes))), DRAWS)
+        noise = generator.standard_normal((len(labels), target.means.shape[1]), dtype=np.float32)
+        yield target.means[labels] + np.sqrt(target.variances)[labels] * noise, target.counts[labels] / DRAWS
 
 
 IMPORTANCE = Strategy(

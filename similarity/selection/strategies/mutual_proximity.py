@@ -1,8 +1,9 @@
-"""Take classes that are mutually near to some of the target's classes: mutual proximity (Schnitzer et al., JMLR 2012).
+"""Take classes that are mutually near to some of the target's classes.
 
-A short distance alone says little: a hub is near to everything, and a class in a sparse region is far from everything.
-So a distance is compared with the other distances of both its ends. With ℓ_ij the log squared distance of source class
-i to target class j,
+It is a variant of mutual proximity (Schnitzer et al., JMLR 2012): the sum of z-scores of log distances replaces the
+product of survival probabilities. A short distance alone says little: a hub is near to everything, and a class in a
+sparse region is far from everything. So a distance is compared with the other distances of both its ends. With ℓ_ij
+the log squared distance of source class i to target class j,
 
     e_ij = −(ℓ_ij − m_i) / s_i − (ℓ_ij − m_j) / s_j,
 
@@ -11,17 +12,21 @@ and s_j those of j to all source classes. e_ij is large if i is nearer to j than
 most sources are. Around a point, the share of points within a radius r grows as a power of r (the intrinsic dimension:
 Levina and Bickel, NeurIPS 2004), so that in the logarithm of the distance equal steps are equal evidence.
 
-- The score of a class is minus the mean of its two largest e_ij: it serves some part of the target, however many other
-  parts there are. One near class may be chance; a second one confirms the kind.
+- A class scores well if it is near to some part of the target, whatever the other parts are: the score is minus the
+  mean of its two largest e_ij. One near class may be chance; a second one makes that unlikely.
 - The share p_ij of the target class j that i serves is proportional to exp(e_ij), with sum 1 over the source classes.
   The share of the target is Σ_j w_j·p_ij, where w_j is the share of j in the target's images.
 - The mean of few images is noisy and stands off from everything. Its m_i grows with the noise as its ℓ_ij do, so that
-  neither the score nor the share rewards or punishes few images.
+  few images have little effect on score and share.
+
+Three details keep the moments steady. A small floor is added to each squared distance, so that coinciding points have a
+logarithm. The least distance of each point counts as its second least, because a class may occur twice in a pool of
+several sources. And a deviation is shrunk towards that of all points, which matters in pools of few classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -35,9 +40,11 @@ from similarity.selection.strategy import Ordering, Seed, Strategy
 
 #: Most source classes whose distances give the means and deviations; of more, a sample.
 REFERENCES = 1024
-#: Number of distances that the average deviation counts for where one class's is estimated: matters in small pools.
+#: Weight of the average deviation, in distances, when that of one point is estimated.
 _PRIOR = 10
-#: Added to each squared distance, whose mean is about 2, so that points that coincide have a logarithm.
+#: Fewest distances of which the least counts as the second least.
+_LEAST = 4
+#: Added to each squared distance, which is typically about 2.
 _FLOOR = 2e-3
 #: Deviation of log distances in float32 that is round-off.
 _ROUND_OFF = 1e-5
@@ -58,7 +65,7 @@ def mutual_proximity(
     Args:
         source_points: (S, D) points of a geometry.
         target_points: (T, D) points of the same geometry.
-        target_weights: (T,) non-negative, not all zero. A class without weight does not count.
+        target_weights: (T,) non-negative, not all zero. They weight the shares; a class without weight does not count.
     """
     counted = np.asarray(target_weights) > 0
     target_points, target_weights = target_points[counted], target_weights[counted]
@@ -97,40 +104,43 @@ class _Moments:
 def _standardised(
     source_points: NDArray[np.floating], target_points: NDArray[np.floating]
 ) -> tuple[_Block, _Block, NDArray[np.int64]]:
-    """The points of source and target, centred and scaled to mean square 1, and the positions of the references.
+    """The points of source and target around a centre, scaled to a median square of 1; the positions of the references.
 
-    Centre and scale are those of the references, the source classes that stand for all, and of the target.
+    The references are the source classes that stand for all. The centre is the median of each feature over them, which
+    a few far classes do not move; the scale is that of these and the target.
     """
     n_sources = len(source_points)
     drawn = np.arange(n_sources)
     if n_sources > REFERENCES:
         drawn = np.sort(np.random.default_rng(0).choice(n_sources, REFERENCES, replace=False))
-    centre = source_points[drawn].mean(axis=0)
+    centre = np.median(source_points[drawn], axis=0)
     x, y = (np.empty(points.shape, dtype=np.float32) for points in (source_points, target_points))
     for points, centred in ((source_points, x), (target_points, y)):
         np.subtract(points, centre, out=centred, casting="same_kind")  # no float64 copy of all points
     squares = np.concatenate([np.square(points, dtype=np.float64).sum(axis=1) for points in (x[drawn], y)])
-    scale = np.float32(np.sqrt(squares.mean()) or 1.0)
+    scale = np.float32(np.sqrt(np.median(squares) or squares.mean()) or 1.0)
     x /= scale
     y /= scale
     return x, y, drawn
 
 
-def _moments(points: _Block, references: _Block, itself: NDArray[np.int64] | None = None) -> _Moments:
-    """The moments of each point; ``itself`` holds the position of each reference among the points, if it is one.
+def _moments(points: _Block, references: _Block, itself: Sequence[int] | NDArray[np.int64] = ()) -> _Moments:
+    """The moments of each point; ``itself`` holds the position of each reference among the points, if they are some.
 
     A deviation is shrunk towards that of all points, as if :data:`_PRIOR` more distances were known. It is infinite,
     and so says nothing, if no distance differs from another by more than round-off.
     """
+    itself = np.asarray(itself, dtype=np.int64)
     mean, squares, others = np.empty(len(points)), np.empty(len(points)), np.full(len(points), len(references))
-    if itself is not None:
-        others[itself] -= 1
+    others[itself] -= 1
     for rows, logs in _log_distances(points, references):
-        if itself is not None:
-            columns = np.flatnonzero((itself >= rows.start) & (itself < rows.stop))
-            places = itself[columns] - rows.start, columns
-            rest = logs.sum(axis=1, dtype=np.float64)[places[0]] - logs[places]
-            logs[places] = rest / np.maximum(others[itself[columns]], 1)
+        columns = np.flatnonzero((itself >= rows.start) & (itself < rows.stop))
+        own = itself[columns] - rows.start, columns
+        logs[own] = np.inf
+        if len(references) >= _LEAST:
+            _raise_least(logs)
+        logs[own] = 0
+        logs[own] = logs[own[0]].sum(axis=1, dtype=np.float64) / np.maximum(others[rows][own[0]], 1)
         mean[rows] = logs.mean(axis=1, dtype=np.float64)
         logs -= mean[rows, None].astype(np.float32)
         squares[rows] = np.einsum("nr,nr->n", logs, logs)
@@ -153,6 +163,13 @@ def _log_distances(x: _Block, y: _Block) -> Iterator[tuple[slice, _Block]]:
         yield rows, np.log(block, out=block)
 
 
+def _raise_least(block: _Block) -> None:
+    """Set the least entry of each row to the second least."""
+    places = np.arange(len(block)), block.argmin(axis=1)
+    block[places] = np.inf
+    block[places] = block.min(axis=1)
+
+
 def _mean_of_two_largest(block: _Block) -> _Block:
     """The mean of the two largest entries of each row, or the only entry; the largest is overwritten."""
     rows = np.arange(len(block))
@@ -167,12 +184,12 @@ def _mean_of_two_largest(block: _Block) -> _Block:
 def by_proximity(pool: SourcePool, target: FeatureBank, size: int, seed: Seed) -> Ordering:
     """The classes of the least score."""
     scores, served = mutual_proximity(pool.points, pool.metric.points(target.means), target.counts)
-    return Ordering(np.argsort(scores, kind="stable")[:size], scores, served)
+    return Ordering.ascending(scores, size, served)
 
 
 MUTUAL_PROXIMITY = Strategy(
     "mutual-proximity",
-    "classes that are near to some of the target's classes, and these to them, beside all other distances",
+    "classes near to some of the target's classes, judged by all other distances of both",
     by_proximity,
     ranked_by="score",
     has_shares=True,

@@ -40,7 +40,7 @@ def _unit(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 UNBALANCED_TRANSPORT = Strategy(
     "unbalanced-transport",
-    "classes that send the most mass to the target where none has to send any",
+    "classes that send the most mass to the target when source mass may stay unsent",
     by_share(transported_shares),
     ranked_by="score",
     has_shares=True,

@@ -176,8 +176,19 @@ def test_a_progress_bar_counts_what_is_done(target, sources, make_bank, monkeypa
         monkeypatch.setattr("similarity.transport.earth_movers_distance.EXACT_POINTS", 5)
     ranking = rank_domains(target, sources, bootstrap=3, measures=["emd"])
     assert all(domain.interval is None for domain in ranking.domains) == (case != "bootstrap")
+    resampled = case in ("bootstrap", "semi-dual")  # the nearest-class distance needs no solver
+    assert all(domain.nearest_class_interval is None for domain in ranking.domains) != resampled
     done = {"transport": [len(sources)] * 2, "measures": [len(sources)] * 2}
-    assert bars == (done | {"bootstrap": [3 * len(sources)] * 2} if case == "bootstrap" else done)
+    assert bars == (done | {"bootstrap": [3 * len(sources)] * 2} if resampled else done)
+
+
+def test_one_image_a_class_tells_nothing_about_errors(make_bank, target):
+    banks = [make_bank(bank.means, [1] * len(bank.means), dataset=bank.name) for bank in (target, target)]
+    other = make_bank(target.means + 0.1, [1] * len(target.means), dataset="folder:other")
+    for domain in rank_domains(banks[0], [other, make_bank(target.means + 0.2)], bootstrap=5).domains:
+        assert domain.nearest_class_interval is not None  # the last source has 10 images a class
+    only = rank_domains(banks[0], [other], bootstrap=5, geometry="euclidean").domains[0]
+    assert (only.nearest_class_interval, only.emd_interval, only.interval) == (None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,11 @@ def test_the_curve_is_that_of_the_classes_chosen(banks, strategy):
     assert curve.distance[-1] == pytest.approx(  # further classes gain nothing
         np.average(cdist(np.stack(list(means.values())), target.means).min(axis=0), weights=target.counts), rel=1e-6
     )
-    assert len(curve.distance) == 1 or curve.distance[-2] > curve.distance[-1]
+    if curve.share is None:
+        assert len(curve.distance) == 1 or curve.distance[-2] > curve.distance[-1]
+    else:
+        assert curve.share[-1] >= 0.95 - 1e-9
+        assert curve.share == pytest.approx(np.cumsum([row.weight for row in rows])[: len(curve.share)])
 
 
 def test_coverage_is_within_its_guarantee_of_the_best_set(banks):

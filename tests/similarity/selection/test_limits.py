@@ -15,14 +15,20 @@ FOUND = Ordering(np.array([2, 0, 1, 3]), np.zeros(4), np.array([0.3, 0.15, 0.5, 
 @pytest.mark.parametrize(("share", "number"), [(0.2, 1), (0.5, 1), (0.51, 2), (0.8, 2), (0.95, 3), (1.0, 4)])
 def test_classes_are_taken_until_they_serve_the_share(share, number):
     assert classes_for(FOUND, share) == number
-    assert Limit(4, None, share).cut(FOUND, np.ones(4, dtype=int)).tolist() == [2, 0, 1, 3][:number]
+    chosen, ended_by = Limit(4, None, share).cut(FOUND, np.ones(4, dtype=int))
+    assert chosen.tolist() == [2, 0, 1, 3][:number] and ended_by == (None if number == 4 else "coverage")
 
 
 def test_the_limit_reached_first_ends_the_choice():
     counts = np.array([10, 10, 30, 10])
-    assert Limit(1, 1000, 1.0).cut(FOUND, counts).tolist() == [2]
-    assert Limit(4, 45, 1.0).cut(FOUND, counts).tolist() == [2, 0]
-    assert Limit(4, 45, 0.5).cut(FOUND, counts).tolist() == [2]
+    for limit, chosen, ended_by in (
+        (Limit(1, 1000, 1.0), [2], "classes"),
+        (Limit(4, 45, 1.0), [2, 0], "images"),
+        (Limit(4, 45, 0.5), [2], "coverage"),
+        (Limit(4, 1000, None), [2, 0, 1, 3], None),
+    ):
+        found = limit.cut(FOUND, counts)
+        assert (found[0].tolist(), found[1]) == (chosen, ended_by)
     with pytest.raises(InputError, match="`images` 29: the first class alone has 30"):
         Limit(4, 29, None).cut(FOUND, counts)
 

@@ -9,15 +9,14 @@ from scipy.stats import t as student
 
 from similarity import fit_geometry, rank_domains
 from similarity.transport.earth_movers_distance import emd
-from similarity.transport.semi_relaxed import semi_relaxed
+from similarity.transport.network_simplex import balanced_plan
+from similarity.transport.semi_relaxed import nearest_plan, semi_relaxed
 from similarity.uncertainty.interval import (
     Interval,
     _Plane,
     _signal,
     _Sphere,
-    balanced_plan,
     distance_intervals,
-    nearest_plan,
     without_noise,
 )
 from similarity.uncertainty.sampling_error import MeanCloud, mean_clouds
@@ -49,7 +48,8 @@ def interval_and_truth(make_bank, rng, sources, targets, images, geometry, repli
 def only(clouds, unit_length, replicates, rng):
     """The interval of the Earth Mover's Distance."""
     generators = rng, np.random.default_rng(rng.integers(1 << 32))
-    (found,) = distance_intervals(*clouds, unit_length=unit_length, replicates=replicates, generators=generators)
+    options = {"unit_length": unit_length, "replicates": replicates, "generators": generators}
+    (found,) = distance_intervals(*clouds, (balanced_plan,), **options)
     return found
 
 
@@ -87,7 +87,7 @@ def test_few_replicates_make_it_wider_and_not_too_sure(make_bank, geometry):
 def test_begins_at_zero_where_the_classes_are_the_same(make_bank, geometry):
     _, value, low, high = intervals(make_bank, geometry, apart=0.0, samples=60, images=3)
     assert (low == 0).sum() >= 59  # the bootstrap alone: 55
-    assert high.mean() < 0.7 * value.mean()
+    assert (high <= np.maximum(value, high)).all() and high.mean() < value.mean()
 
 
 def test_narrows_with_images_around_the_truth(make_bank):
@@ -269,6 +269,22 @@ def test_pairs_of_draws_tell_more_than_intervals_apart(make_bank):
     assert found[0].high > found[1].low  # the intervals overlap
     assert found[0].nearer_than(found[1]) > 0.99
     assert found[1].nearer_than(found[0]) == pytest.approx(1 - found[0].nearer_than(found[1]))
+
+
+@pytest.mark.parametrize("geometry", ["euclidean", "whitened"])
+def test_there_is_no_estimate_where_noise_explains_the_distance(make_bank, geometry):
+    rng = np.random.default_rng(11)
+    missing = 0
+    for _ in range(30):
+        means = rng.standard_normal((6, 24))
+        interval, _, value = interval_and_truth(make_bank, rng, means, means, 2, geometry)
+        if interval.estimate is None:
+            missing += 1
+            assert (interval.low, interval.high) == (0, pytest.approx(value)) or interval.high > value
+            assert interval.nearer_than(interval) is None
+        else:
+            assert 0 < interval.estimate <= interval.high
+    assert missing >= 3
 
 
 def test_confidence_of_known_draws():

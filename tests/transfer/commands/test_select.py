@@ -131,6 +131,7 @@ def test_select_says_which_budget_ended_the_choice(banks, capsys, images, chosen
     result = select(config)
     (target,) = result.to_json()["targets"]
     assert (target["quota"], target["chosen"]) == (2, chosen)
+    assert target["ended_by"] == ("images" if chosen == 1 else "classes")
     show(config, result)
     assert ("the budget of 30 images ends the choice; classes chosen: 1" in capsys.readouterr().out) == (chosen == 1)
 

@@ -11,19 +11,20 @@ from similarity.selection.strategies.mutual_proximity import mutual_proximity
 
 def by_loops(x, y, weights):
     """The definition, one pair at a time."""
-    floor = 1e-3 * 2 * np.square(np.vstack([x, y]) - x.mean(axis=0)).sum(axis=1).mean()
+    floor = 2e-3 * np.median(np.square(np.vstack([x, y]) - np.median(x, axis=0)).sum(axis=1))
     between = [[np.log(np.sum((a - b) ** 2) + floor) for k, b in enumerate(x) if k != i] for i, a in enumerate(x)]
     logs = np.array([[np.log(np.sum((a - b) ** 2) + floor) for b in y] for a in x])
+    between, columns = ([np.maximum(row, np.sort(row)[1]) for row in rows] for rows in (between, logs.T))
 
     def deviations(rows):
         average = np.concatenate([np.square(row - np.mean(row)) for row in rows]).mean()
         return [np.sqrt((len(row) * np.var(row) + 10 * average) / (len(row) + 10)) for row in rows]
 
-    own, theirs = deviations(between), deviations(logs.T)
+    own, theirs = deviations(between), deviations(columns)
     evidence = np.array(
         [
             [
-                -(logs[i, j] - np.mean(between[i])) / own[i] - (logs[i, j] - logs[:, j].mean()) / theirs[j]
+                -(logs[i, j] - np.mean(between[i])) / own[i] - (logs[i, j] - columns[j].mean()) / theirs[j]
                 for j in range(len(y))
             ]
             for i in range(len(x))
@@ -45,6 +46,33 @@ def test_scores_and_shares_by_loops(n_targets, offset, monkeypatch):
     expected = by_loops(x, y, weights)
     np.testing.assert_allclose(scores, expected[0], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(served, expected[1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("n_sources", [30, 300, 3000])  # of 1,024 on, a sample stands for all
+def test_a_copy_of_a_class_hardly_moves_it(n_sources):
+    rng = np.random.default_rng(n_sources)
+    for _ in range(5):
+        kin, others = 0.8 * rng.standard_normal((10, 32)), rng.standard_normal((n_sources - 10, 32))
+        kin += 2 * rng.standard_normal(32)
+        x, y = np.vstack([kin, others]), kin[:4] + 0.5 * rng.standard_normal((4, 32))
+        scores, served = mutual_proximity(x, y, np.ones(4))
+        best = int(scores.argmin())
+        doubled = np.vstack([x, x[best] + 1e-3 * rng.standard_normal(32)])
+        again, shared = mutual_proximity(doubled, y, np.ones(4))
+        assert {best, n_sources} <= set(np.argsort(again)[:5])
+        assert again[best] == pytest.approx(again[-1], rel=0.1)
+        assert shared[[best, -1]].sum() == pytest.approx(served[best], rel=0.2)
+
+
+def test_one_far_class_does_not_set_the_scale():
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((60, 16)), rng.standard_normal((5, 16))
+    x[:5] = y + 0.2 * rng.standard_normal((5, 16))
+    for far in (10, 30, 100):
+        x[-1] = far
+        scores, served = mutual_proximity(x, y, np.ones(5))
+        assert set(np.argsort(scores)[:5]) == set(range(5))
+        assert served[:5].sum() > 0.8
 
 
 def test_scale_and_order_do_not_matter():
