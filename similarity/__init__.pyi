@@ -2,7 +2,8 @@ from .clustering import ClusterConfig, Clustering, cluster
 from .duplicates import Duplicate, Duplicates, DuplicatesConfig, find_duplicates
 from .geometry import DEFAULT_GEOMETRY, GEOMETRIES, Geometry, GeometryRow, fit_geometry
 from .measures import MEASURES, Evidence, Measure, measure
-from .ranking.domains import Domain, Ranking, rank_domains
+from .ranking.domain import Domain, Ranking
+from .ranking.domains import rank_domains
 from .ranking.explanation import ExplanationRow, explain, write_explanation
 from .selection.choosing import select_classes
 from .selection.curve import SelectionCurve, selection_curves, write_curves

@@ -1,26 +1,18 @@
-"""Rank source domains by their distance to a target.
-
-Two distances stand side by side. The Earth Mover's Distance (Cui et al., CVPR 2018) makes each source class send all
-its mass, so that a broad source pays for its classes that have nothing to do with the target. The nearest-class
-distance leaves the source's row sums free: it is semi-relaxed transport, the least Earth Mover's Distance over all
-weights of the source's classes, and so the mean distance of the target's classes to their nearest source class. It
-tells how well the source could serve the target once its classes are chosen.
-"""
+"""Rank source domains by their distance to a target (Cui et al., CVPR 2018): see :mod:`similarity.ranking.domain`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from features.bank import FeatureBank
 from features.infrastructure.console import progress
 from similarity.geometry import DEFAULT_GEOMETRY, Geometry, fit_geometry
-from similarity.measures import Score, Unmeasured, measure, measure_names, reasons, side_by_side, values
+from similarity.measures import measure, measure_names, side_by_side
 from similarity.ranking.calibration import Gamma, calibrated_gamma, gamma_without_noise, given_gamma
+from similarity.ranking.domain import DEFAULT_ORDER, ORDERS, Domain, Ranking
 from similarity.selection.pool import sources_with_classes
 from similarity.transport.earth_movers_distance import EXACT_PAIRS, TransportResult, emd, similarity
 from similarity.transport.network_simplex import balanced_plan
@@ -31,136 +23,6 @@ from similarity.uncertainty.sampling_error import mean_clouds
 #: Fewest source classes for intervals in a centred geometry. The centre is the mean of the source classes: a single
 #: class coincides with it, and two classes lie opposite each other, whatever their means are.
 _LEAST_CLASSES = 3
-
-
-#: How sources are ranked, and what each distance is.
-ORDERS = {
-    "nearest-class": "the mean distance of the target's classes to their nearest source class",
-    "emd": "the Earth Mover's Distance, as in the paper: every source class sends all its mass",
-}
-#: The distance that puts the source with the target's kind first: see ``benchmarks/domain_ranking.py``.
-DEFAULT_ORDER = "nearest-class"
-#: Confidence below which two sources count as tied.
-TIED_BELOW = 0.95
-
-
-@dataclass(frozen=True, eq=False)
-class Domain:
-    """One source domain compared with the target. Distances are in units of the geometry.
-
-    Intervals are of the distance between the true class means, and their estimates are corrected for the sampling noise
-    of the class means, which makes the plug-in distances too large. They are None without a bootstrap, if the geometry
-    is centred and there are fewer than three source classes, if every class of every bank has one image, or if a source
-    is too large to resample.
-
-    Attributes:
-        source: Dataset spec of the source.
-        emd: Plug-in Earth Mover's Distance to the target, that of the sample means: the paper's.
-        emd_interval: Its corrected estimate and 95 % interval.
-        nearest_class_interval: Corrected estimate and 95 % interval of ``nearest_class_distance``.
-        nearer_than_next: Confidence, 0 to 1, that the source is nearer than the next one of the ranking, by paired
-            resampling. None for the last one or without intervals.
-        similarity: exp(−γ·emd). Comparable only between sources of one target in one geometry.
-        interval: 95 % interval of the similarity, extended to contain ``similarity``. It applies a calibrated γ that
-            is corrected for sampling noise too, and is 0 to 1 if noise explains all distances that γ is calibrated on.
-        classes: Number of classes compared.
-        images: Number of images of these classes.
-        class_names: Names of the classes, in the order of the plan's rows.
-        transport: The optimal plan of the Earth Mover's Distance from the source's classes to the target's, and its
-            bounds.
-        served: The plan of the nearest-class distance: which source class is nearest to each target class.
-        measures: Other measures of transferability by name, if requested.
-    """
-
-    source: str
-    emd: float
-    emd_interval: Interval | None
-    nearest_class_interval: Interval | None
-    similarity: float
-    interval: tuple[float, float] | None
-    classes: int
-    images: int
-    class_names: tuple[str, ...]
-    transport: TransportResult
-    served: TransportResult
-    nearer_than_next: float | None = None
-    measures: Mapping[str, Score | Unmeasured] = field(default_factory=dict)
-
-    @property
-    def nearest_class_distance(self) -> float:
-        """Plug-in mean distance of the target's classes to their nearest source class."""
-        return self.served.value
-
-    def plan_by(self, order: str) -> TransportResult:
-        """The plan of the distance that an order of :data:`ORDERS` ranks by."""
-        return self.transport if order == "emd" else self.served
-
-    def interval_by(self, order: str) -> Interval | None:
-        """The interval of the distance that an order of :data:`ORDERS` ranks by."""
-        return self.emd_interval if order == "emd" else self.nearest_class_interval
-
-    def to_json(self) -> dict[str, Any]:
-        """One entry of ``domains`` in the output of ``transfer rank --json``; a missing interval is two nulls."""
-        found: dict[str, Any] = {"source": self.source}
-        for name, value, interval in (
-            ("emd", self.emd, self.emd_interval),
-            ("nearest_class_distance", self.nearest_class_distance, self.nearest_class_interval),
-        ):
-            found[name] = value
-            found[f"{name}_estimate"] = interval and interval.estimate
-            found[f"{name}_interval"] = [interval.low, interval.high] if interval else [None, None]
-        return found | {
-            "nearer_than_next": self.nearer_than_next,
-            "similarity": self.similarity,
-            "interval": list(self.interval or (None, None)),
-            "classes": self.classes,
-            "images": self.images,
-            "solver": self.transport.solver,
-            "emd_bounds": [self.transport.lower_bound, self.transport.upper_bound],
-            **({"measures": values(self.measures)} if self.measures else {}),
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class Ranking:
-    """Source domains, nearest first.
-
-    Attributes:
-        target: Dataset spec of the target.
-        domains: The sources in ascending order of what ranks: the plug-in distance for ``emd``; for ``nearest-class``
-            the estimate, or the plug-in distance if a source has none. Ties keep the order given.
-        order: The distance that they are ranked by, one of :data:`ORDERS`.
-        geometry: Name of the requested ground metric.
-        gamma: γ of the similarity.
-        half: The distance at which the similarity is 0.5, in words that end a sentence.
-        target_classes: Names of the target's classes, in the order of the plans' columns.
-        geometry_steps: The steps that the fitted geometry takes: see :attr:`similarity.Geometry.description`.
-        dropped: Dataset specs of the sources without a class of ``min_count`` images.
-    """
-
-    target: str
-    domains: tuple[Domain, ...]
-    order: str
-    geometry: str
-    gamma: float
-    half: str
-    target_classes: tuple[str, ...]
-    geometry_steps: str
-    dropped: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The output of ``transfer rank --json``."""
-        found = {
-            "target": self.target,
-            "order": self.order,
-            "geometry": self.geometry,
-            "geometry_steps": self.geometry_steps,
-            "gamma": self.gamma,
-            "dropped": list(self.dropped),
-            "domains": [domain.to_json() for domain in self.domains],
-        }
-        taken = [domain.measures for domain in self.domains]
-        return found | ({"unmeasured": reasons(taken)} if taken[0] else {})
 
 
 def rank_domains(
@@ -192,8 +54,7 @@ def rank_domains(
             one transport problem for each source.
         seed: Seed of the bootstrap and of the measures' samples.
         measures: Other measures of transferability to compute, from :data:`similarity.MEASURES`, or ``all``.
-        order: The distance to rank by, one of :data:`ORDERS`: the paper's plug-in distance for ``emd``, the corrected
-            estimate for ``nearest-class`` if every source has one.
+        order: The distance to rank by, one of :data:`similarity.ranking.domain.ORDERS`.
 
     Raises:
         ValueError: ``sources`` is empty, ``order`` is unknown, or a number is out of its range.
@@ -233,7 +94,7 @@ def rank_domains(
                 advance(note=kept[i].name)
     return Ranking(
         target=target.name,
-        domains=_ranked(domains, order),
+        domains=ORDERS[order].ranked(domains),
         order=order,
         geometry=geometry,
         gamma=scale.value,
@@ -242,22 +103,6 @@ def rank_domains(
         geometry_steps=metric.description,
         dropped=tuple(bank.name for bank in sources if not (bank.counts >= min_count).any()),
     )
-
-
-def _ranked(domains: Sequence[Domain], order: str) -> tuple[Domain, ...]:
-    """The domains by ascending distance, each with the confidence that it is nearer than the next."""
-    if order == "emd":
-        distances = [domain.emd for domain in domains]
-    else:
-        known = [domain.nearest_class_interval for domain in domains]
-        estimates = [interval.estimate for interval in known if interval and interval.estimate is not None]
-        distances = estimates if len(estimates) == len(known) else [d.nearest_class_distance for d in domains]
-    ranked = [domains[i] for i in np.argsort(distances, kind="stable")]
-    for place, (domain, following) in enumerate(pairwise(ranked)):
-        mine, other = domain.interval_by(order), following.interval_by(order)
-        if mine is not None and other is not None:
-            ranked[place] = replace(domain, nearer_than_next=mine.nearer_than(other))
-    return tuple(ranked)
 
 
 def _intervals(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.infrastructure.tables import write_table
-from similarity.ranking.domains import Ranking
+from similarity.ranking.domain import ORDERS, Ranking
 from similarity.transport.earth_movers_distance import TransportResult
 
 COLUMNS = ("source", "target_class", "source_class", "share", "distance", "contribution")
@@ -50,7 +50,7 @@ def explain(
     plans are optimal, the table shows the one that the solver found.
 
     Args:
-        transport: A plan, such as that of :meth:`similarity.Domain.plan_by`.
+        transport: A plan, such as that of :attr:`similarity.ranking.domain.Order.plan`.
         source_classes: (S,) names of the plan's rows.
         target_classes: (T,) names of the plan's columns.
         top: Source classes to name for each target class, at least 1; if more than one is left, one row aggregates
@@ -95,18 +95,19 @@ def write_explanation(ranking: Ranking, path: str | Path) -> None:
     The first line is ``#`` and one JSON object: target, geometry, γ, order, and each source's distance, which is the
     sum of the contributions in its rows.
     """
+    plan = ORDERS[ranking.order].plan
     provenance = {
         "target": ranking.target,
         "geometry": ranking.geometry,
         "geometry_steps": ranking.geometry_steps,
         "gamma": ranking.gamma,
         "order": ranking.order,
-        "sources": [{"source": row.source, "distance": row.plan_by(ranking.order).value} for row in ranking.domains],
+        "sources": [{"source": domain.source, "distance": plan(domain).value} for domain in ranking.domains],
     }
     rows = (
         (domain.source, row.target_class, row.source_class, row.share, row.distance, row.contribution)
         for domain in ranking.domains
-        for row in explain(domain.plan_by(ranking.order), domain.class_names, ranking.target_classes)
+        for row in explain(plan(domain), domain.class_names, ranking.target_classes)
     )
     write_table(path, provenance, COLUMNS, rows)
 

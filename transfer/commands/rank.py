@@ -11,7 +11,7 @@ from features.infrastructure.options import Range, check_ranges
 from features.infrastructure.suggestions import choice
 from similarity import DEFAULT_GEOMETRY, MEASURES, Ranking, explain, rank_domains, write_explanation
 from similarity.measures import measure_names
-from similarity.ranking.domains import DEFAULT_ORDER, ORDERS, TIED_BELOW
+from similarity.ranking.domain import DEFAULT_ORDER, ORDERS, TIED_BELOW
 from similarity.uncertainty.interval import Interval
 from transfer.measure_table import LONGEST, require_one, show_measures
 from transfer.screen import console, say, show_next, show_table
@@ -101,7 +101,7 @@ def show(config: RankConfig, result: Ranking) -> None:
     say(f"target {result.target}, geometry {result.geometry} ({result.geometry_steps})\n")
     numbered = max(len(domain.source) for domain in result.domains) > LONGEST
     names = list(range(1, len(result.domains) + 1)) if numbered else [domain.source for domain in result.domains]
-    _show_order(config, result, names, ">source" if numbered else "source")
+    _show_order(result, names, ">source" if numbered else "source")
     for number, domain in enumerate(result.domains if numbered else (), start=1):
         say(f"source {number}: {domain.source}")
     bounded = [domain.transport.gap for domain in result.domains if domain.transport.solver == "semi-dual"]
@@ -127,39 +127,27 @@ def show(config: RankConfig, result: Ranking) -> None:
     show_next(f"transfer select --target {config.target} --source {' '.join(config.source)} --out subset.csv")
 
 
-def _show_order(config: RankConfig, result: Ranking, names: Sequence[str | int], source: str) -> None:
+def _show_order(result: Ranking, names: Sequence[str | int], source: str) -> None:
     """Print one table for each distance, that of the chosen order first, and name neighbours that are tied."""
-    tables: dict[str, tuple[str, list[tuple[Any, ...]], list[str]]] = {
-        "nearest-class": (
-            "mean distance of the target's classes to their nearest source class:",
-            [(d.nearest_class_distance, d.nearest_class_interval, d.classes, d.images) for d in result.domains],
-            ["plug-in", "classes", "images"],
-        ),
-        "emd": (
-            f"Earth Mover's Distance, all mass sent; similarity = exp(−{result.gamma:.4g}·plug-in EMD), 0.5 is "
-            f"{result.half}:",
-            [(d.emd, d.emd_interval, d.similarity) for d in result.domains],
-            ["plug-in EMD", "similarity"],
-        ),
-    }
-    for order in sorted(tables, key=lambda name: name != result.order):
-        title, rows, heads = tables[order]
-        say(title)
-        columns = [source]
-        cells: list[list[Any]] = [[name] for name in names]
-        known = any(interval for _, interval, *_ in rows)
-        if known:
-            columns += [">estimate", ">95 % interval"]
-        columns += [f">{head}" for head in heads]
-        for cell, (value, interval, *rest) in zip(cells, rows, strict=True):
-            cell += [*([interval and interval.estimate, _ends(interval)] if known else []), value, *rest]
-        if order == result.order and known:
-            columns.append(">nearer than next, %")
-            for cell, domain in zip(cells, result.domains, strict=True):
-                sure = domain.nearer_than_next
-                cell.append("" if sure is None else f"{100 * sure:.0f}")
-        show_table(columns, cells)
+    for order in sorted(ORDERS.values(), key=lambda row: row.name != result.order):
+        found = [order.interval(domain) for domain in result.domains]
+        columns: dict[str, Sequence[Any]] = {source: names}
+        if any(found):
+            columns[">estimate"] = [interval and interval.estimate for interval in found]
+            columns[">95 % interval"] = [_ends(interval) for interval in found]
+        columns[">plug-in"] = [order.plan(domain).value for domain in result.domains]
+        if order.name == result.order and any(found):
+            confidence = [domain.nearer_than_next for domain in result.domains]
+            columns[">nearer than next, %"] = ["" if share is None else f"{100 * share:.0f}" for share in confidence]
+        if order.name == "emd":
+            columns[">similarity"] = [domain.similarity for domain in result.domains]
+        if order.name == result.order:
+            columns[">classes"] = [domain.classes for domain in result.domains]
+            columns[">images"] = [domain.images for domain in result.domains]
+        say(f"{order.meaning}:")
+        show_table(columns, zip(*columns.values(), strict=True))
         console.print()
+    say(f"similarity = exp(−{result.gamma:.4g}·plug-in EMD); 0.5 is {result.half}")
     which = "sources " if isinstance(names[0], int) else ""
     for name, following, domain in zip(names, names[1:], result.domains, strict=False):
         sure = domain.nearer_than_next
@@ -170,7 +158,7 @@ def _show_order(config: RankConfig, result: Ranking, names: Sequence[str | int],
             )
         elif sure is not None and sure <= 1 - TIED_BELOW:
             say(f"after correction for sampling noise, {following} is nearer than {name} ({100 - 100 * sure:.0f} %)")
-    ranked_by = [domain.interval_by(result.order) for domain in result.domains]
+    ranked_by = [ORDERS[result.order].interval(domain) for domain in result.domains]
     unknown = [str(name) for name, found in zip(names, ranked_by, strict=True) if found and found.estimate is None]
     if unknown:
         say(f"{which}{', '.join(unknown)}: sampling noise alone explains the distance; more images a class would tell")
@@ -183,7 +171,7 @@ def _ends(interval: Interval | None) -> str:
 def _show_explanation(config: RankConfig, result: Ranking) -> None:
     """Print the costliest target classes of the nearest domain, and the source classes that serve them."""
     nearest = result.domains[0]
-    rows = explain(nearest.plan_by(result.order), nearest.class_names, result.target_classes, top=3)
+    rows = explain(ORDERS[result.order].plan(nearest), nearest.class_names, result.target_classes, top=3)
     shown = []
     for row in rows[:EXPLAINED]:
         source_class = f"({row.folded} more)" if row.folded else row.source_class

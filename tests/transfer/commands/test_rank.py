@@ -6,6 +6,7 @@ import csv
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -168,3 +169,28 @@ def test_nothing_that_exists_or_is_read_is_replaced(banks, tmp_path):
         with pytest.raises(InputError, match=f"`explain` {explain}: {message}"):
             rank(RankConfig(target=banks["target"], source=[banks["near"]], explain=explain, bootstrap=0))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_screen_tells_estimates_intervals_and_ties(write_bank, capsys):
+    rng = np.random.default_rng(0)
+    target = write_bank("target", 4 * rng.standard_normal((4, 8)), counts=[20] * 4)
+    means = 4 * rng.standard_normal((6, 8))
+    twins = [write_bank(name, means + 0.1 * rng.standard_normal(means.shape), counts=[20] * 6) for name in "ab"]
+    far = write_bank("far", means + 20, counts=[20] * 6)
+    assert main(["rank", "--target", target, "--source", far, *twins, "--geometry", "euclidean"]) == 0
+    out = capsys.readouterr().out
+    first, second = out.split("Earth Mover's Distance")
+    assert "nearest source class" in first and "nearer than next, %" in first and "95 % interval" in first
+    assert "plug-in" in second and "similarity" in second
+    rows = [line.split() for line in first.splitlines() if line.startswith("folder:")]
+    assert [row[0] for row in rows][-1] == "folder:far" and rows[1][-3] == "100"  # surely nearer than the last
+    assert "folder:a and folder:b cannot be told apart" in out or "folder:b and folder:a cannot be told apart" in out
+    assert "folder:far cannot" not in out
+
+
+def test_the_screen_says_where_noise_explains_the_distance(write_bank, capsys):
+    rng = np.random.default_rng(1)
+    means = 0.3 * rng.standard_normal((6, 8))
+    sets = [write_bank(name, means + 0.7 * rng.standard_normal((6, 8)), counts=[2] * 6) for name in ("t", "s")]
+    assert main(["rank", "--target", sets[0], "--source", sets[1], "--geometry", "euclidean"]) == 0
+    assert "folder:s: sampling noise alone explains the distance" in capsys.readouterr().out
