@@ -67,7 +67,8 @@ def calibrated_gamma(
     if spread > 0:
         return Gamma(
             np.log(2) / spread,
-            f"as far as the sources' classes are from each other ({spread:.4g}); the target's coincide",
+            f"as far as the sources' classes are from each other ({spread:.4g}); the target has one class, or its "
+            f"classes coincide",
             "sources",
         )
     return given_gamma(GAMMA)

@@ -13,7 +13,7 @@ from similarity.geometry import DEFAULT_GEOMETRY, Geometry, fit_geometry
 from similarity.measures import measure, measure_names, side_by_side
 from similarity.ranking.calibration import Gamma, calibrated_gamma, gamma_without_noise, given_gamma
 from similarity.ranking.domain import DEFAULT_ORDER, ORDERS, Domain, Ranking
-from similarity.selection.pool import sources_with_classes
+from similarity.selection.pool import require_distinct, sources_with_classes
 from similarity.transport.earth_movers_distance import EXACT_PAIRS, TransportResult, emd, similarity
 from similarity.transport.network_simplex import balanced_plan
 from similarity.transport.semi_relaxed import nearest_plan, semi_relaxed
@@ -71,6 +71,7 @@ def rank_domains(
         raise ValueError(f"bootstrap must be 0 or at least 2, got {bootstrap}")
     if order not in ORDERS:
         raise ValueError(f"order must be one of {', '.join(ORDERS)}, got {order!r}")
+    require_distinct([target], sources)
     names = measure_names(measures)
     kept = sources_with_classes(sources, min_count)
     metric = fit_geometry(geometry, [target], kept)

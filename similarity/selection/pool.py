@@ -85,7 +85,7 @@ class SourcePool:
 
         Errors are those of :func:`similarity.select_classes`.
         """
-        _require_distinct(targets, sources)
+        require_distinct(targets, sources)
         kept = tuple(sources_with_classes(sources, min_count))
         metric = fit_geometry(geometry, targets, kept)
         return cls(
@@ -139,8 +139,8 @@ def sources_with_classes(sources: Sequence[FeatureBank], min_count: int) -> list
     return [bank.at_least(min_count) for bank, most in zip(sources, largest, strict=True) if most >= min_count]
 
 
-def _require_distinct(targets: Sequence[FeatureBank], sources: Sequence[FeatureBank]) -> None:
-    """Raise ``InputError`` for banks that a subset file could not tell apart."""
+def require_distinct(targets: Sequence[FeatureBank], sources: Sequence[FeatureBank]) -> None:
+    """Raise ``InputError`` for banks that results could not tell apart; a line names a target that is a source too."""
     for argument, banks in (("target", targets), ("source", sources)):
         if not banks:
             raise ValueError(f"`{argument}s` must hold at least one feature bank, got none")
@@ -151,3 +151,6 @@ def _require_distinct(targets: Sequence[FeatureBank], sources: Sequence[FeatureB
             raise InputError(
                 f"`target`: a dataset spec must not hold ';', which separates the targets in a subset file: {names}"
             )
+    for bank in sources:
+        if bank.name in [target.name for target in targets]:
+            console.print(f"{bank.name}: is the target and a source, so its own classes come first")

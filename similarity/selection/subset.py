@@ -70,9 +70,11 @@ class Subset:
                 {
                     "source": row.source,
                     "class": row.class_name,
+                    "count": row.count,
                     "rank": row.rank,
                     "distance": row.distance,
                     "weight": row.weight,
+                    "targets": list(row.targets),
                 }
                 for row in self.rows
             ]

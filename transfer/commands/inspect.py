@@ -77,7 +77,9 @@ KINDS: dict[str, Callable[[], Mapping[str, Any]]] = {
     "samplers": sampler_meanings,
     "augmentations": AUGMENTATIONS.meanings,
     "geometries": GEOMETRIES.meanings,
-    "strategies": STRATEGIES.meanings,
+    "strategies": lambda: {
+        name: row.meaning + ("; has shares" if row.has_shares else "") for name, row in STRATEGIES.items()
+    },
     "measures": lambda: {name: _measure(measure) for name, measure in MEASURES.items()},
 }
 

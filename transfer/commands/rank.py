@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_new
+from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.options import Range, check_ranges
 from features.infrastructure.suggestions import choice
 from similarity import DEFAULT_GEOMETRY, MEASURES, Ranking, explain, rank_domains, write_explanation
@@ -39,7 +39,7 @@ class RankConfig:
         bootstrap: Bootstrap replicates for the 95 % intervals, at least 2; 0 for none. Without them, sources are ranked
             by plug-in distances.
         seed: Seed of the bootstrap and of the measures.
-        explain: A file (.csv) for the transport plans: which source classes serve which target classes.
+        explain: A file (.csv) for which source classes serve which target classes, by the distance that ranks.
         overwrite: Replace an existing file instead of refusing.
     """
 
@@ -79,6 +79,8 @@ def rank(config: RankConfig) -> Ranking:
         InputError: A bank cannot be read or compared, no measure could be taken, or `explain` exists.
     """
     check_new({"`explain`": config.explain}, read=[config.target, *config.source], overwrite=config.overwrite)
+    if config.explain is not None:
+        check_ending(config.explain, (".csv",), "`explain`")
     ranking = rank_domains(
         FeatureBank.open(config.target),
         [FeatureBank.open(path) for path in config.source],
@@ -124,7 +126,11 @@ def show(config: RankConfig, result: Ranking) -> None:
         show_measures([f"source {name}" if numbered else str(name) for name in names], taken)
     if config.explain is not None:
         _show_explanation(config, result)
-    show_next(f"transfer select --target {config.target} --source {' '.join(config.source)} --out subset.csv")
+    given = {"geometry": config.geometry, "min-count": config.min_count}
+    usual = {"geometry": DEFAULT_GEOMETRY, "min-count": 0}
+    options = "".join(f" --{name} {value}" for name, value in given.items() if value != usual[name])
+    sources = " ".join(config.source)
+    show_next(f"transfer select --target {config.target} --source {sources}{options} --out subset.csv")
 
 
 def _show_order(result: Ranking, names: Sequence[str | int], source: str) -> None:
@@ -161,11 +167,12 @@ def _show_order(result: Ranking, names: Sequence[str | int], source: str) -> Non
     ranked_by = [ORDERS[result.order].interval(domain) for domain in result.domains]
     unknown = [str(name) for name, found in zip(names, ranked_by, strict=True) if found and found.estimate is None]
     if unknown:
-        say(f"{which}{', '.join(unknown)}: sampling noise alone explains the distance; more images a class would tell")
+        of = which if len(unknown) > 1 else which.replace("sources", "source")
+        say(f"{of}{', '.join(unknown)}: sampling noise alone explains the distance; more images a class would tell")
 
 
 def _ends(interval: Interval | None) -> str:
-    return "–" if interval is None else f"{interval.low:.4g}–{interval.high:.4g}"
+    return "–" if interval is None else f"{interval.low:.4f}–{interval.high:.4f}"
 
 
 def _show_explanation(config: RankConfig, result: Ranking) -> None:

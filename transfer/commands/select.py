@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_new
+from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.options import Range, check_ranges
 from similarity import (
     DEFAULT_GEOMETRY,
@@ -41,7 +42,8 @@ class SelectConfig:
         coverage: Share of each target that the chosen classes serve, greater than 0 and at most 1. By default 0.9 if no
             size is given and the strategy has shares.
         out: The subset file (.csv).
-        curve: A file (.csv) for what each number of classes gains.
+        curve: A file (.csv) with a row for each number of classes: their images, the mean distance of the target's
+            classes to their nearest chosen class, the gain in it (1 is that of all classes), and the share served.
         strategy: How classes are chosen: nearest is the paper's; see transfer inspect strategies.
         geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
         min_count: Leave out source classes of fewer images (the paper: 200).
@@ -105,6 +107,9 @@ def select(config: SelectConfig) -> Selection:
     paths, quotas = zip(*(_quota(text) for text in config.target), strict=True)
     written = {"`out`": config.out, "`curve`": config.curve}
     check_new(written, read=[*paths, *config.source], overwrite=config.overwrite)
+    for argument, path in written.items():
+        if path is not None:
+            check_ending(path, (".csv",), argument)
     targets, sources = ([FeatureBank.open(path) for path in group] for group in (paths, config.source))
     pool = SourcePool.of(targets, sources, config.geometry, config.min_count)
     options: dict[str, Any] = {"strategy": config.strategy, "seed": config.seed}
@@ -131,6 +136,8 @@ def _quota(text: str) -> tuple[str, int | None]:
         if int(quota) < 1:
             raise InputError(f"`target` {text}: the quota must be at least 1")
         return path, int(quota)
+    if colon and Path(path).is_file():
+        raise InputError(f"`target` {text}: the quota {quota!r} must be a whole number")
     return text, None
 
 
@@ -154,11 +161,17 @@ def show(config: SelectConfig, result: Selection) -> None:
         columns[">chosen again, %"] = [f"{100 * again[row.source, row.class_name]:.0f}" for row in shown]
     if len(sources) > 1:
         columns[">source"] = [numbers[row.source] for row in shown]
+    targets = [target["dataset"] for target in result.subset.provenance["targets"]]
+    if len(targets) > 1:
+        columns[">target"] = [", ".join(str(targets.index(name) + 1) for name in row.targets) for row in shown]
     show_table(columns, zip(*columns.values(), strict=True))
+    if len(rows) > len(shown):
+        console.print(f"… and {len(rows) - len(shown)} more classes")
     for source, number in numbers.items():
         say(f"source {number}: {source}" if len(sources) > 1 else f"source: {source}")
-    if len(rows) > len(shown):
-        console.print(f"… and {len(rows) - len(shown)} more")
+    if len(targets) > 1:
+        for number, name in enumerate(targets, start=1):
+            say(f"target {number}: {name}")
     images = sum(row.count for row in rows)
     written = "" if config.out is None else f", written to {config.out}"
     scores = [row.distance for row in rows]
@@ -171,6 +184,8 @@ def show(config: SelectConfig, result: Selection) -> None:
             f"{result.stability.replicates} choices from resampled class means overlap with this one by "
             f"{100 * result.stability.jaccard:.0f} % on average (intersection over union)"
         )
+    if config.curve is not None:
+        say(f"what each number of classes gains: {config.curve}")
     if config.out is None:
         show_next("the same with --out subset.csv, to pre-train on these classes")
     else:
@@ -183,8 +198,8 @@ def _show_budget(config: SelectConfig, target: Mapping[str, Any]) -> None:
     if "share" in target:
         needed = [f"{n} for {100 * float(share):.0f} %" for share, n in target["classes_for"].items() if n is not None]
         say(
-            f"{target['dataset']}: {target['chosen']} classes serve {100 * target['share']:.0f} % of the target"
-            + (f" (classes needed: {', '.join(needed)})" if needed else "")
+            f"{target['dataset']}: {target['chosen']} classes serve {100 * target['share']:.0f} % of it, as far as these "
+            f"sources can" + (f" (classes needed: {', '.join(needed)})" if needed else "")
         )
     if target["ended_by"] == "images":
         say(

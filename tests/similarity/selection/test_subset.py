@@ -51,9 +51,11 @@ def test_json_and_lookups():
     assert subset.to_json()["selected"][1] == {
         "source": "folder:imagenet@train",
         "class": "Möwe",
+        "count": 7,
         "rank": 1,
         "distance": -1.5,
         "weight": None,
+        "targets": ["cub:CUB@train"],
     }
     assert subset.to_json()["selected"][2]["weight"] == 0.25
     assert subset.sources == ("inat:train.json", "folder:imagenet@train")

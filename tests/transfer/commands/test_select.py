@@ -77,7 +77,10 @@ def test_the_default_takes_what_serves_nine_tenths_and_says_so(banks, tmp_path, 
     assert sum(row["weight"] for row in result.to_json()["selected"]) == pytest.approx(target["share"])
     show(config, result)
     printed = capsys.readouterr().out
-    assert f"{target['chosen']} classes serve {100 * target['share']:.0f} % of the target (classes needed: " in printed
+    assert (
+        f"{target['chosen']} classes serve {100 * target['share']:.0f} % of it, as far as these sources can (classes needed: "
+        in printed
+    )
     assert f"{target['classes_for']['0.9']} for 90 %" in printed and "serves, %" in printed
     assert main(["inspect", str(curve)]) == 0 and "share" in capsys.readouterr().out
     fewer = select(SelectConfig(target=[banks["target"]], source=[banks["near"]], coverage=0.2))
@@ -230,3 +233,35 @@ def test_resampling_starts_from_the_choice_that_is_there(banks, monkeypatch):
     result = select(config)
     assert len(fitted) == 1
     assert result.stability.subset is result.subset
+
+
+def test_several_targets_are_told_apart_on_the_screen(banks, write_bank, capsys):
+    other = write_bank("other", [[55, 0], [56, 2]])
+    sources = ["--source", banks["near"], banks["far"]]
+    assert main(["select", "--target", banks["target"], other, *sources, "--geometry", "euclidean"]) == 0
+    out = capsys.readouterr().out
+    assert "target 1: folder:target" in out and "target 2: folder:other" in out
+    assert out.count("as far as these sources can") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--out", "subset.txt"], "--out subset.txt: expected a file name that ends in .csv"),
+        (["--curve", "curve.h5"], "--curve curve.h5: expected a file name that ends in .csv"),
+    ],
+)
+def test_tables_end_in_csv(banks, refused, options, message):
+    assert message in refused("select", "--target", banks["target"], "--source", banks["near"], *options)
+
+
+def test_a_quota_that_is_no_number(banks, refused):
+    line = refused("select", "--target", f"{banks['target']}:half", "--source", banks["near"])
+    assert "the quota 'half' must be a whole number" in line
+
+
+def test_a_target_among_its_sources_is_named(banks, capsys):
+    assert main(["select", "--target", banks["target"], "--source", banks["target"], "--geometry", "euclidean"]) == 0
+    assert "folder:target: is the target and a source" in capsys.readouterr().err
+    assert main(["rank", "--target", banks["target"], "--source", banks["near"], banks["near"]]) == 2
+    assert "folder:near is given twice" in capsys.readouterr().err
