@@ -198,8 +198,8 @@ def _show_budget(config: SelectConfig, target: Mapping[str, Any]) -> None:
     if "share" in target:
         needed = [f"{n} for {100 * float(share):.0f} %" for share, n in target["classes_for"].items() if n is not None]
         say(
-            f"{target['dataset']}: {target['chosen']} classes serve {100 * target['share']:.0f} % of it, as far as these "
-            f"sources can" + (f" (classes needed: {', '.join(needed)})" if needed else "")
+            f"{target['dataset']}: {target['chosen']} classes serve {100 * target['share']:.0f} % of it, as far as "
+            f"these sources can" + (f" (classes needed: {', '.join(needed)})" if needed else "")
         )
     if target["ended_by"] == "images":
         say(

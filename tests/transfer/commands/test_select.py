@@ -77,10 +77,8 @@ def test_the_default_takes_what_serves_nine_tenths_and_says_so(banks, tmp_path, 
     assert sum(row["weight"] for row in result.to_json()["selected"]) == pytest.approx(target["share"])
     show(config, result)
     printed = capsys.readouterr().out
-    assert (
-        f"{target['chosen']} classes serve {100 * target['share']:.0f} % of it, as far as these sources can (classes needed: "
-        in printed
-    )
+    served = f"{target['chosen']} classes serve {100 * target['share']:.0f} % of it, as far as these sources can"
+    assert f"{served} (classes needed: " in printed
     assert f"{target['classes_for']['0.9']} for 90 %" in printed and "serves, %" in printed
     assert main(["inspect", str(curve)]) == 0 and "share" in capsys.readouterr().out
     fewer = select(SelectConfig(target=[banks["target"]], source=[banks["near"]], coverage=0.2))
