@@ -114,3 +114,16 @@ def test_ten_classes_of_50_images_find_their_kin(banks, name):
     # A reel and a chain look a little like bicycles, and are served by nothing nearer.
     allowed = {"vehicles": {"reel", "chain"}, "household": {"hourglass"}}.get(name, set())
     assert not (ISOLATED - allowed) & set(first), first
+
+
+@pytest.mark.slow
+def test_nine_tenths_of_the_birds_are_served_by_birds(banks, tmp_path):
+    if not (DATA / "cub50.tar").is_file():
+        pytest.skip(f"{DATA / 'cub50.tar'} is not there")
+    unpack(["cub50.tar"], DATA, tmp_path)
+    config = ExtractConfig(
+        f"cub:{tmp_path}/CUB_200_2011", str(tmp_path / "cub.h5"), "efficientnet_lite0", image_size=128
+    )
+    rows = select_classes([extract(config).bank], [banks[1]]).rows
+    birds = {"goose", "black stork", "albatross", "king penguin"}
+    assert {row.class_name.partition(" ")[2] for row in rows} == birds
