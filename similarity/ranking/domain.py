@@ -28,10 +28,10 @@ TIED_BELOW = 0.95
 class Domain:
     """One source domain compared with the target. Distances are in units of the geometry.
 
-    Intervals are of the distance between the true class means, and their estimates are corrected for the sampling noise
-    of the class means, which makes the plug-in distances too large. They are None without a bootstrap, if the geometry
-    is centred and there are fewer than three source classes, if every class of every bank has one image, or if a source
-    is too large to resample.
+    Intervals are of the distance between the true class means, extended to contain the plug-in distance. Their
+    estimates are corrected for the sampling noise of the class means, which makes the plug-in distances too large. They
+    are None without a bootstrap, if the geometry is centred and there are fewer than three source classes, if every
+    class of every bank has one image, or if a source is too large to resample.
 
     Attributes:
         source: Dataset spec of the source.

@@ -153,7 +153,10 @@ def _domain(
 ) -> Domain:
     """A domain without measures; ``true_gamma`` None makes the interval of the similarity 0 to 1."""
     value = similarity(result.value, gamma)
-    of_emd, of_nearest = intervals
+    of_emd, of_nearest = (
+        interval and interval.holding(distance.value)
+        for interval, distance in zip(intervals, (result, served), strict=True)
+    )
     similarities = None
     if of_emd is not None:
         ends = (0.0, 1.0) if true_gamma is None else [similarity(d, true_gamma) for d in (of_emd.high, of_emd.low)]

@@ -18,6 +18,8 @@ bootstrap around the sample means adds the noise a second time and cannot estima
    gives to coinciding pairs. A bootstrap alone fails at 0 (Sommerfeld and Munk, JRSSB 2018).
 5. If the corrected estimate is not positive, noise alone explains the plug-in distance, and the correction has nothing
    left to correct. There is no estimate then, and the interval reaches from 0 to the plug-in distance.
+6. A ranking prints the interval extended to contain the plug-in distance. The size of the noise is itself an estimate,
+   and on real features, whose classes vary in different directions, the correction alone is too sure of itself.
 
 Limits: the geometry is treated as known. The error covariance has one shape for all classes of a bank, and its size is
 an estimate. If the distance is mostly noise (the same classes, 5 images each, in a whitened geometry), the coverage is
@@ -27,7 +29,7 @@ below the nominal level. ``benchmarks/interval_coverage.py`` measures it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -64,6 +66,10 @@ class Interval:
     low: float
     high: float
     draws: _Array
+
+    def holding(self, value: float) -> Interval:
+        """The interval extended to contain ``value``, such as the plug-in distance."""
+        return replace(self, low=min(self.low, value), high=max(self.high, value))
 
     def nearer_than(self, other: Interval) -> float | None:
         """Confidence, 0 to 1, that this distance is less than the other, by their paired replicates.
