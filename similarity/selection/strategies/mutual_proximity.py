@@ -38,8 +38,8 @@ from similarity.distances import shares
 from similarity.selection.pool import SourcePool
 from similarity.selection.strategy import Ordering, Seed, Strategy
 
-#: Most source classes whose distances give the means and deviations; of more, a sample.
-REFERENCES = 1024
+#: Most source classes that all stand for themselves in means and deviations, and the size of a sample of more.
+EXACT, REFERENCES = 2048, 512
 #: Weight of the average deviation, in distances, when that of one point is estimated.
 _PRIOR = 10
 #: Fewest distances of which the least counts as the second least.
@@ -59,7 +59,7 @@ def mutual_proximity(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The scores (less is nearer) and the shares, (S,) each, of source classes for a target.
 
-    Above :data:`REFERENCES` source classes, means and deviations are those of a sample of so many, the same in each
+    Above :data:`EXACT` source classes, means and deviations are over a sample of :data:`REFERENCES`, the same in each
     call. Distances are computed in float32, one block at a time; no matrix of all pairs is held.
 
     Args:
@@ -111,7 +111,7 @@ def _standardised(
     """
     n_sources = len(source_points)
     drawn = np.arange(n_sources)
-    if n_sources > REFERENCES:
+    if n_sources > EXACT:
         drawn = np.sort(np.random.default_rng(0).choice(n_sources, REFERENCES, replace=False))
     centre = np.median(source_points[drawn], axis=0)
     x, y = (np.empty(points.shape, dtype=np.float32) for points in (source_points, target_points))

@@ -48,7 +48,7 @@ def test_scores_and_shares_by_loops(n_targets, offset, monkeypatch):
     np.testing.assert_allclose(served, expected[1], rtol=1e-3)
 
 
-@pytest.mark.parametrize("n_sources", [30, 300, 3000])  # of 1,024 on, a sample stands for all
+@pytest.mark.parametrize("n_sources", [30, 300, 3000])  # above 2,048 a sample stands for all
 def test_a_copy_of_a_class_hardly_moves_it(n_sources):
     rng = np.random.default_rng(n_sources)
     for _ in range(5):
@@ -105,10 +105,10 @@ def test_a_sample_of_references_stands_for_all(monkeypatch):
     x, y = rng.standard_normal((3000, 16)), rng.standard_normal((5, 16))
     x[:5] = y + 0.3 * rng.standard_normal((5, 16))
     sampled = mutual_proximity(x, y, np.ones(5))
-    monkeypatch.setattr(module, "REFERENCES", 3000)
+    monkeypatch.setattr(module, "EXACT", 3000)
     whole = mutual_proximity(x, y, np.ones(5))
     assert set(np.argsort(sampled[0])[:5]) == set(np.argsort(whole[0])[:5]) == set(range(5))
-    assert np.corrcoef(sampled[0], whole[0])[0, 1] > 0.995
+    assert np.corrcoef(sampled[0], whole[0])[0, 1] > 0.99
     assert np.abs(sampled[1] - whole[1]).max() < 0.02
 
 
