@@ -15,10 +15,10 @@ samples whose truth lies below and above the printed one, and that have an estim
 and the width of the bare interval, each over the true distance.
 
 Expected (one core, 5 minutes, 10 with a bank): held 0.97 on average for either distance, 0.70 to 1.00 row by row
-(standard error 0.02); the lowest are whitened points of width 256 and 5 images, where the interval is 2 % wide and misses
-by less. On real features (CIFAR-100, width 1280) 0.95 and 0.97, but 0.75 for whitened points of 5 images where both
-sides are the same classes. The bare interval holds 0.94 and 0.95 on drawn images, and 0.76 and 0.79 on real features: it
-is too sure of itself there, which is why the printed one reaches to the plug-in distance.
+(standard error 0.02). The lowest are whitened points of width 256 and 5 images, where the interval is 2 % wide and
+misses by less. On real features (CIFAR-100, width 1280) 0.95 and 0.97, but 0.75 for whitened points of 5 images where
+both sides are the same classes. The bare interval holds 0.94 and 0.95 on drawn images, and 0.76 and 0.79 on real
+features: it is too sure of itself there, which is why the printed one reaches to the plug-in distance.
 """
 
 from __future__ import annotations
