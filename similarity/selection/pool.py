@@ -86,6 +86,11 @@ class SourcePool:
         Errors are those of :func:`similarity.select_classes`.
         """
         require_distinct(targets, sources)
+        if any(";" in target.name for target in targets):
+            names = [target.name for target in targets]
+            raise InputError(
+                f"`target`: a dataset spec must not hold ';', which separates the targets in a subset file: {names}"
+            )
         kept = tuple(sources_with_classes(sources, min_count))
         metric = fit_geometry(geometry, targets, kept)
         return cls(
@@ -147,10 +152,6 @@ def require_distinct(targets: Sequence[FeatureBank], sources: Sequence[FeatureBa
         names = [bank.name for bank in banks]
         if twice := [name for name in names if names.count(name) > 1]:
             raise InputError(f"`{argument}`: {twice[0]} is given twice; give each dataset once")
-        if argument == "target" and any(";" in name for name in names):
-            raise InputError(
-                f"`target`: a dataset spec must not hold ';', which separates the targets in a subset file: {names}"
-            )
     for bank in sources:
         if bank.name in [target.name for target in targets]:
             console.print(f"{bank.name}: is the target and a source, so its own classes come first")

@@ -295,6 +295,11 @@ def test_twins_cannot_be_told_apart(target, make_bank):
     assert first.nearest_class_interval.estimate <= last.nearest_class_interval.estimate
 
 
+def test_a_semicolon_in_a_spec_matters_to_subset_files_only(target, sources, make_bank):
+    odd = make_bank(target.means, target.counts, dataset="folder:a;b")
+    assert rank_domains(odd, sources).target == "folder:a;b"
+
+
 def test_an_unknown_order(target, sources):
     with pytest.raises(ValueError, match="order must be one of nearest-class, emd, got 'best'"):
         rank_domains(target, sources, order="best")

@@ -105,11 +105,8 @@ def test_small_and_degenerate_pools_have_an_order(make_bank, name, geometry):
             assert sorted(found.classes) == list(range(len(pool))), case
             assert np.isfinite(found.scores).all(), case
             assert found.shares is None or found.shares.sum() == pytest.approx(1), case
-            if case == "twins":
-                assert np.ptp(found.scores) <= 1e-5 * abs(found.scores).max() + 1e-6 or name in (
-                    "importance",
-                    "nearest",
-                )
+            if case == "twins" and name != "importance":  # of equal classes the first takes every image
+                assert np.ptp(found.scores) <= 1e-5 * abs(found.scores).max() + 1e-6
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
