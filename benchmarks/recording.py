@@ -6,6 +6,8 @@ the packages behind them, and no path of the machine.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -43,6 +45,28 @@ def record(path: Path, content: Mapping[str, Any], *packages: str) -> None:
     text = json.dumps({**content, "versions": versions(*packages)}, ensure_ascii=False)
     write_json(path, json.loads(text.replace(f"{WORK}/", "")))
     print(f"written to {os.path.relpath(path)}", flush=True)
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The whole lines of a table that only grows, without one that a kill cut off; empty if there is none."""
+    if not path.is_file():
+        return []
+    header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
+    return [dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)]
+
+
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a line to a table, below its header, which the first one writes; several processes may add to one table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(row), lineterminator="\n")
+    with path.open("ab+") as file:
+        if not file.seek(0, os.SEEK_END):
+            writer.writeheader()
+        elif file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
+            text.write("\n")  # behind a line that a kill cut off
+        writer.writerow(row)
+        file.write(text.getvalue().encode())
 
 
 def standard_error(values: ArrayLike) -> float | None:

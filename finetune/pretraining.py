@@ -1,23 +1,29 @@
-"""Pre-training on source classes: one or several datasets, all of them or the subset that was selected."""
+"""Pre-training on source classes: all of them or the subset that was selected, from random weights or going on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated
 
-from features.backbones.loading import load_backbone
+from features.backbones.loading import Backbone, load_backbone
 from features.checkpoint import is_trained_model
-from features.dataset import ImageDataset, concatenate
 from features.infrastructure.errors import InputError
-from features.readers import open_dataset
+from features.infrastructure.options import Range
+from finetune.classifiers.kept_classes import kept_classifier
 from finetune.losses.loss import DEFAULT_BALANCED_LOSS, DEFAULT_LOSS, LOSSES, Loss
+from finetune.samplers import DEFAULT_SAMPLER
+from finetune.samplers.shares import share_probabilities
 from finetune.shared_options import TrainingOptions, resolve
 from finetune.shared_options.base import Choice
 from finetune.shared_options.training import Rates
+from finetune.source_classes import SourceClasses, class_shares, open_sources
+from finetune.training.extras import Extras
 from finetune.training.fitting import TrainingResult, fit
 from finetune.training.search import best_options
 from finetune.training.validation import check_validation
-from similarity.selection.subset import Subset
 
 RATES: Rates = {"nesterov": (0.1, 0.0005), "sgd": (0.1, 0.0005), "adamw": (0.001, 0.05)}
 
@@ -29,26 +35,38 @@ class PretrainConfig(TrainingOptions):
     Attributes:
         sources: Dataset specs of the sources; with `subset`, by default those that it names.
         subset: Subset file of transfer select; by default every class.
+        init: Go on from a finished run, or from a published model's name, whose classifier knows the classes to train
+            on: it keeps the network and the classifier's rows of these classes. `backbone` starts a new classifier.
         backbone: A torchvision or timm name, efficientnet_lite0, resnet8 … resnet56, or a run directory.
         weights: For a model's name: none (random weights, the default), default (published), or a state-dict file.
         crop_pct: Share of an image's shorter side that the network sees at test time, above 0 to 1; by default the
             network's own.
+        class_weights: Subset file by whose column weight classes are drawn (importance sampling); classes that are not
+            in it are drawn by `floor` alone.
+        floor: With `class_weights`, share of the images that are drawn from all classes in proportion to their images.
         loss: softmax, cb-softmax, cb-sigmoid, cb-focal, …: see transfer inspect losses. By default cb-softmax, or
-            softmax if the sampler re-balances the classes.
+            softmax if the sampler re-balances the classes or `class_weights` is given.
     """
 
     sources: list[str] = field(default_factory=list)
     subset: str | None = None
+    init: str | None = None
     backbone: str = "resnet50"
     weights: str | None = None
+    class_weights: str | None = None
+    floor: Annotated[float, Range(0, 1)] = 0.1
 
     def defaults(self) -> dict[str, Choice]:
         balanced = self.balancing_sampler
         loss = DEFAULT_LOSS if balanced else DEFAULT_BALANCED_LOSS
-        reason = f"the sampler {self.sampler} {'re-balances' if balanced else 'does not re-balance'} the classes"
+        drawn = f"the sampler {self.sampler}" if self.class_weights is None else "drawing by class weights"
+        reason = f"{drawn} {'re-balances' if balanced else 'does not re-balance'} the classes"
         trained = is_trained_model(self.backbone)
         weights = ("default", "the backbone is a trained model") if trained else ("none", "pre-training starts anew")
-        own = self.training_defaults("the classifier starts new", "nesterov", RATES, 30, "train")
+        if self.init is not None:
+            weights = ("default", "the training goes on from a trained model")
+        start = "starts new" if self.init is None else "starts trained"
+        own = self.training_defaults(f"the classifier {start}", "nesterov", RATES, 30, "train")
         return {"loss": (loss, reason), "weights": weights, **own}
 
     @property
@@ -56,51 +74,74 @@ class PretrainConfig(TrainingOptions):
         """The row of the loss, given or by default."""
         return LOSSES[self.loss or self.defaults()["loss"][0]]
 
+    @property
+    def balancing_sampler(self) -> bool:
+        """Whether drawing by ``class_weights``, or the sampler, re-balances the classes."""
+        return self.class_weights is not None or super().balancing_sampler
+
+    def balanced_by(self) -> str | None:
+        drawn = self.class_weights is not None and not self.loss_row.balanced
+        return f"--class-weights {self.class_weights}" if drawn else super().balanced_by()
+
+    def unread(self) -> dict[str, str]:
+        new = {} if self.init is None else {"backbone": "a training without `init`"}
+        return super().unread() | new | ({"floor": "`class_weights`"} if self.class_weights is None else {})
+
     def contradictions(self) -> list[str]:
-        missing = not self.sources and self.subset is None
-        sentence = "pre-training needs a source: give `sources`, dataset specs, or `subset`"
-        return super().contradictions() + [sentence] * missing
+        faults = super().contradictions()
+        if not self.sources and self.subset is None:
+            faults.append("pre-training needs a source: give `sources`, dataset specs, or `subset`")
+        if self.class_weights is not None and self.sampler != DEFAULT_SAMPLER:
+            faults.append(f"`sampler` {self.sampler} and `class_weights` both say how classes are drawn: give one")
+        if self.init is not None:
+            if self.weights not in (None, "default"):
+                faults.append(f"`weights` {self.weights}: is for a training without `init`; leave it out")
+            if self.loss_row.cosine_classifier:
+                faults.append(f"`loss` {self.loss_row.name}: needs a cosine classifier, and that of `init` is linear")
+            if Path(self.init).exists() and Path(self.out).resolve() == Path(self.init).resolve():
+                faults.append(f"`out` {self.out}: is the folder that `init` is read from; name another folder")
+        return faults
+
+    def summary(self) -> str:
+        drawn = "" if self.class_weights is None else f", drawn by the weights of {self.class_weights}"
+        return super().summary() + drawn + ("" if self.init is None else f", going on from {self.init}")
 
 
 def pretrain(config: PretrainConfig) -> TrainingResult:
     """Pre-train, resume, or reuse the finished run at ``config.out``.
 
     Raises:
-        InputError: A source cannot be opened, the subset does not fit it, or another run stands at ``out``.
+        InputError: A source cannot be opened, the subset or the class weights do not fit it, the classifier of ``init``
+            does not know a class, or another run stands at ``out``.
     """
     config, chosen = resolve(config)
-    dataset = source_images(config.sources, config.subset)
+    source = open_sources(config.sources, config.subset)
     if config.search:
-        check_validation(config.validation, config.test, dataset)
-        config = best_options(config, pretrain, int(dataset.counts.min()))
+        check_validation(config.validation, config.test, source.images)
+        config = best_options(config, pretrain, int(source.images.counts.min()))
     assert config.weights is not None  # the configuration is complete
-    backbone = load_backbone(config.backbone, config.weights, config.image_size, config.crop_pct, seed=config.seed)
-    return fit(backbone, dataset, config, chosen=chosen)
+    name = config.init or config.backbone
+    backbone = load_backbone(name, config.weights, config.image_size, config.crop_pct, seed=config.seed)
+    return fit(backbone, source.images, config, _extras(config, backbone, source), chosen)
 
 
-def source_images(sources: Sequence[str], subset_file: str | None) -> ImageDataset:
-    """The images of the selected classes of all sources, as one dataset.
-
-    The order of the classes of a subset follows from their names alone, so that equal choices train equally. Raises
-    ``InputError`` if the subset names a source that is not given, or a class that the source lacks.
-    """
-    if subset_file is None:
-        return concatenate([open_dataset(spec) for spec in sources])
-    subset = Subset.read(subset_file)
-    named = subset.sources
-    unknown = [spec for spec in named if sources and spec not in sources]
-    if unknown:
-        raise InputError(
-            f"`subset` {subset_file}: names the source {unknown[0]!r}, which is not given; given: {', '.join(sources)}"
+def _extras(config: PretrainConfig, backbone: Backbone, source: SourceClasses) -> Extras:
+    """What the training takes besides the images and the backbone: a kept classifier, and the shares of classes."""
+    extras = Extras()
+    if config.init is not None:
+        kept = kept_classifier(config.init, backbone, source.origin)
+        extras = replace(extras, classifier=lambda _: kept, inputs={"trained classifier": kept.sha256()})
+    if config.class_weights is not None:
+        shares = class_shares(config.class_weights, source.origin)
+        if config.floor == 0 and not shares.all():
+            never = source.images.classes[int(shares.argmin())]
+            raise InputError(
+                f"`floor` 0.0: class {never!r} and all others without a weight would never be drawn; leave them out by "
+                f"`subset`, or give a `floor`"
+            )
+        extras = replace(
+            extras,
+            probabilities=partial(share_probabilities, shares=shares, floor=config.floor),
+            inputs={**extras.inputs, "class weights": hashlib.sha256(shares.tobytes()).hexdigest()},
         )
-    try:
-        return concatenate([_restricted(open_dataset(spec), subset) for spec in sorted(named)])
-    except InputError as error:
-        raise InputError(f"`subset` {subset_file}: {error}") from error
-
-
-def _restricted(dataset: ImageDataset, subset: Subset) -> ImageDataset:
-    """The chosen classes in the dataset's own order, whatever their ranks."""
-    position = {name: i for i, name in enumerate(dataset.classes)}
-    chosen = subset.classes_of(dataset.spec)
-    return dataset.restrict(sorted(chosen, key=lambda name: position.get(name, len(position))))
+    return extras

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 from docstring_parser import parse
 
-from features.infrastructure.errors import InputError, as_typed
+from features.infrastructure.errors import InputError, as_typed, flag
 from features.infrastructure.options import default_of
 from features.infrastructure.suggestions import choice, did_you_mean
 
@@ -54,7 +54,7 @@ def read_command_line(
         raise InputError(f"{error.argument_name}: {error.message}") from error
     if unknown := [word for word in rest if word.startswith("-")]:
         # Compared without the dashes, which would make any two short names alike.
-        known = [_flag(field.name)[2:] for field in fields(config_type) if field.name not in positional]
+        known = [flag(field.name)[2:] for field in fields(config_type) if field.name not in positional]
         raise InputError(
             f"unknown option {unknown[0]}{did_you_mean(unknown[0].partition('=')[0].lstrip('-'), known, '--')}"
         )
@@ -87,7 +87,7 @@ def read_option(config_type: type, name: str, argv: Sequence[str]) -> tuple[str 
     reader = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False, add_help=False)
     reader.add_argument("--config", action="append", default=[])
     several = get_origin(_parts(get_type_hints(config_type)[name])[0]) is list
-    reader.add_argument(_flag(name), nargs="*" if several else "?", const=None if several else "", dest="typed")
+    reader.add_argument(flag(name), nargs="*" if several else "?", const=None if several else "", dest="typed")
     try:
         found, rest = reader.parse_known_args(argv)
     except argparse.ArgumentError:
@@ -137,13 +137,14 @@ def argument_parser(
             continue
         place = groups[headings[name]]
         if default is MISSING:
-            usage.append(f"{_flag(name)} {word}")
+            usage.append(f"{flag(name)} {word}")
         elif default not in (None, []) and default is not False:
             text += f" (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
         if hint is bool:
-            place.add_argument(_flag(name), action="store_true", help=text)
+            place.add_argument(flag(name), dest=name, action="store_true", help=text)
         else:
-            place.add_argument(_flag(name), nargs="+" if is_list else None, metavar=_metavar(name, hint), help=text)
+            nargs = "+" if is_list else None
+            place.add_argument(flag(name), dest=name, nargs=nargs, metavar=_metavar(name, hint), help=text)
     parser.usage = " ".join([*usage, "[options]"])
     groups["options"].add_argument(
         "--json", action="store_true", help="Print the result alone, as JSON, on standard output."
@@ -155,6 +156,7 @@ def argument_parser(
 def check_mapping(config_type: type, values: Any, where: str = "") -> dict[str, Any]:
     """The values of a mapping, such as of a YAML file, each as its field's type has it; any field may be missing.
 
+    A key may be typed without the underscore at the end of a name that Python reserves: ``with`` for ``with_``.
     Options of earlier versions that the dataclass lists in ``RETIRED`` are left out if they have the value given there.
 
     Raises:
@@ -165,6 +167,8 @@ def check_mapping(config_type: type, values: Any, where: str = "") -> dict[str, 
         raise InputError(f"{where}expected options as 'name: value' lines, got {type(values).__name__}")
     hints, retired = get_type_hints(config_type), getattr(config_type, "RETIRED", {})
     known = [field.name for field in fields(config_type)]
+    reserved = {name.rstrip("_"): name for name in known if name.endswith("_")}
+    values = {reserved.get(name, name): value for name, value in values.items()}
     unknown = [name for name in values if name not in known and (name not in retired or values[name] != retired[name])]
     if len(unknown) > 1:  # mostly a file of another command
         raise InputError(f"{where}unknown options {', '.join(map(repr, unknown))}")
@@ -267,11 +271,6 @@ def _headings(config_type: type) -> dict[str, str]:
     first_lines = {base: (inspect.getdoc(base) or base.__name__).partition(".")[0].lower() for base in bases}
     origin = {name: first_lines[base] for base in bases for name in inspect.get_annotations(base)}
     return {field.name: origin[field.name] for field in fields(config_type) if field.name in origin}
-
-
-def _flag(name: str) -> str:
-    """The option of a field, as it is typed."""
-    return f"--{name.replace('_', '-')}"
 
 
 def _metavar(name: str, hint: Any) -> str:

@@ -35,9 +35,18 @@ def as_typed(text: str, positional: Collection[str] = ()) -> str:
 
     def typed(match: re.Match[str]) -> str:
         name = match[1]
-        return name.upper() if name in positional else f"--{name.replace('_', '-')}"
+        return name.upper() if name in positional else flag(name)
 
     return _ARGUMENT.sub(typed, text)
+
+
+def flag(name: str) -> str:
+    """Return an argument as an option of the command line; a name that Python reserves has an underscore at its end.
+
+    >>> flag("min_count"), flag("with_")
+    ('--min-count', '--with')
+    """
+    return f"--{name.rstrip('_').replace('_', '-')}"
 
 
 def difference(name: str, there: Any, asked: Any) -> str:

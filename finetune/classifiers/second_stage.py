@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,33 +53,38 @@ class TrainedClassifier:
             InputError: There is no run, its classes are others, or its classifier is not linear; the message names
                 ``option``, which needs the classifier, such as ```method` lws``.
         """
-        checkpoint = find_checkpoint(location)
-        if checkpoint is None:
-            raise InputError(f"`init` {location}: {option} starts from a trained classifier; give a finished run")
-        if set(checkpoint.classes) != set(classes):
-            other = sorted(set(checkpoint.classes) ^ set(classes))
+        whole, known = cls.read(location, option)
+        if set(known) != set(classes):
+            other = sorted(set(known) ^ set(classes))
             raise InputError(
                 f"`init` {location}: {option} needs a run trained on the dataset's {len(classes)} classes; "
                 f"{len(other)} are not in both, such as {other[0]!r}"
             )
+        position = {name: i for i, name in enumerate(known)}
+        return whole.rows([position[name] for name in classes])
+
+    @classmethod
+    def read(cls, location: str, option: str) -> tuple[TrainedClassifier, tuple[str, ...]]:
+        """Read the classifier of a run and its classes; errors are those of :meth:`of`."""
+        checkpoint = find_checkpoint(location)
+        if checkpoint is None:
+            raise InputError(f"`init` {location}: {option} starts from a trained classifier; give a finished run")
         kind = checkpoint.card["head"]
         if kind != "linear":
             raise InputError(f"`init` {location}: {option} needs a linear classifier, and this run's is {kind}")
-        head, position = checkpoint.state("head."), {name: i for i, name in enumerate(checkpoint.classes)}
-        order = [position[name] for name in classes]
-        return cls(
-            head["weight"].numpy()[order],
-            head["bias"].numpy()[order],
-            bool(checkpoint.card.get("sigmoid")),
-            _balanced_by(location, checkpoint),
-            location,
-        )
+        head, balanced_by = checkpoint.state("head."), _balanced_by(location, checkpoint)
+        sigmoid = bool(checkpoint.card.get("sigmoid"))
+        return cls(head["weight"].numpy(), head["bias"].numpy(), sigmoid, balanced_by, location), checkpoint.classes
+
+    def rows(self, positions: Sequence[int]) -> TrainedClassifier:
+        """The classifier of some of its classes, in this order."""
+        return replace(self, weight=self.weight[positions], bias=self.bias[positions])
 
     @property
     def balancing_option(self) -> str:
         """:attr:`balanced_by` as a message names it, such as ```loss` cb-softmax``; empty if nothing did."""
         name, _, value = (self.balanced_by or "").removeprefix("--").partition(" ")
-        return f"`{name}` {value}" if name else ""
+        return f"`{name.replace('-', '_')}` {value}" if name else ""
 
     def into(self, head: nn.Module) -> None:
         """Copy weight and bias into a linear head."""

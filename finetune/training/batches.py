@@ -79,6 +79,24 @@ class _Frames(Dataset):
         return ImageBatch(self.pixels[indices], self.labels[indices], indices, ())
 
 
+class Together:
+    """Pairs of batches of two loaders of one length."""
+
+    def __init__(self, first: DataLoader[ImageBatch], second: DataLoader[ImageBatch]) -> None:
+        self.first, self.second = first, second
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def __iter__(self) -> Iterator[tuple[ImageBatch, ImageBatch]]:
+        return zip(self.first, self.second, strict=True)
+
+
+def parts(batch: ImageBatch | tuple[ImageBatch, ...]) -> tuple[ImageBatch, ...]:
+    """The batches of a step: that of the target, and in co-training that of the source."""
+    return batch if isinstance(batch, tuple) else (batch,)
+
+
 class TrainingImages:
     """The images of a training, decoded once if they fit in memory, else batch by batch.
 

@@ -16,12 +16,12 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from features.decoding import ImageBatch
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import gather, rank, same_for_all, wait_for_all
 from finetune.evaluation.metrics import Metrics
 from finetune.run_directory import RunDirectory
 from finetune.training import state
+from finetune.training.batches import parts
 from finetune.training.optimizer import rate
 from finetune.training.step import TrainingStep
 from finetune.training.validation import Validator
@@ -72,11 +72,12 @@ class TrainingCallback(pl.Callback):
         self.loss: float | Tensor = loss
         self.images, self.began = images, time.perf_counter() - seconds
 
-    def on_train_batch_end(self, trainer: pl.Trainer, _: Any, outputs: Any, batch: ImageBatch, __: int) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, _: Any, outputs: Any, batch: Any, __: int) -> None:
         # Summed on the device: reading it there would make every step wait.
         self.loss = self.loss + outputs["loss"].detach().float()
-        self.images += len(batch.labels)
-        self.unreadable.update(batch.unreadable)
+        for part in parts(batch):
+            self.images += len(part.labels)
+            self.unreadable.update(part.unreadable)
         self.advance(1)
         done, steps, average = self.step.step, self.step.steps, self.step.average
         ends = done % self.an_epoch == 0 or done == steps

@@ -16,6 +16,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
+from features.backbones.loading import seeded
 from features.infrastructure.console import progress
 from features.infrastructure.devices import pick_device, pick_precision
 from features.infrastructure.errors import InputError
@@ -23,12 +24,14 @@ from features.infrastructure.processes import join_job, local_world_size, world_
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
-from finetune.samplers import build_sampler
+from finetune.samplers import ClassSampler, EpochSampler, ShuffleSampler, build_sampler
 from finetune.shared_options import TrainingConfig
 from finetune.training import state
-from finetune.training.batches import EpochBatches, TrainingImages, batches_an_epoch
+from finetune.training.batches import EpochBatches, Together, TrainingImages, batches_an_epoch
 from finetune.training.callbacks import Best, TrainingCallback
+from finetune.training.co_training import CoTraining
 from finetune.training.depthwise import depthwise_in_float32
+from finetune.training.extras import Extras
 from finetune.training.step import TrainingStep
 from finetune.training.validation import Validator
 
@@ -47,7 +50,8 @@ def train(
     config: TrainingConfig,
     run: RunDirectory,
     validator: Validator | None = None,
-    interpolate: float = 1.0,
+    extras: Extras | None = None,
+    beside: TrainingImages | None = None,
 ) -> Best | None:
     """Train a model in place; it ends with the weights that are kept of the last epoch.
 
@@ -58,7 +62,7 @@ def train(
     first process's share are kept. PyTorch's global random generators are restored at the end.
 
     The history and the resumable state are written to ``run``, ``validator`` judges the weights that are kept of each
-    epoch, and ``interpolate`` is α of :class:`finetune.training.optimizer.Interpolation`.
+    epoch, and ``beside`` are the images of :attr:`finetune.training.extras.Extras.co_trained`.
 
     Returns:
         The best epoch by mean accuracy over the classes, the first of equals; None without a validation.
@@ -72,28 +76,40 @@ def train(
     precision = pick_precision(config.precision, device)
     an_epoch = batches_an_epoch(len(images.labels), config.batch_size)
     steps = config.steps or (config.epochs or 0) * an_epoch
-    sampler = build_sampler(
-        config.sampler,
-        images.labels,
-        epochs=math.ceil(steps / an_epoch),
-        beta=config.beta,
-        deferred=config.deferred or 0.0,
-        seed=config.seed,
-    )
+    extras = extras or Extras()
     resumed = state.read_resume(run.checkpoints)
-    step = TrainingStep(model, loss, config, steps, resumed, interpolate)
+    co_training = None
+    if beside is not None:
+        with seeded(config.seed):
+            source = ImageClassifier(model.backbone, beside.dataset.classes)
+        co_training = CoTraining(source, extras.co_weight)
+    step = TrainingStep(model, loss, config, steps, resumed, extras.interpolate, co_training)
     if resumed:
         run.log(f"{run.path.name}: resumed after step {step.start} of {steps}")
     callback = TrainingCallback(run, step, an_epoch, validator, precision, resumed)
-    batches = EpochBatches(sampler, config.batch_size, steps, step.start)
+    pinned = device.type == "cuda"
+    sampler = _sampler(images, config, extras, math.ceil(steps / an_epoch))
+    loader: Any = images.loader(EpochBatches(sampler, config.batch_size, steps, step.start), pinned)
+    if beside is not None:
+        drawn = EpochBatches(ShuffleSampler(len(beside.labels), seed=config.seed), config.batch_size, steps, step.start)
+        loader = Together(loader, beside.loader(drawn, pinned))
     with _lightning_quiet(), _generators_restored(device), depthwise_in_float32(model), _failures_named(device, config):
         trainer = _trainer(device, precision, callback)
         with progress(f"train {run.path.name}", steps) as callback.advance:
             callback.advance(step.start)
-            trainer.fit(step, images.loader(batches, pin_memory=device.type == "cuda"))
+            trainer.fit(step, loader)
     model.cpu().eval()
     model.load_state_dict(step.weights())
     return callback.best_epoch()
+
+
+def _sampler(images: TrainingImages, config: TrainingConfig, extras: Extras, epochs: int) -> EpochSampler:
+    """What draws the images: classes by given probabilities, or the sampler that the options name."""
+    if extras.probabilities is not None:
+        probabilities = extras.probabilities(images.counts)
+        return ClassSampler(images.labels, q=lambda _: probabilities, seed=config.seed)
+    options: dict[str, Any] = {"beta": config.beta, "deferred": config.deferred or 0.0, "seed": config.seed}
+    return build_sampler(config.sampler, images.labels, epochs=epochs, **options)
 
 
 def _trainer(device: torch.device, precision: str, callback: TrainingCallback) -> pl.Trainer:

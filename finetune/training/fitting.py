@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ from features.infrastructure.devices import pick_device
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import rank, wait_for_all, world_size
 from features.readers import open_dataset
-from finetune.classifiers.second_stage import TrainedClassifier
 from finetune.evaluation.evaluator import align_classes, evaluate_model
 from finetune.losses import automatic_beta, prior_bias
 from finetune.model import ImageClassifier
@@ -27,6 +26,7 @@ from finetune.samplers import find_sampler
 from finetune.shared_options import TrainingOptions, training_config
 from finetune.shared_options.option_groups import RunOptions
 from finetune.training.batches import TrainingImages
+from finetune.training.extras import Extras
 from finetune.training.validation import Split, Validator, split_off
 
 if TYPE_CHECKING:
@@ -48,25 +48,6 @@ class TrainingResult:
         return {"run": str(self.run), "reused": self.reused, **self.metrics}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """What a training starts from beside the weights of the backbone.
-
-    Attributes:
-        classifier: The images that are trained on to the linear classifier to start from; None for a new one.
-        interpolate: How far the kept weights lie from the start towards the trained ones, above 0 to 1.
-        seen: (C,) images of each class that the start was trained on; many, medium and few go by the larger count.
-        inputs: Hashes of further inputs of the run, by name.
-        card: Entries of the checkpoint's card about the classifier that replace those of this training.
-    """
-
-    classifier: Callable[[ImageDataset], TrainedClassifier] | None = None
-    interpolate: float = 1.0
-    seen: NDArray[np.int64] | None = None
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    card: Mapping[str, Any] = field(default_factory=dict)
-
-
 #: A model at the end of its training, what its checkpoint states, and its best epoch if there was a validation.
 Trained = tuple[ImageClassifier, dict[str, Any], "Best | None"]
 
@@ -75,23 +56,23 @@ def fit(
     backbone: Backbone,
     dataset: ImageDataset,
     config: TrainingOptions,
-    start: Start | None = None,
+    extras: Extras | None = None,
     chosen: Sequence[str] = (),
 ) -> TrainingResult:
     """Train a network, evaluate it, and write the run directory.
 
     The backbone is changed in place, ``config`` is complete, and ``chosen`` are sentences for the log that say which
-    defaults it took. Without a ``start`` the classifier is a new one. Raises ``InputError`` if ``config.out`` holds
+    defaults it took. Without ``extras`` the classifier is a new one. Raises ``InputError`` if ``config.out`` holds
     another run, the test set has other classes, or there is only one class.
     """
-    start = start or Start()
+    extras = extras or Extras()
     small, size = config.small_size, backbone.preprocessing.image_size
     if small is not None:
         if small >= size:
             raise InputError(f"`small_size` {small}: expected less than the image size, {size}")
         check_image_size(backbone, small, "`small_size`")
-    train = partial(_train, backbone, config, start, chosen)
-    return carry_out(backbone, dataset, config, train, start, config.validation)
+    train = partial(_train, backbone, config, extras, chosen)
+    return carry_out(backbone, dataset, config, train, extras, config.validation)
 
 
 def carry_out(
@@ -99,7 +80,7 @@ def carry_out(
     dataset: ImageDataset,
     config: RunOptions,
     train: Callable[[Split, RunDirectory], Trained],
-    start: Start,
+    extras: Extras,
     validation: int | str | None = None,
 ) -> TrainingResult:
     """Do what every run does around its training: check, reuse or resume, evaluate, and write.
@@ -118,7 +99,7 @@ def carry_out(
     inputs = {
         "training data": dataset.manifest_sha256,
         "initial weights": backbone.weights_sha256(),
-        **start.inputs,
+        **extras.inputs,
     }
     test = open_dataset(config.test) if config.test else None
     if test is not None:
@@ -134,9 +115,9 @@ def carry_out(
     with run.held():
         model, card, best = train(split, run)
         counts = card["train_counts"]
-        card |= {"balanced_by": config.balanced_by(), "classifier_counts": counts, **start.card}
+        card |= {"balanced_by": config.balanced_by(), "classifier_counts": counts, **extras.card}
         counts = np.asarray(counts) + (dataset.counts - split.training.counts)  # groups count held-out images too
-        card["train_counts"] = (counts if start.seen is None else np.maximum(counts, start.seen)).tolist()
+        card["train_counts"] = (counts if extras.seen is None else np.maximum(counts, extras.seen)).tolist()
         last = {name: value.clone() for name, value in model.state_dict().items()}
         if best is not None:
             model.load_state_dict(best.state)
@@ -165,7 +146,7 @@ def carry_out(
 def _train(
     backbone: Backbone,
     options: TrainingOptions,
-    start: Start,
+    extras: Extras,
     chosen: Sequence[str],
     split: Split,
     run: RunDirectory,
@@ -175,8 +156,11 @@ def _train(
 
     dataset, config = split.training, training_config(options)
     images = TrainingImages(dataset, backbone.preprocessing, config.workers)
+    beside = None
+    if extras.co_trained is not None:
+        beside = TrainingImages(extras.co_trained, backbone.preprocessing, config.workers)
     loss = config.loss_row.build(images.counts, config, dataset.classes)
-    started = None if start.classifier is None else start.classifier(dataset)
+    started = None if extras.classifier is None else extras.classifier(dataset)
     with seeded(config.seed):
         model = ImageClassifier(backbone, dataset.classes, "cosine" if loss.cosine_classifier else "linear")
     if loss.sigmoid and model.head.bias is not None:
@@ -186,7 +170,8 @@ def _train(
     validator = None
     if split.validation is not None:
         validator = Validator(split.validation, model, loss, config.batch_size, config.workers)
-    run.log_unreadable((*images.unreadable, *(validator.unreadable if validator else ())))
+    run.log_unreadable((*images.unreadable, *(beside.unreadable if beside else ())))
+    run.log_unreadable(validator.unreadable if validator else ())
     name = run.path.name
     for sentence in chosen:
         run.log(f"{name}: {sentence}")
@@ -195,9 +180,11 @@ def _train(
         run.log(f"{name}: β = {automatic_beta(images.counts):.6g}")
     if loss.deferred:
         run.log(f"{name}: class weights count after {loss.deferred:.0%} of the steps; expect a jump of the loss")
-    if config.loss_row.balanced and config.balancing_sampler:
+    if beside is not None:
+        run.log(f"{name}: beside {len(beside.labels)} images, {len(beside.dataset.classes)} classes of the source")
+    if config.loss_row.balanced and options.balancing_sampler:
         run.log(f"{name}: loss and sampler both re-balance the classes, so rare ones are weighted up twice")
-    best = train(model, images, loss, config, run, validator, start.interpolate)
+    best = train(model, images, loss, config, run, validator, extras, beside)
     moves = (
         loss.deferred or config.deferred or "epochs" in find_sampler(config.sampler).options
     )  # the loss itself changes

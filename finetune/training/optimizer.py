@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -72,17 +73,17 @@ def freeze(model: ImageClassifier, share: float) -> list[nn.Module]:
     return frozen
 
 
-def parameter_groups(model: ImageClassifier, config: TrainingConfig) -> list[dict[str, Any]]:
-    """The trained parameters, grouped by learning rate and weight decay.
+def parameter_groups(model: ImageClassifier, config: TrainingConfig, *heads: nn.Module) -> list[dict[str, Any]]:
+    """The trained parameters of a model and of further heads on it, grouped by learning rate and weight decay.
 
     A layer d layers below the head has the rate lr·(layer decay)^d. Biases and normalisation layers (parameters with
     one dimension) have no weight decay, nor has a backbone with L2-SP.
     """
     every = layers(model.backbone.network)
     depth = {id(p): len(every) - place for place, layer in enumerate(every) for p in layer.parameters()}
-    head = {id(p) for p in model.head.parameters()}
+    head = {id(p) for module in (model.head, *heads) for p in module.parameters()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for parameter in model.parameters():
+    for parameter in chain(*(module.parameters() for module in (model, *heads))):
         if parameter.requires_grad:
             # a parameter that belongs to no layer, such as a class token, has the depth of the first one
             below = 0 if id(parameter) in head else depth.get(id(parameter), len(every))
@@ -92,9 +93,9 @@ def parameter_groups(model: ImageClassifier, config: TrainingConfig) -> list[dic
     return [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
 
 
-def build_optimizer(model: ImageClassifier, config: TrainingConfig) -> torch.optim.Optimizer:
+def build_optimizer(model: ImageClassifier, config: TrainingConfig, *heads: nn.Module) -> torch.optim.Optimizer:
     """The optimiser that `optimizer` names, over :func:`parameter_groups`."""
-    groups = parameter_groups(model, config)
+    groups = parameter_groups(model, config, *heads)
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr)
     return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=config.optimizer == "nesterov")

@@ -18,6 +18,8 @@ from finetune.augmentation import augmentation
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier
 from finetune.shared_options import TrainingConfig
+from finetune.training.batches import parts
+from finetune.training.co_training import CoTraining
 from finetune.training.optimizer import Interpolation, PullToStart, WeightAverage, build_optimizer, freeze, rate
 
 #: Share of the steps for which a training with ``small_size`` stays at it.
@@ -29,7 +31,8 @@ class TrainingStep(pl.LightningModule):
 
     What a step augments and drops out follows from (seed, step, process) alone, so that a resumed training draws what
     an uninterrupted one does. The arguments are those of :func:`finetune.training.engine.train`, with the ``steps`` of
-    the whole training, and the state ``resumed`` that :meth:`state` gave, empty for a new training.
+    the whole training, the state ``resumed`` that :meth:`state` gave, empty for a new training, α of
+    :class:`finetune.training.optimizer.Interpolation`, and the head of the images to co-train on.
     """
 
     def __init__(
@@ -40,9 +43,11 @@ class TrainingStep(pl.LightningModule):
         steps: int,
         resumed: Mapping[str, Any],
         interpolate: float,
+        co_training: CoTraining | None = None,
     ) -> None:
         super().__init__()
         self.model, self.loss, self.config, self.steps = model, loss, config, steps
+        self.co_training = co_training
         self.start, self.optimizer_state = resumed.get("step", 0), resumed.get("optimizer")
         self.frozen = freeze(model, config.freeze)
         self.pull = PullToStart(model, config.l2_sp) if config.l2_sp else None
@@ -53,6 +58,8 @@ class TrainingStep(pl.LightningModule):
         self.preprocessing = model.backbone.preprocessing
         if resumed:
             model.load_state_dict(resumed["model"])
+            if co_training is not None:
+                co_training.classifier.head.load_state_dict(resumed["co_trained_head"])
         self.train()  # Lightning leaves the mode of a module as it finds it
 
     @property
@@ -70,22 +77,29 @@ class TrainingStep(pl.LightningModule):
             layer.eval()  # its statistics of batch normalisation are frozen too
         return self
 
-    def training_step(self, batch: ImageBatch, _: int) -> Tensor:
+    def training_step(self, batch: ImageBatch | tuple[ImageBatch, ...], _: int) -> Tensor:
+        own, *beside = parts(batch)
+        self._seed(self.config.seed * 1_000_003 + self.step + 1_000_000_007 * rank())
+        images, target = self._inputs(own), own.labels
+        if self.mixing:
+            images, target = self.mixing(images, target, len(self.model.classes), self.generator)
+        self.loss.set_progress(self.step / self.steps)
+        loss = self.loss(self.model(images), target)
+        if self.co_training is not None:
+            # After the target's, so that the target is augmented as without it.
+            loss = loss + self.co_training(self._inputs(beside[0]), beside[0].labels)
+        return loss if self.pull is None else loss + self.pull()
+
+    def _inputs(self, batch: ImageBatch) -> Tensor:
+        """The augmented, normalised images (B, 3, S, S) of a batch of frames."""
         if not len(batch.labels):
             id_, reason = batch.unreadable[0]
             raise InputError(f"a whole batch of images cannot be read; the first is {id_} ({reason})")
         pixels, size = batch.values, self.preprocessing.image_size
         if self.config.small_size is not None and self.step < SMALL_SHARE * self.steps:
             pixels, size = _shrunk(pixels, self.config.small_size / size), self.config.small_size
-        self._seed(self.config.seed * 1_000_003 + self.step + 1_000_000_007 * rank())
         pixels = self.augment(pixels, size, self.generator)
-        images = self.preprocessing.normalize(pixels).contiguous(memory_format=torch.channels_last)
-        target = batch.labels
-        if self.mixing:
-            images, target = self.mixing(images, target, len(self.model.classes), self.generator)
-        self.loss.set_progress(self.step / self.steps)
-        loss = self.loss(self.model(images), target)
-        return loss if self.pull is None else loss + self.pull()
+        return self.preprocessing.normalize(pixels).contiguous(memory_format=torch.channels_last)
 
     def _seed(self, seed: int) -> None:
         """Seed what a step draws from: its own generator, and for dropout PyTorch's global ones."""
@@ -94,9 +108,10 @@ class TrainingStep(pl.LightningModule):
         if self.device.type != "cpu":
             torch.get_device_module(self.device).manual_seed(seed)
 
-    def transfer_batch_to_device(self, batch: ImageBatch, device: torch.device, _: int) -> ImageBatch:
-        pixels, labels = batch.values.to(device, non_blocking=True), batch.labels.to(device, non_blocking=True)
-        return ImageBatch(pixels, labels, batch.indices, batch.unreadable)
+    def transfer_batch_to_device(
+        self, batch: ImageBatch | tuple[ImageBatch, ...], device: torch.device, _: int
+    ) -> ImageBatch | tuple[ImageBatch, ...]:
+        return tuple(part.to(device) for part in batch) if isinstance(batch, tuple) else batch.to(device)
 
     def configure_model(self) -> None:
         if world_size() > 1 and self.device.type == "cuda" and self.config.batch_norm == "train":
@@ -105,7 +120,8 @@ class TrainingStep(pl.LightningModule):
         self.model.to(memory_format=torch.channels_last)
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.model, self.config)
+        heads = [] if self.co_training is None else [self.co_training.classifier.head]
+        optimizer = build_optimizer(self.model, self.config, *heads)
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
 
@@ -130,6 +146,8 @@ class TrainingStep(pl.LightningModule):
             "model": self.model.state_dict(),
             "optimizer": optimizer.state_dict(),
         }
+        if self.co_training is not None:
+            state["co_trained_head"] = self.co_training.classifier.head.state_dict()
         if self.average is not None:
             state["average"] = self.average.state()
         if self.between is not None:

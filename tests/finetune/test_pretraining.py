@@ -10,8 +10,9 @@ import pytest
 
 from features.checkpoint import find_checkpoint
 from features.infrastructure.errors import InputError
-from finetune.pretraining import PretrainConfig, pretrain, source_images
+from finetune.pretraining import PretrainConfig, pretrain
 from finetune.shared_options import resolve
+from finetune.source_classes import open_sources
 from similarity.selection.subset import Subset, SubsetRow
 
 #: Name → colour; "both" stands in the two sources, as different things.
@@ -43,7 +44,7 @@ def tiny(out: Path, **given) -> PretrainConfig:
 
 
 def test_several_sources_are_one_dataset_and_equal_names_stay_apart(sources):
-    dataset = source_images(sources, None)
+    dataset = open_sources(sources, None).images
     assert dataset.classes == ("folder:first/both", "one", "two", "folder:second/both", "three")
     assert dataset.counts.tolist() == [6, 6, 6, 4, 4]
 
@@ -52,10 +53,10 @@ def test_a_subset_takes_its_classes_of_both_sources(sources, tmp_path):
     chosen = [("folder:second", "three"), ("folder:first", "two"), ("folder:second", "both"), ("folder:first", "one")]
     file = subset_file(tmp_path / "s.csv", *chosen)
     for given in (sources, sources[::-1], (*sources, "digits:@test"), ()):  # without any: those that it names
-        dataset = source_images(given, file)
+        dataset = open_sources(given, file).images
         assert dataset.classes == ("one", "two", "both", "three")
         assert dataset.counts.tolist() == [6, 6, 4, 4]
-        first = source_images(sources[:1], None)
+        first = open_sources(sources[:1], None).images
         for name in ("one", "two"):
             label = dataset.classes.index(name)
             assert mean_colour(dataset, label).tolist() == mean_colour(first, first.classes.index(name)).tolist()
@@ -64,14 +65,14 @@ def test_a_subset_takes_its_classes_of_both_sources(sources, tmp_path):
 def test_what_the_subset_names_must_be_there(sources, tmp_path):
     file = subset_file(tmp_path / "s.csv", ("folder:first", "one"), ("folder:first", "goose"))
     with pytest.raises(InputError, match=r"`subset` .*s.csv: folder:first has no class 'goose' \(1 of 2"):
-        source_images(sources, file)
+        open_sources(sources, file)
     file = subset_file(tmp_path / "s.csv", ("folder:first", "one"), ("folder:third", "x"))
     with pytest.raises(InputError, match=r"s\.csv: names the source 'folder:third', which is not given; given: folder"):
-        source_images(sources, file)
+        open_sources(sources, file)
     with pytest.raises(InputError, match=r"s\.csv: dataset spec 'folder:third': no such directory"):
-        source_images([], file)
+        open_sources([], file)
     with pytest.raises(InputError, match="no such subset file"):
-        source_images(sources, "none.csv")
+        open_sources(sources, "none.csv")
 
 
 def test_one_class_is_not_enough(sources, tmp_path):

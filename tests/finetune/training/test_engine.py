@@ -33,6 +33,7 @@ from finetune.training import batches as training_images
 from finetune.training import callbacks, engine
 from finetune.training.batches import TrainingImages
 from finetune.training.engine import train
+from finetune.training.extras import Extras
 
 
 def tiny_network(classes: int, head: str = "linear", dropout: float = 0.0) -> ImageClassifier:
@@ -60,7 +61,7 @@ def trained(dataset, config: TrainingConfig, dropout: float = 0.0, interpolate: 
     loss = build_loss(config.loss, dataset.counts, beta=config.beta, gamma=config.gamma)
     model = tiny_network(len(dataset.classes), "cosine" if loss.cosine_classifier else "linear", dropout)
     images = TrainingImages(dataset, model.backbone.preprocessing, config.workers)
-    train(model, images, loss, config, run, interpolate=interpolate)
+    train(model, images, loss, config, run, extras=Extras(interpolate=interpolate))
     return model
 
 

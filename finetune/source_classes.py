@@ -1,0 +1,93 @@
+"""The images of source classes: all of several sources, or those of a subset file; and the share of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.dataset import ImageDataset, concatenate
+from features.infrastructure.errors import InputError
+from features.readers import open_dataset
+from similarity.selection.subset import Subset
+
+
+@dataclass(frozen=True, eq=False)
+class SourceClasses:
+    """Images of source classes.
+
+    Attributes:
+        images: The images of all classes, as one dataset.
+        origin: (C,) dataset spec of each class, and its name there. In ``images``, equal names of two sources differ.
+    """
+
+    images: ImageDataset
+    origin: tuple[tuple[str, str], ...]
+
+
+def open_sources(sources: Sequence[str], subset_file: str | None, option: str = "subset") -> SourceClasses:
+    """The images of all classes of the sources, or of those in the subset file, which ``option`` names.
+
+    Without ``sources``, they are those that the subset names. The order of the classes of a subset follows from their
+    names alone, so that equal choices train equally.
+
+    Raises:
+        InputError: The subset names a source that is not given, or a class that the source lacks; or a source or the
+            file cannot be read.
+    """
+    if subset_file is None:
+        return _joined([open_dataset(spec) for spec in sources])
+    subset = Subset.read(subset_file)
+    named = _known(subset, sources, f"`{option}` {subset_file}")
+    try:
+        return _joined([_restricted(open_dataset(spec), subset) for spec in sorted(named)])
+    except InputError as error:
+        raise InputError(f"`{option}` {subset_file}: {error}") from error
+
+
+def class_shares(weights_file: str, origin: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+    """(C,) share of the targets that each class serves, from the column ``weight`` of a subset file; the sum is 1.
+
+    ``origin`` is that of :class:`SourceClasses`. A class that is not in the file has the share 0.
+
+    Raises:
+        InputError: The file cannot be read, names a class that is not trained on, or lacks a weight.
+    """
+    where, subset = f"`class_weights` {weights_file}", Subset.read(weights_file)
+    _known(subset, list(dict.fromkeys(spec for spec, _ in origin)), where)
+    position = {class_: i for i, class_ in enumerate(origin)}
+    found = np.zeros(len(origin))
+    for row in subset.rows:
+        if row.weight is None:
+            raise InputError(
+                f"{where}: class {row.class_name!r} has no weight; choose by a strategy that says how much of the "
+                f"target each class serves (see transfer inspect strategies), or write weights into the file"
+            )
+        if (row.source, row.class_name) not in position:
+            raise InputError(f"{where}: class {row.class_name!r} of {row.source} is not among those to train on")
+        found[position[row.source, row.class_name]] = row.weight
+    if not found.any():
+        raise InputError(f"{where}: every weight is 0; give at least one class a weight")
+    return found / found.sum()
+
+
+def _known(subset: Subset, sources: Sequence[str], where: str) -> tuple[str, ...]:
+    """The sources of a subset; raise `InputError` for one that is not given, if any is."""
+    for spec in subset.sources:
+        if sources and spec not in sources:
+            raise InputError(f"{where}: names the source {spec!r}, which is not given; given: {', '.join(sources)}")
+    return subset.sources
+
+
+def _joined(datasets: Sequence[ImageDataset]) -> SourceClasses:
+    origin = tuple((dataset.spec, name) for dataset in datasets for name in dataset.classes)
+    return SourceClasses(concatenate(datasets), origin)
+
+
+def _restricted(dataset: ImageDataset, subset: Subset) -> ImageDataset:
+    """The chosen classes in the dataset's own order, whatever their ranks."""
+    position = {name: i for i, name in enumerate(dataset.classes)}
+    chosen = subset.classes_of(dataset.spec)
+    return dataset.restrict(sorted(chosen, key=lambda name: position.get(name, len(position))))
