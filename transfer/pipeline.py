@@ -24,7 +24,7 @@ from features.infrastructure.files import write_json
 from features.infrastructure.provenance import versions
 from finetune import FinetuneConfig, PretrainConfig, finetune, fit_classifier, pretrain
 from finetune.evaluation.evaluator import align_classes
-from similarity import STRATEGIES, Subset
+from similarity import Subset
 from transfer.command_line import Config, from_mapping
 from transfer.commands.rank import RankConfig, rank
 from transfer.commands.report import ReportConfig, report
@@ -113,8 +113,8 @@ class _Steps:
         for spec in self.targets:
             align_classes(opened[recipe.test], opened[spec].classes)
         self.manifests = {spec: dataset.manifest_sha256 for spec, dataset in opened.items()}
-        trainings = [arm for arm in recipe.arms.values() if arm.strategy]
-        self.total = len(self.targets) + len(recipe.sources) + len(recipe.seeds) * (len(recipe.arms) + len(trainings))
+        trainings = sum({"continued": 2}.get(arm.use, 1) for arm in recipe.arms.values() if arm.strategy)
+        self.total = len(self.targets) + len(recipe.sources) + len(recipe.seeds) * (len(recipe.arms) + trainings)
         self.done = 0
 
     def say(self, what: str) -> None:
@@ -143,7 +143,7 @@ class _Steps:
         fields: dict[str, Any] = {
             "target": [str(target.path)],
             "source": [str(bank.path) for bank in sources],
-            "classes": None if STRATEGIES[arm.strategy].takes_all else arm.classes or self.recipe.classes,
+            **arm.size(self.recipe.classes),
             "strategy": arm.strategy,
             "geometry": arm.geometry,
             "seed": seed,
@@ -155,9 +155,12 @@ class _Steps:
 
     def arm_run(self, name: str, arm: Arm, subset: str | None, seed: int) -> dict[str, Any]:
         """Pre-train if there is a subset, fine-tune and evaluate: the figures of the run, and its directory."""
-        options = dict(self.recipe.finetune)
+        options, key = dict(self.recipe.finetune), []
         if subset is not None:
-            init, weights = self._pretrained(name, subset, seed), "default"
+            init, weights = self._pretrained(name, arm, subset, seed), "default"
+            if arm.use == "co-trained":
+                options |= {"with_": subset, "with_weight": arm.with_weight}
+                key = _identity(subset)
         elif arm.init is not None:
             init, weights = arm.init, "default"
             if self.recipe.transfer_config is FinetuneConfig:
@@ -170,8 +173,8 @@ class _Steps:
         target = self.recipe.target_at(seed)
         fixed = {"dataset": target, "test": self.recipe.test, "seed": seed, "init": init, "weights": weights}
         fields = fixed | options
-        manifests = [self.manifests[target], self.manifests[self.recipe.test]]
-        config = self._config(self.recipe.transfer_config, "finetune/{}", f"{name}-seed{seed}", fields, *manifests)
+        key += [self.manifests[target], self.manifests[self.recipe.test]]
+        config = self._config(self.recipe.transfer_config, "finetune/{}", f"{name}-seed{seed}", fields, *key)
         result = finetune(config) if isinstance(config, FinetuneConfig) else fit_classifier(config)
         figures = {name: result.metrics[name] for name in ("top1", "top5", "macro", "images")}
         return {"seed": seed, "run": config.out, **figures}
@@ -183,14 +186,34 @@ class _Steps:
         out = str(self.out / place.format(_slug(name, fields, *key)))
         return from_mapping(config_type, {**fields, **fixed, "out": out}, f"recipe {self.recipe.name}")
 
-    def _pretrained(self, name: str, subset: str, seed: int) -> str:
-        self.say(f"pre-train, arm {name}, seed {seed}")
-        fields = {"sources": self.recipe.sources, "subset": subset, "seed": seed} | self.recipe.pretrain
-        chosen = Subset.read(subset).to_json()["selected"]
-        classes = sorted((row["source"], row["class"]) for row in chosen)
-        manifests = [self.manifests[spec] for spec in self.recipe.sources]
-        config = self._config(PretrainConfig, "pretrain/{}", f"{name}-seed{seed}", fields, classes, *manifests)
+    def _pretrained(self, name: str, arm: Arm, subset: str, seed: int) -> str:
+        """The run that an arm is fine-tuned from."""
+        if arm.use == "subset":
+            return self._trained(name, subset, seed, subset=subset)
+        if arm.use == "weighed":
+            return self._trained(name, subset, seed, class_weights=subset, floor=arm.floor)
+        steps = int(self.recipe.pretrain["steps"])
+        half = self._trained("half-of-all", None, seed, steps=steps // 2)
+        if arm.use == "co-trained":
+            return half
+        return self._trained(name, subset, seed, subset=subset, init=half, steps=steps - steps // 2)
+
+    def _trained(self, name: str, choice: str | None, seed: int, **options: Any) -> str:
+        """The run of a pre-training that reads the subset file ``choice``, trained or reused."""
+        self.say(f"pre-train, {name}, seed {seed}")
+        fields = {"sources": self.recipe.sources, "seed": seed} | self.recipe.pretrain | options
+        if "init" in options:
+            fields = {option: value for option, value in fields.items() if option not in ("backbone", "weights")}
+        key = [self.manifests[spec] for spec in self.recipe.sources]
+        if choice is not None:
+            key = _identity(choice) + key
+        config = self._config(PretrainConfig, "pretrain/{}", f"{name}-seed{seed}", fields, *key)
         return str(pretrain(config).run)
+
+
+def _identity(subset: str) -> list[Any]:
+    """What a training reads of a subset file: its classes with their weights, in one order."""
+    return [sorted((row.source, row.class_name, row.weight or 0.0) for row in Subset.read(subset).rows)]
 
 
 def _slug(name: str, *parts: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from features.extraction.extractor import ExtractConfig
 from features.infrastructure.errors import InputError
@@ -28,23 +28,40 @@ from transfer.commands.select import SelectConfig
 SCRATCH = "scratch"
 
 
+#: What is done with the classes that an arm chooses.
+Use = Literal["subset", "continued", "weighed", "co-trained"]
+#: Uses whose first half of the pre-training is on all classes.
+HALVED: tuple[Use, ...] = ("continued", "co-trained")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Arm:
     """One answer to the question of an experiment.
 
-    An arm pre-trains on classes chosen by its strategy, or starts from a published backbone, or, with neither, is
+    An arm makes use of classes chosen by its strategy, or starts from a published backbone, or, with neither, is
     trained on the target from scratch.
 
     Attributes:
-        strategy: How source classes are chosen; None for no pre-training.
+        strategy: How source classes are chosen; None for no source.
+        use: What is done with the choice, for as many steps of pre-training in every arm. subset: pre-train on it.
+            continued: pre-train on all classes for half of the steps, then on it. weighed: pre-train on all classes,
+            drawn by how much of the target each serves. co-trained: pre-train on all classes for half of the steps,
+            then fine-tune to the target and to it together.
         geometry: Ground metric of the choice.
         classes: Classes to choose, instead of the recipe's number.
+        drop: Classes to leave out, instead of a number to choose.
+        floor: With use weighed, share of the images that are drawn from all classes whatever their weight.
+        with_weight: With use co-trained, λ of the loss L = L_target + λ·L_source.
         init: The backbone to fine-tune from with its published weights, instead of pre-training.
     """
 
     strategy: str | None = None
+    use: Use = "subset"
     geometry: str = DEFAULT_GEOMETRY
     classes: Annotated[int, Range(1)] | None = None
+    drop: Annotated[int, Range(1)] | None = None
+    floor: Annotated[float, Range(0, 1)] = PretrainConfig.floor
+    with_weight: Annotated[float, Range(0)] = FinetuneConfig.with_weight
     init: str | None = None
 
     def __post_init__(self) -> None:
@@ -56,6 +73,32 @@ class Arm:
             raise InputError(
                 "an arm either selects classes to pre-train on (`strategy`) or starts from `init`, not both"
             )
+        if self.strategy is None:
+            for name in ("use", "drop"):
+                if getattr(self, name) != getattr(Arm, name):
+                    raise InputError(f"`{name}` {getattr(self, name)}: is for an arm that chooses by a `strategy`")
+        for name, use in {"floor": "weighed", "with_weight": "co-trained"}.items():
+            if self.use != use and getattr(self, name) != getattr(Arm, name):
+                raise InputError(f"`{name}` {getattr(self, name)}: is for `use` {use}; leave it out")
+        sizes = [name for name in ("classes", "drop") if getattr(self, name) is not None]
+        if self.use == "weighed" and sizes:
+            raise InputError(f"`{sizes[0]}`: is not for `use` weighed, which draws from all classes; leave it out")
+        if self.use == "weighed" and self.strategy is not None and not STRATEGIES[self.strategy].has_shares:
+            able = ", ".join(name for name, row in STRATEGIES.items() if row.has_shares)
+            raise InputError(
+                f"`use` weighed: `strategy` {self.strategy} does not tell how much of the target a class serves; give "
+                f"one of {able}"
+            )
+        if len(sizes) == 2:
+            raise InputError("`classes` and `drop` both set the size of the choice: give one")
+
+    def size(self, classes: int) -> dict[str, Any]:
+        """Options of transfer select for the size of the choice; ``classes`` is the recipe's number."""
+        if self.strategy is None or STRATEGIES[self.strategy].takes_all:
+            return {}
+        if self.use == "weighed":
+            return {"coverage": 1.0}
+        return {"classes": self.classes or classes} if self.drop is None else {"drop": self.drop}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,24 +169,45 @@ class Recipe:
                 f"{where}, finetune: starts from the run's own classifier, whose classes are those of the source; "
                 f"leave out classifier: keep, and methods {', '.join(keeping)}"
             )
-        choice_of_arm = {"strategy": DEFAULT_STRATEGY, "geometry": DEFAULT_GEOMETRY, "classes": self.classes, "seed": 0}
+        co_trained = [name for name, arm in self.arms.items() if arm.use == "co-trained"]
+        if co_trained and self.transfer_config is not FinetuneConfig:
+            raise InputError(
+                f"{where}, arm {co_trained[0]}: use co-trained trains the network, and method "
+                f"{self.finetune['method']} fits a classifier to frozen features; leave one out"
+            )
+        choice_of_arm = {"strategy": DEFAULT_STRATEGY, "geometry": DEFAULT_GEOMETRY, "seed": 0}
+        choice_of_arm |= {"classes": self.classes, "drop": None, "coverage": None}
+        training = {"subset": "-", "class_weights": None, "floor": PretrainConfig.floor, "init": None}
+        beside = {"with_": None, "with_weight": FinetuneConfig.with_weight}
         files = {"out": "-", "overwrite": True}
         steps: tuple[tuple[str, type, Mapping[str, Any]], ...] = (
             ("extract", ExtractConfig, {"dataset": self.target, "out": "-"}),
             ("rank", RankConfig, {"target": "-", "source": ["-"], "explain": "-", "overwrite": True}),
             ("select", SelectConfig, {"target": ["-"], "source": ["-"], "curve": None, **files, **choice_of_arm}),
-            ("pretrain", PretrainConfig, {"sources": self.sources, "subset": "-", "out": "-", "seed": 0}),
+            ("pretrain", PretrainConfig, {"sources": self.sources, "out": "-", "seed": 0} | training),
             (
                 "finetune",
                 self.transfer_config,
-                {"dataset": self.target, "test": self.test, "init": "-", "weights": "none", "out": "-", "seed": 0},
+                {"dataset": self.target, "test": self.test, "init": "-", "weights": "none", "out": "-", "seed": 0}
+                | (beside if self.transfer_config is FinetuneConfig else {}),
             ),
         )
         for step, config, fixed in steps:
             given = getattr(self, step)
             if clash := [name for name in given if name in fixed]:
                 raise InputError(f"{where}, {step}: {clash[0]} is set by the recipe itself; leave it out here")
-            from_mapping(config, {**fixed, **given}, f"{where}, {step}")
+            built: Any = from_mapping(config, {**fixed, **given}, f"{where}, {step}")
+            if isinstance(built, PretrainConfig):
+                self._check_halves(built, where)
+
+    def _check_halves(self, pretraining: PretrainConfig, where: str) -> None:
+        """Raise ``InputError`` if an arm halves a pre-training that has no number of steps."""
+        for name, arm in self.arms.items():
+            if arm.use in HALVED and (pretraining.steps or 0) < 2:
+                raise InputError(
+                    f"{where}, arm {name}: use {arm.use} halves the steps of pre-training; give at least 2 steps in "
+                    f"pretrain"
+                )
 
     @property
     def transfer_config(self) -> type[FinetuneConfig] | type[FitClassifierConfig]:

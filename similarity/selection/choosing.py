@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
 from features.bank import FeatureBank
 from similarity.geometry import DEFAULT_GEOMETRY
-from similarity.selection.limits import MILESTONES, classes_for, limits
+from similarity.selection.limits import MILESTONES, Sizes, classes_for, limits
 from similarity.selection.pool import SourcePool
-from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES
+from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES, Strategy
 from similarity.selection.subset import Subset, SubsetRow
 
 #: Key of a :class:`similarity.selection.strategy.ChoiceCertificate` in the provenance of a target.
@@ -27,6 +26,7 @@ def select_classes(
     quotas: Sequence[int | None] | None = None,
     images: int | None = None,
     coverage: float | None = None,
+    drop: int | None = None,
     strategy: str = DEFAULT_STRATEGY,
     geometry: str = DEFAULT_GEOMETRY,
     min_count: int = 0,
@@ -58,6 +58,8 @@ def select_classes(
             of images stays within the budget.
         coverage: Share of each target, above 0 to 1: classes are taken in the strategy's order until their shares sum
             to it. Of several limits, the one reached first ends the choice.
+        drop: Number of classes to leave out, instead of a size: all others are taken. They are those that every target
+            ranks last: the best rank of a class over the targets counts. The provenance names them, the last one first.
         strategy: One of :data:`similarity.STRATEGIES`. Strategies that take every class take no size.
         geometry: Ground metric, one of :data:`similarity.GEOMETRIES`, fitted to all banks together.
         min_count: Source classes of fewer images are left out.
@@ -69,61 +71,64 @@ def select_classes(
         InputError: Unknown strategy or geometry, an impossible size, banks that cannot be compared or are given twice,
             or ``min_count`` leaves no class.
     """
-    STRATEGIES.find(strategy)
+    row = STRATEGIES.find(strategy)
+    sizes = Sizes(classes=classes, quotas=quotas, images=images, coverage=coverage, drop=drop)
     pool = SourcePool.of(targets, sources, geometry, min_count)
-    sizes: dict[str, Any] = {"classes": classes, "quotas": quotas, "images": images, "coverage": coverage}
-    return select_from(pool, targets, **sizes, strategy=strategy, seed=seed, certified=certified)
+    return select_from(pool, targets, row, sizes, seed=seed, certified=certified)
 
 
 def select_from(
     pool: SourcePool,
     targets: Sequence[FeatureBank],
+    strategy: Strategy,
+    sizes: Sizes,
     *,
-    classes: int | None = None,
-    quotas: Sequence[int | None] | None = None,
-    images: int | None = None,
-    coverage: float | None = None,
-    strategy: str = DEFAULT_STRATEGY,
     seed: int = 0,
     certified: bool = True,
 ) -> Subset:
     """:func:`select_classes` from a given pool, whose geometry was fitted to these targets."""
-    row = STRATEGIES.find(strategy)
-    sizes: dict[str, Any] = {"classes": classes, "quotas": quotas, "images": images, "coverage": coverage}
     best: dict[int, tuple[int, int, float]] = {}  # class → (best rank, position of that target, distance)
     wanted: dict[int, list[str]] = {}
-    asked = []
-    weights = np.zeros(len(pool))
-    for place, (target, limit) in enumerate(zip(targets, limits(pool, targets, row, **sizes), strict=True)):
-        found = row.order(pool, target, limit.classes, (seed, place))
+    choices = []
+    for place, (target, limit) in enumerate(zip(targets, limits(pool, targets, strategy, sizes), strict=True)):
+        found = strategy.order(pool, target, limit.classes, (seed, place))
         order, ended_by = limit.cut(found, pool.counts)
         for rank, index in enumerate(order.tolist(), start=1):
             entry = (rank, place, float(found.scores[index]))
             best[index] = min(best.get(index, entry), entry)
             wanted.setdefault(index, []).append(target.name)
+        choices.append((target, limit, found, order, ended_by))
+    ranked = sorted(best, key=lambda index: best[index][:2])
+    kept, dropped = ranked[: len(ranked) - (sizes.drop or 0)], ranked[len(ranked) - (sizes.drop or 0) :]
+    asked = []
+    weights = np.zeros(len(pool))
+    for target, limit, found, order, ended_by in choices:
+        order = order[~np.isin(order, dropped)]
         asked.append(_provenance(target) | {"classes": len(target.classes), "chosen": len(order)})
         asked[-1] |= {"quota": limit.classes, "asked_share": limit.coverage, "ended_by": ended_by}
         if found.shares is not None:
             weights += found.shares / len(targets)
             reached = {str(share): classes_for(found, share) for share in MILESTONES}
             asked[-1] |= {"share": float(found.shares[order].sum()), "classes_for": reached}
-        if row.certify is not None and certified:
-            asked[-1][CERTIFICATE] = asdict(row.certify(pool, target, order))
+        if strategy.certify is not None and certified:
+            asked[-1][CERTIFICATE] = asdict(strategy.certify(pool, target, order))
     rows = []
-    for index in sorted(best, key=lambda index: best[index][:2]):
+    for index in kept:
         rank, _, distance = best[index]
         bank, count = pool.banks[pool.bank[index]], int(pool.counts[index])
-        weight = min(float(weights[index]), 1.0) if row.has_shares else None
+        weight = min(float(weights[index]), 1.0) if strategy.has_shares else None
         rows.append(SubsetRow(bank.name, pool.classes[index], count, rank, distance, tuple(wanted[index]), weight))
+    left_out = [{"source": pool.banks[pool.bank[i]].name, "class": pool.classes[i]} for i in reversed(dropped)]
     provenance = {
         "targets": asked,
         "sources": [_provenance(bank) | {"classes": len(bank.classes)} for bank in pool.banks],
-        "images": images,
-        "strategy": strategy,
+        "images": sizes.images,
+        "strategy": strategy.name,
         "geometry": pool.metric.name,
         "square_root": pool.metric.square_root,
         "min_count": pool.min_count,
         "seed": seed,
+        **({"dropped": left_out} if dropped else {}),
     }
     return Subset(tuple(rows), provenance)
 

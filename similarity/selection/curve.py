@@ -16,7 +16,7 @@ from similarity.distances import shares
 from similarity.geometry import DEFAULT_GEOMETRY
 from similarity.selection.limits import MILESTONES, classes_for
 from similarity.selection.pool import SourcePool
-from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES
+from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES, Strategy
 
 COLUMNS = ("target", "classes", "images", "distance", "gain", "share")
 
@@ -59,22 +59,21 @@ def selection_curves(
     seed: int = 0,
 ) -> tuple[SelectionCurve, ...]:
     """The curve of each target over all source classes; arguments as of :func:`similarity.select_classes`."""
-    STRATEGIES.find(strategy)
-    return curves_from(SourcePool.of(targets, sources, geometry, min_count), targets, strategy=strategy, seed=seed)
+    row = STRATEGIES.find(strategy)
+    return curves_from(SourcePool.of(targets, sources, geometry, min_count), targets, row, seed=seed)
 
 
 def curves_from(
-    pool: SourcePool, targets: Sequence[FeatureBank], *, strategy: str = DEFAULT_STRATEGY, seed: int = 0
+    pool: SourcePool, targets: Sequence[FeatureBank], strategy: Strategy, *, seed: int = 0
 ) -> tuple[SelectionCurve, ...]:
     """:func:`selection_curves` over a given pool, whose geometry was fitted to these targets."""
-    row = STRATEGIES.find(strategy)
     curves = []
     for place, target in enumerate(targets):
         distances = pool.distances(target)
-        if row.curve is not None:
-            found = row.curve(pool, target, (seed, place))
+        if strategy.curve is not None:
+            found = strategy.curve(pool, target, (seed, place))
         else:
-            found = row.order(pool, target, len(pool), (seed, place))
+            found = strategy.order(pool, target, len(pool), (seed, place))
         objective = np.minimum.accumulate(distances[found.classes], axis=0) @ shares(target.counts)
         end = max(int(np.argmax(objective <= objective[-1])) + 1, classes_for(found, MILESTONES[-1]) or 0)
         order = found.classes[:end]

@@ -21,6 +21,31 @@ MILESTONES = (0.5, 0.8, 0.9, 0.95)
 _ROUND_OFF = 1e-9
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How many classes each target may choose: the arguments of :func:`similarity.select_classes`.
+
+    Attributes:
+        classes: Number of classes of each target without a quota.
+        quotas: The number of each target; None stands for ``classes``.
+        images: Budget of images for each target.
+        coverage: Share of each target that its classes serve.
+        drop: Number of classes to leave out, instead of all others.
+    """
+
+    classes: int | None = None
+    quotas: Sequence[int | None] | None = None
+    images: int | None = None
+    coverage: float | None = None
+    drop: int | None = None
+
+    @property
+    def of_a_choice(self) -> bool:
+        """Whether a size other than ``drop`` is given."""
+        given = (self.classes, self.images, self.coverage, *(self.quotas or ()))
+        return any(size is not None for size in given)
+
+
 @dataclass(frozen=True)
 class Limit:
     """The limits of one target; the one reached first ends its choice.
@@ -56,31 +81,39 @@ class Limit:
         return found.classes[: sizes[ended_by]], ended_by if sizes[ended_by] < len(counts) else None
 
 
-def limits(
-    pool: SourcePool,
-    targets: Sequence[FeatureBank],
-    strategy: Strategy,
-    *,
-    classes: int | None = None,
-    quotas: Sequence[int | None] | None = None,
-    images: int | None = None,
-    coverage: float | None = None,
-) -> list[Limit]:
-    """The limits of each target; arguments and errors as of :func:`similarity.select_classes`."""
-    if quotas is not None and len(quotas) != len(targets):
-        raise ValueError(f"`quotas` must have one entry a target, got {len(quotas)} for {len(targets)} targets")
-    sizes = [classes if quota is None else quota for quota in quotas or [None] * len(targets)]
-    given = images is not None or coverage is not None
-    if strategy.takes_all:
-        if given or any(size is not None for size in sizes):
-            raise InputError(
-                f"`strategy` {strategy.name} takes every class; leave out `classes`, `images`, `coverage` and the "
-                f"targets' quotas"
-            )
+def limits(pool: SourcePool, targets: Sequence[FeatureBank], strategy: Strategy, sizes: Sizes) -> list[Limit]:
+    """The limits of each target; errors are those of :func:`similarity.select_classes`."""
+    if sizes.quotas is not None and len(sizes.quotas) != len(targets):
+        raise ValueError(f"`quotas` must have one entry a target, got {len(sizes.quotas)} for {len(targets)} targets")
+    if strategy.takes_all and (sizes.of_a_choice or sizes.drop is not None):
+        raise InputError(
+            f"`strategy` {strategy.name} takes every class; leave out `classes`, `images`, `coverage`, `drop` and the "
+            f"targets' quotas"
+        )
+    if sizes.drop is not None:
+        _check_drop(sizes, len(pool))
+    if strategy.takes_all or sizes.drop is not None:
         return [Limit(len(pool), None, None)] * len(targets)
-    if coverage is not None:
-        _check_coverage(coverage, strategy)
-    return [_limit(pool, target, size, images, coverage, strategy) for target, size in zip(targets, sizes, strict=True)]
+    if sizes.coverage is not None:
+        _check_coverage(sizes.coverage, strategy)
+    own = [sizes.classes if quota is None else quota for quota in sizes.quotas or [None] * len(targets)]
+    return [
+        _limit(pool, target, size, sizes.images, sizes.coverage, strategy)
+        for target, size in zip(targets, own, strict=True)
+    ]
+
+
+def _check_drop(sizes: Sizes, available: int) -> None:
+    """Raise ``InputError`` for a number of classes to leave out that leaves none, or beside another size."""
+    if sizes.of_a_choice:
+        raise InputError(
+            f"`drop` {sizes.drop}: takes all classes but the last ones; leave out `classes`, `images`, `coverage` and "
+            f"the targets' quotas"
+        )
+    if sizes.drop is not None and not 1 <= sizes.drop < available:
+        raise InputError(
+            f"`drop` {sizes.drop}: not possible; the sources have {available} classes; give 1 to {available - 1}"
+        )
 
 
 def _limit(

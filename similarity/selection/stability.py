@@ -14,8 +14,9 @@ from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
 from similarity.geometry import DEFAULT_GEOMETRY, Geometry
 from similarity.selection.choosing import select_from
+from similarity.selection.limits import Sizes
 from similarity.selection.pool import SourcePool
-from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES
+from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES, Strategy
 from similarity.selection.subset import Subset
 from similarity.uncertainty.posterior import MeanSampler
 from similarity.uncertainty.sampling_error import MeanCloud, mean_clouds
@@ -76,26 +77,24 @@ def selection_stability(
 ) -> SelectionStability:
     """:func:`similarity.select_classes`, and the stability of its result: see :func:`stability_from`.
 
-    ``sizes`` are ``classes``, ``quotas``, ``images`` and ``coverage`` of these functions, whose errors are raised.
+    ``sizes`` are ``classes``, ``quotas``, ``images``, ``coverage`` and ``drop`` of these functions, whose errors are
+    raised.
     """
-    STRATEGIES.find(strategy)
-    pool = SourcePool.of(targets, sources, geometry, min_count)
-    subset = select_from(pool, targets, strategy=strategy, seed=seed, **sizes)
-    return stability_from(pool, targets, subset, replicates=replicates, seed=seed, strategy=strategy, **sizes)
+    row = STRATEGIES.find(strategy)
+    pool, asked = SourcePool.of(targets, sources, geometry, min_count), Sizes(**sizes)
+    subset = select_from(pool, targets, row, asked, seed=seed)
+    return stability_from(pool, targets, subset, row, asked, replicates=replicates, seed=seed)
 
 
 def stability_from(
     pool: SourcePool,
     targets: Sequence[FeatureBank],
     subset: Subset,
+    strategy: Strategy,
+    sizes: Sizes,
     *,
     replicates: int = 100,
     seed: int = 0,
-    classes: int | None = None,
-    quotas: Sequence[int | None] | None = None,
-    images: int | None = None,
-    coverage: float | None = None,
-    strategy: str = DEFAULT_STRATEGY,
 ) -> SelectionStability:
     """Select again from resampled class means, and compare with a subset that was selected from the pool.
 
@@ -112,9 +111,9 @@ def stability_from(
         pool: The source classes, in a geometry fitted to these targets.
         targets: Their banks.
         subset: What :func:`similarity.selection.choosing.select_from` chose from the pool with the same options.
+        strategy, sizes: The row of the strategy, and the sizes, that chose it.
         replicates: Number of bootstrap replicates, at least 1.
         seed: Seed of the resampling, and of strategies that draw: they draw the same in every replicate.
-        classes, quotas, images, coverage, strategy: As of :func:`similarity.select_classes`.
 
     Raises:
         ValueError: ``replicates`` is less than 1.
@@ -133,7 +132,6 @@ def stability_from(
     samplers = [MeanSampler(cloud) for cloud in clouds]
     drawn_metric = Geometry(pool.metric.name, unit_length=pool.metric.unit_length)  # the draws are points already
     generator = np.random.default_rng(seed)
-    sizes: dict[str, Any] = {"classes": classes, "quotas": quotas, "images": images, "coverage": coverage}
     times: dict[tuple[str, str], int] = dict.fromkeys(chosen, 0)
     overlaps = []
     with progress("resampling", total=replicates) as advance:
@@ -142,8 +140,8 @@ def stability_from(
             again = select_from(
                 replace(pool, points=drawn_metric.points(np.concatenate(drawn[len(targets) :])), metric=drawn_metric),
                 [_drawn(*target) for target in zip(targets, clouds, drawn, strict=False)],
-                **sizes,
-                strategy=strategy,
+                strategy,
+                sizes,
                 seed=seed,
                 certified=False,
             )

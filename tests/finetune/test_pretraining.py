@@ -7,12 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
 
 from features.checkpoint import find_checkpoint
 from features.infrastructure.errors import InputError
+from finetune.finetuning import FinetuneConfig, finetune
 from finetune.pretraining import PretrainConfig, pretrain
+from finetune.samplers import ClassSampler
 from finetune.shared_options import resolve
 from finetune.source_classes import open_sources
+from finetune.training import engine
 from similarity.selection.subset import Subset, SubsetRow
 
 #: Name → colour; "both" stands in the two sources, as different things.
@@ -129,6 +135,106 @@ def test_random_weights_are_the_default(sources, tmp_path):
     assert resolve(PretrainConfig(sources=["a:"], out="b", backbone=str(out)))[0].weights == "default"  # a run
 
 
+@pytest.fixture
+def all_classes(sources, tmp_path) -> Path:
+    """A run on every class of both sources."""
+    return pretrain(tiny(tmp_path / "all", sources=list(sources))).run
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "checkpoints" / "last.safetensors")
+
+
+def test_going_on_keeps_the_network_and_the_rows_of_its_classes(sources, all_classes, tmp_path, head_of):
+    file = subset_file(tmp_path / "s.csv", ("folder:second", "both"), ("folder:first", "two"))
+    still = {"lr": 1e-12, "weight_decay": 0.0, "batch_norm": "frozen", "backbone": "resnet50", "image_size": None}
+    result = pretrain(tiny(tmp_path / "on", sources=list(sources), subset=file, init=str(all_classes), **still))
+    before, after = weights_of(all_classes), weights_of(result.run)
+    for name in (name for name in before if name.startswith("backbone.")):
+        torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-9)
+    known = find_checkpoint(all_classes).classes
+    rows = [known.index("two"), known.index("folder:second/both")]
+    assert find_checkpoint(result.run).classes == ("two", "both")
+    for kept, of_all in zip(head_of(result.run), head_of(all_classes), strict=True):
+        np.testing.assert_allclose(kept, of_all[rows], atol=1e-9)
+    environment = json.loads((result.run / "environment.json").read_text())
+    assert environment["inputs"]["initial weights"] == find_checkpoint(all_classes).card["weights_sha256"]
+
+
+def test_going_on_with_a_subset_of_all_classes_is_training_longer(sources, all_classes, tmp_path):
+    """As fine-tuning to the source itself, with its classifier kept."""
+    training = {"lr": 0.05, "loss": "softmax", "optimizer": "nesterov", "batch_norm": "train", "steps": 5}
+    every = pretrain(
+        tiny(tmp_path / "every", sources=list(sources), init=str(all_classes), backbone="resnet50", **training)
+    )
+    file = subset_file(tmp_path / "s.csv", *every_class(sources))
+    subset = pretrain(tiny(tmp_path / "on", subset=file, init=str(all_classes), backbone="resnet50", **training))
+    assert find_checkpoint(every.run).classes == find_checkpoint(subset.run).classes
+    for name, value in weights_of(every.run).items():
+        assert torch.equal(value, weights_of(subset.run)[name]), name
+    one = pretrain(tiny(tmp_path / "first-alone", sources=["folder:first"])).run
+    again = {
+        "init": str(one),
+        "batch_size": 8,
+        "device": "cpu",
+        "precision": "fp32",
+        "workers": 0,
+        "weight_decay": 5e-4,
+    }
+    longer = pretrain(PretrainConfig(sources=["folder:first"], out=str(tmp_path / "longer"), **again | training))
+    tuned = finetune(
+        FinetuneConfig(dataset="folder:first", out=str(tmp_path / "tuned"), classifier="keep", **again | training)
+    )
+    for name, value in weights_of(longer.run).items():
+        assert torch.equal(value, weights_of(tuned.run)[name]), name
+
+
+def test_classes_are_drawn_by_their_weights(sources, tmp_path, monkeypatch):
+    file = tmp_path / "w.csv"
+    rows = [("folder:second", "three", 0.5), ("folder:first", "both", 0.25), ("folder:second", "both", 0.25)]
+    Subset(
+        tuple(SubsetRow(spec, name, 4, rank, 0.0, (), weight) for rank, (spec, name, weight) in enumerate(rows, 1))
+    ).write(file)
+    made = []
+
+    def spy(labels, **options):
+        made.append(ClassSampler(labels, **options))
+        return made[-1]
+
+    monkeypatch.setattr(engine, "ClassSampler", spy)
+    result = pretrain(tiny(tmp_path / "run", sources=list(sources), class_weights=str(file), floor=0.2))
+    counts = np.array([6, 6, 6, 4, 4])
+    expected = 0.8 * np.array([0.25, 0, 0, 0.25, 0.5]) + 0.2 * counts / counts.sum()
+    np.testing.assert_allclose(made[0].probabilities(), expected, rtol=1e-12)
+    assert yaml.safe_load((result.run / "config.yaml").read_text())["loss"] == "softmax"  # not balanced twice
+    assert find_checkpoint(result.run).card["balanced_by"] == f"--class-weights {file}"
+    # All weights equal: as drawing every class with the same probability.
+    Subset(tuple(SubsetRow(*class_, 4, 1, 0.0, (), 0.2) for class_ in every_class(sources))).write(file)
+    even = pretrain(tiny(tmp_path / "even", sources=list(sources), class_weights=str(file), floor=0.0))
+    plain = pretrain(tiny(tmp_path / "plain", sources=list(sources), sampler="class", loss="softmax"))
+    for name, value in weights_of(plain.run).items():
+        assert torch.equal(value, weights_of(even.run)[name]), name
+
+
+def every_class(sources: tuple[str, str]) -> list[tuple[str, str]]:
+    return [(spec, name) for spec, classes in zip(sources, (FIRST, SECOND), strict=True) for name in classes]
+
+
+def test_weights_that_do_not_fit_are_refused(sources, tmp_path):
+    def refused(*rows: tuple[str, str, float | None], **given) -> str:
+        file = tmp_path / "w.csv"
+        Subset(tuple(SubsetRow(spec, name, 4, 1, 0.0, (), weight) for spec, name, weight in rows)).write(file)
+        with pytest.raises(InputError) as caught:
+            pretrain(tiny(tmp_path / "run", sources=list(sources), class_weights=str(file), **given))
+        return str(caught.value)
+
+    assert "class 'one' has no weight; choose by a strategy that says" in refused(("folder:first", "one", None))
+    assert "class 'goose' of folder:first is not among those to train on" in refused(("folder:first", "goose", 1.0))
+    assert "names the source 'folder:third', which is not given" in refused(("folder:third", "one", 1.0))
+    assert "every weight is 0" in refused(("folder:first", "one", 0.0))
+    assert "`floor` 0.0: class 'folder:first/both' and all others" in refused(("folder:first", "one", 1.0), floor=0.0)
+
+
 def test_a_device_that_is_not_there_is_refused_before_any_work(sources, tmp_path):
     with pytest.raises(InputError, match="`device` nosuch: expected auto, cpu, cuda, "):
         pretrain(PretrainConfig(out=str(tmp_path / "run"), sources=list(sources), backbone="resnet8", device="nosuch"))
@@ -153,6 +259,11 @@ def test_a_device_that_is_not_there_is_refused_before_any_work(sources, tmp_path
         ({"loss": "cb_softmax"}, "`loss` cb_softmax: there is no such loss; did you mean cb-softmax?"),
         ({"sampler": "squrt"}, "`sampler` squrt: there is no such sampler; did you mean sqrt?"),
         ({"sampler": "none"}, "`sampler` none: there is no such sampler; expected one of instance, "),
+        ({"class_weights": "w.csv", "sampler": "sqrt"}, "`sampler` sqrt and `class_weights` both say how classes are"),
+        ({"floor": 0.3}, "`floor` 0.3: is for `class_weights`; leave it out"),
+        ({"init": "resnet50"}, "`backbone` resnet8: is for a training without `init`; leave it out"),
+        ({"init": "r", "backbone": "resnet50", "weights": "none"}, "`weights` none: is for a training without `init`"),
+        ({"init": "r", "backbone": "resnet50", "loss": "ldam"}, "`loss` ldam: needs a cosine classifier, and that of"),
         ({"augment": "mixup"}, "`augment` mixup: expected one of none, "),
         ({"augment": "cropflip"}, "`augment` cropflip: did you mean crop-flip?"),
         ({"augment": "flip+cutot"}, "`augment` flip+cutot: after flip, did you mean +cutout?"),

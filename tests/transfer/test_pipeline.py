@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 from features import open_dataset
+from similarity import Subset
 from transfer.cli import main
 
 COLOURS = [(220, 30, 30), (30, 220, 30), (30, 30, 220), (220, 220, 30), (30, 220, 220), (220, 30, 220)]
@@ -146,9 +147,64 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(recipe_file: Path, capsys: 
     assert run_json(capsys, "run", "recipe.yaml")["arms"]
 
 
+def test_every_use_of_a_choice_is_an_arm(recipe_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = {"strategy": "mutual-proximity"}
+    arms = {
+        "plain": chosen,
+        "continued": {**chosen, "use": "continued"},
+        "weighed": {**chosen, "use": "weighed", "floor": 0.2},
+        "co-trained": {**chosen, "use": "co-trained", "with_weight": 0.5},
+        "left-out": {**chosen, "drop": 2},
+        "all-continued": {"strategy": "all", "use": "continued"},
+    }
+    edit(recipe_file, arms=arms, seeds=[0])
+    found = run_json(capsys, "run", "recipe.yaml")
+    configs = {}
+    for path in Path("runs/tiny/pretrain").iterdir():
+        configs[path.name.rpartition("-seed0-")[0]] = yaml.safe_load((path / "config.yaml").read_text())
+    assert configs.keys() == {"plain", "continued", "weighed", "left-out", "half-of-all", "all-continued"}
+    half = Path(configs["continued"]["init"])
+    assert half.name.startswith("half-of-all") and configs["all-continued"]["init"] == str(half)
+    assert (configs["half-of-all"]["steps"], configs["continued"]["steps"], configs["plain"]["steps"]) == (1, 2, 3)
+    assert configs["weighed"]["floor"] == 0.2 and configs["weighed"]["subset"] is None
+    weights = [row.weight for row in Subset.read(configs["weighed"]["class_weights"]).rows]
+    assert sum(weights) == pytest.approx(1)  # of all classes, not of the two that are chosen elsewhere
+    assert len(Path(configs["left-out"]["subset"]).read_text().splitlines()) == 2 + 4
+    runs = {
+        arm["arm"]: yaml.safe_load((Path(arm["runs"][0]["run"]) / "config.yaml").read_text()) for arm in found["arms"]
+    }
+    assert runs["co-trained"]["with_weight"] == 0.5 and runs["co-trained"]["init"] == str(half)
+    assert runs["plain"]["with_"] is None
+    page = Path(found["report"]).read_text()
+    for words in ("continued after half of the steps on all", "all, drawn by mutual-proximity", "all but 2 by mutual"):
+        assert words in page
+    again = run_json(capsys, "run", "recipe.yaml")
+    assert again["arms"] == found["arms"]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"arms": {"one": {"strategy": "nearest", "use": "weighed"}}}, "strategy nearest does not tell how much"),
+        (
+            {"arms": {"one": {"strategy": "nearest", "use": "continue"}}},
+            "use continue: expected one of subset, continued",
+        ),
+        ({"arms": {"scratch": {"use": "continued"}}}, "use continued: is for an arm that chooses by a strategy"),
+        ({"arms": {"one": {"strategy": "nearest", "floor": 0.3}}}, "floor 0.3: is for use weighed; leave it out"),
+        ({"arms": {"one": {"strategy": "nearest", "classes": 2, "drop": 2}}}, "classes and drop both set the size"),
+        (
+            {"arms": {"one": {"strategy": "importance", "use": "weighed", "classes": 2}}},
+            "classes: is not for use weighed, which draws from all classes",
+        ),
+        (
+            {"arms": {"one": {"strategy": "nearest", "use": "continued"}}, "pretrain": {"epochs": 1}},
+            "use continued halves the steps of pre-training; give at least 2 steps in pretrain",
+        ),
+        (
+            {"arms": {"one": {"strategy": "nearest", "use": "co-trained"}}, "finetune": {"method": "linear"}},
+            "method linear fits a classifier to frozen features",
+        ),
         ({"arms": {"one": {"strategy": "nearst"}}}, "nearst"),
         ({"arms": {"one": {"stratgy": "nearest"}}}, "did you mean strategy?"),
         ({"arms": {}}, "at least one arm"),

@@ -22,6 +22,7 @@ from finetune.evaluation.evaluator import evaluate_model
 from finetune.samplers import build_sampler
 from finetune.training.batches import EpochBatches
 from finetune.training.validation import split_off
+from similarity import Subset, SubsetRow
 from transfer.cli import main
 
 CPU = ["--device", "cpu", "--precision", "fp32", "--workers", "0"]
@@ -101,6 +102,29 @@ def test_training(tmp_path, plain_network, loss):
     for before, after in zip(*histories, strict=True):
         assert float(after["train_loss"]) == pytest.approx(float(before["train_loss"]), abs=1e-4)
     assert yaml.safe_load((tmp_path / "two" / "config.yaml").read_text())["batch_size"] == 64
+
+
+@pytest.mark.parametrize("use", ["continued", "weighed", "co-trained"])
+def test_every_use_of_a_choice(tmp_path, plain_network, use):
+    """With the statistics of its start, a network trains the same on halves of batches."""
+    source = "digits:@test"
+    rows = (SubsetRow(source, f"digit {i}", 80, i + 1, 0.0, (), weight) for i, weight in enumerate((0.5, 0.2, 0.3)))
+    Subset(tuple(rows)).write(tmp_path / "subset.csv")
+    file, common = str(tmp_path / "subset.csv"), ["--batch-norm", "frozen", "--augment", "none", "--lr", "0.02", *CPU]
+    common += ["--steps", "5", "--batch-size", "32", "--optimizer", "sgd"]
+    command = {
+        "continued": ["pretrain", "--subset", file, "--init", str(plain_network)],
+        "weighed": ["pretrain", source, "--class-weights", file, "--init", str(plain_network)],
+        "co-trained": ["finetune", "digits:@train", "--init", str(plain_network), "--with", file, "--with-weight", "1"],
+    }[use]
+    assert main([*command, *common, "--out", str(tmp_path / "one")]) == 0
+    found = two_processes(*command, *common, "--out", str(tmp_path / "two"), "--json")
+    assert found.returncode == 0, found.stderr
+    one, two = (load_file(tmp_path / name / "checkpoints" / "last.safetensors") for name in ("one", "two"))
+    start = load_file(plain_network / "checkpoints" / "last.safetensors")
+    assert not torch.equal(one["backbone.stem.0.weight"], start["backbone.stem.0.weight"])
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-5)
 
 
 def test_the_validation_judges_what_is_kept(tmp_path):

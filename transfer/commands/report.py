@@ -121,7 +121,14 @@ def _choice(arm: Mapping[str, Any], classes: int) -> str:
     """What an arm pre-trains on, in a few words; ``classes`` is the recipe's number of them."""
     if arm["strategy"] is None:
         return f"none: {arm['init']} as published" if arm["init"] else "none: from scratch"
-    return STRATEGIES[arm["strategy"]].describe(arm["classes"] or classes, arm["geometry"])
+    strategy, use = STRATEGIES[arm["strategy"]], arm.get("use", "subset")  # results of earlier versions have one use
+    if use == "weighed":
+        return f"all, drawn by {strategy.name}, {arm['geometry']}"
+    if arm.get("drop"):
+        chosen = f"all but {arm['drop']} by {strategy.name}, {arm['geometry']}"
+    else:
+        chosen = strategy.describe(arm["classes"] or classes, arm["geometry"])
+    return chosen if use == "subset" else f"{chosen}; {use} after half of the steps on all"
 
 
 def _run_page(run: Mapping[str, Any]) -> str:

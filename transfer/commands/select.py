@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,11 +15,14 @@ from similarity import (
     STRATEGIES,
     SelectionCurve,
     SelectionStability,
+    Strategy,
     Subset,
     write_curves,
 )
 from similarity.selection.choosing import CERTIFICATE, select_from
 from similarity.selection.curve import curves_from
+from similarity.selection.influence import by_influence
+from similarity.selection.limits import Sizes
 from similarity.selection.pool import SourcePool
 from similarity.selection.stability import stability_from
 from transfer.screen import console, say, show_next, show_table
@@ -41,10 +44,13 @@ class SelectConfig:
         images: Budget of images for each target: classes are taken for as long as their images stay within it.
         coverage: Share of each target that the chosen classes serve, greater than 0 and at most 1. By default 0.9 if no
             size is given and the strategy has shares.
+        drop: Leave out this many classes, those that every target ranks last, and take all others, instead of a size.
         out: The subset file (.csv).
         curve: A file (.csv) with a row for each number of classes: their images, the mean distance of the target's
             classes to their nearest chosen class, the gain in it (1 is that of all classes), and the share served.
         strategy: How classes are chosen: nearest is the paper's; see transfer inspect strategies.
+        influence: A table (.csv) of measured influences, source,class,target,influence: classes are taken from the
+            largest influence on, instead of by a strategy.
         geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
         min_count: Leave out source classes of fewer images (the paper: 200).
         resample: Times to choose again from resampled class means, to report how often each class is chosen; 0 for
@@ -58,9 +64,11 @@ class SelectConfig:
     classes: Annotated[int, Range(1)] | None = None
     images: Annotated[int, Range(1)] | None = None
     coverage: Annotated[float, Range(0, 1, above=True)] | None = None
+    drop: Annotated[int, Range(1)] | None = None
     out: str | None = None
     curve: str | None = None
     strategy: str = DEFAULT_STRATEGY
+    influence: str | None = None
     geometry: str = DEFAULT_GEOMETRY
     min_count: Annotated[int, Range(0)] = 0
     resample: Annotated[int, Range(0)] = 0
@@ -70,6 +78,8 @@ class SelectConfig:
     def __post_init__(self) -> None:
         check_ranges(self)
         STRATEGIES.find(self.strategy)
+        if self.influence is not None and self.strategy != DEFAULT_STRATEGY:
+            raise InputError(f"`strategy` {self.strategy} and `influence` both order the classes: give one")
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,7 @@ class Selection:
         return self.subset.to_json() | {
             "out": self.out,
             "targets": self.subset.provenance["targets"],
+            "dropped": self.subset.provenance.get("dropped", []),
             "stability": self.stability and self.stability.to_json(),
         }
 
@@ -112,21 +123,30 @@ def select(config: SelectConfig) -> Selection:
             check_ending(path, (".csv",), argument)
     targets, sources = ([FeatureBank.open(path) for path in group] for group in (paths, config.source))
     pool = SourcePool.of(targets, sources, config.geometry, config.min_count)
-    options: dict[str, Any] = {"strategy": config.strategy, "seed": config.seed}
+    strategy, seed = _strategy(config), config.seed
     curves: tuple[SelectionCurve, ...] = ()
     if config.curve is not None:
-        curves = curves_from(pool, targets, **options)
-    sizes: dict[str, Any] = {"classes": config.classes, "quotas": quotas, "images": config.images}
-    sizes["coverage"] = config.coverage
-    subset = select_from(pool, targets, **sizes, **options)
+        curves = curves_from(pool, targets, strategy, seed=seed)
+    sizes = Sizes(
+        classes=config.classes, quotas=quotas, images=config.images, coverage=config.coverage, drop=config.drop
+    )
+    subset = select_from(pool, targets, strategy, sizes, seed=seed)
+    if config.influence is not None:
+        subset = replace(subset, provenance={**subset.provenance, "influence": config.influence})
     stability = None
     if config.resample:
-        stability = stability_from(pool, targets, subset, replicates=config.resample, **sizes, **options)
+        stability = stability_from(pool, targets, subset, strategy, sizes, replicates=config.resample, seed=seed)
     if config.curve is not None:
-        write_curves(curves, config.curve, options | {"geometry": config.geometry, "min_count": config.min_count})
+        options = {"strategy": strategy.name, "seed": seed, "geometry": config.geometry}
+        write_curves(curves, config.curve, options | {"min_count": config.min_count})
     if config.out is not None:
         subset.write(config.out)
     return Selection(subset, config.out, curves, stability)
+
+
+def _strategy(config: SelectConfig) -> Strategy:
+    """What orders the classes: the strategy, or the table of influences."""
+    return STRATEGIES[config.strategy] if config.influence is None else by_influence(config.influence)
 
 
 def _quota(text: str) -> tuple[str, int | None]:
@@ -145,7 +165,7 @@ def show(config: SelectConfig, result: Selection) -> None:
     """Print the first chosen classes, what ended the choice, and the command that follows."""
     rows = result.subset.rows
     shown = rows[:SHOWN]
-    ranked_by = STRATEGIES[config.strategy].ranked_by
+    ranked_by = "score" if config.influence is not None else STRATEGIES[config.strategy].ranked_by
     sources = list(dict.fromkeys(row.source for row in rows))
     numbers = {source: number for number, source in enumerate(sources, start=1)}
     columns: dict[str, list[Any]] = {
@@ -177,6 +197,9 @@ def show(config: SelectConfig, result: Selection) -> None:
     scores = [row.distance for row in rows]
     direction = f"; the lowest {ranked_by} is chosen first" if scores == sorted(scores) else ""
     say(f"{len(rows)} classes of {images} images{written}{direction}")
+    if dropped := result.subset.provenance.get("dropped"):
+        names = ", ".join(row["class"] for row in dropped[:SHOWN]) + (", …" if len(dropped) > SHOWN else "")
+        say(f"left out, the last one first: {names}")
     for target in result.subset.provenance["targets"]:
         _show_budget(config, target)
     if result.stability is not None:

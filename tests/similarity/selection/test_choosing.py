@@ -111,3 +111,38 @@ def test_what_is_refused(target, sources, make_bank):
         select_classes([], sources, classes=3)
     with pytest.raises(ValueError, match="`sources` must hold at least one"):
         select_classes([target], [], classes=3)
+
+
+def test_leaving_out_takes_all_but_the_last(target, sources):
+    ranked = chosen(select_classes([target], sources, classes=11))
+    for drop in (1, 4, 10):
+        subset = select_classes([target], sources, drop=drop)
+        assert chosen(subset) == ranked[: 11 - drop]
+        dropped = [(row["source"], row["class"]) for row in subset.provenance["dropped"]]
+        assert dropped == ranked[: 10 - drop : -1]
+        (asked,) = subset.provenance["targets"]
+        assert asked["chosen"] == 11 - drop
+        assert asked["share"] == pytest.approx(sum(row.weight for row in subset.rows))
+    assert "dropped" not in select_classes([target], sources, classes=3).provenance
+
+
+def test_of_several_targets_the_best_rank_of_a_class_saves_it(make_bank, sources):
+    left = make_bank(sources[0].means[:1], dataset="folder:left")
+    right = make_bank(sources[1].means[:1], dataset="folder:right")
+    options = {"strategy": "nearest", "geometry": "euclidean"}
+    orders = [chosen(select_classes([bank], sources, classes=11, **options)) for bank in (left, right)]
+    kept = chosen(select_classes([left, right], sources, drop=5, **options))
+    best = {class_: min(order.index(class_) for order in orders) for class_ in orders[0]}
+    assert max(best[class_] for class_ in kept) <= min(best[class_] for class_ in best.keys() - set(kept))
+    assert len(kept) == 6
+
+
+def test_what_cannot_be_left_out_is_refused(target, sources):
+    for drop in (0, 11, 12):
+        with pytest.raises(InputError, match=rf"`drop` {drop}: not possible; .* 11 classes; give 1 to 10"):
+            select_classes([target], sources, drop=drop)
+    for size in ({"classes": 3}, {"images": 3}, {"coverage": 0.5}, {"quotas": [2]}):
+        with pytest.raises(InputError, match="`drop` 2: takes all classes but the last ones; leave out `classes`"):
+            select_classes([target], sources, drop=2, **size)
+    with pytest.raises(InputError, match=r"`strategy` all takes every class; leave out .*`drop`"):
+        select_classes([target], sources, drop=2, strategy="all")

@@ -9,8 +9,9 @@ import similarity.selection.pool as pool_module
 import similarity.selection.stability as stability_module
 import similarity.selection.strategies.coverage as coverage_module
 from features.infrastructure.errors import InputError
-from similarity import select_classes, selection_stability
+from similarity import STRATEGIES, select_classes, selection_stability
 from similarity.selection.choosing import select_from
+from similarity.selection.limits import Sizes
 from similarity.selection.pool import SourcePool
 from similarity.selection.stability import stability_from
 
@@ -134,15 +135,15 @@ def calls(monkeypatch):
 
 
 def test_nothing_is_fitted_selected_or_certified_twice(banks, calls):
-    options = {"classes": 2, "strategy": "coverage"}
-    found = selection_stability(*banks(9), 4, geometry="whitened", **options)
+    found = selection_stability(*banks(9), 4, geometry="whitened", classes=2, strategy="coverage")
     assert calls == {"fit_geometry": 1, "select_from": 1 + 4, "certify": 1}
 
     targets, sources = banks(9)
     pool = SourcePool.of(targets, sources, "whitened")
-    subset = select_from(pool, targets, **options)
+    options = STRATEGIES["coverage"], Sizes(classes=2)
+    subset = select_from(pool, targets, *options)
     calls.update(dict.fromkeys(calls, 0))
-    again = stability_from(pool, targets, subset, replicates=4, **options)
+    again = stability_from(pool, targets, subset, *options, replicates=4)
     assert calls == {"fit_geometry": 0, "select_from": 4, "certify": 0}
     assert again == found and again.subset is subset
 
