@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format tests test-slow hooks clean
+.PHONY: help demo test check format tests test-slow bench-quick hooks clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
@@ -14,7 +14,7 @@ help: ## List the targets
 demo: $(VENV)/.demo ## Install, then run the whole pipeline on data that the packages carry
 	$(BIN)/transfer demo --out runs/demo
 
-test: demo check tests ## Run the demo, the linter, the type checker and the tests
+test: demo check tests bench-quick ## Run the demo, the linter, the type checker, the tests, and every benchmark at smoke size
 
 check: $(VENV)/.test ## Run the linter and the type checker
 	$(BIN)/ruff check .
@@ -26,6 +26,9 @@ tests: $(VENV)/.test ## Run the tests, except the slow ones
 
 test-slow: $(VENV)/.test ## Run the slow tests: real archives at full size, every architecture, many kills of one run
 	$(BIN)/python -m pytest -m slow
+
+bench-quick: $(VENV)/.test ## Run every benchmark at smoke size: it shows that they work, and measures nothing
+	$(BIN)/python benchmarks/quick.py
 
 format: $(VENV)/.test ## Fix what the linter can fix, and format
 	$(BIN)/ruff check --fix .

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from recording import RESULTS, record, standard_error, unpacked
+from recording import RESULTS, record, sized, standard_error, unpacked
 from related_classes import ARCHIVES, Column, columns, take
 
 from features import FeatureBank
@@ -35,8 +35,8 @@ def estimate(domain: Domain) -> float:
     return domain.nearest_class_distance if found is None or found.estimate is None else found.estimate
 
 
-SEEDS, SOURCES, REPLICATES = range(3), 10, 5
-GEOMETRIES = ("euclidean", DEFAULT_GEOMETRY)
+SEEDS, SOURCES, REPLICATES = sized(range(3), range(1)), sized(10, 1), sized(5, 2)
+GEOMETRIES = sized(("euclidean", DEFAULT_GEOMETRY), ("euclidean",))
 DISTANCES: dict[str, Callable[[Domain], float]] = {
     "emd": lambda domain: domain.emd,
     "nearest-class, plug-in": lambda domain: domain.nearest_class_distance,

@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recording import RESULTS, WORK, record
+from recording import RESULTS, WORK, record, sized
 from scipy.spatial.distance import cdist
 
 from features import FeatureBank
@@ -47,13 +47,13 @@ from similarity import DEFAULT_GEOMETRY, emd, fit_geometry
 
 BANKS = WORK / "emd"
 RESULT = RESULTS / "emd.json"
-SOURCES = {"imagenet": 1000, "inat": 5089, "both": 6089}
+SOURCES = sized({"imagenet": 1000, "inat": 5089, "both": 6089}, {"imagenet": 60, "inat": 80, "both": 140})
 TARGETS = {"cub": 200, "nabirds": 555, "dogs": 120, "flowers": 102, "cars": 196, "aircraft": 100, "food": 101}
-WIDTH = 2048
+WIDTH = sized(2048, 32)
 SEED = 0
 #: Source classes of the growth curve, and whether ot.emd2 solves them too.
-SCALE = {20_000: True, 50_000: False, 100_000: False, 300_000: False, 1_000_000: False}
-SCALE_TARGETS, SCALE_WIDTH = 1000, 256
+SCALE = sized({20_000: True, 50_000: False, 100_000: False, 300_000: False, 1_000_000: False}, {2_000: True})
+SCALE_TARGETS, SCALE_WIDTH = sized((1000, 256), (50, 32))
 
 
 def banks() -> dict[str, Path]:

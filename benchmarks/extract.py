@@ -32,7 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from recording import RESULTS, WORK, record, unpacked
+from recording import RESULTS, WORK, record, sized, unpacked
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
@@ -42,7 +42,7 @@ from features.decoding import Decoder
 from features.inference_network import InferenceNetwork
 from features.infrastructure.devices import pick_device, pick_precision
 
-BATCH = 64
+BATCH = sized(64, 8)
 
 
 def options() -> argparse.Namespace:
@@ -51,7 +51,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--weights", default="default")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=sized(5, 1))
     parser.add_argument("--out", help="where the result is recorded; by default benchmarks/results/extract-NAME.json")
     return parser.parse_args()
 
@@ -119,7 +119,7 @@ def parallel(work: Callable[[float], int], seconds: float, processes: int) -> fl
     return sum(rates)
 
 
-def forward(ready: InferenceNetwork, pixels: torch.Tensor, cores: int, seconds: float = 6.0) -> float:
+def forward(ready: InferenceNetwork, pixels: torch.Tensor, cores: int, seconds: float = sized(6.0, 0.2)) -> float:
     """Images a second of the network on resident tensors."""
 
     def work(limit: float) -> int:
@@ -136,7 +136,7 @@ def forward(ready: InferenceNetwork, pixels: torch.Tensor, cores: int, seconds: 
     return work(seconds) / (time.perf_counter() - started)
 
 
-def decode(decoder: Decoder, cores: int, seconds: float = 4.0) -> float:
+def decode(decoder: Decoder, cores: int, seconds: float = sized(4.0, 0.2)) -> float:
     """Images a second that one of ``cores`` busy cores decodes."""
 
     def work(limit: float) -> int:
@@ -170,7 +170,7 @@ def main() -> None:
     ready = InferenceNetwork(backbone, backbone.preprocessing, device, precision)
     decoder = Decoder(dataset, backbone.preprocessing)
     cores = len(os.sched_getaffinity(0))
-    pixels = decoder[range(BATCH)].pixels.to(device)
+    pixels = decoder[range(BATCH)].values.to(device)
     for path in root.rglob("*.jpg"):
         path.read_bytes()  # into the page cache
     rates: dict[str, list[float]] = {"naive": [], "ours": [], "forward": [], "decode": []}

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from recording import RESULTS, ROOT, WORK, record, standard_error, unpacked
+from recording import RESULTS, ROOT, WORK, record, sized, standard_error, unpacked
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from features import load_backbone, open_dataset
@@ -36,7 +36,11 @@ PUBLISHED, WHOLE = 0.875, 1.0
 def run(name: str, cub: str, **given: Any) -> dict[str, Any]:
     """One run: its figures on the test images, and what it took."""
     out, began = os.path.relpath(WORK / "finetune" / name), time.perf_counter()
-    options = given | {"dataset": f"{cub}@train", "test": f"{cub}@test", "init": NETWORK, "out": out}
+    options = (
+        given
+        | sized({}, {"image_size": 64})
+        | {"dataset": f"{cub}@train", "test": f"{cub}@test", "init": NETWORK, "out": out}
+    )
     result = (
         fit_classifier(FitClassifierConfig(**options)) if "method" in options else finetune(FinetuneConfig(**options))
     )
@@ -72,7 +76,7 @@ def main() -> None:
         "command": "python benchmarks/fine_grained.py",
         "seed": 0,
         "threads": torch.get_num_threads(),
-        "default": run("default", cub),
+        "default": run("default", cub, **sized({}, {"epochs": 1})),
         "linear": run("linear", cub, method="linear"),
         "linear, published crop": run("linear-published", cub, method="linear", crop_pct=PUBLISHED),
         "held out": [held_out(cub, crop_pct) for crop_pct in (PUBLISHED, WHOLE)],

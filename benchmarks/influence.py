@@ -1,7 +1,6 @@
 """How much does each class of a lake help or harm each target? Networks on random halves of the classes tell.
 
-    OMP_NUM_THREADS=1 python benchmarks/influence.py train            # the networks, a line each; goes on where it was
-    python benchmarks/influence.py report                             # influences, reliability, what predicts them
+    OMP_NUM_THREADS=1 python benchmarks/influence.py          # the networks, a line each; goes on where it was
 
 Each network is a ResNet-8, pre-trained at 32 px on a random half of the 370 classes of the lake (lake.py) for the same
 number of images. A linear probe on its features is fitted to each target's training images; the figure is the mean
@@ -26,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from lake import Target, lake_classes, make_lake, targets
-from recording import RESULTS, WORK, append_row, read_table
+from recording import RESULTS, WORK, append_row, read_table, sized
 
 from features.backbones.loading import Backbone, load_backbone
 from features.dataset import ImageDataset
@@ -40,7 +39,7 @@ from similarity import Subset
 from similarity.selection.subset import SubsetRow
 
 NETWORKS = RESULTS / "influence" / "networks.csv"
-PAIRS, SEED = 125, 0
+PAIRS, SEED = sized(125, 2), 0
 #: Held-out images of a class that are scored.
 HELD_OUT = 100
 TRAINING: dict[str, Any] = {
@@ -48,7 +47,7 @@ TRAINING: dict[str, Any] = {
     "image_size": 32,
     "loss": "softmax",
     "augment": "crop-flip",
-    "steps": 200,
+    "steps": sized(200, 2),
     "batch_size": 128,
     "lr": 0.2,
     "workers": 0,
@@ -128,7 +127,6 @@ def train(pairs: int) -> None:
 def main() -> None:
     """Train networks, or report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("what", choices=["train"])
     parser.add_argument("--pairs", type=int, default=PAIRS)
     options = parser.parse_args()
     torch.set_num_threads(1)

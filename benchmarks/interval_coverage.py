@@ -30,7 +30,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from recording import RESULTS, record
+from recording import RESULTS, record, sized
 from scipy.spatial.distance import cdist
 
 from features import FeatureBank
@@ -43,7 +43,7 @@ from similarity.uncertainty.sampling_error import mean_clouds
 SOURCES, TARGETS = 30, 15
 REPLICATES = 30
 RELATIONS = ("apart", "near", "same")
-WIDTHS, IMAGES = (16, 256), (5, 20, 100)
+WIDTHS, IMAGES = sized((16, 256), (16,)), (5, 20, 100)
 GEOMETRIES = ("euclidean", "whitened", "sqrt-whitened")
 #: The distances, by how their plans are made.
 PLANNERS = {"emd": balanced_plan, "nearest-class": nearest_plan}
@@ -160,7 +160,7 @@ def rows_of(samples: list[Sample], **setting: object) -> list[dict[str, object]]
 def main() -> None:
     """Measure, print the table, write the result."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--samples", type=int, default=150, help="samples of each setting")
+    parser.add_argument("--samples", type=int, default=sized(150, 2), help="samples of each setting")
     parser.add_argument("--bank", help="a feature bank with kept images, as one more population")
     parser.add_argument("--bank-samples", type=int, default=20, help="samples of each setting of the bank")
     parser.add_argument("--seed", type=int, default=0)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from recording import DATA, ROOT, WORK, unpacked
+from recording import DATA, ROOT, WORK, sized, unpacked
 
 from features import open_dataset
 from features.dataset import ImageDataset
@@ -33,7 +33,7 @@ ARCHIVES = (
 )
 IMBALANCE, TAIL_SEED = 50, 0
 #: Images of a class of CIFAR-100 and of the digits to train on.
-TARGET_IMAGES, DIGIT_IMAGES = 50, 20
+TARGET_IMAGES, DIGIT_IMAGES = sized((50, 20), (3, 3))
 #: Classes of each superclass of CIFAR-100 that are in targets; the others are in the lake.
 IN_TARGETS = 2
 #: The superclasses of each target of CIFAR-100: kinds of things that one collection may hold.

@@ -22,7 +22,7 @@ import time
 from typing import Any
 
 import torch
-from recording import DATA, RESULTS, ROOT, WORK, record, unpacked
+from recording import DATA, RESULTS, ROOT, WORK, record, sized, unpacked
 
 from finetune import FinetuneConfig, FitClassifierConfig, finetune, fit_classifier
 from transfer.command_line import read_yaml
@@ -86,10 +86,10 @@ def run(row: str) -> None:
     data = f"folder:{WORK}/cifar-100-lt-if100"
     options: dict[str, Any] = {"workers": 0, "precision": "bf16", "device": "cpu"}
     if row in STAGE_TWO:
-        options |= STAGE_TWO[row]
+        options |= STAGE_TWO[row] | (sized({}, {"epochs": 1}) if "epochs" in STAGE_TWO[row] else {})
         start = {"init": str(WORK / "long-tail" / row.partition(" + ")[0])}
     else:
-        options |= read_yaml(PROTOCOL) | ROWS[row]
+        options |= read_yaml(PROTOCOL) | ROWS[row] | sized({}, {"epochs": 1})
         start = {}
     out = WORK / "long-tail" / row.replace(" + ", "-")
     began = time.process_time()
@@ -121,7 +121,8 @@ def show() -> None:
         file = ROWS_OF_RESULTS / f"{row.replace(' + ', '-')}.json"
         if file.is_file():
             metrics = json.loads(file.read_text())["metrics"]
-            groups = "".join(f"{100 * metrics[name]:8.1f}" for name in ("many", "medium", "few"))
+            shares = (metrics[name] for name in ("many", "medium", "few"))
+            groups = "".join(f"{'–' if share is None else format(100 * share, '.1f'):>8}" for share in shares)
             known = published.get(PUBLISHED.get(row, ""), {"top1_error_percent": "", "protocol": ""})
             error, protocol = known["top1_error_percent"], known["protocol"]
             print(f"{row:<30}{100 * (1 - metrics['top1']):14.2f}{error:>11}{groups}  {protocol}".rstrip())
@@ -131,7 +132,9 @@ def main() -> None:
     """Run the rows that are asked for, then print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     rows = [*ROWS, *STAGE_TWO]
-    parser.add_argument("--rows", nargs="*", choices=rows, default=rows, metavar="ROW")
+    parser.add_argument(
+        "--rows", nargs="*", choices=rows, default=sized(rows, ["softmax", "softmax + crt"]), metavar="ROW"
+    )
     rows = parser.parse_args().rows
     unpacked("cifar-100-lt-if100.tar")
     for row in rows:

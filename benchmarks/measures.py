@@ -19,7 +19,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from recording import RESULTS, ROOT, WORK, record, unpacked
+from recording import RESULTS, ROOT, WORK, record, sized, unpacked
+from related_classes import SIDE
 
 from finetune import PretrainConfig, pretrain
 from transfer import RankConfig, RankModelsConfig, SelectConfig, rank, rank_models, select
@@ -28,13 +29,19 @@ from transfer.commands.rank_models import show as show_models
 
 BANKS = WORK / "selection-quality"
 CHOICES = {"chosen": "local-scaling", "random": "random"}
-NETWORK: dict[str, Any] = {"backbone": "resnet8", "image_size": 32, "steps": 1600, "batch_size": 32, "lr": 0.1}
+NETWORK: dict[str, Any] = {
+    "backbone": "resnet8",
+    "image_size": 32,
+    "steps": sized(1600, 2),
+    "batch_size": 32,
+    "lr": 0.1,
+}
 SHARED: dict[str, Any] = {"workers": 0, "device": "cpu"}
 
 
 def bank(name: str) -> str:
     """A bank that the measurement of the choice has left."""
-    path = BANKS / f"{name}-128.h5"
+    path = BANKS / f"{name}-{SIDE}.h5"
     if not path.is_file():
         raise SystemExit(f"{path.name} is not there; run python benchmarks/selection_quality.py first")
     return str(path)

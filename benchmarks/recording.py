@@ -1,5 +1,8 @@
 """Shared by all benchmarks: where data and results are, how a result is recorded, and the error of a mean.
 
+With ``BENCH_QUICK=1`` in the environment (``make bench-quick``) every benchmark runs at smoke size: on a few images of
+each class, in a folder of its own, and its results stay there. A quick run shows that a benchmark works, no more.
+
 A result is one JSON file in ``benchmarks/results``. It holds the command that made it, the figures, and the versions of
 the packages behind them, and no path of the machine.
 """
@@ -10,9 +13,11 @@ import csv
 import io
 import json
 import os
+import tarfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,14 +29,70 @@ from transfer.archives import unpack
 ROOT = Path(__file__).resolve().parent.parent
 #: The archives of real images, see the README of that folder.
 DATA = Path(os.environ.get("TRANSFER_DATA", ROOT.parent / "shared" / "data"))
+#: Whether benchmarks run at smoke size.
+QUICK = bool(os.environ.get("BENCH_QUICK"))
 #: Everything that a benchmark makes and may reuse: unpacked images, banks, runs.
-WORK = ROOT / "runs" / "benchmarks"
-RESULTS = ROOT / "benchmarks" / "results"
+WORK = ROOT / "runs" / ("benchmarks-quick" if QUICK else "benchmarks")
+RESULTS = WORK / "results" if QUICK else ROOT / "benchmarks" / "results"
+#: Images of a folder that a quick run keeps; of a bird species this many to train on and as many to test on.
+KEPT = 5
+
+Size = TypeVar("Size")
+
+
+def sized(full: Size, quick: Size) -> Size:
+    """A number of the protocol, or its stand-in in a quick run."""
+    return quick if QUICK else full
 
 
 def unpacked(*archives: str) -> Path:
-    """Unpack archives of :data:`DATA` into :data:`WORK`, once, and return that folder."""
-    return unpack(archives, DATA, WORK)
+    """Unpack archives of :data:`DATA` into :data:`WORK`, once, and return that folder.
+
+    A quick run keeps a few images of each class, and ends here, saying so, if an archive is missing.
+    """
+    if not QUICK:
+        return unpack(archives, DATA, WORK)
+    for name in archives:
+        if not (DATA / name).is_file():
+            print(f"skipped: {name} is not in {DATA}; set $TRANSFER_DATA to its folder")
+            raise SystemExit(0)
+        if not (WORK / f"{name}.finished").exists():
+            _unpack_some(DATA / name)
+            (WORK / f"{name}.finished").touch()
+    return WORK
+
+
+def _unpack_some(archive: Path) -> None:
+    """Unpack :data:`KEPT` images of each folder of an archive; of CUB's, of both parts of each folder."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(archive) as tar:
+        files = [member for member in tar.getmembers() if member.isfile()]
+        lists = [member for member in files if member.name.endswith(".txt")]
+        tar.extractall(WORK, lists, filter="data")
+        part_of: dict[str, str] = {}
+        for flags in (WORK / member.name for member in lists if member.name.endswith("/train_test_split.txt")):
+            names = dict(line.split() for line in (flags.parent / "images.txt").read_text().splitlines())
+            part_of = {names[number]: flag for number, flag in map(str.split, flags.read_text().splitlines())}
+        kept: Counter[tuple[str, str]] = Counter()
+        chosen = []
+        for member in (member for member in files if member not in lists):
+            folder, image = os.path.split(member.name)
+            key = folder, part_of.get(f"{os.path.basename(folder)}/{image}", "")
+            kept[key] += 1
+            if kept[key] <= KEPT:
+                chosen.append(member)
+        tar.extractall(WORK, chosen, filter="data")
+    if part_of:
+        _keep_lines(WORK / lists[0].name.partition("/")[0])
+
+
+def _keep_lines(folder: Path) -> None:
+    """Leave out the lines of CUB's lists of images that were not unpacked."""
+    lines = (folder / "images.txt").read_text().splitlines()
+    there = {number for number, name in map(str.split, lines) if (folder / "images" / name).is_file()}
+    for name in ("images.txt", "image_class_labels.txt", "train_test_split.txt"):
+        kept = [line for line in (folder / name).read_text().splitlines() if line.split()[0] in there]
+        (folder / name).write_text("\n".join(kept) + "\n")
 
 
 def record(path: Path, content: Mapping[str, Any], *packages: str) -> None:
@@ -42,6 +103,7 @@ def record(path: Path, content: Mapping[str, Any], *packages: str) -> None:
         content: The command, the seed, the figures.
         packages: Packages that matter here beside those of :func:`features.infrastructure.provenance.versions`.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**content, "versions": versions(*packages)}, ensure_ascii=False)
     write_json(path, json.loads(text.replace(f"{WORK}/", "")))
     print(f"written to {os.path.relpath(path)}", flush=True)

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recording import DATA, ROOT, WORK
+from recording import DATA, ROOT, WORK, sized
 
 from features import ExtractConfig, FeatureBank, InputError, extract
 
 GROUPS = ROOT / "benchmarks" / "groups"
-SIDE, OWN_SIDE = 128, 224
+SIDE, OWN_SIDE = sized((128, 224), (32, 64))
 SOURCE_IMAGES, TARGET_IMAGES = 60, 40
 #: Seed of the drawn pairs and unions of groups; most pairs of a group; unions a size.
-TARGET_SEED, PAIRS, UNIONS = 0, 10, 10
+TARGET_SEED, PAIRS, UNIONS = 0, sized(10, 1), sized(10, 1)
 #: Archives that :func:`columns` needs.
 ARCHIVES = ("cifar-100-lt-if100.tar", "tiny-imagenet-100.tar", "cub50.tar", "cub50-other.tar")
 

@@ -1,7 +1,7 @@
 """Does choosing source classes pay in accuracy, and which use of a choice pays most?
 
-    OMP_NUM_THREADS=1 python benchmarks/selection_pays.py run        # the trainings, a line each; goes on where it was
-    python benchmarks/selection_pays.py report                       # the table, the plot and the result
+    OMP_NUM_THREADS=1 python benchmarks/selection_pays.py        # the trainings that are not finished, then the table
+    python benchmarks/selection_pays.py --report                 # the table of what is finished, its plot and result
 
 The lake and its eleven targets are those of lake.py: 370 classes of four domains under a long tail. Every arm trains a
 ResNet-8 at 32 px on 51,200 images of its source classes, then fine-tunes all of it to the target; the figure is the
@@ -35,7 +35,7 @@ from typing import Any
 
 import torch
 from lake import DOMAINS, Target, lake_classes, make_lake, spec_of, targets
-from recording import RESULTS, WORK, append_row, read_table
+from recording import RESULTS, WORK, append_row, read_table, sized
 from selection_pays_table import Arm, report
 
 from features import ExtractConfig, FeatureBank, extract
@@ -45,7 +45,7 @@ from finetune.run_directory import open_run
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, Subset, select_classes
 
 TRAININGS = RESULTS / "selection_pays" / "trainings.csv"
-SEEDS, DRAWS, CLASSES = range(3), 3, 40
+SEEDS, DRAWS, CLASSES = sized(range(3), range(1)), sized(3, 1), 40
 #: Strategy and geometry of the choices that are made by one.
 STRATEGIES = {
     "paper": ("nearest", "euclidean"),
@@ -54,18 +54,18 @@ STRATEGIES = {
 }
 EXTRACT: dict[str, Any] = {
     "backbone": "efficientnet_lite0",
-    "image_size": 128,
+    "image_size": sized(128, 32),
     "workers": 0,
     "precision": "fp32",
     "device": "cpu",
 }
 SHARED: dict[str, Any] = {"workers": 0, "precision": "bf16", "device": "cpu", "augment": "crop-flip"}
 NETWORK: dict[str, Any] = {"backbone": "resnet8", "image_size": 32}
-PRETRAIN: dict[str, Any] = {"loss": "softmax", "steps": 400, "batch_size": 128, "lr": 0.2}
+PRETRAIN: dict[str, Any] = {"loss": "softmax", "steps": sized(400, 2), "batch_size": 128, "lr": 0.2}
 HALF = PRETRAIN["steps"] // 2
-FINETUNE: dict[str, Any] = {"steps": 200, "batch_size": 64, "lr": 0.05}
+FINETUNE: dict[str, Any] = {"steps": sized(200, 2), "batch_size": 64, "lr": 0.05}
 #: Fine-tuning to all fifty species takes twice as long.
-LARGE = {"birds": {"steps": 400}}
+LARGE = {"birds": {"steps": 2 * FINETUNE["steps"]}}
 LOSSES = ("cb-softmax", "balanced-softmax")
 #: Epochs of a training loss that are kept.
 CURVE = 12
@@ -209,24 +209,23 @@ def _curve(run: str) -> str:
 
 
 def main() -> None:
-    """Train what is not finished, or report."""
+    """Train what is not finished, then print the table, and write the plot and the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("what", choices=["run", "report"])
+    parser.add_argument("--report", action="store_true")
     parser.add_argument("--targets", nargs="+", metavar="TARGET")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in ARMS], metavar="ARM")
     options = parser.parse_args()
-    if options.what == "report":
-        protocol = {"classes": CLASSES, "extract": EXTRACT, "training": SHARED | NETWORK, "pretrain": PRETRAIN}
-        protocol |= {"half": HALF, "finetune": FINETUNE, "large": LARGE}
-        report(TRAININGS, protocol)
-        return
-    torch.set_num_threads(1)
-    console.quiet = True
-    experiment = Experiment()
-    names = options.targets or [target.name for target in targets()]
-    arms = [arm for arm in ARMS if options.arms is None or arm.name in options.arms]
-    experiment.run(options.seeds, names, arms)
+    if not options.report:
+        torch.set_num_threads(1)
+        console.quiet = True
+        experiment = Experiment()
+        names = options.targets or [target.name for target in sized(targets(), targets()[-1:])]
+        arms = [arm for arm in ARMS if options.arms is None or arm.name in options.arms]
+        experiment.run(options.seeds, names, arms)
+    protocol = {"classes": CLASSES, "extract": EXTRACT, "training": SHARED | NETWORK, "pretrain": PRETRAIN}
+    protocol |= {"half": HALF, "finetune": FINETUNE, "large": LARGE}
+    report(TRAININGS, protocol)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recording import RESULTS, ROOT, WORK, record, standard_error, unpacked
+from recording import RESULTS, ROOT, WORK, record, sized, standard_error, unpacked
 from related_classes import (
     ARCHIVES,
     OWN_SIDE,
@@ -59,7 +59,7 @@ from features.infrastructure.files import write_json
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, GEOMETRIES, STRATEGIES, select_classes
 from similarity.selection.pool import SourcePool
 
-SEEDS = range(3)
+SEEDS = sized(range(3), range(1))
 DEPTHS = (10, 20, 40)
 #: Places whose classes are compared between unrelated targets.
 PLACES = 20
@@ -216,7 +216,8 @@ def main() -> None:
             jobs[name]()
         return
     results: dict[str, Any] = {}
-    for name, job in jobs.items():
+    for name in sized(list(jobs), ["by_tiny_imagenet_5", "thinned", "coverage_certificates"]):
+        job = jobs[name]
         part = PARTS / f"{name}-{code_key()}.json"
         if not part.exists():
             started = time.perf_counter()

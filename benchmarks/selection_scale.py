@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recording import RESULTS, record
+from recording import RESULTS, record, sized
 
 from features import FeatureBank
 from similarity import DEFAULT_STRATEGY, Subset
 
 WIDTH, TARGETS, SEED = 256, 1_000, 0
-SIZES = (10_000, 100_000, 1_000_000)
+SIZES = sized((10_000, 100_000, 1_000_000), (1_000,))
 
 
 def drawn(name: str, classes: int, branches: np.ndarray, rng: np.random.Generator) -> FeatureBank:

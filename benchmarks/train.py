@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from recording import RESULTS, record
+from recording import RESULTS, record, sized
 
 from features.backbones.loading import load_backbone
 from features.dataset import ImageDataset
@@ -50,7 +50,10 @@ class Work:
     batch: int
 
 
-WORKS = {work.network: work for work in (Work("resnet32", 4096, 32, 128), Work("efficientnet_lite0", 192, 224, 32))}
+WORKS = {
+    work.network: work
+    for work in (Work("resnet32", sized(4096, 128), 32, 128), Work("efficientnet_lite0", 192, 224, 32))
+}
 
 
 def dataset(work: Work) -> ImageDataset:
@@ -123,7 +126,7 @@ def main() -> None:
     """Measure, print, write the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--network", choices=WORKS, default="resnet32")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=sized(3, 1))
     parser.add_argument("--epochs", type=int, default=3, help="of each, the first of which is not counted")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()

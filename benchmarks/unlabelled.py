@@ -46,7 +46,7 @@ from typing import Any
 
 import faiss
 import numpy as np
-from recording import RESULTS, ROOT, record, unpacked
+from recording import RESULTS, ROOT, record, sized, unpacked
 from related_classes import SIDE, Groups
 from selection_quality import over_groups
 from unlabelled_lake import HERE, LAKE, SEED, Lake, make_lake, statistics_of
@@ -61,12 +61,15 @@ PAIRS = 10
 SIZES = (400, 100, 25, 12)
 ITERATIONS = 10
 #: CUB's own copies: the ends of the ids of test images, and of what they are a copy of.
-REAL = {
-    "Hooded_Oriole_0042.jpg": "Hooded_Oriole_0014.jpg",
-    "Green_Kingfisher_0041.jpg": "Green_Kingfisher_0001.jpg",
-    "Cerulean_Warbler_0034.jpg": "Cerulean_Warbler_0000.jpg",
-    "Golden_winged_Warbler_0049.jpg": "Golden_winged_Warbler_0022.jpg",
-}
+REAL = sized(
+    {
+        "Hooded_Oriole_0042.jpg": "Hooded_Oriole_0014.jpg",
+        "Green_Kingfisher_0041.jpg": "Green_Kingfisher_0001.jpg",
+        "Cerulean_Warbler_0034.jpg": "Cerulean_Warbler_0000.jpg",
+        "Golden_winged_Warbler_0049.jpg": "Golden_winged_Warbler_0022.jpg",
+    },
+    {},
+)
 #: Thresholds that are reported: the default, and a stricter one.
 THRESHOLDS = (0.5, 0.6)
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
-from recording import DATA, WORK
+from recording import DATA, WORK, sized
 from related_classes import GROUPS, SIDE, Groups, extracted, read_groups
 
 from features import ExtractConfig, FeatureBank, extract, open_dataset
 
 HERE = WORK / "unlabelled"
-LAKE, HELD_OUT, COPIES = 100_000, 20, 200
+LAKE, HELD_OUT, COPIES = sized((100_000, 20, 200), (3_000, 2, 2))
 SEED = 0
 
 

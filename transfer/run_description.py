@@ -23,6 +23,10 @@ def describe(config: Mapping[str, Any]) -> str:
     words = [config["loss"]]
     if config.get("sampler", "shuffle") != "shuffle":
         words.append(f"sampler {config['sampler']}")
+    if config.get("class_weights"):
+        words.append(f"drawn by the weights of {Path(config['class_weights']).name}")
+    if config.get("with_"):
+        words.append(f"co-trained on {Path(config['with_']).name}")
     budget = "epochs" if config.get("steps") is None else "steps"
     way = f"of {start} from scratch" if untrained else f"from {start}"
     return ", ".join([*words, f"{config[budget]} {budget} {way}"])

@@ -81,7 +81,10 @@ def test_two_files_of_options_are_refused(refused, tmp_path, command):
         ("evaluate a b --test=c", "--test is an option of: transfer rank-models, pretrain, finetune, fit-classifier"),
         ("extract a --out b --epochs 3", "--epochs is an option of: transfer pretrain, finetune; leave it out"),
         ("fit-classifier a --init b --out c --method crt --views 2", "--views is an option of: transfer evaluate"),
-        ("extract a --out b --init c", "--init is an option of: transfer pretrain, finetune, fit-classifier; leave it out"),
+        (
+            "extract a --out b --init c",
+            "--init is an option of: transfer pretrain, finetune, fit-classifier; leave it out",
+        ),
         ("fit-classifier a --init b --out c --method", "--method: expected"),
         ("finetune a --init b --out c --beta 1", "--beta 1.0: expected auto, or at least 0 and below 1"),
         ("rank-models --target a --model b --by near", "--by near: there is no such measure"),

@@ -1,0 +1,101 @@
+"""The figures that benchmarks make of their trainings, against plain loops."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from scipy.stats import sem, spearmanr
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch):
+    """A function that imports a module of the benchmarks."""
+
+    def load(name: str) -> ModuleType:
+        monkeypatch.syspath_prepend(str(BENCHMARKS))
+        return importlib.import_module(name)
+
+    return load
+
+
+@pytest.fixture
+def networks() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Figures (600, 2), members (600, 30) in complementary pairs, and the true influences (30, 2)."""
+    rng = np.random.default_rng(0)
+    first = np.array([rng.permutation(30) < 15 for _ in range(300)])
+    members = np.stack([first, ~first], axis=1).reshape(600, 30)
+    truth = rng.normal(size=(30, 2))
+    return members @ truth + 0.3 * rng.normal(size=(600, 2)), members, truth
+
+
+def test_influence_is_with_less_without(module, networks):
+    table = module("influence_table")
+    figures, members, truth = networks
+    found = table.influences(figures, members)
+    for class_ in range(30):
+        inside = members[:, class_]
+        expected = figures[inside].mean(axis=0) - figures[~inside].mean(axis=0)
+        np.testing.assert_allclose(found[class_], expected, rtol=1e-9)
+    assert spearmanr(found[:, 0], truth[:, 0]).statistic > 0.8
+    pairs = [(1 if members[2 * k, 3] else -1) * (figures[2 * k] - figures[2 * k + 1]) for k in range(300)]
+    np.testing.assert_allclose(found[3], np.mean(pairs, axis=0), rtol=1e-9)
+    np.testing.assert_allclose(table.standard_errors(figures, members)[3], sem(pairs), rtol=1e-9)
+
+
+def test_reliability_tells_signal_from_noise(module, networks):
+    table = module("influence_table")
+    figures, members, _ = networks
+    assert (table.reliability(figures, members) > 0.8).all()
+    noise = np.random.default_rng(1).normal(size=(600, 2))
+    assert (np.abs(table.reliability(noise, members)) < 0.6).all()
+
+
+def test_what_predicts_influence_is_compared_with_the_default(module, networks):
+    _, _, truth = networks
+    places = {
+        "right": np.argsort(np.argsort(-truth, axis=0), axis=0),
+        "wrong": np.argsort(np.argsort(truth, axis=0), axis=0),
+    }
+    found = module("influence_table").prediction(truth, places, "right")
+    assert found["right"]["mean"] == pytest.approx(1) and found["wrong"]["mean"] == pytest.approx(-1)
+    assert found["wrong"]["default_less_this"] == {"mean": pytest.approx(2), "error": pytest.approx(0, abs=1e-12)}
+
+
+def test_differences_are_paired_by_target_and_seed(module):
+    rng, rows = np.random.default_rng(0), []
+    top1: dict[tuple[str, str, int], list[float]] = {}
+    for target in "abc":
+        for seed in range(2):
+            for choice, draws in (("all", 1), ("random", 3), ("default", 1)):
+                for draw in range(draws):
+                    value = round(float(rng.random()), 5)
+                    top1.setdefault((choice, target, seed), []).append(value)
+                    row = {"choice": choice, "use": "subset", "loss": "softmax", "target": target}
+                    rows.append(row | {"seed": str(seed), "draw": str(draw), "top1": str(value)})
+    rows = [row for row in rows if (row["choice"], row["target"], row["seed"]) != ("default", "c", "1")]  # not finished
+    found = module("selection_pays_table").summary(rows)
+    expected = []
+    for target, seeds in (("a", (0, 1)), ("b", (0, 1)), ("c", (0,))):
+        of_seeds = [top1["default", target, s][0] - np.mean(top1["random", target, s]) for s in seeds]
+        expected.append(100 * np.mean(of_seeds))
+    less = found["default, subset"]["less_random"]
+    assert list(less["targets"].values()) == pytest.approx(expected)
+    assert (less["mean"], less["error"]) == pytest.approx((np.mean(expected), sem(expected)))
+    assert less["targets_above"] == sum(value > 0 for value in expected)
+    assert "less_random" not in found["random, subset"] and "less_all" in found["random, subset"]
+
+
+def test_a_table_that_grows_leaves_out_what_a_kill_cut_off(module, tmp_path):
+    recording, path = module("recording"), tmp_path / "folder" / "t.csv"
+    recording.append_row(path, {"name": "one, two", "value": 1})
+    with path.open("a") as file:
+        file.write("half")
+    recording.append_row(path, {"name": "three", "value": 2})
+    assert recording.read_table(path) == [{"name": "one, two", "value": "1"}, {"name": "three", "value": "2"}]
+    assert recording.read_table(tmp_path / "none.csv") == []
