@@ -172,7 +172,10 @@ def _show_order(result: Ranking, names: Sequence[str | int], source: str) -> Non
 
 
 def _ends(interval: Interval | None) -> str:
-    return "–" if interval is None else f"{interval.low:.4f}–{interval.high:.4f}"
+    """The ends of an interval; none where noise alone explains the distance, so that it would begin at 0."""
+    if interval is None or interval.estimate is None:
+        return "–"
+    return f"{interval.low:.4f}–{interval.high:.4f}"
 
 
 def _show_explanation(config: RankConfig, result: Ranking) -> None:
