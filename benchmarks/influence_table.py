@@ -55,7 +55,9 @@ def _correlations(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArr
     return np.array([spearmanr(a, b).statistic for a, b in zip(one.T, other.T, strict=True)])
 
 
-def prediction(table: NDArray[np.float64], places: Mapping[str, NDArray[np.float64]], default: str) -> dict[str, object]:
+def prediction(
+    table: NDArray[np.float64], places: Mapping[str, NDArray[np.float64]], default: str
+) -> dict[str, object]:
     """How well each strategy's order predicts the influences (C, T), and the default less each other one.
 
     ``places`` are the places (C, T) of the classes in the order of each strategy, the first one being 0.

@@ -82,7 +82,7 @@ def make_lake() -> list[str]:
     return [spec_of(domain) for domain in DOMAINS]
 
 
-def _superclasses() -> dict[str, list[str]]:
+def superclasses() -> dict[str, list[str]]:
     """The classes of each superclass of CIFAR-100, both in alphabetical order."""
     with (DATA / "cifar100_superclasses.csv").open(newline="", encoding="utf-8") as file:
         rows = sorted((row["superclass"], row["class"]) for row in csv.DictReader(file))
@@ -90,8 +90,8 @@ def _superclasses() -> dict[str, list[str]]:
 
 
 def _write_lake() -> None:
-    superclasses = _superclasses()
-    in_lake = sorted(name for members in superclasses.values() for name in members[IN_TARGETS:])
+    parents = superclasses()
+    in_lake = sorted(name for members in parents.values() for name in members[IN_TARGETS:])
     characters = open_dataset("glyphs:DIGIT,LATIN?min_faces=14")
     domains = {
         "tiny-imagenet": open_dataset(f"folder:{WORK}/tiny-imagenet-200@train?names=words.txt"),
@@ -123,7 +123,7 @@ def _write_targets() -> None:
                 _write(dataset, images, TARGETS / target / part / name)
     first, more = open_dataset(f"folder:{WORK}/cifar-100-lt-if100@test"), open_dataset(f"folder:{WORK}/cifar-100-more")
     for target, parents in CIFAR_TARGETS.items():
-        for name in (name for parent in parents for name in _superclasses()[parent][:IN_TARGETS]):
+        for name in (name for parent in parents for name in superclasses()[parent][:IN_TARGETS]):
             images = np.flatnonzero(first.labels == first.classes.index(name))
             _write(first, images[:TARGET_IMAGES], TARGETS / target / "train" / name)
             _write(first, images[TARGET_IMAGES:], TARGETS / target / "test" / name)
@@ -152,7 +152,7 @@ def targets() -> list[Target]:
         for name in ("birds", *(f"birds-{i + 1}" for i in range(PARTS_OF_BIRDS)))
     ]
     for name, parents in CIFAR_TARGETS.items():
-        own = [("cifar-100", member) for parent in parents for member in _superclasses()[parent][IN_TARGETS:]]
+        own = [("cifar-100", member) for parent in parents for member in superclasses()[parent][IN_TARGETS:]]
         tiny = [("tiny-imagenet", member) for parent in parents for member in tiny_groups.get(parent, [])]
         found.append(Target(name, *_parts(name), (*own, *tiny)))
     digits = tuple(("glyphs", name) for name in lake["glyphs"])

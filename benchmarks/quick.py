@@ -19,6 +19,7 @@ from recording import ROOT
 FIRST = ("selection_quality",)
 COMMANDS = (
     "selection_pays",
+    "similarity_predicts",
     "influence",
     "unlabelled",
     "fine_grained",
