@@ -5,9 +5,9 @@
 The domains are parts of the lake of lake.py: animals and things of Tiny ImageNet, birds, animals, plants and things of
 CIFAR-100, and printed characters. A ResNet-8 is trained on each for the same number of images and fine-tuned to each
 target, as in selection_pays.py. Within a target, the rank correlation of each measure with the accuracies says how well
-it predicts which domain transfers best; the baselines are the numbers of images (source-images) and of
-classes, which know nothing of the target. The mean over targets has a 95 % interval from resampled targets. The 21 pairs that Cui et al. published
-(CVPR 2018) are a second panel.
+it predicts which domain transfers best; the baselines are the numbers of images (source-images) and of classes, which
+know nothing of the target. The mean over targets has a 95 % interval from resampled targets. The 21 pairs that Cui et
+al. published (CVPR 2018) are a second panel.
 
 Expected: half an hour a seed on one core with bfloat16.
 """
