@@ -37,7 +37,7 @@ def networks() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_influence_is_with_less_without(module, networks):
     table = module("influence_table")
     figures, members, truth = networks
-    found = table.influences(figures, members)
+    found = table.influences(figures, members, 2)
     for class_ in range(30):
         inside = members[:, class_]
         expected = figures[inside].mean(axis=0) - figures[~inside].mean(axis=0)
@@ -45,15 +45,42 @@ def test_influence_is_with_less_without(module, networks):
     assert spearmanr(found[:, 0], truth[:, 0]).statistic > 0.8
     pairs = [(1 if members[2 * k, 3] else -1) * (figures[2 * k] - figures[2 * k + 1]) for k in range(300)]
     np.testing.assert_allclose(found[3], np.mean(pairs, axis=0), rtol=1e-9)
-    np.testing.assert_allclose(table.standard_errors(figures, members)[3], sem(pairs), rtol=1e-9)
+    np.testing.assert_allclose(table.standard_errors(figures, members, 2)[3], sem(pairs), rtol=1e-9)
+
+
+def test_the_others_of_a_block_are_averaged(module):
+    table, rng = module("influence_table"), np.random.default_rng(0)
+    order = [rng.permutation(12) for _ in range(4)]
+    members = np.array([[np.isin(np.arange(12), of[4 * part : 4 * part + 4]) for part in range(3)] for of in order])
+    figures = rng.normal(size=(12, 1))
+    found = table.influences(figures, members.reshape(12, 12), 3)
+    expected = []
+    for block in range(4):
+        (inside,) = (part for part in range(3) if members[block, part, 7])
+        of_block = figures[3 * block : 3 * block + 3, 0]
+        expected.append(of_block[inside] - np.delete(of_block, inside).mean())
+    assert found[7, 0] == pytest.approx(np.mean(expected))
+
+
+def test_leaving_out_is_compared_with_leaving_out_at_random(module):
+    rows = [
+        {"left_out": "random", "for": "", "a": "0.5", "b": "0.3"},
+        {"left_out": "random", "for": "", "a": "0.7", "b": "0.3"},
+        {"left_out": "worst", "for": "a", "a": "0.9", "b": "0.1"},
+        {"left_out": "worst", "for": "b", "a": "0.1", "b": "0.2"},
+    ]
+    found = module("influence_table").left_out(rows, ["a", "b"])
+    assert found.keys() == {"worst"}
+    assert found["worst"]["targets"] == {"a": pytest.approx(0.3), "b": pytest.approx(-0.1)}
+    assert found["worst"]["mean"] == pytest.approx(0.1)
 
 
 def test_reliability_tells_signal_from_noise(module, networks):
     table = module("influence_table")
     figures, members, _ = networks
-    assert (table.reliability(figures, members) > 0.8).all()
+    assert (table.reliability(figures, members, 2) > 0.8).all()
     noise = np.random.default_rng(1).normal(size=(600, 2))
-    assert (np.abs(table.reliability(noise, members)) < 0.6).all()
+    assert (np.abs(table.reliability(noise, members, 2)) < 0.6).all()
 
 
 def test_what_predicts_influence_is_compared_with_the_default(module, networks):
