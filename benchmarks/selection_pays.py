@@ -13,7 +13,7 @@ of any size: the upper reference). Uses of a choice:
 
 - subset: trained on the chosen classes from random weights;
 - continued: trained on all classes for half of the images, then on the chosen ones;
-- weighed: trained on all classes, drawn by their shares of the target;
+- weighted: trained on all classes, drawn by their shares of the target;
 - co-trained: trained on all classes for half of the images; the fine-tuning has a second head for the chosen classes.
 
 The first half of a continued training is one network a seed, which all targets share; the control is to go on with all
@@ -76,7 +76,7 @@ ARMS = (
     Arm("all", "subset"),
     Arm("all", "continued"),
     *(Arm(choice, use) for choice in ("random", "default", "hand") for use in ("subset", "continued")),
-    Arm("default", "weighed"),
+    Arm("default", "weighted"),
     Arm("default", "co-trained"),
     *(Arm(choice, use) for choice in ("paper", "former") for use in ("subset", "continued")),
     *(Arm("default", "subset", loss) for loss in LOSSES),
@@ -98,8 +98,8 @@ class Experiment:
         """A feature bank, extracted once."""
         return extract(ExtractConfig(dataset=spec, out=f"{self.out}/banks/{name}.h5", **EXTRACT)).bank
 
-    def subset(self, choice: str, target: Target, draw: int, weighed: bool = False) -> Subset:
-        """The chosen classes; ``weighed`` for all classes with their shares."""
+    def subset(self, choice: str, target: Target, draw: int, weighted: bool = False) -> Subset:
+        """The chosen classes; ``weighted`` for all classes with their shares."""
         if choice == "hand":
             picked = {(spec_of(domain), name) for domain, name in target.related}
             return Subset(tuple(row for row in self.classes if (row.source, row.class_name) in picked))
@@ -109,15 +109,15 @@ class Experiment:
         if choice == "random":
             return select_classes([bank], self.sources, classes=CLASSES, strategy="random", seed=draw)
         strategy, geometry = STRATEGIES[choice]
-        size: dict[str, Any] = {"coverage": 1.0} if weighed else {"classes": CLASSES}
+        size: dict[str, Any] = {"coverage": 1.0} if weighted else {"classes": CLASSES}
         return select_classes([bank], self.sources, strategy=strategy, geometry=geometry, **size)
 
-    def file(self, choice: str, target: Target, draw: int, weighed: bool = False) -> str:
+    def file(self, choice: str, target: Target, draw: int, weighted: bool = False) -> str:
         """The file of :meth:`subset`; of all classes and of random ones, one serves every target."""
         served = "every-target" if choice in ("all", "random") else target.name
-        path = self.out / "subsets" / f"{choice}-{served}-{draw}{'-weighed' * weighed}.csv"
+        path = self.out / "subsets" / f"{choice}-{served}-{draw}{'-weighted' * weighted}.csv"
         if not path.is_file():
-            self.subset(choice, target, draw, weighed).write(path)
+            self.subset(choice, target, draw, weighted).write(path)
         return str(path)
 
     def pretrained(self, arm: Arm, target: Target, seed: int, draw: int) -> str:
@@ -132,8 +132,8 @@ class Experiment:
         lake = [spec_of(domain) for domain in DOMAINS]
         if arm.use in ("half", "co-trained"):
             options |= {"sources": lake, "steps": HALF}
-        elif arm.use == "weighed":
-            options |= {"sources": lake, "class_weights": self.file(arm.choice, target, 0, weighed=True)}
+        elif arm.use == "weighted":
+            options |= {"sources": lake, "class_weights": self.file(arm.choice, target, 0, weighted=True)}
         else:
             options["subset"] = self.file(arm.choice, target, draw)
         if arm.use == "continued":

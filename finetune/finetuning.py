@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from features.backbones.loading import Backbone, load_backbone
 from features.checkpoint import find_checkpoint
 from features.dataset import ImageDataset
+from features.infrastructure.errors import InputError
 from features.infrastructure.options import Range
 from features.readers import open_dataset
 from finetune.augmentation import augmentation
@@ -24,10 +25,10 @@ from finetune.losses.loss import DEFAULT_LOSS
 from finetune.run_directory import FINE_TUNED
 from finetune.shared_options import TrainingOptions, resolve
 from finetune.shared_options.base import Choice
-from finetune.shared_options.option_groups import WHOLE_IMAGES, NotNegative, StartingPoint
+from finetune.shared_options.option_groups import WHOLE_IMAGES, Positive, StartingPoint
 from finetune.shared_options.training import Rates
 from finetune.source_classes import open_sources
-from finetune.training.extras import Extras
+from finetune.training.extras import Extras, SourceImages
 from finetune.training.fitting import TrainingResult, fit
 from finetune.training.search import best_options
 from finetune.training.validation import check_validation
@@ -53,9 +54,9 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
         lr: Peak learning rate; by default 0.02 (adamw: 0.0003).
         batch_norm: Whether batch normalisation uses the statistics of each batch (train) or those of the start
             (frozen); by default train, or frozen if the classifier starts trained.
-        with_: Subset file of source classes to co-train on: a second classifier on the same network learns them from as
-            many images a step, and is dropped at the end (Liu et al., NeurIPS 2022).
-        with_weight: With `with_`, λ of the loss L = L_target + λ·L_source.
+        with_: Subset file of source classes to co-train on: a second classifier on the same network learns them, by
+            cross-entropy from one batch of source images a step, and is dropped at the end (Liu et al., NeurIPS 2022).
+        with_weight: With `with_`, λ of the loss L = L_target + λ·L_source, above 0; the history has the whole loss.
     """
 
     #: Options of earlier versions, which had this command and fit-classifier in one → the value that means this one.
@@ -66,7 +67,7 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
     interpolate: Annotated[float, Range(0, 1, above=True)] | None = None
     batch_size: Annotated[int, Range(2)] = 64
     with_: str | None = None
-    with_weight: NotNegative = 0.3
+    with_weight: Positive = 0.3
 
     def defaults(self) -> dict[str, Choice]:
         chosen, start = {"classifier": self._default_start()}, self._start
@@ -140,8 +141,10 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
     extras = _started(config, backbone, dataset.classes)
     if config.with_ is not None:
         source = open_sources([], config.with_, "with_").images
+        if len(source.classes) < 2:
+            raise InputError(f"`with_` {config.with_}: has one class, {source.classes[0]!r}; give at least 2")
         inputs = {**extras.inputs, "co-training data": source.manifest_sha256}
-        extras = replace(extras, co_trained=source, co_weight=config.with_weight, inputs=inputs)
+        extras = replace(extras, co_training=SourceImages(source, config.with_weight), inputs=inputs)
     return fit(backbone, dataset, config, extras, chosen)
 
 
@@ -152,9 +155,7 @@ def _started(config: FinetuneConfig, backbone: Backbone, classes: tuple[str, ...
     if config.classifier == "probe":
         return replace(start, classifier=partial(_probe, backbone, config))
     if config.classifier == "keep":
-        kept = TrainedClassifier.of(config.init, classes, "`classifier` keep")
-        inputs, card = {"trained classifier": kept.sha256()}, {"balanced_by": config.balanced_by() or kept.balanced_by}
-        return replace(start, classifier=lambda _: kept, inputs=inputs, card=card)
+        return start.keeping(TrainedClassifier.of(config.init, classes, "`classifier` keep"), config.balanced_by())
     return start
 
 

@@ -12,7 +12,7 @@ from features.backbones.loading import Backbone, load_backbone
 from features.checkpoint import is_trained_model
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import Range
-from finetune.classifiers.kept_classes import kept_classifier
+from finetune.classifiers.kept_classes import ORIGIN, kept_classifier
 from finetune.losses.loss import DEFAULT_BALANCED_LOSS, DEFAULT_LOSS, LOSSES, Loss
 from finetune.samplers import DEFAULT_SAMPLER
 from finetune.samplers.shares import share_probabilities
@@ -43,7 +43,8 @@ class PretrainConfig(TrainingOptions):
             network's own.
         class_weights: Subset file by whose column weight classes are drawn (importance sampling); classes that are not
             in it are drawn by `floor` alone.
-        floor: With `class_weights`, share of the images that are drawn from all classes in proportion to their images.
+        floor: With `class_weights`, share of the images, below 1, that are drawn from all classes in proportion to
+            their images.
         loss: softmax, cb-softmax, cb-sigmoid, cb-focal, …: see transfer inspect losses. By default cb-softmax, or
             softmax if the sampler re-balances the classes or `class_weights` is given.
     """
@@ -54,7 +55,7 @@ class PretrainConfig(TrainingOptions):
     backbone: str = "resnet50"
     weights: str | None = None
     class_weights: str | None = None
-    floor: Annotated[float, Range(0, 1)] = 0.1
+    floor: Annotated[float, Range(0, 1, below=True)] = 0.1
 
     def defaults(self) -> dict[str, Choice]:
         balanced = self.balancing_sampler
@@ -127,10 +128,10 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
 
 def _extras(config: PretrainConfig, backbone: Backbone, source: SourceClasses) -> Extras:
     """What the training takes besides the images and the backbone: a kept classifier, and the shares of classes."""
-    extras = Extras()
+    extras = Extras(card={ORIGIN: [list(class_) for class_ in source.origin]})
     if config.init is not None:
         kept = kept_classifier(config.init, backbone, source.origin)
-        extras = replace(extras, classifier=lambda _: kept, inputs={"trained classifier": kept.sha256()})
+        extras = extras.keeping(kept, config.balanced_by())
     if config.class_weights is not None:
         shares = class_shares(config.class_weights, source.origin)
         if config.floor == 0 and not shares.all():

@@ -40,7 +40,7 @@ def open_sources(sources: Sequence[str], subset_file: str | None, option: str = 
     if subset_file is None:
         return _joined([open_dataset(spec) for spec in sources])
     subset = Subset.read(subset_file)
-    named = _known(subset, sources, f"`{option}` {subset_file}")
+    named = _check_sources(subset, sources, f"`{option}` {subset_file}")
     try:
         return _joined([_restricted(open_dataset(spec), subset) for spec in sorted(named)])
     except InputError as error:
@@ -48,7 +48,7 @@ def open_sources(sources: Sequence[str], subset_file: str | None, option: str = 
 
 
 def class_shares(weights_file: str, origin: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-    """(C,) share of the targets that each class serves, from the column ``weight`` of a subset file; the sum is 1.
+    """(C,) share of the targets that each class serves, from the column ``weight`` of a subset file.
 
     ``origin`` is that of :class:`SourceClasses`. A class that is not in the file has the share 0.
 
@@ -56,7 +56,7 @@ def class_shares(weights_file: str, origin: Sequence[tuple[str, str]]) -> NDArra
         InputError: The file cannot be read, names a class that is not trained on, or lacks a weight.
     """
     where, subset = f"`class_weights` {weights_file}", Subset.read(weights_file)
-    _known(subset, list(dict.fromkeys(spec for spec, _ in origin)), where)
+    _check_sources(subset, list(dict.fromkeys(spec for spec, _ in origin)), where)
     position = {class_: i for i, class_ in enumerate(origin)}
     found = np.zeros(len(origin))
     for row in subset.rows:
@@ -70,11 +70,11 @@ def class_shares(weights_file: str, origin: Sequence[tuple[str, str]]) -> NDArra
         found[position[row.source, row.class_name]] = row.weight
     if not found.any():
         raise InputError(f"{where}: every weight is 0; give at least one class a weight")
-    return found / found.sum()
+    return found
 
 
-def _known(subset: Subset, sources: Sequence[str], where: str) -> tuple[str, ...]:
-    """The sources of a subset; raise `InputError` for one that is not given, if any is."""
+def _check_sources(subset: Subset, sources: Sequence[str], where: str) -> tuple[str, ...]:
+    """Return the sources of a subset; raise `InputError` for one that is not given, if any is."""
     for spec in subset.sources:
         if sources and spec not in sources:
             raise InputError(f"{where}: names the source {spec!r}, which is not given; given: {', '.join(sources)}")

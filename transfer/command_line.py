@@ -168,6 +168,8 @@ def check_mapping(config_type: type, values: Any, where: str = "") -> dict[str, 
     hints, retired = get_type_hints(config_type), getattr(config_type, "RETIRED", {})
     known = [field.name for field in fields(config_type)]
     reserved = {name.rstrip("_"): name for name in known if name.endswith("_")}
+    if twice := [name for name in reserved if name in values and reserved[name] in values]:
+        raise InputError(f"{where}`{twice[0]}` is given twice")
     values = {reserved.get(name, name): value for name, value in values.items()}
     unknown = [name for name in values if name not in known and (name not in retired or values[name] != retired[name])]
     if len(unknown) > 1:  # mostly a file of another command

@@ -113,7 +113,7 @@ class _Steps:
         for spec in self.targets:
             align_classes(opened[recipe.test], opened[spec].classes)
         self.manifests = {spec: dataset.manifest_sha256 for spec, dataset in opened.items()}
-        trainings = sum({"continued": 2}.get(arm.use, 1) for arm in recipe.arms.values() if arm.strategy)
+        trainings = sum(arm.how.trainings for arm in recipe.arms.values() if arm.strategy)
         self.total = len(self.targets) + len(recipe.sources) + len(recipe.seeds) * (len(recipe.arms) + trainings)
         self.done = 0
 
@@ -160,7 +160,7 @@ class _Steps:
             init, weights = self._pretrained(name, arm, subset, seed), "default"
             if arm.use == "co-trained":
                 options |= {"with_": subset, "with_weight": arm.with_weight}
-                key = _identity(subset)
+                key = _training_key(subset)
         elif arm.init is not None:
             init, weights = arm.init, "default"
             if self.recipe.transfer_config is FinetuneConfig:
@@ -190,7 +190,7 @@ class _Steps:
         """The run that an arm is fine-tuned from."""
         if arm.use == "subset":
             return self._trained(name, subset, seed, subset=subset)
-        if arm.use == "weighed":
+        if arm.use == "weighted":
             return self._trained(name, subset, seed, class_weights=subset, floor=arm.floor)
         steps = int(self.recipe.pretrain["steps"])
         half = self._trained("half-of-all", None, seed, steps=steps // 2)
@@ -206,14 +206,15 @@ class _Steps:
             fields = {option: value for option, value in fields.items() if option not in ("backbone", "weights")}
         key = [self.manifests[spec] for spec in self.recipe.sources]
         if choice is not None:
-            key = _identity(choice) + key
+            key = _training_key(choice, weighted="class_weights" in options) + key
         config = self._config(PretrainConfig, "pretrain/{}", f"{name}-seed{seed}", fields, *key)
         return str(pretrain(config).run)
 
 
-def _identity(subset: str) -> list[Any]:
-    """What a training reads of a subset file: its classes with their weights, in one order."""
-    return [sorted((row.source, row.class_name, row.weight or 0.0) for row in Subset.read(subset).rows)]
+def _training_key(subset: str, weighted: bool = False) -> list[Any]:
+    """What a training reads of a subset file: its classes in one order, and their weights where they are drawn by."""
+    rows = Subset.read(subset).rows
+    return [sorted((row.source, row.class_name, (row.weight or 0.0) if weighted else 0.0) for row in rows)]
 
 
 def _slug(name: str, *parts: Any) -> str:

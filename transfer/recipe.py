@@ -6,32 +6,29 @@ arm is one answer. All arms share the budget and the seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from features.extraction.extractor import ExtractConfig
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import Range, check_ranges
+from features.infrastructure.suggestions import choice
 from finetune.classifier_fitting import FitClassifierConfig
 from finetune.classifiers.second_stage import METHODS
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
 from finetune.run_directory import FINE_TUNED
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, GEOMETRIES, STRATEGIES
+from similarity.selection.strategy import with_shares
 from transfer.command_line import from_mapping, read_yaml
 from transfer.commands.rank import RankConfig
 from transfer.commands.select import SelectConfig
+from transfer.uses import USES, Use
 
 #: Name of the arm that is trained on the target alone: the only one whose options may be empty.
 SCRATCH = "scratch"
-
-
-#: What is done with the classes that an arm chooses.
-Use = Literal["subset", "continued", "weighed", "co-trained"]
-#: Uses whose first half of the pre-training is on all classes.
-HALVED: tuple[Use, ...] = ("continued", "co-trained")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,25 +40,22 @@ class Arm:
 
     Attributes:
         strategy: How source classes are chosen; None for no source.
-        use: What is done with the choice, for as many steps of pre-training in every arm. subset: pre-train on it.
-            continued: pre-train on all classes for half of the steps, then on it. weighed: pre-train on all classes,
-            drawn by how much of the target each serves. co-trained: pre-train on all classes for half of the steps,
-            then fine-tune to the target and to it together.
+        use: What is done with the choice, one of :data:`transfer.uses.USES`.
         geometry: Ground metric of the choice.
         classes: Classes to choose, instead of the recipe's number.
         drop: Classes to leave out, instead of a number to choose.
-        floor: With use weighed, share of the images that are drawn from all classes whatever their weight.
+        floor: With use weighted, share of the images that are drawn from all classes whatever their weight.
         with_weight: With use co-trained, λ of the loss L = L_target + λ·L_source.
         init: The backbone to fine-tune from with its published weights, instead of pre-training.
     """
 
     strategy: str | None = None
-    use: Use = "subset"
+    use: str = "subset"
     geometry: str = DEFAULT_GEOMETRY
     classes: Annotated[int, Range(1)] | None = None
     drop: Annotated[int, Range(1)] | None = None
-    floor: Annotated[float, Range(0, 1)] = PretrainConfig.floor
-    with_weight: Annotated[float, Range(0)] = FinetuneConfig.with_weight
+    floor: Annotated[float, Range(0, 1, below=True)] = PretrainConfig.floor
+    with_weight: Annotated[float, Range(0, above=True)] = FinetuneConfig.with_weight
     init: str | None = None
 
     def __post_init__(self) -> None:
@@ -69,36 +63,64 @@ class Arm:
         if self.strategy is not None:
             STRATEGIES.find(self.strategy)
         GEOMETRIES.find(self.geometry)
+        if self.use not in USES:
+            raise InputError(f"`use` {self.use}: there is no such use; {choice(self.use, USES)}")
         if self.strategy is not None and self.init is not None:
             raise InputError(
                 "an arm either selects classes to pre-train on (`strategy`) or starts from `init`, not both"
             )
-        if self.strategy is None:
-            for name in ("use", "drop"):
-                if getattr(self, name) != getattr(Arm, name):
-                    raise InputError(f"`{name}` {getattr(self, name)}: is for an arm that chooses by a `strategy`")
-        for name, use in {"floor": "weighed", "with_weight": "co-trained"}.items():
-            if self.use != use and getattr(self, name) != getattr(Arm, name):
-                raise InputError(f"`{name}` {getattr(self, name)}: is for `use` {use}; leave it out")
+        faults = [*self._without_effect(), *self._size_faults()]
+        if faults:
+            raise InputError("; ".join(faults))
+
+    @property
+    def how(self) -> Use:
+        """The row of the use."""
+        return USES[self.use]
+
+    def _without_effect(self) -> Iterator[str]:
+        """One sentence for each option that this arm does not read."""
+        readers = {option: use.name for use in USES.values() for option in use.options - self.how.options}
+        for name in (*readers, "use", "drop"):
+            value = getattr(self, name)
+            if value == getattr(Arm, name):
+                continue
+            if name in readers:
+                yield f"`{name}` {value}: is for `use` {readers[name]}; leave it out"
+            elif self.strategy is None:
+                yield f"`{name}` {value}: is for an arm that chooses by a `strategy`"
+
+    def _size_faults(self) -> Iterator[str]:
+        """One sentence for each size of the choice that does not fit."""
         sizes = [name for name in ("classes", "drop") if getattr(self, name) is not None]
-        if self.use == "weighed" and sizes:
-            raise InputError(f"`{sizes[0]}`: is not for `use` weighed, which draws from all classes; leave it out")
-        if self.use == "weighed" and self.strategy is not None and not STRATEGIES[self.strategy].has_shares:
-            able = ", ".join(name for name, row in STRATEGIES.items() if row.has_shares)
-            raise InputError(
-                f"`use` weighed: `strategy` {self.strategy} does not tell how much of the target a class serves; give "
-                f"one of {able}"
-            )
-        if len(sizes) == 2:
-            raise InputError("`classes` and `drop` both set the size of the choice: give one")
+        if len(sizes) > 1:
+            yield "`classes` and `drop` both set the size of the choice: give one"
+        if self.strategy is None:
+            return
+        row = STRATEGIES[self.strategy]
+        if sizes and self.how.of_all:
+            yield f"`{sizes[0]}`: is not for `use` {self.use}, which draws from all classes; leave it out"
+        elif sizes and row.takes_all:
+            yield f"`{sizes[0]}`: `strategy` {row.name} takes every class; leave it out"
+        if self.how.of_all and not row.has_shares:
+            yield f"`use` {self.use}: {row.without_shares()}; give one of the strategies {with_shares()}"
 
     def size(self, classes: int) -> dict[str, Any]:
         """Options of transfer select for the size of the choice; ``classes`` is the recipe's number."""
         if self.strategy is None or STRATEGIES[self.strategy].takes_all:
             return {}
-        if self.use == "weighed":
+        if self.how.of_all:
             return {"coverage": 1.0}
         return {"classes": self.classes or classes} if self.drop is None else {"drop": self.drop}
+
+    def describe(self, classes: int) -> str:
+        """What an arm pre-trains on, in a few words; ``classes`` is the recipe's number of them."""
+        if self.strategy is None:
+            return f"none: {self.init} as published" if self.init else "none: from scratch"
+        row = STRATEGIES[self.strategy]
+        number = self.classes or classes if self.drop is None else f"all but {self.drop}"
+        chosen = row.describe(number, self.geometry)
+        return self.how.phrase.format(chosen=chosen, name=row.name, geometry=self.geometry)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,45 +191,54 @@ class Recipe:
                 f"{where}, finetune: starts from the run's own classifier, whose classes are those of the source; "
                 f"leave out classifier: keep, and methods {', '.join(keeping)}"
             )
-        co_trained = [name for name, arm in self.arms.items() if arm.use == "co-trained"]
-        if co_trained and self.transfer_config is not FinetuneConfig:
-            raise InputError(
-                f"{where}, arm {co_trained[0]}: use co-trained trains the network, and method "
-                f"{self.finetune['method']} fits a classifier to frozen features; leave one out"
-            )
-        choice_of_arm = {"strategy": DEFAULT_STRATEGY, "geometry": DEFAULT_GEOMETRY, "seed": 0}
-        choice_of_arm |= {"classes": self.classes, "drop": None, "coverage": None}
-        training = {"subset": "-", "class_weights": None, "floor": PretrainConfig.floor, "init": None}
-        beside = {"with_": None, "with_weight": FinetuneConfig.with_weight}
-        files = {"out": "-", "overwrite": True}
-        steps: tuple[tuple[str, type, Mapping[str, Any]], ...] = (
-            ("extract", ExtractConfig, {"dataset": self.target, "out": "-"}),
-            ("rank", RankConfig, {"target": "-", "source": ["-"], "explain": "-", "overwrite": True}),
-            ("select", SelectConfig, {"target": ["-"], "source": ["-"], "curve": None, **files, **choice_of_arm}),
-            ("pretrain", PretrainConfig, {"sources": self.sources, "out": "-", "seed": 0} | training),
-            (
-                "finetune",
-                self.transfer_config,
-                {"dataset": self.target, "test": self.test, "init": "-", "weights": "none", "out": "-", "seed": 0}
-                | (beside if self.transfer_config is FinetuneConfig else {}),
-            ),
-        )
-        for step, config, fixed in steps:
-            given = getattr(self, step)
-            if clash := [name for name in given if name in fixed]:
-                raise InputError(f"{where}, {step}: {clash[0]} is set by the recipe itself; leave it out here")
-            built: Any = from_mapping(config, {**fixed, **given}, f"{where}, {step}")
-            if isinstance(built, PretrainConfig):
-                self._check_halves(built, where)
-
-    def _check_halves(self, pretraining: PretrainConfig, where: str) -> None:
-        """Raise ``InputError`` if an arm halves a pre-training that has no number of steps."""
+        ranking = {"target": "-", "source": ["-"], "explain": "-", "overwrite": True}
+        self._check(where, "extract", ExtractConfig, {"dataset": self.target, "out": "-"})
+        self._check(where, "rank", RankConfig, ranking)
+        self._check_arm(where, Arm(strategy=DEFAULT_STRATEGY))
         for name, arm in self.arms.items():
-            if arm.use in HALVED and (pretraining.steps or 0) < 2:
-                raise InputError(
-                    f"{where}, arm {name}: use {arm.use} halves the steps of pre-training; give at least 2 steps in "
-                    f"pretrain"
-                )
+            self._check_arm(f"{where}, arm {name}", arm)
+
+    def _check_arm(self, where: str, arm: Arm) -> None:
+        """Build the configurations of an arm's steps, with stand-ins for what other steps give."""
+        sizes = {"classes": None, "drop": None, "coverage": None} | arm.size(self.classes)
+        choosing = {"target": ["-"], "source": ["-"], "curve": None, "influence": None, "seed": 0, **sizes}
+        choosing |= {"strategy": arm.strategy or DEFAULT_STRATEGY, "geometry": arm.geometry}
+        self._check(where, "select", SelectConfig, choosing | {"out": "-", "overwrite": True})
+        if self.select.get("images") is not None and (arm.how.of_all or arm.drop is not None):
+            what = f"use {arm.use}" if arm.how.of_all else f"drop {arm.drop}"
+            raise InputError(f"{where}: {what} has no budget of images; leave out images in select")
+        training: dict[str, Any] = {"sources": self.sources, "subset": "-", "out": "-", "seed": 0}
+        training |= {"init": None, "class_weights": None, "floor": PretrainConfig.floor}
+        if arm.use == "continued":
+            training["init"] = "-"
+        if arm.use == "weighted":
+            training |= {"class_weights": "-", "floor": arm.floor}
+        pretraining = self._check(where, "pretrain", PretrainConfig, training)
+        if arm.how.halved and (pretraining.steps or 0) < 2:
+            raise InputError(
+                f"{where}: use {arm.use} halves the steps of pre-training; give at least 2 steps in pretrain"
+            )
+        tuning: dict[str, Any] = {"dataset": self.target, "test": self.test, "init": "-", "weights": "none"}
+        tuning |= {"out": "-", "seed": 0}
+        if self.transfer_config is FinetuneConfig:
+            together = arm.use == "co-trained"
+            tuning |= {"with_": "-" if together else None, "with_weight": arm.with_weight}
+        elif arm.use == "co-trained":
+            raise InputError(
+                f"{where}: use {arm.use} trains the network, and method {self.finetune['method']} fits a classifier "
+                f"to frozen features; leave one out"
+            )
+        self._check(where, "finetune", self.transfer_config, tuning)
+
+    def _check(self, where: str, step: str, config: type, fixed: Mapping[str, Any]) -> Any:
+        """Build the configuration of one step; ``fixed`` are the options that the recipe sets itself."""
+        given = {name.rstrip("_"): value for name, value in getattr(self, step).items()}
+        own = {name.rstrip("_"): value for name, value in fixed.items()}
+        if clash := [name for name in given if name in own]:
+            raise InputError(f"{where}, {step}: {clash[0]} is set by the recipe itself; leave it out here")
+        if step == "pretrain" and own["init"] is not None:  # what goes on has its network
+            given = {name: value for name, value in given.items() if name not in ("backbone", "weights")}
+        return from_mapping(config, {**own, **given}, f"{where}, {step}")
 
     @property
     def transfer_config(self) -> type[FinetuneConfig] | type[FitClassifierConfig]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
 from features.backbones.backbone import Backbone
-from features.checkpoint import is_trained_model
+from features.checkpoint import find_checkpoint, is_trained_model
 from features.infrastructure.errors import InputError
 from finetune.classifiers.second_stage import TrainedClassifier
 
+#: Entry of a checkpoint's card: dataset spec of each class, and its name there.
+ORIGIN = "origin"
 #: Classes of the published classifiers whose names are known: those of ImageNet (ILSVRC 2012).
 IMAGENET_CLASSES = 1000
 
@@ -17,9 +20,9 @@ IMAGENET_CLASSES = 1000
 def kept_classifier(init: str, backbone: Backbone, origin: Sequence[tuple[str, str]]) -> TrainedClassifier:
     """The classifier of ``init`` cut to some classes.
 
-    A run knows a class by its name, or by ``SPEC/NAME`` if it was trained on several sources that have the name. A
-    published classifier knows the classes of ImageNet by WordNet id, such as ``n01443537``, which may be the first word
-    of a name, or by one of its English names.
+    A run knows a class by its source and its name there, or by its name alone if the run was not trained on that
+    source, which may have moved. A published classifier knows the classes of ImageNet by WordNet id, such as
+    ``n01443537``, which may be the first word of a name, or by an English name that one class alone has.
 
     Args:
         init: A run, or the name of a published model.
@@ -30,16 +33,14 @@ def kept_classifier(init: str, backbone: Backbone, origin: Sequence[tuple[str, s
         The classifier of C classes, in this order.
 
     Raises:
-        InputError: The classifier does not know a class, knows two of them as one, is not linear, or is not there.
+        InputError: The classifier does not know a class, two classes are one to it, it is not linear, or there is none.
     """
     if is_trained_model(init):
         whole, names = TrainedClassifier.read(init, "continued pre-training")
-        known = {name: i for i, name in enumerate(names)}
-        positions = [known.get(f"{spec}/{name}", known.get(name)) for spec, name in origin]
+        positions = _in_run(origin, _origin_of(init, names))
         example = f"such as {names[0]!r}"
     else:
-        whole, known = _published(init, backbone)
-        positions = [_in_imagenet(name, known) for _, name in origin]
+        whole, positions = _published(init, backbone), _in_imagenet(origin)
         example = "which go by their WordNet ids, such as n01443537, or by an English name that only one class has"
     missing = [name for (_, name), position in zip(origin, positions, strict=True) if position is None]
     if missing:
@@ -56,25 +57,58 @@ def kept_classifier(init: str, backbone: Backbone, origin: Sequence[tuple[str, s
     return whole.rows(rows)
 
 
-def _published(name: str, backbone: Backbone) -> tuple[TrainedClassifier, dict[str, int]]:
-    """The published classifier of a model, and the position of each WordNet id and of each name of one class."""
-    from timm.data import ImageNetInfo
+def _origin_of(run: str, names: Sequence[str]) -> list[tuple[str, str]]:
+    """The source of each class of a run, empty where earlier versions did not write it, and its name there."""
+    checkpoint = find_checkpoint(run)
+    stated = None if checkpoint is None else checkpoint.card.get(ORIGIN)
+    return [(spec, name) for spec, name in stated] if stated else [("", name) for name in names]
 
+
+def _in_run(origin: Sequence[tuple[str, str]], known: Sequence[tuple[str, str]]) -> list[int | None]:
+    """The position of each class among those of a run."""
+    position = {class_: i for i, class_ in enumerate(known)}
+    times, by_name = Counter(name for _, name in known), {name: i for i, (_, name) in enumerate(known)}
+    sources = {spec for spec, _ in known}
+
+    def find(spec: str, name: str) -> int | None:
+        if spec in sources:
+            return position.get((spec, name))
+        return by_name.get(f"{spec}/{name}", by_name[name] if times[name] == 1 else None)
+
+    return [find(spec, name) for spec, name in origin]
+
+
+def _published(name: str, backbone: Backbone) -> TrainedClassifier:
+    """The published classifier of a model."""
     if backbone.classifier is None or len(backbone.classifier[0]) != IMAGENET_CLASSES:
         raise InputError(
             f"`init` {name}: has no published classifier of ImageNet's {IMAGENET_CLASSES} classes to keep; give a "
             f"finished run, or the network as `backbone`, which starts a new classifier"
         )
     weight, bias = (tensor.numpy() for tensor in backbone.classifier)
+    return TrainedClassifier(weight, bias, location=name)
+
+
+def _in_imagenet(origin: Sequence[tuple[str, str]]) -> list[int | None]:
+    """The position of each class among those of ImageNet."""
+    from timm.data import ImageNetInfo
+
     imagenet = ImageNetInfo("imagenet-1k")
-    synonyms = [[word.strip().lower() for word in text.split(",")] for text in imagenet.label_descriptions()]
-    classes_of = Counter(word for words in synonyms for word in set(words))
-    known = {word: i for i, words in enumerate(synonyms) for word in words if classes_of[word] == 1}
-    known |= {identifier: i for i, identifier in enumerate(imagenet.label_names())}
-    return TrainedClassifier(weight, bias, location=name), known
+    by_id = {identifier: i for i, identifier in enumerate(imagenet.label_names())}
+    synonyms = [_words(text) for text in imagenet.label_descriptions()]
+    times = Counter(word for words in synonyms for word in set(words))
+    by_word = {word: i for i, words in enumerate(synonyms) for word in words if times[word] == 1}
+
+    def find(name: str) -> int | None:
+        first = name.split()[0]
+        if re.fullmatch(r"n\d{8}", first):
+            return by_id.get(first)
+        found = {by_word[word] for word in _words(name) if word in by_word}
+        return found.pop() if len(found) == 1 else None
+
+    return [find(name) for _, name in origin]
 
 
-def _in_imagenet(name: str, known: dict[str, int]) -> int | None:
-    """The position of a class by its WordNet id, else by its English name; None if there is none."""
-    identifier = name.split()[0]
-    return known.get(identifier, known.get(name.lower().replace("_", " ")))
+def _words(text: str) -> list[str]:
+    """The names in a description such as ``great white shark, white shark``, in lower case."""
+    return [word.strip().lower().replace("_", " ") for word in text.split(",")]

@@ -13,7 +13,7 @@ from finetune.samplers.class_sampler import class_probabilities
 
 
 def share_probabilities(counts: ArrayLike, shares: ArrayLike, floor: float) -> NDArray[np.float64]:
-    """Class probabilities (1 − floor)·shares + floor·instance sampling, (C,) float64, of shares (C,) with the sum 1.
+    """Class probabilities (1 − floor)·shares/Σ shares + floor·instance sampling, (C,) float64, of shares (C,).
 
     The floor lets classes without a share take part. Raises ``ValueError`` if it is outside [0, 1], or the shares are
     not one number of at least 0 a class.

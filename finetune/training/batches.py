@@ -79,7 +79,7 @@ class _Frames(Dataset):
         return ImageBatch(self.pixels[indices], self.labels[indices], indices, ())
 
 
-class Together:
+class PairedLoader:
     """Pairs of batches of two loaders of one length."""
 
     def __init__(self, first: DataLoader[ImageBatch], second: DataLoader[ImageBatch]) -> None:
@@ -92,9 +92,9 @@ class Together:
         return zip(self.first, self.second, strict=True)
 
 
-def parts(batch: ImageBatch | tuple[ImageBatch, ...]) -> tuple[ImageBatch, ...]:
+def batches_of(step: ImageBatch | tuple[ImageBatch, ...]) -> tuple[ImageBatch, ...]:
     """The batches of a step: that of the target, and in co-training that of the source."""
-    return batch if isinstance(batch, tuple) else (batch,)
+    return step if isinstance(step, tuple) else (step,)
 
 
 class TrainingImages:

@@ -21,7 +21,7 @@ from features.infrastructure.processes import gather, rank, same_for_all, wait_f
 from finetune.evaluation.metrics import Metrics
 from finetune.run_directory import RunDirectory
 from finetune.training import state
-from finetune.training.batches import parts
+from finetune.training.batches import batches_of
 from finetune.training.optimizer import rate
 from finetune.training.step import TrainingStep
 from finetune.training.validation import Validator
@@ -75,7 +75,7 @@ class TrainingCallback(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, _: Any, outputs: Any, batch: Any, __: int) -> None:
         # Summed on the device: reading it there would make every step wait.
         self.loss = self.loss + outputs["loss"].detach().float()
-        for part in parts(batch):
+        for part in batches_of(batch):
             self.images += len(part.labels)
             self.unreadable.update(part.unreadable)
         self.advance(1)

@@ -15,10 +15,11 @@ from finetune.model import ImageClassifier
 
 
 class CoTraining(nn.Module):
-    """λ times the mean cross-entropy of a batch of source images.
+    """λ times the mean cross-entropy of a batch of source images: images (B, 3, S, S) and labels (B,) to a scalar.
 
-    Batch normalisation normalises such a batch by its own statistics, where it uses those of the batch, and the running
-    statistics stay those of the target. ``classifier`` has the backbone of the model, and ``weight`` is λ.
+    In training mode a source batch is normalised by its own statistics. It does not update the running statistics,
+    which stay those of the target. The loss, mixup and label smoothing of the options are for the target alone.
+    ``classifier`` has the backbone of the model, and ``weight`` is λ.
     """
 
     def __init__(self, classifier: ImageClassifier, weight: float) -> None:

@@ -27,7 +27,7 @@ from finetune.run_directory import RunDirectory
 from finetune.samplers import ClassSampler, EpochSampler, ShuffleSampler, build_sampler
 from finetune.shared_options import TrainingConfig
 from finetune.training import state
-from finetune.training.batches import EpochBatches, Together, TrainingImages, batches_an_epoch
+from finetune.training.batches import EpochBatches, PairedLoader, TrainingImages, batches_an_epoch
 from finetune.training.callbacks import Best, TrainingCallback
 from finetune.training.co_training import CoTraining
 from finetune.training.depthwise import depthwise_in_float32
@@ -35,6 +35,8 @@ from finetune.training.extras import Extras
 from finetune.training.step import TrainingStep
 from finetune.training.validation import Validator
 
+#: What is added to the seed for the head and the order of the images to co-train on.
+SOURCE_SEED = 2**32
 #: Warnings of Lightning about what is done here on purpose.
 _EXPECTED_WARNINGS = (
     ".*in eval mode at the start.*",  # frozen layers, and frozen statistics of batch normalisation
@@ -51,7 +53,6 @@ def train(
     run: RunDirectory,
     validator: Validator | None = None,
     extras: Extras | None = None,
-    beside: TrainingImages | None = None,
 ) -> Best | None:
     """Train a model in place; it ends with the weights that are kept of the last epoch.
 
@@ -62,7 +63,7 @@ def train(
     first process's share are kept. PyTorch's global random generators are restored at the end.
 
     The history and the resumable state are written to ``run``, ``validator`` judges the weights that are kept of each
-    epoch, and ``beside`` are the images of :attr:`finetune.training.extras.Extras.co_trained`.
+    epoch.
 
     Returns:
         The best epoch by mean accuracy over the classes, the first of equals; None without a validation.
@@ -78,11 +79,14 @@ def train(
     steps = config.steps or (config.epochs or 0) * an_epoch
     extras = extras or Extras()
     resumed = state.read_resume(run.checkpoints)
-    co_training = None
-    if beside is not None:
-        with seeded(config.seed):
-            source = ImageClassifier(model.backbone, beside.dataset.classes)
-        co_training = CoTraining(source, extras.co_weight)
+    source, co_training = None, None
+    if extras.co_training is not None:
+        source = TrainingImages(extras.co_training.dataset, model.backbone.preprocessing, config.workers)
+        run.log_unreadable(source.unreadable)
+        classes = source.dataset.classes
+        run.log(f"{run.path.name}: co-trained on {len(source.labels)} images of {len(classes)} source classes")
+        with seeded(config.seed + SOURCE_SEED):
+            co_training = CoTraining(ImageClassifier(model.backbone, classes), extras.co_training.weight)
     step = TrainingStep(model, loss, config, steps, resumed, extras.interpolate, co_training)
     if resumed:
         run.log(f"{run.path.name}: resumed after step {step.start} of {steps}")
@@ -90,9 +94,11 @@ def train(
     pinned = device.type == "cuda"
     sampler = _sampler(images, config, extras, math.ceil(steps / an_epoch))
     loader: Any = images.loader(EpochBatches(sampler, config.batch_size, steps, step.start), pinned)
-    if beside is not None:
-        drawn = EpochBatches(ShuffleSampler(len(beside.labels), seed=config.seed), config.batch_size, steps, step.start)
-        loader = Together(loader, beside.loader(drawn, pinned))
+    if source is not None:
+        shuffled = ShuffleSampler(len(source.labels), seed=config.seed + SOURCE_SEED)
+        loader = PairedLoader(
+            loader, source.loader(EpochBatches(shuffled, config.batch_size, steps, step.start), pinned)
+        )
     with _lightning_quiet(), _generators_restored(device), depthwise_in_float32(model), _failures_named(device, config):
         trainer = _trainer(device, precision, callback)
         with progress(f"train {run.path.name}", steps) as callback.advance:

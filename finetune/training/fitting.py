@@ -27,7 +27,7 @@ from finetune.shared_options import TrainingOptions, training_config
 from finetune.shared_options.option_groups import RunOptions
 from finetune.training.batches import TrainingImages
 from finetune.training.extras import Extras
-from finetune.training.validation import Split, Validator, split_off
+from finetune.training.validation import Split, Validator, require_apart, split_off
 
 if TYPE_CHECKING:
     from finetune.training.callbacks import Best
@@ -106,6 +106,8 @@ def carry_out(
         align_classes(test, dataset.classes)
         inputs["test data"] = test.manifest_sha256
     split = split_off(dataset, validation, config.seed, test)
+    if extras.co_training is not None:
+        require_apart(extras.co_training.dataset, test=test, validation=split.validation)
     if split.validation is not None:
         inputs["validation data"] = split.validation.manifest_sha256
     run = RunDirectory(config.out, config, inputs, config.unread())
@@ -156,9 +158,6 @@ def _train(
 
     dataset, config = split.training, training_config(options)
     images = TrainingImages(dataset, backbone.preprocessing, config.workers)
-    beside = None
-    if extras.co_trained is not None:
-        beside = TrainingImages(extras.co_trained, backbone.preprocessing, config.workers)
     loss = config.loss_row.build(images.counts, config, dataset.classes)
     started = None if extras.classifier is None else extras.classifier(dataset)
     with seeded(config.seed):
@@ -170,8 +169,7 @@ def _train(
     validator = None
     if split.validation is not None:
         validator = Validator(split.validation, model, loss, config.batch_size, config.workers)
-    run.log_unreadable((*images.unreadable, *(beside.unreadable if beside else ())))
-    run.log_unreadable(validator.unreadable if validator else ())
+    run.log_unreadable((*images.unreadable, *(validator.unreadable if validator else ())))
     name = run.path.name
     for sentence in chosen:
         run.log(f"{name}: {sentence}")
@@ -180,11 +178,9 @@ def _train(
         run.log(f"{name}: β = {automatic_beta(images.counts):.6g}")
     if loss.deferred:
         run.log(f"{name}: class weights count after {loss.deferred:.0%} of the steps; expect a jump of the loss")
-    if beside is not None:
-        run.log(f"{name}: beside {len(beside.labels)} images, {len(beside.dataset.classes)} classes of the source")
     if config.loss_row.balanced and options.balancing_sampler:
         run.log(f"{name}: loss and sampler both re-balance the classes, so rare ones are weighted up twice")
-    best = train(model, images, loss, config, run, validator, extras, beside)
+    best = train(model, images, loss, config, run, validator, extras)
     moves = (
         loss.deferred or config.deferred or "epochs" in find_sampler(config.sampler).options
     )  # the loss itself changes

@@ -18,7 +18,7 @@ from finetune.augmentation import augmentation
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier
 from finetune.shared_options import TrainingConfig
-from finetune.training.batches import parts
+from finetune.training.batches import batches_of
 from finetune.training.co_training import CoTraining
 from finetune.training.optimizer import Interpolation, PullToStart, WeightAverage, build_optimizer, freeze, rate
 
@@ -78,7 +78,7 @@ class TrainingStep(pl.LightningModule):
         return self
 
     def training_step(self, batch: ImageBatch | tuple[ImageBatch, ...], _: int) -> Tensor:
-        own, *beside = parts(batch)
+        own, *beside = batches_of(batch)
         self._seed(self.config.seed * 1_000_003 + self.step + 1_000_000_007 * rank())
         images, target = self._inputs(own), own.labels
         if self.mixing:

@@ -74,6 +74,18 @@ def open_validation(spec: str, training: ImageDataset, test: ImageDataset | None
     return replace(other, classes=training.classes, labels=position[other.labels])
 
 
+def require_apart(source: ImageDataset, **judged: ImageDataset | None) -> None:
+    """Raise ``InputError`` if an image to co-train on is one of the images that judge the model, by their use."""
+    mine = _images_of(source)
+    for use, dataset in judged.items():
+        shared = 0 if dataset is None else len(mine & _images_of(dataset))
+        if shared:
+            raise InputError(
+                f"`with_`: {shared} of its {len(source)} images are {use} images too; leave their classes out of the "
+                f"subset, or exclude the images"
+            )
+
+
 def check_validation(validation: int | str | None, test: str | None, dataset: ImageDataset) -> ImageDataset | None:
     """The images of a `validation` that is a dataset spec, opened to refuse a wrong one early; else None."""
     if not isinstance(validation, str):

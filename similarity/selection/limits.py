@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
 from similarity.selection.pool import SourcePool
-from similarity.selection.strategy import STRATEGIES, Ordering, Strategy
+from similarity.selection.strategy import Ordering, Strategy, with_shares
 
 #: Share of the target that the chosen classes serve if no limit is given (Lafargue et al., 2024).
 DEFAULT_COVERAGE = 0.9
@@ -40,7 +40,7 @@ class Sizes:
     drop: int | None = None
 
     @property
-    def of_a_choice(self) -> bool:
+    def has_budget(self) -> bool:
         """Whether a size other than ``drop`` is given."""
         given = (self.classes, self.images, self.coverage, *(self.quotas or ()))
         return any(size is not None for size in given)
@@ -85,7 +85,7 @@ def limits(pool: SourcePool, targets: Sequence[FeatureBank], strategy: Strategy,
     """The limits of each target; errors are those of :func:`similarity.select_classes`."""
     if sizes.quotas is not None and len(sizes.quotas) != len(targets):
         raise ValueError(f"`quotas` must have one entry a target, got {len(sizes.quotas)} for {len(targets)} targets")
-    if strategy.takes_all and (sizes.of_a_choice or sizes.drop is not None):
+    if strategy.takes_all and (sizes.has_budget or sizes.drop is not None):
         raise InputError(
             f"`strategy` {strategy.name} takes every class; leave out `classes`, `images`, `coverage`, `drop` and the "
             f"targets' quotas"
@@ -104,8 +104,8 @@ def limits(pool: SourcePool, targets: Sequence[FeatureBank], strategy: Strategy,
 
 
 def _check_drop(sizes: Sizes, available: int) -> None:
-    """Raise ``InputError`` for a number of classes to leave out that leaves none, or beside another size."""
-    if sizes.of_a_choice:
+    """Raise ``InputError`` for a number of classes to leave out that leaves none, or is given with another size."""
+    if sizes.has_budget:
         raise InputError(
             f"`drop` {sizes.drop}: takes all classes but the last ones; leave out `classes`, `images`, `coverage` and "
             f"the targets' quotas"
@@ -136,8 +136,7 @@ def _limit(
         if not strategy.has_shares:
             raise InputError(
                 f"`classes` is missing: say how many of the {available} source classes {target.name} needs, or give "
-                f"a budget with `images`: `strategy` {strategy.name} does not tell how much of the target a class "
-                f"serves, so that no share can end the choice"
+                f"a budget with `images`: {strategy.without_shares()}, so that no share can end the choice"
             )
         coverage = DEFAULT_COVERAGE
     return Limit(size or available, images, coverage)
@@ -148,10 +147,9 @@ def _check_coverage(coverage: float, strategy: Strategy) -> None:
     if not 0 < coverage <= 1:
         raise InputError(f"`coverage` {coverage}: expected a share of the target above 0 and at most 1, such as 0.8")
     if not strategy.has_shares:
-        able = ", ".join(name for name, row in STRATEGIES.items() if row.has_shares)
         raise InputError(
-            f"`coverage`: `strategy` {strategy.name} does not tell how much of the target a class serves; give "
-            f"`classes` or `images`, or one of the strategies {able}"
+            f"`coverage`: {strategy.without_shares()}; give `classes` or `images`, or one of the strategies "
+            f"{with_shares()}"
         )
 
 

@@ -82,7 +82,11 @@ class Strategy:
     curve: Callable[[SourcePool, FeatureBank, Seed], Ordering] | None = None
     place: int = 0
 
-    def describe(self, classes: int | None, geometry: str) -> str:
+    def without_shares(self) -> str:
+        """Say that the strategy has no shares."""
+        return f"`strategy` {self.name} does not tell how much of the target a class serves"
+
+    def describe(self, classes: int | str | None, geometry: str) -> str:
         """The ``phrase`` of a choice of so many classes in a geometry."""
         return self.phrase.format(classes=classes, name=self.name, geometry=geometry)
 
@@ -113,3 +117,8 @@ def by_share(
 STRATEGIES = Catalogue("strategy", Strategy, "similarity.selection.strategies")
 #: The strategy that finds related classes best: see ``benchmarks/selection_quality.py``.
 DEFAULT_STRATEGY = "mutual-proximity"
+
+
+def with_shares() -> str:
+    """The names of the strategies that have shares, for messages."""
+    return ", ".join(name for name, row in STRATEGIES.items() if row.has_shares)

@@ -152,7 +152,7 @@ def test_every_use_of_a_choice_is_an_arm(recipe_file: Path, capsys: pytest.Captu
     arms = {
         "plain": chosen,
         "continued": {**chosen, "use": "continued"},
-        "weighed": {**chosen, "use": "weighed", "floor": 0.2},
+        "weighted": {**chosen, "use": "weighted", "floor": 0.2},
         "co-trained": {**chosen, "use": "co-trained", "with_weight": 0.5},
         "left-out": {**chosen, "drop": 2},
         "all-continued": {"strategy": "all", "use": "continued"},
@@ -162,12 +162,12 @@ def test_every_use_of_a_choice_is_an_arm(recipe_file: Path, capsys: pytest.Captu
     configs = {}
     for path in Path("runs/tiny/pretrain").iterdir():
         configs[path.name.rpartition("-seed0-")[0]] = yaml.safe_load((path / "config.yaml").read_text())
-    assert configs.keys() == {"plain", "continued", "weighed", "left-out", "half-of-all", "all-continued"}
+    assert configs.keys() == {"plain", "continued", "weighted", "left-out", "half-of-all", "all-continued"}
     half = Path(configs["continued"]["init"])
     assert half.name.startswith("half-of-all") and configs["all-continued"]["init"] == str(half)
     assert (configs["half-of-all"]["steps"], configs["continued"]["steps"], configs["plain"]["steps"]) == (1, 2, 3)
-    assert configs["weighed"]["floor"] == 0.2 and configs["weighed"]["subset"] is None
-    weights = [row.weight for row in Subset.read(configs["weighed"]["class_weights"]).rows]
+    assert configs["weighted"]["floor"] == 0.2 and configs["weighted"]["subset"] is None
+    weights = [row.weight for row in Subset.read(configs["weighted"]["class_weights"]).rows]
     assert sum(weights) == pytest.approx(1)  # of all classes, not of the two that are chosen elsewhere
     assert len(Path(configs["left-out"]["subset"]).read_text().splitlines()) == 2 + 4
     runs = {
@@ -185,17 +185,17 @@ def test_every_use_of_a_choice_is_an_arm(recipe_file: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"arms": {"one": {"strategy": "nearest", "use": "weighed"}}}, "strategy nearest does not tell how much"),
+        ({"arms": {"one": {"strategy": "nearest", "use": "weighted"}}}, "strategy nearest does not tell how much"),
         (
             {"arms": {"one": {"strategy": "nearest", "use": "continue"}}},
-            "use continue: expected one of subset, continued",
+            "use continue: there is no such use; did you mean continued?",
         ),
         ({"arms": {"scratch": {"use": "continued"}}}, "use continued: is for an arm that chooses by a strategy"),
-        ({"arms": {"one": {"strategy": "nearest", "floor": 0.3}}}, "floor 0.3: is for use weighed; leave it out"),
+        ({"arms": {"one": {"strategy": "nearest", "floor": 0.3}}}, "floor 0.3: is for use weighted; leave it out"),
         ({"arms": {"one": {"strategy": "nearest", "classes": 2, "drop": 2}}}, "classes and drop both set the size"),
         (
-            {"arms": {"one": {"strategy": "importance", "use": "weighed", "classes": 2}}},
-            "classes: is not for use weighed, which draws from all classes",
+            {"arms": {"one": {"strategy": "importance", "use": "weighted", "classes": 2}}},
+            "classes: is not for use weighted, which draws from all classes",
         ),
         (
             {"arms": {"one": {"strategy": "nearest", "use": "continued"}}, "pretrain": {"epochs": 1}},

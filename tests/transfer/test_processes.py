@@ -104,7 +104,7 @@ def test_training(tmp_path, plain_network, loss):
     assert yaml.safe_load((tmp_path / "two" / "config.yaml").read_text())["batch_size"] == 64
 
 
-@pytest.mark.parametrize("use", ["continued", "weighed", "co-trained"])
+@pytest.mark.parametrize("use", ["continued", "weighted", "co-trained"])
 def test_every_use_of_a_choice(tmp_path, plain_network, use):
     """With the statistics of its start, a network trains the same on halves of batches."""
     source = "digits:@test"
@@ -114,7 +114,7 @@ def test_every_use_of_a_choice(tmp_path, plain_network, use):
     common += ["--steps", "5", "--batch-size", "32", "--optimizer", "sgd"]
     command = {
         "continued": ["pretrain", "--subset", file, "--init", str(plain_network)],
-        "weighed": ["pretrain", source, "--class-weights", file, "--init", str(plain_network)],
+        "weighted": ["pretrain", source, "--class-weights", file, "--init", str(plain_network)],
         "co-trained": ["finetune", "digits:@train", "--init", str(plain_network), "--with", file, "--with-weight", "1"],
     }[use]
     assert main([*command, *common, "--out", str(tmp_path / "one")]) == 0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from finetune.run_directory import open_run, read_classes
 from similarity import STRATEGIES
 from transfer.accuracies import accuracy_table
 from transfer.plots import arms_plot, classes_plot, counts_plot, examples, gallery, history_plot
+from transfer.recipe import Arm
 from transfer.run_description import describe
 from transfer.screen import console, say
 
@@ -106,7 +107,7 @@ def _experiment_page(result: Mapping[str, Any]) -> str:
     return _render(
         "experiment.html.j2",
         result=result,
-        choices=[_choice(arm, recipe["classes"]) for arm in result["arms"]],
+        choices=[_arm(recipe["arms"][arm["arm"]]).describe(recipe["classes"]) for arm in result["arms"]],
         arms_picture=arms_plot(result["arms"]),
         target_picture=gallery(examples(target, target.classes[:GALLERY])),
         galleries=galleries,
@@ -117,18 +118,9 @@ def _experiment_page(result: Mapping[str, Any]) -> str:
     )
 
 
-def _choice(arm: Mapping[str, Any], classes: int) -> str:
-    """What an arm pre-trains on, in a few words; ``classes`` is the recipe's number of them."""
-    if arm["strategy"] is None:
-        return f"none: {arm['init']} as published" if arm["init"] else "none: from scratch"
-    strategy, use = STRATEGIES[arm["strategy"]], arm.get("use", "subset")  # results of earlier versions have one use
-    if use == "weighed":
-        return f"all, drawn by {strategy.name}, {arm['geometry']}"
-    if arm.get("drop"):
-        chosen = f"all but {arm['drop']} by {strategy.name}, {arm['geometry']}"
-    else:
-        chosen = strategy.describe(arm["classes"] or classes, arm["geometry"])
-    return chosen if use == "subset" else f"{chosen}; {use} after half of the steps on all"
+def _arm(given: Mapping[str, Any]) -> Arm:
+    """An arm of a recipe as it was run; earlier versions had fewer options."""
+    return Arm(**{option.name: given[option.name] for option in fields(Arm) if option.name in given})
 
 
 def _run_page(run: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,6 +81,8 @@ class SelectConfig:
         STRATEGIES.find(self.strategy)
         if self.influence is not None and self.strategy != DEFAULT_STRATEGY:
             raise InputError(f"`strategy` {self.strategy} and `influence` both order the classes: give one")
+        if self.influence is not None and self.resample:
+            raise InputError("`resample`: measured `influence` does not depend on the class means; leave one out")
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,8 @@ def select(config: SelectConfig) -> Selection:
     """
     paths, quotas = zip(*(_quota(text) for text in config.target), strict=True)
     written = {"`out`": config.out, "`curve`": config.curve}
-    check_new(written, read=[*paths, *config.source], overwrite=config.overwrite)
+    tables = [] if config.influence is None else [config.influence]
+    check_new(written, read=[*paths, *config.source, *tables], overwrite=config.overwrite)
     for argument, path in written.items():
         if path is not None:
             check_ending(path, (".csv",), argument)
@@ -131,14 +135,17 @@ def select(config: SelectConfig) -> Selection:
         classes=config.classes, quotas=quotas, images=config.images, coverage=config.coverage, drop=config.drop
     )
     subset = select_from(pool, targets, strategy, sizes, seed=seed)
+    of_table: dict[str, Any] = {}
     if config.influence is not None:
-        subset = replace(subset, provenance={**subset.provenance, "influence": config.influence})
+        digest = hashlib.sha256(Path(config.influence).read_bytes()).hexdigest()
+        of_table = {"influence": config.influence, "influence_sha256": digest}
+        subset = replace(subset, provenance={**subset.provenance, **of_table})
     stability = None
     if config.resample:
         stability = stability_from(pool, targets, subset, strategy, sizes, replicates=config.resample, seed=seed)
     if config.curve is not None:
         options = {"strategy": strategy.name, "seed": seed, "geometry": config.geometry}
-        write_curves(curves, config.curve, options | {"min_count": config.min_count})
+        write_curves(curves, config.curve, options | {"min_count": config.min_count} | of_table)
     if config.out is not None:
         subset.write(config.out)
     return Selection(subset, config.out, curves, stability)

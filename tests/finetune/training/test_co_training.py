@@ -19,8 +19,8 @@ from finetune.shared_options import TrainingConfig
 from finetune.training import callbacks, state
 from finetune.training.batches import TrainingImages
 from finetune.training.co_training import CoTraining
-from finetune.training.engine import train
-from finetune.training.extras import Extras
+from finetune.training.engine import SOURCE_SEED, train
+from finetune.training.extras import Extras, SourceImages
 
 
 def network(classes: int) -> ImageClassifier:
@@ -37,11 +37,10 @@ def options(out: Path, **given) -> TrainingConfig:
 def trained(dataset, source, weight: float, config: TrainingConfig) -> ImageClassifier:
     """Train from the start, or from where the run directory is; without a source, plainly."""
     model = network(len(dataset.classes))
-    images, beside = (
-        None if part is None else TrainingImages(part, model.backbone.preprocessing, 0) for part in (dataset, source)
-    )
+    images = TrainingImages(dataset, model.backbone.preprocessing, 0)
     loss, run = build_loss(config.loss, dataset.counts), RunDirectory(config.out, config, {})
-    train(model, images, loss, config, run, None, Extras(co_trained=source, co_weight=weight), beside)
+    extras = Extras(co_training=None if source is None else SourceImages(source, weight))
+    train(model, images, loss, config, run, extras=extras)
     return model
 
 
@@ -56,10 +55,10 @@ def test_without_weight_it_is_plain_training_bit_for_bit(tmp_path, colours, augm
     plain = trained(target, None, 0.0, options(tmp_path / "plain", augment=augment))
     together = trained(target, source, 0.0, options(tmp_path / "together", augment=augment))
     assert same_weights(plain, together)
-    weighed = trained(target, source, 0.3, options(tmp_path / "weighed", augment=augment))
-    assert not torch.equal(weighed.backbone.network[0].weight, plain.backbone.network[0].weight)
+    weighted = trained(target, source, 0.3, options(tmp_path / "weighted", augment=augment))
+    assert not torch.equal(weighted.backbone.network[0].weight, plain.backbone.network[0].weight)
     assert torch.equal(  # the statistics are the target's: they differ by the weights before them alone
-        weighed.backbone.network[1].num_batches_tracked, plain.backbone.network[1].num_batches_tracked
+        weighted.backbone.network[1].num_batches_tracked, plain.backbone.network[1].num_batches_tracked
     )
 
 
@@ -69,7 +68,7 @@ def test_a_plain_loop_gives_the_same_weights(tmp_path, colours):
     found = trained(target, source, 0.3, config)
 
     model = network(3)
-    with seeded(config.seed):
+    with seeded(config.seed + SOURCE_SEED):
         head = ImageClassifier(model.backbone, source.classes).head
     decayed = [p for p in (*model.parameters(), *head.parameters()) if p.ndim > 1]
     others = [p for p in (*model.parameters(), *head.parameters()) if p.ndim <= 1]
@@ -77,18 +76,18 @@ def test_a_plain_loop_gives_the_same_weights(tmp_path, colours):
     optimizer = torch.optim.SGD(groups, lr=0.05, momentum=0.9)
     model.train()
 
-    def batch(dataset, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(dataset, step: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         epoch, place = divmod(step, len(dataset) // 8)
-        sampler = ShuffleSampler(len(dataset), seed=config.seed)
+        sampler = ShuffleSampler(len(dataset), seed=seed)
         sampler.set_epoch(epoch)
         chosen = sampler.positions()[8 * place : 8 * place + 8]
         pixels = torch.stack([model.backbone.preprocessing.pixels(dataset.image(int(i))) for i in chosen])
         return model.backbone.preprocessing.normalize(pixels), torch.from_numpy(dataset.labels[chosen])
 
     for step in range(4):
-        images, labels = batch(target, step)
+        images, labels = batch(target, step, config.seed)
         loss = F.cross_entropy(model(images), labels)
-        images, labels = batch(source, step)
+        images, labels = batch(source, step, config.seed + SOURCE_SEED)
         norm = model.backbone.network[1]
         kept = {name: value.clone() for name, value in norm.state_dict().items()}
         loss = loss + 0.3 * F.cross_entropy(head(model.backbone(images)), labels)
