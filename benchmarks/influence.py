@@ -12,7 +12,7 @@ have the same initial weights, and every class is in exactly one of them. The in
 figure of the network with the class less the mean of the others of its block, averaged over the blocks: the mean with
 the class less that without it (Jain et al., "A Data-Based Perspective on Transfer Learning", CVPR 2023, section 3, with
 a probe instead of a fine-tuning). The influences of benchmarks/results/influence/influence.csv are those of the tenths;
-transfer select --influence reads them.
+transfer select --influence reads them for banks that were extracted in runs/benchmarks, by the specs in the table.
 
 Leaving out: networks on all classes but a tenth, which is the one of least influence on the target (measured on the
 first half of the held-out images, judged on the second), the last of the default's order, or drawn by chance.

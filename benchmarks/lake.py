@@ -1,17 +1,19 @@
-"""A lake of source classes as people have them, and targets for it: the data of selection_pays.py and influence.py.
+"""A mixed, long-tailed lake of source classes, and targets for it: the data of selection_pays.py and influence.py.
 
 The lake mixes four domains: Tiny ImageNet's 200 classes, 50 bird species, 60 CIFAR-100 classes (three of each
 superclass), and 60 printed characters. A long tail lies over all 370 classes in a seeded order: a class keeps
 50^(-r/369) of its images, r its place in that order, and at least one.
 
-Targets share no class with the lake: 50 other bird species, five parts of ten of them, four of ten of the CIFAR-100
+Targets share no image with the lake: 50 other bird species, five parts of ten of them, four of ten of the CIFAR-100
 classes that are left (two of each of five superclasses of one theme), and handwritten digits. Each has a hand-picked
-part of the lake, the domain that a person would name: ``related``.
+part of the lake, the domain that a person would name: ``related``. Some kinds are in a target and in another domain
+of the lake, such as bees in Tiny ImageNet, and printed digits.
 """
 
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from recording import DATA, ROOT, WORK, sized, unpacked
 
 from features import open_dataset
 from features.dataset import ImageDataset
+from features.infrastructure.locks import locked
 from similarity.selection.subset import SubsetRow
 
 ARCHIVES = (
@@ -31,7 +34,8 @@ ARCHIVES = (
     "cub50.tar",
     "cub50-other.tar",
 )
-IMBALANCE, TAIL_SEED = 50, 0
+#: Ratio of the images that the first and the last class of the tail keep; 1 in $LAKE_IMBALANCE for a lake without one.
+IMBALANCE, TAIL_SEED = int(os.environ.get("LAKE_IMBALANCE", "50")), 0
 #: Images of a class of CIFAR-100 and of the digits to train on.
 TARGET_IMAGES, DIGIT_IMAGES = sized((50, 20), (3, 3))
 #: Classes of each superclass of CIFAR-100 that are in targets; the others are in the lake.
@@ -45,7 +49,7 @@ CIFAR_TARGETS = {
 }
 PARTS_OF_BIRDS = 5
 DOMAINS = ("tiny-imagenet", "birds", "cifar-100", "glyphs")
-LAKE, TARGETS = WORK / "lake", WORK / "lake-targets"
+LAKE, TARGETS = WORK / ("lake" if IMBALANCE == 50 else f"lake-{IMBALANCE}"), WORK / "lake-targets"
 
 
 @dataclass(frozen=True)
@@ -72,13 +76,13 @@ def spec_of(domain: str) -> str:
 def make_lake() -> list[str]:
     """Write the lake and the targets, once, as class folders; the dataset specs of the lake's domains."""
     unpacked(*ARCHIVES)
-    finished = LAKE / "finished"
-    if not finished.is_file():
-        for folder in (LAKE, TARGETS):
-            shutil.rmtree(folder, ignore_errors=True)
-        _write_lake()
-        _write_targets()
-        finished.touch()
+    for folder, write in ((LAKE, _write_lake), (TARGETS, _write_targets)):
+        finished = folder / "finished"
+        if not finished.is_file():
+            with locked(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                write()
+                finished.touch()
     return [spec_of(domain) for domain in DOMAINS]
 
 

@@ -15,10 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from recording import ROOT
 
-#: Benchmarks, with what is typed behind them. The first makes features that others read.
-FIRST = ("selection_quality",)
+#: Benchmarks, with what is typed behind them. The first ones unpack images and make features that others read.
+FIRST = ("selection_quality", "selection_pays")
 COMMANDS = (
-    "selection_pays",
     "similarity_predicts",
     "influence",
     "unlabelled",

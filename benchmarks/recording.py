@@ -10,6 +10,7 @@ the packages behind them, and no path of the machine.
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import os
@@ -113,8 +114,8 @@ def read_table(path: Path) -> list[dict[str, str]]:
     """The whole lines of a table that only grows, without one that a kill cut off; empty if there is none."""
     if not path.is_file():
         return []
-    header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
-    return [dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)]
+    text = path.read_text(encoding="utf-8")
+    return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
@@ -123,10 +124,15 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(row), lineterminator="\n")
     with path.open("ab+") as file:
-        if not file.seek(0, os.SEEK_END):
+        fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
+        file.seek(0)
+        there = file.read()
+        whole = there[: there.rfind(b"\n") + 1]
+        file.truncate(len(whole))  # without a line that a kill cut off
+        if not whole:
             writer.writeheader()
-        elif file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
-            text.write("\n")  # behind a line that a kill cut off
+        elif whole.splitlines()[0].decode() != ",".join(row):
+            raise ValueError(f"{path}: has other columns than {', '.join(row)}; move it away")
         writer.writerow(row)
         file.write(text.getvalue().encode())
 

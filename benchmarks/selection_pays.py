@@ -4,11 +4,13 @@
     python benchmarks/selection_pays.py --report                 # the table of what is finished, its plot and result
 
 The lake and its eleven targets are those of lake.py: 370 classes of four domains under a long tail. Every arm trains a
-ResNet-8 at 32 px on 51,200 images of its source classes, then fine-tunes all of it to the target; the figure is the
-top-1 after the last step, on the same test images for every arm.
+ResNet-8 at 32 px on 51,200 images of source classes (scratch on none, co-trained on half as many and the rest in the
+fine-tuning), then fine-tunes all of it to the target; the figure is the top-1 after the last step, on the same test
+images for every arm.
 
 Choices: all classes; random (CLASSES drawn by chance, DRAWS draws a seed, shared by the targets); paper (nearest,
-euclidean); former (local-scaling, the default until now); default; hand (the part of the lake that a person would name,
+euclidean); former (local-scaling, the default of version 0.1.0); default
+(mutual-proximity); hand (the part of the lake that a person would name,
 of any size: the upper reference). Uses of a choice:
 
 - subset: trained on the chosen classes from random weights;
@@ -34,7 +36,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from lake import DOMAINS, Target, lake_classes, make_lake, spec_of, targets
+from lake import (
+    DIGIT_IMAGES,
+    DOMAINS,
+    IMBALANCE,
+    TAIL_SEED,
+    TARGET_IMAGES,
+    Target,
+    lake_classes,
+    make_lake,
+    spec_of,
+    targets,
+)
 from recording import RESULTS, WORK, append_row, read_table, sized
 from selection_pays_table import Arm, report
 
@@ -66,6 +79,21 @@ HALF = PRETRAIN["steps"] // 2
 FINETUNE: dict[str, Any] = {"steps": sized(300, 2), "batch_size": 64, "lr": 0.05}
 #: Fine-tuning to all fifty species takes four times as long: about as many epochs.
 LARGE = {"birds": {"steps": 4 * FINETUNE["steps"]}}
+PROTOCOL: dict[str, Any] = {
+    "lake": {"imbalance": IMBALANCE, "seed": TAIL_SEED, "target_images": [TARGET_IMAGES, DIGIT_IMAGES]},
+    "classes": CLASSES,
+    "strategies": STRATEGIES,
+    "floor": PretrainConfig.floor,
+    "with_weight": FinetuneConfig.with_weight,
+    "extract": EXTRACT,
+    "training": SHARED | NETWORK,
+    "pretrain": PRETRAIN,
+    "half": HALF,
+    "finetune": FINETUNE,
+    "large": LARGE,
+}
+#: Names the protocol: results of another one are never mixed with these.
+KEY = hashlib.sha256(json.dumps(PROTOCOL).encode()).hexdigest()[:8]
 LOSSES = ("cb-softmax", "balanced-softmax")
 #: Epochs of a training loss that are kept.
 CURVE = 12
@@ -87,8 +115,7 @@ class Experiment:
     """The trainings of the protocol: runs in a directory of its own, a line of the table for each finished one."""
 
     def __init__(self) -> None:
-        protocol = [CLASSES, EXTRACT, SHARED, NETWORK, PRETRAIN]
-        self.out = WORK / "selection-pays" / hashlib.sha256(json.dumps(protocol).encode()).hexdigest()[:8]
+        self.out = WORK / "selection-pays" / KEY
         make_lake()
         self.classes = lake_classes()
         self.sources = [self.bank(domain, spec_of(domain)) for domain in DOMAINS]
@@ -165,6 +192,7 @@ class Experiment:
         if arm.choice not in ("all", "random") and arm.use != "co-trained" and source:
             shutil.rmtree(source)  # no other target reads it
         return {
+            "protocol": KEY,
             "target": target.name,
             "seed": seed,
             "choice": arm.choice,
@@ -180,12 +208,9 @@ class Experiment:
     def run(self, seeds: list[int], names: list[str], arms: list[Arm]) -> None:
         """Every training that is asked for and not finished."""
         for seed, target, arm, draw in self.plan(seeds, names, arms):
-            identity = (target.name, str(seed), arm.choice, arm.use, arm.loss, str(draw))
-            done = {
-                tuple(row[key] for key in ("target", "seed", "choice", "use", "loss", "draw"))
-                for row in read_table(TRAININGS)
-            }
-            if identity in done:
+            identity = (KEY, target.name, str(seed), arm.choice, arm.use, arm.loss, str(draw))
+            columns = ("protocol", "target", "seed", "choice", "use", "loss", "draw")
+            if identity in {tuple(row[name] for name in columns) for row in read_table(TRAININGS)}:
                 continue
             row = self.train(arm, target, seed, draw)
             append_row(TRAININGS, row)
@@ -223,9 +248,7 @@ def main() -> None:
         names = options.targets or [target.name for target in sized(targets(), targets()[-1:])]
         arms = [arm for arm in ARMS if options.arms is None or arm.name in options.arms]
         experiment.run(options.seeds, names, arms)
-    protocol = {"classes": CLASSES, "extract": EXTRACT, "training": SHARED | NETWORK, "pretrain": PRETRAIN}
-    protocol |= {"half": HALF, "finetune": FINETUNE, "large": LARGE}
-    report(TRAININGS, protocol)
+    report([row for row in read_table(TRAININGS) if row["protocol"] == KEY], PROTOCOL)
 
 
 if __name__ == "__main__":

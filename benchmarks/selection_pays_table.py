@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recording import RESULTS, read_table, record, standard_error
+from recording import RESULTS, record, standard_error
 
 #: Arms of this use are compared with random choices of the same use; others with those that go on from all classes.
 USES = ("subset", "continued")
 ALL = "all, subset"
+#: The target that is the union of others.
+UNION = "birds"
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,10 @@ def less(these: Mapping[str, Mapping[int, float]], those: Mapping[str, Mapping[i
 
 
 def summary(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """Mean top-1 of each arm, and its paired differences, with standard errors over the targets."""
+    """Mean top-1 of each arm, and its paired differences, with standard errors over the targets.
+
+    The target of all birds is in the table, and not in the means: its parts are.
+    """
     table = cells(rows)
     by_name = {arm.name: of for arm, of in table.items()}
     found = {}
@@ -75,7 +80,9 @@ def summary(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
             difference = less(of_target, by_name.get(other, {}))
             if other == arm.name or not difference:
                 continue
-            values = list(difference.values())
+            values = [value for target, value in difference.items() if target != UNION]
+            if not values:
+                continue
             entry[key] = {
                 "mean": float(np.mean(values)),
                 "error": standard_error(values),
@@ -94,7 +101,7 @@ def show(found: Mapping[str, Any]) -> None:
             return ""
         one = entry[key]
         error = "" if one["error"] is None else f" ±{one['error']:.1f}"
-        return f"{one['mean']:+.1f}{error}, {one['targets_above']} of {len(one['targets'])}"
+        return f"{one['mean']:+.1f}{error}, {one['targets_above']} of {len([t for t in one['targets'] if t != UNION])}"
 
     targets = list(dict.fromkeys(target for entry in found.values() for target in entry["top1"]))
     header = f"{'top-1 %':<28}" + "".join(f"{target:>9}" for target in targets)
@@ -102,7 +109,7 @@ def show(found: Mapping[str, Any]) -> None:
     for name, entry in found.items():
         top1 = entry["top1"]
         line = f"{name:<28}" + "".join(f"{top1[t]:9.1f}" if t in top1 else f"{'':>9}" for t in targets)
-        mean = np.mean(list(top1.values()))
+        mean = np.mean([value for target, value in top1.items() if target != UNION] or np.nan)
         print(line + f"{mean:8.1f}{words(entry, 'less_random'):>22}{words(entry, 'less_all'):>22}")
 
 
@@ -128,12 +135,11 @@ def plot(found: Mapping[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
-def report(trainings: Path, protocol: Mapping[str, Any]) -> None:
+def report(rows: Sequence[Mapping[str, str]], protocol: Mapping[str, Any]) -> None:
     """Print the table of what is finished, and write the result and the plot beside the table of trainings."""
-    rows = read_table(trainings)
     found = summary(rows)
     show(found)
-    command = "OMP_NUM_THREADS=1 python benchmarks/selection_pays.py run && python benchmarks/selection_pays.py report"
+    command = "OMP_NUM_THREADS=1 python benchmarks/selection_pays.py"
     seconds = round(sum(float(row["seconds"]) for row in rows))
     seeds = sorted({int(row["seed"]) for row in rows})
     content = {"command": command, "seeds": seeds, "protocol": protocol, "arms": found, "cpu_seconds": seconds}

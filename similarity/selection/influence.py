@@ -1,4 +1,4 @@
-"""Choose by measured influence: what classes did to the target in trainings with and without them.
+"""Choose by the measured effect of each class on the target, in trainings with and without it.
 
 The influence of a class on a target is the mean accuracy on the target of networks that were trained with the class,
 less that of networks trained without it (Jain et al., "A Data-Based Perspective on Transfer Learning", CVPR 2023).
@@ -27,7 +27,7 @@ def by_influence(path: str | Path) -> Strategy:
     shares. The ordering raises ``InputError`` for a target or a class of the pool that the table lacks.
 
     Raises:
-        InputError: The table cannot be read, an influence is no number, or a class occurs twice for one target.
+        InputError: The table cannot be read, an influence is not a finite number, or a class occurs twice for a target.
     """
     measured = _read(path)
 

@@ -172,7 +172,7 @@ def _show_order(result: Ranking, names: Sequence[str | int], source: str) -> Non
 
 
 def _ends(interval: Interval | None) -> str:
-    """The ends of an interval; none where noise alone explains the distance, so that it would begin at 0."""
+    """The ends of an interval; none where noise alone explains the distance, because the estimate is unknown."""
     if interval is None or interval.estimate is None:
         return "–"
     return f"{interval.low:.4f}–{interval.high:.4f}"
