@@ -22,6 +22,7 @@ from finetune.evaluation.evaluator import EvaluateConfig, evaluate
 from finetune.finetuning import FinetuneConfig, finetune
 from finetune.model import ImageClassifier
 from finetune.training import engine, fitting
+from similarity import Subset, SubsetRow
 
 CPU = {"device": "cpu", "precision": "fp32", "workers": 0}
 TRAIN, TEST = "digits:@train?per_class=8", "digits:@test?per_class=6"
@@ -45,9 +46,32 @@ def test_the_whole_network_moves_from_where_the_run_ended(source_run, tmp_path):
     assert found == {name: result.metrics[name] for name in found}  # what was written is what the model gives
 
 
+def test_co_training_drops_its_head_and_refuses_what_does_not_fit(source_run, tmp_path):
+    def options(out, rows=("digit 1", "digit 7"), source="digits:@test?per_class=3&seed=5", **given):
+        Subset(tuple(SubsetRow(source, name, 3, 1, 0.0, ()) for name in rows)).write(tmp_path / "s.csv")
+        fixed = {"dataset": TRAIN, "init": str(source_run), "augment": "affine", "steps": 2, "batch_size": 8, **CPU}
+        return FinetuneConfig(out=str(tmp_path / out), with_=str(tmp_path / "s.csv"), **fixed | given)
+
+    result = finetune(options("run"))
+    card = find_checkpoint(result.run)
+    assert card.classes == tuple(f"digit {i}" for i in range(10))
+    assert not any("co_train" in name for name in load_file(result.run / "checkpoints" / "last.safetensors"))
+    assert "co-trained on 6 images of 2 source classes" in (result.run / "log.txt").read_text()
+    with pytest.raises(InputError, match="its co-training data has changed since the run began"):
+        finetune(options("run", rows=("digit 1", "digit 2")))
+    with pytest.raises(InputError, match=r"`with_` .*: has one class, 'digit 1'; give at least 2"):
+        finetune(options("one", rows=("digit 1",)))
+    with pytest.raises(InputError, match="`with_`: 6 of its 6 images are test images too"):
+        finetune(options("leak", test="digits:@test"))
+    assert not (tmp_path / "one").exists() and not (tmp_path / "leak").exists()
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"with_": "s.csv", "freeze": 1.0}, "`with_` s.csv: has no effect with `freeze` 1.0, the whole backbone"),
+        ({"with_weight": 0.5}, "`with_weight` 0.5: is for `with_`; leave it out"),
+        ({"with_": "s.csv", "with_weight": 0.0}, "`with_weight` 0.0: expected above 0"),
         ({"patience": 2}, "`patience` 2: needs `validation`, images to judge the epochs by"),
         ({"milestones": [0.5]}, "`milestones` [0.5]: is for `schedule` step; leave it out"),
         ({"decay": 0.1, "schedule": "cosine"}, "`decay` 0.1: is for `schedule` step; leave it out"),

@@ -159,6 +159,11 @@ def test_going_on_keeps_the_network_and_the_rows_of_its_classes(sources, all_cla
         np.testing.assert_allclose(kept, of_all[rows], atol=1e-9)
     environment = json.loads((result.run / "environment.json").read_text())
     assert environment["inputs"]["initial weights"] == find_checkpoint(all_classes).card["weights_sha256"]
+    # The classifier that goes on is the one that cb-softmax, the default, has balanced.
+    plain = pretrain(tiny(tmp_path / "plain", subset=file, init=str(all_classes), loss="softmax", **still))
+    assert (
+        find_checkpoint(plain.run).card["balanced_by"] == find_checkpoint(all_classes).card["balanced_by"] is not None
+    )
 
 
 def test_going_on_with_a_subset_of_all_classes_is_training_longer(sources, all_classes, tmp_path):

@@ -147,6 +147,10 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(recipe_file: Path, capsys: 
     assert run_json(capsys, "run", "recipe.yaml")["arms"]
 
 
+#: An option of each arm that makes another training.
+CHANGED = {"weighted": "floor", "co-trained": "with_weight"}
+
+
 def test_every_use_of_a_choice_is_an_arm(recipe_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = {"strategy": "mutual-proximity"}
     arms = {
@@ -178,8 +182,13 @@ def test_every_use_of_a_choice_is_an_arm(recipe_file: Path, capsys: pytest.Captu
     page = Path(found["report"]).read_text()
     for words in ("continued after half of the steps on all", "all, drawn by mutual-proximity", "all but 2 by mutual"):
         assert words in page
-    again = run_json(capsys, "run", "recipe.yaml")
-    assert again["arms"] == found["arms"]
+    finished = {path: path.stat().st_mtime_ns for path in Path("runs/tiny").rglob("metrics.json")}
+    assert run_json(capsys, "run", "recipe.yaml")["arms"] == found["arms"]
+    assert {path: path.stat().st_mtime_ns for path in Path("runs/tiny").rglob("metrics.json")} == finished
+    edit(recipe_file, arms={name: arms[name] | {option: 0.3} for name, option in CHANGED.items()})
+    changed = {arm["arm"]: arm["runs"][0]["run"] for arm in run_json(capsys, "run", "recipe.yaml")["arms"]}
+    for arm in found["arms"]:
+        assert arm["arm"] not in CHANGED or arm["runs"][0]["run"] != changed[arm["arm"]]
 
 
 @pytest.mark.parametrize(
@@ -200,6 +209,29 @@ def test_every_use_of_a_choice_is_an_arm(recipe_file: Path, capsys: pytest.Captu
         (
             {"arms": {"one": {"strategy": "nearest", "use": "continued"}}, "pretrain": {"epochs": 1}},
             "use continued halves the steps of pre-training; give at least 2 steps in pretrain",
+        ),
+        ({"arms": {"one": {"strategy": "all", "drop": 2}}}, "drop: strategy all takes every class; leave it out"),
+        ({"finetune": {"with": "x.csv"}}, "finetune: with is set by the recipe itself"),
+        ({"select": {"influence": "x.csv"}}, "select: influence is set by the recipe itself"),
+        (
+            {"arms": {"one": {"strategy": "nearest", "drop": 2}}, "select": {"images": 9}},
+            "arm one: drop 2 has no budget of images; leave out images in select",
+        ),
+        (
+            {"arms": {"one": {"strategy": "nearest", "use": "continued"}}, "pretrain": {"steps": 4, "loss": "ldam"}},
+            "arm one, pretrain: loss ldam: needs a cosine classifier",
+        ),
+        (
+            {"arms": {"one": {"strategy": "importance", "use": "weighted"}}, "pretrain": {"sampler": "sqrt"}},
+            "sampler sqrt and class_weights both say how classes are drawn",
+        ),
+        (
+            {
+                "arms": {"one": {"strategy": "nearest", "use": "co-trained"}},
+                "pretrain": {"steps": 4},
+                "finetune": {"freeze": 1},
+            },
+            "has no effect with freeze 1",
         ),
         (
             {"arms": {"one": {"strategy": "nearest", "use": "co-trained"}}, "finetune": {"method": "linear"}},

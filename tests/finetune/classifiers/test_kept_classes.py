@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -29,7 +33,7 @@ def run(tmp_path) -> str:
         model.head.bias.copy_(torch.arange(4.0))
     path = tmp_path / "run" / "checkpoints" / "last.safetensors"
     path.parent.mkdir(parents=True)
-    model.save(path, {"sigmoid": False, "balanced_by": None})
+    model.save(path, {"sigmoid": False, "balanced_by": "--loss cb-softmax"})
     return str(tmp_path / "run")
 
 
@@ -38,6 +42,21 @@ def test_a_run_knows_classes_by_name_and_by_source(run):
     kept = kept_classifier(run, load_backbone(run), origin)
     assert kept.bias.tolist() == [2, 3, 1, 0]
     assert kept.weight[:, 5].tolist() == [2, 3, 1, 0]
+
+
+def test_a_class_of_another_source_is_not_taken_for_one_of_the_same_name(run):
+    card = Path(run) / "checkpoints" / "last.json"
+    content = json.loads(card.read_text())
+    content["origin"] = [["a:", "one"], ["a:", "both"], ["b:", "both"], ["a:", "two"]]
+    card.write_text(json.dumps(content))
+    kept = kept_classifier(run, load_backbone(run), [("b:", "both"), ("a:", "one")])
+    assert kept.bias.tolist() == [2, 0] and kept.balanced_by == "--loss cb-softmax"
+    with pytest.raises(InputError, match="does not know 1 of 2 classes, such as 'two'"):
+        kept_classifier(run, load_backbone(run), [("b:", "two"), ("a:", "one")])  # b: has no class two
+    moved = kept_classifier(run, load_backbone(run), [("/elsewhere:", "two"), ("/elsewhere:", "one")])
+    assert moved.bias.tolist() == [3, 0]  # of a source that has moved, by name
+    with pytest.raises(InputError, match="such as 'both'"):
+        kept_classifier(run, load_backbone(run), [("/elsewhere:", "both"), ("a:", "one")])
 
 
 def test_a_class_that_the_run_does_not_know_is_refused(run):
@@ -60,6 +79,22 @@ def test_a_published_classifier_knows_imagenet_by_id_and_by_name():
     identifiers = ImageNetInfo("imagenet-1k").label_names()
     kept = kept_classifier("resnet50", backbone, [("a:", name) for name in identifiers])
     np.testing.assert_array_equal(kept.bias, np.arange(1000))
+
+
+def test_every_english_name_of_one_class_is_that_class():
+    """Also those that begin with the name of another one, such as tiger cat and bow tie."""
+    backbone = network()
+    backbone.classifier = torch.arange(1000.0)[:, None].expand(1000, 4), torch.arange(1000.0)
+    synonyms = [[word.strip() for word in text.split(",")] for text in ImageNetInfo("imagenet-1k").label_descriptions()]
+    times = Counter(word.lower() for words in synonyms for word in set(words))
+    names = {word: i for i, words in enumerate(synonyms) for word in words if times[word.lower()] == 1}
+    for some in np.array_split(np.array(list(names)), 3):  # a class has at most so many rows in one call
+        for name in some.tolist():
+            other = "n01440764" if names[name] else "n01443537"
+            kept = kept_classifier("resnet50", backbone, [("a:", name), ("a:", other)])
+            assert kept.bias[0] == names[name], name
+    whole = kept_classifier("resnet50", backbone, [("a:", "goldfish, Carassius auratus"), ("a:", "tench")])
+    assert whole.bias.tolist() == [1, 0]
 
 
 def test_a_model_without_a_published_classifier_of_imagenet_is_refused():

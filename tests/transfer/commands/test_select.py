@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,32 @@ def test_the_default_takes_what_serves_nine_tenths_and_says_so(banks, tmp_path, 
     assert main(["inspect", str(curve)]) == 0 and "share" in capsys.readouterr().out
     fewer = select(SelectConfig(target=[banks["target"]], source=[banks["near"]], coverage=0.2))
     assert len(fewer.subset) <= len(result.subset)
+
+
+def test_classes_are_left_out_and_ordered_by_influence(banks, tmp_path, capsys):
+    out, table = tmp_path / "subset.csv", tmp_path / "influence.csv"
+    config = SelectConfig(target=[banks["target"]], source=[banks["near"]], drop=1, out=str(out))
+    result = select(config)
+    names = FeatureBank.open(banks["near"]).classes
+    (dropped,) = result.to_json()["dropped"]
+    assert {row.class_name for row in Subset.read(out).rows} == set(names) - {dropped["class"]}
+    show(config, result)
+    assert f"left out, the last one first: {dropped['class']}" in capsys.readouterr().out
+    rows = [f"folder:near,{name},folder:target,{i / 10}" for i, name in enumerate(names)]
+    table.write_text("\n".join(["source,class,target,influence", *rows]) + "\n")
+    options = ["--target", banks["target"], "--source", banks["near"], "--influence", str(table)]
+    assert main(["select", *options, "--classes", "1", "--json"]) == 0
+    (chosen,) = json.loads(capsys.readouterr().out)["selected"]
+    assert chosen["class"] == names[-1]
+    for wrong, said in (
+        (["--classes", "1", "--strategy", "nearest"], "--strategy nearest and --influence both order the classes"),
+        (["--classes", "1", "--resample", "3"], "--resample: measured --influence does not depend on the class means"),
+        (["--classes", "1", "--out", str(table), "--overwrite"], "influence.csv"),
+        (["--drop", "1", "--classes", "1"], "--drop 1: takes all classes but the last ones"),
+    ):
+        assert main(["select", *options, *wrong]) == 2
+        assert said in capsys.readouterr().err
+    assert table.read_text().startswith("source,class")
 
 
 def test_nothing_is_written_unasked(banks, tmp_path):
