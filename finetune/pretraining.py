@@ -25,7 +25,9 @@ from finetune.training.fitting import TrainingResult, fit
 from finetune.training.search import best_options
 from finetune.training.validation import check_validation
 
+#: Learning rate and weight decay; a published model, trained with others' rates, goes on at those of fine-tuning.
 RATES: Rates = {"nesterov": (0.1, 0.0005), "sgd": (0.1, 0.0005), "adamw": (0.001, 0.05)}
+RATES_OF_PUBLISHED: Rates = {"nesterov": (0.02, 0.0005), "sgd": (0.02, 0.0005), "adamw": (0.0003, 0.05)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,7 @@ class PretrainConfig(TrainingOptions):
             their images.
         loss: softmax, cb-softmax, cb-sigmoid, cb-focal, …: see transfer inspect losses. By default cb-softmax, or
             softmax if the sampler re-balances the classes or `class_weights` is given.
+        lr: Peak learning rate; by default 0.1 (adamw: 0.001), from a published model in `init` 0.02 (adamw: 0.0003).
     """
 
     sources: list[str] = field(default_factory=list)
@@ -66,8 +69,10 @@ class PretrainConfig(TrainingOptions):
         weights = ("default", "the backbone is a trained model") if trained else ("none", "pre-training starts anew")
         if self.init is not None:
             weights = ("default", "the training goes on from a trained model")
+        published = self.init is not None and not is_trained_model(self.init)
         start = "starts new" if self.init is None else "starts trained"
-        own = self.training_defaults(f"the classifier {start}", "nesterov", RATES, 30, "train")
+        rates = RATES_OF_PUBLISHED if published else RATES
+        own = self.training_defaults(f"the classifier {start}", "nesterov", rates, 30, "train")
         return {"loss": (loss, reason), "weights": weights, **own}
 
     @property
@@ -120,10 +125,23 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
     if config.search:
         check_validation(config.validation, config.test, source.images)
         config = best_options(config, pretrain, int(source.images.counts.min()))
-    assert config.weights is not None  # the configuration is complete
-    name = config.init or config.backbone
-    backbone = load_backbone(name, config.weights, config.image_size, config.crop_pct, seed=config.seed)
+    backbone = _network(config)
     return fit(backbone, source.images, config, _extras(config, backbone, source), chosen)
+
+
+def _network(config: PretrainConfig) -> Backbone:
+    """The network to train: a new one, or that of the trained model to go on from."""
+    assert config.weights is not None  # the configuration is complete
+    try:
+        name = config.init or config.backbone
+        return load_backbone(name, config.weights, config.image_size, config.crop_pct, seed=config.seed)
+    except InputError as error:
+        if config.init is None or is_trained_model(config.init):
+            raise
+        raise InputError(
+            f"`init` {config.init}: neither a finished run nor a published model with its weights "
+            f"({str(error).partition(';')[0]}); give one of them, or start a new classifier with `backbone`"
+        ) from error
 
 
 def _extras(config: PretrainConfig, backbone: Backbone, source: SourceClasses) -> Extras:
@@ -143,6 +161,6 @@ def _extras(config: PretrainConfig, backbone: Backbone, source: SourceClasses) -
         extras = replace(
             extras,
             probabilities=partial(share_probabilities, shares=shares, floor=config.floor),
-            inputs={**extras.inputs, "class weights": hashlib.sha256(shares.tobytes()).hexdigest()},
+            inputs={**extras.inputs, "class-weight file": hashlib.sha256(shares.tobytes()).hexdigest()},
         )
     return extras

@@ -66,7 +66,10 @@ def class_shares(weights_file: str, origin: Sequence[tuple[str, str]]) -> NDArra
                 f"target each class serves (see transfer inspect strategies), or write weights into the file"
             )
         if (row.source, row.class_name) not in position:
-            raise InputError(f"{where}: class {row.class_name!r} of {row.source} is not among those to train on")
+            raise InputError(
+                f"{where}: class {row.class_name!r} of {row.source} is not among those to train on; remove its row, or "
+                f"train on it too (with `subset`, its file can give the weights)"
+            )
         found[position[row.source, row.class_name]] = row.weight
     if not found.any():
         raise InputError(f"{where}: every weight is 0; give at least one class a weight")

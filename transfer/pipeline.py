@@ -150,7 +150,10 @@ class _Steps:
         }
         fields |= self.recipe.select
         config = self._config(SelectConfig, "subsets/{}.csv", f"{name}-seed{seed}", fields, overwrite=True)
-        select(config)
+        try:
+            select(config)
+        except InputError as error:
+            raise InputError(f"recipe {self.recipe.name}, arm {name}: {error}") from error
         return config.out
 
     def arm_run(self, name: str, arm: Arm, subset: str | None, seed: int) -> dict[str, Any]:

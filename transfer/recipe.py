@@ -88,7 +88,7 @@ class Arm:
             if name in readers:
                 yield f"`{name}` {value}: is for `use` {readers[name]}; leave it out"
             elif self.strategy is None:
-                yield f"`{name}` {value}: is for an arm that chooses by a `strategy`"
+                yield f"`{name}` {value}: is for an arm that chooses; give it a `strategy`, such as {DEFAULT_STRATEGY}"
 
     def _size_faults(self) -> Iterator[str]:
         """One sentence for each size of the choice that does not fit."""
@@ -222,7 +222,7 @@ class Recipe:
         tuning |= {"out": "-", "seed": 0}
         if self.transfer_config is FinetuneConfig:
             together = arm.use == "co-trained"
-            tuning |= {"with_": "-" if together else None, "with_weight": arm.with_weight}
+            tuning |= {"with_": "SUBSET" if together else None, "with_weight": arm.with_weight}
         elif arm.use == "co-trained":
             raise InputError(
                 f"{where}: use {arm.use} trains the network, and method {self.finetune['method']} fits a classifier "

@@ -199,7 +199,10 @@ def test_every_use_of_a_choice_is_an_arm(recipe_file: Path, capsys: pytest.Captu
             {"arms": {"one": {"strategy": "nearest", "use": "continue"}}},
             "use continue: there is no such use; did you mean continued?",
         ),
-        ({"arms": {"scratch": {"use": "continued"}}}, "use continued: is for an arm that chooses by a strategy"),
+        (
+            {"arms": {"scratch": {"use": "continued"}}},
+            "use continued: is for an arm that chooses; give it a strategy, such as",
+        ),
         ({"arms": {"one": {"strategy": "nearest", "floor": 0.3}}}, "floor 0.3: is for use weighted; leave it out"),
         ({"arms": {"one": {"strategy": "nearest", "classes": 2, "drop": 2}}}, "classes and drop both set the size"),
         (
@@ -282,5 +285,5 @@ def test_a_choice_that_is_not_possible_is_refused_before_any_training(
 ) -> None:
     edit(recipe_file, classes=7)
     assert main(["run", "recipe.yaml"]) == 2
-    assert "error: classes 7: not possible" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert "error: recipe tiny, arm random: classes 7: not possible" in capsys.readouterr().err.strip().splitlines()[-1]
     assert not list(recipe_file.parent.glob("runs/**/config.yaml"))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from features import FeatureBank, open_dataset
-from finetune.pretraining import source_images
+from finetune.source_classes import open_sources
 from similarity import Subset
 from transfer.cli import main
 
@@ -69,7 +69,7 @@ def test_from_a_lake_of_images_to_a_pre_training(place, typed, monkeypatch):
         "select", "--target", "target.h5", "--source", "clusters.h5", "--classes", 2, "--out", "subset.csv", "--json"
     )
     assert [row["source"] for row in chosen["selected"]] == ["clusters:clusters.csv"] * 2
-    images = source_images([], "subset.csv")
+    images = open_sources([], "subset.csv").images
     assert images.classes == tuple(sorted(row.class_name for row in Subset.read("subset.csv").rows))
     assert len(images) == sum(row.count for row in Subset.read("subset.csv").rows)
 

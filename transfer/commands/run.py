@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ def _keys_as_in_yaml() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(str(error).replace("`", "")) from error
+        raise InputError(re.sub(r"_?`", "", str(error))) from error
 
 
 def show(config: object, result: Experiment) -> None:
@@ -61,7 +62,7 @@ def show(config: object, result: Experiment) -> None:
         runs = " ".join(f"{100 * run['top1']:.1f}" for run in arm["runs"])
         rows.append((arm["arm"], f"{100 * arm['top1_mean']:.1f}", deviation, runs))
     show_table(["arm", ">top-1, %", ">deviation", ">runs"], rows)
-    if content["selected"]:
+    if content["selected"] and not content["arms"][-1].get("drop"):
         first = ", ".join(row["class"] for row in content["selected"][:8])
         say(f"\nchosen by {content['arms'][-1]['arm']}: {first}, …")
     console.print(f"{content['seconds']:.0f} seconds")

@@ -220,7 +220,10 @@ def show(config: SelectConfig, result: Selection) -> None:
         show_next("the same with --out subset.csv, to pre-train on these classes")
     else:
         backbone = "resnet18" if images < FEW_IMAGES else "resnet50"
-        show_next(f"transfer pretrain --subset {config.out} --backbone {backbone} --loss cb-softmax --out runs/pre")
+        subset = f"--subset {config.out}"
+        if config.coverage == 1:  # the shares of all classes
+            subset = " ".join(f'"{source}"' for source in sources) + f" --class-weights {config.out}"
+        show_next(f"transfer pretrain {subset} --backbone {backbone} --out runs/pre")
 
 
 def _show_budget(config: SelectConfig, target: Mapping[str, Any]) -> None:
