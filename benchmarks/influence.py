@@ -26,6 +26,7 @@ import argparse
 import csv
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -155,7 +156,8 @@ def leave_out(probes: Probes, rows: list[SubsetRow], names: list[str]) -> None:
     path, dropped = HERE / "leave-out.csv", round(SHARE * len(rows))
     parts, _ = DESIGNS["tenths"]
     worst = np.argsort(influences(*measured("tenths", names, half=0), parts), axis=0)[:dropped]
-    last = places_of(DEFAULT_STRATEGY, DEFAULT_GEOMETRY).argsort(axis=0)[-dropped:]
+    places = places_of([DEFAULT_STRATEGY], DEFAULT_GEOMETRY)[DEFAULT_STRATEGY]
+    last = places.argsort(axis=0)[-dropped:]
     sets: list[tuple[str, str, int, np.ndarray]] = [("none", "", 0, np.array([], dtype=int))]
     for draw in range(DRAWS):
         sets.append(("random", "", draw, np.random.default_rng((SEED, draw)).permutation(len(rows))[:dropped]))
@@ -173,16 +175,16 @@ def leave_out(probes: Probes, rows: list[SubsetRow], names: list[str]) -> None:
             print("left out:", *row.values(), flush=True)
 
 
-def places_of(strategy: str, geometry: str) -> np.ndarray:
-    """(C, T) place of each class of the lake in the order of a strategy for each target, the first one being 0."""
+def places_of(strategies: Sequence[str], geometry: str) -> dict[str, np.ndarray]:
+    """(C, T) place of each class of the lake in the order of each strategy for each target, the first one being 0."""
     sources = [extracted(domain, spec_of(domain)) for domain in DOMAINS]
-    found = []
+    found: dict[str, list[np.ndarray]] = {name: [] for name in strategies}
     for target in targets():
         bank = extracted(f"target-{target.name}", target.train)
         pool = SourcePool.of([bank], sources, geometry)
-        order = STRATEGIES[strategy].order(pool, bank, len(pool), SEED).classes
-        found.append(np.argsort(order))
-    return np.stack(found, axis=1)
+        for name in strategies:
+            found[name].append(np.argsort(STRATEGIES[name].order(pool, bank, len(pool), SEED).classes))
+    return {name: np.stack(places, axis=1) for name, places in found.items()}
 
 
 def extracted(name: str, spec: str) -> FeatureBank:
@@ -193,7 +195,7 @@ def extracted(name: str, spec: str) -> FeatureBank:
 def report(rows: list[SubsetRow], names: list[str]) -> None:
     """Print how reliable the influences are and what predicts them, and write the tables."""
     orders = [name for name, row in STRATEGIES.items() if not row.takes_all]
-    places = {f"{geometry} {name}": places_of(name, geometry) for name in orders for geometry in GEOMETRIES}
+    places = {f"{geometry} {name}": of for geometry in GEOMETRIES for name, of in places_of(orders, geometry).items()}
     counts = np.array([row.count for row in rows], dtype=float)
     places["images (baseline)"] = np.repeat(-counts[:, None], len(names), axis=1)
     result: dict[str, Any] = {}
