@@ -6,7 +6,8 @@
 The lake and its eleven targets are those of lake.py: 370 classes of four domains under a long tail. Every arm trains a
 ResNet-8 at 32 px on 51,200 images of source classes (scratch on none, co-trained on half as many and the rest in the
 fine-tuning), then fine-tunes all of it to the target; the figure is the top-1 after the last step, on the same test
-images for every arm.
+images for every arm. The target has 10 labelled images a class, drawn by the seed, by which its classes are chosen too.
+Some arms are fine-tuned to all labelled images as well (18 to 50 a class), from the same pre-training.
 
 Choices: all classes; random (CLASSES drawn by chance, DRAWS draws a seed, shared by the targets); paper (nearest,
 euclidean); former (local-scaling, the default of version 0.1.0); default
@@ -22,7 +23,7 @@ The first half of a continued training is one network a seed, which all targets 
 classes. Two further arms train the default's subset with another loss. The seed changes initial weights, order,
 augmentation and the random draws.
 
-Expected: a quarter of an hour for a target and a seed on one core with bfloat16, three quarters for all the birds.
+Expected: twelve minutes for a target and a seed on one core with bfloat16, twenty for all the birds.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ from lake import (
     targets,
 )
 from recording import RESULTS, WORK, append_row, read_table, sized
-from selection_pays_table import Arm, report
+from selection_pays_table import UNION, Arm, report
 
 from features import ExtractConfig, FeatureBank, extract
 from features.infrastructure.console import console
@@ -76,9 +77,11 @@ SHARED: dict[str, Any] = {"workers": 0, "precision": "bf16", "device": "cpu", "a
 NETWORK: dict[str, Any] = {"backbone": "resnet8", "image_size": 32}
 PRETRAIN: dict[str, Any] = {"loss": "softmax", "steps": sized(400, 2), "batch_size": 128, "lr": 0.2}
 HALF = PRETRAIN["steps"] // 2
-FINETUNE: dict[str, Any] = {"steps": sized(300, 2), "batch_size": 64, "lr": 0.05}
-#: Fine-tuning to all fifty species takes four times as long: about as many epochs.
-LARGE = {"birds": {"steps": 4 * FINETUNE["steps"]}}
+FINETUNE: dict[str, Any] = {"batch_size": 64, "lr": 0.05}
+#: Labelled images of a target that a fine-tuning has: 10 a class, drawn by the seed, or all of them.
+FEW, PER_CLASS, EVERY = "few", 10, "all"
+#: Steps of a fine-tuning to ten classes, and to the fifty species; the loss is flat by then.
+STEPS = {FEW: sized((150, 300), (2, 2)), EVERY: sized((300, 1200), (2, 2))}
 PROTOCOL: dict[str, Any] = {
     "lake": {"imbalance": IMBALANCE, "seed": TAIL_SEED, "target_images": [TARGET_IMAGES, DIGIT_IMAGES]},
     "classes": CLASSES,
@@ -90,7 +93,8 @@ PROTOCOL: dict[str, Any] = {
     "pretrain": PRETRAIN,
     "half": HALF,
     "finetune": FINETUNE,
-    "large": LARGE,
+    "labelled_images_a_class": PER_CLASS,
+    "steps": STEPS,
 }
 #: Names the protocol: results of another one are never mixed with these.
 KEY = hashlib.sha256(json.dumps(PROTOCOL).encode()).hexdigest()[:8]
@@ -111,6 +115,15 @@ ARMS = (
 )
 
 
+#: Arms that are fine-tuned to all labelled images too.
+WITH_ALL_IMAGES = (ARMS[0], *(Arm(choice, "subset") for choice in ("all", "random", "default", "hand")))
+
+
+def few(target: Target, seed: int) -> str:
+    """The dataset spec of the few labelled images of a target."""
+    return f"{target.train.partition('?')[0]}?per_class={PER_CLASS}&seed={seed}"
+
+
 class Experiment:
     """The trainings of the protocol: runs in a directory of its own, a line of the table for each finished one."""
 
@@ -119,32 +132,31 @@ class Experiment:
         make_lake()
         self.classes = lake_classes()
         self.sources = [self.bank(domain, spec_of(domain)) for domain in DOMAINS]
-        self.banks: dict[str, FeatureBank] = {}
 
     def bank(self, name: str, spec: str) -> FeatureBank:
         """A feature bank, extracted once."""
         return extract(ExtractConfig(dataset=spec, out=f"{self.out}/banks/{name}.h5", **EXTRACT)).bank
 
-    def subset(self, choice: str, target: Target, draw: int, weighted: bool = False) -> Subset:
-        """The chosen classes; ``weighted`` for all classes with their shares."""
+    def subset(self, choice: str, target: Target, seed: int, draw: int, weighted: bool = False) -> Subset:
+        """The classes chosen for the few labelled images; ``weighted`` for all classes with their shares."""
         if choice == "hand":
             picked = {(spec_of(domain), name) for domain, name in target.related}
             return Subset(tuple(row for row in self.classes if (row.source, row.class_name) in picked))
-        bank = self.banks.setdefault(target.name, self.bank(f"target-{target.name}", target.train))
         if choice == "all":
             return Subset(tuple(self.classes))
+        bank = self.bank(f"target-{target.name}-{seed}", few(target, seed))
         if choice == "random":
             return select_classes([bank], self.sources, classes=CLASSES, strategy="random", seed=draw)
         strategy, geometry = STRATEGIES[choice]
         size: dict[str, Any] = {"coverage": 1.0} if weighted else {"classes": CLASSES}
         return select_classes([bank], self.sources, strategy=strategy, geometry=geometry, **size)
 
-    def file(self, choice: str, target: Target, draw: int, weighted: bool = False) -> str:
+    def file(self, choice: str, target: Target, seed: int, draw: int = 0, weighted: bool = False) -> str:
         """The file of :meth:`subset`; of all classes and of random ones, one serves every target."""
-        served = "every-target" if choice in ("all", "random") else target.name
-        path = self.out / "subsets" / f"{choice}-{served}-{draw}{'-weighted' * weighted}.csv"
+        served = f"every-target-{draw}" if choice in ("all", "random") else f"{target.name}-{seed}"
+        path = self.out / "subsets" / f"{choice}-{served}{'-weighted' * weighted}.csv"
         if not path.is_file():
-            self.subset(choice, target, draw, weighted).write(path)
+            self.subset(choice, target, seed, draw, weighted).write(path)
         return str(path)
 
     def pretrained(self, arm: Arm, target: Target, seed: int, draw: int) -> str:
@@ -160,9 +172,9 @@ class Experiment:
         if arm.use in ("half", "co-trained"):
             options |= {"sources": lake, "steps": HALF}
         elif arm.use == "weighted":
-            options |= {"sources": lake, "class_weights": self.file(arm.choice, target, 0, weighted=True)}
+            options |= {"sources": lake, "class_weights": self.file(arm.choice, target, seed, weighted=True)}
         else:
-            options["subset"] = self.file(arm.choice, target, draw)
+            options["subset"] = self.file(arm.choice, target, seed, draw)
         if arm.use == "continued":
             del options["backbone"]
             options |= {"steps": HALF, "init": self.half(target, seed)}
@@ -172,49 +184,45 @@ class Experiment:
         """The network that is trained on all classes for half of the images."""
         return self.pretrained(Arm("all", "half"), target, seed, 0)
 
-    def train(self, arm: Arm, target: Target, seed: int, draw: int) -> dict[str, Any]:
-        """One line of the table: an arm on a target."""
-        began = time.process_time()
-        options = {**FINETUNE, **LARGE.get(target.name, {})}
+    def start(self, arm: Arm, target: Target, seed: int, draw: int) -> dict[str, Any]:
+        """What an arm's fine-tunings start from, as their options."""
         if arm.use == "none":
-            options |= {"init": NETWORK["backbone"], "weights": "none", "image_size": NETWORK["image_size"]}
-        elif arm.use == "co-trained":
-            options |= {"init": self.half(target, seed), "with_": self.file(arm.choice, target, draw)}
-        else:
-            options["init"] = self.pretrained(arm, target, seed, draw)
-        out = self.out / "finetune" / f"{arm.name}-{target.name}-seed{seed}-draw{draw}".replace(" ", "")
-        result = finetune(
-            FinetuneConfig(dataset=target.train, test=target.test, out=str(out), seed=seed, **SHARED, **options)
-        )
-        source = None if arm.use == "none" else str(options["init"])
-        curves = {"source_loss": _curve(source) if source else "", "target_loss": _curve(str(out))}
+            return {"init": NETWORK["backbone"], "weights": "none", "image_size": NETWORK["image_size"]}
+        if arm.use == "co-trained":
+            return {"init": self.half(target, seed), "with_": self.file(arm.choice, target, seed)}
+        return {"init": self.pretrained(arm, target, seed, draw)}
+
+    def finetuned(self, start: dict[str, Any], name: str, target: Target, labelled: str, seed: int) -> dict[str, Any]:
+        """The figures of one fine-tuning."""
+        out = self.out / "finetune" / f"{name}-{target.name}-{labelled}-seed{seed}".replace(" ", "")
+        options: dict[str, Any] = {**SHARED, **FINETUNE, "steps": STEPS[labelled][target.name == UNION], **start}
+        dataset = few(target, seed) if labelled == FEW else target.train
+        result = finetune(FinetuneConfig(dataset=dataset, test=target.test, out=str(out), seed=seed, **options))
+        figures = {"top1": f"{result.metrics['top1']:.5f}", "images": result.metrics["images"]}
+        figures |= {"target_loss": _curve(str(out))}
         shutil.rmtree(out)
-        if arm.choice not in ("all", "random") and arm.use != "co-trained" and source:
-            shutil.rmtree(source)  # no other target reads it
-        return {
-            "protocol": KEY,
-            "target": target.name,
-            "seed": seed,
-            "choice": arm.choice,
-            "use": arm.use,
-            "loss": arm.loss,
-            "draw": draw,
-            "top1": f"{result.metrics['top1']:.5f}",
-            "images": result.metrics["images"],
-            **curves,
-            "seconds": f"{time.process_time() - began:.1f}",
-        }
+        return figures
 
     def run(self, seeds: list[int], names: list[str], arms: list[Arm]) -> None:
         """Every training that is asked for and not finished."""
+        columns = ("protocol", "target", "seed", "choice", "use", "loss", "draw", "labelled")
         for seed, target, arm, draw in self.plan(seeds, names, arms):
             identity = (KEY, target.name, str(seed), arm.choice, arm.use, arm.loss, str(draw))
-            columns = ("protocol", "target", "seed", "choice", "use", "loss", "draw")
-            if identity in {tuple(row[name] for name in columns) for row in read_table(TRAININGS)}:
+            done = {tuple(row[name] for name in columns) for row in read_table(TRAININGS)}
+            missing = [of for of in (FEW, *([EVERY] if arm in WITH_ALL_IMAGES else [])) if (*identity, of) not in done]
+            if not missing:
                 continue
-            row = self.train(arm, target, seed, draw)
-            append_row(TRAININGS, row)
-            print(target.name, seed, arm.name, draw, row["top1"], f"{row['seconds']} s", flush=True)
+            began = time.process_time()
+            start = self.start(arm, target, seed, draw)
+            source = "" if arm.use == "none" else _curve(str(start["init"]))
+            for labelled in missing:
+                figures = self.finetuned(start, f"{arm.name}-{draw}", target, labelled, seed)
+                seconds = {"source_loss": source, "seconds": f"{time.process_time() - began:.1f}"}
+                append_row(TRAININGS, dict(zip(columns, (*identity, labelled), strict=True)) | figures | seconds)
+                print(*identity[1:], labelled, figures["top1"], f"{seconds['seconds']} s", flush=True)
+                began = time.process_time()
+            if arm.choice not in ("all", "random", "scratch") and arm.use != "co-trained":
+                shutil.rmtree(start["init"])  # no other target reads it
 
     def plan(self, seeds: list[int], names: list[str], arms: list[Arm]) -> Iterator[tuple[int, Target, Arm, int]]:
         """Every training that is asked for."""

