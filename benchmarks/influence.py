@@ -161,7 +161,7 @@ def leave_out(probes: Probes, rows: list[SubsetRow], names: list[str]) -> None:
     sets: list[tuple[str, str, int, np.ndarray]] = [("none", "", 0, np.array([], dtype=int))]
     for draw in range(DRAWS):
         sets.append(("random", "", draw, np.random.default_rng((SEED, draw)).permutation(len(rows))[:dropped]))
-    for column, name in enumerate(names):
+    for column, name in enumerate(sized(names, names[:1])):
         sets += [("worst", name, 0, worst[:, column]), ("last", name, 0, last[:, column])]
     done = {(row["left_out"], row["for"], int(row["draw"]), int(row["seed"])) for row in read_table(path)}
     for seed in range(TRAININGS):
