@@ -7,6 +7,7 @@ from .ranking.domains import rank_domains
 from .ranking.explanation import ExplanationRow, explain, write_explanation
 from .selection.choosing import select_classes
 from .selection.curve import SelectionCurve, selection_curves, write_curves
+from .selection.influence import by_influence
 from .selection.pool import class_scores
 from .selection.stability import ClassStability, SelectionStability, selection_stability
 from .selection.strategy import DEFAULT_STRATEGY, STRATEGIES, Strategy
@@ -38,6 +39,7 @@ __all__ = [
     "Subset",
     "SubsetRow",
     "TransportResult",
+    "by_influence",
     "class_scores",
     "cluster",
     "emd",

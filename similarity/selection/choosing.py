@@ -27,7 +27,7 @@ def select_classes(
     images: int | None = None,
     coverage: float | None = None,
     drop: int | None = None,
-    strategy: str = DEFAULT_STRATEGY,
+    strategy: str | Strategy = DEFAULT_STRATEGY,
     geometry: str = DEFAULT_GEOMETRY,
     min_count: int = 0,
     seed: int = 0,
@@ -60,7 +60,8 @@ def select_classes(
             to it. Of several limits, the one reached first ends the choice.
         drop: Number of classes to leave out, instead of a size: all others are taken. They are those that every target
             ranks last: the best rank of a class over the targets counts. The provenance names them, the last one first.
-        strategy: One of :data:`similarity.STRATEGIES`. Strategies that take every class take no size.
+        strategy: One of :data:`similarity.STRATEGIES` by name, or a row, such as that of
+            :func:`similarity.by_influence`. Strategies that take every class take no size.
         geometry: Ground metric, one of :data:`similarity.GEOMETRIES`, fitted to all banks together.
         min_count: Source classes of fewer images are left out.
         seed: Seed of strategies that draw. The draw of a target depends on its position among the targets.
@@ -71,7 +72,7 @@ def select_classes(
         InputError: Unknown strategy or geometry, an impossible size, banks that cannot be compared or are given twice,
             or ``min_count`` leaves no class.
     """
-    row = STRATEGIES.find(strategy)
+    row = STRATEGIES.find(strategy) if isinstance(strategy, str) else strategy
     sizes = Sizes(classes=classes, quotas=quotas, images=images, coverage=coverage, drop=drop)
     pool = SourcePool.of(targets, sources, geometry, min_count)
     return select_from(pool, targets, row, sizes, seed=seed, certified=certified)

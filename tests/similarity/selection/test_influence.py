@@ -7,8 +7,9 @@ import csv
 import pytest
 
 from features.infrastructure.errors import InputError
+from similarity import by_influence, select_classes
 from similarity.selection.choosing import select_from
-from similarity.selection.influence import COLUMNS, by_influence
+from similarity.selection.influence import COLUMNS
 from similarity.selection.limits import Sizes
 from similarity.selection.pool import SourcePool
 
@@ -35,9 +36,10 @@ def table(tmp_path, pool):
     return write
 
 
-def test_the_largest_influence_comes_first(pool, target, table):
+def test_the_largest_influence_comes_first(pool, target, sources, table):
     strategy = by_influence(table())
     subset = select_from(pool, [target], strategy, Sizes(classes=4))
+    assert subset == select_classes([target], sources, classes=4, strategy=strategy, geometry="euclidean")
     assert [row.class_name for row in subset.rows] == ["y", "c3", "c4", "c0"]
     assert [row.distance for row in subset.rows] == [-0.5, -0.4, -0.3, -0.1]
     assert {row.weight for row in subset.rows} == {None} and subset.provenance["strategy"] == "influence"
