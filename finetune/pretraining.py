@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 from features.backbones.loading import Backbone, load_backbone
@@ -13,11 +12,13 @@ from features.checkpoint import is_trained_model
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import Range
 from finetune.classifiers.kept_classes import ORIGIN, kept_classifier
+from finetune.finetuning import RATES as FINETUNING_RATES
 from finetune.losses.loss import DEFAULT_BALANCED_LOSS, DEFAULT_LOSS, LOSSES, Loss
 from finetune.samplers import DEFAULT_SAMPLER
 from finetune.samplers.shares import share_probabilities
 from finetune.shared_options import TrainingOptions, resolve
 from finetune.shared_options.base import Choice
+from finetune.shared_options.option_groups import same_folder
 from finetune.shared_options.training import Rates
 from finetune.source_classes import SourceClasses, class_shares, open_sources
 from finetune.training.extras import Extras
@@ -27,7 +28,6 @@ from finetune.training.validation import check_validation
 
 #: Learning rate and weight decay; a published model, trained with others' rates, goes on at those of fine-tuning.
 RATES: Rates = {"nesterov": (0.1, 0.0005), "sgd": (0.1, 0.0005), "adamw": (0.001, 0.05)}
-RATES_OF_PUBLISHED: Rates = {"nesterov": (0.02, 0.0005), "sgd": (0.02, 0.0005), "adamw": (0.0003, 0.05)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class PretrainConfig(TrainingOptions):
             weights = ("default", "the training goes on from a trained model")
         published = self.init is not None and not is_trained_model(self.init)
         start = "starts new" if self.init is None else "starts trained"
-        rates = RATES_OF_PUBLISHED if published else RATES
+        rates = FINETUNING_RATES if published else RATES
         own = self.training_defaults(f"the classifier {start}", "nesterov", rates, 30, "train")
         return {"loss": (loss, reason), "weights": weights, **own}
 
@@ -104,8 +104,7 @@ class PretrainConfig(TrainingOptions):
                 faults.append(f"`weights` {self.weights}: is for a training without `init`; leave it out")
             if self.loss_row.cosine_classifier:
                 faults.append(f"`loss` {self.loss_row.name}: needs a cosine classifier, and that of `init` is linear")
-            if Path(self.init).exists() and Path(self.out).resolve() == Path(self.init).resolve():
-                faults.append(f"`out` {self.out}: is the folder that `init` is read from; name another folder")
+            faults += same_folder(self.out, self.init)
         return faults
 
     def summary(self) -> str:

@@ -81,6 +81,8 @@ def test_reliability_tells_signal_from_noise(module, networks):
     assert (table.reliability(figures, members, 2) > 0.8).all()
     noise = np.random.default_rng(1).normal(size=(600, 2))
     assert (np.abs(table.reliability(noise, members, 2)) < 0.6).all()
+    many = table.reliability(np.random.default_rng(2).normal(size=(600, 20)), members, 2)
+    assert abs(many.mean()) < 3 * sem(many)
 
 
 def test_what_predicts_influence_is_compared_with_the_default(module, networks):

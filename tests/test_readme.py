@@ -44,6 +44,7 @@ def transport() -> list[str]:
     found = recorded("emd")
     first, largest = found["semi-dual"]["rows"][0], found["semi-dual"]["rows"][-2:]
     assert (first["sources"], first["targets"], largest[0]["sources"]) == (20_000, 1_000, 1_000_000)
+    assert 0.2 < first["ours / POT"] < 0.3  # a quarter
     seconds, gib = (max(row[key] for row in largest) for key in ("seconds", "peak_gib"))
     return [
         f"distances at its scale take {found['ours, euclidean']['seconds']:.0f} s",

@@ -68,9 +68,13 @@ class StartingPoint(Output):
         return "/" in self.init or is_trained_model(self.init)
 
     def contradictions(self) -> list[str]:
-        same = self._is_path and Path(self.init).exists() and Path(self.out).resolve() == Path(self.init).resolve()
-        sentence = f"`out` {self.out}: is the folder that `init` is read from; name another folder"
-        return super().contradictions() + [sentence] * same
+        return super().contradictions() + (same_folder(self.out, self.init) if self._is_path else [])
+
+
+def same_folder(out: str, init: str) -> list[str]:
+    """One sentence if a run would be written to the folder that it starts from."""
+    same = Path(init).exists() and Path(out).resolve() == Path(init).resolve()
+    return [f"`out` {out}: is the folder that `init` is read from; name another folder"] * same
 
 
 @dataclass(frozen=True, kw_only=True)

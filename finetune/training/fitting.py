@@ -107,7 +107,9 @@ def carry_out(
         inputs["test data"] = test.manifest_sha256
     split = split_off(dataset, validation, config.seed, test)
     if extras.co_training is not None:
-        require_apart(extras.co_training.dataset, test=test, validation=split.validation)
+        judges = {"test": test, "validation": split.validation}
+        advice = "leave their classes out of the subset, or exclude the images"
+        require_apart(extras.co_training.dataset, "`with_`", advice, **judges)
     if split.validation is not None:
         inputs["validation data"] = split.validation.manifest_sha256
     run = RunDirectory(config.out, config, inputs, config.unread())

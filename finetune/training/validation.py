@@ -63,27 +63,18 @@ def open_validation(spec: str, training: ImageDataset, test: ImageDataset | None
     """
     other = open_dataset(spec)
     position = align_classes(other, training.classes)
-    mine = _images_of(other)
-    for use, dataset in (("training", training), ("test", test)):
-        shared = 0 if dataset is None else len(mine & _images_of(dataset))
-        if shared:
-            raise InputError(
-                f"`validation` {spec}: {shared} of its {len(other)} images are {use} images too; give images that are "
-                f"neither trained on nor tested on"
-            )
+    advice = "give images that are neither trained on nor tested on"
+    require_apart(other, f"`validation` {spec}", advice, training=training, test=test)
     return replace(other, classes=training.classes, labels=position[other.labels])
 
 
-def require_apart(source: ImageDataset, **judged: ImageDataset | None) -> None:
-    """Raise ``InputError`` if an image to co-train on is one of the images that judge the model, by their use."""
-    mine = _images_of(source)
-    for use, dataset in judged.items():
+def require_apart(images: ImageDataset, option: str, advice: str, **others: ImageDataset | None) -> None:
+    """Raise ``InputError`` if an image that an option gives is one of the others', which go by their use."""
+    mine = _images_of(images)
+    for use, dataset in others.items():
         shared = 0 if dataset is None else len(mine & _images_of(dataset))
         if shared:
-            raise InputError(
-                f"`with_`: {shared} of its {len(source)} images are {use} images too; leave their classes out of the "
-                f"subset, or exclude the images"
-            )
+            raise InputError(f"{option}: {shared} of its {len(images)} images are {use} images too; {advice}")
 
 
 def check_validation(validation: int | str | None, test: str | None, dataset: ImageDataset) -> ImageDataset | None:

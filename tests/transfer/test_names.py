@@ -6,6 +6,7 @@ import json
 import shlex
 
 import pytest
+import yaml
 
 from features.backbones.loading import backbone_names
 from features.infrastructure.errors import as_typed
@@ -18,6 +19,7 @@ from similarity import GEOMETRIES, MEASURES, STRATEGIES
 from transfer.cli import main
 from transfer.commands import COMMANDS
 from transfer.commands.inspect import KINDS
+from transfer.uses import USES
 
 TRAIN = "finetune digits: --init resnet8 --weights none --out run"
 FIT = "fit-classifier digits: --init resnet8 --weights none --out run"
@@ -34,6 +36,7 @@ CASES = {
     "geometries": (GEOMETRIES, f"{SELECT} --geometry NAME", "whitend", "whitened"),
     "strategies": (STRATEGIES, f"{SELECT} --strategy NAME", "nearst", "nearest"),
     "measures": (MEASURES, "rank --target a.h5 --source b.h5 --measures NAME", "frechett", "frechet"),
+    "uses": (USES, "run NAME.yaml", "continue", "continued"),  # a recipe of that name, whose arm has that use
     "backbones": (None, "extract digits: --out a.h5 --backbone NAME", "resnet51", "resnet5"),
 }
 
@@ -64,6 +67,9 @@ def test_an_unknown_name_is_one_line_that_suggests_a_known_one(kind, refused, tm
     for name in ("a", "b"):
         write_bank(name, [[0, 1], [1, 0]])
     _, command, misspelt, meant = CASES[kind]
+    arms = {"one": {"strategy": "nearest", "use": misspelt}}
+    recipe = {"name": "r", "sources": ["glyphs:"], "target": "digits:", "test": "digits:", "classes": 2, "arms": arms}
+    (tmp_path / f"{misspelt}.yaml").write_text(yaml.safe_dump(recipe))
     line = refused(*shlex.split(command.replace("NAME", misspelt)))
     assert misspelt in line and f"did you mean {meant}" in line
     assert not (tmp_path / "run").exists()

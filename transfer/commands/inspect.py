@@ -29,6 +29,7 @@ from transfer.accuracies import show_figures
 from transfer.commands import COMMANDS
 from transfer.plots import counts_plot
 from transfer.screen import console, say, show_next, show_table
+from transfer.uses import USES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,8 @@ class InspectConfig:
 
     Attributes:
         what: A dataset spec, a bank (.h5), a run directory, a checkpoint, a subset or another table (.csv), or one of
-            backbones, schemes, losses, samplers, methods, augmentations, geometries, strategies, measures, commands.
+            backbones, schemes, losses, samplers, methods, augmentations, geometries, strategies, uses, measures,
+            commands.
         plot: A file (.png) for the number of images of each class of a dataset, largest class first.
         overwrite: Replace an existing file instead of refusing.
     """
@@ -75,6 +77,7 @@ KINDS: dict[str, Callable[[], Mapping[str, Any]]] = {
     "losses": LOSSES.meanings,
     "methods": METHODS.meanings,
     "samplers": sampler_meanings,
+    "uses": lambda: {use.name: use.meaning for use in USES.values()},
     "augmentations": AUGMENTATIONS.meanings,
     "geometries": GEOMETRIES.meanings,
     "strategies": lambda: {
