@@ -31,6 +31,7 @@ COMMANDS = (
     "emd",
     "emd --scale",
     "selection_scale",
+    "measured_gains",
 )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from similarity.measures import Score, Unmeasured, reasons, values
 from similarity.transport.earth_movers_distance import TransportResult
+from similarity.uncertainty.expected_gain import Expectation
 from similarity.uncertainty.interval import Interval
 
 #: Confidence below which two sources count as tied.
@@ -107,6 +108,7 @@ class Ranking:
         half: The distance at which the similarity is 0.5, in words that end a sentence.
         target_classes: Names of the target's classes, in the order of the plans' columns.
         geometry_steps: The steps that the fitted geometry takes: see :attr:`similarity.Geometry.description`.
+        expected: What the first source can be expected to gain over one by chance, and over all sources together.
         dropped: Dataset specs of the sources without a class of ``min_count`` images.
     """
 
@@ -118,6 +120,7 @@ class Ranking:
     half: str
     target_classes: tuple[str, ...]
     geometry_steps: str
+    expected: Expectation
     dropped: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -130,6 +133,7 @@ class Ranking:
             "gamma": self.gamma,
             "dropped": list(self.dropped),
             "domains": [domain.to_json() for domain in self.domains],
+            "expected_gain": self.expected.to_json(),
         }
         taken = [domain.measures for domain in self.domains]
         return found | ({"unmeasured": reasons(taken)} if taken[0] else {})

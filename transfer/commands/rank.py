@@ -120,6 +120,9 @@ def show(config: RankConfig, result: Ranking) -> None:
                 f"{domain.source} has one class, so only its mean counts; transfer cluster makes classes of unlabelled "
                 f"images"
             )
+    if len(result.domains) > 1:
+        first = f"source {names[0]}" if numbered else str(names[0])
+        say(f"choosing {first}: {result.expected.describe('a source by chance')}")
     taken = [domain.measures for domain in result.domains]
     if taken[0]:
         console.print("\nother measures of transferability:")

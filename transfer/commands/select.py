@@ -24,8 +24,10 @@ from similarity.selection.choosing import CERTIFICATE, select_from
 from similarity.selection.curve import curves_from
 from similarity.selection.influence import by_influence
 from similarity.selection.limits import Sizes
+from similarity.selection.payoff import expected_gains
 from similarity.selection.pool import SourcePool
 from similarity.selection.stability import stability_from
+from similarity.uncertainty.expected_gain import Expectation
 from transfer.screen import console, say, show_next, show_table
 
 #: Chosen classes that are printed.
@@ -93,11 +95,13 @@ class Selection:
         subset: The chosen classes.
         out: The subset file, if one was written.
         curves: What each number of classes gains, one curve a target; empty without ``curve``.
+        expected: What each target can be expected to gain in accuracy, by its dataset spec.
         stability: How often each class is chosen again; None without ``resample``.
     """
 
     subset: Subset
     out: str | None
+    expected: Mapping[str, Expectation]
     curves: tuple[SelectionCurve, ...] = ()
     stability: SelectionStability | None = None
 
@@ -106,6 +110,7 @@ class Selection:
             "out": self.out,
             "targets": self.subset.provenance["targets"],
             "dropped": self.subset.provenance.get("dropped", []),
+            "expected_gain": {name: expected.to_json() for name, expected in self.expected.items()},
             "stability": self.stability and self.stability.to_json(),
         }
 
@@ -140,6 +145,7 @@ def select(config: SelectConfig) -> Selection:
         digest = hashlib.sha256(Path(config.influence).read_bytes()).hexdigest()
         of_table = {"influence": config.influence, "influence_sha256": digest}
         subset = replace(subset, provenance={**subset.provenance, **of_table})
+    expected = expected_gains(pool, targets, subset)
     stability = None
     if config.resample:
         stability = stability_from(pool, targets, subset, strategy, sizes, replicates=config.resample, seed=seed)
@@ -148,7 +154,7 @@ def select(config: SelectConfig) -> Selection:
         write_curves(curves, config.curve, options | {"min_count": config.min_count} | of_table)
     if config.out is not None:
         subset.write(config.out)
-    return Selection(subset, config.out, curves, stability)
+    return Selection(subset, config.out, expected, curves, stability)
 
 
 def _strategy(config: SelectConfig) -> Strategy:
@@ -209,6 +215,7 @@ def show(config: SelectConfig, result: Selection) -> None:
         say(f"left out, the last one first: {names}")
     for target in result.subset.provenance["targets"]:
         _show_budget(config, target)
+        say(f"{target['dataset']}: {result.expected[target['dataset']].describe('as many classes by chance')}")
     if result.stability is not None:
         say(
             f"{result.stability.replicates} choices from resampled class means overlap with this one by "

@@ -63,7 +63,16 @@ def test_a_domain_equal_to_the_target_is_at_distance_zero(target, sources, make_
 def test_json_has_the_contracts_keys(target, sources):
     ranking = rank_domains(target, sources, bootstrap=20, geometry="euclidean", gamma=0.2)
     found = json.loads(json.dumps(ranking.to_json()))
-    assert list(found) == ["target", "order", "geometry", "geometry_steps", "gamma", "dropped", "domains"]
+    assert list(found) == [
+        "target",
+        "order",
+        "geometry",
+        "geometry_steps",
+        "gamma",
+        "dropped",
+        "domains",
+        "expected_gain",
+    ]
     assert [found[key] for key in list(found)[:4]] == ["folder:target", "nearest-class", "euclidean", "raw means"]
     for domain in found["domains"]:
         assert list(domain) == [

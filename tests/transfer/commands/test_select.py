@@ -291,3 +291,12 @@ def test_a_target_among_its_sources_is_named(banks, capsys):
     assert "folder:target: is the target and a source" in capsys.readouterr().err
     assert main(["rank", "--target", banks["target"], "--source", banks["near"], banks["near"]]) == 2
     assert "folder:near is given twice" in capsys.readouterr().err
+
+
+def test_the_expected_gain_is_told_or_why_there_is_none(banks, capsys):
+    command = ["select", "--target", banks["target"], "--source", banks["near"], banks["far"], "--classes", "1"]
+    assert main(command) == 0
+    assert "the gain in accuracy over as many classes by chance is not known: measured " in capsys.readouterr().out
+    assert main([*command, "--json"]) == 0
+    (expected,) = json.loads(capsys.readouterr().out)["expected_gain"].values()
+    assert expected["over_random"] is None and expected["unknown"].startswith("measured ")

@@ -1,0 +1,221 @@
+"""The gain that can be expected of a choice of source classes, or of a source: from trainings that were measured.
+
+``measured_gains.csv`` holds what choices gained in top-1 on targets that they were made for, over choices by chance and
+over all classes, and how near they were. Within one kind of choice the gain is fitted by a line in the nearness
+
+    1 − D(choice) / D(chance),
+
+where D is the mean distance of the target's classes to their nearest chosen class: 0 is as near as chance, 1 means that
+each target class is chosen itself. The interval is the quantile of the errors that the line makes on targets that it
+was not fitted to, each family of targets being left out in turn. A case that differs from every measured one in size,
+nearness or features has no figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+from features.bank import FeatureBank
+from features.infrastructure.tables import read_provenance, read_rows
+from similarity.distances import shares
+
+#: Probability of the intervals: the most that so few families of targets can calibrate.
+LEVEL = 0.8
+#: Families of targets without which no error of a left-out one is told.
+LEAST_FAMILIES = 4
+#: What tells one measured choice from another of its kind: a case beyond the range of one of these has no figure.
+#: The nearness is the last, because it is the only one that costs time.
+SIZES = {
+    "share": "chosen share of the source classes",
+    "target_classes": "target classes",
+    "images": "labelled images a class of the target",
+    "nearness": "nearness to the target",
+}
+#: What a gain is measured over: choices by chance of the same size, and all source classes together.
+OVERS = ("over_random", "over_all")
+COLUMNS = ("kind", "target", "family", "choice", *SIZES, *OVERS)
+TABLE = Path(__file__).with_name("measured_gains.csv")
+
+
+@dataclass(frozen=True)
+class Gain:
+    """An expected gain in top-1 accuracy, in points, and its interval of the probability :data:`LEVEL`."""
+
+    points: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.points:+.1f} ({100 * LEVEL:.0f} %: {self.low:+.1f} to {self.high:+.1f})"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a choice can be expected to gain.
+
+    Attributes:
+        over_random: The gain over a choice by chance of the same size; None if the measurements do not reach the case.
+        over_all: The gain over all source classes together.
+        sizes: The case: a value for each of :data:`SIZES`.
+        unknown: Why there is no figure, in words; None if there is one.
+    """
+
+    over_random: Gain | None
+    over_all: Gain | None
+    sizes: Mapping[str, float]
+    unknown: str | None = None
+
+    def describe(self, chance: str) -> str:
+        """One line; ``chance`` says what a choice by chance would be."""
+        if self.over_random is None or self.over_all is None:
+            return f"the gain in accuracy over {chance} is not known: {self.unknown}"
+        return (
+            f"small networks pre-trained on such a choice gain {self.over_random} points of top-1 over {chance}, and "
+            f"{self.over_all} over all classes together"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The measured choices of one kind.
+
+    Attributes:
+        sizes: (N,) values of each of :data:`SIZES`.
+        gains: (N,) gain in points over chance (over_random) and over all classes (over_all).
+        families: (N,) family of the target: targets that share classes are of one.
+        backbone: The feature extractor whose banks the choices were made from.
+        geometry: The geometry of the distances.
+    """
+
+    sizes: Mapping[str, NDArray[np.float64]]
+    gains: Mapping[str, NDArray[np.float64]]
+    families: NDArray[np.str_]
+    backbone: str
+    geometry: str
+
+    def at(self, rows: NDArray[np.bool_]) -> Measured:
+        """Some of the choices."""
+        return Measured(
+            {name: values[rows] for name, values in self.sizes.items()},
+            {name: values[rows] for name, values in self.gains.items()},
+            self.families[rows],
+            self.backbone,
+            self.geometry,
+        )
+
+    def gain(self, over: str, nearness: float) -> Gain:
+        """The gain that the line expects at a nearness, and its interval."""
+        errors = np.abs(self.errors(over))
+        place = min(len(errors), int(np.ceil((len(errors) + 1) * LEVEL)))
+        width = float(np.sort(errors)[place - 1])
+        points = float(_line(self.sizes["nearness"], self.gains[over]) @ (1, nearness))
+        return Gain(points, points - width, points + width)
+
+    def errors(self, over: str) -> NDArray[np.float64]:
+        """(N,) gain of each choice less what the line expects that was fitted to the other families."""
+        nearness, gains = self.sizes["nearness"], self.gains[over]
+        expected = np.empty(len(gains))
+        for family in np.unique(self.families):
+            left_out = self.families == family
+            line = _line(nearness[~left_out], gains[~left_out])
+            expected[left_out] = line[0] + line[1] * nearness[left_out]
+        return gains - expected
+
+
+def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(2,) constant and slope of least squares."""
+    return np.asarray(np.linalg.lstsq(np.stack([np.ones(len(x)), x], axis=1), y, rcond=None)[0], dtype=np.float64)
+
+
+@cache
+def measured(kind: str, path: Path = TABLE) -> Measured:
+    """The measured choices of a kind: ``classes``, or whole ``domains``."""
+    found = read_provenance(path, kind="table of gains")
+    rows = [row for _, row in read_rows(path, COLUMNS, kind="table of gains") if row["kind"] == kind]
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.array([float(row[name]) for row in rows])
+
+    return Measured(
+        sizes={name: column(name) for name in SIZES},
+        gains={name: column(name) for name in OVERS},
+        families=np.array([row["family"] for row in rows]),
+        backbone=found["backbone"],
+        geometry=found["geometry"],
+    )
+
+
+def expected_gain(
+    kind: str,
+    banks: Sequence[FeatureBank],
+    geometry: str,
+    sizes: Mapping[str, float],
+    nearness: Callable[[], float],
+) -> Expectation:
+    """What a choice can be expected to gain, or why that is not known.
+
+    Args:
+        kind: ``classes`` or ``domains``.
+        banks: The target and the sources.
+        geometry: The geometry of the nearness.
+        sizes: A value for each of :data:`SIZES` but the nearness.
+        nearness: The nearness, which is only computed for a case that the measurements may reach.
+    """
+    known = measured(kind)
+    if len(np.unique(known.families)) < LEAST_FAMILIES:
+        return Expectation(None, None, sizes, "measured on too few targets")
+    others = sorted({str(bank.attrs.get("backbone")) for bank in banks} - {known.backbone})
+    if others:
+        return Expectation(None, None, sizes, f"measured with features of {known.backbone}, not of {others[0]}")
+    if geometry != known.geometry:
+        return Expectation(None, None, sizes, f"measured in the geometry {known.geometry}, not in {geometry}")
+    for name, words in SIZES.items():
+        value = nearness() if name == "nearness" else sizes[name]
+        sizes = {**sizes, name: value}
+        low, high = known.sizes[name].min(), known.sizes[name].max()
+        if not low <= value <= high:
+            beyond = f"measured for {words} from {low:.3g} to {high:.3g}; here {value:.3g}"
+            return Expectation(None, None, sizes, beyond)
+    over_random, over_all = (known.gain(over, sizes["nearness"]) for over in OVERS)
+    return Expectation(over_random, over_all, sizes)
+
+
+def nearness(distances: NDArray[np.float64], target: NDArray[np.number], chosen: NDArray[np.integer]) -> float:
+    """How much nearer a target's classes are to their nearest chosen class than by chance: 1 − D(choice) / D(chance).
+
+    The expectation over all choices of the same size is exact: the r-th nearest of S classes is the nearest chosen one
+    of K in C(S − r, K − 1) of C(S, K) choices.
+
+    Args:
+        distances: (S, T) distance of each source class to each target class.
+        target: (T,) images of each target class.
+        chosen: (K,) positions of the chosen source classes.
+    """
+    weights = shares(target)
+    sources, size = len(distances), len(chosen)
+    ranks = np.arange(1, sources - size + 2)
+    first = np.exp(_log_choices(sources - ranks, size - 1) - _log_choices(np.array(sources), size))
+    by_chance = first @ np.sort(distances, axis=0)[: len(ranks)] @ weights
+    return float(1 - distances[chosen].min(axis=0) @ weights / by_chance) if by_chance > 0 else 0.0
+
+
+def _log_choices(n: NDArray[np.integer], k: int) -> NDArray[np.float64]:
+    """Logarithm of the number of ways to take k of n."""
+    return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+
+
+def nearness_of_source(distances: Sequence[float], chosen: int) -> float:
+    """:func:`nearness` of one source among several, by their nearest-class distances: chance takes any of them."""
+    by_chance = float(np.mean(distances))
+    return 1 - distances[chosen] / by_chance if by_chance > 0 else 0.0

@@ -1,0 +1,133 @@
+"""Expected gains: how near a choice is, the line through measured gains, and when there is no figure."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from features.infrastructure.tables import write_table
+from similarity.distances import shares
+from similarity.uncertainty import expected_gain as module
+from similarity.uncertainty.expected_gain import (
+    COLUMNS,
+    OVERS,
+    SIZES,
+    TABLE,
+    expected_gain,
+    measured,
+    nearness,
+    nearness_of_source,
+)
+
+#: A case amid the measured ones.
+SIZES_AMID = {"share": 0.1, "target_classes": 20, "images": 10}
+
+
+def table(path, rng, families=6, noise=1.0):
+    """A table of gains of 10 + 40·nearness, four choices for each family of targets, and its rows."""
+    rows = []
+    for family in range(families):
+        shift = noise * rng.normal()
+        for choice in range(4):
+            near = rng.uniform(0.05, 0.25)
+            gain = 10 + 40 * near + shift + noise * rng.normal()
+            sizes = (0.05 + 0.02 * choice, 10 + 8 * family, 10, near)
+            rows.append(("classes", f"t{family}", f"f{family}", str(choice), *sizes, gain, gain - 1))
+    write_table(path, {"backbone": "resnet18", "geometry": "euclidean"}, COLUMNS, rows)
+    return rows
+
+
+@pytest.fixture
+def known(tmp_path, monkeypatch):
+    """A table of gains instead of the packaged one."""
+    table(tmp_path / "gains.csv", np.random.default_rng(0))
+    found = measured("classes", tmp_path / "gains.csv")
+    monkeypatch.setattr(module, "measured", lambda kind: found)
+    return found
+
+
+def test_nearness_is_relative_to_all_choices_of_the_size():
+    rng = np.random.default_rng(0)
+    distances, counts = rng.random((7, 4)), np.array([1, 2, 3, 4])
+    chosen = np.array([0, 3, 5])
+    every = [distances[list(choice)].min(axis=0) @ shares(counts) for choice in combinations(range(7), 3)]
+    expected = 1 - distances[chosen].min(axis=0) @ shares(counts) / np.mean(every)
+    assert nearness(distances, counts, chosen) == pytest.approx(expected, rel=1e-9)
+
+
+def test_nearness_of_the_extremes():
+    distances = 1 - np.eye(5)
+    assert nearness(distances[:, :2], np.ones(2), np.array([0, 1])) == pytest.approx(1)
+    assert nearness(distances, np.ones(5), np.arange(5)) == 0  # no distance is left by chance either
+    distances[:, 0] = 3.0  # equally far from every source class
+    assert nearness(distances[:, :1], np.ones(1), np.array([4])) == pytest.approx(0)
+    assert nearness_of_source([1.0, 2.0, 3.0], 0) == pytest.approx(0.5)
+    assert nearness_of_source([0.0, 0.0], 0) == 0
+
+
+def test_errors_are_those_of_families_that_are_left_out(known):
+    for over in OVERS:
+        near, gains = known.sizes["nearness"], known.gains[over]
+        for i in range(len(gains)):
+            others = known.families != known.families[i]
+            slope, constant = np.polyfit(near[others], gains[others], 1)
+            assert known.errors(over)[i] == pytest.approx(gains[i] - constant - slope * near[i], rel=1e-6)
+    gain = known.gain("over_random", 0.15)
+    slope, constant = np.polyfit(known.sizes["nearness"], known.gains["over_random"], 1)
+    assert gain.points == pytest.approx(constant + 0.15 * slope)
+    inside = np.abs(known.errors("over_random")) <= gain.high - gain.points + 1e-9
+    assert inside.sum() == 20  # of 24: 0.8 of 25
+
+
+def test_intervals_hold_the_gains_of_a_new_family(tmp_path):
+    rng, held, tried = np.random.default_rng(1), 0, 300
+    for trial in range(tried):
+        rows = table(tmp_path / f"{trial}.csv", rng, families=7)
+        found = measured("classes", tmp_path / f"{trial}.csv")
+        last = rows[-1]
+        gain = found.at(found.families != last[2]).gain("over_random", last[COLUMNS.index("nearness")])
+        held += gain.low <= last[COLUMNS.index("over_random")] <= gain.high
+    assert 0.72 < held / tried < 0.9  # 0.8, with a standard error of 0.023
+
+
+@pytest.mark.parametrize(
+    ("case", "geometry", "reason"),
+    [
+        ({"share": 0.5}, "euclidean", r"chosen share of the source classes from 0.05 to 0.11; here 0.5"),
+        ({"target_classes": 200}, "euclidean", r"target classes from 10 to 50; here 200"),
+        ({"images": 300}, "euclidean", r"labelled images a class of the target from 10 to 10; here 300"),
+        ({}, "whitened", r"in the geometry euclidean, not in whitened"),
+    ],
+)
+def test_a_case_beyond_the_measured_ones_has_no_figure(known, make_bank, case, geometry, reason):
+    def never():
+        raise AssertionError("nearness was computed")
+
+    banks = [make_bank(np.eye(2), dataset="folder:a", backbone="resnet18")]
+    found = expected_gain("classes", banks, geometry, {**SIZES_AMID, **case}, never)
+    assert found.over_random is None and found.over_all is None
+    assert reason in str(found.unknown) and str(found.unknown) in found.describe("chance")
+
+
+def test_a_measured_case_has_one(known, make_bank):
+    banks = [make_bank(np.eye(2), dataset="folder:a", backbone="resnet18")]
+    found = expected_gain("classes", banks, "euclidean", SIZES_AMID, lambda: 0.15)
+    assert found.unknown is None and found.over_random == known.gain("over_random", 0.15)
+    assert f"gain {found.over_random} points of top-1 over chance," in found.describe("chance")
+    assert found.to_json()["over_all"]["points"] == pytest.approx(found.over_random.points - 1)
+    other = [*banks, make_bank(np.eye(2), dataset="folder:b", backbone="vit")]
+    assert "features of resnet18, not of vit" in str(
+        expected_gain("classes", other, "euclidean", SIZES_AMID, lambda: 0.15).unknown
+    )
+    far = expected_gain("classes", banks, "euclidean", SIZES_AMID, lambda: 0.9)
+    assert "nearness to the target from" in str(far.unknown)
+
+
+def test_the_packaged_table_is_complete():
+    for kind in ("classes", "domains"):
+        found = measured(kind)
+        assert set(found.sizes) == set(SIZES)
+        assert all(np.isfinite(values).all() for values in (*found.sizes.values(), *found.gains.values()))
+    assert TABLE.is_file()
