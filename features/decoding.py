@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from features.dataset import ImageDataset
 from features.image_sources import ArrayImages, UnreadableImage
 from features.infrastructure.processes import local_world_size
+from features.intensities import NOTE
 from features.preprocessing import Preprocessing
 
 Batch = TypeVar("Batch")
@@ -32,12 +33,15 @@ class ImageBatch:
         labels: (B,) int64.
         indices: (B,) int64, positions in the dataset.
         unreadable: Unreadable images, as (id, reason); they are not among the B.
+        assumed: What was assumed about intensities, once for each image of which something was: see
+            :mod:`features.intensities`.
     """
 
     values: Tensor
     labels: Tensor
     indices: Tensor
-    unreadable: tuple[tuple[str, str], ...]
+    unreadable: tuple[tuple[str, str], ...] = ()
+    assumed: tuple[str, ...] = ()
 
     def pin_memory(self) -> ImageBatch:
         """Return the batch in page-locked memory."""
@@ -61,12 +65,14 @@ class Decoder(Dataset):
         self.dataset, self.preprocessing = dataset, preprocessing
 
     def __getitem__(self, batch: Sequence[int]) -> ImageBatch:
-        pixels, kept, unreadable = [], [], []
+        pixels, kept, unreadable, assumed = [], [], [], []
         for index in batch:
             try:
                 image = self.dataset.image(index, self.preprocessing.side_needed)
                 pixels.append(self.preprocessing.pixels(image))
                 kept.append(index)
+                if NOTE in image.info:
+                    assumed.append(image.info[NOTE])
             except UnreadableImage as error:
                 unreadable.append((self.dataset.ids[index], str(error)))
         size = self.preprocessing.image_size
@@ -76,6 +82,7 @@ class Decoder(Dataset):
             torch.from_numpy(self.dataset.labels[indices]),
             torch.from_numpy(indices),
             tuple(unreadable),
+            tuple(assumed),
         )
 
 

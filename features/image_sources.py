@@ -6,13 +6,15 @@ import hashlib
 import os
 import warnings
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
+
+from features.intensities import NOTE, eight_bits, encoding_of
 
 #: The transposition that makes an image upright, by its EXIF orientation.
 _TURNS = {
@@ -27,6 +29,12 @@ _TURNS = {
 
 #: The key of ``Image.info`` for an extent that is not the size; no file can have such a key.
 _EXTENT = (-1, -1)
+
+
+#: Formats of Pillow that another program would draw, or that hold no image.
+_NOT_READ = frozenset({"EPS", "WMF", "PDF", "MPEG", "HDF5", "GRIB", "BUFR"})
+#: Formats that are tried first.
+_FIRST = ("JPEG", "PNG")
 
 
 class UnreadableImage(Exception):
@@ -52,16 +60,20 @@ class ImageSource(Protocol):
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert a decoded image to upright 8-bit RGB, with transparency over white."""
-    image = _upright(image)
-    if image.mode.startswith("I;16") or image.mode == "I":
-        # 16-bit grey: Pillow would clip to 255 instead of scaling.
-        image = Image.fromarray((np.asarray(image).clip(0, 65535).astype(np.uint16) >> 8).astype(np.uint8))
+    """Convert an image to upright 8-bit RGB, with transparency over white.
+
+    What was assumed about deeper intensities is in its ``info`` under :data:`features.intensities.NOTE`.
+    """
+    encoding = encoding_of(image)  # before it is decoded
+    image, note = eight_bits(_upright(image), encoding)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.new("RGBA", layer.size, "white")
         image.alpha_composite(layer)
-    return image if image.mode == "RGB" else image.convert("RGB")
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    if note:
+        image.info[NOTE] = note
+    return image
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -100,7 +112,7 @@ def read_image(path: str | Path | IO[bytes], min_side: int | None = None) -> Ima
         with warnings.catch_warnings():
             # Pillow raises at twice its limit and warns above the limit; here both are errors.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=_formats()) as image:
                 if min_side is not None and image.format == "JPEG":
                     reduced = image.draft(None, (min_side, min_side))
                     if reduced is not None:
@@ -111,6 +123,13 @@ def read_image(path: str | Path | IO[bytes], min_side: int | None = None) -> Ima
     except Exception as error:  # on a damaged file, decoders raise various errors
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UnreadableImage(reason or type(error).__name__) from error
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """The formats that are read."""
+    Image.init()
+    return (*_FIRST, *(name for name in Image.ID if name not in _NOT_READ.union(_FIRST)))
 
 
 class FileImages:

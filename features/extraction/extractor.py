@@ -156,6 +156,7 @@ def _make(
         else:
             shard.write(out, images)
     discard(out)
+    shard.say_assumed()
     read, seconds = shard.position - before, time.perf_counter() - started
     return Extraction(out, len(shard.classes), int(shard.counts.sum()), len(shard.skipped), read, seconds)
 
@@ -195,6 +196,7 @@ def read_images(
                     shard.kept += batch.indices.tolist()
                     features.append(batch.values.cpu().numpy())
             shard.skipped += batch.unreadable
+            shard.assumed.update(batch.assumed)
             shard.position += len(batch.indices) + len(batch.unreadable)
             _check_unreadable(config, dataset, shard.skipped)
             now = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -68,7 +69,7 @@ def merge(config: MergeConfig) -> Extraction:
         whole = Shard.open(Path(shards[0].name))
         for shard in shards[1:]:
             whole.statistics.merge(Shard.open(Path(shard.name)).statistics)
-        whole.skipped = skipped
+        whole.skipped, whole.assumed = skipped, sum((shard.assumed for shard in shards), Counter())
         # The oldest date: the bank is out of date if an image changed after any shard had begun.
         whole.attrs = {**whole.attrs, "created": min(str(shard.attrs["created"]) for shard in shards)}
         images = None

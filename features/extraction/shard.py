@@ -10,7 +10,9 @@ kept, a complete shard has ``image/feature``, ``image/label`` and ``image/id`` l
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ from torch import Tensor
 
 from features.bank import FeatureBank, Images, read_skipped, write_images, write_skipped
 from features.class_statistics import ClassStatistics
+from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5 import atomic_hdf5, read_attributes, read_text, readable, write_text
 
@@ -43,6 +46,7 @@ class Shard:
         position: The position of the next image to read.
         statistics: Statistics of the images that have been read.
         skipped: Unreadable images, as (id, reason).
+        assumed: Number of images by what was assumed about their intensities: see :mod:`features.intensities`.
         kept: (N,) positions of the images whose features are kept; None if features are not kept.
         path: The file that it was read from; None for a shard in memory.
         keeps_images: Whether that file holds image features.
@@ -54,6 +58,7 @@ class Shard:
     position: int
     statistics: ClassStatistics
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    assumed: Counter[str] = field(default_factory=Counter)
     kept: list[int] | None = None
     path: Path | None = None
     keeps_images: bool = False
@@ -68,6 +73,19 @@ class Shard:
         """The name of the shard in messages: its path, else its dataset spec."""
         return str(self.path or self.attrs.get("dataset"))
 
+    @property
+    def _assumptions(self) -> dict[str, str]:
+        """The attribute that holds what was assumed; none if nothing was."""
+        return {"assumed": json.dumps(self.assumed)} if self.assumed else {}
+
+    def say_assumed(self) -> None:
+        """Say what was assumed about intensities."""
+        for what, images in self.assumed.items():
+            console.print(
+                f"{self.attrs['dataset']}: the intensities of {images} images are taken for {what}, because of their "
+                f"largest values; the bank's attribute assumed says so"
+            )
+
     def write(self, path: Path, images: Images | None = None) -> None:
         """Write the shard, completely or not at all, with ``images`` if it is complete and keeps them."""
         attrs = dict(self.attrs) | {
@@ -76,6 +94,7 @@ class Shard:
             "first": self.positions.start,
             "last": self.positions.stop,
             "position": self.position,
+            **self._assumptions,
         }
         with atomic_hdf5(path, attrs) as file:
             write_text(file, "class/name", self.classes)
@@ -109,6 +128,7 @@ class Shard:
                 position=attrs["position"],
                 statistics=statistics,
                 skipped=read_skipped(file),
+                assumed=Counter(json.loads(attrs.pop("assumed", "{}"))),
                 kept=file["image/index"][:].tolist() if "image/index" in file else None,
                 path=path,
                 keeps_images="image/feature" in file,
@@ -129,7 +149,7 @@ class Shard:
             means=self.statistics.means(),
             variances=self.statistics.variances(),
             within_covariance=self.statistics.within_covariance(),
-            attrs={name: value for name, value in self.attrs.items() if name not in _OWN},
+            attrs={name: value for name, value in self.attrs.items() if name not in _OWN} | self._assumptions,
             skipped=tuple(self.skipped),
         )
 

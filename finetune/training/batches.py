@@ -76,7 +76,7 @@ class _Frames(Dataset):
 
     def __getitem__(self, batch: Sequence[int]) -> ImageBatch:
         indices = torch.as_tensor(batch)
-        return ImageBatch(self.pixels[indices], self.labels[indices], indices, ())
+        return ImageBatch(self.pixels[indices], self.labels[indices], indices)
 
 
 class PairedLoader:

@@ -1,10 +1,12 @@
 """Shards add up to the bank of the whole."""
 
+import json
 import os
 
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from features import FeatureBank, InputError, MergeConfig, extract, merge
 
@@ -136,3 +138,18 @@ def test_a_merge_judges_the_unreadable_images_of_all_shards(config, folder, tmp_
     assert merge(MergeConfig(shards, str(tmp_path / "bank.h5"), max_unreadable=0.1)).skipped == 2
     with pytest.raises(InputError, match="`max_unreadable` 2: expected at least 0 and at most 1"):
         MergeConfig(shards, "bank.h5", max_unreadable=2)
+
+
+def test_what_was_assumed_about_intensities_is_added_up(checkpointed, folder, tmp_path, capsys):
+    for i in range(5):
+        grey = np.asarray(Image.open(folder / "coal" / f"{i}.png").convert("L"))
+        Image.fromarray(grey.astype(np.uint16) << 4).save(folder / "coal" / f"{i}.png")  # 12 bits in 16
+    whole = extract(checkpointed(folder, tmp_path / "whole.h5")).bank
+    assert json.loads(whole.attrs["assumed"]) == {"12 bits in 16": 5}
+    assert "the intensities of 5 images are taken for 12 bits in 16" in capsys.readouterr().err
+    shards = [str(tmp_path / f"{i}.h5") for i in (1, 2)]
+    for i, path in enumerate(shards, start=1):
+        extract(checkpointed(folder, path, shard=f"{i}/2"))
+    merged = merge(MergeConfig(shards, str(tmp_path / "bank.h5"))).bank
+    assert merged.attrs["assumed"] == whole.attrs["assumed"]
+    assert extract(checkpointed(folder, tmp_path / "whole.h5")).reused  # what is found is not what is asked for

@@ -1,0 +1,138 @@
+"""Intensities of more than 8 bits, or of real numbers: scaled to 8 bits by the range that they use.
+
+Pillow clips such images at 255 where it converts them, so that most become white, or black if their values run from 0
+to 1. The range is that of the file if it states one (TIFF's ``SMinSampleValue`` and ``SMaxSampleValue``, or a format
+that always has the full range). Cameras and microscopes often keep 12 bits in files of 16 without saying so. Then the
+least range that holds the largest value is taken, and :data:`NOTE` says so in the image's ``info``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, TiffImagePlugin
+
+#: The key of ``Image.info`` for what was assumed about the intensities; no file can have such a key.
+NOTE = (-1, -2)
+#: Depths that integers usually have in a deeper file; beyond the last one, the depth is that of the largest value.
+_DEPTHS = (8, 10, 12, 14, 16)
+#: Largest values of real numbers. A picture that is mostly within one of them may exceed it a little, as resampled
+#: pictures do: no picture of the next range has all its values below twice the last one.
+_PEAKS = (1.0, 255.0, 65535.0)
+#: Most of a range that a value may lie below 0.
+_BELOW = 0.05
+#: The upper byte of 16 bits that is exceeded by images of 16 bits, and not by those of 8 to 14.
+_UPPER_BYTE_OF_14 = 63
+#: A share of an intensity of 8 bits that is round-off.
+_ROUND_OFF = 0.01
+_SINGLE = ("I", "F")
+_WHITE_IS_ZERO = 0
+_SIGNED = 2
+
+
+class UnknownRange(ValueError):
+    """The range of the intensities cannot be told; the message says what was found and what to do."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a file states its intensities, known before they are decoded.
+
+    Attributes:
+        two_bytes: Whether each of several channels has two bytes, of which Pillow reads the upper one.
+        low, high: The values of black and white, if the file states them.
+        inverted: Whether 0 is white.
+        bits: Bits of an integer without its sign, if the file states them.
+        signed_bytes: Whether 8 bits are signed, which Pillow reads as unsigned.
+    """
+
+    two_bytes: bool = False
+    low: float | None = None
+    high: float | None = None
+    inverted: bool = False
+    bits: int | None = None
+    signed_bytes: bool = False
+
+
+def encoding_of(image: Image.Image) -> Encoding:
+    """What a file that is opened, and not yet decoded, states about its intensities."""
+    deep = image.mode.startswith(_SINGLE)
+    formats = (tile[3][0] if isinstance(tile[3], tuple) else tile[3] for tile in getattr(image, "tile", ()))
+    two_bytes = not deep and any(";16" in str(name) for name in formats)
+    if image.format == "PPM" and image.mode == "I":
+        return Encoding(high=65535)  # Pillow scales by the file's own largest value
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return Encoding(two_bytes)
+    tags = image.tag_v2
+    signed = _first(tags.get(TiffImagePlugin.SAMPLEFORMAT), 1) == _SIGNED
+    return Encoding(
+        two_bytes,
+        low=_first(tags.get(340)),
+        high=_first(tags.get(341)),
+        inverted=deep and tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO,
+        bits=_first(tags.get(TiffImagePlugin.BITSPERSAMPLE), 8) - signed,
+        signed_bytes=not deep and signed,
+    )
+
+
+def eight_bits(image: Image.Image, encoding: Encoding) -> tuple[Image.Image, str]:
+    """Return a decoded image with intensities of 8 bits, and what was assumed about them, empty if nothing was.
+
+    Raises:
+        UnknownRange: The intensities are negative, not finite, or so small that the bytes that hold them are not read.
+    """
+    if encoding.signed_bytes:
+        raise UnknownRange("its 8 bits are signed; save it with unsigned ones")
+    if encoding.two_bytes:
+        peak = max(high for _, high in np.atleast_2d(image.getextrema()).tolist())
+        if peak <= _UPPER_BYTE_OF_14:
+            raise UnknownRange(
+                f"16 bits a channel of which it uses at most {8 + int(peak).bit_length()}, and only the upper 8 are "
+                f"read; save it with 8 bits a channel"
+            )
+    if not image.mode.startswith(_SINGLE):
+        return image, ""
+    values = np.asarray(image)
+    if encoding.bits == 32 and values.dtype.kind == "i":
+        values = values.view(np.uint32)  # Pillow reads them as signed
+    scaled, note = _scaled(values, encoding)
+    return Image.fromarray(255 - scaled if encoding.inverted else scaled), note
+
+
+def _scaled(values: NDArray[Any], encoding: Encoding) -> tuple[NDArray[np.uint8], str]:
+    """Intensities (H, W) as uint8, and what was assumed."""
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite((low, high)).all():
+        raise UnknownRange("its intensities are not all finite; save it with 8 bits")
+    first, last = encoding.low or 0.0, encoding.high
+    if last is not None and last > first and first <= low and high <= last:
+        if (first, last) == (0, 65535):
+            return (values.astype(np.int64) >> 8).astype(np.uint8), ""
+        return _rounded(values, first, last), ""
+    if values.dtype.kind == "f":
+        peak = next((peak for peak in _PEAKS if high < 2 * peak), None)
+        if peak is None or low < -_BELOW * peak:
+            raise UnknownRange(f"its intensities run from {low:.4g} to {high:.4g}; save it with 8 bits")
+        return _rounded(values, 0.0, peak), f"real numbers from 0 to {peak:g}"
+    if low < 0:
+        raise UnknownRange(f"its intensities run from {low:.0f} to {high:.0f}; save it with 8 bits")
+    own = encoding.bits or 8 * values.dtype.itemsize
+    depth = next((depth for depth in sorted({*_DEPTHS, own}) if high < 2**depth), int(high).bit_length())
+    note = "" if depth in (own, 16) else f"{depth} bits in {own}"
+    return (values.astype(np.int64) >> (depth - 8)).astype(np.uint8), note
+
+
+def _rounded(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """Intensities from ``low`` to ``high`` as uint8, rounded down as a shift of bits does, but for round-off."""
+    scaled = (values.astype(np.float64) - low) * (255 / (high - low)) + _ROUND_OFF
+    return scaled.clip(0, 255).astype(np.uint8)
+
+
+def _first(value: Any, default: Any = None) -> Any:
+    """The first of several values of a tag, or its value."""
+    if isinstance(value, (tuple, list)):
+        return value[0] if value else default
+    return default if value is None else value
