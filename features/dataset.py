@@ -26,6 +26,8 @@ class ImageDataset:
         labels: (N,) int64, the class of each image, 0 to C − 1.
         ids: (N,) a stable name of each image, such as its path below the root of the dataset.
         source: Decodes image i, 0 to N − 1.
+        numbers: (C,) the number of each class in the files of the dataset; None if it has none, or they have no meaning
+            beyond one file.
     """
 
     spec: str
@@ -33,6 +35,7 @@ class ImageDataset:
     labels: NDArray[np.int64]
     ids: Sequence[str]
     source: ImageSource
+    numbers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))
@@ -102,7 +105,8 @@ class ImageDataset:
         relabel = np.full(len(self.classes), -1, dtype=np.int64)
         relabel[[position[name] for name in classes]] = np.arange(len(classes))
         kept = np.flatnonzero(relabel[self.labels] >= 0)
-        return replace(self.take(kept), classes=tuple(classes), labels=relabel[self.labels[kept]])
+        numbers = None if self.numbers is None else tuple(self.numbers[position[name]] for name in classes)
+        return replace(self.take(kept), classes=tuple(classes), labels=relabel[self.labels[kept]], numbers=numbers)
 
 
 def concatenate(datasets: Sequence[ImageDataset]) -> ImageDataset:

@@ -99,11 +99,12 @@ def measure_models(config: RankModelsConfig) -> ModelRanking:
     Raises:
         InputError: A model or a dataset cannot be opened, the target has one class, or the test set has other classes.
     """
-    classes = open_dataset(config.target).classes  # everything that may be wrong is checked before any work
-    if len(classes) < 2:
-        raise InputError(f"{config.target}: has one class, {classes[0]!r}; comparing models takes at least two")
+    target = open_dataset(config.target)  # everything that may be wrong is checked before any work
+    if len(target.classes) < 2:
+        raise InputError(f"{config.target}: has one class, {target.classes[0]!r}; comparing models takes at least two")
+    place_of = None
     if config.test is not None:
-        align_classes(open_dataset(config.test), classes)
+        place_of = align_classes(open_dataset(config.test), target.classes, target.numbers)
     for model in config.model:
         try:
             load_backbone(*model_and_weights(model), seed=config.seed)
@@ -112,7 +113,7 @@ def measure_models(config: RankModelsConfig) -> ModelRanking:
     candidates = []
     for number, model in enumerate(config.model, start=1):
         console.print(f"model {number} of {len(config.model)}: {model}")
-        candidates.append(_measured(model, config))
+        candidates.append(_measured(model, config, place_of))
     sign = 1 if MEASURES[config.order].direction == "lower" else -1
 
     def place(candidate: Candidate) -> float:
@@ -122,7 +123,8 @@ def measure_models(config: RankModelsConfig) -> ModelRanking:
     return ModelRanking(config.target, config.order, tuple(sorted(candidates, key=place)))
 
 
-def _measured(model: str, config: RankModelsConfig) -> Candidate:
+def _measured(model: str, config: RankModelsConfig, place_of: NDArray[np.int64] | None) -> Candidate:
+    """The measures of a model; ``place_of`` is the position in the target of each class of the test set."""
     name, weights = model_and_weights(model)
     backbone = load_backbone(name, weights, seed=config.seed)
     parameters = sum(p.numel() for p in backbone.parameters())
@@ -146,7 +148,11 @@ def _measured(model: str, config: RankModelsConfig) -> Candidate:
     features, labels, _ = learned.images()
     posterior = _posterior(name, backbone.classifier, features)
     taken = measure(config.taken, Evidence(learned, posterior=posterior, parameters=parameters, seed=config.seed))
-    top1 = None if config.test is None else _probe_accuracy(learned, features, labels, bank(config.test))
+    top1 = None
+    if config.test is not None and place_of is not None:
+        probe = LinearProbe().fit(features, labels, len(learned.classes))
+        tested, places, _ = bank(config.test).images()
+        top1 = float((probe.predict(tested) == place_of[places]).mean())
     return Candidate(model, name, weights, taken, top1, Path(str(learned.path)))
 
 
@@ -171,14 +177,3 @@ def _posterior(
             return None
     probabilities = scores.double().numpy()
     return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True), dtype=np.float64)
-
-
-def _probe_accuracy(
-    learned: FeatureBank, features: NDArray[np.floating], labels: NDArray[np.int64], test: FeatureBank
-) -> float:
-    """Top-1 accuracy of a linear probe on the test images, 0 to 1."""
-    position = {name: i for i, name in enumerate(learned.classes)}
-    probe = LinearProbe().fit(features, labels, len(learned.classes))
-    tested, places, _ = test.images()
-    truth = np.array([position[name] for name in test.classes])[places]
-    return float((probe.predict(tested) == truth).mean())

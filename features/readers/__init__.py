@@ -9,6 +9,7 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice
+from features.readers.rules import by_the_rules
 from features.readers.scheme import SCHEMES, Scheme
 from features.readers.spec_options import GENERIC_OPTIONS, apply_spec_options
 
@@ -16,7 +17,7 @@ __all__ = ["SCHEMES", "open_dataset"]
 
 
 def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
-    """Open the dataset that ``spec`` names; no image is decoded.
+    """Open the dataset that ``spec`` names, by the rules of :mod:`features.readers.rules`; no image is decoded.
 
     Every scheme takes these options after ``?``:
 
@@ -42,7 +43,7 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
     dataset = scheme.open(spec) if scheme.base is None else scheme.open(spec, _open_base(spec, scheme.base(spec)))
     if not len(dataset):
         raise spec.error(f"the dataset is empty; expected {scheme.meaning}")
-    return apply_spec_options(dataset, spec)
+    return apply_spec_options(by_the_rules(dataset, spec), spec)
 
 
 def _check(spec: DatasetSpec, scheme: Scheme) -> None:

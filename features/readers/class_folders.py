@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,14 +13,44 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
 
-#: Endings of image files, in lower case.
+#: Endings of image files, in lower case. Files of kinds that Pillow does not read (the last two lines) are images too:
+#: they are unreadable, and counted as such.
 IMAGE_SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif",
-    ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf",
+    ".ico", ".icns", ".tga", ".pcx", ".dds", ".sgi", ".psd", ".qoi", ".xbm", ".xpm", ".ras", ".fits",
+    ".heic", ".heif", ".hif", ".jxl", ".jxr", ".exr", ".hdr", ".svg", ".dcm",
+    ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw",
 )  # fmt: skip
 
-#: Folders that hold a split, not a class.
-_SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+#: Folders and files that operating systems leave behind. Names that begin with a dot are left out as well.
+_LEFT_BEHIND = frozenset(
+    {"__macosx", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "lost+found"}
+)
+#: Words for a split, and those that may stand beside one in the name of a folder.
+_SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval", "holdout"})
+_BESIDE = frozenset({"set", "data", "images", "imgs", "split", "folder"})
+
+
+def is_left_behind(path: str) -> bool:
+    """Return whether a path leads through a folder or to a file that is hidden or left behind by a system.
+
+    >>> [is_left_behind(path) for path in ("a/._1.jpg", "__MACOSX/a/1.jpg", "a/@eaDir/1.jpg", "./a/1.jpg")]
+    [True, True, True, False]
+    """
+    parts = path.split("/")
+    return any((part.startswith(".") and part not in (".", "..")) or part.lower() in _LEFT_BEHIND for part in parts)
+
+
+def split_word(folder: str) -> str:
+    """Return the split that the name of a folder stands for, empty if none.
+
+    >>> [split_word(name) for name in ("Train", "training_set", "val2017", "test-images", "trainer")]
+    ['train', 'training', 'val', 'test', '']
+    """
+    words = [word.rstrip("0123456789") for word in re.split(r"[\s_.-]+", folder.lower())]
+    kept = [word for word in words if word and word not in _BESIDE]
+    return kept[0] if len(kept) == 1 and kept[0] in _SPLITS else ""
 
 
 def read_class_folders(spec: DatasetSpec, root: Path, parts: Sequence[str]) -> ImageDataset:
@@ -28,7 +59,7 @@ def read_class_folders(spec: DatasetSpec, root: Path, parts: Sequence[str]) -> I
     An empty part means ``root`` itself.
 
     Raises:
-        InputError: A part has no class folders, or a class folder has no image.
+        InputError: A part has no class folders, none with an image, or splits instead.
     """
     of_part = [_scan_part(spec, str(root), part) for part in parts]
     classes = sorted(set().union(*of_part))
@@ -48,20 +79,24 @@ def _scan_part(spec: DatasetSpec, root: str, part: str) -> dict[str, list[str]]:
     classes = subfolders(spec, directory)
     if not classes:
         raise spec.error(f"{directory} holds no folders; expected one folder a class, with its images inside")
-    if "train" in classes and _SPLITS.issuperset(classes):
-        raise spec.error(
-            f"{directory} holds splits ({', '.join(classes)}), not classes; type {spec.scheme}:{directory}@train"
-        )
+    _refuse_splits(spec, directory, classes)
     prefix = f"{part}/" if part else ""
     images = {name: images_below(spec, root, prefix + name) for name in classes}
-    empty = [name for name, found in images.items() if not found]
-    if empty:
-        some = ", ".join(map(repr, empty[:5])) + (", …" if len(empty) > 5 else "")
+    if not any(images.values()):
         raise spec.error(
-            f"{len(empty)} of {len(classes)} class folders in {directory} hold no image: {some}; "
-            f"remove them or fill them (endings such as .jpg, .png)"
+            f"none of the {len(classes)} class folders in {directory} holds an image (endings such as .jpg, .png); the "
+            f"first is {classes[0]!r}"
         )
     return images
+
+
+def _refuse_splits(spec: DatasetSpec, directory: str, folders: Sequence[str]) -> None:
+    """Raise `InputError` if two folders are splits, or if the only folder is one that holds folders itself."""
+    splits = [name for name in folders if split_word(name)]
+    within = len(folders) == 1 and splits and subfolders(spec, os.path.join(directory, splits[0]))
+    if len(splits) > 1 or within:
+        types = " or ".join(f"{spec.scheme}:{directory}@{name}" for name in splits)
+        raise spec.error(f"{directory} holds splits ({', '.join(splits)}), not classes; type {types}")
 
 
 def subfolders(spec: DatasetSpec, directory: str) -> list[str]:
@@ -74,7 +109,7 @@ def subfolders(spec: DatasetSpec, directory: str) -> list[str]:
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if is_left_behind(entry.name):
                     continue
                 if entry.is_dir():
                     found.append(entry.name)
@@ -88,8 +123,9 @@ def subfolders(spec: DatasetSpec, directory: str) -> list[str]:
 def images_below(spec: DatasetSpec, root: str, folder: str = "") -> list[str]:
     """Return the sorted POSIX paths, relative to ``root``, of the images anywhere below ``root/folder``.
 
-    Images are recognised by their endings (:data:`IMAGE_SUFFIXES`, in any case). Symbolic links are followed. Names
-    that begin with a dot are skipped. A broken link with an image's ending is listed, so that reading it reports it.
+    Images are recognised by their endings (:data:`IMAGE_SUFFIXES`, in any case). Symbolic links are followed. What
+    :func:`is_left_behind` tells is skipped. A broken link with an image's ending is listed, so that reading it reports
+    it.
 
     Raises:
         InputError: A folder cannot be listed, or a broken link may have been a folder.
@@ -100,7 +136,7 @@ def images_below(spec: DatasetSpec, root: str, folder: str = "") -> list[str]:
         try:
             with os.scandir(os.path.join(root, folder)) as entries:
                 for entry in entries:
-                    if entry.name.startswith("."):
+                    if is_left_behind(entry.name):
                         continue
                     path = f"{folder}/{entry.name}" if folder else entry.name
                     # The name decides, without a stat: a folder or a broken link called x.jpg counts as an image,

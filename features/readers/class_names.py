@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from numpy.typing import NDArray
 
+from features.dataset_spec import DatasetSpec
+from features.readers.checks import existing_file, expanded, numbered_lines
+
 
 def distinct_names(names: Sequence[str], keys: Iterable[object]) -> tuple[str, ...]:
     """Return ``names``, with its key appended to each name that occurs more than once.
@@ -25,6 +28,21 @@ def numbered_names(values: Iterable[int]) -> tuple[str, ...]:
     ('class_0', 'class_7')
     """
     return tuple(f"class_{value}" for value in values)
+
+
+def number_in(name: str) -> int | None:
+    """Return the label that :func:`numbered_names` made a name for; None for other names."""
+    number = name.removeprefix("class_")
+    return int(number) if name.startswith("class_") and number.isdecimal() else None
+
+
+def names_in_file(spec: DatasetSpec, values: Sequence[int]) -> tuple[str, ...]:
+    """Return line ``label`` + 1 of the file of the option ``names`` for each label; raise `InputError` without one."""
+    path = existing_file(spec, expanded(spec.options["names"]), "a text file with one class name a line")
+    names = [line for _, line in numbered_lines(spec, path)]
+    if len(values) and max(values) >= len(names):
+        raise spec.error(f"{path} has {len(names)} names, but a label is {max(values)}")
+    return distinct_names([names[value] for value in values], values)
 
 
 def folder_names(paths: Iterable[str], labels: NDArray, values: Sequence[int]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.tables import read_provenance, read_rows
 from features.readers.checks import existing_file, expanded
+from features.readers.rules import with_images
 from features.readers.scheme import base_of
 from features.readers.subsampling import DRAW_OPTIONS, draw
 
@@ -82,14 +83,11 @@ def _listed(whole: ImageDataset, spec: DatasetSpec) -> set[str]:
 
 
 def _without(dataset: ImageDataset, listed: set[str], spec: DatasetSpec) -> ImageDataset:
-    """The images that are not listed; a class that loses all of its images is dropped."""
+    """The images that are not listed; a class that loses all of its images is left out, and said."""
     left = dataset.take(np.flatnonzero([id_.strip() not in listed for id_ in dataset.ids]))
     if not len(left):
         raise spec.error(f"{EXCLUDE}={spec.options[EXCLUDE]} leaves no image")
-    emptied = (left.counts == 0) & (dataset.counts > 0)
-    if not emptied.any():
-        return left
-    return left.restrict([name for name, gone in zip(left.classes, emptied, strict=True) if not gone])
+    return with_images(left)
 
 
 def _drawn_first(spec: DatasetSpec) -> bool:

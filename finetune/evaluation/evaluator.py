@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -23,6 +23,7 @@ from features.infrastructure.processes import gather, own_positions, rank
 from features.infrastructure.tables import write_table
 from features.preprocessing import Preprocessing
 from features.readers import SCHEMES, open_dataset
+from features.readers.class_names import number_in
 from features.readers.spec_options import files_of
 from finetune.evaluation.metrics import FEW, MANY, Confusion, Metrics, evaluate_predictions, worst_confusions
 from finetune.evaluation.predictions import Predictions
@@ -141,7 +142,7 @@ def evaluate_model(
     ``card`` has ``sigmoid`` and ``scale``, by which logits become probabilities, and ``train_counts`` (C,). The views
     and the borders of many and few are those of :class:`EvaluateConfig`.
     """
-    position = align_classes(dataset, model.classes)
+    position = align_classes(dataset, model.classes, card.get("class_numbers"))
     network = Views(model, views, sigmoid=card["sigmoid"], scale=card["scale"])
 
     def predictions_of(batch: ImageBatch) -> Predictions:
@@ -160,19 +161,36 @@ def evaluate_model(
     )
 
 
-def align_classes(dataset: ImageDataset, classes: tuple[str, ...]) -> NDArray[np.int64]:
+def align_classes(
+    dataset: ImageDataset, classes: Sequence[str], numbers: Sequence[int] | None = None
+) -> NDArray[np.int64]:
     """(C′,) int64: the position in ``classes`` (C,) of each of the C′ classes of ``dataset``.
+
+    Classes have one name in both. If the files of one of them name no class (``class_7`` says only the number), classes
+    are matched by their numbers; ``numbers`` (C,) are those of ``classes``.
 
     Raises ``InputError`` if the dataset has a class that is not in ``classes``.
     """
     position = {name: i for i, name in enumerate(classes)}
     unknown = [name for name in dataset.classes if name not in position]
+    mine, theirs = _numbers_in(dataset.classes), _numbers_in(classes)
+    if len(unknown) == len(dataset.classes) and (mine or theirs):
+        mine, theirs = mine or dataset.numbers or (), theirs or numbers or ()
+        if mine and set(mine) <= set(theirs):
+            of_number = {number: i for i, number in enumerate(theirs)}
+            return np.array([of_number[number] for number in mine], dtype=np.int64)
     if unknown:
         raise InputError(
             f"{dataset.spec}: class {unknown[0]!r} is not one of the {len(classes)} classes of the training "
             f"({len(unknown)} of {len(dataset.classes)} are not); give images of those classes"
         )
     return np.array([position[name] for name in dataset.classes], dtype=np.int64)
+
+
+def _numbers_in(names: Sequence[str]) -> Sequence[int]:
+    """The numbers in the names of classes that say no more; empty if one of them is a name."""
+    found = [number for number in map(number_in, names) if number is not None]
+    return found if len(found) == len(names) else ()
 
 
 def score_images(

@@ -103,7 +103,7 @@ def carry_out(
     }
     test = open_dataset(config.test) if config.test else None
     if test is not None:
-        align_classes(test, dataset.classes)
+        align_classes(test, dataset.classes, dataset.numbers)
         inputs["test data"] = test.manifest_sha256
     split = split_off(dataset, validation, config.seed, test)
     if extras.co_training is not None:
@@ -203,7 +203,8 @@ def _warn_if_lost(run: RunDirectory) -> None:
 
 def checkpoint_card(dataset: ImageDataset, counts: NDArray[np.int64], sigmoid: bool, scale: float) -> dict[str, Any]:
     """What a checkpoint states of a classifier beside the network; ``counts`` (C,) are the training images read."""
-    return {"sigmoid": sigmoid, "scale": scale, "train_counts": counts.tolist(), "data": dataset.spec}
+    card = {"sigmoid": sigmoid, "scale": scale, "train_counts": counts.tolist(), "data": dataset.spec}
+    return card if dataset.numbers is None else card | {"class_numbers": list(dataset.numbers)}
 
 
 def _sample(dataset: ImageDataset) -> ImageDataset:

@@ -62,10 +62,10 @@ def open_validation(spec: str, training: ImageDataset, test: ImageDataset | None
     Raises ``InputError`` if a class is missing from the training, or an image is one of the training's or the test's.
     """
     other = open_dataset(spec)
-    position = align_classes(other, training.classes)
+    position = align_classes(other, training.classes, training.numbers)
     advice = "give images that are neither trained on nor tested on"
     require_apart(other, f"`validation` {spec}", advice, training=training, test=test)
-    return replace(other, classes=training.classes, labels=position[other.labels])
+    return replace(other, classes=training.classes, labels=position[other.labels], numbers=training.numbers)
 
 
 def require_apart(images: ImageDataset, option: str, advice: str, **others: ImageDataset | None) -> None:

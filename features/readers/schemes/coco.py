@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,20 +18,20 @@ from features.readers.checks import check_split, existing_file, expanded, image_
 from features.readers.class_names import distinct_names
 from features.readers.scheme import Scheme
 
-#: The fields that the entries of each list must have.
-_LISTS: dict[str, frozenset[str]] = {
-    "images": frozenset({"id", "file_name"}),
-    "annotations": frozenset({"image_id", "category_id"}),
-    "categories": frozenset({"id", "name"}),
+#: The fields that the entries of each list must have, and their types. An id is a number or a word.
+_LISTS: dict[str, dict[str, tuple[type, ...]]] = {
+    "images": {"id": (int, str), "file_name": (str,)},
+    "annotations": {"image_id": (int, str), "category_id": (int, str)},
+    "categories": {"id": (int, str), "name": (str, int)},
 }
 
 
 def open_coco(spec: DatasetSpec) -> ImageDataset:
     """Read ``inat:FILE.json[?root=DIR]`` (iNaturalist 2017, 2018, 2019, 2021, or COCO-style).
 
-    Classes are the categories with at least one annotation, in the order of their ids. A name that occurs twice
-    becomes ``supercategory/name``; if that occurs twice too, the id is appended. Images without an annotation are left
-    out. Ids are the file names, which start from the directory ``root``, by default that of the JSON file.
+    Classes are the categories in the order of their ids; numbers come before words. A name that occurs twice becomes
+    ``supercategory/name``; if that occurs twice too, the id is appended. Images without an annotation are left out. Ids
+    are the file names, which start from the directory ``root``, by default that of the JSON file.
 
     Raises:
         InputError: The file or the root is missing, the JSON has another structure, an annotation names an image or a
@@ -57,11 +58,10 @@ def open_coco(spec: DatasetSpec) -> ImageDataset:
             raise spec.error(f"{path}: the annotation of image {image!r} names category {named!r}, which is not listed")
     if not category_of:
         raise spec.error(f"{path} has no annotations, so no labels; name the file of a labelled split")
-    used = set(category_of.values())
-    order = sorted((key for key in category if key in used), key=lambda key: (isinstance(key, str), key))
+    order = sorted(category, key=lambda key: (isinstance(key, str), key))
     position = {key: i for i, key in enumerate(order)}
     images = [image for image in file_of if image in category_of]
-    paths = [file_of[image]["file_name"] for image in images]
+    paths = [posixpath.normpath(file_of[image]["file_name"]) for image in images]  # one image has one id
     labels = np.array([position[category_of[image]] for image in images])
     classes = _class_names([category[key] for key in order])
     return ImageDataset(str(spec), classes, labels, paths, FileImages(root, paths))
@@ -81,8 +81,14 @@ def _parse(spec: DatasetSpec, path: Path) -> dict[str, list[dict[str, Any]]]:
         if not isinstance(entries, list):
             raise spec.error(f"{path} has no list {name!r}; expected images, annotations and categories")
         for i, entry in enumerate(entries):
-            if not isinstance(entry, dict) or not fields <= entry.keys():
+            if not isinstance(entry, dict) or not fields.keys() <= entry.keys():
                 raise spec.error(f"{path}: entry {i} of {name} lacks one of {', '.join(sorted(fields))}")
+            for field, types in fields.items():
+                if not isinstance(entry[field], types):
+                    expected = "a number or a word" if int in types else "a path"
+                    raise spec.error(
+                        f"{path}: entry {i} of {name} has the {field} {entry[field]!r}; expected {expected}"
+                    )
     return content
 
 

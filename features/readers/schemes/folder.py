@@ -14,6 +14,7 @@ from features.image_sources import FileImages
 from features.readers.checks import check_split, existing_directory, existing_file, expanded, numbered_lines
 from features.readers.class_folders import images_below, read_class_folders, subfolders
 from features.readers.class_names import distinct_names
+from features.readers.rules import with_images
 from features.readers.scheme import Scheme
 
 
@@ -29,7 +30,7 @@ def open_folder(spec: DatasetSpec) -> ImageDataset:
     root = existing_directory(spec, expanded(spec.location), "a directory with one folder a class")
     if spec.split is not None:
         check_split(spec, subfolders(spec, str(root)))
-    dataset = read_class_folders(spec, root, [spec.split or ""])
+    dataset = with_images(read_class_folders(spec, root, [spec.split or ""]))
     if "names" not in spec.options:
         return dataset
     return replace(dataset, classes=_readable_names(spec, root, dataset.classes))

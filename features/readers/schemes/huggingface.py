@@ -67,9 +67,14 @@ def open_hub(spec: DatasetSpec) -> ImageDataset:
     """
     table = _load(spec, _import_datasets(spec))
     image, label = _column(spec, table.features, "image", "Image"), _label_column(spec, table.features)
-    values = np.array(table.select_columns([label])[:][label])
-    if values.dtype.kind not in "iuU":
-        raise spec.error(f"the column {label!r} is not one label an image (it holds {values.dtype})")
+    column = table.select_columns([label])[:][label]
+    kinds = {type(value) for value in column}
+    if kinds == {bool}:
+        column = list(map(str, column))
+    elif not (kinds <= {int} or kinds <= {str}):
+        held = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise spec.error(f"the column {label!r} is not one label an image, a number or a word; it holds {held}")
+    values = np.array(column)
     if hasattr(table.features[label], "names"):
         classes, numbers = tuple(table.features[label].names), values.astype(np.int64)
         if len(numbers) and numbers.min() < 0:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import posixpath
+
 import numpy as np
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
 from features.readers.checks import check_split, existing_file, expanded, image_root, numbered_lines
-from features.readers.class_names import folder_names
+from features.readers.class_names import folder_names, names_in_file
 from features.readers.scheme import Scheme
 
 
 def open_list(spec: DatasetSpec) -> ImageDataset:
-    """Read ``list:FILE.txt[.gz][?root=DIR]``.
+    """Read ``list:FILE.txt[.gz][?root=DIR][&names=FILE]``.
 
     A line is ``relative/path label`` or ``relative/path: label``. The label follows the last white space, so a path may
-    contain spaces. Labels are integers of at least 0, gaps allowed, and give the order of the classes. If folders and
-    labels are one-to-one, a class has the name of its folder (``train/n01440764/x.JPEG 0`` gives ``n01440764``), else
-    ``class_<label>``. Ids are the paths, which start from the directory ``root``, by default that of the list.
+    contain spaces. Labels are integers of at least 0, gaps allowed, and give the order of the classes. The name of a
+    class is line label + 1 of the file ``names``; without it, the name of its folder if folders and labels are
+    one-to-one (``train/n01440764/x.JPEG 0`` gives ``n01440764``), else ``class_<label>``. Two lists of one numbering
+    fit together whether or not both have names. Ids are the paths, which start from the directory ``root``, by default
+    that of the list.
     """
     path = existing_file(spec, expanded(spec.location), "a text file with lines of 'relative/path label'")
     check_split(spec, ())
@@ -32,11 +36,13 @@ def open_list(spec: DatasetSpec) -> ImageDataset:
         image, label = words
         if not label.isdecimal() or len(label) > 18:  # larger numbers overflow int64
             raise spec.error(f"{path}, line {number}: the label {label!r} is not an integer of at least 0")
-        paths.append(image.removesuffix(":"))
+        paths.append(posixpath.normpath(image.removesuffix(":")))  # one image has one id
         numbers.append(int(label))
     values, labels = np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)
-    return ImageDataset(str(spec), folder_names(paths, labels, values.tolist()), labels, paths, FileImages(root, paths))
+    found = tuple(values.tolist())
+    classes = names_in_file(spec, found) if "names" in spec.options else folder_names(paths, labels, found)
+    return ImageDataset(str(spec), classes, labels, paths, FileImages(root, paths), found)
 
 
 _MEANING = "lines of 'relative/path label'; ?root=DIR says where the images are"
-LIST = Scheme("list", _MEANING, "list:FILE.txt[.gz]", open_list, ("root",))
+LIST = Scheme("list", _MEANING, "list:FILE.txt[.gz]", open_list, ("root", "names"))

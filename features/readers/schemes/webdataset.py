@@ -24,12 +24,13 @@ from PIL import Image
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import UnreadableImage, read_image
-from features.readers.checks import check_split, existing_file, expanded, numbered_lines
-from features.readers.class_folders import IMAGE_SUFFIXES
-from features.readers.class_names import numbered_names
+from features.readers.checks import check_split, existing_file
+from features.readers.class_folders import IMAGE_SUFFIXES, is_left_behind
+from features.readers.class_names import names_in_file, numbered_names
 from features.readers.scheme import Scheme
 
 _IMAGE_ENDINGS = frozenset(suffix[1:] for suffix in IMAGE_SUFFIXES)
+_LABEL = "label (.cls, or label in .json)"
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -72,12 +73,14 @@ class TarImages:
 
 
 def open_shards(spec: DatasetSpec) -> ImageDataset:
-    """Read ``wds:PATTERN[?names=FILE]``, such as ``wds:data/train-{0000..0099}.tar`` or ``wds:data/*.tar``.
+    """Read ``wds:PATTERN[?names=FILE][&image=ENDING]``, such as ``wds:data/train-{00..99}.tar`` or ``wds:data/*.tar``.
 
     The label of a sample is its ``.cls`` file, or ``label`` in its ``.json`` file: an integer, or a class name.
     Integers give the order of the classes, which are called ``class_<label>``, or line ``label`` + 1 of the file of the
     option ``names``. Class names are sorted. Ids are ``shard/key``. The pattern is a path of local, uncompressed tar
-    files with braces (``{0..9}``, ``{a,b}``) and the wildcards ``*`` and ``[…]``.
+    files with braces (``{0..9}``, ``{a,b}``) and the wildcards ``*`` and ``[…]``. If samples hold several images, such
+    as a picture and its mask, the option ``image`` names the ending of the one that counts. Files that a system left
+    behind (``._1.jpg``, ``.DS_Store``) are no samples.
     """
     check_split(spec, ())
     shards = _shards(spec)
@@ -130,13 +133,14 @@ def _shards(spec: DatasetSpec) -> list[str]:
 
 def _index(spec: DatasetSpec, shard: str) -> list[tuple[str, int | str, int, int]]:
     """(key, label, offset, size) of each sample of a shard, from its headers and its label files."""
-    image_of: dict[str, tuple[int, int]] = {}
+    wanted = spec.options.get("image", "").lower()
+    images_of: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
     label_of: dict[str, int | str] = {}
     contents: dict[str, list[str]] = defaultdict(list)
     try:
         with tarfile.open(shard, "r:") as tar:
             for member in tar:
-                if not member.isreg():
+                if not member.isreg() or is_left_behind(member.name):
                     continue
                 folder, _, file_name = member.name.rpartition("/")
                 stem, _, ending = file_name.partition(".")
@@ -145,8 +149,8 @@ def _index(spec: DatasetSpec, shard: str) -> list[tuple[str, int | str, int, int
                 if ending in contents[key]:
                     raise spec.error(f"{shard}: the sample {key} has two files .{ending}")
                 contents[key].append(ending)
-                if ending in _IMAGE_ENDINGS:
-                    image_of.setdefault(key, (member.offset_data, member.size))
+                if ending == wanted or (not wanted and ending.rpartition(".")[2] in _IMAGE_ENDINGS):
+                    images_of[key][ending] = member.offset_data, member.size
                 elif ending == "cls" or (ending == "json" and key not in label_of):
                     file = tar.extractfile(member)
                     label = _label(spec, shard, member.name, file.read() if file else b"", ending)
@@ -158,10 +162,19 @@ def _index(spec: DatasetSpec, shard: str) -> list[tuple[str, int | str, int, int
             f"{shard} is not an uncompressed, whole tar file ({error}); unpack .gz or copy it anew"
         ) from error
     for key, endings in contents.items():
-        for what, table in (("image", image_of), ("label (.cls, or label in .json)", label_of)):
-            if key not in table:
-                raise spec.error(f"{shard}: the sample {key} has no {what}; it has .{', .'.join(endings)}")
-    return [(key, label_of[key], *image_of[key]) for key in contents]
+        if key not in label_of:
+            raise spec.error(f"{shard}: the sample {key} has no {_LABEL}; it has .{', .'.join(endings)}")
+        found = images_of[key]
+        plain = [ending for ending in found if wanted or "." not in ending]  # .seg.png is a mask, or the like
+        if not plain:
+            what = f"image .{wanted}" if wanted else "image"
+            choose = "".join(f"; if .{ending} is one, add ?image={ending}" for ending in list(found)[:1])
+            raise spec.error(f"{shard}: the sample {key} has no {what}; it has .{', .'.join(endings)}{choose}")
+        if len(found) > 1:
+            raise spec.error(
+                f"{shard}: the sample {key} has several images (.{', .'.join(found)}); say which with ?image={plain[0]}"
+            )
+    return [(key, label_of[key], *next(iter(images_of[key].values()))) for key in contents]
 
 
 def _refuse_damage(spec: DatasetSpec, shard: str, tar: tarfile.TarFile) -> None:
@@ -194,13 +207,13 @@ def _classes(spec: DatasetSpec, labels: Sequence[int | str]) -> tuple[tuple[str,
         return (tuple(values.tolist()) if values.dtype.kind == "U" else numbered_names(values.tolist())), numbers
     if values.dtype.kind == "U":
         raise spec.error("the labels are names already; leave the option names out")
-    path = existing_file(spec, expanded(spec.options["names"]), "a text file with one class name a line")
-    names = [line for _, line in numbered_lines(spec, path)]
-    if len(values) and values[-1] >= len(names):
-        raise spec.error(f"{path} has {len(names)} names, but a label is {values[-1]}")
-    return tuple(names[value] for value in values.tolist()), numbers
+    return names_in_file(spec, values.tolist()), numbers
 
 
 WEBDATASET = Scheme(
-    "wds", "WebDataset tar shards, such as data/train-{0000..0099}.tar", "wds:PATTERN", open_shards, options=("names",)
+    "wds",
+    "WebDataset tar shards, such as data/train-{0000..0099}.tar",
+    "wds:PATTERN",
+    open_shards,
+    options=("names", "image"),
 )

@@ -244,3 +244,19 @@ def test_the_table_of_classes_and_the_confusions(model, folder, tmp_path):
     assert {(pair["true"], pair["predicted"]): pair["images"] for pair in told} == dict(Counter(wrong))
     assert [pair["share"] for pair in told] == sorted((wrong.count(pair) / 5 for pair in set(wrong)), reverse=True)
     assert found.to_json()["unreadable"] == 0
+
+
+def test_classes_without_names_are_matched_by_their_numbers(tmp_path):
+    (tmp_path / "named.txt").write_text("train/n3/a.jpg 3\ntrain/n7/b.jpg 7\ntrain/n9/c.jpg 9\n")
+    (tmp_path / "flat.txt").write_text("val/a.jpg 9\nval/b.jpg 3\n")
+    (tmp_path / "other.txt").write_text("val/x/a.jpg 3\nval/y/b.jpg 7\n")
+    named, flat, other = (open_dataset(f"list:{tmp_path / name}.txt") for name in ("named", "flat", "other"))
+    assert named.classes == ("n3", "n7", "n9") and flat.classes == ("class_3", "class_9")
+    assert align_classes(flat, named.classes, named.numbers).tolist() == [0, 2]
+    assert align_classes(named, ("class_9", "class_7", "class_3")).tolist() == [2, 1, 0]  # trained on the flat one
+    with pytest.raises(InputError, match="class 'x' is not one of the 3 classes"):
+        align_classes(other, named.classes, named.numbers)  # both have names: other ones
+    with pytest.raises(InputError, match="class 'class_3' is not one of the 3 classes"):
+        align_classes(flat, named.classes)  # a training without numbers
+    with pytest.raises(InputError, match="class 'class_3' is not one of the 1 classes"):
+        align_classes(flat, ("n3",), (3,))

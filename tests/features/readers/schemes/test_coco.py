@@ -85,6 +85,24 @@ def add(name, /, **entry):
         ),
         (add("annotations", image_id=10, category_id=7), "image 10 has annotations of several categories (9 and 7)"),
         (add("annotations", image_id=10), "entry 4 of annotations lacks one of category_id, image_id"),
+        (
+            add("annotations", image_id=10, category_id=[9]),
+            "entry 4 of annotations has the category_id [9]; expected a",
+        ),
+        (
+            add("annotations", image_id={}, category_id=9),
+            "entry 4 of annotations has the image_id {}; expected a number",
+        ),
+        (add("images", id=None, file_name="w.jpg"), "images has the id None; expected a number or a word"),
+        (add("images", id=77, file_name=5), "images has the file_name 5; expected a path"),
+        (add("categories", id=77, name=["a"]), "categories has the name ['a']; expected a number or a word"),
+        (
+            lambda content: [
+                add("images", id=77, file_name="./train/Aves/9/y.jpg")(content),
+                add("annotations", image_id=77, category_id=7)(content),
+            ],
+            "the image train/Aves/9/y.jpg is listed in two classes",
+        ),
         (add("images", id=10, file_name="w.jpg"), "the id 10 occurs twice among the images"),
         (add("categories", id=12, name="w"), "the id 12 occurs twice among the categories"),
         (lambda content: content["annotations"].clear(), "has no annotations, so no labels"),

@@ -36,7 +36,8 @@ def test_a_split_is_a_folder_and_part_of_the_ids(tmp_path):
     assert list(dataset.ids) == ["train/a/1.png", "train/b/1.png"] and dataset.image(1).size == (4, 4)
     assert list(open_dataset(f"folder:{tmp_path}@test").ids) == ["test/b/1.png"]
     assert "unknown split 'tran'; did you mean train?" in refused(f"folder:{tmp_path}@tran")
-    assert f"holds splits (test, train), not classes; type folder:{tmp_path}@train" in refused(f"folder:{tmp_path}")
+    said = refused(f"folder:{tmp_path}")
+    assert f"holds splits (test, train), not classes; type folder:{tmp_path}@test or folder:{tmp_path}@train" in said
 
 
 def test_links_are_followed_and_a_loop_ends(animals, tmp_path_factory):
@@ -71,11 +72,56 @@ def test_a_broken_link_that_may_be_a_folder_is_refused(animals):
     assert "lost is a broken link" in refused(f"folder:{animals}")
 
 
-def test_class_folders_without_an_image_are_named(animals):
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("Train", "Test"),
+        ("training_set", "test_set"),
+        ("train", "val", "annotations"),
+        ("train2017", "val2017"),
+        ("TRAIN IMAGES", "TEST IMAGES"),
+        ("train/a", "train/b"),
+    ],
+)
+def test_splits_are_no_classes(tmp_path, folders):
+    for name in folders:
+        picture(tmp_path / name / "a" / "1.png")
+    found = sorted({name.partition("/")[0] for name in folders} - {"annotations"})
+    said = refused(f"folder:{tmp_path}")
+    assert f"holds splits ({', '.join(found)}), not classes; type folder:{tmp_path}@{found[0]}" in said
+
+
+@pytest.mark.parametrize("folders", [("train", "bus"), ("test",), ("trainer", "tester"), ("valid", "invalid")])
+def test_a_class_may_have_the_name_of_a_split(tmp_path, folders):
+    for name in folders:
+        picture(tmp_path / name / "1.png")
+    assert set(open_dataset(f"folder:{tmp_path}").classes) == set(folders)
+
+
+def test_class_folders_without_an_image_are_left_out_and_named(animals, capsys):
     (animals / "empty").mkdir()
     (animals / "texts").mkdir()
     (animals / "texts" / "a.txt").touch()
-    assert "2 of 4 class folders" in (said := refused(f"folder:{animals}")) and "'empty', 'texts'" in said
+    dataset = open_dataset(f"folder:{animals}")
+    assert dataset.classes == ("a", "b") and dataset.counts.all()
+    assert "2 of 4 classes have no image and are left out: 'empty', 'texts'" in capsys.readouterr().err
+    (animals / "words.txt").write_text("a\tant\nb\tbee\n")  # what is left out needs no name
+    assert open_dataset(f"folder:{animals}?names=words.txt").classes == ("a ant", "b bee")
+
+
+def test_what_systems_leave_behind_is_no_class_and_no_image(animals):
+    for name in ("__MACOSX/a/._y.webp", "@eaDir/y.webp", "a/@eaDir/y.png", "a/._y.webp", "a/.thumbs/1.png"):
+        picture(animals / name)
+    assert open_dataset(f"folder:{animals}").classes == ("a", "b")
+    assert len(open_dataset(f"folder:{animals}")) == len(open_dataset(f"images:{animals}")) == 4
+
+
+def test_images_of_kinds_that_are_not_read_are_counted(animals):
+    (animals / "b" / "photo.HEIC").write_bytes(b"not read here")
+    dataset = open_dataset(f"folder:{animals}")
+    assert dataset.counts.tolist() == [2, 3]
+    with pytest.raises(UnreadableImage, match="not an image, or of an unknown format"):
+        dataset.image(list(dataset.ids).index("b/photo.HEIC"))
 
 
 def test_what_is_no_directory_of_classes_is_refused(animals):

@@ -46,6 +46,23 @@ def test_names_of_classes(opened, text, classes):
     assert opened(text).classes == classes
 
 
+def test_names_are_lines_of_a_file(opened, tmp_path):
+    (tmp_path / "names.txt").write_text("ant\nbee\ncow\nbee\n")
+    dataset = opened("a/x.jpg 3\na/y.jpg 1\nb/z.jpg 2\n", f"?names={tmp_path / 'names.txt'}")
+    assert dataset.classes == ("bee (1)", "cow", "bee (3)") and dataset.numbers == (1, 2, 3)
+    assert dataset.restrict(["bee (3)", "cow"]).numbers == (3, 2)
+    with pytest.raises(InputError, match=r"names.txt has 4 names, but a label is 4"):
+        opened("a/x.jpg 4\n", f"?names={tmp_path / 'names.txt'}")
+
+
+def test_an_image_that_is_listed_twice(opened, capsys):
+    with pytest.raises(InputError, match=r"the image a/x\.jpg is listed in two classes, 'class_0' and 'class_1'"):
+        opened("a/x.jpg 0\na/y.jpg 0\n./a//x.jpg 1\n")
+    dataset = opened("a/x.jpg 0\nb/y.jpg 1\n./a//x.jpg 0\n")
+    assert list(dataset.ids) == ["a/x.jpg", "b/y.jpg"] and dataset.counts.tolist() == [1, 1]
+    assert "1 images are listed more than once, and count once" in capsys.readouterr().err
+
+
 def test_root(opened, tmp_path):
     (tmp_path / "pictures" / "a").mkdir(parents=True)
     Image.new("RGB", (4, 3)).save(tmp_path / "pictures" / "a" / "x.png")

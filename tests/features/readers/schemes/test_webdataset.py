@@ -96,6 +96,11 @@ def test_labels_as_names_in_json_and_with_a_file_of_names(tmp_path):
         ([("a.cls", b"0"), ("a.seg.png", b"")], "the sample a has no image; it has .cls, .seg.png"),
         ([("a.jpg", b""), ("a.jpg", b""), ("a.cls", b"0")], "the sample a has two files .jpg"),
         ([("a.jpg", b""), ("a.cls", b"")], "the sample a has no label"),
+        (
+            [("a.jpg", b""), ("a.mask.png", b""), ("a.cls", b"0")],
+            "the sample a has several images (.jpg, .mask.png); say which with ?image=jpg",
+        ),
+        ([("a.png", b""), ("a.jpg", b""), ("a.cls", b"0")], "several images (.png, .jpg); say which with ?image=png"),
         ([("a.jpg", b""), ("a.json", b"[1")], "a.json holds no label"),
         ([("a.jpg", b""), ("a.json", b'{"label": -1}')], "a.json has the label -1"),
         ([("a.jpg", b""), ("a.json", b'{"label": [1]}')], "a.json has the label [1]"),
@@ -137,3 +142,17 @@ def test_braces():
     assert expand_braces("a") == ["a"]
     assert expand_braces("{8..11}-{x,y}") == [f"{i}-{c}" for i in (8, 9, 10, 11) for c in "xy"]
     assert expand_braces("{007..009}") == ["007", "008", "009"]
+
+
+def test_one_of_several_images_is_chosen_by_name(tmp_path):
+    files = [("a.mask.png", encoded(1)), ("a.jpg", b"x"), ("a.cls", b"0"), ("b.jpg", b"y"), ("b.cls", b"1")]
+    path = shard(tmp_path / "masks.tar", files)
+    dataset = open_dataset(f"wds:{path}?image=JPG")
+    assert dataset.source.size.tolist() == [1, 1] and dataset.labels.tolist() == [0, 1]
+    assert "the sample b has no image .mask.png; it has .jpg, .cls" in refused(f"wds:{path}?image=mask.png")
+
+
+def test_what_systems_leave_behind_is_no_sample(tmp_path):
+    left = [("._a.png", b"x"), ("./.DS_Store", b"x"), ("__MACOSX/._a.cls", b"x"), ("d/@eaDir/a.png", b"x")]
+    dataset = open_dataset(f"wds:{shard(tmp_path / 'mac.tar', [*left, ('./a.png', encoded(1)), ('./a.cls', b'7')])}")
+    assert len(dataset) == 1 and dataset.classes == ("class_7",)

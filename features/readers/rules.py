@@ -1,0 +1,96 @@
+"""The rules that hold for every reader, applied once when a dataset is opened."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from features.dataset import ImageDataset
+from features.dataset_spec import DatasetSpec
+from features.infrastructure.console import console
+
+#: Names that a message lists.
+_LISTED = 5
+
+
+def as_text(name: str) -> str:
+    r"""Return a name as text that can be stored everywhere: bytes that are not UTF-8 become ``\xe9`` and the like.
+
+    >>> as_text("caf\udce9")
+    'caf\\xe9'
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def class_name(name: str) -> str:
+    """Return a class name as text in Unicode normal form C, so that one name is equal to itself in every file system.
+
+    Folders that come from a Mac have decomposed names: an e and an accent instead of é.
+    """
+    return unicodedata.normalize("NFC", as_text(name))
+
+
+def named_classes(spec: DatasetSpec, names: Sequence[str]) -> tuple[str, ...]:
+    """Return :func:`class_name` of each name; raise `InputError` if two become equal by it."""
+    found = tuple(map(class_name, names))
+    if len(set(found)) < len(found) and len(set(names)) == len(names):
+        twice = next(name for i, name in enumerate(found) if name in found[:i])
+        raise spec.error(
+            f"two classes are called {twice!r}, in two Unicode normalisations; rename one of them, or put their images "
+            f"into one folder"
+        )
+    return found
+
+
+def by_the_rules(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
+    """Apply the rules to a dataset that a reader has opened.
+
+    Names of classes and images are text. An image that is listed twice with one label counts once, and a class without
+    an image is left out; lines on the console say so, once for each dataset.
+
+    Raises:
+        InputError: An image has two labels, or two class names differ only in Unicode normalisation.
+    """
+    ids = dataset.ids
+    if not "".join(ids).isascii():
+        ids = [as_text(id_) for id_ in ids]
+    dataset = replace(dataset, classes=named_classes(spec, dataset.classes), ids=ids)
+    return with_images(_each_once(dataset, spec))
+
+
+def with_images(dataset: ImageDataset) -> ImageDataset:
+    """Return the dataset without the classes that have no image; a line on the console names them."""
+    counts = dataset.counts
+    if counts.all() or not len(dataset):
+        return dataset
+    empty = [name for name, images in zip(dataset.classes, counts, strict=True) if not images]
+    names = ", ".join(map(repr, empty[:_LISTED])) + (", …" if len(empty) > _LISTED else "")
+    _say(f"{dataset.spec}: {len(empty)} of {len(counts)} classes have no image and are left out: {names}")
+    return dataset.restrict([name for name, images in zip(dataset.classes, counts, strict=True) if images])
+
+
+def _each_once(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
+    """The dataset with each id once."""
+    if len(set(dataset.ids)) == len(dataset):
+        return dataset
+    place: dict[str, int] = {}
+    for i, id_ in enumerate(dataset.ids):
+        first = place.setdefault(id_, i)
+        labels = dataset.labels[first], dataset.labels[i]
+        if labels[0] != labels[1]:
+            one, other = (dataset.classes[label] for label in labels)
+            raise spec.error(
+                f"the image {id_} is listed in two classes, {one!r} and {other!r}; remove one of the lines"
+            )
+    _say(f"{dataset.spec}: {len(dataset) - len(place)} images are listed more than once, and count once")
+    return dataset.take(np.fromiter(place.values(), dtype=np.int64))
+
+
+@cache
+def _say(line: str) -> None:
+    """Print a line, the first time only: a command may open a dataset several times."""
+    console.print(line)

@@ -1,0 +1,53 @@
+"""The rules that hold for every reader."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+
+import pytest
+from support import picture
+
+from features import open_dataset
+from features.infrastructure.errors import InputError
+
+NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+
+
+def test_one_name_is_one_class_in_every_normalisation(tmp_path):
+    for name in (f"train/{NFD}/1.png", "train/b/1.png", f"val/{NFC}/1.png", "val/b/1.png"):
+        picture(tmp_path / name)
+    train, val = (open_dataset(f"folder:{tmp_path}@{split}") for split in ("train", "val"))
+    assert train.classes == val.classes == ("b", NFC)
+    assert train.image(0).size == train.image(1).size == (4, 4)
+    picture(tmp_path / "train" / NFC / "2.png")
+    with pytest.raises(InputError, match=f"two classes are called '{NFC}', in two Unicode normalisations; rename one"):
+        open_dataset(f"folder:{tmp_path}@train")
+
+
+def test_names_that_are_not_utf_8_are_text_and_open(tmp_path):
+    for name in (b"caf\xe9/\xff.png", b"caf\xe9/b.png", "naïve/a.png".encode()):
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        picture(path)
+    dataset = open_dataset(f"folder:{tmp_path}")
+    assert dataset.classes == ("caf\\xe9", "naïve")
+    assert list(dataset.ids) == ["caf\\xe9/b.png", "caf\\xe9/\\xff.png", "naïve/a.png"]
+    assert [dataset.image(i).size for i in range(3)] == [(4, 4)] * 3
+    "".join([*dataset.classes, *dataset.ids]).encode()  # UTF-8 without surrogates
+
+
+def test_what_is_left_out_is_said_once_a_command(tmp_path, capsys):
+    picture(tmp_path / "a" / "1.png")
+    (tmp_path / "b").mkdir()
+    for _ in range(3):
+        assert open_dataset(f"folder:{tmp_path}").classes == ("a",)
+    assert capsys.readouterr().err.count("1 of 2 classes have no image and are left out: 'b'") == 1
+
+
+def test_what_an_exclusion_empties_is_said(tmp_path, capsys):
+    for name in ("a/1.png", "b/1.png"):
+        picture(tmp_path / name)
+    (tmp_path / "list.csv").write_text("id\nb/1.png\n")
+    assert open_dataset(f"folder:{tmp_path}?exclude={tmp_path / 'list.csv'}").classes == ("a",)
+    assert "classes have no image and are left out: 'b'" in capsys.readouterr().err
