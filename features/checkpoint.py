@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import atomic_file, write_text
+from features.infrastructure.files import TEXT, atomic_file, write_text
 from features.preprocessing import Preprocessing
 
 SCHEMA = "transfer.checkpoint"
@@ -107,7 +107,7 @@ def find_checkpoint(location: str | Path) -> Checkpoint | None:
         return None
     card_path = path.with_suffix(".json")
     try:
-        card = json.loads(card_path.read_text(encoding="utf-8"))
+        card = json.loads(card_path.read_text(**TEXT))
     except (OSError, ValueError) as error:
         raise InputError(f"{card_path}: the checkpoint's card cannot be read ({error})") from error
     if not isinstance(card, dict) or card.get("schema") != SCHEMA or card.get("schema_version") != SCHEMA_VERSION:

@@ -27,7 +27,7 @@ import yaml
 
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError, as_typed, difference
-from features.infrastructure.files import atomic_file, write_json, write_text
+from features.infrastructure.files import TEXT, atomic_file, write_json, write_text
 from features.infrastructure.locks import locked
 from features.infrastructure.options import default_of
 from features.infrastructure.processes import gather, rank, wait_for_all
@@ -142,7 +142,7 @@ class RunDirectory:
         line = as_typed(line)
         console.print(line, markup=False, emoji=False)
         stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
+        with (self.path / "log.txt").open("a", **TEXT) as file:
             file.write(f"{stamp} {line}\n")
 
     def log_unreadable(self, images: Iterable[tuple[str, str]]) -> None:
@@ -155,7 +155,7 @@ class RunDirectory:
         if rank() != 0:
             return
         rows = [old for old in _read_history(self.path) if int(old["epoch"]) < int(row["epoch"])]
-        with atomic_file(self.path / "history.csv") as aside, aside.open("w", newline="", encoding="utf-8") as file:
+        with atomic_file(self.path / "history.csv") as aside, aside.open("w", newline="", **TEXT) as file:
             writer = csv.DictWriter(file, list(row))
             writer.writeheader()
             writer.writerows([*rows, row])
@@ -191,7 +191,7 @@ def open_run(path: str | Path) -> dict[str, Any]:
 def _read_metrics(directory: Path) -> dict[str, Any] | None:
     path = directory / "metrics.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return json.loads(path.read_text(**TEXT)) if path.is_file() else None
     except ValueError as error:
         raise InputError(f"{path}: the run's figures cannot be read ({error})") from error
 
@@ -200,7 +200,7 @@ def _read_history(directory: Path) -> list[dict[str, str]]:
     path = directory / "history.csv"
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", **TEXT) as file:
         return list(csv.DictReader(file))
 
 
@@ -232,8 +232,8 @@ def _read_start(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not directory.exists():
         raise InputError(f"{directory}: no such run directory")
     try:
-        config = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
-        environment = json.loads((directory / "environment.json").read_text(encoding="utf-8"))
+        config = yaml.safe_load((directory / "config.yaml").read_text(**TEXT))
+        environment = json.loads((directory / "environment.json").read_text(**TEXT))
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = "" if isinstance(error, FileNotFoundError) else f" ({error})"
         raise InputError(

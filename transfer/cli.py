@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     It is 0 for a command that is done, 2 for invalid input, and 1 for anything else.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # paths that are not UTF-8 are printed as they are
     try:
         status = _start(argv)
         sys.stdout.flush()  # here, where a reader that has gone is noticed

@@ -8,6 +8,7 @@ a test set, the accuracy that a linear probe reaches on it.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +131,7 @@ def _measured(model: str, config: RankModelsConfig, place_of: NDArray[np.int64] 
     parameters = sum(p.numel() for p in backbone.parameters())
 
     def bank(spec: str) -> FeatureBank:
-        key = f"{hashlib.sha256(spec.encode()).hexdigest()[:8]}-{backbone.name}-{backbone.weights_sha256()[:8]}"
+        key = f"{hashlib.sha256(os.fsencode(spec)).hexdigest()[:8]}-{backbone.name}-{backbone.weights_sha256()[:8]}"
         extraction = ExtractConfig(
             dataset=spec,
             out=str(Path(config.cache) / f"{key}.h5"),

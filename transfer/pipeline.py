@@ -20,7 +20,7 @@ import numpy as np
 from features import ExtractConfig, FeatureBank, extract, open_dataset
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import write_json
+from features.infrastructure.files import TEXT, write_json
 from features.infrastructure.provenance import versions
 from finetune import FinetuneConfig, PretrainConfig, finetune, fit_classifier, pretrain
 from finetune.evaluation.evaluator import align_classes
@@ -134,7 +134,7 @@ class _Steps:
         path = self.out / "rankings" / f"{_slug(target.name, asdict(config))}.json"
         if not path.is_file():
             write_json(path, rank(replace(config, explain=str(path.with_suffix(".csv")), overwrite=True)).to_json())
-        return json.loads(path.read_text(encoding="utf-8"))["domains"]
+        return json.loads(path.read_text(**TEXT))["domains"]
 
     def subset(self, name: str, arm: Arm, target: FeatureBank, sources: Sequence[FeatureBank], seed: int) -> str | None:
         """The subset file of an arm; None if the arm does not pre-train."""

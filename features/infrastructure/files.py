@@ -66,6 +66,10 @@ def check_writable(path: Path, argument: str = "`out`") -> None:
         raise InputError(f"{argument} {path}: {path.parent} cannot be written to; name another file")
 
 
+#: How text files are encoded: UTF-8, in which paths that are not UTF-8 keep their bytes.
+TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; the file takes its name once it is complete and on the disk.
@@ -85,9 +89,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file as UTF-8, completely or not at all; file names in it that are not UTF-8 keep their bytes."""
+    """Write a text file as :data:`TEXT`, completely or not at all."""
     with atomic_file(path) as aside:
-        aside.write_text(text, encoding="utf-8", errors="surrogateescape")
+        aside.write_text(text, **TEXT)
 
 
 def write_json(path: Path, content: Any) -> None:

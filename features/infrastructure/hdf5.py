@@ -26,7 +26,8 @@ def opened(path: str | Path, mode: Literal["r", "w"] = "r") -> Iterator[h5py.Fil
             file or a full disk, the error names the file, which h5py's own does not.
     """
     try:
-        with h5py.File(path, mode) as file:
+        # No locks of HDF5's own: files are written aside, and some file systems have none.
+        with h5py.File(path, mode, locking=False) as file:
             yield file
     except OSError as error:
         if error.errno is None or error.filename is not None:
@@ -43,6 +44,10 @@ def readable(path: Path, kind: str) -> Iterator[h5py.File]:
     except InputError:
         raise
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's fault, not the file's
+            raise InputError(
+                f"{path}: the {kind} cannot be read ({error.strerror}); repair that and try again"
+            ) from error
         if not h5py.is_hdf5(path):
             raise InputError(f"{path}: not a readable {kind} (it is not an HDF5 file)") from error
         # A dataset is missing or has another type.

@@ -5,18 +5,31 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TextIO
 
+from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
+
+#: What file systems answer that have no locks, or whose lock daemon does not run.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+
+
+@cache
+def _say_unlocked(directory: str, reason: str) -> None:
+    console.print(f"{directory}: the file system has no locks ({reason}); do not write one output from two processes")
 
 
 @contextmanager
 def locked(out: Path, argument: str = "`out`") -> Iterator[None]:
     """Hold the lock of ``out``, ``.NAME.lock`` beside it, for this process; messages call it ``argument``.
+
+    A file system without locks, as some of networks are, locks nothing, and a line says so.
 
     The operating system releases the lock when the process ends, however it ends. A lock file that is left on the disk
     locks nothing. Threads of one process do not exclude each other. A missing parent directory is made.
@@ -38,6 +51,10 @@ def locked(out: Path, argument: str = "`out`") -> Iterator[None]:
                 holder = file.read().strip() or "unknown"
                 held = f"another process is writing it (process {holder})"
                 raise InputError(f"{argument} {out}: {held}; wait for it or name another file") from error
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                _say_unlocked(str(path.parent), error.strerror)
             if not _is_at(path, file):
                 continue  # the last holder removed this file after we had opened it
             file.truncate(0)

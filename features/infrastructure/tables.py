@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import atomic_file
+from features.infrastructure.files import TEXT, atomic_file
 
 
 def write_table(
     path: str | Path, provenance: Mapping[str, Any], columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
     """Write a table, completely or not at all; floats in ``rows`` are written so that they read back bit for bit."""
-    # surrogateescape: a file name that is not UTF-8 keeps its bytes
     with (
         atomic_file(Path(path)) as aside,
-        aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+        aside.open("w", newline="", **TEXT) as file,
     ):
         file.write(f"# {json.dumps(dict(provenance), ensure_ascii=False)}\n")
         table = csv.writer(file, lineterminator="\n")

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from features import FeatureBank, open_dataset
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_ending, check_new, write_text
+from features.infrastructure.files import TEXT, check_ending, check_new, write_text
 from finetune.evaluation.metrics import FEW, MANY
 from finetune.run_directory import open_run, read_classes
 from similarity import STRATEGIES
@@ -76,7 +76,7 @@ def report(config: ReportConfig) -> Report:
     check_new({"`out`": config.out}, read=read, overwrite=config.overwrite)
     finished, result = True, directory / "result.json"
     if result.is_file():
-        page = _experiment_page(json.loads(result.read_text(encoding="utf-8")))
+        page = _experiment_page(json.loads(result.read_text(**TEXT)))
     elif (directory / "config.yaml").is_file():
         run = open_run(directory)
         finished, page = run["metrics"] is not None, _run_page(run)

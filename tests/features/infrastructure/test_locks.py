@@ -1,5 +1,6 @@
 """At most one process writes an output; a lock ends with its process."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -67,4 +68,21 @@ def test_the_message_calls_the_output_as_the_caller_does(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.lockf", lambda *_: (_ for _ in ()).throw(BlockingIOError()))
     said = r"^archive .*x\.tar: another process is writing it \(process unknown\)"
     with pytest.raises(InputError, match=said), locked(tmp_path / "x.tar", "archive"):
+        pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks_locks_nothing_and_says_so(tmp_path, monkeypatch, capsys, code):
+    monkeypatch.setattr("fcntl.lockf", lambda *_: (_ for _ in ()).throw(OSError(code, os.strerror(code))))
+    for _ in range(2):
+        with locked(tmp_path / "bank.h5"):
+            pass
+    assert not list(tmp_path.iterdir())
+    said = f"{tmp_path}: the file system has no locks ({os.strerror(code)}); do not write one output from two"
+    assert capsys.readouterr().err.count(said) == 1
+
+
+def test_other_faults_of_a_lock_are_raised(tmp_path, monkeypatch):
+    monkeypatch.setattr("fcntl.lockf", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
+    with pytest.raises(OSError, match="Input/output error"), locked(tmp_path / "bank.h5"):
         pass
