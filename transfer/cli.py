@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # paths that are not UTF-8 are printed as they are
+        sys.stdout.reconfigure(errors="backslashreplace")  # for paths that are not UTF-8; JSON has the same escapes
     try:
         status = _start(argv)
         sys.stdout.flush()  # here, where a reader that has gone is noticed

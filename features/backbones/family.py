@@ -26,7 +26,8 @@ class Family:
         place: Families are tried in ascending place; the first that knows a name builds it.
         knows: Whether it has a backbone of a name.
         build: Builds the backbone of a name. The second argument is ``default`` for published weights, which may raise
-            `InputError`; with any other value the weights are random.
+            `InputError`; with any other value the weights are random. The third is the side of the images in pixels,
+            or None; only a network that is built for one size needs it.
         names: Lists its names.
         origin: The heading of its names in :func:`backbone_names`.
     """
@@ -35,7 +36,7 @@ class Family:
     meaning: str
     place: int
     knows: Callable[[str], bool]
-    build: Callable[[str, str], Backbone]
+    build: Callable[[str, str, int | None], Backbone]
     names: Callable[[], Collection[str]] = tuple
     origin: str = "this toolkit"
 

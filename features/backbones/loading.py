@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from features.backbones.backbone import Backbone
-from features.backbones.family import backbone_names, family_of
+from features.backbones.family import Family, backbone_names, family_of
+from features.backbones.twins import from_twin
+from features.backbones.weights_file import read_weights
+from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 
 __all__ = ["Backbone", "backbone_names", "check_image_size", "load_backbone"]
@@ -30,8 +30,8 @@ def load_backbone(
     Args:
         name: A run directory or checkpoint, ``efficientnet_lite0``, ``resnet8`` … ``resnet56`` (CIFAR), or a model of
             torchvision or timm, in this order. A directory without a trained model is not a run.
-        weights: ``default`` (published, downloaded on first use), ``none`` (random), or a state-dict file
-            (``.safetensors``, or ``.pth`` without pickled code).
+        weights: ``default`` (published, downloaded on first use), ``none`` (random), or a file that holds a state dict
+            (``.safetensors``, or one of ``torch.save``, whose code is not run), perhaps with ``#PREFIX``.
         image_size: Side of the network's input in pixels, instead of its own.
         crop_pct: Share of an image's shorter side that the network sees, above 0 to 1, instead of its own.
         seed: Seed of random weights; torch's global generator is not changed. None draws from that generator.
@@ -42,9 +42,9 @@ def load_backbone(
     """
     family = family_of(name)
     with seeded(seed):
-        backbone = family.build(name, weights)
+        backbone = family.build(name, weights, image_size)
     if weights not in ("default", "none"):
-        backbone.fill(_read_state(weights), f"`weights` {weights}")
+        _fill_from_file(backbone, family, weights)
     if image_size is not None:
         check_image_size(backbone, image_size, "`image_size`")
         backbone.preprocessing = backbone.preprocessing.at(image_size)
@@ -81,22 +81,16 @@ def seeded(seed: int | None) -> Iterator[None]:
         yield
 
 
-def _read_state(file: str) -> Mapping[str, Any]:
-    """The state dict in a file; pickled code is refused."""
-    path = Path(file)
-    if not path.is_file():
-        raise InputError(f"`weights` {file}: no such file; expected default, none, or a state-dict file")
-    state: Any
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # decoders raise errors of any type on a file that holds no state dict
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise InputError(f"`weights` {file}: not a readable state dict ({reason})") from error
-    if isinstance(state, Mapping):
-        state = state.get("state_dict", state)
-    if not isinstance(state, Mapping):
-        raise InputError(f"`weights` {file}: holds a {type(state).__name__}; expected a state dict, tensors by name")
-    return state
+def _fill_from_file(backbone: Backbone, family: Family, file: str) -> None:
+    """Load the weights of a file, and say what was taken; see :mod:`features.backbones.weights_file`."""
+    weights, expected = read_weights(file), backbone.network.state_dict()
+    fit = weights.fit(backbone.network)
+    if fit is not None:
+        state, said = fit.state, fit.describe(expected)
+    else:
+        found = from_twin(backbone, family, weights)
+        if found is None:
+            raise weights.misfit(expected, backbone.name)
+        state, said = found, f"{len(found)} tensors, which have the names of another library"
+    backbone.network.load_state_dict({**expected, **state})
+    console.print(f"{file}: {said}")

@@ -56,7 +56,7 @@ def test_every_command(dataset, tmp_path, monkeypatch, capfd):
         assert main(command) == 0, f"{command}: {capfd.readouterr().err}"
     run = open_run("fine")
     assert open_dataset(run["config"]["dataset"]).classes == ("caf\\xe9", "th\\xe9\\xff")
-    assert "\\xff.png" in (tmp_path / "fine" / "log.txt").read_text(errors="surrogateescape")
-    assert "caf\\xe9" in (tmp_path / "classes.csv").read_text() and "caf\\xe9" in (tmp_path / "subset.csv").read_text(
-        errors="surrogateescape"
-    )
+    for file, name in (("fine/log.txt", "\\xff.png"), ("classes.csv", "caf\\xe9"), ("subset.csv", "caf\\xe9")):
+        assert name in (tmp_path / file).read_text(errors="surrogateescape")
+    assert main(["inspect", dataset, "--json"]) == 0
+    capfd.readouterr().out.encode()  # UTF-8

@@ -56,7 +56,7 @@ class CifarResNet(nn.Module):
         return self.stages(self.stem(x)).mean(dim=(2, 3))
 
 
-def build_cifar_resnet(name: str, weights: str) -> Backbone:
+def build_cifar_resnet(name: str, weights: str, image_size: int | None = None) -> Backbone:
     """Build a CIFAR ResNet for images of 32 pixels; raise `InputError` for published weights, which do not exist."""
     if weights == "default":
         raise InputError(

@@ -12,7 +12,7 @@ from features.infrastructure.errors import InputError
 from features.preprocessing import Preprocessing
 
 
-def build_efficientnet_lite0(name: str, weights: str) -> Backbone:
+def build_efficientnet_lite0(name: str, weights: str, image_size: int | None = None) -> Backbone:
     """Build timm's ``tf_efficientnet_lite0``; raise `InputError` if the package with its weights is not installed."""
     import timm
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from torch import nn
 
@@ -26,16 +29,31 @@ def knows(name: str) -> bool:
     return "/" not in name and timm.is_model(name)
 
 
-def build_timm(name: str, weights: str) -> Backbone:
-    """Build a timm model without its classifier; raise `InputError` if it has none, or the download fails."""
+def build_timm(name: str, weights: str, image_size: int | None = None) -> Backbone:
+    """Build a timm model without its classifier, for images of another size if it takes one size only.
+
+    timm resamples the published position embeddings of such a model.
+
+    Raises:
+        InputError: The model has no classifier, does not take ``image_size``, or the download fails.
+    """
     import timm
     from timm.data import infer_imagenet_subset, resolve_model_data_config
 
     classifier = None
-    if weights == "default":
-        network = downloading(name, lambda: timm.create_model(name, pretrained=True))
-    else:
-        network = timm.create_model(name, num_classes=0)
+    own = timm.get_pretrained_cfg(name)
+    sized: dict[str, Any] = {}
+    if image_size is not None and own is not None and own.fixed_input_size and own.input_size[-1] != image_size:
+        sized["img_size"] = image_size
+    build: Callable[..., Any] = partial(timm.create_model, name, **sized)
+    try:
+        published = weights == "default"
+        network = downloading(name, partial(build, pretrained=True)) if published else build(num_classes=0)
+    except (TypeError, AssertionError) as error:  # what timm raises on a size that does not fit the patches
+        if not sized:
+            raise
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"`image_size` {image_size}: {name} cannot be built for it ({reason}); try another") from error
     if not hasattr(network, "get_classifier"):
         raise InputError(f"backbone {name}: is no classifier of images; choose another model")
     config = resolve_model_data_config(network)

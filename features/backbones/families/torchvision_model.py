@@ -20,7 +20,7 @@ def torchvision_names() -> list[str]:
     return models.list_models(module=models)
 
 
-def build_torchvision(name: str, weights: str) -> Backbone:
+def build_torchvision(name: str, weights: str, image_size: int | None = None) -> Backbone:
     """Build a torchvision model whose last linear layer, the classifier, is replaced by the identity.
 
     Raises:

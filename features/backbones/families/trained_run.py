@@ -8,7 +8,7 @@ from features.checkpoint import find_checkpoint, is_trained_model
 from features.infrastructure.errors import InputError
 
 
-def build_from_run(name: str, weights: str) -> Backbone:
+def build_from_run(name: str, weights: str, image_size: int | None = None) -> Backbone:
     """Build the backbone of a run directory or a checkpoint, with its weights and its preprocessing.
 
     Raises:
@@ -18,7 +18,8 @@ def build_from_run(name: str, weights: str) -> Backbone:
     assert checkpoint is not None  # is_trained_model(name)
     if weights != "default":
         raise InputError(f"`weights` {weights}: {name} is a trained model with weights of its own; leave it out")
-    backbone = family_of(checkpoint.backbone, but=TRAINED_RUN).build(checkpoint.backbone, "none")
+    size = checkpoint.preprocessing.image_size
+    backbone = family_of(checkpoint.backbone, but=TRAINED_RUN).build(checkpoint.backbone, "none", size)
     backbone.fill(checkpoint.state("backbone."), str(checkpoint.path))
     backbone.weights, backbone.preprocessing = name, checkpoint.preprocessing
     return backbone

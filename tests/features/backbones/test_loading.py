@@ -104,11 +104,17 @@ def test_weights_that_cannot_be_used_are_refused(tmp_path):
     wrong = state | {"stem.0.weight": torch.zeros(16, 3, 5, 5)}
     fewer = {name: value for name, value in state.items() if not name.startswith("stages.2")}
     cases = {
-        "shapes.safetensors": (wrong, "0 of 42 tensors are missing and 1 have another shape, first 'stem.0.weight'"),
-        "fewer.pth": (fewer, "12 of 42 tensors are missing and 0 have another shape, first 'stages.2.conv1.weight'"),
-        "numbers.pth": (dict.fromkeys(state, 1.0), "42 of 42 tensors are missing"),
+        "shapes.safetensors": (
+            wrong,
+            "0 of 42 tensors are missing and 1 have another shape, first 'stem.0.weight'",
+        ),
+        "fewer.pth": (fewer, "10 of 42 tensors are missing and 0 have another shape, first 'stages.2.conv1.weight'"),
+        "numbers.pth": (
+            dict.fromkeys(state, 1.0),
+            "holds no tensor; its entries are stem.0.weight, stem.1.weight, ",
+        ),
         "list.pth": ([1, 2], "holds a list; expected a state dict"),
-        "nested.pth": ({"state_dict": 3}, "holds a int; expected a state dict"),
+        "nested.pth": ({"state_dict": 3}, "holds no tensor; its entries are state_dict"),
     }
     for name, (content, complaint) in cases.items():
         path = tmp_path / name
@@ -136,7 +142,8 @@ class Payload:
 
 def test_code_in_a_weights_file_is_not_run(tmp_path):
     torch.save({"stem.0.weight": Payload()}, tmp_path / "evil.pth")
-    assert "not a readable state dict" in refused("resnet8", str(tmp_path / "evil.pth"))
+    message = refused("resnet8", str(tmp_path / "evil.pth"))
+    assert "not a readable state dict (no file of tensors, or one with objects that only code could read" in message
 
 
 @pytest.mark.parametrize("name", ["resnet18", "test_resnet"])
@@ -167,7 +174,14 @@ def test_the_image_size_can_be_chosen():
     assert backbone.weights_sha256() == seeded("resnet18").weights_sha256()  # trying the size leaves no trace
 
 
-@pytest.mark.parametrize(("name", "size"), [("vit_tiny_patch16_224", 64), ("alexnet", 32)])
+@pytest.mark.parametrize(("name", "size"), [("vit_b_16", 64), ("alexnet", 32), ("vit_tiny_patch16_224", 9)])
 def test_a_size_that_the_network_does_not_take_is_refused(name, size):
     message = refused(name, "none", size)
-    assert message.startswith(f"`image_size` {size}: {name} does not take it (")
+    assert message.startswith(f"`image_size` {size}: {name} ") and "; try another" in message
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+def test_a_network_for_one_size_is_built_for_another(name):
+    backbone = load_backbone(name, "none", 96, seed=0).eval()
+    assert (backbone.preprocessing.image_size, backbone.preprocessing.resize) == (96, 106)
+    assert backbone(torch.zeros(1, 3, 96, 96)).shape == (1, backbone.dim)

@@ -1,0 +1,235 @@
+"""Weights as they are found: the tensors of a file that fit a network, under whatever names they were saved.
+
+Training scripts save a network inside of others (``module.``, ``_orig_mod.``, ``backbone.``) and its tensors beside
+other things (``{"model": …, "optimizer": …}``). Here a file is one table of tensors whose names are paths, and a
+network fits where one prefix gives all of its tensors.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from features.infrastructure.errors import InputError
+
+#: Buffer of batch normalisation that files of early versions of torch lack; nothing here reads it.
+BATCH_COUNTER = "num_batches_tracked"
+#: First components of prefixes, from the one that is preferred if several fit; None stands for any other. The last ones
+#: hold averaged weights.
+_PREFERRED = (
+    *("", "state_dict", "model_state_dict", "model", "net", "network", None),
+    *("ema", "model_ema", "state_dict_ema", "ema_state_dict", "model_ema_state_dict"),
+)
+#: Names that a message lists.
+_LISTED = 3
+
+
+class _Inert:
+    """Stands for every object of a pickle that is no tensor, number, text or container: no code of it is run."""
+
+    def __new__(cls, *_: Any, **__: Any) -> _Inert:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """The tensors of a file.
+
+    Attributes:
+        name: The file as the user named it, perhaps with ``#PREFIX``.
+        tensors: The tensors by their paths, such as ``state_dict.conv1.weight``.
+        container: The path of the mapping that holds each tensor, with a dot at its end: ``state_dict.``.
+    """
+
+    name: str
+    tensors: Mapping[str, Tensor]
+    container: Mapping[str, str]
+
+    @property
+    def where(self) -> str:
+        """The beginning of messages."""
+        return f"`weights` {self.name}"
+
+    def fit(self, network: nn.Module) -> Fit | None:
+        """Find all tensors of a network, but for counters of batches; None if they are not below one prefix.
+
+        Raises:
+            InputError: The file holds several such networks of which none is preferred, or a larger one.
+        """
+        expected = network.state_dict()
+        asked = self.name.partition("#")[2] if not Path(self.name).is_file() else ""
+        needed = [name for name in expected if not name.endswith(BATCH_COUNTER)]
+        fits = [
+            prefix
+            for prefix in self._prefixes(needed)
+            if prefix.startswith(asked) and self._has(prefix, needed, expected)
+        ]
+        if not fits:
+            return None
+        least = min(map(_place, fits))
+        first = [prefix for prefix in fits if _place(prefix) == least]
+        if len(first) > 1:
+            places = [prefix[:-1] for prefix in first]
+            raise InputError(
+                f"{self.where}: holds several such networks, below {some(places)}; say which, such as with "
+                f"#{places[0]} behind the file"
+            )
+        prefix = first[0]
+        inside = self.container[prefix + needed[0]]
+        unused = [
+            path for path, of in self.container.items()
+            if of == inside and path.startswith(prefix) and path.removeprefix(prefix) not in expected
+        ]  # fmt: skip
+        further = [path for path in unused if _is_inside(network, path.removeprefix(prefix))]
+        if further:
+            raise InputError(
+                f"{self.where}: is of a larger network: it has {len(further)} further tensors inside of the layers, "
+                f"{some(further)}; name that network"
+            )
+        state = {name: self.tensors[prefix + name] for name in expected if prefix + name in self.tensors}
+        return Fit(prefix, state, tuple(unused), tuple(other for other in fits if other != prefix))
+
+    def misfit(self, expected: Mapping[str, Tensor], name: str) -> InputError:
+        """The error for a file that lacks tensors of a state dict: which ones, where it fits best, and what it has."""
+        counted: Counter[str] = Counter()
+        for own in expected:
+            counted.update(path.removesuffix(own) for path in self.tensors if path == own or path.endswith(f".{own}"))
+        prefix = counted.most_common(1)[0][0] if counted else ""
+        missing = [own for own in expected if prefix + own not in self.tensors and not own.endswith(BATCH_COUNTER)]
+        wrong = [own for own in expected if not self._same_shape(prefix + own, expected[own])]
+        shapes = ""
+        if wrong:
+            found, asked = (tuple(value.shape) for value in (self.tensors[prefix + wrong[0]], expected[wrong[0]]))
+            shapes = f" ({found} instead of {asked})"
+        lacks = f"{len(missing)} of {len(expected)} tensors are missing and {len(wrong)} have another shape"
+        return InputError(
+            f"{self.where}: does not fit {name}: {lacks}, first {(wrong + missing)[0]!r}{shapes}; the file holds "
+            f"{len(self.tensors)} tensors: {some(self.tensors)}"
+        )
+
+    def _prefixes(self, needed: Sequence[str]) -> list[str]:
+        """What stands before the names of a network."""
+        probe = max(needed, key=len)  # a long name is in few places
+        return [path.removesuffix(probe) for path in self.tensors if path == probe or path.endswith(f".{probe}")]
+
+    def _has(self, prefix: str, needed: Sequence[str], expected: Mapping[str, Tensor]) -> bool:
+        return all(prefix + name in self.tensors and self._same_shape(prefix + name, expected[name]) for name in needed)
+
+    def _same_shape(self, path: str, other: Tensor) -> bool:
+        """Whether a tensor has the shape of another, or is not there."""
+        return path not in self.tensors or self.tensors[path].shape == other.shape
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Where a network is in a file.
+
+    Attributes:
+        prefix: What stands before its names, such as ``model.module.``; empty for nothing.
+        state: Its tensors by their names in the network.
+        unused: Paths of the tensors beside them that the network does not have, such as a classifier's.
+        others: Prefixes of other networks in the file that fit as well.
+    """
+
+    prefix: str
+    state: dict[str, Tensor]
+    unused: tuple[str, ...]
+    others: tuple[str, ...]
+
+    def describe(self, expected: Mapping[str, Tensor]) -> str:
+        """Say in one line what is taken, what is not, and what is missing."""
+        said = [f"{len(self.state)} tensors" + (f" below {printable(self.prefix[:-1])}" if self.prefix else "")]
+        if self.unused:
+            said.append(f"not used: {some(self.unused)}")
+        if missing := len(expected) - len(self.state):
+            said.append(f"not in it: {missing} counters of batches, which nothing reads")
+        if self.others:
+            places = [other[:-1] or "its top" for other in self.others]
+            said.append(f"the same network is below {some(places)} too, which #{places[0]} behind the file would take")
+        return "; ".join(said)
+
+
+def read_weights(file: str) -> WeightsFile:
+    """Read the tensors of a ``.safetensors`` file, or of one that ``torch.save`` wrote.
+
+    Objects of a pickle other than tensors, numbers, texts and containers are passed over: no code of them is run.
+
+    Raises:
+        InputError: The file is missing, is no file of tensors, or holds none.
+    """
+    path = Path(file) if Path(file).is_file() else Path(file.partition("#")[0])
+    if not path.is_file():
+        raise InputError(f"`weights` {file}: no such file; expected default, none, or a state-dict file")
+    content: Any
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+    except Exception as error:  # decoders raise errors of any type on a file that holds no state dict
+        reason = printable(str(error)) or type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # torch would advise to run the code
+            reason = "no file of tensors, or one with objects that only code could read: save the state_dict() alone"
+        raise InputError(f"`weights` {file}: not a readable state dict ({reason})") from error
+    if not isinstance(content, Mapping):
+        held = "a pickled object" if isinstance(content, _Inert) else f"a {type(content).__name__}"
+        raise InputError(f"`weights` {file}: holds {held}; expected a state dict, tensors by name")
+    found = list(_tensors(content, ""))
+    if not found:
+        raise InputError(f"`weights` {file}: holds no tensor; its entries are {some(content) or 'none'}")
+    tensors = {container + name: value for container, name, value in found}
+    return WeightsFile(file, tensors, {container + name: container for container, name, _ in found})
+
+
+def printable(text: str) -> str:
+    """Return the first line of a text from elsewhere without characters that would control the screen."""
+    return "".join(character for character in text.partition("\n")[0] if character.isprintable())
+
+
+def some(names: Any) -> str:
+    """The first names of several, as they can be printed."""
+    shown = ", ".join(printable(str(name)) for name in list(names)[:_LISTED])
+    return shown + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+
+
+def _unpickled(path: Path) -> Any:
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # an early format, or no such file at all, which reading it tells
+        names = []
+    with torch.serialization.safe_globals([(_Inert, name) for name in names]):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _tensors(content: Mapping[Any, Any], container: str) -> Iterator[tuple[str, str, Tensor]]:
+    """Every tensor in nested mappings: the path of its mapping, its name there, and itself."""
+    for name, value in content.items():
+        if isinstance(value, Tensor):
+            yield container, str(name), value
+        elif isinstance(value, Mapping):
+            yield from _tensors(value, f"{container}{name}.")
+
+
+def _is_inside(network: nn.Module, name: str) -> bool:
+    """Whether a tensor that a network does not have would stand among its layers, not in a head of its own.
+
+    A head that was removed has left an identity.
+    """
+    module, _, _ = name.rpartition(".")
+    removed = {path for path, layer in network.named_modules() if isinstance(layer, nn.Identity)}
+    used = {path.partition(".")[0] for path in network.state_dict() if "." in path}
+    return name.partition(".")[0] in used and module not in removed
+
+
+def _place(prefix: str) -> int:
+    """The place of a prefix among those that are preferred."""
+    first = prefix.partition(".")[0]
+    return _PREFERRED.index(first if first in _PREFERRED else None)
