@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from features import ExtractConfig, FeatureBank, extract, load_backbone, open_dataset
+from features.backbones.families.timm_model import ELSEWHERE
 from features.checkpoint import find_checkpoint, is_trained_model
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
@@ -160,7 +161,8 @@ def _measured(model: str, config: RankModelsConfig, place_of: NDArray[np.int64] 
 def model_and_weights(model: str) -> tuple[str, str]:
     """The model and the weights of ``MODEL[:WEIGHTS]``."""
     name, colon, weights = model.rpartition(":")
-    return (name, weights) if colon and not is_trained_model(model) else (model, "default")
+    whole = is_trained_model(model) or f"{name}:" in ELSEWHERE
+    return (name, weights) if colon and not whole else (model, "default")
 
 
 def _posterior(

@@ -22,11 +22,18 @@ def timm_names() -> list[str]:
     return timm.list_models()
 
 
+#: What timm calls places outside of it: a model of the Hugging Face hub, or a folder in its format.
+ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
+
+
 def knows(name: str) -> bool:
-    """Tell whether timm has a model of this name, which may end in a tag of weights such as ``resnet50.a1_in1k``."""
+    """Tell whether timm has a model of this name, or one of its names for a model elsewhere.
+
+    A name may end in a tag of weights, such as ``resnet50.a1_in1k``.
+    """
     import timm
 
-    return "/" not in name and timm.is_model(name)
+    return name.startswith(ELSEWHERE) or ("/" not in name and timm.is_model(name))
 
 
 def build_timm(name: str, weights: str, image_size: int | None = None) -> Backbone:
@@ -41,14 +48,15 @@ def build_timm(name: str, weights: str, image_size: int | None = None) -> Backbo
     from timm.data import infer_imagenet_subset, resolve_model_data_config
 
     classifier = None
-    own = timm.get_pretrained_cfg(name)
+    elsewhere = name.startswith(ELSEWHERE)
+    own = None if elsewhere else timm.get_pretrained_cfg(name)
     sized: dict[str, Any] = {}
     if image_size is not None and own is not None and own.fixed_input_size and own.input_size[-1] != image_size:
         sized["img_size"] = image_size
-    build: Callable[..., Any] = partial(timm.create_model, name, **sized)
+    options = {"pretrained": True} if weights == "default" else {"num_classes": 0}
+    build: Callable[[], Any] = partial(timm.create_model, name, **options, **sized)
     try:
-        published = weights == "default"
-        network = downloading(name, partial(build, pretrained=True)) if published else build(num_classes=0)
+        network = downloading(name, build) if elsewhere or weights == "default" else build()
     except (TypeError, AssertionError) as error:  # what timm raises on a size that does not fit the patches
         if not sized:
             raise

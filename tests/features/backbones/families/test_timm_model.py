@@ -8,6 +8,7 @@ import torch
 
 from features.backbones.loading import load_backbone
 from features.infrastructure.errors import InputError
+from transfer.model_ranking import model_and_weights
 
 
 def test_a_name_may_have_a_tag_of_weights():
@@ -83,3 +84,23 @@ def test_timm_preprocessing_is_that_of_its_own_transform():
         assert recipe.interpolation == published[0].interpolation.value
         torch.testing.assert_close(torch.tensor(recipe.mean), published[-1].mean)
         torch.testing.assert_close(torch.tensor(recipe.std), published[-1].std)
+
+
+def test_a_folder_in_the_format_of_the_hub_is_a_name(tmp_path):
+    from timm.models import save_for_hf
+
+    network = timm.create_model("resnet10t", num_classes=5)
+    save_for_hf(network, tmp_path / "model", model_config={"num_classes": 5}, safe_serialization=True)
+    name = f"local-dir:{tmp_path / 'model'}"
+    found = load_backbone(name)
+    assert found.dim == 512 and torch.equal(found.network.conv1[0].weight, network.conv1[0].weight)
+    assert load_backbone(name, "none").dim == 512
+    assert model_and_weights(name) == (name, "default") and model_and_weights(f"{name}:none") == (name, "none")
+    with pytest.raises(InputError, match=r"^backbone local-dir:.*gone: its published weights could not be loaded"):
+        load_backbone(f"local-dir:{tmp_path / 'gone'}")
+
+
+def test_a_name_of_the_hub_is_no_run_directory(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match=r"^backbone hf-hub:timm/no_such: its published weights could not be loaded"):
+        load_backbone("hf-hub:timm/no_such")
