@@ -123,7 +123,9 @@ def main() -> None:
     values: dict[str, dict[str, dict[str, float]]] = {}  # measure → target → domain → value
     banks = {name: bank(name, spec) for name, spec in sources.items()}
     for name, target in names.items():
-        ranking = rank_domains(bank(f"target-{name}", few(target, 0)), list(banks.values()), measures=["all"])
+        ranking = rank_domains(
+            bank(f"target-{name}", few(target, 0)), list(banks.values()), measures=["all"], bootstrap=0
+        )
         of_spec = {spec: domain for domain, spec in sources.items()}
         for domain in ranking.domains:
             for measure, value in measured(domain).items():

@@ -136,7 +136,7 @@ class FileImages:
     """Images in files, at N paths below the directory ``root``."""
 
     def __init__(self, root: str | Path, paths: Sequence[str]) -> None:
-        self.root = str(root)
+        self.root = os.path.abspath(root)  # the working directory may change before an image is read
         self.paths = paths
 
     def __len__(self) -> int:

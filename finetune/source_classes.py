@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from features.dataset import ImageDataset, concatenate
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
-from similarity.selection.subset import Subset
+from similarity.selection.subset import DIRECTORY, Subset
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,8 @@ def open_sources(sources: Sequence[str], subset_file: str | None, option: str = 
     """The images of all classes of the sources, or of those in the subset file, which ``option`` names.
 
     Without ``sources``, they are those that the subset names. The order of the classes of a subset follows from their
-    names alone, so that equal choices train equally.
+    names alone, so that equal choices train equally. Relative paths of a subset's sources are those of the working
+    directory or, if they do not lead to the source, of the directory in which the classes were chosen.
 
     Raises:
         InputError: The subset names a source that is not given, or a class that the source lacks; or a source or the
@@ -41,10 +43,29 @@ def open_sources(sources: Sequence[str], subset_file: str | None, option: str = 
         return _joined([open_dataset(spec) for spec in sources])
     subset = Subset.read(subset_file)
     named = _check_sources(subset, sources, f"`{option}` {subset_file}")
+    chosen_in = subset.provenance.get(DIRECTORY)
     try:
-        return _joined([_restricted(open_dataset(spec), subset) for spec in sorted(named)])
+        return _joined([_restricted(_opened(spec, chosen_in), subset) for spec in sorted(named)])
     except InputError as error:
         raise InputError(f"`{option}` {subset_file}: {error}") from error
+
+
+def _opened(spec: str, directory: object) -> ImageDataset:
+    """Open a source here or, if that fails, from another directory."""
+    try:
+        return open_dataset(spec)
+    except InputError:
+        if not isinstance(directory, str) or not os.path.isdir(directory):
+            raise
+        here = os.getcwd()
+        os.chdir(directory)
+        try:
+            return open_dataset(spec)
+        except InputError:
+            pass  # what is wrong here says more
+        finally:
+            os.chdir(here)
+        raise
 
 
 def class_shares(weights_file: str, origin: Sequence[tuple[str, str]]) -> NDArray[np.float64]:

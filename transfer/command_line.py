@@ -202,14 +202,26 @@ def from_mapping(config_type: type[Config], values: Any, where: str) -> Config:
         raise InputError(f"{where}: {error}") from error
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML would take the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        if twice := [key for i, key in enumerate(keys) if key in keys[:i]]:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {twice[0]!r} stands there twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: str | Path) -> Any:
     """The content of a YAML file.
 
     Raises:
-        InputError: There is no such file, or it is not YAML.
+        InputError: There is no such file, it is not YAML, or a key stands twice in one mapping.
     """
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        return yaml.load(Path(path).read_text(encoding="utf-8"), _Loader) or {}
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}; expected a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -86,6 +86,8 @@ def advise(counts: ArrayLike) -> Advice:
     sampler = shuffle.SHUFFLE.name
     if factor < BALANCED:
         reason = f"the largest class has {factor:g} times the images of the smallest: there is little to correct"
+        if factor == 1:
+            reason = "all classes have the same number of images: there is nothing to correct"
         return Advice(class_balanced.SOFTMAX.name, sampler, (reason,))
     repeats = present.sum() / (len(present) * present.min())
     share = present.max() / present.sum()

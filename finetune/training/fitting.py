@@ -125,7 +125,7 @@ def carry_out(
         last = {name: value.clone() for name, value in model.state_dict().items()}
         if best is not None:
             model.load_state_dict(best.state)
-        judged = _sample(split.training) if test is None else test
+        judged = test or split.validation or _sample(split.training)
         found = evaluate_model(model, judged, card, config)
         final = {"evaluated_on": judged.spec, "evaluated_on_sha256": judged.manifest_sha256, **found.to_json()}
         if card.get("fit"):
@@ -208,7 +208,7 @@ def checkpoint_card(dataset: ImageDataset, counts: NDArray[np.int64], sigmoid: b
 
 
 def _sample(dataset: ImageDataset) -> ImageDataset:
-    """At most :data:`JUDGED` of the training images: without a test set a rough figure is enough."""
+    """At most :data:`JUDGED` of the training images: without images that were held out, a rough figure is enough."""
     if len(dataset) <= JUDGED:
         return dataset
     drawn = np.sort(np.random.default_rng(0).permutation(len(dataset))[:JUDGED])

@@ -194,3 +194,5 @@ ORDERS = {
 }
 #: The distance that puts the source with the target's kind first: see ``benchmarks/domain_ranking.py``.
 DEFAULT_ORDER = "nearest-class"
+#: Bootstrap replicates of an interval.
+BOOTSTRAP = 20

@@ -12,7 +12,7 @@ from features.infrastructure.console import progress
 from similarity.geometry import DEFAULT_GEOMETRY, Geometry, fit_geometry
 from similarity.measures import measure, measure_names, side_by_side
 from similarity.ranking.calibration import Gamma, calibrated_gamma, gamma_without_noise, given_gamma
-from similarity.ranking.domain import DEFAULT_ORDER, ORDERS, Domain, Ranking
+from similarity.ranking.domain import BOOTSTRAP, DEFAULT_ORDER, ORDERS, Domain, Ranking
 from similarity.selection.pool import require_distinct, sources_with_classes
 from similarity.transport.earth_movers_distance import EXACT_PAIRS, TransportResult, emd, similarity
 from similarity.transport.network_simplex import balanced_plan
@@ -33,7 +33,7 @@ def rank_domains(
     geometry: str = DEFAULT_GEOMETRY,
     gamma: float | None = None,
     min_count: int = 0,
-    bootstrap: int = 0,
+    bootstrap: int = BOOTSTRAP,
     seed: int = 0,
     measures: Sequence[str] = (),
     order: str = DEFAULT_ORDER,

@@ -16,6 +16,10 @@ COLUMNS = ("source", "class", "count", "rank", "distance", "weight", "targets")
 REQUIRED_COLUMNS = tuple(name for name in COLUMNS if name != "weight")
 
 
+#: Key of a subset's provenance for the directory that relative paths of its sources start from.
+DIRECTORY = "directory"
+
+
 @dataclass(frozen=True)
 class SubsetRow:
     """One chosen class.

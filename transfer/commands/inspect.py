@@ -69,6 +69,9 @@ class Inspection:
         return {**self.content, "kind": self.kind}
 
 
+#: Class names of a dataset that are printed.
+NAMES = 8
+
 #: Kind of names → the names with their meanings.
 KINDS: dict[str, Callable[[], Mapping[str, Any]]] = {
     "commands": lambda: {name: command.meaning for name, command in COMMANDS.items()},
@@ -148,13 +151,15 @@ def _table(path: Path) -> Inspection:
 
 def _dataset(config: InspectConfig) -> Inspection:
     check_new({"`plot`": config.plot}, read=files_of(DatasetSpec.parse(config.what)), overwrite=config.overwrite)
-    counts = open_dataset(config.what).counts
+    dataset = open_dataset(config.what)
+    counts = dataset.counts
     advice = advise(counts)
     if config.plot is not None:
         Path(config.plot).write_bytes(counts_plot(counts, config.what))
     content = {
         **describe_tail(counts),
         "dataset": config.what,
+        "images_per_class": dict(zip(dataset.classes, counts.tolist(), strict=True)),
         "betas": [asdict(row) for row in beta_table(counts)],
         "advice": asdict(advice),
     }
@@ -208,6 +213,10 @@ def _show_dataset(config: InspectConfig, content: Mapping[str, Any]) -> None:
     say(content["dataset"])
     names = ("classes", "images", "largest", "smallest", "imbalance", "many", "medium", "few")
     show_table([f">{name}" for name in names], [[str(content[name]) for name in names]])
+    per_class = content["images_per_class"]
+    named = [f"{name} ({images})" for name, images in list(per_class.items())[:NAMES]]
+    more = f" and {len(per_class) - NAMES} more" if len(per_class) > NAMES else ""
+    say(f"classes: {', '.join(named)}{more}")
     spec = shlex.quote(content["dataset"])
     if content["classes"] == 1:
         console.print("one class: there is nothing to classify, but cluster makes pseudo-classes of its images")

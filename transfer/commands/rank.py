@@ -11,7 +11,7 @@ from features.infrastructure.options import Range, check_ranges
 from features.infrastructure.suggestions import choice
 from similarity import DEFAULT_GEOMETRY, MEASURES, Ranking, explain, rank_domains, write_explanation
 from similarity.measures import measure_names
-from similarity.ranking.domain import DEFAULT_ORDER, ORDERS, TIED_BELOW
+from similarity.ranking.domain import BOOTSTRAP, DEFAULT_ORDER, ORDERS, TIED_BELOW
 from similarity.uncertainty.interval import Interval
 from transfer.measure_table import LONGEST, require_one, show_measures
 from transfer.screen import console, say, show_next, show_table
@@ -50,7 +50,7 @@ class RankConfig:
     geometry: str = DEFAULT_GEOMETRY
     gamma: Annotated[float, Range(0, above=True)] | None = None
     min_count: Annotated[int, Range(0)] = 0
-    bootstrap: Annotated[int, Range(0)] = 20
+    bootstrap: Annotated[int, Range(0)] = BOOTSTRAP
     seed: Annotated[int, Range(0)] = 0
     explain: str | None = None
     overwrite: bool = False

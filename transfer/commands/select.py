@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from similarity.selection.limits import Sizes
 from similarity.selection.payoff import expected_gains
 from similarity.selection.pool import SourcePool
 from similarity.selection.stability import stability_from
+from similarity.selection.subset import DIRECTORY
 from similarity.uncertainty.expected_gain import Expectation
 from transfer.screen import console, say, show_next, show_table
 
@@ -153,6 +155,7 @@ def select(config: SelectConfig) -> Selection:
         options = {"strategy": strategy.name, "seed": seed, "geometry": config.geometry}
         write_curves(curves, config.curve, options | {"min_count": config.min_count} | of_table)
     if config.out is not None:
+        subset = replace(subset, provenance={**subset.provenance, DIRECTORY: os.getcwd()})
         subset.write(config.out)
     return Selection(subset, config.out, expected, curves, stability)
 

@@ -201,7 +201,10 @@ def _construct(
         cause = error
         message = str(error).partition(" You can ")[0].strip().partition("\n")[0] or type(error).__name__
     what = f"torchvision.datasets.{name} cannot be read from {root}: {message or 'Dataset not found.'}"
-    if name in _INSTEAD:
+    unpacked = split.partition("_")[2]  # the archives of INaturalist 2021 hold a folder without the year
+    if name == "INaturalist" and unpacked and (root / unpacked).is_dir():
+        remedy = f"{root / unpacked} is there: read it with folder:{root}@{unpacked}, or rename it to {split}"
+    elif name in _INSTEAD:
         remedy = _INSTEAD[name].format(root=root, split=split)
     elif download:
         words = "".join(f", {word}={value!r}" for word, value in chosen.items() if value != "")

@@ -127,7 +127,7 @@ def _shards(spec: DatasetSpec) -> list[str]:
         found = sorted(glob.glob(word)) if glob.has_magic(word) else [word]
         if not found:
             raise spec.error(f"no file matches {word}; expected tar shards, such as data/train-{{0000..0099}}.tar")
-        shards += [str(existing_file(spec, Path(path), "a tar shard")) for path in found]
+        shards += [os.path.abspath(existing_file(spec, Path(path), "a tar shard")) for path in found]
     return shards
 
 

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from support import picture
 
 from features.backbones.loading import load_backbone
 from features.infrastructure.errors import InputError
@@ -18,6 +19,7 @@ from finetune.pretraining import PretrainConfig
 from finetune.run_directory import RunDirectory
 from finetune.samplers import SAMPLERS
 from similarity import GEOMETRIES, MEASURES, STRATEGIES
+from transfer.cli import main
 from transfer.commands.inspect import InspectConfig, inspect, show
 from transfer.commands.select import SelectConfig, select
 
@@ -195,3 +197,13 @@ def test_a_directory_that_holds_no_run(tmp_path):
 def test_the_documented_keys(made_run, said):
     assert said("inspect", made_run)["run"] == "pretrain"
     assert said("inspect", "digits:@train?per_class=5")["images"] == 50
+
+
+def test_a_dataset_shows_its_classes(tmp_path, capsys):
+    for name in "abcdefghij":
+        picture(tmp_path / name / "1.png")
+    picture(tmp_path / "a" / "2.png")
+    assert main(["inspect", f"folder:{tmp_path}"]) == 0
+    assert "classes: a (2), b (1), c (1), d (1), e (1), f (1), g (1), h (1) and 2 more\n" in capsys.readouterr().out
+    assert main(["inspect", f"folder:{tmp_path}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images_per_class"]["j"] == 1

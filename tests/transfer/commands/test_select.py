@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
+from support import picture
 
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
+from finetune.source_classes import open_sources
 from similarity import Subset, select_classes
 from similarity.selection.pool import SourcePool
 from transfer.cli import main
@@ -300,3 +303,21 @@ def test_the_expected_gain_is_told_or_why_there_is_none(banks, capsys):
     assert main([*command, "--json"]) == 0
     (expected,) = json.loads(capsys.readouterr().out)["expected_gain"].values()
     assert expected["over_random"] is None and expected["unknown"].startswith("measured ")
+
+
+def test_a_subset_knows_where_its_relative_paths_start(tmp_path, monkeypatch):
+    for name in ("here/pictures/a/1.png", "here/pictures/b/1.png"):
+        picture(tmp_path / name)
+    monkeypatch.chdir(tmp_path / "here")
+    extraction = "extract folder:pictures --out bank.h5 --backbone resnet8 --weights none --workers 0"
+    assert main(extraction.split()) == 0
+    choice = "select --target bank.h5 --source bank.h5 --geometry euclidean --classes 2 --out subset.csv"
+    assert main(choice.split()) == 0
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    found = open_sources([], "../here/subset.csv")
+    assert found.origin == (("folder:pictures", "a"), ("folder:pictures", "b"))
+    assert os.getcwd() == str(tmp_path / "there") and found.images.image(1).size == (4, 4)
+    (tmp_path / "here" / "pictures").rename(tmp_path / "here" / "gone")
+    with pytest.raises(InputError, match=r"subset\.csv: .*no such directory: pictures; expected"):
+        open_sources([], "../here/subset.csv")

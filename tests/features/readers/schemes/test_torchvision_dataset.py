@@ -210,6 +210,14 @@ def test_inaturalist_2021_and_the_older_ones(tmp_path):
     assert "2021_train" in said
 
 
+def test_inaturalist_unpacked_by_hand_is_not_downloaded_again(tmp_path):
+    picture(tmp_path / "train_mini" / "00000_A_B_C_D_E_F_owl" / "a.jpg")
+    said = refused(f"torch:INaturalist:{tmp_path}@2021_train_mini")
+    assert (
+        f"read it with folder:{tmp_path}@train_mini, or rename it to 2021_train_mini" in said and "download" not in said
+    )
+
+
 def test_caltech_in_both_sizes(tmp_path):
     for name in ("ant/image_0001.jpg", "bee/image_0001.jpg", "bee/image_0002.jpg", "BACKGROUND_Google/x.jpg"):
         picture(tmp_path / "caltech101" / "101_ObjectCategories" / name, len(name))
