@@ -161,7 +161,7 @@ class FileImages:
         def look(path: str) -> tuple[float, float]:
             try:
                 status = os.stat(os.path.join(self.root, path))
-            except OSError:
+            except (OSError, ValueError):  # the latter for a path that no file can have
                 return -1, -1
             return status.st_size, status.st_mtime
 

@@ -38,7 +38,7 @@ def open_dogs(spec: DatasetSpec) -> ImageDataset:
         if len(files) != len(classes) or not all(isinstance(name, str) for name in files):
             raise spec.error(f"{file}: file_list and labels are not one path and one number an image")
         paths += files
-        numbers.append(classes.astype(np.int64))
+        numbers.append(_whole(spec, file, classes))
     values, labels = np.unique(np.concatenate(numbers), return_inverse=True)
     images = existing_directory(spec, root / "Images", "the images of Stanford Dogs (images.tar)")
     names = folder_names(paths, labels, values.tolist())
@@ -65,6 +65,8 @@ def open_cars(spec: DatasetSpec) -> ImageDataset:
             )
         return read_class_folders(spec, root, parts)
     names = np.atleast_1d(_load(spec, meta, ("class_names",))["class_names"]).tolist()
+    if not all(isinstance(name, str) for name in names):
+        raise spec.error(f"{meta}: class_names are not one text a class")
     paths: list[str] = []
     numbers: list[NDArray[np.int64]] = []
     for part in _parts(spec):
@@ -77,8 +79,10 @@ def open_cars(spec: DatasetSpec) -> ImageDataset:
         annotations = np.atleast_1d(_load(spec, file, ("annotations",))["annotations"])
         if not {"fname", "class"} <= set(annotations.dtype.names or ()):
             raise spec.error(f"{file}: the annotations lack fname or class")
+        if not all(isinstance(name, str) for name in annotations["fname"].tolist()):
+            raise spec.error(f"{file}: fname is not one text an image")
         paths += [f"cars_{part}/{name}" for name in annotations["fname"].tolist()]
-        numbers.append(annotations["class"].astype(np.int64))
+        numbers.append(_whole(spec, file, annotations["class"]))
     labels = np.concatenate(numbers) - 1
     if len(labels) and (labels.min() < 0 or labels.max() >= len(names)):
         raise spec.error(f"classes run from {labels.min() + 1} to {labels.max() + 1}, but {meta} names {len(names)}")
@@ -107,6 +111,15 @@ def _load(spec: DatasetSpec, path: Path, variables: Sequence[str]) -> dict[str, 
         if name not in content:
             raise spec.error(f"{path} has no variable {name!r}; expected the official file")
     return content
+
+
+def _whole(spec: DatasetSpec, path: Path, labels: Any) -> NDArray[np.int64]:
+    """The labels of a file as integers; raise `InputError` if one is not a whole number of at least 1."""
+    numbers = np.asarray(labels).tolist()
+    for label in numbers:
+        if not (isinstance(label, (int, float)) and 1 <= label < 2**53 and label == int(label)):  # false for nan too
+            raise spec.error(f"{path}: the label {label!r} is not a whole number of at least 1")
+    return np.array(numbers, dtype=np.int64)
 
 
 DOGS = Scheme("dogs", "Stanford Dogs: train_list.mat, test_list.mat", "dogs:DIR[@train|@test]", open_dogs)

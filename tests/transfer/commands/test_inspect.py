@@ -32,7 +32,8 @@ def looked_at(what: object) -> dict:
 def test_a_dataset_and_its_tail(tmp_path, write_folder):
     write_folder(tmp_path, {"a": 130, "b": 101, "c": 100, "d": 20, "e": 19, "f": 2})
     found = looked_at(f"folder:{tmp_path}")
-    betas, advice = found.pop("betas"), found.pop("advice")
+    betas, advice, per_class = found.pop("betas"), found.pop("advice"), found.pop("images_per_class")
+    assert per_class == {"a": 130, "b": 101, "c": 100, "d": 20, "e": 19, "f": 2}
     assert [row["beta"] for row in betas if row["automatic"]] == [1 - 1 / 130] and len(betas) == 5
     assert advice["loss"] == "balanced-softmax"
     assert found == {
