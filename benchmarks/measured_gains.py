@@ -24,14 +24,14 @@ import torch
 from lake import CIFAR_TARGETS, make_lake, targets
 from recording import RESULTS, read_table, record, sized
 from scipy.stats import spearmanr
-from selection_pays import EXTRACT, FEW, PER_CLASS, POOLS, TRAININGS, Experiment, few, key
+from selection_pays import EXTRACT, FEW, POOLS, TRAININGS, Experiment, few, key
 from selection_pays_table import ALL, Arm, cells, less
 
-from features import open_dataset
+from features import load_backbone
 from features.infrastructure.console import console
 from features.infrastructure.tables import write_table
 from similarity import DEFAULT_GEOMETRY, Subset
-from similarity.selection.payoff import case, positions
+from similarity.selection.payoff import positions
 from similarity.selection.pool import SourcePool
 from similarity.uncertainty.expected_gain import (
     COLUMNS,
@@ -40,6 +40,7 @@ from similarity.uncertainty.expected_gain import (
     OVERS,
     TABLE,
     Measured,
+    case,
     measured,
     nearness,
     nearness_of_source,
@@ -73,7 +74,7 @@ def of_classes(pool: str) -> Iterator[dict[str, Any]]:
                 among = SourcePool.of([bank], experiment.sources, DEFAULT_GEOMETRY)
                 chosen = positions(among, Subset.read(experiment.file(choice, target, seed)).rows)
                 near = nearness(among.distances(bank), bank.counts, chosen)
-                sizes.append({**case(among, bank, chosen), "nearness": near})
+                sizes.append({**case(len(chosen) / len(among), bank), "nearness": near})
             mean = {name: np.mean([of[name] for of in sizes]) for name in sizes[0]}
             yield row_of("classes", target.name, choice, mean, over)
 
@@ -86,7 +87,7 @@ def of_domains() -> Iterator[dict[str, Any]]:
     recorded = json.loads(path.read_text(encoding="utf-8"))
     finished = [row for row in read_table(TRAININGS) if (row["protocol"], row["labelled"]) == (key("lake"), FEW)]
     of_all = {arm.name: cell for arm, cell in cells(finished).items()}.get(ALL, {})
-    target_classes = {target.name: len(open_dataset(target.train).classes) for target in targets()}
+    banks = {target.name: Experiment("lake").bank(f"target-{target.name}-0", few(target, 0)) for target in targets()}
     for target, top1 in recorded["top1"].items():
         if target not in of_all:
             continue
@@ -94,8 +95,7 @@ def of_domains() -> Iterator[dict[str, Any]]:
         classes = recorded["values"]["classes (baseline)"][target]
         for domain in top1:
             near = nearness_of_source(list(distance.values()), list(distance).index(domain))
-            share = classes[domain] / sum(classes.values())
-            sizes = {"share": share, "target_classes": target_classes[target], "images": PER_CLASS, "nearness": near}
+            sizes = {**case(classes[domain] / sum(classes.values()), banks[target]), "nearness": near}
             over = [top1[domain] - np.mean(list(top1.values())), top1[domain] - np.mean(list(of_all[target].values()))]
             yield row_of("domains", target, domain, sizes, over)
 
@@ -129,7 +129,9 @@ def main() -> None:
     console.quiet = True
     make_lake()
     rows = [*(row for pool in POOLS for row in of_classes(pool)), *of_domains()]
-    provenance = {"command": COMMAND, "backbone": EXTRACT["backbone"], "geometry": DEFAULT_GEOMETRY}
+    weights = load_backbone(EXTRACT["backbone"]).weights_sha256()
+    provenance = {"command": COMMAND, "backbone": EXTRACT["backbone"], "weights_sha256": weights}
+    provenance |= {"geometry": DEFAULT_GEOMETRY}
     write_table(WRITTEN, provenance, COLUMNS, [[row[name] for name in COLUMNS] for row in rows])
     content: dict[str, Any] = {"command": COMMAND, "probability": LEVEL, "choices": rows}
     for kind in dict.fromkeys(row["kind"] for row in rows):

@@ -70,7 +70,8 @@ def summary(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """Mean top-1 of each arm, and its paired differences, with standard errors over the targets.
 
     The target of all birds is in the table, and not in the means: its parts are. ``share_of_hand`` is the gain over
-    random choices on each target, divided by that of the classes picked by hand and trained on as a subset.
+    random choices on each target, divided by that of the classes picked by hand and trained on as a subset, if that is
+    not 0.
     """
     table = cells(rows)
     by_name = {arm.name: of for arm, of in table.items()}
@@ -97,7 +98,9 @@ def summary(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     by_hand = found.get(HAND, {}).get("less_random", {}).get("targets", {})
     for entry in found.values():
         gains = entry.get("less_random", {}).get("targets", {})
-        entry["share_of_hand"] = {target: gain / by_hand[target] for target, gain in gains.items() if target in by_hand}
+        entry["share_of_hand"] = {
+            target: gain / by_hand[target] for target, gain in gains.items() if by_hand.get(target)
+        }
     return found
 
 

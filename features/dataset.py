@@ -42,6 +42,8 @@ class ImageDataset:
         if not (len(self.labels) == len(self.ids) == len(self.source)):
             found = f"{len(self.labels)}, {len(self.ids)} and {len(self.source)}"
             raise ValueError(f"labels, ids and source must have one length, got {found}")
+        if self.numbers is not None and len(self.numbers) != len(self.classes):
+            raise ValueError(f"numbers must be one a class, got {len(self.numbers)} for {len(self.classes)} classes")
         if len(set(self.classes)) != len(self.classes):
             twice = Counter(self.classes).most_common(1)[0][0]
             raise InputError(f"{self.spec}: the class name {twice!r} occurs twice; give each class its own name")

@@ -31,8 +31,8 @@ _TURNS = {
 _EXTENT = (-1, -1)
 
 
-#: Formats of Pillow that another program would draw, or that hold no image.
-_NOT_READ = frozenset({"EPS", "WMF", "PDF", "MPEG", "HDF5", "GRIB", "BUFR"})
+#: Formats of Pillow that another program would draw, that hold no image, or (FITS) whose offset it does not apply.
+_NOT_READ = frozenset({"EPS", "WMF", "PDF", "MPEG", "HDF5", "GRIB", "BUFR", "FITS"})
 #: Formats that are tried first.
 _FIRST = ("JPEG", "PNG")
 

@@ -19,16 +19,21 @@ from PIL import Image, TiffImagePlugin
 NOTE = (-1, -2)
 #: Depths that integers usually have in a deeper file; beyond the last one, the depth is that of the largest value.
 _DEPTHS = (8, 10, 12, 14, 16)
-#: Largest values of real numbers. A picture that is mostly within one of them may exceed it a little, as resampled
-#: pictures do: no picture of the next range has all its values below twice the last one.
-_PEAKS = (1.0, 255.0, 65535.0)
+#: Sizes of an integer, without its sign, that say nothing about how many of its bits are used.
+_CONTAINERS = (15, 16, 31, 32)
+#: Largest values that real numbers usually have. A resampled picture may exceed the first two a little, so they hold up
+#: to twice of it: a darker picture of the next range is taken for one of this range.
+_PEAKS = (1.0, 255.0)
 #: Most of a range that a value may lie below 0.
 _BELOW = 0.05
-#: The upper byte of 16 bits that is exceeded by images of 16 bits, and not by those of 8 to 14.
+#: The largest upper byte of 16 bits that images of 14 bits have.
 _UPPER_BYTE_OF_14 = 63
-#: A share of an intensity of 8 bits that is round-off.
+#: More of an intensity of 8 bits than round-off takes away.
 _ROUND_OFF = 0.01
+#: Bands of transparency, by mode.
+_ALPHA = {"LA": 1, "RGBA": 3, "PA": 1}
 _SINGLE = ("I", "F")
+_NEW_SUBFILE_TYPE = 254
 _WHITE_IS_ZERO = 0
 _SIGNED = 2
 
@@ -47,6 +52,7 @@ class Encoding:
         inverted: Whether 0 is white.
         bits: Bits of an integer without its sign, if the file states them.
         signed_bytes: Whether 8 bits are signed, which Pillow reads as unsigned.
+        reduced: Whether the image is a reduced version of another one in the file, as in raw photos.
     """
 
     two_bytes: bool = False
@@ -55,6 +61,7 @@ class Encoding:
     inverted: bool = False
     bits: int | None = None
     signed_bytes: bool = False
+    reduced: bool = False
 
 
 def encoding_of(image: Image.Image) -> Encoding:
@@ -62,8 +69,8 @@ def encoding_of(image: Image.Image) -> Encoding:
     deep = image.mode.startswith(_SINGLE)
     formats = (tile[3][0] if isinstance(tile[3], tuple) else tile[3] for tile in getattr(image, "tile", ()))
     two_bytes = not deep and any(";16" in str(name) for name in formats)
-    if image.format == "PPM" and image.mode == "I":
-        return Encoding(high=65535)  # Pillow scales by the file's own largest value
+    if image.format in ("PPM", "JPEG2000") and deep and image.mode != "F":
+        return Encoding(high=65535)  # Pillow scales by the depth that the file states
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return Encoding(two_bytes)
     tags = image.tag_v2
@@ -75,6 +82,7 @@ def encoding_of(image: Image.Image) -> Encoding:
         inverted=deep and tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO,
         bits=_first(tags.get(TiffImagePlugin.BITSPERSAMPLE), 8) - signed,
         signed_bytes=not deep and signed,
+        reduced=bool((_first(tags.get(_NEW_SUBFILE_TYPE)) or 0) & 1),
     )
 
 
@@ -82,16 +90,20 @@ def eight_bits(image: Image.Image, encoding: Encoding) -> tuple[Image.Image, str
     """Return a decoded image with intensities of 8 bits, and what was assumed about them, empty if nothing was.
 
     Raises:
-        UnknownRange: The intensities are negative, not finite, or so small that the bytes that hold them are not read.
+        UnknownRange: The intensities are negative, not finite, or so small that the bytes that hold them are not read;
+            or the image is a thumbnail.
     """
+    if encoding.reduced:
+        raise UnknownRange("its first image is the thumbnail of a raw photo; convert it to a format of pictures")
     if encoding.signed_bytes:
         raise UnknownRange("its 8 bits are signed; save it with unsigned ones")
     if encoding.two_bytes:
-        peak = max(high for _, high in np.atleast_2d(image.getextrema()).tolist())
+        extrema = np.atleast_2d(image.getextrema()).tolist()
+        peak = max(high for band, (_, high) in enumerate(extrema) if band != _ALPHA.get(image.mode))
         if peak <= _UPPER_BYTE_OF_14:
             raise UnknownRange(
-                f"16 bits a channel of which it uses at most {8 + int(peak).bit_length()}, and only the upper 8 are "
-                f"read; save it with 8 bits a channel"
+                f"its values stay below a quarter of 16 bits a channel, of which only the upper 8 are read: it uses at "
+                f"most {8 + int(peak).bit_length()} bits, or is dark; save it with 8 bits a channel"
             )
     if not image.mode.startswith(_SINGLE):
         return image, ""
@@ -111,22 +123,29 @@ def _scaled(values: NDArray[Any], encoding: Encoding) -> tuple[NDArray[np.uint8]
     if last is not None and last > first and first <= low and high <= last:
         if (first, last) == (0, 65535):
             return (values.astype(np.int64) >> 8).astype(np.uint8), ""
-        return _rounded(values, first, last), ""
+        stretched = (first, last) == (low, high)  # some writers state the image's extremes instead of black and white
+        note = "the range of its own values, which the file states" if stretched else ""
+        return _to_uint8(values, first, last), note
     if values.dtype.kind == "f":
-        peak = next((peak for peak in _PEAKS if high < 2 * peak), None)
+        depth = next((depth for depth in _DEPTHS if high < 2**depth), None)
+        peak = next((peak for peak in _PEAKS if high < 2 * peak), None) or (2**depth - 1 if depth else None)
         if peak is None or low < -_BELOW * peak:
             raise UnknownRange(f"its intensities run from {low:.4g} to {high:.4g}; save it with 8 bits")
-        return _rounded(values, 0.0, peak), f"real numbers from 0 to {peak:g}"
+        return _to_uint8(values, 0.0, peak), f"real numbers from 0 to {peak:g}"
     if low < 0:
         raise UnknownRange(f"its intensities run from {low:.0f} to {high:.0f}; save it with 8 bits")
     own = encoding.bits or 8 * values.dtype.itemsize
-    depth = next((depth for depth in sorted({*_DEPTHS, own}) if high < 2**depth), int(high).bit_length())
-    note = "" if depth in (own, 16) else f"{depth} bits in {own}"
+    depths = sorted({*_DEPTHS, own}) if own in _CONTAINERS else [own]
+    depth = next((depth for depth in depths if high < 2**depth), int(high).bit_length())
+    note = "" if depth == own else f"{depth} bits in {own}"
     return (values.astype(np.int64) >> (depth - 8)).astype(np.uint8), note
 
 
-def _rounded(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """Intensities from ``low`` to ``high`` as uint8, rounded down as a shift of bits does, but for round-off."""
+def _to_uint8(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """Scale to uint8, rounding down as a shift of bits does.
+
+    0.01 is added first so that float error does not lower a value.
+    """
     scaled = (values.astype(np.float64) - low) * (255 / (high - low)) + _ROUND_OFF
     return scaled.clip(0, 255).astype(np.uint8)
 

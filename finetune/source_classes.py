@@ -32,8 +32,8 @@ def open_sources(sources: Sequence[str], subset_file: str | None, option: str = 
     """The images of all classes of the sources, or of those in the subset file, which ``option`` names.
 
     Without ``sources``, they are those that the subset names. The order of the classes of a subset follows from their
-    names alone, so that equal choices train equally. Relative paths of a subset's sources are those of the working
-    directory or, if they do not lead to the source, of the directory in which the classes were chosen.
+    names alone, so that equal choices train equally. Relative paths of a subset's sources start from the directory in
+    which the classes were chosen or, if they do not lead to the source there, from the working directory.
 
     Raises:
         InputError: The subset names a source that is not given, or a class that the source lacks; or a source or the
@@ -51,21 +51,17 @@ def open_sources(sources: Sequence[str], subset_file: str | None, option: str = 
 
 
 def _opened(spec: str, directory: object) -> ImageDataset:
-    """Open a source here or, if that fails, from another directory."""
-    try:
-        return open_dataset(spec)
-    except InputError:
-        if not isinstance(directory, str) or not os.path.isdir(directory):
-            raise
-        here = os.getcwd()
-        os.chdir(directory)
+    """Open a source from another directory or, if it is not there, from the working directory."""
+    here = os.getcwd()
+    if isinstance(directory, str) and directory != here and os.path.isdir(directory):
+        os.chdir(directory)  # a spec may hold several relative paths
         try:
             return open_dataset(spec)
         except InputError:
             pass  # what is wrong here says more
         finally:
             os.chdir(here)
-        raise
+    return open_dataset(spec)
 
 
 def class_shares(weights_file: str, origin: Sequence[tuple[str, str]]) -> NDArray[np.float64]:

@@ -7,6 +7,12 @@ from typing import Any
 
 from transfer.screen import console, say, show_table
 
+#: What to say of figures that are not of test images, by ``judged_on`` of the metrics.
+CAUTIONS = {
+    "training": "these are training images",
+    "validation": "these are the validation images, on which the best epoch was chosen",
+}
+
 
 def accuracy_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
     """The head and the rows of a table of accuracies, each with the classes and the images that it is a mean over.
@@ -41,8 +47,8 @@ def show_figures(figures: Mapping[str, Any]) -> None:
 
 def show_training(config: Any, result: Any) -> None:
     """Print the final accuracies of a training, and where its search is recorded."""
-    if config.test is None:
-        console.print("these are training images; give --test for accuracies on held-out images")
+    if remark := CAUTIONS.get(result.metrics["judged_on"]):
+        console.print(f"{remark}; give --test for accuracies on other images")
     show_accuracies(result.metrics)
     if getattr(config, "search", False):
         say(f"\ntrials of the search: {config.out}.search/search.json")

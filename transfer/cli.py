@@ -110,7 +110,8 @@ def _run(command: Command, argv: list[str]) -> int:
     if rank() != 0:
         return 0  # the first of several processes prints the result
     if as_json:
-        print(json.dumps(result.to_json(), ensure_ascii=False))
+        utf_8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        print(json.dumps(result.to_json(), ensure_ascii=not utf_8))
     else:
         command.show()(config, result)
     return 0

@@ -111,7 +111,7 @@ class _Steps:
             except InputError as error:
                 raise InputError(f"recipe {recipe.name}, {key}: {error}") from error
         for spec in self.targets:
-            align_classes(opened[recipe.test], opened[spec].classes)
+            align_classes(opened[recipe.test], opened[spec].classes, opened[spec].numbers)
         self.manifests = {spec: dataset.manifest_sha256 for spec, dataset in opened.items()}
         trainings = sum(arm.how.trainings for arm in recipe.arms.values() if arm.strategy)
         self.total = len(self.targets) + len(recipe.sources) + len(recipe.seeds) * (len(recipe.arms) + trainings)

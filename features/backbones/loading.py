@@ -43,8 +43,8 @@ def load_backbone(
     family = family_of(name)
     with seeded(seed):
         backbone = family.build(name, weights, image_size)
-    if weights not in ("default", "none"):
-        _fill_from_file(backbone, family, weights)
+        if weights not in ("default", "none"):
+            _fill_from_file(backbone, family, weights)
     if image_size is not None:
         check_image_size(backbone, image_size, "`image_size`")
         backbone.preprocessing = backbone.preprocessing.at(image_size)

@@ -57,6 +57,12 @@ class WeightsFile:
     container: Mapping[str, str]
 
     @property
+    def asked(self) -> str:
+        """The prefix that the user named, with a dot at its end; empty for none."""
+        asked = "" if Path(self.name).is_file() else self.name.partition("#")[2]
+        return f"{asked.rstrip('.')}." if asked else ""
+
+    @property
     def where(self) -> str:
         """The beginning of messages."""
         return f"`weights` {self.name}"
@@ -68,13 +74,12 @@ class WeightsFile:
             InputError: The file holds several such networks of which none is preferred, or a larger one.
         """
         expected = network.state_dict()
-        asked = self.name.partition("#")[2] if not Path(self.name).is_file() else ""
         needed = [name for name in expected if not name.endswith(BATCH_COUNTER)]
-        fits = [
-            prefix
-            for prefix in self._prefixes(needed)
-            if prefix.startswith(asked) and self._has(prefix, needed, expected)
-        ]
+        everywhere = [prefix for prefix in self._prefixes(needed) if self._has(prefix, needed, expected)]
+        fits = [prefix for prefix in everywhere if prefix.startswith(self.asked)]
+        if everywhere and not fits:
+            there = some([prefix[:-1] or "the top" for prefix in everywhere])
+            raise InputError(f"{self.where}: holds no such network below {self.asked[:-1]}; it is below {there}")
         if not fits:
             return None
         least = min(map(_place, fits))
@@ -82,8 +87,8 @@ class WeightsFile:
         if len(first) > 1:
             places = [prefix[:-1] for prefix in first]
             raise InputError(
-                f"{self.where}: holds several such networks, below {some(places)}; say which, such as with "
-                f"#{places[0]} behind the file"
+                f"{self.where}: holds several such networks, below {some(places)}; append one to the file "
+                f"name, such as #{places[0]}"
             )
         prefix = first[0]
         inside = self.container[prefix + needed[0]]
@@ -94,8 +99,8 @@ class WeightsFile:
         further = [path for path in unused if _is_inside(network, path.removeprefix(prefix))]
         if further:
             raise InputError(
-                f"{self.where}: is of a larger network: it has {len(further)} further tensors inside of the layers, "
-                f"{some(further)}; name that network"
+                f"{self.where}: is of a larger network: it has {len(further)} tensors of further layers, "
+                f"{some(further)}; name that network as `backbone`"
             )
         state = {name: self.tensors[prefix + name] for name in expected if prefix + name in self.tensors}
         return Fit(prefix, state, tuple(unused), tuple(other for other in fits if other != prefix))
@@ -115,7 +120,7 @@ class WeightsFile:
         lacks = f"{len(missing)} of {len(expected)} tensors are missing and {len(wrong)} have another shape"
         return InputError(
             f"{self.where}: does not fit {name}: {lacks}, first {(wrong + missing)[0]!r}{shapes}; the file holds "
-            f"{len(self.tensors)} tensors: {some(self.tensors)}"
+            f"{len(self.tensors)} tensors: {some(self.tensors)}; name the network that the file is of as `backbone`"
         )
 
     def _prefixes(self, needed: Sequence[str]) -> list[str]:
@@ -153,10 +158,12 @@ class Fit:
         if self.unused:
             said.append(f"not used: {some(self.unused)}")
         if missing := len(expected) - len(self.state):
-            said.append(f"not in it: {missing} counters of batches, which nothing reads")
+            said.append(f"not in it: {missing} batch counters ({BATCH_COUNTER}), which are not needed")
         if self.others:
             places = [other[:-1] or "its top" for other in self.others]
-            said.append(f"the same network is below {some(places)} too, which #{places[0]} behind the file would take")
+            said.append(
+                f"the same network is also below {some(places)}; append #{places[0]} to the file name to load that"
+            )
         return "; ".join(said)
 
 
@@ -219,14 +226,16 @@ def _tensors(content: Mapping[Any, Any], container: str) -> Iterator[tuple[str, 
 
 
 def _is_inside(network: nn.Module, name: str) -> bool:
-    """Whether a tensor that a network does not have would stand among its layers, not in a head of its own.
+    """Whether a tensor is of a layer that a network lacks among its own layers, and not of a head.
 
-    A head that was removed has left an identity.
+    A head that was removed has left an identity. A further buffer of a layer that is there does not count.
     """
-    module, _, _ = name.rpartition(".")
-    removed = {path for path, layer in network.named_modules() if isinstance(layer, nn.Identity)}
+    layers = dict(network.named_modules())
+    above = name.split(".")[:-1]
+    paths = [".".join(above[: i + 1]) for i in range(len(above))]
+    of_head = any(isinstance(layers.get(path), nn.Identity) for path in paths)
     used = {path.partition(".")[0] for path in network.state_dict() if "." in path}
-    return name.partition(".")[0] in used and module not in removed
+    return bool(paths) and paths[0] in used and paths[-1] not in layers and not of_head
 
 
 def _place(prefix: str) -> int:

@@ -80,10 +80,15 @@ class Shard:
 
     def say_assumed(self) -> None:
         """Say what was assumed about intensities."""
+        name = self.attrs["dataset"]
         for what, images in self.assumed.items():
             console.print(
-                f"{self.attrs['dataset']}: the intensities of {images} images are taken for {what}, because of their "
-                f"largest values; the bank's attribute assumed says so"
+                f"{name}: {images} images were scaled as {what}, judged by their largest values; the bank's attribute "
+                f"assumed records it"
+            )
+        if len(self.assumed) > 1 or 0 < sum(self.assumed.values()) < int(self.counts.sum()):
+            console.print(
+                f"{name}: its images were scaled by different ranges; if they are of one kind, save them with 8 bits"
             )
 
     def write(self, path: Path, images: Images | None = None) -> None:

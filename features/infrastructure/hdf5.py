@@ -46,7 +46,7 @@ def readable(path: Path, kind: str) -> Iterator[h5py.File]:
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the system's fault, not the file's
             raise InputError(
-                f"{path}: the {kind} cannot be read ({error.strerror}); repair that and try again"
+                f"{path}: the {kind} cannot be read ({error.strerror}); check the disk and its permissions"
             ) from error
         if not h5py.is_hdf5(path):
             raise InputError(f"{path}: not a readable {kind} (it is not an HDF5 file)") from error

@@ -29,7 +29,7 @@ def _say_unlocked(directory: str, reason: str) -> None:
 def locked(out: Path, argument: str = "`out`") -> Iterator[None]:
     """Hold the lock of ``out``, ``.NAME.lock`` beside it, for this process; messages call it ``argument``.
 
-    A file system without locks, as some of networks are, locks nothing, and a line says so.
+    Some network file systems have no locks; nothing is locked there, and a line says so.
 
     The operating system releases the lock when the process ends, however it ends. A lock file that is left on the disk
     locks nothing. Threads of one process do not exclude each other. A missing parent directory is made.

@@ -91,10 +91,16 @@ def _scan_part(spec: DatasetSpec, root: str, part: str) -> dict[str, list[str]]:
 
 
 def _refuse_splits(spec: DatasetSpec, directory: str, folders: Sequence[str]) -> None:
-    """Raise `InputError` if two folders are splits, or if the only folder is one that holds folders itself."""
+    """Raise `InputError` if folders are splits: they have words of different splits, and classes inside.
+
+    Without classes inside, they are splits if nothing else is there. A single folder is one if it has classes inside.
+    """
     splits = [name for name in folders if split_word(name)]
-    within = len(folders) == 1 and splits and subfolders(spec, os.path.join(directory, splits[0]))
-    if len(splits) > 1 or within:
+    several = len({split_word(name) for name in splits}) > 1
+    if not splits or not (several or len(folders) == 1):
+        return
+    alone = several and len(splits) == len(folders)
+    if alone or any(subfolders(spec, os.path.join(directory, name)) for name in splits):
         types = " or ".join(f"{spec.scheme}:{directory}@{name}" for name in splits)
         raise spec.error(f"{directory} holds splits ({', '.join(splits)}), not classes; type {types}")
 

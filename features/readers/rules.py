@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -12,26 +11,10 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.console import console
+from features.infrastructure.names import as_text, class_name
 
 #: Names that a message lists.
 _LISTED = 5
-
-
-def as_text(name: str) -> str:
-    r"""Return a name as text that can be stored everywhere: bytes that are not UTF-8 become ``\xe9`` and the like.
-
-    >>> as_text("caf\udce9")
-    'caf\\xe9'
-    """
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def class_name(name: str) -> str:
-    """Return a class name as text in Unicode normal form C, so that one name is equal to itself in every file system.
-
-    Folders that come from a Mac have decomposed names: an e and an accent instead of é.
-    """
-    return unicodedata.normalize("NFC", as_text(name))
 
 
 def named_classes(spec: DatasetSpec, names: Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -12,6 +13,7 @@ import numpy as np
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
+from features.infrastructure.names import as_text
 from features.infrastructure.tables import read_provenance, read_rows
 from features.readers.checks import existing_file, expanded
 from features.readers.rules import with_images
@@ -71,9 +73,10 @@ def _listed(whole: ImageDataset, spec: DatasetSpec) -> set[str]:
                 about.add(source)
                 if source not in names:
                     continue  # an image of another source
-            if (source is None or source in own) and row["id"] not in known:
+            id_ = row["id"] if row["id"] in known else posixpath.normpath(as_text(row["id"]))  # as by earlier versions
+            if (source is None or source in own) and id_ not in known:
                 raise spec.error(f"{path}, line {line}: {row['id']!r} is no image of {own[0]}; remove the line")
-            listed.add(row["id"])
+            listed.add(id_)
         if about and not about & names:
             raise spec.error(
                 f"{path} lists images of {', '.join(sorted(about))}, not of {own[-1]}; name the dataset as there, with "

@@ -177,6 +177,7 @@ def align_classes(
     if len(unknown) == len(dataset.classes) and (mine or theirs):
         mine, theirs = mine or dataset.numbers or (), theirs or numbers or ()
         if mine and set(mine) <= set(theirs):
+            console.print(f"{dataset.spec}: classes without names in one of the files are matched by their numbers")
             of_number = {number: i for i, number in enumerate(theirs)}
             return np.array([of_number[number] for number in mine], dtype=np.int64)
     if unknown:

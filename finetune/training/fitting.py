@@ -125,9 +125,17 @@ def carry_out(
         last = {name: value.clone() for name, value in model.state_dict().items()}
         if best is not None:
             model.load_state_dict(best.state)
-        judged = test or split.validation or _sample(split.training)
+        judged_on, judged = "training", _sample(split.training)
+        for name, images in (("validation", split.validation), ("test", test)):
+            if images is not None:
+                judged_on, judged = name, images
         found = evaluate_model(model, judged, card, config)
-        final = {"evaluated_on": judged.spec, "evaluated_on_sha256": judged.manifest_sha256, **found.to_json()}
+        final: dict[str, Any] = {
+            "evaluated_on": judged.spec,
+            "evaluated_on_sha256": judged.manifest_sha256,
+            "judged_on": judged_on,
+        }
+        final |= found.to_json()
         if card.get("fit"):
             final["fit"] = card["fit"]
         if best is not None:

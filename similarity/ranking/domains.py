@@ -17,7 +17,7 @@ from similarity.selection.pool import require_distinct, sources_with_classes
 from similarity.transport.earth_movers_distance import EXACT_PAIRS, TransportResult, emd, similarity
 from similarity.transport.network_simplex import balanced_plan
 from similarity.transport.semi_relaxed import nearest_plan, semi_relaxed
-from similarity.uncertainty.expected_gain import Expectation, expected_gain, nearness_of_source
+from similarity.uncertainty.expected_gain import Expectation, case, expected_gain, nearness_of_source
 from similarity.uncertainty.interval import Interval, distance_intervals
 from similarity.uncertainty.sampling_error import mean_clouds
 
@@ -113,11 +113,7 @@ def _expected(
     target: FeatureBank, sources: Sequence[FeatureBank], ranked: Sequence[Domain], geometry: str
 ) -> Expectation:
     """What training on the first source can be expected to gain."""
-    sizes = {
-        "share": ranked[0].classes / sum(domain.classes for domain in ranked),
-        "target_classes": len(target.classes),
-        "images": float(target.counts.mean()),
-    }
+    sizes = case(ranked[0].classes / sum(domain.classes for domain in ranked), target)
     distances = [domain.nearest_class_distance for domain in ranked]
     return expected_gain("domains", [target, *sources], geometry, sizes, lambda: nearness_of_source(distances, 0))
 

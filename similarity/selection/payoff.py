@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from features.bank import FeatureBank
 from similarity.selection.pool import SourcePool
 from similarity.selection.subset import Subset, SubsetRow
-from similarity.uncertainty.expected_gain import Expectation, expected_gain, nearness
+from similarity.uncertainty.expected_gain import Expectation, case, expected_gain, nearness
 
 
 def expected_gains(pool: SourcePool, targets: Sequence[FeatureBank], subset: Subset) -> dict[str, Expectation]:
@@ -25,7 +25,7 @@ def expected_gains(pool: SourcePool, targets: Sequence[FeatureBank], subset: Sub
     found = {}
     for target in targets:
         chosen = positions(pool, [row for row in subset.rows if target.name in row.targets])
-        sizes = case(pool, target, chosen)
+        sizes = case(len(chosen) / len(pool), target)
         if len(targets) > 1:
             found[target.name] = Expectation(None, None, sizes, "measured for choices for one target")
             continue
@@ -39,15 +39,6 @@ def positions(pool: SourcePool, rows: Sequence[SubsetRow]) -> NDArray[np.int64]:
     origin = zip(pool.bank, pool.classes, strict=True)
     place = {(pool.banks[bank].name, name): i for i, (bank, name) in enumerate(origin)}
     return np.array([place[row.source, row.class_name] for row in rows])
-
-
-def case(pool: SourcePool, target: FeatureBank, chosen: NDArray[np.integer]) -> Mapping[str, float]:
-    """The sizes of a choice, as :func:`similarity.uncertainty.expected_gain.expected_gain` takes them."""
-    return {
-        "share": len(chosen) / len(pool),
-        "target_classes": len(target.classes),
-        "images": float(target.counts.mean()),
-    }
 
 
 def _nearness(pool: SourcePool, target: FeatureBank, chosen: NDArray[np.integer]) -> float:

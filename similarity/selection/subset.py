@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from features.infrastructure.errors import InputError
+from features.infrastructure.names import class_name
 from features.infrastructure.tables import read_provenance, read_rows, write_table
 
 COLUMNS = ("source", "class", "count", "rank", "distance", "weight", "targets")
-#: Columns that a file must have; older files have no weight.
-REQUIRED_COLUMNS = tuple(name for name in COLUMNS if name != "weight")
-
-
 #: Key of a subset's provenance for the directory that relative paths of its sources start from.
 DIRECTORY = "directory"
+#: Columns that a file must have; older files have no weight.
+REQUIRED_COLUMNS = tuple(name for name in COLUMNS if name != "weight")
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ def _row(values: dict[str, str], where: str) -> SubsetRow:
         raise InputError(f"{where}: weight must be a number from 0 to 1, or empty, got {values['weight']!r}")
     targets = tuple(target.strip() for target in values["targets"].split(";") if target.strip())
     figures: dict[str, Any] = {**whole_numbers, "distance": distance, "weight": weight}
-    return SubsetRow(values["source"], values["class"], targets=targets, **figures)
+    return SubsetRow(values["source"], class_name(values["class"]), targets=targets, **figures)
 
 
 def _number(kind: type[int] | type[float], text: str) -> float | None:

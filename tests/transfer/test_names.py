@@ -1,62 +1,75 @@
-"""Every command works on folders, classes and images whose names are not UTF-8."""
+"""Every kind of name: all are listed with a meaning, and an unknown one gives one line that suggests a known one."""
 
 from __future__ import annotations
 
-import os
+import json
+import shlex
 
-import numpy as np
 import pytest
-from PIL import Image
+import yaml
 
-from features import open_dataset
-from finetune.run_directory import open_run
+from features.backbones.loading import backbone_names
+from features.infrastructure.errors import as_typed
+from features.readers import SCHEMES
+from finetune.augmentation import AUGMENTATIONS
+from finetune.classifiers.second_stage import METHODS
+from finetune.losses import LOSSES
+from finetune.samplers import SAMPLERS
+from similarity import GEOMETRIES, MEASURES, STRATEGIES
 from transfer.cli import main
+from transfer.commands import COMMANDS
+from transfer.commands.inspect import KINDS
+from transfer.uses import USES
 
-SMALL = ["--workers", "0", "--precision", "fp32", "--device", "cpu"]
-NETWORK = ["--backbone", "resnet8", "--image-size", "32"]
-TRAINING = ["--epochs", "1", "--batch-size", "4", *SMALL]
+TRAIN = "finetune digits: --init resnet8 --weights none --out run"
+FIT = "fit-classifier digits: --init resnet8 --weights none --out run"
+SELECT = "select --target a.h5 --source b.h5 --classes 1"
+
+#: Kind → its names, a command that uses a name of it where NAME stands, a misspelt name, and the name that was meant.
+CASES = {
+    "commands": (COMMANDS, "NAME digits:", "extrac", "extract"),
+    "schemes": (SCHEMES, "inspect NAME:x", "foldr", "folder"),
+    "losses": (LOSSES, f"{TRAIN} --loss NAME", "cb-sofmax", "cb-softmax"),
+    "samplers": (SAMPLERS, f"{TRAIN} --sampler NAME", "clas", "class"),
+    "methods": (METHODS, f"{FIT} --method NAME", "liner", "linear"),
+    "augmentations": (AUGMENTATIONS, f"{TRAIN} --augment NAME", "afine", "affine"),
+    "geometries": (GEOMETRIES, f"{SELECT} --geometry NAME", "whitend", "whitened"),
+    "strategies": (STRATEGIES, f"{SELECT} --strategy NAME", "nearst", "nearest"),
+    "measures": (MEASURES, "rank --target a.h5 --source b.h5 --measures NAME", "frechett", "frechet"),
+    "uses": (USES, "run NAME.yaml", "continue", "continued"),  # a recipe of that name, whose arm has that use
+    "backbones": (None, "extract digits: --out a.h5 --backbone NAME", "resnet51", "resnet5"),
+}
 
 
-@pytest.fixture
-def dataset(tmp_path):
-    """The spec of a folder with such a name, of two classes with such names, and one broken image of 30."""
-    root = os.fsencode(tmp_path) + b"/b\xe9te"
-    for shade, name in enumerate((b"caf\xe9", b"th\xe9\xff")):
-        os.makedirs(root + b"/" + name)
-        for i in range(15):
-            pixels = np.random.default_rng(i).integers(0, 60, (32, 32, 3)) + 150 * shade
-            Image.fromarray(pixels.astype(np.uint8)).save(os.fsdecode(root + b"/" + name + b"/%d\xfe.png" % i))
-    (tmp_path / os.fsdecode(b"b\xe9te") / os.fsdecode(b"caf\xe9") / os.fsdecode(b"\xff.png")).write_bytes(b"no image")
-    return f"folder:{os.fsdecode(root)}"
+def test_every_kind_is_here():
+    assert CASES.keys() == KINDS.keys()
 
 
-def test_every_command(dataset, tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize("kind", CASES)
+def test_every_name_is_listed_with_a_meaning(kind, capsys):
+    assert main(["inspect", kind, "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert listed.pop("kind") == "names"
+    if kind == "backbones":  # these are listed by where they come from
+        assert listed == backbone_names()
+        return
+    assert set(CASES[kind][0]) <= set(listed)
+    for name, meaning in listed.items():
+        assert isinstance(meaning, str) and len(meaning.split()) > 1, name
+    assert main(["inspect", kind]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown == [as_typed(f"{name}: {meaning}") for name, meaning in listed.items()]
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_an_unknown_name_is_one_line_that_suggests_a_known_one(kind, refused, tmp_path, monkeypatch, write_bank):
     monkeypatch.chdir(tmp_path)
-    other = dataset.replace("folder:", "images:")
-    extract = [*NETWORK, "--weights", "none", "--keep-images", *SMALL]
-    for command in (
-        ["inspect", dataset],
-        ["extract", dataset, *extract, "--out", "a.h5"],
-        ["extract", other, *extract, "--out", "b.h5"],
-        ["inspect", "a.h5"],
-        ["cluster", "b.h5", "--clusters", "2", "--out", "c.h5"],
-        ["rank", "--target", "a.h5", "--source", "c.h5", "--explain", "why.csv"],
-        ["duplicates", "b.h5", "--against", "a.h5", "--out", "copies.csv"],
-        ["select", "--target", "c.h5", "--source", "a.h5", "--classes", "2", "--out", "subset.csv"],
-        ["inspect", "subset.csv"],
-        ["pretrain", "--subset", "subset.csv", *NETWORK, *TRAINING, "--out", "pre"],
-        ["finetune", dataset, "--init", "pre", "--test", dataset, *TRAINING, "--out", "fine"],
-        ["fit-classifier", dataset, "--init", "pre", "--method", "ncm", *SMALL, "--out", "fit"],
-        ["evaluate", "fine", dataset, "--per-class", "classes.csv", *SMALL],
-        ["compare", "fit", "fine"],
-        ["rank-models", "--target", dataset, "--model", "resnet8:none", *SMALL],
-        ["report", "fine"],
-        ["inspect", "fine"],
-    ):
-        assert main(command) == 0, f"{command}: {capfd.readouterr().err}"
-    run = open_run("fine")
-    assert open_dataset(run["config"]["dataset"]).classes == ("caf\\xe9", "th\\xe9\\xff")
-    for file, name in (("fine/log.txt", "\\xff.png"), ("classes.csv", "caf\\xe9"), ("subset.csv", "caf\\xe9")):
-        assert name in (tmp_path / file).read_text(errors="surrogateescape")
-    assert main(["inspect", dataset, "--json"]) == 0
-    capfd.readouterr().out.encode()  # UTF-8
+    for name in ("a", "b"):
+        write_bank(name, [[0, 1], [1, 0]])
+    _, command, misspelt, meant = CASES[kind]
+    arms = {"one": {"strategy": "nearest", "use": misspelt}}
+    recipe = {"name": "r", "sources": ["glyphs:"], "target": "digits:", "test": "digits:", "classes": 2, "arms": arms}
+    (tmp_path / f"{misspelt}.yaml").write_text(yaml.safe_dump(recipe))
+    line = refused(*shlex.split(command.replace("NAME", misspelt)))
+    assert misspelt in line and f"did you mean {meant}" in line
+    assert not (tmp_path / "run").exists()

@@ -283,7 +283,7 @@ def test_a_wrong_recipe_is_one_line_before_any_work(
 def test_a_key_that_stands_twice_is_refused(recipe_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe_file.write_text(recipe_file.read_text() + "\nclasses: 3\n")
     assert main(["run", "recipe.yaml"]) == 2
-    assert "the key 'classes' stands there twice" in capsys.readouterr().err
+    assert "the key 'classes' is given twice" in capsys.readouterr().err
 
 
 def test_a_choice_that_is_not_possible_is_refused_before_any_training(

@@ -13,6 +13,7 @@ from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.tables import write_table
 from finetune.evaluation.metrics import FEW, MANY
 from finetune.run_directory import open_run, read_classes
+from transfer.accuracies import CAUTIONS
 from transfer.run_description import describe_all
 from transfer.screen import console, say, show_next, show_table
 
@@ -80,14 +81,14 @@ class Comparison:
 
     Attributes:
         evaluated_on: The dataset that all runs were evaluated on.
-        on_training_images: Whether the runs were evaluated on their training images.
+        judged_on: What these images are to the runs: test, validation or training.
         images: The number of these images.
         runs: The finished runs, in the order given.
         unfinished: Directories of unfinished runs.
     """
 
     evaluated_on: str
-    on_training_images: bool
+    judged_on: str
     images: int
     runs: tuple[ComparedRun, ...]
     unfinished: tuple[str, ...]
@@ -120,8 +121,9 @@ def compare(config: CompareConfig) -> Comparison:
         _compared(run, how, table, first, tables[0]) for run, how, table in zip(finished, hows, tables, strict=True)
     ]
     figures = first["metrics"]
-    on_training_images = "test data" not in first["environment"]["inputs"]
-    found = Comparison(figures["evaluated_on"], on_training_images, figures["images"], tuple(compared), unfinished)
+    earlier = "test" if "test data" in first["environment"]["inputs"] else "training"  # versions without the entry
+    judged_on = figures.get("judged_on", earlier)
+    found = Comparison(figures["evaluated_on"], judged_on, figures["images"], tuple(compared), unfinished)
     if config.out is not None:
         about = {"evaluated_on": found.evaluated_on, "images": found.images, "first": compared[0].run}
         rows = [run.to_json() for run in compared]
@@ -205,8 +207,8 @@ def _groups(figures: Mapping[str, Any], classes: Mapping[str, Mapping[str, Any]]
 def show(config: CompareConfig, result: Comparison) -> None:
     """Print the table of figures, what limits the comparison, and the command that follows."""
     say(f"{result.images:,} images of {result.evaluated_on}")
-    if result.on_training_images:
-        console.print("these are training images; train with --test DATASET to compare on held-out images")
+    if remark := CAUTIONS.get(result.judged_on):
+        console.print(f"{remark}; train with --test DATASET to compare on other images")
     names = ("macro", "many", "medium", "few")
     rows = []
     for run in result.runs:

@@ -122,7 +122,7 @@ def show(config: RankConfig, result: Ranking) -> None:
             )
     if len(result.domains) > 1:
         first = f"source {names[0]}" if numbered else str(names[0])
-        say(f"choosing {first}: {result.expected.describe('a source by chance')}")
+        say(f"choosing {first}: {result.expected.describe('a source chosen at random')}")
     taken = [domain.measures for domain in result.domains]
     if taken[0]:
         console.print("\nother measures of transferability:")

@@ -79,7 +79,7 @@ def open_clusters(spec: DatasetSpec, base: ImageDataset) -> ImageDataset:
         raise spec.error(f"{path} lists {min(unknown)!r}, which is no image of {base.spec}; cluster the bank again")
     labels = np.array([position.get(cluster_of.get(id_, ""), -1) for id_ in ids], dtype=np.int64)
     kept = np.flatnonzero(labels >= 0)
-    return replace(base.take(kept), spec=str(spec), classes=names, labels=labels[kept])
+    return replace(base.take(kept), spec=str(spec), classes=names, labels=labels[kept], numbers=None)
 
 
 def _provenance(spec: DatasetSpec) -> tuple[DatasetSpec, str]:

@@ -11,6 +11,7 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
+from features.infrastructure.names import class_name
 from features.readers.checks import check_split, existing_directory, existing_file, expanded, numbered_lines
 from features.readers.class_folders import images_below, read_class_folders, subfolders
 from features.readers.class_names import distinct_names
@@ -61,11 +62,12 @@ def _readable_names(spec: DatasetSpec, root: Path, folders: Sequence[str]) -> tu
         first = synonyms.partition(",")[0].strip()
         if not separator or not first:
             raise spec.error(f"{path}, line {number}: {line!r} is not 'folder<TAB>name'")
-        name_of[folder.strip()] = first
-    for folder in folders:
+        name_of[class_name(folder.strip())] = first
+    known = [class_name(folder) for folder in folders]
+    for folder in known:
         if folder not in name_of:
             raise spec.error(f"{path} has no line for the class folder {folder!r}")
-    return distinct_names([f"{folder} {name_of[folder]}" for folder in folders], folders)
+    return distinct_names([f"{folder} {name_of[folder]}" for folder in known], known)
 
 
 _MEANING = "one folder a class; ?names=FILE gives the folders readable names"

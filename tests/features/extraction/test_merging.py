@@ -146,7 +146,9 @@ def test_what_was_assumed_about_intensities_is_added_up(checkpointed, folder, tm
         Image.fromarray(grey.astype(np.uint16) << 4).save(folder / "coal" / f"{i}.png")  # 12 bits in 16
     whole = extract(checkpointed(folder, tmp_path / "whole.h5")).bank
     assert json.loads(whole.attrs["assumed"]) == {"12 bits in 16": 5}
-    assert "the intensities of 5 images are taken for 12 bits in 16" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "5 images were scaled as 12 bits in 16, judged by their largest values" in said
+    assert "images were scaled by different ranges" in said  # the others have 8 bits
     shards = [str(tmp_path / f"{i}.h5") for i in (1, 2)]
     for i, path in enumerate(shards, start=1):
         extract(checkpointed(folder, path, shard=f"{i}/2"))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
 from layouts import LAYOUTS, PNG, Entry, encoded
 
 from features import ExtractConfig, extract, open_dataset
+from features.image_sources import UnreadableImage
 from features.infrastructure.errors import InputError
+from features.infrastructure.names import class_name
 from features.readers import SCHEMES
 from transfer.commands.inspect import InspectConfig, inspect
 
@@ -42,8 +43,12 @@ class Oddity:
     said: str = ""
 
 
-def of(*names, label=0, content=PNG):
-    return tuple(Entry(label, name, content) for name in names)
+#: The picture of each class.
+SHADES = (9, 120, 200)
+
+
+def of(*names, label=0, content=None):
+    return tuple(Entry(label, name, encoded(SHADES[label]) if content is None else content) for name in names)
 
 
 ANTS, BEES = of("a.png", "b.png"), of("c.png", "d.png", label=1)
@@ -59,10 +64,10 @@ ODDITIES = {
     ),
     "no image at all": Oddity((), right=None, refusal="(empty|none of the|no annotations|Found no valid file|no line)"),
     "listed twice": Oddity(
-        (*PLAIN, Entry(0, "a.png")), needs=frozenset({"twice"}), said="1 images are listed more than once"
+        (*PLAIN, *of("a.png")), needs=frozenset({"twice"}), said="1 images are listed more than once"
     ),
     "listed in two classes": Oddity(
-        (*PLAIN, Entry(1, "a.png")),
+        (*PLAIN, *of("a.png", label=1)),
         needs=frozenset({"twice"}),
         right=None,
         refusal=r"the image \S*a\.png is listed in two classes, 'ant' and 'bee'",
@@ -71,11 +76,11 @@ ODDITIES = {
                                        right={"ant": 3, "bee": 2}, unreadable=1),
     "an empty file": Oddity((*PLAIN, Entry(0, "e.png", b"")), right={"ant": 3, "bee": 2}, unreadable=1),
     "a damaged file": Oddity((*PLAIN, Entry(1, "e.png", PNG[:40])), right={"ant": 2, "bee": 3}, unreadable=1),
-    "a file of another kind than its name says": Oddity((*PLAIN, Entry(1, "e.png", encoded(3, "JPEG"))),
+    "a file of another kind than its name says": Oddity((*PLAIN, Entry(1, "e.png", encoded(SHADES[1], "JPEG"))),
                                                         right={"ant": 2, "bee": 3}),
     "a picture that is not read": Oddity((*PLAIN, Entry(0, "e.heic", b"no")), needs=frozenset({"heic"}),
                                          right={"ant": 3, "bee": 2}, unreadable=1),
-    "endings in capitals": Oddity((*PLAIN, Entry(0, "e.PNG"), Entry(1, "f.JPG", encoded(3, "JPEG"))),
+    "endings in capitals": Oddity((*PLAIN, *of("e.PNG"), Entry(1, "f.JPG", encoded(SHADES[1], "JPEG"))),
                                   right={"ant": 3, "bee": 3}),
     "names in other scripts": Oddity((*ANTS, *of("蜂.png", "ü d.png", label=1)), ("ant", "ミツバチ"),
                                      frozenset({"unicode"}), {"ant": 2, "ミツバチ": 2}),
@@ -132,7 +137,15 @@ def test_every_reader_takes_every_oddity(layout, oddity, tmp_path, capsys):
     assert int(bank.counts.sum()) + len(bank.skipped) == seen["images"]
     err = capsys.readouterr().err
     assert re.search(case.said, err) if case.said else "left out" not in err
-    Counter(dataset.ids)  # ids are text
+    assert len(set(dataset.ids)) == len(dataset)
+    shade = {shown(class_name(name), layout): SHADES[i] for i, name in enumerate(case.classes)}
+    unreadable = 0
+    for i, label in enumerate(dataset.labels):
+        try:
+            assert abs(dataset.image(i).getpixel((0, 0))[0] - shade[dataset.classes[label]]) <= 2
+        except UnreadableImage:
+            unreadable += 1
+    assert unreadable == case.unreadable
     "".join([*dataset.classes, *dataset.ids]).encode()
 
 

@@ -11,6 +11,8 @@ from support import picture
 
 from features import open_dataset
 from features.infrastructure.errors import InputError
+from features.readers.schemes.clusters import write_clusters
+from similarity import Subset
 
 NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
 
@@ -51,3 +53,30 @@ def test_what_an_exclusion_empties_is_said(tmp_path, capsys):
     (tmp_path / "list.csv").write_text("id\nb/1.png\n")
     assert open_dataset(f"folder:{tmp_path}?exclude={tmp_path / 'list.csv'}").classes == ("a",)
     assert "classes have no image and are left out: 'b'" in capsys.readouterr().err
+
+
+def test_names_from_files_match_in_every_normalisation(tmp_path):
+    picture(tmp_path / "data" / NFD / "1.png")
+    (tmp_path / "data" / "words.txt").write_text(f"{NFC}\ttea house\n")
+    assert open_dataset(f"folder:{tmp_path / 'data'}?names=words.txt").classes == (f"{NFC} tea house",)
+    subset = tmp_path / "subset.csv"
+    subset.write_text(f"source,class,count,rank,distance,targets\nfolder:x,{NFD},3,1,0.5,t\n")
+    assert Subset.read(subset).rows[0].class_name == NFC
+
+
+def test_an_exclusion_of_an_earlier_version_still_counts(tmp_path):
+    for name in ("a/1.png", "b/1.png"):
+        picture(tmp_path / name)
+    (tmp_path / "list.txt").write_text("./a/1.png 0\n./b/1.png 1\n")
+    (tmp_path / "out.csv").write_text("id\n./b/1.png\n")
+    assert list(open_dataset(f"list:{tmp_path / 'list.txt'}?exclude={tmp_path / 'out.csv'}").ids) == ["a/1.png"]
+
+
+def test_clusters_have_no_numbers_of_their_base(tmp_path):
+    picture(tmp_path / "a" / "1.png")
+    picture(tmp_path / "b" / "1.png")
+    (tmp_path / "list.txt").write_text("a/1.png 0\nb/1.png 1\n")
+    base = f"list:{tmp_path / 'list.txt'}"
+    rows = [("a/1.png", "k1"), ("b/1.png", "k0")]
+    write_clusters(tmp_path / "c.csv", base, open_dataset(base).manifest_sha256, rows, {})
+    assert open_dataset(base).numbers == (0, 1) and open_dataset(f"clusters:{tmp_path / 'c.csv'}").numbers is None

@@ -35,7 +35,7 @@ def table(path, rng, families=6, noise=1.0):
             gain = 10 + 40 * near + shift + noise * rng.normal()
             sizes = (0.05 + 0.02 * choice, 10 + 8 * family, 10, near)
             rows.append(("classes", f"t{family}", f"f{family}", str(choice), *sizes, gain, gain - 1))
-    write_table(path, {"backbone": "resnet18", "geometry": "euclidean"}, COLUMNS, rows)
+    write_table(path, {"backbone": "resnet18", "weights_sha256": "w", "geometry": "euclidean"}, COLUMNS, rows)
     return rows
 
 
@@ -117,8 +117,8 @@ def test_a_measured_case_has_one(known, make_bank):
     assert found.unknown is None and found.over_random == known.gain("over_random", 0.15)
     assert f"gain {found.over_random} points of top-1 over chance," in found.describe("chance")
     assert found.to_json()["over_all"]["points"] == pytest.approx(found.over_random.points - 1)
-    other = [*banks, make_bank(np.eye(2), dataset="folder:b", backbone="vit")]
-    assert "features of resnet18, not of vit" in str(
+    other = [*banks, make_bank(np.eye(2), dataset="folder:b", backbone="vit", weights_sha256="x", weights="none")]
+    assert "published features of resnet18, not of vit with weights none" in str(
         expected_gain("classes", other, "euclidean", SIZES_AMID, lambda: 0.15).unknown
     )
     far = expected_gain("classes", banks, "euclidean", SIZES_AMID, lambda: 0.9)

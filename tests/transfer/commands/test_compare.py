@@ -123,7 +123,7 @@ def test_runs_that_a_training_left_are_compared(tmp_path, validation):
             compare(CompareConfig(runs=runs))
         return
     found = compare(CompareConfig(runs=runs))
-    assert found.on_training_images and found.images == open_dataset(spec).counts.sum()
+    assert found.judged_on == "training" and found.images == open_dataset(spec).counts.sum()
     assert [run.how for run in found.runs] == [
         f"softmax, 1 steps of resnet8 from scratch, seed {seed}" for seed in (0, 1)
     ]

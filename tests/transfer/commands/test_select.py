@@ -299,7 +299,10 @@ def test_a_target_among_its_sources_is_named(banks, capsys):
 def test_the_expected_gain_is_told_or_why_there_is_none(banks, capsys):
     command = ["select", "--target", banks["target"], "--source", banks["near"], banks["far"], "--classes", "1"]
     assert main(command) == 0
-    assert "the gain in accuracy over as many classes by chance is not known: measured " in capsys.readouterr().out
+    assert (
+        "the gain in accuracy over the same number of classes chosen at random is not known: measured "
+        in capsys.readouterr().out
+    )
     assert main([*command, "--json"]) == 0
     (expected,) = json.loads(capsys.readouterr().out)["expected_gain"].values()
     assert expected["over_random"] is None and expected["unknown"].startswith("measured ")
