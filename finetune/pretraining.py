@@ -47,8 +47,8 @@ class PretrainConfig(TrainingOptions):
             in it are drawn by `floor` alone.
         floor: With `class_weights`, share of the images, below 1, that are drawn from all classes in proportion to
             their images.
-        loss: softmax, cb-softmax, cb-sigmoid, cb-focal, …: see transfer inspect losses. By default cb-softmax, or
-            softmax if the sampler re-balances the classes or `class_weights` is given.
+        loss: softmax, cb-softmax, cb-sigmoid, cb-focal, …: see transfer inspect losses. By default balanced-softmax,
+            or softmax if the sampler re-balances the classes or `class_weights` is given.
         lr: Peak learning rate; by default 0.1 (adamw: 0.001), from a published model in `init` 0.02 (adamw: 0.0003).
     """
 

@@ -74,9 +74,10 @@ class Loss:
 
 
 LOSSES = Catalogue("loss", Loss, "finetune.losses")
-#: The loss of a training that names none, and that of a pre-training whose sampler leaves the classes unbalanced.
+#: The loss of a training that names none, and that of a pre-training whose sampler leaves the classes unbalanced: of the
+#: class-balanced losses, the one that transfers as well as plain softmax (``benchmarks/selection_pays.py``).
 DEFAULT_LOSS = "softmax"
-DEFAULT_BALANCED_LOSS = "cb-softmax"
+DEFAULT_BALANCED_LOSS = "balanced-softmax"
 
 
 def build_loss(name: str, counts: ArrayLike, *, classes: Sequence[str] | None = None, **options: Any) -> LongTailLoss:

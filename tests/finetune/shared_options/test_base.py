@@ -72,8 +72,8 @@ def test_a_published_model_whose_features_are_fitted_sees_whole_images(given, ex
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, ("cb-softmax", "nesterov", 0.1, 0.0005, 30, "train")),
-        ({"optimizer": "adamw", "steps": 5}, ("cb-softmax", "adamw", 0.001, 0.05, None, "train")),
+        ({}, ("balanced-softmax", "nesterov", 0.1, 0.0005, 30, "train")),
+        ({"optimizer": "adamw", "steps": 5}, ("balanced-softmax", "adamw", 0.001, 0.05, None, "train")),
         ({"sampler": "sqrt", "loss": None}, ("softmax", "nesterov", 0.1, 0.0005, 30, "train")),
         ({"sampler": "sqrt", "loss": "cb-focal"}, ("cb-focal", "nesterov", 0.1, 0.0005, 30, "train")),
     ],
