@@ -119,9 +119,11 @@ def read_image(path: str | Path | IO[bytes], min_side: int | None = None) -> Ima
                         image.info[_EXTENT] = reduced[1][2:]
                 return to_rgb(image)
     except UnidentifiedImageError as error:
-        raise UnreadableImage("not an image, or of an unknown format") from error
+        raise UnreadableImage("not an image, or of an unknown format such as HEIC") from error
     except Exception as error:  # on a damaged file, decoders raise various errors
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        if isinstance(error, FileNotFoundError):
+            reason = f"there is no file {path}"
         raise UnreadableImage(reason or type(error).__name__) from error
 
 

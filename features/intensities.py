@@ -69,8 +69,8 @@ def encoding_of(image: Image.Image) -> Encoding:
     deep = image.mode.startswith(_SINGLE)
     formats = (tile[3][0] if isinstance(tile[3], tuple) else tile[3] for tile in getattr(image, "tile", ()))
     two_bytes = not deep and any(";16" in str(name) for name in formats)
-    if image.format in ("PPM", "JPEG2000") and deep and image.mode != "F":
-        return Encoding(high=65535)  # Pillow scales by the depth that the file states
+    if image.format == "PPM" and image.mode == "I":
+        return Encoding(high=65535)  # Pillow scales by the file's own largest value
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return Encoding(two_bytes)
     tags = image.tag_v2

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset import ImageDataset, concatenate
+from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
 from similarity.selection.subset import DIRECTORY, Subset
@@ -56,7 +57,9 @@ def _opened(spec: str, directory: object) -> ImageDataset:
     if isinstance(directory, str) and directory != here and os.path.isdir(directory):
         os.chdir(directory)  # a spec may hold several relative paths
         try:
-            return open_dataset(spec)
+            found = open_dataset(spec)
+            console.print(f"{spec}: opened in {directory}, where its classes were chosen")
+            return found
         except InputError:
             pass  # what is wrong here says more
         finally:

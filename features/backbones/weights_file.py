@@ -180,7 +180,7 @@ def read_weights(file: str) -> WeightsFile:
         raise InputError(f"`weights` {file}: no such file; expected default, none, or a state-dict file")
     content: Any
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+        content = load_file(path) if _is_safetensors(path) else _unpickled(path)
     except Exception as error:  # decoders raise errors of any type on a file that holds no state dict
         reason = printable(str(error)) or type(error).__name__
         if isinstance(error, pickle.UnpicklingError):  # torch would advise to run the code
@@ -191,7 +191,9 @@ def read_weights(file: str) -> WeightsFile:
         raise InputError(f"`weights` {file}: holds {held}; expected a state dict, tensors by name")
     found = list(_tensors(content, ""))
     if not found:
-        raise InputError(f"`weights` {file}: holds no tensor; its entries are {some(content) or 'none'}")
+        raise InputError(
+            f"`weights` {file}: holds no tensor by name, only {some(content) or 'nothing'}; save a state_dict()"
+        )
     tensors = {container + name: value for container, name, value in found}
     return WeightsFile(file, tensors, {container + name: container for container, name, _ in found})
 
@@ -205,6 +207,12 @@ def some(names: Any) -> str:
     """The first names of several, as they can be printed."""
     shown = ", ".join(printable(str(name)) for name in list(names)[:_LISTED])
     return shown + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file is of safetensors, by its name or its first bytes: the length of a header, and its brace."""
+    with path.open("rb") as file:
+        return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
 
 
 def _unpickled(path: Path) -> Any:

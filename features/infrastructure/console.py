@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -16,6 +17,12 @@ console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, em
 
 #: Seconds between two lines if standard error is not a terminal.
 PLAIN_SECONDS = 60.0
+
+
+@cache
+def say_once(line: str) -> None:
+    """Print a line the first time only: a command may read the same thing several times."""
+    console.print(line)
 
 
 class _RateColumn(ProgressColumn):

@@ -9,20 +9,14 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TextIO
 
-from features.infrastructure.console import console
+from features.infrastructure.console import say_once
 from features.infrastructure.errors import InputError
 
 #: What file systems answer that have no locks, or whose lock daemon does not run.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
-
-
-@cache
-def _say_unlocked(directory: str, reason: str) -> None:
-    console.print(f"{directory}: the file system has no locks ({reason}); do not write one output from two processes")
 
 
 @contextmanager
@@ -54,7 +48,10 @@ def locked(out: Path, argument: str = "`out`") -> Iterator[None]:
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
                     raise
-                _say_unlocked(str(path.parent), error.strerror)
+                say_once(
+                    f"{path.parent}: the file system has no locks ({error.strerror}); do not write one output from two "
+                    f"processes"
+                )
             if not _is_at(path, file):
                 continue  # the last holder removed this file after we had opened it
             file.truncate(0)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+
+#: Characters that move the cursor, end a line or change the screen.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def as_text(name: str) -> str:
-    r"""Return a name without bytes that are not UTF-8, which become ``\xe9`` and the like.
+    r"""Return a name without bytes that are not UTF-8 and without control characters: ``\xe9`` stands for such a byte.
 
-    >>> as_text("caf\udce9")
-    'caf\\xe9'
+    >>> as_text("caf\udce9"), as_text("a\x1b[31m")
+    ('caf\\xe9', 'a\\x1b[31m')
     """
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def class_name(name: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
+from features.infrastructure.console import say_once
 
 #: Endings of image files, in lower case. Files of kinds that Pillow does not read (the last two lines) are images too:
 #: they are unreadable, and counted as such.
@@ -27,6 +28,10 @@ IMAGE_SUFFIXES = (
 _LEFT_BEHIND = frozenset(
     {"__macosx", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "lost+found"}
 )
+#: Folders that are looked into for the same folders, as in the parts of a cross-validation.
+_LOOKED_INTO = 10
+#: Folders that a message lists.
+_SHOWN = 5
 #: Words for a split, and those that may stand beside one in the name of a folder.
 _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval", "holdout"})
 _BESIDE = frozenset({"set", "data", "images", "imgs", "split", "folder"})
@@ -91,18 +96,25 @@ def _scan_part(spec: DatasetSpec, root: str, part: str) -> dict[str, list[str]]:
 
 
 def _refuse_splits(spec: DatasetSpec, directory: str, folders: Sequence[str]) -> None:
-    """Raise `InputError` if folders are splits: they have words of different splits, and classes inside.
+    """Raise `InputError` if folders are splits: several have the words of splits, and classes inside.
 
-    Without classes inside, they are splits if nothing else is there. A single folder is one if it has classes inside.
+    Without classes inside, they are splits if they have different words and nothing else is there. A single folder is
+    one if it has classes inside. Other folders that seem to hold the classes are told by a line on the console.
     """
     splits = [name for name in folders if split_word(name)]
-    several = len({split_word(name) for name in splits}) > 1
-    if not splits or not (several or len(folders) == 1):
-        return
-    alone = several and len(splits) == len(folders)
-    if alone or any(subfolders(spec, os.path.join(directory, name)) for name in splits):
+    looked_into = [*folders[:_LOOKED_INTO], *splits]
+    inside = {name: subfolders(spec, os.path.join(directory, name)) for name in looked_into}
+    alone = len({split_word(name) for name in splits}) > 1 and len(splits) == len(folders)
+    several = len(splits) > 1 or len(folders) == 1
+    if alone or (several and any(inside[name] for name in splits)):
         types = " or ".join(f"{spec.scheme}:{directory}@{name}" for name in splits)
         raise spec.error(f"{directory} holds splits ({', '.join(splits)}), not classes; type {types}")
+    first = inside[folders[0]]
+    if len(folders) <= _LOOKED_INTO and len(first) > 1 and all(found == first for found in inside.values()):
+        say_once(
+            f"{spec}: each of its classes ({', '.join(folders)}) holds the folders {', '.join(first[:_SHOWN])}: if "
+            f"these are the classes, type {spec.scheme}:{os.path.join(directory, folders[0])}"
+        )
 
 
 def subfolders(spec: DatasetSpec, directory: str) -> list[str]:

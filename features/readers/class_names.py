@@ -40,6 +40,8 @@ def names_in_file(spec: DatasetSpec, values: Sequence[int]) -> tuple[str, ...]:
     """Return line ``label`` + 1 of the file of the option ``names`` for each label; raise `InputError` without one."""
     path = existing_file(spec, expanded(spec.options["names"]), "a text file with one class name a line")
     names = [line for _, line in numbered_lines(spec, path)]
+    if all(line.split()[0] == str(i) and len(line.split()) > 1 for i, line in enumerate(names)):
+        names = [line.split(maxsplit=1)[1] for line in names]  # lines that repeat their number
     if len(values) and max(values) >= len(names):
         raise spec.error(f"{path} has {len(names)} names, but a label is {max(values)}")
     return distinct_names([names[value] for value in values], values)

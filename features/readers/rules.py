@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.console import console
+from features.infrastructure.console import say_once
 from features.infrastructure.names import as_text, class_name
 
 #: Names that a message lists.
@@ -39,7 +38,7 @@ def by_the_rules(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
         InputError: An image has two labels, or two class names differ only in Unicode normalisation.
     """
     ids = dataset.ids
-    if not "".join(ids).isascii():
+    if not ("".join(ids).isascii() and "".join(ids).isprintable()):
         ids = [as_text(id_) for id_ in ids]
     dataset = replace(dataset, classes=named_classes(spec, dataset.classes), ids=ids)
     return with_images(_each_once(dataset, spec))
@@ -52,7 +51,7 @@ def with_images(dataset: ImageDataset) -> ImageDataset:
         return dataset
     empty = [name for name, images in zip(dataset.classes, counts, strict=True) if not images]
     names = ", ".join(map(repr, empty[:_LISTED])) + (", …" if len(empty) > _LISTED else "")
-    _say(f"{dataset.spec}: {len(empty)} of {len(counts)} classes have no image and are left out: {names}")
+    say_once(f"{dataset.spec}: {len(empty)} of {len(counts)} classes have no image and are left out: {names}")
     return dataset.restrict([name for name, images in zip(dataset.classes, counts, strict=True) if images])
 
 
@@ -69,11 +68,5 @@ def _each_once(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
             raise spec.error(
                 f"the image {id_} is listed in two classes, {one!r} and {other!r}; remove one of the lines"
             )
-    _say(f"{dataset.spec}: {len(dataset) - len(place)} images are listed more than once, and count once")
+    say_once(f"{dataset.spec}: {len(dataset) - len(place)} images are listed more than once, and count once")
     return dataset.take(np.fromiter(place.values(), dtype=np.int64))
-
-
-@cache
-def _say(line: str) -> None:
-    """Print a line, the first time only: a command may open a dataset several times."""
-    console.print(line)

@@ -184,6 +184,7 @@ def align_classes(
         raise InputError(
             f"{dataset.spec}: class {unknown[0]!r} is not one of the {len(classes)} classes of the training "
             f"({len(unknown)} of {len(dataset.classes)} are not); give images of those classes"
+            + ("; the files of one dataset name no class: add ?names=FILE to its list" if mine or theirs else "")
         )
     return np.array([position[name] for name in dataset.classes], dtype=np.int64)
 

@@ -74,8 +74,8 @@ class Loss:
 
 
 LOSSES = Catalogue("loss", Loss, "finetune.losses")
-#: The loss of a training that names none, and that of a pre-training whose sampler leaves the classes unbalanced: of the
-#: class-balanced losses, the one that transfers as well as plain softmax (``benchmarks/selection_pays.py``).
+#: The loss of a training that names none, and that of a pre-training whose sampler leaves the classes unbalanced: the
+#: class-balanced loss that transfers as well as plain softmax (``benchmarks/selection_pays.py``).
 DEFAULT_LOSS = "softmax"
 DEFAULT_BALANCED_LOSS = "balanced-softmax"
 

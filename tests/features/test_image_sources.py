@@ -75,7 +75,7 @@ def test_a_file_that_is_no_image_is_unreadable(tmp_path, content):
     path = tmp_path / "x.jpg"
     path.write_bytes(content)
     reason = unreadable(path)
-    assert reason == "not an image, or of an unknown format"
+    assert reason == "not an image, or of an unknown format such as HEIC"
     with pytest.raises(UnreadableImage, match=reason):  # the same from memory, without the address of a buffer
         read(content)
 
@@ -83,8 +83,8 @@ def test_a_file_that_is_no_image_is_unreadable(tmp_path, content):
 def test_what_is_not_a_file_is_unreadable(tmp_path):
     (tmp_path / "link.jpg").symlink_to(tmp_path / "gone.jpg")
     (tmp_path / "folder.jpg").mkdir()
-    assert unreadable(tmp_path / "absent.jpg") == "No such file or directory"
-    assert unreadable(tmp_path / "link.jpg") == "No such file or directory"
+    assert unreadable(tmp_path / "absent.jpg") == f"there is no file {tmp_path / 'absent.jpg'}"
+    assert unreadable(tmp_path / "link.jpg") == f"there is no file {tmp_path / 'link.jpg'}"
     assert unreadable(tmp_path / "folder.jpg") == "Is a directory"
     assert unreadable(str(tmp_path / "a\0b.jpg"))
 

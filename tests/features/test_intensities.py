@@ -145,7 +145,7 @@ KINDS = {
         0,
         "real numbers from 0 to 1",
     ),
-    "jpeg 2000, dark 16": (encoded(Image.fromarray(bits(16, GREY // 40)), "JPEG2000"), GREY // 40, 0, ""),
+    "jpeg 2000, 12 in 16": (encoded(Image.fromarray(bits(12)), "JPEG2000"), GREY, 0, "12 bits in 16"),
     "jpeg 2000, 16": (encoded(Image.fromarray(bits(16)), "JPEG2000"), GREY, 0, ""),
     "jpeg 2000": (encoded(Image.fromarray(COLOUR), "JPEG2000"), COLOUR, 0, ""),
     "webp": (encoded(Image.fromarray(COLOUR), "WEBP", lossless=True), COLOUR, 0, ""),

@@ -84,7 +84,8 @@ def _parse(spec: DatasetSpec, path: Path) -> dict[str, list[dict[str, Any]]]:
             if not isinstance(entry, dict) or not fields.keys() <= entry.keys():
                 raise spec.error(f"{path}: entry {i} of {name} lacks one of {', '.join(sorted(fields))}")
             for field, types in fields.items():
-                if not isinstance(entry[field], types):
+                whole = isinstance(entry[field], float) and entry[field].is_integer()  # as pandas writes them
+                if not isinstance(entry[field], types) and not (whole and int in types):
                     expected = "a number or a word" if int in types else "a path"
                     raise spec.error(
                         f"{path}: entry {i} of {name} has the {field} {entry[field]!r}; expected {expected}"

@@ -10,6 +10,7 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
 from features.readers.checks import check_split, existing_file, expanded, image_root, numbered_lines
+from features.readers.class_folders import IMAGE_SUFFIXES
 from features.readers.class_names import folder_names, names_in_file
 from features.readers.scheme import Scheme
 
@@ -36,6 +37,9 @@ def open_list(spec: DatasetSpec) -> ImageDataset:
         image, label = words
         if not label.isdecimal() or len(label) > 18:  # larger numbers overflow int64
             raise spec.error(f"{path}, line {number}: the label {label!r} is not an integer of at least 0")
+        before = image.split()[-1]
+        if before.isdecimal() and before != image and not image.lower().endswith(IMAGE_SUFFIXES):
+            raise spec.error(f"{path}, line {number}: {line!r} has several labels; expected one")
         paths.append(posixpath.normpath(image.removesuffix(":")))  # one image has one id
         numbers.append(int(label))
     values, labels = np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)

@@ -111,10 +111,10 @@ def test_weights_that_cannot_be_used_are_refused(tmp_path):
         "fewer.pth": (fewer, "10 of 42 tensors are missing and 0 have another shape, first 'stages.2.conv1.weight'"),
         "numbers.pth": (
             dict.fromkeys(state, 1.0),
-            "holds no tensor; its entries are stem.0.weight, stem.1.weight, ",
+            "holds no tensor by name, only stem.0.weight, stem.1.weight, ",
         ),
         "list.pth": ([1, 2], "holds a list; expected a state dict"),
-        "nested.pth": ({"state_dict": 3}, "holds no tensor; its entries are state_dict"),
+        "nested.pth": ({"state_dict": 3}, "holds no tensor by name, only state_dict"),
     }
     for name, (content, complaint) in cases.items():
         path = tmp_path / name

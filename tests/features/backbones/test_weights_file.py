@@ -118,7 +118,7 @@ def test_a_network_that_is_not_there_is_never_random(state, tmp_path):
         "wide.pth": (state | {"conv1.weight": torch.zeros(64, 1, 7, 7)}, "((64, 1, 7, 7) instead of (64, 3, 7, 7))"),
         "whole.pth": (load_backbone("resnet8", "none").network, "only code could read|holds a pickled object"),
         "list.pth": ([state], "holds a list; expected a state dict"),
-        "number.pth": ({"epoch": 3}, "holds no tensor; its entries are epoch"),
+        "number.pth": ({"epoch": 3}, "holds no tensor by name, only epoch; save a state_dict()"),
     }
     for name, (content, said) in cases.items():
         torch.save(content, tmp_path / name)

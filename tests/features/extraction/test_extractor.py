@@ -169,9 +169,10 @@ def test_a_damaged_image_is_listed_and_no_other_takes_its_place(config, folder, 
     features, labels, ids = bank.images()
     assert dict(bank.skipped) == {
         **dict.fromkeys(
-            ["azure/0.png", "brick/3.png", "brick/4.png", "coal/7.png"], "not an image, or of an unknown format"
+            ["azure/0.png", "brick/3.png", "brick/4.png", "coal/7.png"],
+            "not an image, or of an unknown format such as HEIC",
         ),
-        "coal/6.png": "No such file or directory",
+        "coal/6.png": f"there is no file {folder / 'coal' / '6.png'}",
     }
     assert bank.counts.tolist() == [7, 6, 6]
     np.testing.assert_allclose(bank.means, list(COLOURS.values()), atol=1e-3)
@@ -185,7 +186,7 @@ def test_a_damaged_image_is_listed_and_no_other_takes_its_place(config, folder, 
 def test_skipped_images_are_in_the_file_and_in_the_report(config, folder):
     (folder / "brick" / "3.png").write_bytes(b"")
     found = extract(config(folder))
-    assert found.bank.skipped == (("brick/3.png", "not an image, or of an unknown format"),)
+    assert found.bank.skipped == (("brick/3.png", "not an image, or of an unknown format such as HEIC"),)
     assert found.to_json()["skipped"] == 1 and found.images == 23
     with h5py.File(found.bank.path) as file:
         assert list(file["skipped/id"].asstr()) == ["brick/3.png"]
@@ -195,7 +196,7 @@ def test_with_on_error_fail_the_first_damaged_image_ends_it(config, folder):
     for i in (3, 5):
         (folder / "brick" / f"{i}.png").write_bytes(b"")
     message = refused(config(folder, on_error="fail"))
-    assert message == f"folder:{folder}: cannot read brick/3.png (not an image, or of an unknown format)"
+    assert message == f"folder:{folder}: cannot read brick/3.png (not an image, or of an unknown format such as HEIC)"
     assert not (folder.parent / "bank.h5").exists()
 
 

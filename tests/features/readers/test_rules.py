@@ -39,6 +39,13 @@ def test_names_that_are_not_utf_8_are_text_and_open(tmp_path):
     "".join([*dataset.classes, *dataset.ids]).encode()  # UTF-8 without surrogates
 
 
+def test_names_cannot_control_the_screen(tmp_path):
+    picture(tmp_path / "a\x1b[31mred" / "b\n1.png")
+    dataset = open_dataset(f"folder:{tmp_path}")
+    assert dataset.classes == ("a\\x1b[31mred",) and list(dataset.ids) == ["a\\x1b[31mred/b\\n1.png"]
+    assert dataset.image(0).size == (4, 4)
+
+
 def test_what_is_left_out_is_said_once_a_command(tmp_path, capsys):
     picture(tmp_path / "a" / "1.png")
     (tmp_path / "b").mkdir()

@@ -81,6 +81,7 @@ def test_a_broken_link_that_may_be_a_folder_is_refused(animals):
         ("train2017", "val2017"),
         ("TRAIN IMAGES", "TEST IMAGES"),
         ("train/a", "train/b"),
+        ("Train/x", "train/x"),
     ],
 )
 def test_splits_are_no_classes(tmp_path, folders):
@@ -89,6 +90,16 @@ def test_splits_are_no_classes(tmp_path, folders):
     found = sorted({name.partition("/")[0] for name in folders} - {"annotations"})
     said = refused(f"folder:{tmp_path}")
     assert f"holds splits ({', '.join(found)}), not classes; type folder:{tmp_path}@{found[0]}" in said
+
+
+@pytest.mark.parametrize("folders", [("fold1", "fold2"), ("train", "other"), ("images",)])
+def test_classes_that_hold_the_same_folders_are_told(tmp_path, folders, capsys):
+    for name in folders:
+        for inside in ("aa", "bb"):
+            picture(tmp_path / name / inside / "1.png")
+    assert open_dataset(f"folder:{tmp_path}").classes == tuple(sorted(folders))
+    said = f"if these are the classes, type folder:{tmp_path / min(folders)}"
+    assert "holds the folders aa, bb" in (err := capsys.readouterr().err) and said in err
 
 
 @pytest.mark.parametrize("folders", [("train", "bus"), ("test",), ("trainer", "tester"), ("valid", "invalid")])
@@ -120,7 +131,7 @@ def test_images_of_kinds_that_are_not_read_are_counted(animals):
     (animals / "b" / "photo.HEIC").write_bytes(b"not read here")
     dataset = open_dataset(f"folder:{animals}")
     assert dataset.counts.tolist() == [2, 3]
-    with pytest.raises(UnreadableImage, match="not an image, or of an unknown format"):
+    with pytest.raises(UnreadableImage, match="not an image, or of an unknown format such as HEIC"):
         dataset.image(list(dataset.ids).index("b/photo.HEIC"))
 
 

@@ -80,6 +80,7 @@ def test_root(opened, tmp_path):
         ("a/x.jpg 1.0\n", "line 1: the label '1.0'"),
         ("a/x.jpg -1\n", "line 1: the label '-1'"),
         ("a/x.jpg 9999999999999999999\n", "line 1: the label '9999999999999999999'"),
+        ("a/x.jpg 0\na/y.jpg 0 1\n", "line 2: 'a/y.jpg 0 1' has several labels; expected one"),
         ("a/x.jpg,0\n", "line 1: 'a/x.jpg,0' is not"),
         ("\n\n", "the dataset is empty; expected lines of 'relative/path label'"),
     ],
