@@ -47,7 +47,8 @@ def show_figures(figures: Mapping[str, Any]) -> None:
 
 def show_training(config: Any, result: Any) -> None:
     """Print the final accuracies of a training, and where its search is recorded."""
-    if remark := CAUTIONS.get(result.metrics["judged_on"]):
+    earlier = "test" if config.test is not None else "training"  # runs of versions without the entry
+    if remark := CAUTIONS.get(result.metrics.get("judged_on", earlier)):
         console.print(f"{remark}; give --test for accuracies on other images")
     show_accuracies(result.metrics)
     if getattr(config, "search", False):

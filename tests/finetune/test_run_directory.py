@@ -31,7 +31,7 @@ def test_a_new_run_holds_its_configuration_and_its_environment(run):
     written = yaml.safe_load((run.path / "config.yaml").read_text())
     # resolved: defaults are written out, and it is a configuration again
     assert written["epochs"] == 30
-    assert written["loss"] == "cb-softmax"
+    assert written["loss"] == "balanced-softmax"
     assert PretrainConfig(**written) == config(run.path)
     environment = json.loads((run.path / "environment.json").read_text())
     assert environment["run"] == "pretrain"
@@ -79,16 +79,18 @@ def test_equal_weights_are_one_start_however_they_are_named(run, written, asked)
         RunDirectory(run.path, config(run.path, weights="default"), INPUTS | {"initial weights": "other"})
 
 
-def test_options_that_the_version_of_a_run_did_not_have_are_as_if_not_given(run):
+def test_options_that_the_version_of_a_run_did_not_have_are_as_if_not_given(tmp_path):
+    options = {"loss": "cb-softmax"}  # it reads the normalization
+    run = RunDirectory(tmp_path / "run", config(tmp_path / "run", **options), INPUTS)
     written = yaml.safe_load((run.path / "config.yaml").read_text())
     del written["normalization"], written["lr"]
     (run.path / "config.yaml").write_text(yaml.safe_dump(written))
     with pytest.raises(InputError, match=r"holds another run \(lr is not given, asked for 0.1\)"):
-        RunDirectory(run.path, config(run.path), INPUTS)  # whose default is made from other options
+        RunDirectory(run.path, config(run.path, **options), INPUTS)  # whose default is made from other options
     (run.path / "config.yaml").write_text(yaml.safe_dump(written | {"lr": 0.1}))
-    assert RunDirectory(run.path, config(run.path), INPUTS).metrics is None
+    assert RunDirectory(run.path, config(run.path, **options), INPUTS).metrics is None
     with pytest.raises(InputError, match=r"holds another run \(normalization is 'paper', asked for 'pytorch'\)"):
-        RunDirectory(run.path, config(run.path, normalization="pytorch"), INPUTS)
+        RunDirectory(run.path, config(run.path, normalization="pytorch", **options), INPUTS)
 
 
 def test_a_run_of_another_command_is_refused(run):
