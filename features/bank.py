@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5 import atomic_hdf5, opened, read_attributes, read_text, readable, write_text
-from features.infrastructure.names import class_name
+from features.infrastructure.names import class_names
 
 SCHEMA = "transfer.feature-bank"
 SCHEMA_VERSION = 1
@@ -106,7 +106,7 @@ class FeatureBank:
                     f"expected a complete bank of version {SCHEMA_VERSION}; extract it again"
                 )
             return cls(
-                classes=tuple(map(class_name, read_text(file, "class/name"))),
+                classes=class_names(read_text(file, "class/name")),
                 counts=file["class/count"][:],
                 means=file["class/mean"][:],
                 variances=file["class/variance"][:],
@@ -155,7 +155,7 @@ class FeatureBank:
         if not self.keeps_images:
             raise InputError(f"{self.name}: the bank keeps no image features; extract it again with `keep_images`")
         with opened(str(self.path)) as file:
-            classes, labels = map(class_name, read_text(file, "class/name")), file["image/label"][:]
+            classes, labels = class_names(read_text(file, "class/name")), file["image/label"][:]
         position = {name: label for label, name in enumerate(self.classes)}
         return np.array([position.get(name, -1) for name in classes], dtype=np.int64)[labels]
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import TEXT, atomic_file, write_text
-from features.infrastructure.names import class_name
+from features.infrastructure.names import class_names
 from features.preprocessing import Preprocessing
 
 SCHEMA = "transfer.checkpoint"
@@ -46,7 +46,7 @@ class Checkpoint:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes of the head, in the order of its logits."""
-        return tuple(map(class_name, self.card["classes"]))
+        return class_names(self.card["classes"])
 
     @property
     def preprocessing(self) -> Preprocessing:

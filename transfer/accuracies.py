@@ -45,10 +45,14 @@ def show_figures(figures: Mapping[str, Any]) -> None:
     console.print(f"\nexpected calibration error {figures['calibration_error']:.4f}")
 
 
+def judged_on(figures: Mapping[str, Any], *, tested: bool) -> str:
+    """Return whether figures are of test, validation or training images; runs of earlier versions do not say."""
+    return figures.get("judged_on", "test" if tested else "training")
+
+
 def show_training(config: Any, result: Any) -> None:
     """Print the final accuracies of a training, and where its search is recorded."""
-    earlier = "test" if config.test is not None else "training"  # runs of versions without the entry
-    if remark := CAUTIONS.get(result.metrics.get("judged_on", earlier)):
+    if remark := CAUTIONS.get(judged_on(result.metrics, tested=config.test is not None)):
         console.print(f"{remark}; give --test for accuracies on other images")
     show_accuracies(result.metrics)
     if getattr(config, "search", False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 #: Characters that move the cursor, end a line or change the screen.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -17,6 +18,12 @@ def as_text(name: str) -> str:
     """
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def class_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return :func:`class_name` of each name; nothing is done name by name where all of them are plain."""
+    together = "".join(names)
+    return tuple(names) if together.isascii() and together.isprintable() else tuple(map(class_name, names))
 
 
 def class_name(name: str) -> str:

@@ -10,15 +10,15 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.console import say_once
-from features.infrastructure.names import as_text, class_name
+from features.infrastructure.names import as_text, class_names
 
 #: Names that a message lists.
 _LISTED = 5
 
 
 def named_classes(spec: DatasetSpec, names: Sequence[str]) -> tuple[str, ...]:
-    """Return :func:`class_name` of each name; raise `InputError` if two become equal by it."""
-    found = tuple(map(class_name, names))
+    """Return the names as text in one normalisation; raise `InputError` if two become equal by it."""
+    found = class_names(names)
     if len(set(found)) < len(found) and len(set(names)) == len(names):
         twice = next(name for i, name in enumerate(found) if name in found[:i])
         raise spec.error(
@@ -38,7 +38,8 @@ def by_the_rules(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
         InputError: An image has two labels, or two class names differ only in Unicode normalisation.
     """
     ids = dataset.ids
-    if not ("".join(ids).isascii() and "".join(ids).isprintable()):
+    together = "".join(ids)
+    if not (together.isascii() and together.isprintable()):
         ids = [as_text(id_) for id_ in ids]
     dataset = replace(dataset, classes=named_classes(spec, dataset.classes), ids=ids)
     return with_images(_each_once(dataset, spec))

@@ -125,10 +125,9 @@ def carry_out(
         last = {name: value.clone() for name, value in model.state_dict().items()}
         if best is not None:
             model.load_state_dict(best.state)
-        judged_on, judged = "training", _sample(split.training)
-        for name, images in (("validation", split.validation), ("test", test)):
-            if images is not None:
-                judged_on, judged = name, images
+        judged_on, judged = ("validation", split.validation) if test is None else ("test", test)
+        if judged is None:
+            judged_on, judged = "training", _sample(split.training)
         found = evaluate_model(model, judged, card, config)
         final: dict[str, Any] = {
             "evaluated_on": judged.spec,

@@ -24,12 +24,12 @@ def expected_gains(pool: SourcePool, targets: Sequence[FeatureBank], subset: Sub
     """
     found = {}
     for target in targets:
-        chosen = positions(pool, [row for row in subset.rows if target.name in row.targets])
-        sizes = case(len(chosen) / len(pool), target)
+        rows = [row for row in subset.rows if target.name in row.targets]
+        sizes = case(len(rows) / len(pool), target)
         if len(targets) > 1:
             found[target.name] = Expectation(None, None, sizes, "measured for choices for one target")
             continue
-        near = partial(_nearness, pool, target, chosen)
+        near = partial(_nearness, pool, target, rows)
         found[target.name] = expected_gain("classes", [target, *pool.banks], pool.metric.name, sizes, near)
     return found
 
@@ -41,5 +41,5 @@ def positions(pool: SourcePool, rows: Sequence[SubsetRow]) -> NDArray[np.int64]:
     return np.array([place[row.source, row.class_name] for row in rows])
 
 
-def _nearness(pool: SourcePool, target: FeatureBank, chosen: NDArray[np.integer]) -> float:
-    return nearness(pool.distances(target), target.counts, chosen)
+def _nearness(pool: SourcePool, target: FeatureBank, rows: Sequence[SubsetRow]) -> float:
+    return nearness(pool.distances(target), target.counts, positions(pool, rows))

@@ -13,7 +13,7 @@ from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.tables import write_table
 from finetune.evaluation.metrics import FEW, MANY
 from finetune.run_directory import open_run, read_classes
-from transfer.accuracies import CAUTIONS
+from transfer.accuracies import CAUTIONS, judged_on
 from transfer.run_description import describe_all
 from transfer.screen import console, say, show_next, show_table
 
@@ -121,9 +121,8 @@ def compare(config: CompareConfig) -> Comparison:
         _compared(run, how, table, first, tables[0]) for run, how, table in zip(finished, hows, tables, strict=True)
     ]
     figures = first["metrics"]
-    earlier = "test" if "test data" in first["environment"]["inputs"] else "training"  # versions without the entry
-    judged_on = figures.get("judged_on", earlier)
-    found = Comparison(figures["evaluated_on"], judged_on, figures["images"], tuple(compared), unfinished)
+    use = judged_on(figures, tested="test data" in first["environment"]["inputs"])
+    found = Comparison(figures["evaluated_on"], use, figures["images"], tuple(compared), unfinished)
     if config.out is not None:
         about = {"evaluated_on": found.evaluated_on, "images": found.images, "first": compared[0].run}
         rows = [run.to_json() for run in compared]
