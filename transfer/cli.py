@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.processes import rank
+from features.infrastructure.processes import end_process, rank
 from features.infrastructure.suggestions import choice
 from transfer.commands import COMMANDS, Command
 
@@ -53,6 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         where = f"{error.filename}: " if error.filename else ""
         return _refuse(argv[0], f"{where}the disk is full; free some space and give the command again")
+
+
+def start() -> NoReturn:
+    """Run the command of this process, and end it."""
+    end_process(main())
 
 
 def _refuse(command: str, message: str) -> int:
@@ -160,4 +165,4 @@ transfer COMMAND --help explains a command. Begin with: transfer demo"""
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start()

@@ -24,6 +24,9 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
     * ``per_class=K``: K images of each class, drawn at random; a class with fewer keeps all.
     * ``imbalance=F``: a long tail, from the largest class down to 1/F of it in the order of the
       labels (Cui et al., CVPR 2019; see :func:`features.readers.subsampling.long_tail_counts`).
+    * ``holdout=0.2``: without a fifth of the images of each class; ``&part=held-out`` is that fifth. Equal images are
+      on one side, and so are those that ``groups=FILE.csv`` (``id,group``) gives one group. This is decided first, for
+      the whole dataset; see :mod:`features.readers.holdout`.
     * ``seed=S``: the seed of these draws, default 0.
     * ``exclude=FILE.csv[,FILE.csv…]``: without the images whose ids the files list, such as the files of ``transfer
       duplicates``. Given before ``per_class`` or ``imbalance``, images are excluded before the draw; given after
