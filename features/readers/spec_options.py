@@ -47,7 +47,7 @@ def apply_spec_options(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset
 
 
 def files_of(spec: DatasetSpec) -> Iterator[Path]:
-    """Yield the files, other than images, that a dataset reads: its location, groups and exclusions, those of its base."""
+    """Yield the files, other than images, that a dataset reads: its location, groups, exclusions, and its base's."""
     location = expanded(spec.location)
     if location.is_file():
         yield location

@@ -191,7 +191,8 @@ def test_a_folder_opens_and_schemes_are_listed_without_heavy_imports(tmp_path):
         ("list:", "list needs a location; type list:FILE.txt[.gz]"),
         (
             "folder:x?rooot=1",
-            "folder has no option 'rooot'; expected one of names, per_class, imbalance, seed, holdout, part, groups, exclude",
+            "folder has no option 'rooot'; expected one of names, per_class, imbalance, seed, holdout, "
+            "part, groups, exclude",
         ),
         ("inat:x?rooot=1", "inat has no option 'rooot'; did you mean root?"),
         (
