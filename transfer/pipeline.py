@@ -59,7 +59,7 @@ def run_recipe(recipe: Recipe, out: Path) -> Experiment:
     targets = {spec: steps.bank(spec) for spec in steps.targets}
     sources = [steps.bank(spec) for spec in recipe.sources]
     first = targets[recipe.target_at(recipe.seeds[0])]
-    domains = steps.ranking(first, sources)
+    domains = steps.ranking(first, sources) if sources else []
     # All choices are made before the first training, so that an impossible one costs nothing.
     subsets = {
         (name, seed): steps.subset(name, arm, targets[recipe.target_at(seed)], sources, seed)
@@ -158,7 +158,8 @@ class _Steps:
 
     def arm_run(self, name: str, arm: Arm, subset: str | None, seed: int) -> dict[str, Any]:
         """Pre-train if there is a subset, fine-tune and evaluate: the figures of the run, and its directory."""
-        options, key = dict(self.recipe.finetune), []
+        options, key = self.recipe.tuning(arm), []
+        config_type = self.recipe.transfer_config(arm)
         if subset is not None:
             init, weights = self._pretrained(name, arm, subset, seed), "default"
             if arm.use == "co-trained":
@@ -166,7 +167,7 @@ class _Steps:
                 key = _training_key(subset)
         elif arm.init is not None:
             init, weights = arm.init, "default"
-            if self.recipe.transfer_config is FinetuneConfig:
+            if config_type is FinetuneConfig and arm.finetune is None:
                 options.setdefault("classifier", "new")  # all arms share the budget
         else:
             init, weights = self.recipe.pretrain.get("backbone", PretrainConfig.backbone), "none"
@@ -177,7 +178,7 @@ class _Steps:
         fixed = {"dataset": target, "test": self.recipe.test, "seed": seed, "init": init, "weights": weights}
         fields = fixed | options
         key += [self.manifests[target], self.manifests[self.recipe.test]]
-        config = self._config(self.recipe.transfer_config, "finetune/{}", f"{name}-seed{seed}", fields, *key)
+        config = self._config(config_type, "finetune/{}", f"{name}-seed{seed}", fields, *key)
         result = finetune(config) if isinstance(config, FinetuneConfig) else fit_classifier(config)
         figures = {name: result.metrics[name] for name in ("top1", "top5", "macro", "images")}
         return {"seed": seed, "run": config.out, **figures}
@@ -191,12 +192,13 @@ class _Steps:
 
     def _pretrained(self, name: str, arm: Arm, subset: str, seed: int) -> str:
         """The run that an arm is fine-tuned from."""
+        start = {} if arm.init is None else {"backbone": arm.init, "weights": "default"}
         if arm.use == "subset":
-            return self._trained(name, subset, seed, subset=subset)
+            return self._trained(name, subset, seed, subset=subset, **start)
         if arm.use == "weighted":
-            return self._trained(name, subset, seed, class_weights=subset, floor=arm.floor)
+            return self._trained(name, subset, seed, class_weights=subset, floor=arm.floor, **start)
         steps = int(self.recipe.pretrain["steps"])
-        half = self._trained("half-of-all", None, seed, steps=steps // 2)
+        half = self._trained("half-of-all", None, seed, steps=steps // 2, **start)
         if arm.use == "co-trained":
             return half
         return self._trained(name, subset, seed, subset=subset, init=half, steps=steps - steps // 2)
