@@ -103,20 +103,23 @@ class Arm:
         if self.how.of_all and not row.has_shares:
             yield f"`use` {self.use}: {row.without_shares()}; give one of the strategies {with_shares()}"
 
-    def size(self, classes: int) -> dict[str, Any]:
-        """Options of transfer select for the size of the choice; ``classes`` is the recipe's number."""
+    def size(self, classes: int | None) -> dict[str, Any]:
+        """Options of transfer select for the size of the choice; ``classes`` is the recipe's number, if it has one."""
         if self.strategy is None or STRATEGIES[self.strategy].takes_all:
             return {}
         if self.how.of_all:
             return {"coverage": 1.0}
-        return {"classes": self.classes or classes} if self.drop is None else {"drop": self.drop}
+        if self.drop is not None:
+            return {"drop": self.drop}
+        number = self.classes or classes
+        return {} if number is None else {"classes": number}
 
-    def describe(self, classes: int) -> str:
-        """What an arm pre-trains on, in a few words; ``classes`` is the recipe's number of them."""
+    def describe(self, classes: int | None) -> str:
+        """What an arm pre-trains on, in a few words; ``classes`` is the recipe's number of them, if it has one."""
         if self.strategy is None:
             return f"none: {self.init} as published" if self.init else "none: from scratch"
         row = STRATEGIES[self.strategy]
-        number = self.classes or classes if self.drop is None else f"all but {self.drop}"
+        number = self.classes or classes or "as many as serve it" if self.drop is None else f"all but {self.drop}"
         chosen = row.describe(number, self.geometry)
         described = self.how.phrase.format(chosen=chosen, name=row.name, geometry=self.geometry)
         return f"{described}; from {self.init} as published" if self.init else described
@@ -132,7 +135,7 @@ class Recipe:
         target: Dataset spec of the target's training images. {seed} in it is replaced by the seed of each run, so that
             every seed draws its own images (digits:@train?per_class=2&seed={seed}) and selects for them.
         test: Dataset spec of the target's test images.
-        classes: Source classes that an arm selects; needed if one does.
+        classes: Source classes that an arm selects; by default those that transfer select chooses without a number.
         arms: Arm by name; the last one is the one that the experiment is about.
         seeds: Seeds; every arm is pre-trained and fine-tuned once a seed.
         extract: Options of transfer extract.
@@ -148,7 +151,7 @@ class Recipe:
     target: str
     test: str
     arms: dict[str, Any]
-    classes: int = 0
+    classes: Annotated[int, Range(1)] | None = None
     sources: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     extract: dict[str, Any] = field(default_factory=dict)
@@ -158,6 +161,9 @@ class Recipe:
     finetune: dict[str, Any] = field(default_factory=dict)
     archives: list[str] = field(default_factory=list)
     data: str = "data"
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
     @classmethod
     def read(cls, path: str | Path) -> Recipe:
@@ -191,9 +197,10 @@ class Recipe:
             self._check_arm(where, Arm(strategy=DEFAULT_STRATEGY))
         for name, arm in self.arms.items():
             if arm.strategy is not None:
-                for key in ("sources", "classes"):
-                    if not getattr(self, key):
-                        raise InputError(f"{where}, arm {name}: strategy {arm.strategy} needs `{key}` in the recipe")
+                if not self.sources:
+                    raise InputError(f"{where}, arm {name}: strategy {arm.strategy} needs `sources` in the recipe")
+                if arm.size(self.classes) == {} and not (row := STRATEGIES[arm.strategy]).takes_all | row.has_shares:
+                    raise InputError(f"{where}, arm {name}: {row.without_shares()}; give `classes`")
             self._check_arm(f"{where}, arm {name}", arm)
 
     def _check_arm(self, where: str, arm: Arm) -> None:
