@@ -1,4 +1,4 @@
-"""Images of one dataset that are copies of each other: halved, compressed, mirrored, cropped, or the next of a burst."""
+"""Images of one dataset that are copies of each other: halved, compressed, mirrored, cropped, or next in a burst."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def groups_of_copies(bank: FeatureBank) -> NDArray[np.int64]:
     Raises:
         InputError: The bank keeps no image features.
     """
-    features, _, ids = bank.images()
+    features, _, _ = bank.images()
     count, width = features.shape
     threshold = max(THRESHOLD, math.sqrt(2 * math.log(max(count * (count - 1) / 2, 1)) / width))
     if threshold >= 1 or count < 2:

@@ -47,6 +47,10 @@ class Machine:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     workers: Annotated[int, Range(0)] | None = None
 
+    def machine(self) -> dict[str, Any]:
+        """Return the options of the machine alone, for the configurations of the steps of a command."""
+        return {option.name: getattr(self, option.name) for option in fields(Machine)}
+
 
 def check_ranges(config: Any) -> None:
     """Check the values of a configuration against the ranges and the literals that its fields are annotated with.

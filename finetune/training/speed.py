@@ -22,7 +22,8 @@ def training_rate(backbone: Backbone, batch_size: int, device: str = "auto", pre
     Decoding, augmentation and the optimiser are left out: they take a few percent of a step.
     """
     where = pick_device(device)
-    network = torch.nn.Sequential(backbone, LinearHead(backbone.dim, 2)).to(where, memory_format=torch.channels_last)
+    network = torch.nn.Sequential(backbone, LinearHead(backbone.dim, 2)).to(where)
+    network.to(memory_format=torch.channels_last)
     state = {name: value.clone() for name, value in backbone.state_dict().items()}
     size = backbone.preprocessing.image_size
     images = torch.rand(batch_size, 3, size, size, device=where).contiguous(memory_format=torch.channels_last)

@@ -50,7 +50,9 @@ def kept(features, path):
     """A bank of one class that keeps these features."""
     values = features.astype(np.float32)
     means, variances = values.mean(axis=0, keepdims=True), values.var(axis=0, keepdims=True)
-    bank = FeatureBank(("a",), np.array([len(values)]), means, variances, np.cov(values.T, bias=True).astype(np.float32))
+    bank = FeatureBank(
+        ("a",), np.array([len(values)]), means, variances, np.cov(values.T, bias=True).astype(np.float32)
+    )
     labels, ids = np.zeros(len(values), dtype=np.int64), [str(i) for i in range(len(values))]
     return bank.write(path, (values, labels, ids))
 

@@ -51,7 +51,9 @@ def read_photographs(given: str, test: str | None = None) -> Photographs:
     if path.suffix == ".csv" and path.is_file():
         return _table(path, test)
     what = "is no table (.csv) or folder" if path.exists() else "no such file or folder"
-    raise InputError(f"{given}: {what}; give a folder of class folders, a table of images and labels, or a dataset spec")
+    raise InputError(
+        f"{given}: {what}; give a folder of class folders, a table of images and labels, or a dataset spec"
+    )
 
 
 def as_spec(given: str) -> str:
