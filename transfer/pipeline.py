@@ -112,6 +112,9 @@ class _Steps:
                 raise InputError(f"recipe {recipe.name}, {key}: {error}") from error
         for spec in self.targets:
             align_classes(opened[recipe.test], opened[spec].classes, opened[spec].numbers)
+        self.given = {FeatureBank.open(path).name: path for path in recipe.banks}
+        if unused := [path for name, path in self.given.items() if name not in opened]:
+            raise InputError(f"recipe {recipe.name}, banks: {unused[0]} is of a dataset that the recipe does not name")
         self.manifests = {spec: dataset.manifest_sha256 for spec, dataset in opened.items()}
         trainings = sum(arm.how.trainings for arm in recipe.arms.values() if arm.strategy)
         self.total = len(self.targets) + len(recipe.sources) + len(recipe.seeds) * (len(recipe.arms) + trainings)
@@ -125,7 +128,8 @@ class _Steps:
         """The feature bank of a dataset, extracted or reused."""
         self.say(f"features of {spec}")
         options, manifest = self.recipe.extract, self.manifests[spec]
-        return extract(self._config(ExtractConfig, "banks/{}.h5", spec, options, manifest, dataset=spec)).bank
+        config = self._config(ExtractConfig, "banks/{}.h5", spec, options, manifest, dataset=spec)
+        return extract(replace(config, out=self.given.get(spec, config.out))).bank
 
     def ranking(self, target: FeatureBank, sources: Sequence[FeatureBank]) -> list[dict[str, Any]]:
         """The source domains, nearest first, as they stand in a ranking's JSON; ranked or reused."""

@@ -143,6 +143,7 @@ class Recipe:
         select: Options of transfer select.
         pretrain: Options of transfer pretrain.
         finetune: Options of transfer finetune, or, with a `method`, of transfer fit-classifier.
+        banks: Feature banks (.h5) of some of these datasets that were extracted before, with the options of `extract`.
         archives: Tar files to unpack first; {data} in a spec is replaced by the folder that they are unpacked to.
         data: Folder of the archives, relative to the working directory.
     """
@@ -159,6 +160,7 @@ class Recipe:
     select: dict[str, Any] = field(default_factory=dict)
     pretrain: dict[str, Any] = field(default_factory=dict)
     finetune: dict[str, Any] = field(default_factory=dict)
+    banks: list[str] = field(default_factory=list)
     archives: list[str] = field(default_factory=list)
     data: str = "data"
 

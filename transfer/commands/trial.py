@@ -24,7 +24,8 @@ class TrialConfig(Machine):
         holdout: Share of each class that is held out to judge by, if there are no test images.
         unlabelled: Images without labels to predict with the best model: a folder or a spec. Images that lie in the
             folder outside of its class folders are predicted as well.
-        source: Datasets to choose classes from and pre-train on: folders or specs.
+        source: Datasets to choose classes from and pre-train on: folders, specs, or feature banks (.h5) under the first
+            model.
         model: Published models to start from; the best by a linear probe on the training photographs is taken.
         minutes: The time that the trial may take.
         out: Directory of the trial; by default runs/try-NAME. The same command goes on where it was killed.

@@ -54,7 +54,7 @@ class Plan:
     left_out: Mapping[str, float]
 
 
-def make_plan(train: int, test: int, source: int, rates: Rates, seconds: float, spent: float = 0.0) -> Plan:
+def make_plan(train: int, test: int, source: int | None, rates: Rates, seconds: float, spent: float = 0.0) -> Plan:
     """Choose the starts, and their steps, that fit into the time.
 
     The linear probe is always tried. The others are added one after the other as long as each still sees the training
@@ -62,16 +62,16 @@ def make_plan(train: int, test: int, source: int, rates: Rates, seconds: float, 
 
     Args:
         train, test: Images to train on and to test on.
-        source: Images of the sources whose features are needed, 0 without sources.
+        source: Images of the sources whose features are to be extracted; None without sources.
         rates: What the machine does.
         seconds: The time in all.
         spent: Seconds of it that are gone.
     """
-    order = (PROBE, FINE_TUNED, CONTINUED, SELECTED) if source else (PROBE, FINE_TUNED)
+    order = (PROBE, FINE_TUNED, CONTINUED, SELECTED) if source is not None else (PROBE, FINE_TUNED)
 
     def passes(starts: tuple[str, ...]) -> float:
         """Seconds beside the training steps: features, evaluations and predictions."""
-        images = train + test + (train + source if source else 0)
+        images = train + test + (0 if source is None else train + source)
         images += sum({PROBE: 1, SELECTED: 0}.get(start, 2) * train + 2 * test for start in starts)
         return images / rates.features + _BESIDE * len(starts)
 

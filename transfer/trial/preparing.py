@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ def prepare(
     given: Photographs,
     whole: ImageDataset,
     sources: Sequence[ImageDataset],
+    banks: Mapping[str, str],
     began: float,
 ) -> tuple[dict[str, Any], Plan]:
     """Return the recipe of a trial, as it stands in YAML, and its plan.
@@ -49,6 +50,7 @@ def prepare(
         given: The photographs.
         whole: The same, opened.
         sources: The sources, opened.
+        banks: Spec → file of the bank of each source that was extracted before.
         began: ``time.perf_counter()`` when the trial began.
     """
     seconds = 60 * config.minutes
@@ -65,10 +67,10 @@ def prepare(
     model = _best_model(config, out, train)
     if model != config.model[0]:
         rates = measure_rates(load_backbone(model), whole, config)
-    specs = [_sampled(one, rates, seconds / len(sources)) for one in sources]
-    seen = sum(len(open_dataset(one)) for one in specs)
+    specs = [one.spec if one.spec in banks else _sampled(one, rates, seconds / len(sources)) for one in sources]
+    seen = sum(len(open_dataset(spec)) for spec in specs if spec not in banks)
     images = len(open_dataset(train)), len(open_dataset(test))
-    plan = make_plan(*images, seen, rates, seconds, time.perf_counter() - began)
+    plan = make_plan(*images, seen if sources else None, rates, seconds, time.perf_counter() - began)
     for start, minutes in plan.left_out.items():
         console.print(f"left out: {start}, with which it would take about {math.ceil(minutes)} minutes")
     machine = {name: value for name, value in config.machine().items() if value is not None}
@@ -80,6 +82,7 @@ def prepare(
         "target": train,
         "test": test,
         "sources": specs,
+        "banks": list(banks.values()),
         "seeds": [config.seed],
         "arms": arms,
         "extract": {"backbone": model, **machine},

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from features import open_dataset
+from features import FeatureBank, open_dataset
+from features.bank import SUFFIXES
 from features.dataset import ImageDataset
+from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError, difference
 from features.infrastructure.files import TEXT, write_json, write_text
 from transfer.commands.report import VERDICT, ReportConfig, report
@@ -59,12 +61,16 @@ def try_starts(config: TrialConfig) -> Trial:
     out = Path(config.out or f"runs/try-{Path(config.photographs.rstrip('/')).stem.replace(':', '-')}")
     if any(sign in str(out) for sign in ",&?"):
         raise InputError(f"`out` {out}: a dataset spec cannot contain this name; leave out , & and ?")
+    if given.test is None and "holdout" in DatasetSpec.parse(given.whole).options:
+        raise InputError(f"{given.whole}: is a part of a dataset; give the other part, or none of it, as `test`")
     whole = open_dataset(given.whole)
     _check(whole)
-    opened = [open_dataset(as_spec(one)) for one in config.source]
+    banks = {FeatureBank.open(one).name: one for one in config.source if Path(one).suffix in SUFFIXES}
+    specs = [*(as_spec(one) for one in config.source if Path(one).suffix not in SUFFIXES), *banks]
+    opened = [open_dataset(spec) for spec in specs]
     known = _same_trial(config, out, whole)
     if known is None:
-        recipe, plan = prepare(config, out, given, whole, opened, began)
+        recipe, plan = prepare(config, out, given, whole, opened, banks, began)
         write_text(out / RECIPE, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
         known = {"options": asdict(config), "photographs": whole.manifest_sha256, "left_out": dict(plan.left_out)}
         write_json(out / OPTIONS, known)
