@@ -19,6 +19,7 @@ from features.infrastructure.files import check_ending
 from features.infrastructure.options import Machine, Range, check_ranges
 from features.infrastructure.processes import rank
 from features.infrastructure.tables import write_table
+from features.intensities import say_assumed
 from features.readers import open_dataset
 from finetune.evaluation.arguments import check_order, check_outputs
 from finetune.evaluation.class_matching import align_classes
@@ -139,7 +140,9 @@ def evaluate_model(
     done = pass_over(dataset, network, network.preprocessing, options, predictions_of, "evaluate")
     for id_, reason in done.unreadable:
         console.print(f"skipped unreadable image {id_} ({reason})", markup=False, emoji=False)
-    predictions, counts = Predictions.concatenate(done.parts), np.asarray(card["train_counts"])
+    predictions = Predictions.concatenate(done.parts)
+    say_assumed(dataset.spec, done.assumed, len(predictions.labels))
+    counts = np.asarray(card["train_counts"])
     return Evaluation(
         metrics=evaluate_predictions(predictions, len(model.classes), counts, probabilities=True, many=many, few=few),
         classes=model.classes,
