@@ -4,6 +4,8 @@ from .evaluation.metrics import Metrics
 from .finetuning import FinetuneConfig, finetune
 from .losses import ClassBalancedLoss, class_balanced_weights, effective_number
 from .model import ImageClassifier
+from .prediction.prediction import Prediction
+from .prediction.predictor import PredictConfig, predict
 from .pretraining import PretrainConfig, pretrain
 from .shared_options import TrainingConfig
 from .training.fitting import TrainingResult
@@ -15,6 +17,8 @@ __all__ = [
     "FitClassifierConfig",
     "ImageClassifier",
     "Metrics",
+    "PredictConfig",
+    "Prediction",
     "PretrainConfig",
     "TrainingConfig",
     "TrainingResult",
@@ -23,5 +27,6 @@ __all__ = [
     "evaluate",
     "finetune",
     "fit_classifier",
+    "predict",
     "pretrain",
 ]

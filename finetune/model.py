@@ -38,7 +38,10 @@ class ImageClassifier(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.backbone(x)
+        return self.classify(self.backbone(x))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Class scores (B, C), float32, of the features (B, D) of the backbone."""
         with torch.autocast(features.device.type, enabled=False):
             return self.head(features.float())
 

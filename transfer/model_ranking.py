@@ -24,7 +24,7 @@ from features.checkpoint import find_checkpoint, is_trained_model
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from finetune.classifiers import LinearProbe
-from finetune.evaluation.evaluator import align_classes
+from finetune.evaluation.class_matching import align_classes
 from finetune.model import ImageClassifier, as_scores
 from similarity import MEASURES, Evidence, measure
 from similarity.measures import Score, Unmeasured, rank_correlation, reasons, values

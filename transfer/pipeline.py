@@ -23,7 +23,7 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.files import TEXT, write_json
 from features.infrastructure.provenance import versions
 from finetune import FinetuneConfig, PretrainConfig, finetune, fit_classifier, pretrain
-from finetune.evaluation.evaluator import align_classes
+from finetune.evaluation.class_matching import align_classes
 from similarity import Subset
 from transfer.command_line import Config, from_mapping
 from transfer.commands.rank import RankConfig, rank

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 
@@ -21,7 +21,7 @@ from features.dataset_spec import DatasetSpec
 from features.extraction.merging import MergeConfig, merge
 from features.extraction.result import Extraction
 from features.extraction.resume import discard, find_finished, find_unfinished, resume_path
-from features.extraction.shard import MAX_UNREADABLE, KeptFeatures, Shard, check_unreadable
+from features.extraction.shard import Shard
 from features.forward_pass import forward_pass
 from features.infrastructure.console import console
 from features.infrastructure.devices import pick_device, pick_precision
@@ -30,7 +30,9 @@ from features.infrastructure.files import check_ending, check_writable
 from features.infrastructure.locks import locked
 from features.infrastructure.options import Machine, Range, check_ranges
 from features.infrastructure.processes import gather, rank, world_size
+from features.kept_features import KeptFeatures
 from features.readers import open_dataset
+from features.unreadable import MAX_UNREADABLE, OnError, check_unreadable
 
 #: Largest C × D whose sums are kept on a GPU: two arrays of 512 MiB.
 _SUMS_ON_DEVICE = 2**26
@@ -64,7 +66,7 @@ class ExtractConfig(Machine):
     image_size: Annotated[int, Range(1)] | None = None
     batch_size: Annotated[int, Range(1)] = 64
     keep_images: bool = False
-    on_error: Literal["skip", "fail"] = "skip"
+    on_error: OnError = "skip"
     max_unreadable: Annotated[float, Range(0, 1)] = MAX_UNREADABLE
     shard: str | None = None
     checkpoint_seconds: Annotated[float, Range(0)] = 60.0
@@ -214,9 +216,7 @@ def read_images(
 
 def _check_unreadable(config: ExtractConfig, dataset: ImageDataset, skipped: Sequence[tuple[str, str]]) -> None:
     """Compare unreadable images with the limit, which is a share of the whole dataset for a shard too."""
-    if skipped and config.on_error == "fail":
-        raise InputError(f"{dataset.spec}: cannot read {skipped[0][0]} ({skipped[0][1]})")
-    check_unreadable(dataset.spec, skipped, len(dataset), config.max_unreadable)
+    check_unreadable(dataset.spec, skipped, len(dataset), config.max_unreadable, config.on_error)
 
 
 @contextmanager

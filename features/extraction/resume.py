@@ -10,9 +10,10 @@ from typing import Any
 
 from features.bank import IDENTITY, FeatureBank
 from features.dataset import ImageDataset
-from features.extraction.shard import KeptFeatures, Shard
+from features.extraction.shard import Shard
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError, difference
+from features.kept_features import KeptFeatures
 
 
 def find_finished(
