@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,8 @@ def hold_out(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
         groups = _joined(groups, _read_groups(dataset, spec, path))
     together = int((np.bincount(groups)[groups] > 1).sum())
     if together:
-        say_once(f"{spec}: {together:,} images are copies or of one group, and are held out or kept together")
+        whole = replace(spec, options={name: value for name, value in spec.options.items() if name != "part"})
+        say_once(f"{whole}: {together:,} images are copies or of one group, and are held out or kept together")
     held = held_out(dataset.labels, groups, _share(spec), spec.integer("seed", 0) or 0, len(dataset.classes))
     if not held.any():
         raise spec.error("no image can be held out: every class has a single image or a single group")

@@ -37,7 +37,10 @@ def judged(
         result: The results of the recipe.
     """
     recipe, runs = result["recipe"], {arm["arm"]: arm["runs"][0]["run"] for arm in result["arms"]}
-    found = {name: _predicted(config, runs[name], recipe["test"], out / "predictions" / f"{name}.csv") for name in runs}
+    found = {
+        name: _predicted(config, run, recipe["test"], out / "predictions" / f"{name.replace(' ', '-')}.csv")
+        for name, run in runs.items()
+    }
     verdict = judge({name: _correct(one) for name, one in found.items()}, config.seed)
     model = _kept(out / MODEL, runs[verdict.best])
     unlabelled = {

@@ -110,7 +110,7 @@ def images_a_class(images: int, classes: int, rates: Rates, seconds: float) -> i
 
 def recipe_arms(plan: Plan, model: str) -> dict[str, dict[str, Any]]:
     """The arms of a recipe that tries the starts of a plan, from a published model or from random weights."""
-    tuning = {"steps": plan.steps, "batch_size": BATCH, "augment": "crop-flip"}
+    tuning = {"steps": plan.steps, "batch_size": BATCH}
     arms: dict[str, dict[str, Any]] = {
         PROBE: {"init": model, "finetune": {"method": "linear"}},
         FINE_TUNED: {"init": model, "finetune": tuning},

@@ -16,6 +16,7 @@ from features.backbones.loading import load_backbone
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.console import console
+from features.infrastructure.options import Machine
 from features.infrastructure.tables import write_table
 from features.readers.holdout import GROUP_COLUMNS, HELD_OUT
 from similarity.duplicates import DuplicatesConfig, find_duplicates
@@ -73,7 +74,7 @@ def prepare(
     plan = make_plan(*images, seen if sources else None, rates, seconds, time.perf_counter() - began)
     for start, minutes in plan.left_out.items():
         console.print(f"left out: {start}, with which it would take about {math.ceil(minutes)} minutes")
-    machine = {name: value for name, value in config.machine().items() if value is not None}
+    machine = {name: value for name, value in config.machine().items() if value != getattr(Machine, name)}
     arms = recipe_arms(plan, model)
     for arm in arms.values():
         arm["finetune"] |= machine

@@ -10,12 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.trial.plan import CONTINUED, PROBE, SELECTED
+from transfer.trial.plan import CONTINUED, FINE_TUNED, PROBE, SELECTED
 
 #: The normal quantile of a 95 % interval.
 _Z = 1.959964
 #: Bootstrap replicates of the held-out images.
 _REPLICATES = 2000
+#: What the first sentence calls each start.
+_HOW = {
+    PROBE: "A linear probe on {model}",
+    FINE_TUNED: "Fine-tuned {model}",
+    CONTINUED: "{model}, trained further on the chosen source classes and then fine-tuned,",
+    SELECTED: "A network that was pre-trained on the chosen source classes alone and then fine-tuned",
+}
 #: Images that are resampled at once, which limits the memory.
 _BLOCK = 1 << 22
 
@@ -117,8 +124,8 @@ def sentences(verdict: Verdict, model: str, left_out: Mapping[str, float], sourc
     """Say a verdict in three sentences: what wins, by how much, and whether pre-training on a choice is worth it."""
     best, own = verdict.best, verdict.accuracy[verdict.best]
     first = (
-        f"The {best} {model} is right on {_percent(own.value)} % of the {verdict.images:,} held-out photographs "
-        f"(95 % interval {_percent(own.low)} to {_percent(own.high)})."
+        f"{_HOW[best].format(model=model)} is right on {_percent(own.value)} % of the {verdict.images:,} held-out "
+        f"photographs (95 % interval {_percent(own.low)} to {_percent(own.high)})."
     )
     return [first, _second(verdict), _third(verdict, left_out, sources)]
 

@@ -64,9 +64,7 @@ def said(left_out=None, sources=(), **correct):
 
 def test_the_sentences_say_what_wins_by_how_much_and_what_a_choice_is_worth():
     first, second, third = said(probe=300, tuned=360)
-    assert first.startswith(
-        "The fine-tuned resnet50 is right on 90.0 % of the 400 held-out photographs (95 % interval 86"
-    )
+    assert first.startswith("Fine-tuned resnet50 is right on 90.0 % of the 400 held-out photographs (95 % interval 86")
     assert second.startswith("It beats the next best, linear probe, by +15.0 points (+11.")
     assert "give --source" in third
     _, second, third = said(probe=358, tuned=360, sources=["s"], left_out={CONTINUED: 30.2})
