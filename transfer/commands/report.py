@@ -136,9 +136,9 @@ def _mistakes(verdict: Mapping[str, Any]) -> bytes:
     position = {id_: i for i, id_ in enumerate(test.ids)}
     pictures = []
     for row in verdict["mistakes"]:
-        caption = f"{row['class']} taken for {row['predicted']} ({100 * row['probability']:.0f} %)"
+        caption = f"{row['class']} → {row['predicted']} {100 * row['probability']:.0f} %"
         pictures.append((caption, test.image(position[row["image"]], 96).resize((96, 96))))
-    return gallery(pictures)
+    return gallery(pictures, lines=6)
 
 
 def _arm(given: Mapping[str, Any]) -> Arm:

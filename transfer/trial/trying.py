@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError, difference
 from features.infrastructure.files import TEXT, write_json, write_text
+from finetune.evaluation.class_matching import align_classes
 from transfer.commands.report import VERDICT, ReportConfig, report
 from transfer.pipeline import run_recipe
 from transfer.recipe import Recipe
@@ -58,13 +60,15 @@ def try_starts(config: TrialConfig) -> Trial:
     """
     began = time.perf_counter()
     given = read_photographs(config.photographs, config.test)
-    out = Path(config.out or f"runs/try-{Path(config.photographs.rstrip('/')).stem.replace(':', '-')}")
+    out = Path(config.out or f"runs/try-{_name(config.photographs)}")
     if any(sign in str(out) for sign in ",&?"):
         raise InputError(f"`out` {out}: a dataset spec cannot contain this name; leave out , & and ?")
     if given.test is None and "holdout" in DatasetSpec.parse(given.whole).options:
         raise InputError(f"{given.whole}: is a part of a dataset; give the other part, or none of it, as `test`")
     whole = open_dataset(given.whole)
     _check(whole)
+    if given.test is not None:
+        align_classes(open_dataset(given.test), whole.classes, whole.numbers)
     banks = {FeatureBank.open(one).name: one for one in config.source if Path(one).suffix in SUFFIXES}
     specs = [*(as_spec(one) for one in config.source if Path(one).suffix not in SUFFIXES), *banks]
     opened = [open_dataset(spec) for spec in specs]
@@ -79,6 +83,12 @@ def try_starts(config: TrialConfig) -> Trial:
     write_json(out / VERDICT, content)
     report(ReportConfig(run=str(out)))
     return Trial(out, content)
+
+
+def _name(photographs: str) -> str:
+    """A name for the directory of a trial: the last part of a path, without what a file name had better not hold."""
+    last = Path(photographs.partition("?")[0]).name
+    return re.sub(r"[^\w.@-]+", "-", last.removesuffix(".csv")).strip("-") or "photographs"
 
 
 def _check(whole: ImageDataset) -> None:

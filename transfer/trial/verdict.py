@@ -117,7 +117,7 @@ def optimism(hits: NDArray[np.bool_], seed: int) -> float:
         drawn = rng.multinomial(images, np.full(images, 1 / images), size=number) @ hits.T / images
         best = drawn.argmax(axis=1)
         found.append(drawn[np.arange(number), best] - accuracy[best])
-    return float(np.concatenate(found).mean())
+    return max(0.0, float(np.concatenate(found).mean()))
 
 
 def sentences(verdict: Verdict, model: str, left_out: Mapping[str, float], sources: Sequence[str]) -> list[str]:
