@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
+from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import end_process, rank
 from features.infrastructure.suggestions import choice
@@ -81,6 +82,11 @@ def _start(argv: list[str]) -> int:
 
         print(f"transfer {version('transfer-toolkit')}")
         return 0
+    if argv[0] == "--print-completion":
+        from transfer.completion import completion_script
+
+        print(completion_script(argv[1] if argv[1:] else ""))
+        return 0
     if argv[0] not in COMMANDS:
         raise InputError(f"there is no such command; {choice(argv[0], COMMANDS)}")
     return _run(COMMANDS[argv[0]], argv[1:])
@@ -102,19 +108,22 @@ def _run(command: Command, argv: list[str]) -> int:
             print(f"transfer {command.name}: --{name} {value} is what this command does; leave it out", file=sys.stderr)
         argv = rest
     try:
-        values, as_json = read_command_line(config_type, argv, command.positional, f"transfer {command.name}")
+        values, flags = read_command_line(config_type, argv, command.positional, f"transfer {command.name}")
     except InputError as error:
         raise InputError(f"{_of_another(command, argv) or error} (transfer {command.name} --help)") from error
-    config = config_type(**values)
+    config, quiet = config_type(**values), console.quiet
+    console.quiet = quiet or flags.quiet
     try:
         result = command.function()(config)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         if _is_named(error.filename, [*argv, *vars(config).values()]):
             raise InputError(f"{error.filename}: {error.strerror}; name another path") from error
         raise  # a file that the user has not named is the program's own, and the error a bug
+    finally:
+        console.quiet = quiet
     if rank() != 0:
         return 0  # the first of several processes prints the result
-    if as_json:
+    if flags.json:
         utf_8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         print(json.dumps(result.to_json(), ensure_ascii=not utf_8))
     else:
@@ -161,7 +170,8 @@ Choose what to pre-train on: domain similarity, source selection, class-balanced
 
 {commands}
 
-transfer COMMAND --help explains a command. Begin with: transfer demo"""
+transfer COMMAND --help explains a command. Begin with: transfer demo, or with your photographs: transfer try FOLDER
+To complete commands and options in the shell: eval "$(transfer --print-completion bash)" (or zsh, fish, …)"""
 
 
 if __name__ == "__main__":
