@@ -185,8 +185,9 @@ class Recipe:
 
     def _check_steps(self, where: str) -> None:
         """Build the configuration of every step once, so that a wrong option is refused before any work."""
-        keeping = [name for name, row in METHODS.items() if row.keeps_classifier]
-        if self.finetune.get("classifier") == "keep" or self.finetune.get("method") in keeping:
+        method = str(self.finetune.get("method"))
+        if self.finetune.get("classifier") == "keep" or (method in METHODS and METHODS[method].keeps_classifier):
+            keeping = [name for name, row in METHODS.items() if row.keeps_classifier]
             raise InputError(
                 f"{where}, finetune: starts from the run's own classifier, whose classes are those of the source; "
                 f"leave out classifier: keep, and methods {', '.join(keeping)}"

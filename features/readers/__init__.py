@@ -38,7 +38,8 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
     spec = DatasetSpec.parse(spec) if isinstance(spec, str) else spec
     scheme = SCHEMES.get(spec.scheme)
     if scheme is None:
-        raise spec.error(f"unknown scheme {spec.scheme!r}; {choice(spec.scheme, SCHEMES)}")
+        unknown = f"unknown scheme {spec.scheme!r}; {choice(spec.scheme, SCHEMES)}"
+        raise spec.error(SCHEMES.fault(spec.scheme) or unknown)
     _check(spec, scheme)
     dataset = scheme.open(spec) if scheme.base is None else scheme.open(spec, _open_base(spec, scheme.base(spec)))
     if not len(dataset):

@@ -73,7 +73,7 @@ class Loss:
     cosine_classifier: bool = False
 
 
-LOSSES = Catalogue("loss", Loss, "finetune.losses")
+LOSSES = Catalogue("loss", Loss, "finetune.losses", "transfer.losses")
 #: The loss of a training that names none, and that of a pre-training whose sampler leaves the classes unbalanced: the
 #: class-balanced loss that transfers as well as plain softmax (``benchmarks/selection_pays.py``).
 DEFAULT_LOSS = "softmax"
