@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from features.image_sources import UnreadableImage
+from features.decoding import fetched
+from features.image_sources import ImageSource, UnreadableImage
 from features.infrastructure.errors import InputError
 from features.preprocessing import Preprocessing
 
@@ -21,6 +23,8 @@ from features.preprocessing import Preprocessing
 _PICTURE = (360, 300)
 #: Calls on the same picture that must agree. A mirror image that is drawn half of the time agrees in 1 of 128 cases.
 _CALLS = 8
+#: Images that are tried until one can be read.
+_TRIED = 64
 #: Digits of a hash.
 _DIGITS = 16
 #: How Python prints objects that say nothing but where they are in memory.
@@ -57,8 +61,16 @@ class OwnTransform(Preprocessing):
 
     def pixels(self, image: Image.Image | Tensor) -> Tensor:
         """Map one image to (C, H, W) floats; an error of the function is the reason why the image is left out."""
+        output = self.output(image)
+        if output.shape != self.shape:
+            found = f"is {tuple(output.shape)} after the transform, and others are {self.shape}"
+            raise UnreadableImage(f"{found}; crop all to one size")
+        return output
+
+    def output(self, image: Image.Image | Tensor) -> Tensor:
+        """Return what the function makes of one image, of any shape."""
         try:
-            return _checked(image if self.function is None else self.function(image), self.shape)
+            return _checked(image if self.function is None else self.function(image))
         except UnreadableImage:
             raise
         except Exception as error:  # a function of the user may raise anything
@@ -70,7 +82,7 @@ class OwnTransform(Preprocessing):
 
 
 def own_transform(function: Callable[[Any], Any], given: tuple[int, int, int] | None = None) -> OwnTransform:
-    """Try a function on a picture, which gives the shape of its output and its identity.
+    """Try a function on a picture, which gives its identity and, for a picture of that size, the shape of its output.
 
     The identity is what Python prints of the function, and the hash of its output for the picture: what is printed does
     not say all, even of the transforms of torchvision.
@@ -104,6 +116,38 @@ def own_transform(function: Callable[[Any], Any], given: tuple[int, int, int] | 
     return _of_shape(outputs[0].shape, function=function, text=f"{_printed(function)} sha256 {digest[:_DIGITS]}")
 
 
+class _Outputs(Dataset):
+    """Maps a list of positions to the shape of the first image that can be read and transformed, or to the reason."""
+
+    def __init__(self, source: ImageSource, transform: OwnTransform) -> None:
+        self.source, self.transform = source, transform
+
+    def __getitem__(self, batch: Sequence[int]) -> tuple[int, ...] | str:
+        reasons = []
+        for index in batch:
+            try:
+                return tuple(self.transform.output(self.source.read(index)).shape)
+            except UnreadableImage as error:
+                reasons.append(str(error))
+        return reasons[0]
+
+
+def fitted(transform: OwnTransform, source: ImageSource, workers: int) -> OwnTransform:
+    """Return a transform with the shape of its output for some images, by the first one that can be read.
+
+    A worker process reads it if there are any: see :func:`features.readers.survey.first_item`.
+
+    Raises:
+        InputError: None of the first images can be read and transformed.
+    """
+    tried = range(min(_TRIED, len(source)))
+    (found,) = fetched(_Outputs(source, transform), [tried], min(workers, 1))
+    if isinstance(found, str):
+        raise InputError(f"`transform`: none of the first {len(tried)} images can be transformed; the first is {found}")
+    side = max(found[1:])
+    return replace(transform, image_size=side, resize=side, shape=tuple(found))  # the loader makes lists of tuples
+
+
 def as_given(shape: tuple[int, int, int], dataset: Any) -> OwnTransform:
     """Return the transform of a dataset that gives the input of the network itself, (C, H, W) tensors.
 
@@ -123,16 +167,12 @@ def _of_shape(shape: Any, **fields: Any) -> OwnTransform:
     return OwnTransform(side, side, shape=tuple(shape), **fields)
 
 
-def _checked(output: Any, shape: tuple[int, int, int] | None = None) -> Tensor:
+def _checked(output: Any) -> Tensor:
     """The output of a function, on the CPU; raises :class:`UnreadableImage` if it is not (C, H, W) floats."""
     if not isinstance(output, Tensor) or output.ndim != 3 or not output.is_floating_point():
         is_tensor = isinstance(output, Tensor)
         found = f"{output.dtype} of shape {tuple(output.shape)}" if is_tensor else f"a {type(output).__name__}"
         raise UnreadableImage(f"gives {found}; expected a tensor (C, H, W) of floats")
-    if shape is not None and output.shape != shape:
-        raise UnreadableImage(
-            f"is {tuple(output.shape)} after the transform, and others are {shape}; crop all to one size"
-        )
     return output.detach().cpu()
 
 

@@ -19,7 +19,7 @@ from features.extraction.result import Extraction
 from features.infrastructure.devices import pick_device
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_writable
-from features.own_transform import as_given, own_transform
+from features.own_transform import as_given, fitted, own_transform
 from features.preprocessing import Preprocessing
 from features.readers.python_dataset import PythonDataset
 
@@ -82,58 +82,58 @@ def extract_features(
     allowed = {field.name for field in fields(ExtractConfig)} - _PARTS
     if unknown := options.keys() - allowed:
         raise TypeError(f"extract_features() has no option {min(unknown)!r}; it has {', '.join(sorted(allowed))}")
+    if not isinstance(network, (str, nn.Module)):
+        raise InputError(f"`network`: a {type(network).__name__}; expected a module of PyTorch, or a backbone's name")
+    config = ExtractConfig(dataset="", out=str(out), **options)
+    check_ending(config.out, SUFFIXES)
+    check_writable(Path(config.out))
+    pick_device(config.device)  # before an item is read
     given = PythonDataset(
+        dataset,
         name=name or Path(out).stem,
         classes=classes,
         labels=labels,
         image=image,
         label=label,
         fingerprint=fingerprint,
-        workers=options.get("workers"),
+        workers=config.workers,
     )
-    config = ExtractConfig(dataset=str(given.spec), out=str(out), backbone=network_name or "own", **options)
-    if not isinstance(network, (str, nn.Module)):
-        raise InputError(f"`network`: a {type(network).__name__}; expected a module of PyTorch, or a backbone's name")
-    check_ending(config.out, SUFFIXES)
-    check_writable(Path(config.out))
-    pick_device(config.device)  # before the items are read
-    images, shape = given.open(dataset)
-    backbone = _backbone(network, network_name, transform, shape, dataset)
+    built = load_backbone(network) if isinstance(network, str) else network
+    chosen = _transform(transform, built, given)
+    backbone = _with_transform(built, network_name, chosen)
+    images = given.images()
     return extract_parts(config, lambda: images, lambda: backbone)
 
 
-def _backbone(
-    network: nn.Module | str,
-    name: str | None,
-    transform: Preprocessing | Callable[[Any], Any] | None,
-    shape: tuple[int, ...] | None,
-    dataset: Any,
-) -> Backbone:
-    """The network with its input transform, for images, or for tensors of floats of this shape."""
-    built = load_backbone(network) if isinstance(network, str) else network
-    own = built.preprocessing if isinstance(built, Backbone) else None
-    if shape is not None and len(shape) != 3:
-        raise InputError(f"`dataset`: its items are tensors of shape {shape}; expected (C, H, W)")
-    tensors = None if shape is None else (shape[0], shape[1], shape[2])
-    if tensors is not None and transform is None:
-        chosen: Preprocessing = as_given(tensors, dataset)
-    elif isinstance(transform, Preprocessing):
-        if tensors is not None:
+def _transform(
+    transform: Preprocessing | Callable[[Any], Any] | None, network: nn.Module, given: PythonDataset
+) -> Preprocessing:
+    """The input transform: that of the user, of the dataset that gives tensors of floats, or of the backbone."""
+    if given.shape is not None:
+        if len(given.shape) != 3:
+            raise InputError(f"`dataset`: its items are tensors of shape {given.shape}; expected (C, H, W)")
+        if isinstance(transform, Preprocessing):
             raise InputError("`transform`: is for images, and the dataset gives tensors of floats; leave it out")
-        chosen = transform
-    elif transform is not None:
-        chosen = own_transform(transform, tensors)
-    elif own is not None:
-        chosen = own
-    else:
-        raise InputError(
-            "`transform`: is missing; give the function from an RGB image to the network's input, such as "
-            "weights.transforms() of torchvision"
-        )
-    if not isinstance(built, Backbone):
-        return own_backbone(built, chosen, name)
+        shape = (given.shape[0], given.shape[1], given.shape[2])
+        return as_given(shape, given.dataset) if transform is None else own_transform(transform, shape)
+    if isinstance(transform, Preprocessing):
+        return transform
+    if transform is not None:
+        return fitted(own_transform(transform), given.source, given.workers)
+    if isinstance(network, Backbone):
+        return network.preprocessing
+    raise InputError(
+        "`transform`: is missing; give the function from an RGB image to the network's input, such as "
+        "weights.transforms() of torchvision"
+    )
+
+
+def _with_transform(network: nn.Module, name: str | None, transform: Preprocessing) -> Backbone:
+    """The network as a backbone with this input transform."""
+    if not isinstance(network, Backbone):
+        return own_backbone(network, transform, name)
     if name is not None:
-        raise InputError(f"`network_name` {name}: a backbone has a name of its own, {built.name}; leave it out")
-    backbone = copy.copy(built)  # shares the weights
-    backbone.preprocessing = chosen
+        raise InputError(f"`network_name` {name}: a backbone has a name of its own, {network.name}; leave it out")
+    backbone = copy.copy(network)  # shares the weights
+    backbone.preprocessing = transform
     return backbone

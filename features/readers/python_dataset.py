@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,72 +12,98 @@ from torch.utils.data import IterableDataset, Subset
 from features.dataset import ImageDataset
 from features.dataset_spec import IN_PYTHON, DatasetSpec
 from features.decoding import one_per_core
+from features.image_sources import ImageSource
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
 from features.readers.class_names import numbered_names
-from features.readers.items import Items
+from features.readers.items import Items, Keys
 from features.readers.rules import by_the_rules
 from features.readers.schemes.huggingface import from_table
 from features.readers.schemes.torchvision_dataset import from_torchvision
 from features.readers.survey import first_item, survey
 
 
-@dataclass(frozen=True, kw_only=True)
 class PythonDataset:
-    """What a user says of a dataset; see :func:`features.extract_features`."""
+    """A dataset of PyTorch, of torchvision or of Hugging Face, an :class:`ImageDataset`, or a spec.
 
-    name: str
-    classes: Sequence[str] | None = None
-    labels: Any = None
-    image: Any = None
-    label: Any = None
-    fingerprint: str | None = None
-    workers: int | None = None
+    The arguments are those of :func:`features.extract_features`. Making it reads one item; :meth:`images` reads all of
+    them where their labels or their hashes are not known without that.
 
-    @property
-    def spec(self) -> DatasetSpec:
-        """What messages and banks call the dataset."""
-        return DatasetSpec(IN_PYTHON, self.name)
+    Attributes:
+        spec: What messages and banks call the dataset.
+        shape: The shape of the first item if it is a tensor of floats, which needs no transform; None if it is an
+            image.
+        source: The images, or tensors, by position.
 
-    def open(self, dataset: Any) -> tuple[ImageDataset, tuple[int, ...] | None]:
-        """Adapt a dataset by the rules that hold for every reader.
+    Raises:
+        InputError: It has no positions, its items cannot be read, or what was said of it does not fit.
+    """
 
-        Returns:
-            The dataset, and the shape of its items if they are tensors of floats, which need no transform; None if they
-            are images.
-
-        Raises:
-            InputError: It has no positions, its items cannot be read, or what was said of it does not fit.
-        """
+    def __init__(
+        self,
+        dataset: Any,
+        *,
+        name: str,
+        classes: Sequence[str] | None = None,
+        labels: Any = None,
+        image: Any = None,
+        label: Any = None,
+        fingerprint: str | None = None,
+        workers: int | None = None,
+    ) -> None:
+        self.dataset, self.classes, self.labels, self.fingerprint = dataset, classes, labels, fingerprint
+        self.spec = DatasetSpec(IN_PYTHON, name)
+        self.workers = one_per_core() if workers is None else workers
+        self.shape: tuple[int, ...] | None = None
+        said = {"classes": classes, "labels": labels, "image": image, "label": label, "fingerprint": fingerprint}
+        given = [word for word, value in said.items() if value is not None]
         if isinstance(dataset, (str, ImageDataset)):
-            given = [name for name in ("classes", "labels", "image", "label", "fingerprint") if self._gives(name)]
             if given:
                 what = "a dataset spec" if isinstance(dataset, str) else "an ImageDataset"
                 raise InputError(f"`{given[0]}`: {what} has its own; leave it out")
-            return open_dataset(dataset) if isinstance(dataset, str) else dataset, None
-        if isinstance(dataset, dict):  # of Hugging Face, or one of the user
-            raise InputError(f"`dataset`: holds several, {', '.join(map(str, dataset))}; give one of them")
-        has_positions = hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
-        if isinstance(dataset, IterableDataset) or not has_positions:
-            raise InputError(
-                f"`dataset`: a {type(dataset).__name__} has no length and no positions; give a map-style dataset, with "
-                f"__len__ and __getitem__"
+            self._known: ImageDataset | None = open_dataset(dataset) if isinstance(dataset, str) else dataset
+        else:
+            _require_positions(dataset)
+            if len(dataset) == 0:
+                raise self.spec.error("has no item")
+            options: dict[str, str] = {word: str(said[word]) for word in ("image", "label") if word in given}
+            known = self._without_reading(dataset, options) if labels is None and fingerprint is None else None
+            self._known = None if known is None else by_the_rules(replace(known, spec=str(self.spec)), self.spec)
+        self.keys = Keys()
+        if self._known is None:
+            first = first_item(dataset, image, label, labelled=labels is None, workers=self.workers)
+            self.keys, self.shape = first.keys, first.shape
+        self.source: ImageSource = self._items({}, b"") if self._known is None else self._known.source
+
+    def images(self) -> ImageDataset:
+        """Return the dataset by the rules that hold for every reader."""
+        if self._known is not None:
+            return self._known
+        n, labelled, hashed = len(self.dataset), self.labels is None, self.fingerprint is None
+        labels, unreadable, digest = self.labels, dict[int, str](), str(self.fingerprint).encode()
+        if labelled or hashed:
+            found = survey(
+                self.dataset,
+                self.keys,
+                name=str(self.spec),
+                labelled=labelled,
+                hashed=hashed,
+                workers=self.workers,
             )
-        if len(dataset) == 0:
-            raise self.spec.error("has no item")
-        known = self._without_reading(dataset) if self.labels is None and self.fingerprint is None else None
-        found, shape = (known, None) if known is not None else self._by_reading(dataset)
-        return by_the_rules(replace(found, spec=str(self.spec)), self.spec), shape
+            labels = found.labels if labelled else labels
+            unreadable, digest = found.unreadable, found.sha256() if hashed else digest
+        classes, numbers = self._classes(labels, [i for i in range(n) if i not in unreadable])
+        source, ids = self._items(unreadable, digest), list(map(str, range(n)))
+        return by_the_rules(ImageDataset(str(self.spec), classes, numbers, ids, source), self.spec)
 
-    def _gives(self, name: str) -> bool:
-        return getattr(self, name) is not None
+    def _items(self, unreadable: Mapping[int, str], digest: bytes) -> Items:
+        return Items(self.dataset, self.keys, np.arange(len(self.dataset)), unreadable, digest)
 
-    def _without_reading(self, dataset: Any) -> ImageDataset | None:
+    def _without_reading(self, dataset: Any, options: Mapping[str, str]) -> ImageDataset | None:
         """The dataset if its images and labels are known without decoding any; None if they are not."""
         if type(dataset) is Subset:
-            whole = self._without_reading(dataset.dataset)
+            whole = self._without_reading(dataset.dataset, options)
             return None if whole is None else whole.take(np.asarray(dataset.indices, dtype=np.int64))
-        options = {name: str(getattr(self, name)) for name in ("image", "label") if self._gives(name)}
         spec = replace(self.spec, options=options)
         found = from_table(spec, dataset.with_format(None)) if _is_hub_dataset(dataset) else None
         if found is None and not options:
@@ -88,33 +114,18 @@ class PythonDataset:
             raise InputError(f"`classes`: {len(self.classes)} names, and the dataset has {len(found.classes)} classes")
         return replace(found, classes=tuple(self.classes))
 
-    def _by_reading(self, dataset: Any) -> tuple[ImageDataset, tuple[int, ...] | None]:
-        """The dataset after a pass over its items for their labels and hashes, and the shape of tensors."""
-        n, workers = len(dataset), one_per_core() if self.workers is None else self.workers
-        labelled, hashed = self.labels is None, self.fingerprint is None
-        first = first_item(dataset, self.image, self.label, labelled=labelled, workers=workers)
-        labels, unreadable, digest = self.labels, dict[int, str](), str(self.fingerprint).encode()
-        if labelled or hashed:
-            keys, name = first.keys, str(self.spec)
-            found = survey(dataset, keys, name=name, labelled=labelled, hashed=hashed, workers=workers)
-            labels = found.labels if labelled else labels
-            unreadable, digest = found.unreadable, found.sha256() if hashed else digest
-        classes, numbers = self._classes(dataset, labels, [i for i in range(n) if i not in unreadable])
-        source = Items(dataset, first.keys, np.arange(n), unreadable, digest)
-        ids = list(map(str, range(n)))
-        return ImageDataset(str(self.spec), classes, numbers, ids, source), first.shape
-
-    def _classes(self, dataset: Any, labels: Any, readable: Sequence[int]) -> tuple[tuple[str, ...], Any]:
+    def _classes(self, labels: Any, readable: Sequence[int]) -> tuple[tuple[str, ...], Any]:
         """The names of the classes, and the number of each item's class; 0 for an item that has none."""
-        if len(labels) != len(dataset):
-            raise InputError(f"`labels`: {len(labels)}, and the dataset has {len(dataset)} items; give one an item")
+        if len(labels) != len(self.dataset):
+            items = len(self.dataset)
+            raise InputError(f"`labels`: {len(labels)}, and the dataset has {items} items; give one an item")
         of_items = labels if len(readable) == len(labels) else [labels[i] for i in readable]
         given = np.asarray(of_items)
         mixed = isinstance(of_items, list) and len({isinstance(label, str) for label in of_items}) > 1
         if mixed or given.ndim != 1 or given.dtype.kind not in "iuU":
             there = "both numbers and words" if mixed else f"{given.dtype} of shape {given.shape}"
             raise InputError(f"{self.spec}: its labels are {there}; expected a whole number, or a word, for each item")
-        names = self.classes if self.classes is not None else _names_of(dataset)
+        names = self.classes if self.classes is not None else _names_of(self.dataset)
         values, found = np.unique(given, return_inverse=True)
         if given.dtype.kind == "U":
             words = values.tolist()
@@ -130,6 +141,18 @@ class PythonDataset:
         numbers = np.zeros(len(labels), dtype=np.int64)
         numbers[np.asarray(readable, dtype=np.int64)] = found
         return tuple(names), numbers
+
+
+def _require_positions(dataset: Any) -> None:
+    """Raise `InputError` for what is not one map-style dataset."""
+    if isinstance(dataset, dict):  # of Hugging Face, or one of the user
+        raise InputError(f"`dataset`: holds several, {', '.join(map(str, dataset))}; give one of them")
+    has_positions = hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
+    if isinstance(dataset, IterableDataset) or not has_positions:
+        raise InputError(
+            f"`dataset`: a {type(dataset).__name__} has no length and no positions; give a map-style dataset, with "
+            f"__len__ and __getitem__"
+        )
 
 
 def _names_of(dataset: Any) -> list[str] | None:

@@ -188,9 +188,9 @@ def test_a_stated_fingerprint_and_labels_save_the_pass_over_the_items(out):
     labels = [label for _, label in Pictures()]
     bank = extracted(Watched(), out, labels=labels, fingerprint="v1").bank
     assert bank.counts.tolist() == [PER_CLASS] * 3
-    assert sorted(read) == sorted([0, *range(len(labels))])  # one item tells what the others are
+    assert sorted(read) == sorted([0, 0, *range(len(labels))])  # one item tells what the others are
     read.clear()
-    assert extracted(Watched(), out, labels=labels, fingerprint="v1").reused and read == [0]
+    assert extracted(Watched(), out, labels=labels, fingerprint="v1").reused and read == [0, 0]
 
 
 # What is refused
@@ -207,7 +207,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "several sizes": (
         {"transform": v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32)])},
-        "the first is 0 (is (3, 36, 40) after the transform, and others are (3, 300, 360); crop all to one size)",
+        "the first is 1 (is (3, 36, 41) after the transform, and others are (3, 36, 40); crop all to one size)",
+    ),
+    "no image of such a size": (
+        {"transform": v2.Compose([TRANSFORM, v2.Lambda(lambda image: {"fails": image}), v2.Identity()])},
+        "`transform`: gives a dict; expected a tensor (C, H, W) of floats",
     ),
     "no network": ({"network": 3}, "`network`: a int; expected a module of PyTorch, or a backbone's name"),
     "a backbone": (

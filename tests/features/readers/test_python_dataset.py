@@ -16,9 +16,15 @@ from features.readers.python_dataset import PythonDataset
 
 
 def opened(dataset: Any, **said: Any) -> ImageDataset:
-    found, shape = PythonDataset(**{"name": "own", "classes": CLASSES, "workers": 0, **said}).open(dataset)
-    assert shape is None
-    return found
+    found = PythonDataset(dataset, **{"name": "own", "classes": CLASSES, "workers": 0, **said})
+    assert found.shape is None
+    return found.images()
+
+
+def tensors(dataset: Any) -> tuple[ImageDataset, Any]:
+    """A dataset whose items are tensors of floats, and their shape."""
+    found = PythonDataset(dataset, name="own", workers=0)
+    return found.images(), found.shape
 
 
 def refused(dataset: Any, **said: Any) -> str:
@@ -65,10 +71,10 @@ def test_grey_arrays_become_rgb():
 
 def test_tensors_of_floats_are_kept():
     pixels = torch.rand(6, 3, 5, 4)
-    dataset, shape = PythonDataset(name="own", workers=0).open(TensorDataset(pixels, torch.arange(6) % 2))
+    dataset, shape = tensors(TensorDataset(pixels, torch.arange(6) % 2))
     assert shape == (3, 5, 4) and dataset.counts.tolist() == [3, 3]
     assert torch.equal(dataset.source.read(4), pixels[4])
-    changed = PythonDataset(name="own", workers=0).open(TensorDataset(pixels + 1e-7, torch.arange(6) % 2))[0]
+    changed = tensors(TensorDataset(pixels + 1e-7, torch.arange(6) % 2))[0]
     assert dataset.manifest_sha256 != changed.manifest_sha256
 
 
@@ -136,7 +142,7 @@ def test_a_folder_of_relative_paths(folder, monkeypatch):
 
 
 def test_files_of_torchvision_with_a_transform_are_read_through_it(folder):
-    dataset, shape = PythonDataset(name="own", workers=0).open(ImageFolder(str(folder), TRANSFORM))
+    dataset, shape = tensors(ImageFolder(str(folder), TRANSFORM))
     assert shape == (3, 24, 20) and dataset.classes == CLASSES
     assert torch.equal(dataset.source.read(9), TRANSFORM(draw("brick", 1)))
 
@@ -155,7 +161,7 @@ def test_a_dataset_of_hugging_face():
         part.classes == ("azure", "coal")
         and np.asarray(part.image(1)).tolist() == np.asarray(draw("azure", 3)).tolist()
     )
-    through, shape = PythonDataset(name="own", workers=0).open(table.with_transform(TRANSFORM))
+    through, shape = tensors(table.with_transform(TRANSFORM))
     assert shape == (3, 24, 20) and torch.equal(through.source.read(9), TRANSFORM(draw("brick", 1)))
     assert "`dataset`: holds several, train; give one of them" in refused(datasets.DatasetDict(train=table))
     assert "no label column; say which with `label`; there are pic" in refused(table.remove_columns("kind"))
