@@ -4,8 +4,10 @@ from .dataset import ImageDataset, concatenate
 from .dataset_spec import DatasetSpec
 from .extraction.extractor import ExtractConfig, extract
 from .extraction.merging import MergeConfig, merge
+from .extraction.own_parts import extract_features
 from .extraction.result import Extraction
 from .infrastructure.errors import InputError
+from .preprocessing import Preprocessing
 from .readers import open_dataset
 
 __all__ = [
@@ -17,9 +19,11 @@ __all__ = [
     "ImageDataset",
     "InputError",
     "MergeConfig",
+    "Preprocessing",
     "backbone_names",
     "concatenate",
     "extract",
+    "extract_features",
     "load_backbone",
     "merge",
     "open_dataset",

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 
 from features.infrastructure.errors import InputError
 
+#: The scheme of datasets that were given in Python, which no command can open.
+IN_PYTHON = "python"
+
 
 @dataclass(frozen=True)
 class DatasetSpec:

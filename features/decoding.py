@@ -29,7 +29,8 @@ class ImageBatch:
     """A batch of images: their pixels, or what a network makes of them.
 
     Attributes:
-        values: (B, 3, S, S) uint8 pixels, or (B, K) float32 outputs on the device of the network.
+        values: (B, 3, S, S) uint8 pixels, or what a transform of one's own makes of them; or (B, K) float32 outputs on
+            the device of the network.
         labels: (B,) int64.
         indices: (B,) int64, positions in the dataset.
         unreadable: Unreadable images, as (id, reason); they are not among the B.
@@ -71,14 +72,13 @@ class Decoder(Dataset):
                 image = self.dataset.image(index, self.preprocessing.side_needed)
                 pixels.append(self.preprocessing.pixels(image))
                 kept.append(index)
-                if NOTE in image.info:
-                    assumed.append(image.info[NOTE])
+                if note := getattr(image, "info", {}).get(NOTE):  # a tensor has no such entry
+                    assumed.append(note)
             except UnreadableImage as error:
                 unreadable.append((self.dataset.ids[index], str(error)))
-        size = self.preprocessing.image_size
         indices = np.array(kept, dtype=np.int64)
         return ImageBatch(
-            torch.stack(pixels) if pixels else torch.empty(0, 3, size, size, dtype=torch.uint8),
+            torch.stack(pixels) if pixels else torch.empty(0, *self.preprocessing.input_shape, dtype=torch.uint8),
             torch.from_numpy(self.dataset.labels[indices]),
             torch.from_numpy(indices),
             tuple(unreadable),
@@ -129,12 +129,15 @@ def fetched(
 
 
 def default_workers(dataset: ImageDataset) -> int:
-    """Return the number of worker processes: one per core that this process may use, 0 for images in memory.
+    """Return the number of worker processes: one per core that this process may use, 0 for images in memory."""
+    return 0 if isinstance(dataset.source, ArrayImages) else one_per_core()
+
+
+def one_per_core() -> int:
+    """Return the number of cores that this process may use, at most :data:`MAX_WORKERS`.
 
     The processes of a job on one machine share its cores.
     """
-    if isinstance(dataset.source, ArrayImages):
-        return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(MAX_WORKERS, max(1, cores // local_world_size()))
 

@@ -30,8 +30,8 @@ class InferenceNetwork:
     """
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing, device: torch.device, precision: str) -> None:
-        size = preprocessing.image_size
-        example = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+        shape = preprocessing.input_shape
+        example = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
         parameter = next(network.parameters(), example)
         folded = fold_batch_norm(network, preprocessing.normalize(255 * example).to(parameter))
         self.network = folded.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -40,12 +40,13 @@ class InferenceNetwork:
                 if is_plain_convolution(module) or type(module) is nn.Linear:
                     module.to(torch.bfloat16)  # or autocast would convert it for every batch
         self.preprocessing, self.device, self.precision = preprocessing, device, precision
+        self.pixels = shape[1] * shape[2]
 
     @torch.no_grad()  # rather than inference_mode, so that the outputs can train a classifier
     def __call__(self, pixels: Tensor) -> Tensor:
         """Map pixels (B, 3, S, S) uint8, B at least 1, to outputs (B, K) float32 on the device of the network."""
         with autocast(self.device, self.precision):
-            cached = max(1, torch.get_num_threads() * CACHED_PIXELS // self.preprocessing.image_size**2)
+            cached = max(1, torch.get_num_threads() * CACHED_PIXELS // self.pixels)
             parts = pixels.split(cached if self.device.type == "cpu" else len(pixels))
             sent = (part.to(self.device, non_blocking=True) for part in parts)
             images = (self.preprocessing.normalize(part).contiguous(memory_format=torch.channels_last) for part in sent)

@@ -70,9 +70,14 @@ class Preprocessing:
         return f"pillow-{self.interpolation} draft {DETAIL} {size} mean {mean} std {std}"
 
     @property
-    def side_needed(self) -> int:
-        """The least shorter side, in pixels, to decode an image at."""
+    def side_needed(self) -> int | None:
+        """The least shorter side, in pixels, to decode an image at; None for its own size."""
         return DETAIL * self.resize
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """The shape of one image in the network's input: channels, height and width."""
+        return 3, self.image_size, self.image_size
 
     def pixels(self, image: Image.Image) -> Tensor:
         """Resize and crop one RGB image to (3, image_size, image_size) uint8."""

@@ -2,26 +2,41 @@ from .classifier_fitting import FitClassifierConfig, fit_classifier
 from .evaluation.evaluator import EvaluateConfig, evaluate
 from .evaluation.metrics import Metrics
 from .finetuning import FinetuneConfig, finetune
-from .losses import ClassBalancedLoss, class_balanced_weights, effective_number
+from .heads import CosineHead
+from .losses import (
+    ClassBalancedLoss,
+    LDAMLoss,
+    LogitAdjustedLoss,
+    build_loss,
+    class_balanced_weights,
+    effective_number,
+    prior_bias,
+)
 from .model import ImageClassifier
 from .prediction.prediction import Prediction
 from .prediction.predictor import PredictConfig, predict
 from .pretraining import PretrainConfig, pretrain
+from .samplers import build_sampler
 from .shared_options import TrainingConfig
 from .training.fitting import TrainingResult
 
 __all__ = [
     "ClassBalancedLoss",
+    "CosineHead",
     "EvaluateConfig",
     "FinetuneConfig",
     "FitClassifierConfig",
     "ImageClassifier",
+    "LDAMLoss",
+    "LogitAdjustedLoss",
     "Metrics",
     "PredictConfig",
     "Prediction",
     "PretrainConfig",
     "TrainingConfig",
     "TrainingResult",
+    "build_loss",
+    "build_sampler",
     "class_balanced_weights",
     "effective_number",
     "evaluate",
@@ -29,4 +44,5 @@ __all__ = [
     "fit_classifier",
     "predict",
     "pretrain",
+    "prior_bias",
 ]

@@ -21,6 +21,7 @@ from features.infrastructure.options import default_of
 from features.readers import open_dataset
 from finetune.classifiers.second_stage import (
     METHODS,
+    OPTIONS,
     FittedHead,
     FittingInputs,
     SecondStage,
@@ -33,7 +34,7 @@ from finetune.finetuning import FinetuneConfig
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
 from finetune.shared_options import resolve
-from finetune.shared_options.base import Choice
+from finetune.shared_options.base import Choice, Reader
 from finetune.shared_options.option_groups import (
     WHOLE_IMAGES,
     NotNegative,
@@ -93,13 +94,16 @@ class FitClassifierConfig(RunOptions, StartingPoint):
             faults.append(f"`method` {self.method}: {fault}{choices}")
         return faults
 
-    def unread(self) -> dict[str, str]:
-        options = {option for row in METHODS.values() for option in row.options} - self.row.options
-        readers = {option: [name for name, row in METHODS.items() if option in row.options] for option in options}
-        return super().unread() | {option: f"`method` {', '.join(names)}" for option, names in readers.items()}
+    def unread(self) -> dict[str, Reader]:
+        return super().unread() | {option: partial(_readers, option) for option in OPTIONS - self.row.options}
 
     def balanced_by(self) -> str | None:
         return f"--method {self.method}" if self.row.balanced else None
+
+
+def _readers(option: str) -> str:
+    """The methods that read an option, in words."""
+    return f"`method` {', '.join(name for name, row in METHODS.items() if option in row.options)}"
 
 
 def fit_classifier(config: FitClassifierConfig) -> TrainingResult:

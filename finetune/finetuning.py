@@ -24,7 +24,7 @@ from finetune.evaluation.image_pass import score_images
 from finetune.losses.loss import DEFAULT_LOSS
 from finetune.run_directory import FINE_TUNED
 from finetune.shared_options import TrainingOptions, resolve
-from finetune.shared_options.base import Choice
+from finetune.shared_options.base import Choice, Reader
 from finetune.shared_options.option_groups import WHOLE_IMAGES, Positive, StartingPoint
 from finetune.shared_options.training import Rates
 from finetune.source_classes import open_sources
@@ -99,7 +99,7 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
         """What the classifier starts as, given or by default."""
         return self.classifier or self._default_start()[0]
 
-    def unread(self) -> dict[str, str]:
+    def unread(self) -> dict[str, Reader]:
         return super().unread() | ({"with_weight": "`with_`"} if self.with_ is None else {})
 
     def contradictions(self) -> list[str]:

@@ -17,7 +17,7 @@ from finetune.losses.loss import DEFAULT_BALANCED_LOSS, DEFAULT_LOSS, LOSSES, Lo
 from finetune.samplers import DEFAULT_SAMPLER
 from finetune.samplers.shares import share_probabilities
 from finetune.shared_options import TrainingOptions, resolve
-from finetune.shared_options.base import Choice
+from finetune.shared_options.base import Choice, Reader
 from finetune.shared_options.option_groups import same_folder
 from finetune.shared_options.training import Rates
 from finetune.source_classes import SourceClasses, class_shares, open_sources
@@ -89,7 +89,7 @@ class PretrainConfig(TrainingOptions):
         drawn = self.class_weights is not None and not self.loss_row.balanced
         return f"--class-weights {self.class_weights}" if drawn else super().balanced_by()
 
-    def unread(self) -> dict[str, str]:
+    def unread(self) -> dict[str, Reader]:
         new = {} if self.init is None else {"backbone": "a training without `init`"}
         return super().unread() | new | ({"floor": "`class_weights`"} if self.class_weights is None else {})
 

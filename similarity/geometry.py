@@ -42,7 +42,7 @@ class GeometryRow:
 
 
 #: Every geometry by name. A new one is a row in a module of :mod:`similarity.geometries`.
-GEOMETRIES = Catalogue("geometry", GeometryRow, "similarity.geometries")
+GEOMETRIES = Catalogue("geometry", GeometryRow, "similarity.geometries", "transfer.geometries")
 #: The geometry that finds related classes best: see ``benchmarks/selection_quality.py``.
 DEFAULT_GEOMETRY = "sqrt-whitened"
 #: Rows that are mapped at a time.

@@ -12,16 +12,22 @@ from typing import Any
 
 import pytest
 
+from features.backbones.family import FAMILIES
 from features.infrastructure.catalogue import Catalogue
 from features.readers import SCHEMES
+from finetune.augmentation import AUGMENTATIONS
+from finetune.classifiers.second_stage import METHODS
 from finetune.losses import LOSSES
-from similarity import MEASURES, STRATEGIES
+from finetune.samplers import SAMPLERS
+from similarity import GEOMETRIES, MEASURES, STRATEGIES
+from transfer.commands.inspect import KINDS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "EXTENDING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, flags=re.S)
 EXAMPLES = list(zip(BLOCKS[::2], BLOCKS[1::2], strict=True))
 CATALOGUES: tuple[Catalogue[Any], ...] = (SCHEMES, STRATEGIES, MEASURES, LOSSES)
+OTHERS: tuple[Catalogue[Any], ...] = (FAMILIES, GEOMETRIES, SAMPLERS, AUGMENTATIONS, METHODS)
 
 
 @pytest.fixture
@@ -66,3 +72,16 @@ def test_the_table_names_what_is_there(row: tuple[str, str, str]) -> None:
     name, file, package = row
     module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
     assert inspect.isclass(getattr(module, name)) and (ROOT / package).is_dir()
+
+
+def test_the_table_names_the_entry_points_of_every_kind() -> None:
+    rows = re.findall(r"^\| .*? \| `(\w+)` in .* `(\S+)/` \| `transfer inspect (\w+)` \| `(\S+)` \|", PAGE, flags=re.M)
+    stated = {(row_type, package.replace("/", "."), group) for row_type, package, _, group in rows}
+    assert stated == {(one.row_type.__name__, one.package, one.group) for one in CATALOGUES + OTHERS}
+    assert all(group == f"transfer.{kind}" and kind in KINDS for _, _, kind, group in rows)
+
+
+def test_the_package_that_is_shown_is_the_one_that_is_tested() -> None:
+    (shown,) = re.findall(r"```toml\n# pyproject.toml\n(.*?)```", PAGE, flags=re.S)
+    tested = (ROOT / "tests" / "example_package" / "pyproject.toml").read_text(encoding="utf-8")
+    assert tested.endswith(shown)

@@ -230,8 +230,9 @@ class Recipe:
         tuning: dict[str, Any] = {"dataset": self.target, "test": self.test, "init": "-", "weights": "none"}
         tuning |= {"out": "-", "seed": 0}
         options = self.tuning(arm)
-        keeping = [name for name, row in METHODS.items() if row.keeps_classifier]
-        if options.get("classifier") == "keep" or options.get("method") in keeping:
+        method = str(options.get("method"))
+        if options.get("classifier") == "keep" or (method in METHODS and METHODS[method].keeps_classifier):
+            keeping = [name for name, row in METHODS.items() if row.keeps_classifier]
             raise InputError(
                 f"{where}, finetune: starts from the run's own classifier, whose classes are those of the source; "
                 f"leave out classifier: keep, and methods {', '.join(keeping)}"

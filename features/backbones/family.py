@@ -41,7 +41,7 @@ class Family:
     origin: str = "this toolkit"
 
 
-FAMILIES = Catalogue("family of backbones", Family, "features.backbones.families")
+FAMILIES = Catalogue("family of backbones", Family, "features.backbones.families", "transfer.backbones")
 
 
 def family_of(name: str, but: Family | None = None) -> Family:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,6 +86,8 @@ class ExtractConfig(Machine):
 def extract(config: ExtractConfig) -> Extraction:
     """Extract the feature bank of a dataset, or reuse the one at ``config.out`` if it agrees with the request.
 
+    A dataset or a network that only Python has goes to :func:`features.extract_features`.
+
     Progress is kept in ``OUT.resume``; after an interruption the same call resumes from there. Under torchrun every
     process extracts a shard beside ``out``, and the first merges them; the bank agrees with that of one process up to
     the last digit or two of float32.
@@ -93,16 +96,27 @@ def extract(config: ExtractConfig) -> Extraction:
         InputError: The dataset or the backbone cannot be opened, ``out`` is no name of a bank, holds another bank or is
             being written by another process, too many images are unreadable, or a class has no readable image.
     """
+    weights, size, seed = config.weights, config.image_size, config.seed
+    backbone = partial(load_backbone, config.backbone, weights, size, seed=seed)
+    return extract_parts(config, partial(open_dataset, config.dataset), backbone)
+
+
+def extract_parts(
+    config: ExtractConfig, dataset: Callable[[], ImageDataset], backbone: Callable[[], Backbone]
+) -> Extraction:
+    """Do what :func:`extract` does, for a dataset and a backbone that two functions open, the dataset first."""
     check_ending(config.out, SUFFIXES)
     if world_size() == 1:
-        return _extract_in_this_process(config)
+        return _extract_in_this_process(config, dataset, backbone)
     if config.shard is not None:
         raise InputError(f"`shard` {config.shard}: the processes of one job share the images already; leave it out")
     if gather(Path(config.out).exists())[0] and not config.overwrite:
-        return _extract_in_this_process(config)  # all of them reuse the bank, or raise the same error
+        # All of them reuse the bank, or raise the same error.
+        return _extract_in_this_process(config, dataset, backbone)
     names = [f"{number}/{world_size()}" for number in range(1, world_size() + 1)]
     shards = [f"{config.out}.{name.replace('/', '-of-')}" for name in names]
-    mine = _extract_in_this_process(replace(config, shard=names[rank()], out=shards[rank()]))
+    own = replace(config, shard=names[rank()], out=shards[rank()])
+    mine = _extract_in_this_process(own, dataset, backbone)
     reads, seconds = zip(*gather((mine.read, mine.seconds)), strict=True)
     merging = MergeConfig(shards, config.out, max_unreadable=config.max_unreadable, overwrite=True)
     whole = gather(merge(merging) if rank() == 0 else None)[0]
@@ -111,16 +125,18 @@ def extract(config: ExtractConfig) -> Extraction:
     return replace(whole, read=sum(reads), seconds=max(seconds))
 
 
-def _extract_in_this_process(config: ExtractConfig) -> Extraction:
+def _extract_in_this_process(
+    config: ExtractConfig, open_images: Callable[[], ImageDataset], build: Callable[[], Backbone]
+) -> Extraction:
     """Extract a dataset, or the shard of it that ``config.shard`` names, or reuse what is at ``config.out``."""
     out = Path(config.out)
     check_writable(out)
-    dataset = open_dataset(config.dataset)
+    dataset = open_images()
     if len(dataset) == 0:
         raise InputError(f"{dataset.spec}: the dataset has no image")
     positions = _positions(config.shard, len(dataset))
     precision = pick_precision(config.precision, pick_device(config.device))
-    backbone = load_backbone(config.backbone, config.weights, config.image_size, seed=config.seed)
+    backbone = build()
     attrs = _attributes(dataset, backbone, precision, config)
     found = None if config.overwrite else find_finished(out, dataset, attrs, keep_images=config.keep_images)
     if found is None:

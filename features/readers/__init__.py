@@ -6,7 +6,7 @@ The readers are in :mod:`features.readers.schemes`, one module a format. The oth
 from __future__ import annotations
 
 from features.dataset import ImageDataset
-from features.dataset_spec import DatasetSpec
+from features.dataset_spec import IN_PYTHON, DatasetSpec
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice
 from features.readers.rules import by_the_rules
@@ -40,8 +40,11 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
     """
     spec = DatasetSpec.parse(spec) if isinstance(spec, str) else spec
     scheme = SCHEMES.get(spec.scheme)
+    if scheme is None and spec.scheme == IN_PYTHON:
+        raise spec.error("was given in Python, to extract_features; give the spec of a dataset that can be opened")
     if scheme is None:
-        raise spec.error(f"unknown scheme {spec.scheme!r}; {choice(spec.scheme, SCHEMES)}")
+        unknown = f"unknown scheme {spec.scheme!r}; {choice(spec.scheme, SCHEMES)}"
+        raise spec.error(SCHEMES.fault(spec.scheme) or unknown)
     _check(spec, scheme)
     dataset = scheme.open(spec) if scheme.base is None else scheme.open(spec, _open_base(spec, scheme.base(spec)))
     if not len(dataset):

@@ -41,12 +41,12 @@ class Scheme:
 
 
 class _Schemes(Catalogue[Scheme]):
-    def meanings(self) -> dict[str, str]:
-        """Return the form and the meaning of every scheme by its name."""
-        return {name: f"{row.form}: {row.meaning}" for name, row in self.items()}
+    def meanings(self, describe: Callable[[Scheme], str] = lambda row: f"{row.form}: {row.meaning}") -> dict[str, str]:
+        """Return the form and the meaning of every scheme by its name, or what ``describe`` says."""
+        return super().meanings(describe)
 
 
-SCHEMES = _Schemes("scheme", Scheme, "features.readers.schemes")
+SCHEMES = _Schemes("scheme", Scheme, "features.readers.schemes", "transfer.schemes")
 
 
 def base_of(spec: DatasetSpec) -> DatasetSpec | None:

@@ -9,7 +9,7 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice
 from finetune.augmentation.geometric import Augmentation, AugmentationRow
 
-AUGMENTATIONS = Catalogue("augmentation", AugmentationRow, "finetune.augmentation")
+AUGMENTATIONS = Catalogue("augmentation", AugmentationRow, "finetune.augmentation", "transfer.augmentations")
 
 
 def augmentation(name: str) -> Augmentation:
@@ -17,15 +17,20 @@ def augmentation(name: str) -> Augmentation:
 
     Raises ``InputError`` if the base or an addition is unknown.
     """
-    additions = [row for row in AUGMENTATIONS if row.startswith("+")]
     base, *added = name.split("+")
     if base not in AUGMENTATIONS:
-        bases = [row for row in AUGMENTATIONS if row not in additions]
-        raise InputError(f"`augment` {name}: {choice(base, bases)}; {' and '.join(additions)} may follow it")
+        bases = [row for row in AUGMENTATIONS if not row.startswith("+")]
+        unknown = f"{choice(base, bases)}; {' and '.join(_additions())} may follow it"
+        raise InputError(f"`augment` {name}: {AUGMENTATIONS.fault(base) or unknown}")
     found = AUGMENTATIONS[base].augmentation
     for addition in dict.fromkeys(f"+{part}" for part in added):
-        if addition not in additions:
-            raise InputError(f"`augment` {name}: after {base}, {choice(addition, additions)}")
+        if addition not in AUGMENTATIONS:
+            unknown = f"after {base}, {choice(addition, _additions())}"
+            raise InputError(f"`augment` {name}: {AUGMENTATIONS.fault(addition) or unknown}")
         steps = AUGMENTATIONS[addition].augmentation
         found = replace(found, before=found.before + steps.before, after=found.after + steps.after)
     return found
+
+
+def _additions() -> list[str]:
+    return [row for row in AUGMENTATIONS if row.startswith("+")]

@@ -182,6 +182,10 @@ class FittingInputs:
         return FittedHead.linear(classifier.weight_, classifier.bias_)
 
 
+#: Options of ``fit-classifier`` that few methods read.
+OPTIONS = frozenset({"tau", "space", "validation"})
+
+
 @dataclass(frozen=True)
 class SecondStage:
     """One row of :data:`METHODS`.
@@ -190,8 +194,7 @@ class SecondStage:
         name, meaning: Name on the command line and in recipes, and one line that says what it is.
         fit: The head fitted to the inputs.
         keeps_classifier: Whether it starts from the classifier of the run, ``FittingInputs.trained``.
-        options: Options of ``fit-classifier`` that few methods read and this one does: ``tau``, ``space`` and
-            ``validation``.
+        options: Those of :data:`OPTIONS` that it reads.
         needs_one_of: Options of which exactly one must be given, each with what it is in a few words.
         balanced: Whether it re-balances the classes.
         check: Raises ``InputError`` for a start (and τ) that the method cannot use.
@@ -207,4 +210,4 @@ class SecondStage:
     check: Callable[[TrainedClassifier, float | None], None] | None = None
 
 
-METHODS = Catalogue("method", SecondStage, "finetune.classifiers")
+METHODS = Catalogue("method", SecondStage, "finetune.classifiers", "transfer.methods")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -73,7 +74,7 @@ class Loss:
     cosine_classifier: bool = False
 
 
-LOSSES = Catalogue("loss", Loss, "finetune.losses")
+LOSSES = Catalogue("loss", Loss, "finetune.losses", "transfer.losses")
 #: The loss of a training that names none, and that of a pre-training whose sampler leaves the classes unbalanced: the
 #: class-balanced loss that transfers as well as plain softmax (``benchmarks/selection_pays.py``).
 DEFAULT_LOSS = "softmax"
@@ -106,7 +107,8 @@ class LongTailLoss(nn.Module):
         soft_labels: Whether targets may be class proportions (B, C), as mixup makes them.
         deferred: Share of the training, 0 to 1, after which :meth:`set_progress` switches class weights on (deferred
             re-weighting, Cao et al., NeurIPS 2019, algorithm 1); None if nothing changes during training.
-        reweighting: Whether class weights are switched on.
+        reweighting: Whether class weights are switched on. A warning says so if they are deferred and nothing sets the
+            progress.
     """
 
     sigmoid: bool = False
@@ -121,9 +123,11 @@ class LongTailLoss(nn.Module):
         self.n_classes = n_classes
         self.deferred = deferred
         self.reweighting = not deferred
+        self._told = not deferred
 
     def set_progress(self, progress: float) -> None:
         """Set the share of the training that is done, 0 to 1: steps done over all steps."""
+        self._told = True
         if self.deferred is not None:
             self.reweighting = progress >= self.deferred
 
@@ -142,6 +146,13 @@ class LongTailLoss(nn.Module):
             raise ValueError(
                 f"{type(self).__name__} needs one class a sample, `target` of shape (B,) and an integer type, "
                 f"got soft labels of shape {tuple(target.shape)}; switch mixup and label smoothing off"
+            )
+        if not self._told and logits.requires_grad:
+            self._told = True
+            warnings.warn(
+                f"the class weights of {type(self).__name__} wait for the last {1 - (self.deferred or 0.0):.0%} of the "
+                f"training; call set_progress(step / steps) before each step, or they are never used",
+                stacklevel=2,
             )
         return in_float32(logits), checked_target(logits, target)
 

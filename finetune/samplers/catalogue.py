@@ -12,7 +12,7 @@ from features.infrastructure.errors import InputError
 from finetune.samplers.class_sampler import power
 from finetune.samplers.sampler import DeferredSampler, EpochSampler, SamplerOptions, SamplerRow, checked_labels
 
-SAMPLERS = Catalogue("sampler", SamplerRow, "finetune.samplers")
+SAMPLERS = Catalogue("sampler", SamplerRow, "finetune.samplers", "transfer.samplers")
 #: The sampler of a training that names none.
 DEFAULT_SAMPLER = "shuffle"
 

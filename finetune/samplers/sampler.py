@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch.utils.data import Sampler
 
 from finetune.losses import LossOptions
 from finetune.losses.loss import Beta
@@ -48,11 +49,12 @@ class SamplerRow:
     options: frozenset[str] = frozenset()
 
 
-class EpochSampler:
+class EpochSampler(Sampler[int]):
     """Positions in a dataset of N ``images``, N in an epoch; they follow from (seed, epoch) alone.
 
-    Several processes all draw the same epoch and share it out by batches (:mod:`finetune.training.batches`).
-    Raises ``ValueError`` if a number is out of range.
+    In a ``DataLoader`` of PyTorch every pass takes the next epoch. :meth:`set_epoch` chooses one, which Lightning does
+    and a training that resumes has to do. Several processes all draw the same epoch; here they share it out by batches
+    (:mod:`finetune.training.batches`). Raises ``ValueError`` if a number is out of range.
     """
 
     def __init__(self, images: int, *, seed: int = 0) -> None:
@@ -70,6 +72,11 @@ class EpochSampler:
 
     def __len__(self) -> int:
         return self.images
+
+    def __iter__(self) -> Iterator[int]:
+        positions = self.positions()
+        self.set_epoch(self.epoch + 1)
+        return iter(positions.tolist())
 
     def positions(self) -> NDArray[np.int64]:
         """(N,) the positions of the epoch."""

@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import check_ranges, default_of
 
+#: What would read an option, in words; a function of them where they name all rows of a catalogue, which would have to
+#: import those of other packages.
+Reader = str | Callable[[], str]
 #: Default of an option that depends on other options, and the reason for it in a few words.
 Choice = tuple[Any, str]
 
@@ -26,7 +29,7 @@ class OptionGroup:
         """One sentence for each pair of options that contradict each other."""
         return []
 
-    def unread(self) -> dict[str, str]:
+    def unread(self) -> dict[str, Reader]:
         """Options without effect on this run, each with what would read it."""
         return {}
 
@@ -48,12 +51,13 @@ class OptionGroup:
                 faults.append(str(error))
         if not faults:
             unread = self.unread()
-            ineffective = [
-                f"`{option.name}` {getattr(self, option.name)}: is for {unread[option.name]}; leave it out"
-                for option in fields(self)
-                if option.name in unread and getattr(self, option.name) != default_of(option)
-            ]
-            faults = ineffective + self.contradictions()
+            for option in fields(self):
+                value = getattr(self, option.name)
+                if option.name in unread and value != default_of(option):
+                    reader = unread[option.name]
+                    words = reader if isinstance(reader, str) else reader()
+                    faults.append(f"`{option.name}` {value}: is for {words}; leave it out")
+            faults += self.contradictions()
         if faults:
             raise InputError("; ".join(faults))
 

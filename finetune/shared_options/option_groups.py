@@ -18,7 +18,7 @@ from finetune.augmentation.mixing import Mixing
 from finetune.losses import LOSSES, Loss, LossOptions
 from finetune.losses.loss import DEFAULT_LOSS
 from finetune.samplers import DEFAULT_SAMPLER, SAMPLERS, find_sampler
-from finetune.shared_options.base import OptionGroup
+from finetune.shared_options.base import OptionGroup, Reader
 
 #: A number above 0, and a number of at least 0.
 Positive = Annotated[float, Range(0, above=True)]
@@ -148,10 +148,10 @@ class LossAndSampler(OptionGroup):
         loss = [] if self.loss is None else [partial(LOSSES.find, self.loss)]
         return [*super().checks(), *loss, partial(find_sampler, self.sampler)]
 
-    def unread(self) -> dict[str, str]:
+    def unread(self) -> dict[str, Reader]:
         read = self.loss_row.options | find_sampler(self.sampler).options
         names = {option.name for option in fields(LossOptions)} - read
-        return super().unread() | {name: _readers(name) for name in sorted(names)}
+        return super().unread() | {name: partial(_readers, name) for name in sorted(names)}
 
 
 def _readers(option: str) -> str:
@@ -214,7 +214,7 @@ class Optimising(OptionGroup):
     milestones: list[Annotated[float, Range(0, 1, above=True, below=True)]] = field(default_factory=lambda: [0.8, 0.9])
     decay: Annotated[float, Range(0, 1, above=True, below=True)] = 0.01
 
-    def unread(self) -> dict[str, str]:
+    def unread(self) -> dict[str, Reader]:
         steps = {} if self.schedule == "step" else dict.fromkeys(("milestones", "decay"), "`schedule` step")
         return super().unread() | steps
 

@@ -41,7 +41,7 @@ class Measure:
 
 
 #: Every measure by its name.
-MEASURES = Catalogue("measure of transferability", Measure, "similarity.measures")
+MEASURES = Catalogue("measure of transferability", Measure, "similarity.measures", "transfer.measures")
 #: The measure that orders models by default: see ``benchmarks/measures.py``.
 DEFAULT_MEASURE = "linear-probe"
 

@@ -114,7 +114,7 @@ def by_share(
 
 
 #: Every strategy by name. A new one is a module of :mod:`similarity.selection.strategies` that defines its row.
-STRATEGIES = Catalogue("strategy", Strategy, "similarity.selection.strategies")
+STRATEGIES = Catalogue("strategy", Strategy, "similarity.selection.strategies", "transfer.strategies")
 #: The strategy that finds related classes best: see ``benchmarks/selection_quality.py``.
 DEFAULT_STRATEGY = "mutual-proximity"
 

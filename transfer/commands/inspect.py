@@ -83,10 +83,8 @@ KINDS: dict[str, Callable[[], Mapping[str, Any]]] = {
     "uses": lambda: {use.name: use.meaning for use in USES.values()},
     "augmentations": AUGMENTATIONS.meanings,
     "geometries": GEOMETRIES.meanings,
-    "strategies": lambda: {
-        name: row.meaning + ("; has shares" if row.has_shares else "") for name, row in STRATEGIES.items()
-    },
-    "measures": lambda: {name: _measure(measure) for name, measure in MEASURES.items()},
+    "strategies": lambda: STRATEGIES.meanings(lambda row: row.meaning + ("; has shares" if row.has_shares else "")),
+    "measures": lambda: MEASURES.meanings(_measure),
 }
 
 

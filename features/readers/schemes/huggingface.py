@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from features.dataset import ImageDataset
-from features.dataset_spec import DatasetSpec
+from features.dataset_spec import IN_PYTHON, DatasetSpec
 from features.image_sources import read_image
 from features.infrastructure.suggestions import choice
 from features.readers.checks import check_split, expanded
@@ -65,7 +65,11 @@ def open_hub(spec: DatasetSpec) -> ImageDataset:
     column are found by their types; if there are several, the options ``image`` and ``label`` choose. The classes of a
     label column of numbers or words are its sorted values. Only the label column is read. Ids are ``split/row``.
     """
-    table = _load(spec, _import_datasets(spec))
+    return from_table(spec, _load(spec, _import_datasets(spec)))
+
+
+def from_table(spec: DatasetSpec, table: Any) -> ImageDataset:
+    """Read a ``datasets.Dataset``, whose columns of images and labels are found as :func:`open_hub` says."""
     image, label = _column(spec, table.features, "image", "Image"), _label_column(spec, table.features)
     column = table.select_columns([label])[:][label]
     kinds = {type(value) for value in column}
@@ -83,7 +87,7 @@ def open_hub(spec: DatasetSpec) -> ImageDataset:
         found, numbers = np.unique(values, return_inverse=True)
         classes = tuple(found.tolist()) if found.dtype.kind == "U" else numbered_names(found.tolist())
     encoded = table.select_columns([image]).cast_column(image, type(table.features[image])(decode=False))
-    ids = [f"{spec.split}/{row}" for row in range(len(numbers))]
+    ids = [f"{spec.split}/{row}" if spec.split else str(row) for row in range(len(numbers))]
     return ImageDataset(str(spec), classes, numbers, ids, HubImages(encoded, image, np.arange(len(numbers))))
 
 
@@ -139,7 +143,8 @@ def _column(spec: DatasetSpec, features: Any, option: str, kind: str) -> str:
     if len(candidates) == 1:
         return candidates[0]
     found = f"several {option} columns" if candidates else f"no {option} column"
-    raise spec.error(f"{found}; say which with ?{option}=COLUMN; there are {', '.join(candidates or features)}")
+    how = f"`{option}`" if spec.scheme == IN_PYTHON else f"?{option}=COLUMN"
+    raise spec.error(f"{found}; say which with {how}; there are {', '.join(candidates or features)}")
 
 
 _MEANING = "Hugging Face datasets, by name or saved on disk (extra hf)"

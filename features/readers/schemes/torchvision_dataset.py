@@ -81,6 +81,27 @@ def open_torchvision(spec: DatasetSpec) -> ImageDataset:
     return _assemble(spec, root, splits, parts)
 
 
+def from_torchvision(spec: DatasetSpec, dataset: Any) -> ImageDataset | None:
+    """Read an instance of a class of torchvision in the order of its items; ids are as in :func:`open_torchvision`.
+
+    None if its items are not the images in its files or in memory, because a function changes them or it has a loader
+    of its own, or if their labels are not known without decoding.
+    """
+    from torchvision.datasets.folder import default_loader
+
+    changed = any(getattr(dataset, name, None) for name in ("transform", "target_transform", "transforms"))
+    loader = getattr(dataset, "loader", default_loader)
+    ours = type(dataset).__module__.partition(".")[0] == "torchvision"
+    if not ours or changed or loader is not default_loader:
+        return None
+    root = Path(os.path.abspath(dataset.root))
+    try:
+        part = _part(spec, type(dataset).__name__, dataset, str(root) + os.sep, in_order=True)
+    except InputError:
+        return None
+    return _assemble(spec, root, [""], [part])
+
+
 def _assemble(spec: DatasetSpec, root: Path, splits: Sequence[str], parts: Sequence[_Part]) -> ImageDataset:
     """Concatenate the parts."""
     labels = np.concatenate([part.labels for part in parts])
@@ -215,8 +236,8 @@ def _construct(
     raise spec.error(f"{what.rstrip('.')}; {remedy}") from cause
 
 
-def _part(spec: DatasetSpec, name: str, dataset: Any, below: str) -> _Part:
-    """The files and labels of a torchvision dataset, without decoding an image."""
+def _part(spec: DatasetSpec, name: str, dataset: Any, below: str, in_order: bool = False) -> _Part:
+    """The files, sorted unless ``in_order``, and labels of a torchvision dataset, without decoding an image."""
     images, targets = _listing(spec, name, dataset)
     labels = np.asarray(targets)
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(images):
@@ -226,8 +247,8 @@ def _part(spec: DatasetSpec, name: str, dataset: Any, below: str) -> _Part:
         raise spec.error(f"{int((labels < 0).sum())} images have no label (-1); choose a labelled split")
     if not len(images) or isinstance(images[0], (str, os.PathLike)):
         # Some classes list a directory in the order of the disk. Sorting makes ids and labels stable.
-        paths = [os.fspath(path).removeprefix(below).replace(os.sep, "/") for path in images]
-        order = sorted(range(len(paths)), key=paths.__getitem__)
+        paths = [os.path.abspath(path).removeprefix(below).replace(os.sep, "/") for path in images]
+        order = list(range(len(paths))) if in_order else sorted(range(len(paths)), key=paths.__getitem__)
         return _Part([paths[i] for i in order], labels[order], _class_names(dataset))
     pixels = np.asarray(images) if isinstance(images, np.ndarray) else np.stack([np.asarray(image) for image in images])
     if pixels.ndim == 4 and pixels.shape[-1] != 3 and pixels.shape[1] == 3:

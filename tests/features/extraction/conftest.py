@@ -2,20 +2,11 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from pictures import COLOURS, PER_CLASS, draw
+from PIL import Image
 
 from features import ExtractConfig, extract
 from features.class_statistics import ClassStatistics
-
-COLOURS = {"azure": (0, 120, 240), "brick": (180, 60, 40), "coal": (20, 20, 20)}
-PER_CLASS = 8
-
-
-def draw(name, i):
-    """A picture of its class's colour, with a mark that is each image's own."""
-    image = Image.new("RGB", (40 + i, 36), COLOURS[name])
-    ImageDraw.Draw(image).ellipse((3 * i, 5, 3 * i + 12, 25), fill=(30 * i, 255 - 30 * i, 128))
-    return image
 
 
 @pytest.fixture

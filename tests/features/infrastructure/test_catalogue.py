@@ -29,7 +29,7 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Catalogue[Animal]:
     (package / "cats.py").write_text(header + 'from made_up_zoo.birds import A\nROWS = (Animal("lynx", "shy"),)\n')
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
-    yield Catalogue("animal", Animal, "made_up_zoo")
+    yield Catalogue("animal", Animal, "made_up_zoo", "made_up.animals")
     for name in [name for name in sys.modules if name.startswith("made_up_zoo")]:
         del sys.modules[name]
 

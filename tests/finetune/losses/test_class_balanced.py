@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -127,3 +128,17 @@ def test_other_arguments_out_of_their_range_are_refused():
         ClassBalancedLoss(COUNTS, 0.9, "hinge")
     with pytest.raises(ValueError, match="`normalization` must be one of paper, pytorch"):
         ClassBalancedLoss(COUNTS, 0.9, normalization="mean")
+
+
+def test_deferred_weights_that_nothing_switches_on_are_told_once():
+    logits, target = torch.randn(4, 3, requires_grad=True), torch.tensor([0, 1, 2, 0])
+    loss = build_loss("cb-softmax", [9, 3, 1], deferred=0.75)
+    with pytest.warns(UserWarning, match=r"weights of ClassBalancedLoss wait for the last 25% of the training"):
+        loss(logits, target)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loss(logits, target)
+        told = build_loss("cb-softmax", [9, 3, 1], deferred=0.75)
+        told.set_progress(0.0)
+        told(logits, target)
+        build_loss("cb-softmax", [9, 3, 1])(logits, target)

@@ -1,12 +1,14 @@
-"""Deferred re-sampling: when it changes, and when it is refused."""
+"""Samplers in a loader, and deferred re-sampling: when it changes, and when it is refused."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
 from features.infrastructure.errors import InputError
-from finetune.samplers import ClassSampler, build_sampler
+from finetune.samplers import ClassSampler, ShuffleSampler, build_sampler
 
 
 @pytest.mark.parametrize(("deferred", "epochs", "switch"), [(0.8, 10, 8), (0.5, 3, 2), (0.07, 100, 7), (0.55, 20, 11)])
@@ -34,3 +36,14 @@ def test_a_sampler_that_balances_nothing_has_nothing_to_put_off(name, labels, dr
     for epochs in (3, 20):  # of three epochs, none would be left after 0.8 of them
         found = build_sampler(name, labels, epochs=epochs, deferred=0.8, seed=2)
         np.testing.assert_array_equal(drawn(found, 0), drawn(build_sampler(name, labels, seed=2), 0))
+
+
+def test_every_pass_of_a_data_loader_draws_the_next_epoch():
+    sampler = ShuffleSampler(20, seed=3)
+    loader = DataLoader(range(20), batch_size=6, sampler=sampler)
+    passes = [torch.cat(list(loader)).tolist() for _ in range(3)]
+    assert sampler.epoch == 3
+    for epoch, found in enumerate(passes):
+        sampler.set_epoch(epoch)
+        assert found == sampler.positions().tolist() == torch.cat(list(loader)).tolist()  # and it can be chosen
+    assert passes[0] != passes[1]

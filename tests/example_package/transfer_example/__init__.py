@@ -1,0 +1,1 @@
+"""One dataset scheme, one strategy and one loss for the transfer toolkit."""
