@@ -39,7 +39,8 @@ class PretrainConfig(TrainingOptions):
         subset: Subset file of transfer select; by default every class.
         init: Go on from a finished run, or from a published model's name, whose classifier knows the classes to train
             on: it keeps the network and the classifier's rows of these classes. `backbone` starts a new classifier.
-        backbone: A torchvision or timm name, efficientnet_lite0, resnet8 … resnet56, or a run directory.
+        backbone: A torchvision or timm name, efficientnet_lite0, resnet8 … resnet56, a run directory, or a model
+            elsewhere: hf-hub:OWNER/NAME, transformers:OWNER/NAME, or a folder in one of these formats.
         weights: For a model's name: none (random weights, the default), default (published), or a state-dict file.
         crop_pct: Share of an image's shorter side that the network sees at test time, above 0 to 1; by default the
             network's own.

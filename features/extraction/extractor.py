@@ -46,7 +46,8 @@ class ExtractConfig(Machine):
     Attributes:
         dataset: Dataset spec, such as cub:DATA/CUB_200_2011@train.
         out: File of the bank (.h5); an existing bank that agrees with the options is reused.
-        backbone: A torchvision or timm name, efficientnet_lite0 (offline), or a run directory.
+        backbone: A torchvision or timm name, efficientnet_lite0 (offline), a run directory, or a model elsewhere:
+            hf-hub:OWNER/NAME, transformers:OWNER/NAME, or a folder in one of these formats.
         weights: default (published), none (random), or a state-dict file.
         seed: Seed of random weights (`weights` none).
         image_size: Side of the network's input in pixels; by default the network's own.
