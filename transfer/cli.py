@@ -15,7 +15,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import end_process, rank
 from features.infrastructure.suggestions import choice
@@ -93,6 +92,7 @@ def _start(argv: list[str]) -> int:
 
 
 def _run(command: Command, argv: list[str]) -> int:
+    from features.infrastructure.console import console
     from transfer.command_line import read_command_line, read_option
 
     config_type = command.config()
