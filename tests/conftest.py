@@ -1,8 +1,10 @@
-"""Real data, where there is some."""
+"""Real data, where there is some; a web server, and a store in memory."""
 
 import tarfile
+import uuid
 
 import pytest
+from servers import WebServer
 from support import DATA
 
 
@@ -21,3 +23,28 @@ def unpack(tmp_path_factory):
         return to
 
     return unpacked
+
+
+@pytest.fixture
+def web(tmp_path, monkeypatch):
+    """A web server of a directory; requests that fail are made again at once."""
+    pytest.importorskip("aiohttp", reason="the extra 'http' is not installed")
+    monkeypatch.setattr("features.infrastructure.stores.WAITS", (0.0, 0.0))
+    (tmp_path / "web").mkdir()
+    server = WebServer(tmp_path / "web")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def memory(tmp_path, monkeypatch):
+    """The address of an empty folder in memory; what is written on the way to it is in a directory of the test."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    name = uuid.uuid4().hex
+    yield f"memory://{name}"
+    store = MemoryFileSystem()
+    for path in store.find(f"/{name}"):
+        store.rm_file(path)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import h5py
 import numpy as np
 
+from features.infrastructure.addresses import Location, local_copy, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import atomic_file
+from features.infrastructure.secrets import without_secrets
 
 _TEXT = h5py.string_dtype()
 
 
 @contextmanager
-def opened(path: str | Path, mode: Literal["r", "w"] = "r") -> Iterator[h5py.File]:
-    """Open an HDF5 file.
+def opened(path: str | Location, mode: Literal["r", "w"] = "r") -> Iterator[h5py.File]:
+    """Open an HDF5 file; that at an address is read from a copy on the disk.
 
     Raises:
         OSError: The file cannot be opened, read or written. If the operating system is the cause, such as a missing
@@ -27,7 +28,7 @@ def opened(path: str | Path, mode: Literal["r", "w"] = "r") -> Iterator[h5py.Fil
     """
     try:
         # No locks of HDF5's own: files are written aside, and some file systems have none.
-        with h5py.File(path, mode, locking=False) as file:
+        with h5py.File(local_copy(located(path)), mode, locking=False) as file:
             yield file
     except OSError as error:
         if error.errno is None or error.filename is not None:
@@ -36,7 +37,7 @@ def opened(path: str | Path, mode: Literal["r", "w"] = "r") -> Iterator[h5py.Fil
 
 
 @contextmanager
-def readable(path: Path, kind: str) -> Iterator[h5py.File]:
+def readable(path: Location, kind: str) -> Iterator[h5py.File]:
     """Open an HDF5 file that was extracted; any fault of its content becomes an `InputError` that calls it ``kind``."""
     try:
         with opened(path) as file:
@@ -48,22 +49,23 @@ def readable(path: Path, kind: str) -> Iterator[h5py.File]:
             raise InputError(
                 f"{path}: the {kind} cannot be read ({error.strerror}); check the disk and its permissions"
             ) from error
-        if not h5py.is_hdf5(path):
+        if not h5py.is_hdf5(local_copy(path)):
             raise InputError(f"{path}: not a readable {kind} (it is not an HDF5 file)") from error
         # A dataset is missing or has another type.
         raise InputError(f"{path}: not a readable {kind} ({error}); extract it again") from error
 
 
 @contextmanager
-def atomic_hdf5(path: Path, attrs: Mapping[str, Any]) -> Iterator[h5py.File]:
+def atomic_hdf5(path: Location, attrs: Mapping[str, Any]) -> Iterator[h5py.File]:
     """Yield an HDF5 file to write to; it replaces ``path`` once it is complete and on the disk.
 
-    Its attributes are ``attrs``, where None is stored as an empty text, and ``complete``, which is added at the end.
+    Its attributes are ``attrs``, where None is stored as an empty text and addresses lose credentials and signatures,
+    and ``complete``, which is added at the end.
     """
     with atomic_file(path) as aside, opened(aside, "w") as file:
         for name, value in attrs.items():
             if value is None or isinstance(value, str):
-                file.attrs.create(name, _encoded(value or ""), dtype=_TEXT)
+                file.attrs.create(name, _encoded(without_secrets(value or "")), dtype=_TEXT)
             else:
                 file.attrs[name] = value
         yield file

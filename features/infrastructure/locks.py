@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from features.infrastructure.addresses import Address, Location
 from features.infrastructure.console import say_once
 from features.infrastructure.errors import InputError
 
@@ -20,10 +21,10 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOS
 
 
 @contextmanager
-def locked(out: Path, argument: str = "`out`") -> Iterator[None]:
+def locked(out: Location, argument: str = "`out`") -> Iterator[None]:
     """Hold the lock of ``out``, ``.NAME.lock`` beside it, for this process; messages call it ``argument``.
 
-    Some network file systems have no locks; nothing is locked there, and a line says so.
+    Some network file systems have no locks, and no store has; nothing is locked there, and a line says so.
 
     The operating system releases the lock when the process ends, however it ends. A lock file that is left on the disk
     locks nothing. Threads of one process do not exclude each other. A missing parent directory is made.
@@ -33,6 +34,10 @@ def locked(out: Path, argument: str = "`out`") -> Iterator[None]:
     """
     import fcntl
 
+    if isinstance(out, Address):
+        say_once(f"{out}: stores have no locks; do not write one output from two processes: the last one replaces it")
+        yield
+        return
     path = out.absolute().with_name(f".{out.absolute().name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:

@@ -11,33 +11,35 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import TextIOWrapper
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
+from features.infrastructure.addresses import Location, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import TEXT, atomic_file
+from features.infrastructure.secrets import without_secrets
 
 
 def write_table(
-    path: str | Path, provenance: Mapping[str, Any] | None, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+    path: str | Location, provenance: Mapping[str, Any] | None, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
     """Write a table, completely or not at all; floats in ``rows`` are written so that they read back bit for bit.
 
-    Without ``provenance`` the table begins with its header, as any program reads it.
+    Without ``provenance`` the table begins with its header, as any program reads it. Addresses in it lose credentials
+    and signatures.
     """
     with (
-        atomic_file(Path(path)) as aside,
+        atomic_file(located(path)) as aside,
         aside.open("w", newline="", **TEXT) as file,
     ):
         if provenance is not None:
-            file.write(f"# {json.dumps(dict(provenance), ensure_ascii=False)}\n")
+            file.write(without_secrets(f"# {json.dumps(dict(provenance), ensure_ascii=False)}\n"))
         table = csv.writer(file, lineterminator="\n")
         table.writerow(columns)
         table.writerows(rows)
 
 
 def read_rows(
-    path: str | Path, columns: Sequence[str], *, kind: str, make: str = ""
+    path: str | Location, columns: Sequence[str], *, kind: str, make: str = ""
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the line number and the stripped values by column of each row of a table.
 
@@ -49,7 +51,7 @@ def read_rows(
             values.
     """
     header: list[str] = []
-    for line, values in _rows(Path(path), kind, make):
+    for line, values in _rows(located(path), kind, make):
         if not header:
             header = values
             missing = [name for name in columns if header.count(name) != 1]
@@ -69,14 +71,14 @@ def read_rows(
         yield line, dict(zip(header, values, strict=True))
 
 
-def read_columns(path: str | Path, *, kind: str, make: str = "") -> tuple[str, ...]:
+def read_columns(path: str | Location, *, kind: str, make: str = "") -> tuple[str, ...]:
     """Return the header of a table, empty if it has none; see :func:`read_rows` for arguments and errors."""
-    return tuple(next((values for _, values in _rows(Path(path), kind, make)), ()))
+    return tuple(next((values for _, values in _rows(located(path), kind, make)), ()))
 
 
-def read_provenance(path: str | Path, *, kind: str, make: str = "") -> dict[str, Any]:
+def read_provenance(path: str | Location, *, kind: str, make: str = "") -> dict[str, Any]:
     """Return a table's provenance, empty if the user removed it; see :func:`read_rows` for arguments and errors."""
-    first = next((line for line in _lines(Path(path), kind, make) if line.strip()), "").strip()
+    first = next((line for line in _lines(located(path), kind, make) if line.strip()), "").strip()
     if first.startswith('"'):  # as a spreadsheet saves it
         first = next(csv.reader([first]))[0]
     try:
@@ -86,7 +88,7 @@ def read_provenance(path: str | Path, *, kind: str, make: str = "") -> dict[str,
     return found if isinstance(found, dict) else {}
 
 
-def _rows(path: Path, kind: str, make: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Location, kind: str, make: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line number and the stripped values of each row that is not blank, the header first."""
     lines = _lines(path, kind, make)
     skipped = 0
@@ -109,7 +111,7 @@ def _rows(path: Path, kind: str, make: str) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"{path} line {line}: not a row of a CSV file ({error})") from error
 
 
-def _lines(path: Path, kind: str, make: str) -> Iterator[str]:
+def _lines(path: Location, kind: str, make: str) -> Iterator[str]:
     """Yield the lines of a text file with their line ends."""
     try:
         with path.open("rb") as file:

@@ -4,8 +4,10 @@ import json
 import os
 from pathlib import Path
 
+import fsspec
 import pytest
 
+from features.infrastructure.addresses import located
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import atomic_file, atomic_folder, check_new, check_new_folder, write_json
 
@@ -97,3 +99,77 @@ def test_a_new_folder_an_empty_one_and_one_that_may_be_replaced():
     check_new_folder(Path("empty"), ["a"], overwrite=False)
     check_new_folder(Path("new/folder"), ["a"], overwrite=False)
     check_new_folder(Path("full"), ["a"], overwrite=True)
+
+
+@pytest.fixture
+def store(memory):
+    return fsspec.filesystem("memory")
+
+
+def test_a_file_at_an_address_is_stored_whole_or_not_at_all(memory, store):
+    address = located(f"{memory}/new/a.json")
+    write_json(address, {"ä": 1})
+    assert json.loads(address.read_bytes()) == {"ä": 1}
+    with pytest.raises(RuntimeError), atomic_file(address) as aside:
+        aside.write_text("half")
+        assert json.loads(address.read_bytes()) == {"ä": 1}
+        raise RuntimeError
+    assert json.loads(address.read_bytes()) == {"ä": 1}
+    assert os.listdir() == []  # the working directory
+
+
+def test_a_file_that_its_store_does_not_take_is_kept(memory, store, monkeypatch):
+    monkeypatch.setattr("features.infrastructure.stores.WAITS", ())
+
+    def full(*_):
+        raise PermissionError("no")
+
+    monkeypatch.setattr(type(store), "put_file", full)
+    with pytest.raises(InputError, match=r"access is denied .*The file itself is complete: (\S+);") as caught:
+        write_json(located(f"{memory}/a.json"), [1])
+    (kept,) = os.listdir()
+    assert kept.endswith(".json") and kept in str(caught.value) and json.loads(Path(kept).read_text()) == [1]
+
+
+def test_a_folder_at_an_address_has_the_new_files_alone(memory, store):
+    address = located(f"{memory}/model")
+    for names in (("a", "b"), ("b", "c")):
+        check_new_folder(address, ["a", "b", "c"], overwrite=True)
+        with atomic_folder(address) as aside:
+            for name in names:
+                (aside / name).write_text(" ".join(names))
+        assert {Path(path).name: store.cat_file(path) for path in store.find(f"{memory}/model")} == {
+            name: " ".join(names).encode() for name in names
+        }
+    with pytest.raises(InputError, match="is there already; name another folder"):
+        check_new_folder(address, ["a", "b", "c"], overwrite=False)
+    with pytest.raises(InputError, match="holds other files, such as c"):
+        check_new_folder(address, ["a", "b"], overwrite=True)
+    with pytest.raises(InputError, match="would replace what is read"):
+        check_new_folder(address, ["a", "b", "c"], read=[f"{memory}/model/b"], overwrite=True)
+    with pytest.raises(InputError, match="is a file; name a folder"):
+        check_new_folder(address / "b", ["a"], overwrite=True)
+    assert os.listdir() == []
+
+
+def test_what_would_be_lost_at_an_address(memory, store, web):
+    store.pipe_file(f"{memory}/there.csv", b"there")
+    there = f"{memory}/there.csv"
+    for files, overwrite, told in (
+        ({"`out`": there}, False, f"`out` {there}: is there already; name another file or give `overwrite`"),
+        ({"`out`": f"{memory}/read.h5"}, True, f"`out` {memory}/read.h5: would replace what is read"),
+        ({"`out`": f"{memory}/a", "`curve`": f"{memory}/a"}, True, f"`curve` {memory}/a: is the file of `out` too"),
+        ({"`out`": memory}, True, f"`out` {memory}: is a directory; name a file in it"),
+        ({"`out`": f"{web.address}/a.csv"}, True, f"`out` {web.address}/a.csv: a web server takes no files"),
+    ):
+        with pytest.raises(InputError) as refusal:
+            check_new(files, read=[f"{memory}/read.h5"], overwrite=overwrite)
+        assert str(refusal.value).startswith(told)
+    check_new({"`out`": there, "`curve`": f"{memory}/new/b.csv"}, overwrite=True)
+    assert store.cat_file(there) == b"there"
+
+
+def test_no_file_has_the_secret_of_an_address(tmp_path):
+    write_json(tmp_path / "config.json", {"dataset": "list:<https://me:SECRET@h/a.txt?SECRET>@val?seed=1"})
+    content = json.loads((tmp_path / "config.json").read_text())
+    assert content == {"dataset": "list:<https://h/a.txt>@val?seed=1"}

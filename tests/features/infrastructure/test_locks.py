@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from features.infrastructure.addresses import located
 from features.infrastructure.errors import InputError
 from features.infrastructure.locks import locked
 
@@ -86,3 +87,9 @@ def test_other_faults_of_a_lock_are_raised(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.lockf", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
     with pytest.raises(OSError, match="Input/output error"), locked(tmp_path / "bank.h5"):
         pass
+
+
+def test_a_store_has_no_lock_and_a_line_says_so(memory, capsys):
+    with locked(located(f"{memory}/bank.h5")), locked(located(f"{memory}/bank.h5")):
+        pass
+    assert f"{memory}/bank.h5: stores have no locks; do not write one output from two" in capsys.readouterr().err
