@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from features.infrastructure.addresses import Location, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5 import atomic_hdf5, opened, read_attributes, read_text, readable, write_text
 from features.infrastructure.names import class_names
@@ -42,7 +42,7 @@ class FeatureBank:
         within_covariance: (D, D) float32, pooled within-class covariance.
         attrs: Dataset, split, backbone, hash of the weights, transform and so forth: see :data:`IDENTITY`.
         skipped: Unreadable images, as (id, reason).
-        path: The file that the bank was read from; None for a bank in memory.
+        path: The file or the address that the bank was read from; None for a bank in memory.
     """
 
     classes: tuple[str, ...]
@@ -52,7 +52,7 @@ class FeatureBank:
     within_covariance: NDArray[np.float32]
     attrs: Mapping[str, Any] = field(default_factory=dict)
     skipped: tuple[tuple[str, str], ...] = ()
-    path: Path | None = None
+    path: Location | None = None
 
     def __post_init__(self) -> None:
         where = self.path or self.name
@@ -87,9 +87,9 @@ class FeatureBank:
         return str(self.attrs.get("dataset") or self.path or "feature bank")
 
     @classmethod
-    def open(cls, path: str | Path) -> FeatureBank:
+    def open(cls, path: str | Location) -> FeatureBank:
         """Read a bank; raise `InputError` if the file is missing or no complete feature bank of this version."""
-        path = Path(path)
+        path = located(path)
         if not path.is_file():
             name = path if path.suffix in SUFFIXES else "BANK.h5"
             raise InputError(f"{path}: no such feature bank; make one with: transfer extract DATASET --out {name}")
@@ -127,7 +127,7 @@ class FeatureBank:
     def images(self) -> Images:
         """Read the features (N, D), labels (N,) and ids (N,) of the images; see :meth:`image_labels` for errors."""
         labels, ids = self.image_labels()
-        with opened(str(self.path)) as file:
+        with opened(self._file) as file:
             features = file["image/feature"][:]
         return features if len(features) == len(ids) else features[self._labels_of_file() >= 0], labels, ids
 
@@ -138,7 +138,7 @@ class FeatureBank:
             InputError: The bank was made without ``keep_images``.
         """
         labels = self._labels_of_file()
-        with opened(str(self.path)) as file:
+        with opened(self._file) as file:
             ids = read_text(file, "image/id")
         kept = np.flatnonzero(labels >= 0)
         return labels[kept], ids if len(kept) == len(ids) else [ids[i] for i in kept]
@@ -146,20 +146,26 @@ class FeatureBank:
     def image_blocks(self, rows: int = 4096) -> Iterator[NDArray[np.floating]]:
         """Yield the features of :meth:`images` in the same order, reading ``rows`` images of the file at a time."""
         kept = self._labels_of_file() >= 0
-        with opened(str(self.path)) as file:
+        with opened(self._file) as file:
             for start in range(0, len(kept), rows):
                 yield file["image/feature"][start : start + rows][kept[start : start + rows]]
+
+    @property
+    def _file(self) -> Location:
+        """The file that the bank was read from."""
+        assert self.path is not None
+        return self.path
 
     def _labels_of_file(self) -> NDArray[np.int64]:
         """Read the label of each image in the file; −1 if its class was dropped by :meth:`at_least`."""
         if not self.keeps_images:
             raise InputError(f"{self.name}: the bank keeps no image features; extract it again with `keep_images`")
-        with opened(str(self.path)) as file:
+        with opened(self._file) as file:
             classes, labels = class_names(read_text(file, "class/name")), file["image/label"][:]
         position = {name: label for label, name in enumerate(self.classes)}
         return np.array([position.get(name, -1) for name in classes], dtype=np.int64)[labels]
 
-    def write(self, path: str | Path, images: Images | None = None) -> FeatureBank:
+    def write(self, path: str | Location, images: Images | None = None) -> FeatureBank:
         """Write the bank, completely or not at all, with ``images`` if given, and return it as opened from ``path``.
 
         Raises:
@@ -171,7 +177,7 @@ class FeatureBank:
             if features.shape != (len(ids), width) or len(labels) != len(ids):
                 found = f"{features.shape}, {len(labels)} and {len(ids)}"
                 raise ValueError(f"images must be features (N, {width}), N labels and N ids, got {found}")
-        path = Path(path)
+        path = located(path)
         with atomic_hdf5(path, {**self.attrs, "schema": SCHEMA, "schema_version": SCHEMA_VERSION}) as file:
             write_text(file, "class/name", self.classes)
             file["class/count"] = self.counts.astype(np.int64)

@@ -2,15 +2,23 @@
 
 Form: ``scheme:location[@split][?option=value&option=value]``. This module parses the string;
 :func:`features.open_dataset` opens the dataset.
+
+A location, and the file or directory of an option, may be an address such as ``s3://bucket/birds``. One that holds a
+sign of the spec itself (``?``, ``&`` or, in a list of files, a comma) stands in ``<>``, which no address contains:
+``list:<https://host/train.txt?signature=…>@split?root=s3://bucket/images``. Without the brackets the first ``?`` begins
+the options. An ``@`` before a ``/`` is part of the location, so that the user of an address needs no brackets.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from features.infrastructure.addresses import BRACKETED, is_address
 from features.infrastructure.errors import InputError
+from features.infrastructure.secrets import without_secrets
 
 #: The scheme of datasets that were given in Python, which no command can open.
 IN_PYTHON = "python"
@@ -21,15 +29,26 @@ def last_component(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
 
+def split_outside(text: str, sign: str) -> list[str]:
+    """Split a text at a sign, but not inside of an address in ``<>``; empty parts are left out.
+
+    >>> split_outside("a.csv,<https://host/b.csv?x=1,2>", ",")
+    ['a.csv', '<https://host/b.csv?x=1,2>']
+    """
+    return re.findall(f"(?:{BRACKETED.pattern.replace('(', '(?:')}|[^{sign}])+", text, BRACKETED.flags)
+
+
 @dataclass(frozen=True)
 class DatasetSpec:
     """A parsed dataset spec.
 
+    As text, it has no credential and no signature of an address: it stands in banks, in subset files and in messages.
+
     Attributes:
         scheme: The reader, such as ``folder`` or ``cub``.
-        location: The directory, file or name that the reader opens; empty for embedded data.
+        location: The directory, file, address or name that the reader opens; empty for embedded data.
         split: The part of the dataset; None for all of it.
-        options: The options after ``?``, by name.
+        options: The options after ``?``, by name; an address in ``<>`` still stands in them.
     """
 
     scheme: str
@@ -49,30 +68,45 @@ class DatasetSpec:
         Raises:
             InputError: The text has no scheme, or an option has no value or is given twice.
         """
-        head, _, query = text.partition("?")
-        scheme, colon, rest = head.partition(":")
-        if not colon or not scheme:
+        scheme, colon, rest = text.partition(":")
+        if not colon or not scheme or "?" in scheme:
             example = f"scheme:location[@split], such as folder:{text or 'DIR'}"
             raise InputError(f"dataset spec {text!r} has no scheme: expected {example}")
-        location, at, split = rest.rpartition("@")
-        if not at or "/" in split:  # an @ before a / is part of the path
-            location, split = rest, ""
+        bracketed = BRACKETED.match(rest)
+        bracketed = bracketed if bracketed and is_address(bracketed[1]) else None
+        head, _, query = (rest[bracketed.end() :] if bracketed else rest).partition("?")
+        location, at, split = head.rpartition("@")
+        if bracketed:
+            if location or (head and not at):
+                raise InputError(
+                    f"{scheme}:{bracketed[0]}{head}: expected @split, ?option=value or nothing behind the >"
+                )
+            location = bracketed[1]
+        elif not at or "/" in split:  # an @ before a / is part of the path
+            location, split = head, ""
+        where = f"dataset spec {f'{scheme}:{location}' if is_address(location) else text!r}"  # a query may be a secret
         options: dict[str, str] = {}
-        for item in filter(None, query.split("&")):
+        for item in split_outside(query, "&"):
             name, equals, value = item.partition("=")
             if not equals or not value:
-                raise InputError(f"dataset spec {text!r}: option {item!r} needs a value, as in {name}=VALUE")
+                if is_address(location):
+                    raise InputError(f"{where}: an address that holds a ? stands in <>, as in {scheme}:<ADDRESS>")
+                raise InputError(f"{where}: option {item!r} needs a value, as in {name}=VALUE")
             if name in options:
-                raise InputError(f"dataset spec {text!r}: option {name!r} is given twice; give it once")
+                raise InputError(f"{where}: option {name!r} is given twice; give it once")
+            if is_address(value) and "?" in value:
+                raise InputError(f"{where}: option {name!r} is an address that holds a ?; write {name}=<ADDRESS>")
             options[name] = value
         return cls(scheme, location, split or None, options)
 
     def __str__(self) -> str:
-        text = f"{self.scheme}:{self.location}"
-        if self.split or "@" in self.location.rpartition("/")[2]:  # without a second @, the first would begin a split
+        location = without_secrets(self.location) if is_address(self.location) else self.location
+        bracketed = is_address(location) and "?" in location
+        text = f"{self.scheme}:{f'<{location}>' if bracketed else location}"
+        if self.split or (not bracketed and "@" in location.rpartition("/")[2]):  # else the first @ would begin a split
             text += f"@{self.split or ''}"
         if self.options:
-            text += "?" + "&".join(f"{name}={value}" for name, value in self.options.items())
+            text += "?" + "&".join(f"{name}={_public(value)}" for name, value in self.options.items())
         return text
 
     def without_folders(self) -> DatasetSpec:
@@ -85,10 +119,14 @@ class DatasetSpec:
         >>> str(DatasetSpec.parse("hf:owner/birds@test").without_folders())
         'hf:owner/birds@test'
         """
-        head, colon, path = self.location.rpartition(":") if self.scheme == "torch" else ("", "", self.location)
+        location = without_secrets(self.location)
+        head, colon, path = location.rpartition(":") if self.scheme == "torch" else ("", "", location)
         of_hub = self.scheme == "hf" and path.count("/") == 1 and path[0] not in "/.~" and not Path(path).exists()
         location = f"{head}{colon}{path if of_hub else last_component(path)}"
-        options = {name: ",".join(map(last_component, value.split(","))) for name, value in self.options.items()}
+        options = {
+            name: ",".join(last_component(_public(word).strip("<>")) for word in split_outside(value, ","))
+            for name, value in self.options.items()
+        }
         return replace(self, location=location, options=options)
 
     def integer(self, name: str, default: int | None = None, minimum: int = 0) -> int | None:
@@ -106,3 +144,13 @@ class DatasetSpec:
     def error(self, message: str) -> InputError:
         """Return an error about this spec, for the caller to raise."""
         return InputError(f"dataset spec {str(self)!r}: {message}")
+
+
+def _public(value: str) -> str:
+    """An option without the secrets of its addresses, and without the brackets that are not needed then."""
+
+    def public(match: re.Match[str]) -> str:
+        address = without_secrets(match[1])
+        return f"<{address}>" if set("?&,") & set(address) else address
+
+    return BRACKETED.sub(public, value)

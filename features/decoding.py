@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from features.address_images import fetch
 from features.dataset import ImageDataset
 from features.image_sources import ArrayImages, UnreadableImage
+from features.infrastructure.errors import InputError
 from features.infrastructure.processes import local_world_size
 from features.intensities import NOTE
 from features.preprocessing import Preprocessing
@@ -67,6 +69,7 @@ class Decoder(Dataset):
 
     def __getitem__(self, batch: Sequence[int]) -> ImageBatch:
         pixels, kept, unreadable, assumed = [], [], [], []
+        fetch(self.dataset.source, batch)
         for index in batch:
             try:
                 image = self.dataset.image(index, self.preprocessing.side_needed)
@@ -110,6 +113,8 @@ def fetched(
 ) -> DataLoader[Batch]:
     """Return a loader of ``dataset[batch]`` for each of ``batches``, lists of positions, in order.
 
+    An `InputError` in a worker process, as of a store that does not answer, is raised as it is.
+
     Args:
         dataset: Maps a list of positions to a batch.
         batches: Iterated again at each pass.
@@ -117,8 +122,8 @@ def fetched(
         pin_memory: Whether to page-lock the batches, for copies to a CUDA device.
         ahead: Number of batches that each worker prepares in advance.
     """
-    return DataLoader(
-        dataset,
+    return _Loader(
+        _Told(dataset),
         sampler=batches,  # each "index" is a batch
         batch_size=None,
         num_workers=workers,
@@ -126,6 +131,29 @@ def fetched(
         generator=torch.Generator(),  # without it, making an iterator would draw from the global generator
         prefetch_factor=ahead if workers else None,
     )
+
+
+class _Told(Dataset):
+    """Returns an `InputError` instead of raising it: a worker process would add its traceback to the message."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, batch: Sequence[int]) -> Any:
+        try:
+            return self.dataset[batch]
+        except InputError as error:
+            return error
+
+
+class _Loader(DataLoader[Batch]):
+    """Raises an `InputError` that takes the place of a batch."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
 
 
 def default_workers(dataset: ImageDataset) -> int:

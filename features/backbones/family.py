@@ -9,6 +9,7 @@ from typing import Any
 
 from features.backbones.backbone import Backbone
 from features.backbones.hub_folder import hub_config
+from features.infrastructure.addresses import on_disk
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import did_you_mean
@@ -68,6 +69,7 @@ def family_of(name: str, but: Family | None = None) -> Family:
             if name.startswith(prefix):
                 near = did_you_mean(name.removeprefix(prefix), family.names(), prefix)
                 raise InputError(f"backbone {name}: {family.name} has no such model{near or _LISTED}")
+    on_disk(name, "backbone")
     if "/" in name or Path(name).exists():
         raise InputError(
             f"backbone {name}: no checkpoint there; expected a model name or a run directory that holds "

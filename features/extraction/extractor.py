@@ -9,7 +9,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -24,6 +23,7 @@ from features.extraction.result import Extraction
 from features.extraction.resume import discard, find_finished, find_unfinished, resume_path
 from features.extraction.shard import Shard
 from features.forward_pass import forward_pass
+from features.infrastructure.addresses import located
 from features.infrastructure.console import console
 from features.infrastructure.devices import pick_device, pick_precision
 from features.infrastructure.errors import InputError
@@ -45,7 +45,7 @@ class ExtractConfig(Machine):
 
     Attributes:
         dataset: Dataset spec, such as cub:DATA/CUB_200_2011@train.
-        out: File of the bank (.h5); an existing bank that agrees with the options is reused.
+        out: File or address of the bank (.h5); an existing bank that agrees with the options is reused.
         backbone: A torchvision or timm name, efficientnet_lite0 (offline), a run directory, or a model elsewhere:
             hf-hub:OWNER/NAME, transformers:OWNER/NAME, or a folder in one of these formats.
         weights: default (published), none (random), or a state-dict file.
@@ -111,7 +111,7 @@ def extract_parts(
         return _extract_in_this_process(config, dataset, backbone)
     if config.shard is not None:
         raise InputError(f"`shard` {config.shard}: the processes of one job share the images already; leave it out")
-    if gather(Path(config.out).exists())[0] and not config.overwrite:
+    if gather(located(config.out).exists())[0] and not config.overwrite:
         # All of them reuse the bank, or raise the same error.
         return _extract_in_this_process(config, dataset, backbone)
     names = [f"{number}/{world_size()}" for number in range(1, world_size() + 1)]
@@ -121,7 +121,7 @@ def extract_parts(
     reads, seconds = zip(*gather((mine.read, mine.seconds)), strict=True)
     merging = MergeConfig(shards, config.out, max_unreadable=config.max_unreadable, overwrite=True)
     whole = gather(merge(merging) if rank() == 0 else None)[0]
-    Path(shards[rank()]).unlink(missing_ok=True)
+    located(shards[rank()]).unlink(missing_ok=True)
     assert whole is not None
     return replace(whole, read=sum(reads), seconds=max(seconds))
 
@@ -130,7 +130,7 @@ def _extract_in_this_process(
     config: ExtractConfig, open_images: Callable[[], ImageDataset], build: Callable[[], Backbone]
 ) -> Extraction:
     """Extract a dataset, or the shard of it that ``config.shard`` names, or reuse what is at ``config.out``."""
-    out = Path(config.out)
+    out = located(config.out)
     check_writable(out)
     dataset = open_images()
     if len(dataset) == 0:
@@ -155,7 +155,7 @@ def _make(
     config: ExtractConfig, dataset: ImageDataset, backbone: Backbone, attrs: Mapping[str, Any], positions: range
 ) -> Extraction:
     """Write the bank or the shard ``config.out``, from the last checkpoint on if there is one."""
-    out, keep = Path(config.out), config.keep_images
+    out, keep = located(config.out), config.keep_images
     shard = find_unfinished(out, dataset, attrs, dim=backbone.dim, keep_images=keep, overwrite=config.overwrite)
     if shard is None:
         statistics = ClassStatistics(len(dataset.classes), backbone.dim)
@@ -224,7 +224,7 @@ def read_images(
                 if features is not None:
                     features.flush()
                 shard.statistics.require_finite(dataset.spec)
-                shard.write(resume_path(Path(config.out)))
+                shard.write(resume_path(located(config.out)))
                 saved = time.perf_counter()
                 cost = saved - now
     shard.statistics.require_finite(dataset.spec)

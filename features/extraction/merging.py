@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -16,6 +15,7 @@ from features.bank import IDENTITY, SUFFIXES, Images
 from features.class_statistics import ClassStatistics
 from features.extraction.result import Extraction
 from features.extraction.shard import Shard
+from features.infrastructure.addresses import located, working_file
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.hdf5 import opened, read_text
@@ -30,8 +30,8 @@ class MergeConfig:
     """Merge the shards of an extraction into one feature bank.
 
     Attributes:
-        shards: Files of all shards, in any order.
-        out: File of the bank (.h5).
+        shards: Files or addresses of all shards, in any order.
+        out: File or address of the bank (.h5).
         max_unreadable: Largest share of the dataset's images, 0 to 1, that may be unreadable; by default that of the
             extraction.
         overwrite: Replace an existing file.
@@ -57,9 +57,9 @@ def merge(config: MergeConfig) -> Extraction:
         InputError: A shard is missing, given twice, not complete or of another extraction; ``out`` exists or cannot
             be written; too many images of the dataset are unreadable; a class has no readable image in any shard.
     """
-    out, started = Path(config.out), time.perf_counter()
+    out, started = located(config.out), time.perf_counter()
     check_new({"`out`": out}, read=config.shards, overwrite=config.overwrite)
-    shards = [replace(Shard.open(Path(path)), statistics=ClassStatistics(0, 0)) for path in config.shards]
+    shards = [replace(Shard.open(located(path)), statistics=ClassStatistics(0, 0)) for path in config.shards]
     shards.sort(key=lambda shard: shard.positions.start)
     _check_whole(shards)
     skipped = [image for shard in shards for image in shard.skipped]
@@ -68,15 +68,15 @@ def merge(config: MergeConfig) -> Extraction:
         limit = max(float(shard.attrs.get("max_unreadable", MAX_UNREADABLE)) for shard in shards)
     check_unreadable(str(shards[0].attrs["dataset"]), skipped, shards[-1].positions.stop, limit)
     with locked(out), ExitStack() as stack:
-        whole = Shard.open(Path(shards[0].name))
+        whole = Shard.open(shards[0].file)
         for shard in shards[1:]:
-            whole.statistics.merge(Shard.open(Path(shard.name)).statistics)
+            whole.statistics.merge(Shard.open(shard.file).statistics)
         whole.skipped, whole.assumed = skipped, sum((shard.assumed for shard in shards), Counter())
         # The oldest date: the bank is out of date if an image changed after any shard had begun.
         whole.attrs = {**whole.attrs, "created": min(str(shard.attrs["created"]) for shard in shards)}
         images = None
         if whole.keeps_images:
-            aside = out.with_name(f"{out.name}.merge.features")
+            aside = working_file(out, ".merge.features")
             stack.callback(aside.unlink, missing_ok=True)
             features = stack.enter_context(closing(KeptFeatures(aside, whole.statistics.sums.shape[1], 0)))
             images = _images(shards, features)
@@ -119,7 +119,7 @@ def _images(shards: Sequence[Shard], features: KeptFeatures) -> Images:
     labels: list[np.ndarray] = []
     ids: list[str] = []
     for shard in shards:
-        with opened(shard.name) as file:
+        with opened(shard.file) as file:
             for start in range(0, len(file["image/feature"]), 4096):
                 features.append(file["image/feature"][start : start + 4096])
             labels.append(file["image/label"][:])

@@ -16,6 +16,7 @@ from features.backbones.own_network import own_backbone
 from features.bank import SUFFIXES
 from features.extraction.extractor import ExtractConfig, extract_parts
 from features.extraction.result import Extraction
+from features.infrastructure.addresses import Location, located
 from features.infrastructure.devices import pick_device
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_writable
@@ -30,7 +31,7 @@ _PARTS = {"dataset", "out", "backbone", "weights", "seed", "image_size"}
 def extract_features(
     dataset: Any,
     network: nn.Module | str,
-    out: str | Path,
+    out: str | Location,
     *,
     transform: Preprocessing | Callable[[Any], Any] | None = None,
     classes: Sequence[str] | None = None,
@@ -84,13 +85,13 @@ def extract_features(
         raise TypeError(f"extract_features() has no option {min(unknown)!r}; it has {', '.join(sorted(allowed))}")
     if not isinstance(network, (str, nn.Module)):
         raise InputError(f"`network`: a {type(network).__name__}; expected a module of PyTorch, or a backbone's name")
-    config = ExtractConfig(dataset="", out=str(out), **options)
+    config = ExtractConfig(dataset="", out=out if isinstance(out, str) else str(out), **options)
     check_ending(config.out, SUFFIXES)
-    check_writable(Path(config.out))
+    check_writable(located(config.out))
     pick_device(config.device)  # before an item is read
     given = PythonDataset(
         dataset,
-        name=name or Path(out).stem,
+        name=name or Path(located(out).name).stem,
         classes=classes,
         labels=labels,
         image=image,

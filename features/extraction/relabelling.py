@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from features.bank import FeatureBank
 from features.class_statistics import ClassStatistics
 from features.extraction.shard import Shard
+from features.infrastructure.addresses import Location, working_file
 from features.infrastructure.console import progress
 from features.infrastructure.locks import locked
 from features.kept_features import KeptFeatures
@@ -26,7 +26,7 @@ def regroup(
     bank: FeatureBank,
     labels: NDArray[np.int64],
     classes: Sequence[str],
-    out: Path,
+    out: Location,
     *,
     attrs: Mapping[str, Any],
     skipped: Sequence[tuple[str, str]] = (),
@@ -60,7 +60,7 @@ def regroup(
     with locked(out), ExitStack() as stack:
         features = None
         if keep_images:
-            aside = out.with_name(f"{out.name}.features")
+            aside = working_file(out, ".features")
             stack.callback(aside.unlink, missing_ok=True)
             features = stack.enter_context(closing(KeptFeatures(aside, bank.means.shape[1], 0)))
         advance = stack.enter_context(progress("class statistics", len(labels)))

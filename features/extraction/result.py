@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from features.bank import FeatureBank
+from features.infrastructure.addresses import Location
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Extraction:
         seconds: Time that the call took; 0 if the bank was reused.
     """
 
-    path: Path
+    path: Location
     classes: int
     images: int
     skipped: int

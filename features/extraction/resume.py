@@ -11,13 +11,14 @@ from typing import Any
 from features.bank import IDENTITY, FeatureBank
 from features.dataset import ImageDataset
 from features.extraction.shard import Shard
+from features.infrastructure.addresses import Location, working_file
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError, difference
 from features.kept_features import KeptFeatures
 
 
 def find_finished(
-    out: Path, dataset: ImageDataset, attrs: Mapping[str, Any], *, keep_images: bool
+    out: Location, dataset: ImageDataset, attrs: Mapping[str, Any], *, keep_images: bool
 ) -> FeatureBank | Shard | None:
     """Return the bank at ``out``, or the shard if ``attrs`` name one; None if there is no such file.
 
@@ -41,7 +42,7 @@ def find_finished(
 
 
 def find_unfinished(
-    out: Path, dataset: ImageDataset, attrs: Mapping[str, Any], *, dim: int, keep_images: bool, overwrite: bool
+    out: Location, dataset: ImageDataset, attrs: Mapping[str, Any], *, dim: int, keep_images: bool, overwrite: bool
 ) -> Shard | None:
     """Return the checkpoint beside ``out`` to resume from; None if there is none, or none that is still valid.
 
@@ -83,12 +84,12 @@ def find_unfinished(
     return shard
 
 
-def resume_path(out: Path, ending: str = "") -> Path:
-    """Return the path of the checkpoint of ``out``, or of a file with an ending that belongs to it."""
-    return out.with_name(f"{out.name}.resume{ending}")
+def resume_path(out: Location, ending: str = "") -> Path:
+    """Return the path of the checkpoint of ``out``, or of a file with an ending that belongs to it, on the disk."""
+    return working_file(out, f".resume{ending}")
 
 
-def discard(out: Path) -> None:
+def discard(out: Location) -> None:
     """Remove the checkpoint of an unfinished extraction, then the features that it refers to."""
     for path in (resume_path(out), resume_path(out, ".features")):
         path.unlink(missing_ok=True)

@@ -14,7 +14,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from torch import Tensor
 
 from features.bank import FeatureBank, Images, read_skipped, write_images, write_skipped
 from features.class_statistics import ClassStatistics
+from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5 import atomic_hdf5, read_attributes, read_text, readable, write_text
 from features.intensities import say_assumed
@@ -57,7 +57,7 @@ class Shard:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     assumed: Counter[str] = field(default_factory=Counter)
     kept: list[int] | None = None
-    path: Path | None = None
+    path: Location | None = None
     keeps_images: bool = False
 
     @property
@@ -71,6 +71,12 @@ class Shard:
         return str(self.path or self.attrs.get("dataset"))
 
     @property
+    def file(self) -> Location:
+        """The file that a shard was read from."""
+        assert self.path is not None
+        return self.path
+
+    @property
     def _assumptions(self) -> dict[str, str]:
         """The attribute that holds what was assumed; none if nothing was."""
         return {"assumed": json.dumps(self.assumed)} if self.assumed else {}
@@ -80,7 +86,7 @@ class Shard:
         images, recorded = int(self.counts.sum()), "; the bank's attribute assumed records it"
         say_assumed(self.attrs["dataset"], self.assumed, images, recorded)
 
-    def write(self, path: Path, images: Images | None = None) -> None:
+    def write(self, path: Location, images: Images | None = None) -> None:
         """Write the shard, completely or not at all, with ``images`` if it is complete and keeps them."""
         attrs = dict(self.attrs) | {
             "schema": SCHEMA,
@@ -101,7 +107,7 @@ class Shard:
                 file["image/index"] = np.array(self.kept, dtype=np.int64)
 
     @classmethod
-    def open(cls, path: Path) -> Shard:
+    def open(cls, path: Location) -> Shard:
         """Read a shard, complete or not; raise `InputError` if the file is missing or no shard of this version."""
         if not path.is_file():
             raise InputError(f"{path}: no such shard; make one with: transfer extract DATASET --shard 1/8 --out {path}")

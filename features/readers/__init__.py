@@ -5,8 +5,11 @@ The readers are in :mod:`features.readers.schemes`, one module a format. The oth
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from features.dataset import ImageDataset
 from features.dataset_spec import IN_PYTHON, DatasetSpec
+from features.infrastructure.addresses import is_address, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice
 from features.readers.rules import by_the_rules
@@ -53,14 +56,26 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
 
 
 def _check(spec: DatasetSpec, scheme: Scheme) -> None:
-    """Raise `InputError` for a missing location or an unknown option."""
+    """Raise `InputError` for a missing location, an unknown option, or an address that the reader does not take."""
     if scheme.needs_location and not spec.location:
         raise spec.error(f"{spec.scheme} needs a location; type {scheme.form}")
     if spec.options:
         known = [*(scheme.options(spec) if callable(scheme.options) else scheme.options), *GENERIC_OPTIONS]
         for name in spec.options:
             if name not in known:
-                raise spec.error(f"{spec.scheme} has no option {name!r}; {choice(name, known)}")
+                if is_address(spec.location):  # whose own query would be shown
+                    spec = replace(spec, options={})
+                    hint = f"an address that holds a ? stands in <>, as in {spec.scheme}:<ADDRESS>"
+                else:
+                    hint = choice(name, known)
+                raise spec.error(f"{spec.scheme} has no option {name!r}; {hint}")
+    if not scheme.addresses:
+        own = [value for name, value in spec.options.items() if name not in GENERIC_OPTIONS]
+        for word in (spec.location, spec.location.partition(":")[2], *own):
+            if is_address(located(word)):
+                raise spec.error(
+                    f"{spec.scheme} reads from the disk only; copy {located(word)} there and give its path"
+                )
 
 
 def _open_base(spec: DatasetSpec, base: DatasetSpec) -> ImageDataset:

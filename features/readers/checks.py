@@ -1,4 +1,4 @@
-"""Checks of the paths and the split of a dataset spec, and the lines of label files."""
+"""Checks of the paths, the addresses and the split of a dataset spec, and the lines of label files."""
 
 from __future__ import annotations
 
@@ -7,31 +7,54 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from features.dataset_spec import DatasetSpec
+from features.infrastructure.addresses import Address, Location, local_copy, located
 from features.infrastructure.suggestions import choice
 
-
-def expanded(path: str) -> Path:
-    """Return a path with ``~`` expanded."""
-    return Path(os.path.expanduser(path))  # Path.expanduser() raises if the home directory is unknown
+LocationT = TypeVar("LocationT", Path, Address, Location)
 
 
-def existing_directory(spec: DatasetSpec, path: Path, expected: str) -> Path:
-    """Return ``path`` if it is a directory; raise an `InputError` that ends in ``expected`` if not."""
-    if os.path.isdir(path):  # Path.is_dir() raises if permission is denied
+def expanded(path: str) -> Location:
+    """Return the path or the address in a spec, with ``~`` expanded."""
+    return located(os.path.expanduser(path))  # Path.expanduser() raises if the home directory is unknown
+
+
+def is_directory(path: Location) -> bool:
+    """Return whether a path is a directory, or an address a folder."""
+    return (
+        path.is_dir() if isinstance(path, Address) else os.path.isdir(path)
+    )  # Path.is_dir() raises without permission
+
+
+def is_file(path: Location) -> bool:
+    """Return whether a path or an address is a file."""
+    return path.is_file() if isinstance(path, Address) else os.path.isfile(path)
+
+
+def existing_directory(spec: DatasetSpec, path: LocationT, expected: str) -> LocationT:
+    """Return ``path`` if it is a directory; raise an `InputError` that ends in ``expected`` if not.
+
+    A web server does not tell what is a directory; the files that are looked for there will show it.
+    """
+    if (isinstance(path, Address) and path.is_web) or is_directory(path):
         return path
-    raise spec.error(f"{'not a' if os.path.exists(path) else 'no such'} directory: {path}; expected {expected}")
+    raise spec.error(f"{'not a' if _exists(path) else 'no such'} directory: {path}; expected {expected}")
 
 
-def existing_file(spec: DatasetSpec, path: Path, expected: str) -> Path:
+def existing_file(spec: DatasetSpec, path: LocationT, expected: str) -> LocationT:
     """Return ``path`` if it is a file; raise an `InputError` that ends in ``expected`` if not."""
-    if os.path.isfile(path):
+    if is_file(path):
         return path
-    raise spec.error(f"{'not a' if os.path.exists(path) else 'no such'} file: {path}; expected {expected}")
+    raise spec.error(f"{'not a' if _exists(path) else 'no such'} file: {path}; expected {expected}")
 
 
-def image_root(spec: DatasetSpec, default: Path) -> Path:
+def _exists(path: Location) -> bool:
+    return path.exists() if isinstance(path, Address) else os.path.exists(path)
+
+
+def image_root(spec: DatasetSpec, default: Location) -> Location:
     """Return the directory of the option ``root``, or ``default``; raise `InputError` if it is no directory."""
     if "root" not in spec.options:
         return default
@@ -47,7 +70,7 @@ def check_split(spec: DatasetSpec, available: Sequence[str]) -> None:
     raise spec.error(f"unknown split {spec.split!r}; {choice(spec.split, available)}")
 
 
-def numbered_lines(spec: DatasetSpec, path: Path) -> Iterator[tuple[int, str]]:
+def numbered_lines(spec: DatasetSpec, path: Location) -> Iterator[tuple[int, str]]:
     """Yield the lines of ``path`` that are not blank, stripped, each with its number from 1.
 
     Bytes that are not UTF-8 become surrogates, as in the file names of :mod:`os`, so that such a path still opens.
@@ -57,7 +80,7 @@ def numbered_lines(spec: DatasetSpec, path: Path) -> Iterator[tuple[int, str]]:
     """
     opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as file:
+        with opened(local_copy(path), "rt", encoding="utf-8-sig", errors="surrogateescape") as file:
             for number, line in enumerate(file, start=1):
                 if stripped := line.strip():
                     yield number, stripped

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.address_images import AddressImages
 from features.image_sources import ArrayImages, ChainedImages, FileImages, ImageSource
+from features.infrastructure.console import say_once
+from features.infrastructure.errors import InputError
+from features.infrastructure.stores import Unanswered
 
 #: Bytes from the middle of a file that are compared before the whole file is.
 _GLANCE = 4096
@@ -23,7 +28,8 @@ def equal_images(source: ImageSource) -> NDArray[np.int64]:
     """Number the images of a source so that equal images have one number.
 
     Files are compared by size, then by some bytes, and only then by their content, so that few are read whole. Images
-    of a source without files or pixels at hand count as different.
+    of a source without files or pixels at hand count as different, and so do those of a web server, which lists no
+    sizes; a line says so.
 
     Returns:
         (N,) int64, 0 to the number of different images − 1.
@@ -42,18 +48,26 @@ def _keys(source: ImageSource, start: int = 0) -> Iterator[str]:
         for pixels in source.pixels:
             yield hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
     elif isinstance(source, FileImages):
-        yield from _file_keys([Path(source.root) / path for path in source.paths], start)
+        files = [Path(source.root) / path for path in source.paths]
+        looks = (lambda i: _glance(files[i]), lambda i: _content(files[i]))
+        yield from _file_keys([_size(file) for file in files], looks, start)
+    elif isinstance(source, AddressImages):
+        if source.root.is_web:
+            say_once(f"{source.root}: a web server does not list sizes: its images are not compared for copies")
+        sizes = [state.size for state in source.states]
+        yield from _file_keys(sizes, (partial(_stored_glance, source), partial(_stored, source)), start)
     else:
         yield from (f"#{start + i}" for i in range(len(source)))
 
 
-def _file_keys(files: list[Path], start: int) -> list[str]:
-    keys = [f"#{start + i}" for i in range(len(files))]
-    alike = [(i, str(size)) for i, size in enumerate(map(_size, files)) if size > 0]
+def _file_keys(sizes: Sequence[int], looks: Sequence[Callable[[int], str | None]], start: int) -> list[str]:
+    """The keys of files of these sizes; ``looks`` compare those that are alike by then, by their positions."""
+    keys = [f"#{start + i}" for i in range(len(sizes))]
+    alike = [(i, str(size)) for i, size in enumerate(sizes) if size > 0]
     with ThreadPoolExecutor(_READERS) as readers:
-        for look in (_glance, _content):
+        for look in looks:
             alike = _several(alike)
-            found = readers.map(look, [files[i] for i, _ in alike])
+            found = readers.map(look, [i for i, _ in alike])
             alike = [(i, f"{key} {seen}") for (i, key), seen in zip(alike, found, strict=True) if seen is not None]
     for i, key in _several(alike):
         keys[i] = key
@@ -92,4 +106,19 @@ def _content(file: Path) -> str | None:
                 digest.update(block)
             return digest.hexdigest()
     except OSError:
+        return None
+
+
+def _stored_glance(source: AddressImages, index: int) -> str | None:
+    size = source.states[index].size
+    first = max(0, (size - _GLANCE) // 2)
+    return _stored(source, index, first, min(size, first + _GLANCE))
+
+
+def _stored(source: AddressImages, index: int, start: int | None = None, end: int | None = None) -> str | None:
+    try:
+        return hashlib.sha256(source.content(index, start, end)).hexdigest()
+    except Unanswered:
+        raise
+    except (InputError, OSError):  # reading the image reports it
         return None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
+from features.infrastructure.addresses import Location
 from features.infrastructure.console import say_once
 from features.infrastructure.tables import read_rows
 from features.readers.checks import existing_file, expanded
@@ -118,7 +118,7 @@ def _share(spec: DatasetSpec) -> float:
     return share
 
 
-def _read_groups(dataset: ImageDataset, spec: DatasetSpec, path: Path) -> NDArray[np.int64]:
+def _read_groups(dataset: ImageDataset, spec: DatasetSpec, path: Location) -> NDArray[np.int64]:
     """(N,) the group of each image in a file; an image that is not listed is a group of its own."""
     position = {id_: i for i, id_ in enumerate(dataset.ids)}
     groups = np.arange(len(dataset))

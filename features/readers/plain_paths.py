@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 
 from features.dataset_spec import DatasetSpec
+from features.infrastructure.addresses import Address
 from features.infrastructure.errors import InputError
 from features.readers.checks import expanded
 from features.readers.scheme import SCHEMES
 
 
 def spec_of(text: str, argument: str = "images") -> DatasetSpec:
-    """Return a dataset spec as it is, and ``images:PATH`` for the path of a folder, an image or a list of paths.
+    """Return a dataset spec as it is, and ``images:PATH`` for the path or address of a folder, an image or a list.
 
     A known scheme goes before a path of that name.
 
@@ -20,6 +21,8 @@ def spec_of(text: str, argument: str = "images") -> DatasetSpec:
     """
     scheme, colon, _ = text.partition(":")
     path = expanded(text)
+    if isinstance(path, Address):
+        return DatasetSpec("images", path.full)
     if not (colon and scheme in SCHEMES) and os.path.exists(path):
         return DatasetSpec("images", str(path))
     if not colon:

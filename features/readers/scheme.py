@@ -24,6 +24,8 @@ class Scheme:
         options: The names that it takes after ``?``, or a function of the spec that returns them.
         base: Returns the spec of the dataset that this one re-labels. None if the scheme reads images of its own.
         unlabelled: Whether the images have no labels.
+        addresses: Whether the location, and the files and directories of its own options, may be addresses such as
+            ``s3://bucket/birds`` (:mod:`features.infrastructure.addresses`).
     """
 
     name: str
@@ -33,6 +35,7 @@ class Scheme:
     options: Collection[str] | Callable[[DatasetSpec], Collection[str]] = ()
     base: Callable[[DatasetSpec], DatasetSpec] | None = None
     unlabelled: bool = False
+    addresses: bool = False
 
     @property
     def needs_location(self) -> bool:

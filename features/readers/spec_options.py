@@ -6,13 +6,13 @@ import posixpath
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from features.dataset import ImageDataset
-from features.dataset_spec import DatasetSpec
+from features.dataset_spec import DatasetSpec, split_outside
+from features.infrastructure.addresses import Address, Location
 from features.infrastructure.names import as_text
 from features.infrastructure.tables import read_provenance, read_rows
 from features.readers.checks import existing_file, expanded
@@ -46,18 +46,19 @@ def apply_spec_options(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset
     return draw(_without(dataset, listed, spec), spec)
 
 
-def files_of(spec: DatasetSpec) -> Iterator[Path]:
+def files_of(spec: DatasetSpec) -> Iterator[Location]:
     """Yield the files, other than images, that a dataset reads: its location, groups, exclusions, and its base's."""
     location = expanded(spec.location)
-    if location.is_file():
+    is_read = isinstance(location, Address) or location.is_file()  # no file that a command writes is a folder
+    if is_read:
         yield location
-    yield from map(expanded, filter(None, spec.options.get("groups", "").split(",")))
-    yield from map(expanded, filter(None, spec.options.get(EXCLUDE, "").split(",")))
-    if location.is_file() and (base := base_of(spec)):
+    yield from map(expanded, split_outside(spec.options.get("groups", ""), ","))
+    yield from map(expanded, split_outside(spec.options.get(EXCLUDE, ""), ","))
+    if is_read and (base := base_of(spec)):
         yield from files_of(base)
 
 
-def excluding(spec: DatasetSpec, path: str | Path) -> DatasetSpec:
+def excluding(spec: DatasetSpec, path: str | Location) -> DatasetSpec:
     """Return the spec of the same dataset that also excludes the images that the file at ``path`` lists."""
     files = [spec.options[EXCLUDE]] if EXCLUDE in spec.options else []
     return replace(spec, options={**spec.options, EXCLUDE: ",".join([*files, str(path)])})
@@ -68,7 +69,7 @@ def _listed(whole: ImageDataset, spec: DatasetSpec) -> set[str]:
     own, known = _own(spec), {id_.strip() for id_ in whole.ids}
     names = {*own, *_bases(spec)}
     listed: set[str] = set()
-    for word in spec.options[EXCLUDE].split(","):
+    for word in split_outside(spec.options[EXCLUDE], ","):
         path = existing_file(spec, expanded(word), "a table with a column id, as transfer duplicates writes it")
         about: set[str] = set()  # the datasets whose images the file lists
         head = read_provenance(path, **_KIND).get("source")

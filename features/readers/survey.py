@@ -35,12 +35,12 @@ class FirstItem:
 
 
 class _Look(Dataset):
-    """Maps a list of positions to the first item among them that can be read, or to an error."""
+    """Maps a list of positions to the first item among them that can be read; raises `InputError` if none can."""
 
     def __init__(self, dataset: Any, image: Any, label: Any, labelled: bool) -> None:
         self.dataset, self.image, self.label, self.labelled = dataset, image, label, labelled
 
-    def __getitem__(self, batch: Sequence[int]) -> FirstItem | InputError:
+    def __getitem__(self, batch: Sequence[int]) -> FirstItem:
         reasons = []
         for position in batch:
             try:
@@ -51,11 +51,9 @@ class _Look(Dataset):
                     label_of(item, keys)
             except UnreadableImage as error:
                 reasons.append(str(error))
-            except InputError as error:
-                return error
             else:
                 return FirstItem(keys, tuple(value.shape) if isinstance(value, Tensor) else None)
-        return InputError(f"none of the first {len(batch)} items of the dataset can be read; the first is {reasons[0]}")
+        raise InputError(f"none of the first {len(batch)} items of the dataset can be read; the first is {reasons[0]}")
 
 
 def first_item(dataset: Any, image: Any, label: Any, *, labelled: bool, workers: int) -> FirstItem:
@@ -75,8 +73,6 @@ def first_item(dataset: Any, image: Any, label: Any, *, labelled: bool, workers:
     """
     positions = range(min(_BATCH, len(dataset)))
     (found,) = fetched(_Look(dataset, image, label, labelled), [positions], min(workers, 1))
-    if isinstance(found, InputError):
-        raise found
     return found
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from features.address_images import AddressImages
 from features.dataset import ImageDataset
 from features.decoding import ImageBatch, in_order, pixel_batches
 from features.image_sources import ChainedImages, FileImages
@@ -127,6 +128,8 @@ def _images_of(dataset: ImageDataset) -> set[str]:
         if isinstance(part, FileImages):
             root = os.path.realpath(part.root)
             found.update(os.path.join(root, path) for path in part.paths)
+        elif isinstance(part, AddressImages):
+            found.update(str(part.address(i)) for i in range(len(part)))
         else:
             found.update(f"{spec.partition('?')[0]} {id_}" for id_ in ids)
     return found

@@ -306,3 +306,39 @@ def test_a_bank_whose_file_was_removed_names_it(tmp_path):
         with pytest.raises(FileNotFoundError) as caught:
             read()
         assert caught.value.filename == str(bank.path) and caught.value.strerror == "No such file or directory"
+
+
+@pytest.mark.parametrize("place", ["memory", "web"])
+def test_a_bank_at_an_address_is_the_one_on_the_disk(place, tmp_path, memory, web):
+    images = np.arange(8, dtype=np.float32).reshape(2, 4), np.array([0, 2]), ["a", "b"]
+    here = FeatureBank(**parts()).write(web.root / "bank.h5", images)
+    if place == "memory":
+        there = FeatureBank(**parts()).write(f"{memory}/banks/bank.h5", images)
+    else:
+        there = FeatureBank.open(f"{web.address}/bank.h5?sig=SECRET")
+    address = f"{memory}/banks/bank.h5" if place == "memory" else f"{web.address}/bank.h5"
+    assert str(there.path) == address and there.keeps_images
+    assert there.classes == here.classes and there.skipped == here.skipped
+    for name in ("counts", "means", "variances", "within_covariance"):
+        np.testing.assert_array_equal(getattr(there, name), getattr(here, name))
+    for one, other in zip(there.images(), here.images(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert sum(asked.startswith("GET") for asked in web.asked) == (place == "web")  # copied once
+    assert os.listdir() == []
+
+
+def test_what_is_no_bank_at_an_address_is_one_line(web):
+    (web.root / "bank.h5").write_bytes(b"no bank")
+    for name, told in (("none.h5", "no such feature bank"), ("bank.h5", "it is not an HDF5 file")):
+        with pytest.raises(InputError, match=f"^{web.address}/{name}: .*{told}"):
+            FeatureBank.open(f"{web.address}/{name}")
+    web.fails["/bank.h5"] = [403] * 4
+    with pytest.raises(InputError, match=f"^{web.address}/bank.h5: access is denied"):
+        FeatureBank.open(f"{web.address}/bank.h5?sig=SECRET")
+
+
+def test_no_attribute_of_a_bank_has_a_secret(tmp_path):
+    attrs = ATTRS | {"dataset": "list:<https://me:SECRET@h/a.txt?sig=SECRET>?seed=1"}
+    bank = FeatureBank(**parts(attrs=attrs)).write(tmp_path / "bank.h5")
+    assert bank.attrs["dataset"] == "list:<https://h/a.txt>?seed=1"
+    assert b"SECRET" not in (tmp_path / "bank.h5").read_bytes()

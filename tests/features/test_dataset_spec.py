@@ -2,7 +2,7 @@
 
 import pytest
 
-from features.dataset_spec import DatasetSpec
+from features.dataset_spec import DatasetSpec, split_outside
 from features.infrastructure.errors import InputError
 
 
@@ -23,6 +23,20 @@ from features.infrastructure.errors import InputError
         ("list:a.txt?root=x=y?z@w", ("list", "a.txt", None, {"root": "x=y?z@w"})),
         ("wds:s3/train-{0..9}.tar@train?names=n", ("wds", "s3/train-{0..9}.tar", "train", {"names": "n"})),
         ("folder:C:\\data@train", ("folder", "C:\\data", "train", {})),
+        ("folder:s3://bucket/birds@train", ("folder", "s3://bucket/birds", "train", {})),
+        ("folder:s3://bucket@train", ("folder", "s3://bucket", "train", {})),
+        ("inat:s3://a@b/c.json", ("inat", "s3://a@b/c.json", None, {})),
+        (
+            "list:https://h/a.txt?root=s3://b/i&names=n",
+            ("list", "https://h/a.txt", None, {"root": "s3://b/i", "names": "n"}),
+        ),
+        (
+            "inat:<s3://b/a.json?versionId=1&x>@train?seed=1",
+            ("inat", "s3://b/a.json?versionId=1&x", "train", {"seed": "1"}),
+        ),
+        ("folder:<odd>/a>b<@train", ("folder", "<odd>/a>b<", "train", {})),  # paths that look odd are paths
+        ("folder:<odd://a>@train", ("folder", "<odd://a>", "train", {})),
+        ("folder://data/birds@train", ("folder", "//data/birds", "train", {})),
     ],
 )
 def test_parts_and_text_are_one(text, parts):
@@ -86,3 +100,50 @@ def test_a_local_copy_is_no_name_of_the_hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ann" / "birds").mkdir(parents=True)
     assert str(DatasetSpec.parse("hf:ann/birds").without_folders()) == "hf:birds"
+
+
+@pytest.mark.parametrize(
+    ("text", "location", "options", "public"),
+    [
+        ("list:<https://h/a.txt?sig=1&t=2>@val", "https://h/a.txt?sig=1&t=2", {}, "list:https://h/a.txt@val"),
+        ("list:https://me:pw@h/a.txt@val", "https://me:pw@h/a.txt", {}, "list:https://h/a.txt@val"),
+        ("csv:<https://h/a@b.csv?s=1>@", "https://h/a@b.csv?s=1", {}, "csv:https://h/a@b.csv@"),
+        (
+            "list:a.txt?root=<https://h/i?s=1&t=2>&names=n.txt",
+            "a.txt",
+            {"root": "<https://h/i?s=1&t=2>", "names": "n.txt"},
+            "list:a.txt?root=https://h/i&names=n.txt",
+        ),
+        (
+            "digits:?exclude=a.csv,<https://h/b.csv?s=1,2>,c.csv&seed=1",
+            "",
+            {"exclude": "a.csv,<https://h/b.csv?s=1,2>,c.csv", "seed": "1"},
+            "digits:?exclude=a.csv,https://h/b.csv,c.csv&seed=1",
+        ),
+    ],
+)
+def test_an_address_in_brackets_may_hold_any_sign_and_text_has_no_secret(text, location, options, public):
+    spec = DatasetSpec.parse(text)
+    assert (spec.location, dict(spec.options)) == (location, options)
+    assert str(spec) == public and str(DatasetSpec.parse(public)) == public
+    assert "sig" not in str(spec.without_folders()) and "s=1" not in str(spec.without_folders())
+    assert "pw" not in str(spec.error("is wrong")) and "s=1" not in str(spec.error("is wrong"))
+
+
+def test_a_list_is_split_outside_of_addresses():
+    assert split_outside("a,<https://h/b?x=1,2>,<odd,c", ",") == ["a", "<https://h/b?x=1,2>", "<odd", "c"]
+    assert split_outside("", ",") == [] and split_outside(",a,,b,", ",") == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("list:https://h/a.txt?SECRET", "an address that holds a ? stands in <>, as in list:<ADDRESS>"),
+        ("list:a.txt?root=https://h/i?SECRET=1", "option 'root' is an address that holds a ?; write root=<ADDRESS>"),
+        ("list:<https://h/a.txt?SECRET=1>train", "expected @split, ?option=value or nothing behind the >"),
+    ],
+)
+def test_a_query_without_brackets_is_told_without_showing_it(text, told):
+    with pytest.raises(InputError) as caught:
+        DatasetSpec.parse(text)
+    assert told in str(caught.value) and "SECRET" not in str(caught.value)

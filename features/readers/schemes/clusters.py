@@ -9,22 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
+from features.infrastructure.addresses import Location
 from features.infrastructure.tables import read_provenance, read_rows, write_table
-from features.readers.checks import check_split, existing_file, expanded
+from features.readers.checks import check_split, existing_file, expanded, is_file
 from features.readers.scheme import Scheme
 
 COLUMNS = ("id", "cluster")
 
 
 def write_clusters(
-    path: str | Path, dataset: str, manifest_sha256: str, rows: Iterable[tuple[str, str]], provenance: Mapping[str, Any]
+    path: str | Location,
+    dataset: str,
+    manifest_sha256: str,
+    rows: Iterable[tuple[str, str]],
+    provenance: Mapping[str, Any],
 ) -> None:
     """Write ``rows`` of an id and a cluster to a file that ``clusters:`` reads, completely or not at all.
 
@@ -44,7 +48,7 @@ def base_of_clusters(spec: DatasetSpec) -> DatasetSpec:
     """
     base = further = _provenance(spec)[0]
     seen = {expanded(spec.location).resolve()}
-    while further.scheme == spec.scheme and (file := expanded(further.location)).is_file():
+    while further.scheme == spec.scheme and is_file(file := expanded(further.location)):
         if file.resolve() in seen:
             through = "" if further is base else " through other files"
             raise spec.error(f"{file} names itself as its base dataset{through}; cluster the bank again")
@@ -94,9 +98,9 @@ def _provenance(spec: DatasetSpec) -> tuple[DatasetSpec, str]:
     return DatasetSpec.parse(dataset), manifest
 
 
-def _kind(path: Path) -> dict[str, str]:
+def _kind(path: Location) -> dict[str, str]:
     return {"kind": "file of clusters", "make": f"transfer cluster BANK.h5 --out {path.with_suffix('.h5')}"}
 
 
 _MEANING = "another dataset by the clusters that transfer cluster found"
-CLUSTERS = Scheme("clusters", _MEANING, "clusters:FILE.csv", open_clusters, base=base_of_clusters)
+CLUSTERS = Scheme("clusters", _MEANING, "clusters:FILE.csv", open_clusters, base=base_of_clusters, addresses=True)

@@ -6,14 +6,15 @@ import json
 import posixpath
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from features.address_images import files_at
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.image_sources import FileImages
+from features.infrastructure.addresses import Location
+from features.infrastructure.errors import InputError
 from features.readers.checks import check_split, existing_file, expanded, image_root
 from features.readers.class_names import distinct_names
 from features.readers.scheme import Scheme
@@ -64,14 +65,16 @@ def open_coco(spec: DatasetSpec) -> ImageDataset:
     paths = [posixpath.normpath(file_of[image]["file_name"]) for image in images]  # one image has one id
     labels = np.array([position[category_of[image]] for image in images])
     classes = _class_names([category[key] for key in order])
-    return ImageDataset(str(spec), classes, labels, paths, FileImages(root, paths))
+    return ImageDataset(str(spec), classes, labels, paths, files_at(root, paths))
 
 
-def _parse(spec: DatasetSpec, path: Path) -> dict[str, list[dict[str, Any]]]:
+def _parse(spec: DatasetSpec, path: Location) -> dict[str, list[dict[str, Any]]]:
     """Parse the file and check that its three lists have the fields of :data:`_LISTS`."""
     try:
         with path.open("rb") as file:
             content = json.load(file)
+    except InputError:  # of an address
+        raise
     except OSError as error:
         raise spec.error(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # malformed JSON, or not text
@@ -93,7 +96,7 @@ def _parse(spec: DatasetSpec, path: Path) -> dict[str, list[dict[str, Any]]]:
     return content
 
 
-def _by_id(spec: DatasetSpec, path: Path, entries: list[dict[str, Any]], name: str) -> dict[Any, dict[str, Any]]:
+def _by_id(spec: DatasetSpec, path: Location, entries: list[dict[str, Any]], name: str) -> dict[Any, dict[str, Any]]:
     table = {entry["id"]: entry for entry in entries}
     if len(table) != len(entries):
         twice = Counter(entry["id"] for entry in entries).most_common(1)[0][0]
@@ -112,4 +115,4 @@ def _class_names(categories: list[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 _MEANING = "iNaturalist 2017 to 2021 and any COCO-style JSON; ?root=DIR says where the images are"
-INAT = Scheme("inat", _MEANING, "inat:FILE.json", open_coco, ("root",))
+INAT = Scheme("inat", _MEANING, "inat:FILE.json", open_coco, ("root",), addresses=True)

@@ -7,9 +7,10 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from features.address_images import files_at
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.image_sources import FileImages
+from features.infrastructure.addresses import Location
 from features.infrastructure.tables import read_columns, read_rows
 from features.readers.checks import check_split, existing_file, expanded, image_root
 from features.readers.scheme import Scheme
@@ -32,8 +33,8 @@ def open_csv(spec: DatasetSpec) -> ImageDataset:
     """
     path = existing_file(spec, expanded(spec.location), "a table with a column of image paths and a column of labels")
     columns = read_columns(path, kind=_KIND)
-    image = _column(spec, columns, "image", IMAGE_COLUMNS)
-    label = _column(spec, columns, "label", LABEL_COLUMNS)
+    image = _column(spec, path, columns, "image", IMAGE_COLUMNS)
+    label = _column(spec, path, columns, "label", LABEL_COLUMNS)
     needed = [image, label] if spec.split is None else [image, label, SPLIT_COLUMN]
     paths: list[str] = []
     names: list[str] = []
@@ -50,7 +51,8 @@ def open_csv(spec: DatasetSpec) -> ImageDataset:
     kept = [i for i, split in enumerate(splits) if spec.split in (None, split)]
     classes, labels = np.unique([names[i] for i in kept], return_inverse=True)
     ids = [paths[i] for i in kept]
-    return ImageDataset(str(spec), tuple(classes.tolist()), labels, ids, FileImages(image_root(spec, path.parent), ids))
+    images = files_at(image_root(spec, path.parent), ids)
+    return ImageDataset(str(spec), tuple(classes.tolist()), labels, ids, images)
 
 
 def splits_in(path: str) -> list[str]:
@@ -60,7 +62,7 @@ def splits_in(path: str) -> list[str]:
     return list(dict.fromkeys(row[SPLIT_COLUMN] for _, row in read_rows(path, [SPLIT_COLUMN], kind=_KIND)))
 
 
-def _column(spec: DatasetSpec, columns: Sequence[str], option: str, usual: Collection[str]) -> str:
+def _column(spec: DatasetSpec, path: Location, columns: Sequence[str], option: str, usual: Collection[str]) -> str:
     """The column that an option names, or the only one with a usual name."""
     asked = spec.options.get(option)
     found = [name for name in columns if (name == asked if asked else name.lower() in usual)]
@@ -68,11 +70,11 @@ def _column(spec: DatasetSpec, columns: Sequence[str], option: str, usual: Colle
         return found[0]
     there = ", ".join(columns) or "none"
     if asked:
-        raise spec.error(f"{spec.location} has no column {asked!r}; its columns are {there}")
+        raise spec.error(f"{path} has no column {asked!r}; its columns are {there}")
     fault = f"may have its {option}s in the columns {' and '.join(found)}" if found else f"has no column {option!r}"
-    raise spec.error(f"{spec.location} {fault}; name one with ?{option}=COLUMN (its columns are {there})")
+    raise spec.error(f"{path} {fault}; name one with ?{option}=COLUMN (its columns are {there})")
 
 
 _KIND = "table of images"
 _MEANING = "a table with a column of image paths and one of labels; ?image=, ?label= name them, ?ending=.jpg is added"
-CSV = Scheme("csv", _MEANING, "csv:FILE.csv[@split]", open_csv, ("image", "label", "root", "ending"))
+CSV = Scheme("csv", _MEANING, "csv:FILE.csv[@split]", open_csv, ("image", "label", "root", "ending"), addresses=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
+from features.address_images import files_at
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.image_sources import FileImages
+from features.infrastructure.addresses import Location
 from features.readers.checks import check_split, existing_directory, existing_file, expanded, numbered_lines
 from features.readers.class_names import distinct_names
 from features.readers.scheme import Scheme
@@ -55,10 +55,10 @@ def open_cub(spec: DatasetSpec) -> ImageDataset:
     labels = np.array([position[class_of[image]] for image in images])
     classes = distinct_names([name_of[class_id] for class_id in order], order)
     folder = existing_directory(spec, root / "images", "the images, as in the official archive")
-    return ImageDataset(str(spec), classes, labels, paths, FileImages(folder, paths))
+    return ImageDataset(str(spec), classes, labels, paths, files_at(folder, paths))
 
 
-def _table(spec: DatasetSpec, path: Path) -> dict[str, str]:
+def _table(spec: DatasetSpec, path: Location) -> dict[str, str]:
     """The values in a file of lines ``id value``, by id, in the order of the lines."""
     existing_file(spec, path, _EXPECTED)
     table: dict[str, str] = {}
@@ -79,5 +79,5 @@ def _require(spec: DatasetSpec, keys: Mapping[str, str] | list[str], table: Mapp
             raise spec.error(f"{lacks} {key}; unpack the official archive anew")
 
 
-CUB = Scheme("cub", "CUB-200-2011 in its official text files", "cub:DIR[@train|@test]", open_cub)
-NABIRDS = Scheme("nabirds", "NABirds in its official text files", "nabirds:DIR[@train|@test]", open_cub)
+CUB = Scheme("cub", "CUB-200-2011 in its official text files", "cub:DIR[@train|@test]", open_cub, addresses=True)
+NABIRDS = Scheme("nabirds", "NABirds in its official text files", "nabirds:DIR[@train|@test]", open_cub, addresses=True)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
-from pathlib import Path
 
 import numpy as np
 
+from features.address_images import AddressImages, files_at
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
-from features.readers.checks import check_split, existing_file, expanded, image_root, numbered_lines
-from features.readers.class_folders import IMAGE_SUFFIXES, images_below
+from features.infrastructure.addresses import Location
+from features.readers.checks import check_split, existing_file, expanded, image_root, is_directory, numbered_lines
+from features.readers.folders import IMAGE_SUFFIXES, folders_at
 from features.readers.scheme import Scheme
 
 _EXPECTED = "a directory with images anywhere below it, an image, or a text file with the path of an image a line"
@@ -23,7 +23,7 @@ _SHOWN = 80
 def open_images(spec: DatasetSpec) -> ImageDataset:
     """Read ``images:DIR``, ``images:FILE.jpg`` or ``images:FILE.txt[.gz][?root=DIR]``: one class, ``unlabelled``.
 
-    Images are found anywhere below DIR (:func:`features.readers.class_folders.images_below`) and sorted by path. Ids
+    Images are found anywhere below DIR (:meth:`features.readers.folders.Folders.images_below`) and sorted by path. Ids
     are POSIX paths below DIR; the id of a single image is its name.
 
     A file that is no image holds the path of an image a line, and the images have its order. Ids are the paths, which
@@ -32,21 +32,26 @@ def open_images(spec: DatasetSpec) -> ImageDataset:
     location = expanded(spec.location)
     check_split(spec, ())
     is_image = location.name.lower().endswith(IMAGE_SUFFIXES)
-    if "root" in spec.options and (is_image or os.path.isdir(location)):
+    is_folder = not is_image and is_directory(location)
+    if "root" in spec.options and (is_image or is_folder):
         raise spec.error("root says where the paths of a list start; leave it out")
-    root = image_root(spec, location if os.path.isdir(location) else location.parent)
-    if os.path.isdir(location):
-        paths = images_below(spec, str(root))
+    root = image_root(spec, location if is_folder else location.parent)
+    images: FileImages | AddressImages
+    if is_folder:
+        folders = folders_at(spec, root)
+        paths = folders.images_below("")
         if not paths:
             raise spec.error(f"{root} holds no image; expected files with endings such as .jpg, .png")
+        images = folders.images(paths)
     else:
         existing_file(spec, location, _EXPECTED)
         paths = [location.name] if is_image else _listed(spec, location)
+        images = files_at(root, paths)
     labels = np.zeros(len(paths), dtype=np.int64)
-    return ImageDataset(str(spec), ("unlabelled",), labels, paths, FileImages(root, paths))
+    return ImageDataset(str(spec), ("unlabelled",), labels, paths, images)
 
 
-def _listed(spec: DatasetSpec, path: Path) -> list[str]:
+def _listed(spec: DatasetSpec, path: Location) -> list[str]:
     """The paths of images that a text file lists.
 
     Raises:
@@ -68,4 +73,4 @@ def _listed(spec: DatasetSpec, path: Path) -> list[str]:
 
 
 _MEANING = "images without labels: all below a folder, one file, or those a text file lists (?root=DIR); one class"
-IMAGES = Scheme("images", _MEANING, "images:DIR", open_images, ("root",), unlabelled=True)
+IMAGES = Scheme("images", _MEANING, "images:DIR", open_images, ("root",), unlabelled=True, addresses=True)

@@ -6,12 +6,12 @@ import posixpath
 
 import numpy as np
 
+from features.address_images import files_at
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.image_sources import FileImages
 from features.readers.checks import check_split, existing_file, expanded, image_root, numbered_lines
-from features.readers.class_folders import IMAGE_SUFFIXES
 from features.readers.class_names import folder_names, names_in_file
+from features.readers.folders import IMAGE_SUFFIXES
 from features.readers.scheme import Scheme
 
 
@@ -45,8 +45,8 @@ def open_list(spec: DatasetSpec) -> ImageDataset:
     values, labels = np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)
     found = tuple(values.tolist())
     classes = names_in_file(spec, found) if "names" in spec.options else folder_names(paths, labels, found)
-    return ImageDataset(str(spec), classes, labels, paths, FileImages(root, paths), found)
+    return ImageDataset(str(spec), classes, labels, paths, files_at(root, paths), found)
 
 
 _MEANING = "lines of 'relative/path label'; ?root=DIR says where the images are"
-LIST = Scheme("list", _MEANING, "list:FILE.txt[.gz]", open_list, ("root", "names"))
+LIST = Scheme("list", _MEANING, "list:FILE.txt[.gz]", open_list, ("root", "names"), addresses=True)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.address_images import files_at
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.image_sources import FileImages
-from features.readers.checks import check_split, existing_directory, existing_file, expanded
+from features.infrastructure.addresses import Location, local_copy
+from features.readers.checks import check_split, existing_directory, existing_file, expanded, is_file
 from features.readers.class_folders import read_class_folders
 from features.readers.class_names import distinct_names, folder_names
+from features.readers.folders import folders_at
 from features.readers.scheme import Scheme
 
 _SPLITS = ("train", "test")
@@ -42,7 +43,7 @@ def open_dogs(spec: DatasetSpec) -> ImageDataset:
     values, labels = np.unique(np.concatenate(numbers), return_inverse=True)
     images = existing_directory(spec, root / "Images", "the images of Stanford Dogs (images.tar)")
     names = folder_names(paths, labels, values.tolist())
-    return ImageDataset(str(spec), names, labels, paths, FileImages(images, paths))
+    return ImageDataset(str(spec), names, labels, paths, files_at(images, paths))
 
 
 def open_cars(spec: DatasetSpec) -> ImageDataset:
@@ -58,12 +59,12 @@ def open_cars(spec: DatasetSpec) -> ImageDataset:
     check_split(spec, _SPLITS)
     meta = _devkit_file(root, "cars_meta.mat")
     if meta is None:
-        parts = [part for part in _parts(spec) if (root / part).is_dir()]
-        if len(parts) < len(_parts(spec)):
+        folders = folders_at(spec, root)
+        if not set(_parts(spec)) <= set(folders.subfolders("")):
             raise spec.error(
                 f"{root} has neither cars_meta.mat (also looked for in devkit/) nor folders {', '.join(_parts(spec))}"
             )
-        return read_class_folders(spec, root, parts)
+        return read_class_folders(spec, root, _parts(spec), folders)
     names = np.atleast_1d(_load(spec, meta, ("class_names",))["class_names"]).tolist()
     if not all(isinstance(name, str) for name in names):
         raise spec.error(f"{meta}: class_names are not one text a class")
@@ -87,24 +88,24 @@ def open_cars(spec: DatasetSpec) -> ImageDataset:
     if len(labels) and (labels.min() < 0 or labels.max() >= len(names)):
         raise spec.error(f"classes run from {labels.min() + 1} to {labels.max() + 1}, but {meta} names {len(names)}")
     classes = distinct_names(names, range(1, len(names) + 1))
-    return ImageDataset(str(spec), classes, labels, paths, FileImages(root, paths))
+    return ImageDataset(str(spec), classes, labels, paths, files_at(root, paths))
 
 
 def _parts(spec: DatasetSpec) -> Sequence[str]:
     return _SPLITS if spec.split is None else (spec.split,)
 
 
-def _devkit_file(root: Path, name: str) -> Path | None:
-    return next((path for path in (root / name, root / "devkit" / name) if path.is_file()), None)
+def _devkit_file(root: Location, name: str) -> Location | None:
+    return next((path for path in (root / name, root / "devkit" / name) if is_file(path)), None)
 
 
-def _load(spec: DatasetSpec, path: Path, variables: Sequence[str]) -> dict[str, Any]:
+def _load(spec: DatasetSpec, path: Location, variables: Sequence[str]) -> dict[str, Any]:
     """The variables of a MATLAB file, with cells and structs as flat arrays."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
     try:
-        content = loadmat(path, squeeze_me=True)
+        content = loadmat(local_copy(path), squeeze_me=True)
     except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
         raise spec.error(f"{path} is not a readable MATLAB file: {error}") from error
     for name in variables:
@@ -113,7 +114,7 @@ def _load(spec: DatasetSpec, path: Path, variables: Sequence[str]) -> dict[str, 
     return content
 
 
-def _whole(spec: DatasetSpec, path: Path, labels: Any) -> NDArray[np.int64]:
+def _whole(spec: DatasetSpec, path: Location, labels: Any) -> NDArray[np.int64]:
     """The labels of a file as integers; raise `InputError` if one is not a whole number of at least 1."""
     numbers = np.asarray(labels).tolist()
     for label in numbers:
@@ -122,5 +123,13 @@ def _whole(spec: DatasetSpec, path: Path, labels: Any) -> NDArray[np.int64]:
     return np.array(numbers, dtype=np.int64)
 
 
-DOGS = Scheme("dogs", "Stanford Dogs: train_list.mat, test_list.mat", "dogs:DIR[@train|@test]", open_dogs)
-CARS = Scheme("cars", "Stanford Cars: the devkit's .mat files, or class folders", "cars:DIR[@train|@test]", open_cars)
+DOGS = Scheme(
+    "dogs", "Stanford Dogs: train_list.mat, test_list.mat", "dogs:DIR[@train|@test]", open_dogs, addresses=True
+)
+CARS = Scheme(
+    "cars",
+    "Stanford Cars: the devkit's .mat files, or class folders",
+    "cars:DIR[@train|@test]",
+    open_cars,
+    addresses=True,
+)

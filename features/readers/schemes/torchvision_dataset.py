@@ -22,7 +22,7 @@ from features.dataset_spec import DatasetSpec
 from features.image_sources import ArrayImages, FileImages
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice, did_you_mean
-from features.readers.checks import existing_directory, expanded
+from features.readers.checks import existing_directory
 from features.readers.class_names import distinct_names, numbered_names
 from features.readers.scheme import Scheme
 
@@ -65,7 +65,7 @@ def open_torchvision(spec: DatasetSpec) -> ImageDataset:
     kind = _find(spec, name)
     if not directory:
         raise spec.error(f"{spec.scheme} needs a directory; type {spec.scheme}:{name}:DIR@split")
-    path = Path(os.path.abspath(expanded(directory)))
+    path = Path(os.path.abspath(os.path.expanduser(directory)))
     root = existing_directory(spec, path, f"the root of torchvision.datasets.{name}")
     arguments = _parameters(kind)
     options = _options(spec, arguments)

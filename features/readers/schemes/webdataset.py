@@ -1,7 +1,8 @@
 """``wds:PATTERN``: tar shards in the WebDataset layout, indexed once and then read in random order.
 
 A sample is the files of one shard whose names agree up to the first dot, such as ``0001.jpg`` and ``0001.cls``. The
-standard library reads the index from the tar headers; no other package is needed.
+standard library reads the index from the tar headers; no other package is needed. A shard in a store is read once from
+its first byte to its last for the index, and then by the parts that hold images.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import os
 import re
 import tarfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +26,21 @@ from PIL import Image
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import UnreadableImage, read_image
+from features.infrastructure.addresses import Address, Location, is_address
+from features.infrastructure.listings import FileState, shared_folder
+from features.infrastructure.stores import answer
 from features.readers.checks import check_split, existing_file
-from features.readers.class_folders import IMAGE_SUFFIXES, is_left_behind
 from features.readers.class_names import names_in_file, numbered_names
+from features.readers.folders import IMAGE_SUFFIXES, is_left_behind
 from features.readers.scheme import Scheme
 
 _IMAGE_ENDINGS = frozenset(suffix[1:] for suffix in IMAGE_SUFFIXES)
 _LABEL = "label (.cls, or label in .json)"
 _BRACES = re.compile(r"\{([^{}]*)\}")
+#: Bytes of a shard in a store that are asked for at once.
+_BLOCK = 2**23
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -39,13 +48,13 @@ class TarImages:
     """Images inside uncompressed tar files.
 
     Attributes:
-        shards: Paths of the tar files.
+        shards: Paths or addresses of the tar files.
         shard: (N,) position of each image's tar file in ``shards``.
         offset: (N,) position of the image's first byte in the tar file.
         size: (N,) bytes of the image.
     """
 
-    shards: Sequence[str]
+    shards: Sequence[Location]
     shard: NDArray[np.int64]
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
@@ -54,10 +63,14 @@ class TarImages:
         return len(self.shard)
 
     def read(self, index: int, min_side: int | None = None) -> Image.Image:
+        shard, start, size = self.shards[self.shard[index]], int(self.offset[index]), int(self.size[index])
         try:
-            with Path(self.shards[self.shard[index]]).open("rb") as file:
-                file.seek(int(self.offset[index]))
-                encoded = file.read(int(self.size[index]))
+            if isinstance(shard, Address):
+                encoded = shard.read_bytes(start, start + size)
+            else:
+                with shard.open("rb") as file:
+                    file.seek(start)
+                    encoded = file.read(size)
         except OSError as error:
             raise UnreadableImage(error.strerror or str(error)) from error
         return read_image(io.BytesIO(encoded), min_side)
@@ -69,7 +82,11 @@ class TarImages:
         return self.size.tobytes()
 
     def modified(self) -> float:
-        return max((os.path.getmtime(path) for path in self.shards), default=0.0)
+        return max(map(_modified, self.shards), default=0.0)
+
+
+def _modified(shard: Location) -> float:
+    return FileState.of(shard.info() or {}).modified if isinstance(shard, Address) else os.path.getmtime(shard)
 
 
 def open_shards(spec: DatasetSpec) -> ImageDataset:
@@ -77,24 +94,24 @@ def open_shards(spec: DatasetSpec) -> ImageDataset:
 
     The label of a sample is its ``.cls`` file, or ``label`` in its ``.json`` file: an integer, or a class name.
     Integers give the order of the classes, which are called ``class_<label>``, or line ``label`` + 1 of the file of the
-    option ``names``. Class names are sorted. Ids are ``shard/key``. The pattern is a path of local, uncompressed tar
-    files with braces (``{0..9}``, ``{a,b}``) and the wildcards ``*`` and ``[…]``. If samples hold several images, such
-    as a picture and its mask, the option ``image`` names the ending of the one that counts. Files that a system left
-    behind (``._1.jpg``, ``.DS_Store``) are no samples.
+    option ``names``. Class names are sorted. Ids are ``shard/key``. The pattern is a path or an address of uncompressed
+    tar files with braces (``{0..9}``, ``{a,b}``) and, on the disk, the wildcards ``*`` and ``[…]``. If samples hold
+    several images, such as a picture and its mask, the option ``image`` names the ending of the one that counts. Files
+    that a system left behind (``._1.jpg``, ``.DS_Store``) are no samples.
     """
     check_split(spec, ())
     shards = _shards(spec)
-    common = os.path.commonpath([os.path.dirname(shard) for shard in shards]) if len(shards) > 1 else ""
-    common = common or os.path.dirname(shards[0])
+    names = _names(shards)
     ids: list[str] = []
     labels: list[int | str] = []
     where: list[tuple[int, int, int]] = []
     for number, shard in enumerate(shards):
-        name = os.path.relpath(shard, common or ".").replace(os.sep, "/")
         for key, label, offset, size in _index(spec, shard):
-            ids.append(f"{name}/{key}")
+            ids.append(f"{names[number]}/{key}")
             labels.append(label)
             where.append((number, offset, size))
+    if where and isinstance(first := shards[where[0][0]], Address):
+        first.read_bytes(where[0][1], where[0][1] + where[0][2])  # now, not at every image: can parts of it be read?
     shard_of, offsets, sizes = np.array(where, dtype=np.int64).reshape(-1, 3).T.copy()
     classes, numbers = _classes(spec, labels)
     return ImageDataset(str(spec), classes, numbers, ids, TarImages(shards, shard_of, offsets, sizes))
@@ -118,27 +135,54 @@ def expand_braces(pattern: str) -> list[str]:
     return [expanded for word in words for expanded in expand_braces(f"{head}{word}{tail}")]
 
 
-def _shards(spec: DatasetSpec) -> list[str]:
+def _names(shards: Sequence[Location]) -> list[str]:
+    """The paths of the shards below the folder that all of them are in."""
+    paths = [str(shard).replace(os.sep, "/") for shard in shards]
+    start = shared_folder(paths)
+    return [path.removeprefix(start) for path in paths]
+
+
+def _shards(spec: DatasetSpec) -> list[Location]:
     """The tar files of the pattern, each of which must exist."""
-    if re.match(r"(https?|s3|gs|pipe):", spec.location):
-        raise spec.error("shards are read from local files; copy them here and name their path")
-    shards: list[str] = []
+    if is_address(spec.location):
+        if re.search(r"[*\[]", spec.location):
+            raise spec.error("an address has no wildcards * and […]; name its shards by braces, such as {0000..0099}")
+        addresses = [Address(word) for word in expand_braces(spec.location)]
+        return [existing_file(spec, address, "a tar shard") for address in addresses]
+    if spec.location.startswith("pipe:"):
+        raise spec.error("shards are read from files and addresses; name the address itself, such as s3://…")
+    shards: list[Location] = []
     for word in expand_braces(os.path.expanduser(spec.location)):
         found = sorted(glob.glob(word)) if glob.has_magic(word) else [word]
         if not found:
             raise spec.error(f"no file matches {word}; expected tar shards, such as data/train-{{0000..0099}}.tar")
-        shards += [os.path.abspath(existing_file(spec, Path(path), "a tar shard")) for path in found]
+        shards += [Path(os.path.abspath(existing_file(spec, Path(path), "a tar shard"))) for path in found]
     return shards
 
 
-def _index(spec: DatasetSpec, shard: str) -> list[tuple[str, int | str, int, int]]:
-    """(key, label, offset, size) of each sample of a shard, from its headers and its label files."""
+def _read(shard: Location, use: Callable[[IO[bytes]], Result]) -> Result:
+    """Return what ``use`` makes of the open file of a shard."""
+    if isinstance(shard, Address):
+        return answer(
+            shard.full, lambda store, path: use(store.open(path, "rb", block_size=_BLOCK, cache_type="readahead"))
+        )
+    with shard.open("rb") as file:
+        return use(file)
+
+
+def _index(spec: DatasetSpec, shard: Location) -> list[tuple[str, int | str, int, int]]:
+    """(key, label, offset, size) of each sample of a shard."""
+    return _read(shard, lambda file: _samples(spec, shard, file))
+
+
+def _samples(spec: DatasetSpec, shard: Location, file: IO[bytes]) -> list[tuple[str, int | str, int, int]]:
+    """The samples of an open shard, from its headers and its label files."""
     wanted = spec.options.get("image", "").lower()
     images_of: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
     label_of: dict[str, int | str] = {}
     contents: dict[str, list[str]] = defaultdict(list)
     try:
-        with tarfile.open(shard, "r:") as tar:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 if not member.isreg() or is_left_behind(member.name):
                     continue
@@ -152,11 +196,11 @@ def _index(spec: DatasetSpec, shard: str) -> list[tuple[str, int | str, int, int
                 if ending == wanted or (not wanted and ending.rpartition(".")[2] in _IMAGE_ENDINGS):
                     images_of[key][ending] = member.offset_data, member.size
                 elif ending == "cls" or (ending == "json" and key not in label_of):
-                    file = tar.extractfile(member)
-                    label = _label(spec, shard, member.name, file.read() if file else b"", ending)
+                    content = tar.extractfile(member)
+                    label = _label(spec, shard, member.name, content.read() if content else b"", ending)
                     if label is not None:
                         label_of[key] = label
-            _refuse_damage(spec, shard, tar)
+            _refuse_damage(spec, shard, tar, file)
     except tarfile.TarError as error:
         raise spec.error(
             f"{shard} is not an uncompressed, whole tar file ({error}); unpack .gz or copy it anew"
@@ -177,15 +221,14 @@ def _index(spec: DatasetSpec, shard: str) -> list[tuple[str, int | str, int, int
     return [(key, label_of[key], *next(iter(images_of[key].values()))) for key in contents]
 
 
-def _refuse_damage(spec: DatasetSpec, shard: str, tar: tarfile.TarFile) -> None:
+def _refuse_damage(spec: DatasetSpec, shard: Location, tar: tarfile.TarFile, file: IO[bytes]) -> None:
     """Raise `InputError` for a damaged header, at which tarfile stops silently; a whole file has only zeros there."""
-    with Path(shard).open("rb") as file:
-        file.seek(tar.offset)
-        if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
-            raise spec.error(f"{shard} is damaged after byte {tar.offset}; copy it anew")
+    file.seek(tar.offset)
+    if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
+        raise spec.error(f"{shard} is damaged after byte {tar.offset}; copy it anew")
 
 
-def _label(spec: DatasetSpec, shard: str, name: str, content: bytes, ending: str) -> int | str | None:
+def _label(spec: DatasetSpec, shard: Location, name: str, content: bytes, ending: str) -> int | str | None:
     """The label in a ``.cls`` or ``.json`` file; None if a ``.json`` file has none."""
     try:
         label = json.loads(content).get("label") if ending == "json" else content.decode().strip()
@@ -216,4 +259,5 @@ WEBDATASET = Scheme(
     "wds:PATTERN",
     open_shards,
     options=("names", "image"),
+    addresses=True,
 )

@@ -119,7 +119,8 @@ def test_shards_that_are_not_whole_are_refused(shards, tmp_path):
     assert "no such file: " in (said := refused(f"wds:{shards}/train-{{0000..0003}}.tar")) and "train-0003.tar" in said
     assert "no file matches " in refused(f"wds:{shards}/test-*.tar")
     assert "wds has no splits" in refused(f"wds:{shards}/train-0000.tar@train")
-    assert "copy them here" in refused("wds:https://example.org/train-0000.tar")
+    assert "name the address itself" in refused("wds:pipe:curl https://example.org/train-0000.tar")
+    assert "has no wildcards" in refused("wds:s3://bucket/train-*.tar")
     packed = shard(tmp_path / "s.tar.gz", [("a.jpg", b""), ("a.cls", b"0")], "w:gz")
     assert "is not an uncompressed, whole tar file" in refused(f"wds:{packed}")
     whole = (shards / "train-0000.tar").read_bytes()

@@ -1,0 +1,159 @@
+"""The folders below a directory, or below the folder of a store, and the images in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Protocol
+
+from features.address_images import AddressImages, files_at
+from features.dataset_spec import DatasetSpec
+from features.image_sources import FileImages
+from features.infrastructure.addresses import Address, Location
+from features.infrastructure.listings import Listing
+
+#: Endings of image files, in lower case. Files of kinds that Pillow does not read (the last two lines) are images too:
+#: they are unreadable, and counted as such.
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf",
+    ".ico", ".icns", ".tga", ".pcx", ".dds", ".sgi", ".psd", ".qoi", ".xbm", ".xpm", ".ras", ".fits",
+    ".heic", ".heif", ".hif", ".jxl", ".jxr", ".exr", ".hdr", ".svg", ".dcm",
+    ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw",
+)  # fmt: skip
+
+#: Folders and files that operating systems leave behind. Names that begin with a dot are left out as well.
+_LEFT_BEHIND = frozenset(
+    {"__macosx", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "lost+found"}
+)
+
+
+def is_left_behind(path: str) -> bool:
+    """Return whether a path leads through a folder or to a file that is hidden or left behind by a system.
+
+    >>> [is_left_behind(path) for path in ("a/._1.jpg", "__MACOSX/a/1.jpg", "a/@eaDir/1.jpg", "./a/1.jpg")]
+    [True, True, True, False]
+    """
+    parts = path.split("/")
+    return any((part.startswith(".") and part not in (".", "..")) or part.lower() in _LEFT_BEHIND for part in parts)
+
+
+class Folders(Protocol):
+    """Everything below a root; a folder is a POSIX path below it, empty for the root itself."""
+
+    def where(self, folder: str) -> str:
+        """Return the path or the address of a folder."""
+
+    def subfolders(self, folder: str) -> list[str]:
+        """Return the names of the folders in ``folder``, sorted, without those of :func:`is_left_behind`.
+
+        Raises:
+            InputError: It cannot be listed, or holds a broken link that may have been a folder.
+        """
+
+    def images_below(self, folder: str) -> list[str]:
+        """Return the sorted POSIX paths, relative to the root, of the images anywhere below ``folder``.
+
+        Images are recognised by their endings (:data:`IMAGE_SUFFIXES`, in any case). Symbolic links are followed. What
+        :func:`is_left_behind` tells is skipped. A broken link with an image's ending is listed, so that reading it
+        reports it.
+
+        Raises:
+            InputError: A folder cannot be listed, or a broken link may have been a folder.
+        """
+
+    def images(self, paths: Sequence[str]) -> FileImages | AddressImages:
+        """Return the images at some of these paths."""
+
+
+def folders_at(spec: DatasetSpec, root: Location) -> Folders:
+    """Return the folders below a directory, or below an address, which is listed at once."""
+    return _ListedFolders(Listing.of(root)) if isinstance(root, Address) else _DiskFolders(spec, str(root))
+
+
+class _ListedFolders:
+    """The folders of a store; one without a file is not there."""
+
+    def __init__(self, listing: Listing) -> None:
+        self.listing = listing
+
+    def where(self, folder: str) -> str:
+        return str(self.listing.folder / folder if folder else self.listing.folder)
+
+    def subfolders(self, folder: str) -> list[str]:
+        entries = self.listing.entries(folder)
+        return sorted(name for name, is_folder in entries if is_folder and not is_left_behind(name))
+
+    def images_below(self, folder: str) -> list[str]:
+        start = len(folder) + 1 if folder else 0
+        below = self.listing.below(folder)
+        return [path for path in below if path.lower().endswith(IMAGE_SUFFIXES) and not is_left_behind(path[start:])]
+
+    def images(self, paths: Sequence[str]) -> FileImages | AddressImages:
+        return files_at(self.listing.folder, paths, self.listing)
+
+
+class _DiskFolders:
+    """The folders of a directory."""
+
+    def __init__(self, spec: DatasetSpec, root: str) -> None:
+        self.spec, self.root = spec, root
+
+    def where(self, folder: str) -> str:
+        return os.path.join(self.root, folder) if folder else self.root
+
+    def subfolders(self, folder: str) -> list[str]:
+        found = []
+        try:
+            with os.scandir(self.where(folder)) as entries:
+                for entry in entries:
+                    if is_left_behind(entry.name):
+                        continue
+                    if entry.is_dir():
+                        found.append(entry.name)
+                    else:
+                        _refuse_lost_folder(self.spec, entry)
+        except OSError as error:
+            raise self.spec.error(f"{self.where(folder)} cannot be listed: {error.strerror or error}") from error
+        return sorted(found)
+
+    def images_below(self, folder: str) -> list[str]:
+        found, pending = [], [folder]
+        while pending:
+            folder = pending.pop()
+            try:
+                with os.scandir(self.where(folder)) as entries:
+                    for entry in entries:
+                        if is_left_behind(entry.name):
+                            continue
+                        path = f"{folder}/{entry.name}" if folder else entry.name
+                        # The name decides, without a stat: a folder or a broken link called x.jpg counts as an image,
+                        # and reading it reports the fault.
+                        if entry.name.lower().endswith(IMAGE_SUFFIXES):
+                            found.append(path)
+                        elif entry.is_dir():
+                            if not (entry.is_symlink() and _leads_back(entry)):
+                                pending.append(path)
+                        else:
+                            _refuse_lost_folder(self.spec, entry)
+            except OSError as error:
+                raise self.spec.error(
+                    f"{error.filename or self.root} cannot be listed: {error.strerror or error}"
+                ) from error
+        return sorted(found)
+
+    def images(self, paths: Sequence[str]) -> FileImages | AddressImages:
+        return FileImages(self.root, paths)
+
+
+def _leads_back(link: os.DirEntry[str]) -> bool:
+    """Whether a link leads to a folder that contains it, whose images are listed already."""
+    target = os.path.realpath(link.path)
+    here = os.path.realpath(os.path.dirname(link.path))
+    return here == target or here.startswith(target + os.sep)
+
+
+def _refuse_lost_folder(spec: DatasetSpec, entry: os.DirEntry[str]) -> None:
+    """Raise `InputError` for a broken link without an ending, which may have been a folder of images."""
+    if entry.is_symlink() and not os.path.splitext(entry.name)[1] and not os.path.exists(entry.path):
+        raise spec.error(f"{entry.path} is a broken link, perhaps to a folder of images; repair it or remove it")
