@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from features.bank import SUFFIXES, FeatureBank
 from features.dataset_spec import DatasetSpec
 from features.extraction.relabelling import regroup
+from features.infrastructure.addresses import Location, located
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import atomic_file, check_ending, check_new
@@ -76,7 +76,7 @@ class Clustering:
         cosine: Mean cosine similarity between an image and the centroid of its cluster, −1 to 1.
     """
 
-    path: Path
+    path: Location
     dataset: str
     counts: tuple[int, ...]
     empty: int
@@ -112,12 +112,12 @@ def cluster(config: ClusterConfig) -> Clustering:
         InputError: The bank keeps no image features or fewer images than clusters, two of its images have the same id,
             its dataset cannot be opened or has changed, or ``out`` exists.
     """
-    out = Path(config.out)
+    out = located(config.out)
     table = out.with_suffix(".csv")
     spec = DatasetSpec("clusters", str(table))
     bank = FeatureBank.open(config.bank)
     base = DatasetSpec.parse(bank.name)
-    read: list[str | Path] = [config.bank, *files_of(base)]
+    read: list[str | Location] = [config.bank, *files_of(base)]
     check_new({"`out`": out, "the table beside `out`": table}, read=read, overwrite=config.overwrite)
     _, ids = bank.image_labels()
     _check(bank, ids)
@@ -136,7 +136,7 @@ def cluster(config: ClusterConfig) -> Clustering:
     labels = place[found]
     names = [f"cluster {number:0{max(4, len(str(n_clusters - 1)))}d}" for number in range(len(order))]
 
-    provenance = {"bank": str(config.bank), "clusters": n_clusters, "iterations": config.iterations}
+    provenance = {"bank": config.bank, "clusters": n_clusters, "iterations": config.iterations}
     provenance |= {"seed": config.seed, "backbone": bank.attrs.get("backbone")}
     rows = zip(ids, (names[label] for label in labels.tolist()), strict=True)
     with atomic_file(table) as aside:  # the table takes its name once the bank is written

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import astuple, dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from features.bank import FeatureBank
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.extraction.relabelling import regroup
+from features.infrastructure.addresses import Location, located
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import atomic_file, check_new
@@ -68,7 +68,7 @@ class DuplicatesConfig:
             raise InputError("`against` is missing: name the bank of the images that must not be trained on")
         if any(sign in self.out for sign in ",&?"):
             raise InputError(f"`out` {self.out}: a dataset spec cannot contain this name; leave out , & and ?")
-        if self.clean_bank is not None and Path(self.clean_bank).suffix in ("", ".csv"):
+        if self.clean_bank is not None and located(self.clean_bank).suffix in ("", ".csv"):
             raise InputError(f"`clean_bank` {self.clean_bank}: expected the name of a bank, such as clean.h5")
 
 
@@ -107,8 +107,8 @@ class Duplicates:
     source: str
     images: int
     next_cosine: float
-    out: Path
-    clean_bank: Path | None
+    out: Location
+    clean_bank: Location | None
 
     def to_json(self) -> dict[str, Any]:
         """The output of ``transfer duplicates --json``."""
@@ -133,9 +133,9 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
         InputError: A bank keeps no image features or the banks cannot be compared, features are too narrow to separate
             copies, ``out`` or ``clean_bank`` exists, or the source's dataset has changed since its extraction.
     """
-    out, clean = Path(config.out), None if config.clean_bank is None else Path(config.clean_bank)
+    out, clean = located(config.out), None if config.clean_bank is None else located(config.clean_bank)
     source = FeatureBank.open(config.source)
-    read: list[str | Path] = [config.source, *config.against, *files_of(DatasetSpec.parse(source.name))]
+    read: list[str | Location] = [config.source, *config.against, *files_of(DatasetSpec.parse(source.name))]
     check_new({"`out`": out, "`clean_bank`": clean}, read=read, overwrite=config.overwrite)
     targets = [FeatureBank.open(path) for path in config.against]
     for target in targets:
@@ -250,7 +250,9 @@ def _near(source: FeatureBank, images: int, sought: NDArray[np.floating], size: 
     return near
 
 
-def _write_clean(source: FeatureBank, found: NDArray[np.int64], dataset: ImageDataset, spec: str, out: Path) -> None:
+def _write_clean(
+    source: FeatureBank, found: NDArray[np.int64], dataset: ImageDataset, spec: str, out: Location
+) -> None:
     """Write the bank that an extraction of ``dataset``, the source without its copies, would write."""
     labels, ids = source.image_labels()
     position = {name: i for i, name in enumerate(dataset.classes)}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.infrastructure.addresses import Location
 from features.infrastructure.tables import write_table
 from similarity.ranking.domain import ORDERS, Ranking
 from similarity.transport.earth_movers_distance import TransportResult
@@ -89,7 +89,7 @@ def explain(
     return tuple(table)
 
 
-def write_explanation(ranking: Ranking, path: str | Path) -> None:
+def write_explanation(ranking: Ranking, path: str | Location) -> None:
     """Write the plans of all domains of a ranking as one CSV file, atomically: those of the distance it ranks by.
 
     The first line is ``#`` and one JSON object: target, geometry, γ, order, and each source's distance, which is the

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
+from features.infrastructure.addresses import Location
 from features.infrastructure.tables import write_table
 from similarity.distances import shares
 from similarity.geometry import DEFAULT_GEOMETRY
@@ -82,7 +82,7 @@ def curves_from(
     return tuple(curves)
 
 
-def write_curves(curves: Sequence[SelectionCurve], path: str | Path, provenance: dict[str, Any]) -> None:
+def write_curves(curves: Sequence[SelectionCurve], path: str | Location, provenance: dict[str, Any]) -> None:
     """Write one line for each number of classes, below one line that holds the provenance as JSON.
 
     The column ``share`` is empty for strategies without shares.

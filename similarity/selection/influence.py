@@ -7,11 +7,11 @@ less that of networks trained without it (Jain et al., "A Data-Based Perspective
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 
 from features.bank import FeatureBank
+from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
 from features.infrastructure.tables import read_rows
 from similarity.selection.pool import SourcePool
@@ -20,7 +20,7 @@ from similarity.selection.strategy import Ordering, Seed, Strategy
 COLUMNS = ("source", "class", "target", "influence")
 
 
-def by_influence(path: str | Path) -> Strategy:
+def by_influence(path: str | Location) -> Strategy:
     """The strategy that takes the classes of the largest influence in a table first; the score is its negative.
 
     The table is CSV with at least :data:`COLUMNS`, in which sources and targets are dataset specs. Its strategy has no
@@ -48,7 +48,7 @@ def by_influence(path: str | Path) -> Strategy:
     return Strategy("influence", "classes of the largest measured influence", order, ranked_by="score")
 
 
-def _read(path: str | Path) -> dict[str, dict[tuple[str, str], float]]:
+def _read(path: str | Location) -> dict[str, dict[tuple[str, str], float]]:
     """Target → (source, class) → influence."""
     found: dict[str, dict[tuple[str, str], float]] = {}
     for line, row in read_rows(path, COLUMNS, kind="table of influences"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
 from features.infrastructure.names import class_name
 from features.infrastructure.tables import read_provenance, read_rows, write_table
@@ -83,7 +83,7 @@ class Subset:
             ]
         }
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: str | Location) -> None:
         """Write the file atomically.
 
         Raises:
@@ -111,7 +111,7 @@ class Subset:
         write_table(path, self.provenance, COLUMNS, rows)
 
     @classmethod
-    def read(cls, path: str | Path) -> Subset:
+    def read(cls, path: str | Location) -> Subset:
         """Read a subset file, as written or as edited: see :mod:`features.infrastructure.tables`.
 
         Rows are sorted by rank; rows of equal rank keep the order of the file.
