@@ -25,6 +25,7 @@ from typing import Any
 
 import yaml
 
+from features.infrastructure.addresses import on_disk
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError, as_typed, difference
 from features.infrastructure.files import TEXT, atomic_file, write_json, write_text
@@ -32,6 +33,7 @@ from features.infrastructure.locks import locked
 from features.infrastructure.options import default_of
 from features.infrastructure.processes import gather, rank, wait_for_all
 from features.infrastructure.provenance import versions
+from features.infrastructure.secrets import without_secrets
 from features.infrastructure.tables import read_rows
 from finetune.training import state
 
@@ -55,7 +57,7 @@ class RunDirectory:
     def __init__(
         self, path: str | Path, config: Any, inputs: Mapping[str, str], without_effect: Collection[str] = ()
     ) -> None:
-        self.path = Path(path)
+        self.path = on_disk(path, "`out`")
         self.checkpoints = self.path / "checkpoints"
         resolved = {name: value for name, value in asdict(config).items() if name != "out"} | {"out": str(path)}
         if rank() == 0:
@@ -181,7 +183,7 @@ def open_run(path: str | Path) -> dict[str, Any]:
     The metrics of an unfinished run are None; the history is a mapping an epoch. Raises ``InputError`` if there is no
     run, or its figures cannot be read.
     """
-    directory = Path(path)
+    directory = on_disk(path, "the run")
     config, environment = _read_start(directory)
     history = [{name: float(value) for name, value in row.items()} for row in _read_history(directory)]
     figures = {"metrics": _read_metrics(directory), "history": history}
@@ -245,5 +247,11 @@ def _read_start(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values with tuples as lists, as YAML reads them back."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    """Values as YAML reads them back: with tuples as lists, and without the secrets of addresses."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, (tuple, list)):
+            return [plain(one) for one in value]
+        return without_secrets(value) if isinstance(value, str) else value
+
+    return {name: plain(value) for name, value in values.items()}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset import ImageDataset, concatenate
+from features.dataset_spec import DatasetSpec
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
@@ -43,10 +44,11 @@ def open_sources(sources: Sequence[str], subset_file: str | None, option: str = 
     if subset_file is None:
         return _joined([open_dataset(spec) for spec in sources])
     subset = Subset.read(subset_file)
-    named = _check_sources(subset, sources, f"`{option}` {subset_file}")
+    given = {str(DatasetSpec.parse(spec)): spec for spec in sources}  # no file has the secrets of an address
+    named = _check_sources(subset, list(given), f"`{option}` {subset_file}")
     chosen_in = subset.provenance.get(DIRECTORY)
     try:
-        return _joined([_restricted(_opened(spec, chosen_in), subset) for spec in sorted(named)])
+        return _joined([_restricted(_opened(given.get(spec, spec), chosen_in), subset) for spec in sorted(named)])
     except InputError as error:
         raise InputError(f"`{option}` {subset_file}: {error}") from error
 

@@ -8,21 +8,24 @@ import shutil
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from features.infrastructure.addresses import Address, Location, local_copy
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import write_json
+from features.infrastructure.listings import FileState
 from features.infrastructure.locks import locked
 
 
-def unpack(archives: Sequence[str], data: Path, out: Path) -> Path:
+def unpack(archives: Sequence[str], data: Location, out: Path) -> Path:
     """Unpack tar archives from ``data`` below ``out``, unless they are unpacked already.
 
     An archive that has changed since (another size or time) is unpacked again.
 
     Args:
         archives: File names in ``data``.
-        data: Folder of the archives.
+        data: Folder or address of the archives.
         out: The folder to unpack to, which is returned; an archive appears there whole or not at all.
 
     Raises:
@@ -41,23 +44,26 @@ def unpack(archives: Sequence[str], data: Path, out: Path) -> Path:
     return out
 
 
-def _state(source: Path) -> dict[str, int]:
+def _state(source: Location) -> dict[str, Any]:
+    if isinstance(source, Address):
+        state = FileState.of(source.info() or {})
+        return {"size": state.size, "modified": int(state.modified * 1e9), "version": state.version}
     return {"size": source.stat().st_size, "modified": source.stat().st_mtime_ns}
 
 
-def _is_unpacked(source: Path, marker: Path) -> bool:
+def _is_unpacked(source: Location, marker: Path) -> bool:
     """Whether the archive as it is now has been unpacked."""
     return marker.is_file() and json.loads(marker.read_text()).items() >= _state(source).items()
 
 
-def _unpack(source: Path, out: Path, marker: Path) -> None:
+def _unpack(source: Location, out: Path, marker: Path) -> None:
     state = _state(source)  # taken before it is read: an archive that changes meanwhile is unpacked again
     earlier = json.loads(marker.read_text())["entries"] if marker.is_file() else []
     aside = out / f".{source.name}.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
-        with tarfile.open(source) as archive:
+        with tarfile.open(local_copy(source)) as archive:
             archive.extraction_filter = getattr(tarfile, "data_filter", None)  # older Pythons have none
             members = archive.getmembers()
             for member in members:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import end_process, rank
+from features.infrastructure.secrets import without_secrets
 from features.infrastructure.suggestions import choice
 from transfer.commands import COMMANDS, Command
 
@@ -125,7 +126,7 @@ def _run(command: Command, argv: list[str]) -> int:
         return 0  # the first of several processes prints the result
     if flags.json:
         utf_8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-        print(json.dumps(result.to_json(), ensure_ascii=not utf_8))
+        print(without_secrets(json.dumps(result.to_json(), ensure_ascii=not utf_8)))
     else:
         command.show()(config, result)
     return 0

@@ -11,7 +11,6 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from features import ExtractConfig, FeatureBank, extract, load_backbone, open_dataset
 from features.backbones.family import is_address
 from features.checkpoint import find_checkpoint, is_trained_model
+from features.infrastructure.addresses import Location, located
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from finetune.classifiers import LinearProbe
@@ -51,7 +51,7 @@ class Candidate:
     weights: str
     measures: Mapping[str, Score | Unmeasured]
     top1: float | None
-    bank: Path
+    bank: Location
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _measured(model: str, config: RankModelsConfig, place_of: NDArray[np.int64] 
         key = f"{hashlib.sha256(os.fsencode(spec)).hexdigest()[:8]}-{called}-{backbone.weights_sha256()[:8]}"
         extraction = ExtractConfig(
             dataset=spec,
-            out=str(Path(config.cache) / f"{key}.h5"),
+            out=str(located(config.cache) / f"{key}.h5"),
             backbone=name,
             weights=weights,
             seed=config.seed,
@@ -156,7 +156,7 @@ def _measured(model: str, config: RankModelsConfig, place_of: NDArray[np.int64] 
         probe = LinearProbe().fit(features, labels, len(learned.classes))
         tested, places, _ = bank(config.test).images()
         top1 = float((probe.predict(tested) == place_of[places]).mean())
-    return Candidate(model, name, weights, taken, top1, Path(str(learned.path)))
+    return Candidate(model, name, weights, taken, top1, located(str(learned.path)))
 
 
 def model_and_weights(model: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from features.extraction.extractor import ExtractConfig
+from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import Range, check_ranges
 from features.infrastructure.suggestions import choice
@@ -145,7 +146,7 @@ class Recipe:
         finetune: Options of transfer finetune, or, with a `method`, of transfer fit-classifier.
         banks: Feature banks (.h5) of some of these datasets that were extracted before, with the options of `extract`.
         archives: Tar files to unpack first; {data} in a spec is replaced by the folder that they are unpacked to.
-        data: Folder of the archives, relative to the working directory.
+        data: Folder of the archives, relative to the working directory, or its address.
     """
 
     name: str
@@ -273,7 +274,7 @@ class Recipe:
         tuned = self.tuning(arm).get("method", FINE_TUNED) == FINE_TUNED
         return FinetuneConfig if tuned else FitClassifierConfig
 
-    def placed(self, data: Path) -> Recipe:
+    def placed(self, data: Location) -> Recipe:
         """The recipe with ``{data}`` in its specs replaced by a folder."""
 
         def at(spec: str) -> str:

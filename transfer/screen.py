@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from features.infrastructure.secrets import without_secrets
+
 # Class names and paths are printed literally: [a] is no style and :a: no picture.
 console = Console(highlight=False, markup=False, emoji=False)
 if not console.is_terminal and "COLUMNS" not in os.environ:
@@ -16,8 +18,8 @@ if not console.is_terminal and "COLUMNS" not in os.environ:
 
 
 def say(line: str) -> None:
-    """Print a line that holds paths or commands: it is not folded, so that it can be copied."""
-    console.print(line, soft_wrap=True)
+    """Print a line that holds paths or commands: it is not folded, so that it can be copied. It has no secrets."""
+    console.print(without_secrets(line), soft_wrap=True)
 
 
 def show_next(*lines: str) -> None:

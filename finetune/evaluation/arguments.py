@@ -7,6 +7,7 @@ from pathlib import Path
 
 from features.checkpoint import is_trained_model
 from features.dataset_spec import DatasetSpec
+from features.infrastructure.addresses import on_disk
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_new
 from features.readers import SCHEMES
@@ -14,7 +15,8 @@ from features.readers.spec_options import files_of
 
 
 def check_order(run: str, dataset: str) -> None:
-    """Raise ``InputError`` if a dataset stands in the place of the run, or a run in the place of the dataset."""
+    """Raise ``InputError`` if the run is an address or a dataset, or the dataset is a run."""
+    on_disk(run, "`run`")
     scheme, colon, _ = run.partition(":")
     if colon and scheme in SCHEMES and not Path(run).exists():
         raise InputError(f"`run` {run}: is a dataset; give the run first, then the dataset")

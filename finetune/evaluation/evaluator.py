@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.decoding import ImageBatch
+from features.infrastructure.addresses import Location
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending
@@ -87,7 +87,7 @@ class Evaluation:
         ]
         return self.metrics.to_json() | {"confusions": confusions, "unreadable": len(self.unreadable)}
 
-    def write_per_class(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
+    def write_per_class(self, path: str | Location, provenance: Mapping[str, Any]) -> None:
         """Write ``class,train_images,images,accuracy``, one line for each class that has an evaluated image."""
         images, accuracy = self.metrics.per_class_images, self.metrics.per_class
         rows = (

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features.infrastructure.addresses import Location, located, working_file
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import atomic_file
 from features.infrastructure.processes import rank, wait_for_all, world_size
@@ -27,7 +28,7 @@ PROVENANCE = "provenance"
 
 def check_parquet(path: str) -> None:
     """Raise ``InputError`` if a file is to be Parquet and the package for it is missing."""
-    if Path(path).suffix != PARQUET:
+    if located(path).suffix != PARQUET:
         return
     try:
         import pyarrow  # noqa: F401
@@ -76,7 +77,7 @@ def _write_parquet(prediction: Prediction, provenance: Mapping[str, Any]) -> Non
 
 
 @contextmanager
-def kept_features(path: Path | None, dim: int) -> Iterator[KeptFeatures | None]:
+def kept_features(path: Location | None, dim: int) -> Iterator[KeptFeatures | None]:
     """Yield what keeps the features of this process, aside ``path``, until they are written; None without a path."""
     if path is None:
         yield None
@@ -89,7 +90,7 @@ def kept_features(path: Path | None, dim: int) -> Iterator[KeptFeatures | None]:
         kept.path.unlink(missing_ok=True)
 
 
-def write_features(path: Path, kept: KeptFeatures, ids: NDArray[np.object_], provenance: Mapping[str, Any]) -> None:
+def write_features(path: Location, kept: KeptFeatures, ids: NDArray[np.object_], provenance: Mapping[str, Any]) -> None:
     """Write the features of all processes, completely or not at all; every process calls it.
 
     The file has ``features`` (N, D) float32, ``ids`` (N,) of the readable images in the dataset's order, and
@@ -109,5 +110,5 @@ def write_features(path: Path, kept: KeptFeatures, ids: NDArray[np.object_], pro
     wait_for_all()
 
 
-def _aside(path: Path, process: int) -> Path:
-    return path.with_name(f".{path.name}.rows-{process}")
+def _aside(path: Location, process: int) -> Path:
+    return working_file(path, f".rows-{process}", ".")

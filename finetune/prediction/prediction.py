@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
+from features.infrastructure.addresses import Location
 from features.infrastructure.names import as_text
 from finetune.prediction.ranked_classes import RankedClasses
 
@@ -36,8 +36,8 @@ class Prediction:
         unreadable: Unreadable images, as (id, reason).
     """
 
-    out: Path
-    features: Path | None
+    out: Location
+    features: Location | None
     ids: NDArray[np.object_]
     names: NDArray[np.object_]
     classes: NDArray[np.int32]

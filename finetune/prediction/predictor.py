@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
 from features.decoding import ImageBatch
+from features.infrastructure.addresses import located
 from features.infrastructure.console import console
 from features.infrastructure.devices import pick_device, pick_precision
 from features.infrastructure.errors import InputError
@@ -51,7 +51,7 @@ class PredictConfig(Machine):
         run: Run directory of transfer finetune, fit-classifier or pretrain, or a checkpoint (.safetensors) in one.
         images: A folder with images anywhere below it, an image, a text file with the path of an image a line, or a
             dataset spec.
-        out: File of the predictions (.csv or .parquet).
+        out: File or address of the predictions (.csv or .parquet).
         top: Classes of each image, the most probable first; at most those of the model.
         views: Views of each image whose probabilities are averaged: 1 (the centre), 2 (and its mirror image), 5
             (centre and corners), 10 (and their mirror images).
@@ -94,7 +94,7 @@ def predict(config: PredictConfig) -> Prediction:
     check_parquet(config.out)
     model, card = ImageClassifier.open(config.run)
     dataset = open_dataset(spec)
-    n_classes, path = len(model.classes), None if config.features is None else Path(config.features)
+    n_classes, path = len(model.classes), None if config.features is None else located(config.features)
     if config.top > n_classes:
         console.print(f"{config.run}: has {n_classes} classes; a row lists all of them")
     network = Views(model, config.views, sigmoid=card["sigmoid"], scale=card["scale"], features=path is not None)
@@ -121,7 +121,7 @@ def predict(config: PredictConfig) -> Prediction:
         found = Prediction.of(
             RankedClasses.concatenate(done.parts),
             dataset,
-            out=Path(config.out),
+            out=located(config.out),
             features=path,
             names=np.array(model.classes, dtype=object),
             labels=None if is_unlabelled(str(spec)) else _labels(dataset, model, card),

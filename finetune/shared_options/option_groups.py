@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from features.backbones.family import is_path_of_run
 from features.checkpoint import is_trained_model
+from features.infrastructure.addresses import on_disk
 from features.infrastructure.options import Machine, Range
 from finetune.augmentation import augmentation
 from finetune.augmentation.mixing import Mixing
@@ -43,6 +44,9 @@ class Output(OptionGroup):
 
     out: str
     test: str | None = None
+
+    def checks(self) -> list[Callable[[], object]]:
+        return [*super().checks(), partial(on_disk, self.out, "`out`")]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from support import picture
 
 from features.checkpoint import find_checkpoint
 from features.infrastructure.errors import InputError
@@ -79,6 +80,19 @@ def test_what_the_subset_names_must_be_there(sources, tmp_path):
         open_sources([], file)
     with pytest.raises(InputError, match="no such subset file"):
         open_sources(sources, "none.csv")
+
+
+def test_a_signed_source_is_the_one_that_the_subset_names_without_its_signature(web, tmp_path):
+    for i in range(4):
+        picture(web.root / f"{i}.png", i)
+    (web.root / "a.txt").write_text("".join(f"{i}.png {i % 2}\n" for i in range(4)))
+    web.key, public = "sig=SECRET", f"list:{web.address}/a.txt"
+    given = f"list:<{web.address}/a.txt?sig=SECRET>"
+    Subset((SubsetRow(public, "class_1", 2, 1, 0.5, ("digits:",)),)).write(tmp_path / "subset.csv")
+    found = open_sources([given], str(tmp_path / "subset.csv"))
+    assert found.origin == ((public, "class_1"),) and len(found.images) == 2 and found.images.image(0)
+    with pytest.raises(InputError, match=r"access is denied .* not recorded: give them anew"):
+        open_sources([], str(tmp_path / "subset.csv"))
 
 
 def test_one_class_is_not_enough(sources, tmp_path):

@@ -187,3 +187,21 @@ def test_where_no_run_is(tmp_path):
         open_run(tmp_path / "nothing")
     with pytest.raises(InputError, match=r"no run there; .* config\.yaml and environment\.json$"):
         open_run(tmp_path)
+
+
+def test_a_run_at_an_address_is_refused_before_any_work():
+    for given in ("s3://b/run", "memory://run"):
+        with pytest.raises(InputError, match=f"`out` {given}: is an address, but a run directory is on the disk"):
+            config(given)
+    with pytest.raises(InputError, match="is an address, but a run directory is on the disk"):
+        open_run("s3://b/run")
+
+
+def test_no_file_of_a_run_has_a_secret_and_a_new_signature_is_the_same_run(tmp_path, monkeypatch):
+    for signature in ("SECRET1", "SECRET2"):
+        sources = [f"list:<https://me:{signature}@h/a.txt?sig={signature}>@train?seed=1"]
+        monkeypatch.setattr("sys.argv", ["transfer", "pretrain", *sources])
+        run = RunDirectory(tmp_path / "run", config(tmp_path / "run", sources=sources), INPUTS)
+    for file in run.path.rglob("*.*"):
+        assert "SECRET" not in file.read_text()
+    assert yaml.safe_load((run.path / "config.yaml").read_text())["sources"] == ["list:<https://h/a.txt>@train?seed=1"]

@@ -8,7 +8,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from servers import WebServer
 
+from features.infrastructure.addresses import located
 from features.infrastructure.errors import InputError
 from transfer.archives import unpack
 
@@ -59,3 +61,21 @@ def test_two_processes_do_not_unpack_one_archive_at_once(tmp_path: Path) -> None
             unpack(["set.tar"], tmp_path, tmp_path / "out")
         other.stdin.close()
     assert (unpack(["set.tar"], tmp_path, tmp_path / "out") / "set").is_dir()
+
+
+def test_archives_of_a_web_server_are_unpacked_once(tmp_path: Path, web: WebServer) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "1.txt").write_text("one")
+    with tarfile.open(web.root / "set.tar", "w") as archive:
+        archive.add(tmp_path / "set", "set")
+    data = located(f"{web.address}?sig=SECRET")
+    for _ in range(2):
+        out = unpack(["set.tar"], data, tmp_path / "out")
+        assert (out / "set" / "1.txt").read_text() == "one"
+    assert [asked for asked in web.asked if asked.startswith("GET")] == ["GET /set.tar?sig=SECRET"]
+    with pytest.raises(InputError, match=f"{web.address}/none.tar: no such archive"):
+        unpack(["none.tar"], data, tmp_path / "out")
+    (web.root / "bad.tar").write_bytes((web.root / "set.tar").read_bytes()[:700])
+    with pytest.raises(InputError, match=f"{web.address}/bad.tar: cannot be unpacked") as caught:
+        unpack(["bad.tar"], data, tmp_path / "out")
+    assert "SECRET" not in str(caught.value)

@@ -3,15 +3,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from features import FeatureBank, backbone_names, open_dataset
 from features.bank import SUFFIXES
 from features.checkpoint import find_checkpoint
 from features.dataset_spec import DatasetSpec
+from features.infrastructure.addresses import Location, is_address, located, on_disk
 from features.infrastructure.errors import InputError, as_typed
-from features.infrastructure.files import check_ending, check_new
+from features.infrastructure.files import atomic_file, check_ending, check_new
 from features.infrastructure.suggestions import did_you_mean
 from features.infrastructure.tables import read_columns, read_provenance, read_rows
 from features.readers import SCHEMES
@@ -95,18 +95,19 @@ def inspect(config: InspectConfig) -> Inspection:
         InputError: It is none of the things that this command reads, or cannot be read.
     """
     what = config.what
-    path = Path(what)
-    if config.plot is not None and what.partition(":")[0] not in SCHEMES:
+    path = located(what)
+    if config.plot is not None and (is_address(what) or what.partition(":")[0] not in SCHEMES):
         raise InputError(f"`plot` {config.plot}: draws the classes of a dataset; {what} is not one")
     if what in KINDS:
         return Inspection("names", dict(KINDS[what]()))
     scheme, colon, _ = what.partition(":")
-    if colon and scheme in SCHEMES:  # before the suffixes: list:train.csv is a dataset
+    if colon and scheme in SCHEMES and not is_address(what):  # before the suffixes: list:train.csv is a dataset
         return _dataset(config)
     if path.suffix in SUFFIXES:
         return Inspection("bank", _bank(FeatureBank.open(path)))
     if path.suffix == ".csv":
         return _table(path)
+    path = on_disk(what, "the run or checkpoint")
     if (path / "config.yaml").is_file():
         run = open_run(path)
         return Inspection("run", {"metrics": run["metrics"], **run["environment"], "config": run["config"]})
@@ -137,7 +138,7 @@ def _measure(measure: Measure) -> str:
     return f"{measure.meaning}; {measure.direction} is better. Compares {compared}.{images}"
 
 
-def _table(path: Path) -> Inspection:
+def _table(path: Location) -> Inspection:
     """A subset, or the provenance and size of another table."""
     columns, provenance = read_columns(path, kind="table"), read_provenance(path, kind="table")
     if not set(REQUIRED_COLUMNS) <= set(columns) and not {"strategy", "sources"} <= provenance.keys():
@@ -153,7 +154,8 @@ def _dataset(config: InspectConfig) -> Inspection:
     counts = dataset.counts
     advice = advise(counts)
     if config.plot is not None:
-        Path(config.plot).write_bytes(counts_plot(counts, config.what))
+        with atomic_file(located(config.plot)) as aside:
+            aside.write_bytes(counts_plot(counts, config.what))
     content = {
         **describe_tail(counts),
         "dataset": config.what,

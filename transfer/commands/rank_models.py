@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from features.bank import SUFFIXES
+from features.infrastructure.addresses import located
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import Machine, Range, check_ranges
 from similarity import MEASURES
@@ -47,7 +47,7 @@ class RankModelsConfig(Machine):
             raise InputError("missing: `model`")
         if twice := [name for name in self.model if self.model.count(name) > 1]:
             raise InputError(f"`model` {twice[0]}: is given twice; leave one out")
-        if Path(self.target).suffix in SUFFIXES:
+        if located(self.target).suffix in SUFFIXES:
             raise InputError(
                 f"`target` {self.target}: is a bank, whose features come from one model; give the dataset spec of the "
                 f"target's training images"

@@ -11,6 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from features import FeatureBank, open_dataset
+from features.infrastructure.addresses import Location, located, on_disk
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import TEXT, check_ending, check_new, write_text
 from finetune.evaluation.metrics import FEW, MANY
@@ -60,7 +61,7 @@ class Report:
         finished: Whether the run has its final figures; a recipe's results always have them.
     """
 
-    path: Path
+    path: Location
     finished: bool
 
     def to_json(self) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def report(config: ReportConfig) -> Report:
     Raises:
         InputError: The directory holds neither a run nor a recipe's results, or ``out`` exists.
     """
-    directory = Path(config.run)
+    directory = on_disk(config.run, "`run`")
     read = [path for path in directory.rglob("*") if path.is_file() and path != directory / PAGE]
     check_new({"`out`": config.out}, read=read, overwrite=config.overwrite)
     finished, result = True, directory / "result.json"
@@ -84,7 +85,7 @@ def report(config: ReportConfig) -> Report:
         finished, page = run["metrics"] is not None, _run_page(run)
     else:
         raise InputError(f"{directory}: nothing to report; expected a run directory or the directory of transfer run")
-    out = Path(config.out or directory / PAGE)
+    out = located(config.out or directory / PAGE)
     write_text(out, page)
     return Report(out, finished)
 

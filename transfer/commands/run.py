@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
+from features.infrastructure.addresses import located, on_disk
 from features.infrastructure.errors import InputError
 from transfer.archives import unpack
 from transfer.pipeline import Experiment, run_recipe
@@ -21,7 +21,7 @@ class RunConfig:
     Attributes:
         recipe: The recipe's YAML file.
         out: Directory of the results; by default runs/NAME.
-        data: Folder of the recipe's archives; by default $TRANSFER_DATA, or else the recipe's own.
+        data: Folder or address of the recipe's archives; by default $TRANSFER_DATA, or else the recipe's own.
     """
 
     recipe: str
@@ -37,8 +37,8 @@ def run(config: RunConfig) -> Experiment:
     """
     with _keys_as_in_yaml():
         recipe = Recipe.read(config.recipe)
-    out = Path(config.out or f"runs/{recipe.name}")
-    data = Path(config.data or os.environ.get("TRANSFER_DATA") or recipe.data)
+    out = on_disk(config.out or f"runs/{recipe.name}", "`out`")
+    data = located(config.data or os.environ.get("TRANSFER_DATA") or recipe.data)
     recipe = recipe.placed(unpack(recipe.archives, data, out / "data") if recipe.archives else data)
     with _keys_as_in_yaml():
         return run_recipe(recipe, out)

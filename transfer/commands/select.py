@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from features.bank import FeatureBank
+from features.infrastructure.addresses import is_address, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.options import Range, check_ranges
@@ -144,7 +145,7 @@ def select(config: SelectConfig) -> Selection:
     subset = select_from(pool, targets, strategy, sizes, seed=seed)
     of_table: dict[str, Any] = {}
     if config.influence is not None:
-        digest = hashlib.sha256(Path(config.influence).read_bytes()).hexdigest()
+        digest = hashlib.sha256(located(config.influence).read_bytes()).hexdigest()
         of_table = {"influence": config.influence, "influence_sha256": digest}
         subset = replace(subset, provenance={**subset.provenance, **of_table})
     expected = expected_gains(pool, targets, subset)
@@ -172,7 +173,7 @@ def _quota(text: str) -> tuple[str, int | None]:
         if int(quota) < 1:
             raise InputError(f"`target` {text}: the quota must be at least 1")
         return path, int(quota)
-    if colon and Path(path).is_file():
+    if colon and not is_address(text) and Path(path).is_file():
         raise InputError(f"`target` {text}: the quota {quota!r} must be a whole number")
     return text, None
 

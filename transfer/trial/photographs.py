@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.dataset_spec import DatasetSpec
+from features.infrastructure.addresses import is_address, located
 from features.infrastructure.errors import InputError
 from features.readers import SCHEMES
-from features.readers.class_folders import IMAGE_SUFFIXES, is_left_behind, split_word, subfolders
+from features.readers.class_folders import split_word
+from features.readers.folders import IMAGE_SUFFIXES, folders_at, is_left_behind
 from features.readers.schemes.csv_file import splits_in
 
 #: Words for the part that is trained on and for that which is tested on, the first that is there.
@@ -45,6 +47,8 @@ def read_photographs(given: str, test: str | None = None) -> Photographs:
     """
     if _is_spec(given):
         return Photographs(given, None if test is None else as_spec(test))
+    if is_address(given):
+        return Photographs(as_spec(given), None if test is None else as_spec(test))
     path = Path(os.path.expanduser(given))
     if path.is_dir():
         return _folder(path, test)
@@ -60,20 +64,22 @@ def as_spec(given: str) -> str:
     """Return a dataset spec: of a folder of class folders, of a table, or what is one already."""
     if _is_spec(given):
         return given
-    return f"{'csv' if Path(given).suffix == '.csv' else 'folder'}:{given}"
+    scheme = "csv" if located(given).suffix == ".csv" else "folder"
+    return f"{scheme}:<{given}>" if is_address(given) and "?" in given else f"{scheme}:{given}"
 
 
 def _is_spec(given: str) -> bool:
     scheme, colon, _ = given.partition(":")
-    return bool(colon) and scheme in SCHEMES and not Path(given).exists()
+    return bool(colon) and scheme in SCHEMES and not is_address(given) and not Path(given).exists()
 
 
 def _folder(path: Path, test: str | None) -> Photographs:
     spec = DatasetSpec("folder", str(path))
-    folders = subfolders(spec, str(path))
+    below = folders_at(spec, path)
+    folders = below.subfolders("")
     words = {split_word(name): name for name in folders if split_word(name)}
     train, held = (next((words[word] for word in some if word in words), None) for some in (_TRAIN, _TEST))
-    if train is not None and subfolders(spec, str(path / train)):
+    if train is not None and below.subfolders(train):
         whole = str(DatasetSpec("folder", str(path), train))
         held = None if held is None else str(DatasetSpec("folder", str(path), held))
         return Photographs(whole, held if test is None else as_spec(test))

@@ -16,6 +16,7 @@ from features import FeatureBank, open_dataset
 from features.bank import SUFFIXES
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
+from features.infrastructure.addresses import located, on_disk
 from features.infrastructure.errors import InputError, difference
 from features.infrastructure.files import TEXT, write_json, write_text
 from finetune.evaluation.class_matching import align_classes
@@ -60,7 +61,7 @@ def try_starts(config: TrialConfig) -> Trial:
     """
     began = time.perf_counter()
     given = read_photographs(config.photographs, config.test)
-    out = Path(config.out or f"runs/try-{_name(config.photographs)}")
+    out = on_disk(config.out or f"runs/try-{_name(config.photographs)}", "`out`")
     if any(sign in str(out) for sign in ",&?"):
         raise InputError(f"`out` {out}: a dataset spec cannot contain this name; leave out , & and ?")
     if given.test is None and "holdout" in DatasetSpec.parse(given.whole).options:
@@ -69,8 +70,8 @@ def try_starts(config: TrialConfig) -> Trial:
     _check(whole)
     if given.test is not None:
         align_classes(open_dataset(given.test), whole.classes, whole.numbers)
-    banks = {FeatureBank.open(one).name: one for one in config.source if Path(one).suffix in SUFFIXES}
-    specs = [*(as_spec(one) for one in config.source if Path(one).suffix not in SUFFIXES), *banks]
+    banks = {FeatureBank.open(one).name: one for one in config.source if located(one).suffix in SUFFIXES}
+    specs = [*(as_spec(one) for one in config.source if located(one).suffix not in SUFFIXES), *banks]
     opened = [open_dataset(spec) for spec in specs]
     known = _same_trial(config, out, whole)
     if known is None:
