@@ -162,8 +162,10 @@ def _reason(error: BaseException, status: int | None, address: str) -> str:
         return f"no answer within {timeout():g} s"
     if status is not None:
         return f"HTTP status {status}"
-    text = "" if without_secrets(address) != address else without_secrets(str(error))
-    return text or type(error).__name__
+    if without_secrets(address) == address:
+        return without_secrets(str(error)) or type(error).__name__
+    system = getattr(error, "os_error", error)  # what the system says of a connection
+    return getattr(system, "strerror", None) or type(error).__name__
 
 
 def _is_about_credentials(error: BaseException) -> bool:
