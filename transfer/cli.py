@@ -114,7 +114,12 @@ def _run(command: Command, argv: list[str]) -> int:
     config, quiet = config_type(**values), console.quiet
     console.quiet = quiet or flags.quiet
     try:
-        result = command.function()(config)
+        if flags.dry_run:
+            from transfer.dry_run import foresee
+
+            result, show = foresee(config), _show_lines
+        else:
+            result, show = command.function()(config), command.show()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         if _is_named(error.filename, [*argv, *vars(config).values()]):
             raise InputError(f"{error.filename}: {error.strerror}; name another path") from error
@@ -127,8 +132,12 @@ def _run(command: Command, argv: list[str]) -> int:
         utf_8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         print(json.dumps(result.to_json(), ensure_ascii=not utf_8))
     else:
-        command.show()(config, result)
+        show(config, result)
     return 0
+
+
+def _show_lines(config: Any, result: Any) -> None:
+    print("\n".join(result.lines()))
 
 
 def _of_another(command: Command, argv: Sequence[str]) -> str:

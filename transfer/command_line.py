@@ -31,10 +31,11 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 @dataclass(frozen=True)
 class Flags:
-    """What every command takes beside its options: to print the result as JSON, and to print nothing else."""
+    """What every command takes beside its options: JSON as its result, no notes, and to do nothing but to say what."""
 
     json: bool = False
     quiet: bool = False
+    dry_run: bool = False
 
 
 def read_command_line(
@@ -160,6 +161,9 @@ def argument_parser(
     )
     groups["options"].add_argument(
         "--quiet", action="store_true", help="Print no progress and no notes on standard error, only errors."
+    )
+    groups["options"].add_argument(
+        "--dry-run", action="store_true", help="Say what would be read, computed and written, and how long it takes."
     )
     parser.add_argument("--config", action="append", help=argparse.SUPPRESS)
     return parser

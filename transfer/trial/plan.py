@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from similarity import DEFAULT_STRATEGY
+from transfer.rates import Rates
 
 #: Names of the starts, in the order in which they are given time.
 PROBE, FINE_TUNED, CONTINUED, SELECTED = (
@@ -27,14 +28,6 @@ FOR_FEATURES = 0.1
 _PLANNED = 0.85
 #: Seconds that a start takes whatever its size.
 _BESIDE = 5.0
-
-
-@dataclass(frozen=True)
-class Rates:
-    """Images per second of a network on this machine: features (with decoding), and training steps."""
-
-    features: float
-    training: float
 
 
 @dataclass(frozen=True)

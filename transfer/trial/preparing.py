@@ -23,9 +23,9 @@ from similarity.duplicates import DuplicatesConfig, find_duplicates
 from similarity.measures.catalogue import Score
 from similarity.near_copies import groups_of_copies
 from transfer.commands.rank_models import RankModelsConfig, rank_models
-from transfer.trial.measuring import measure_rates
+from transfer.rates import Rates, measure_rates
 from transfer.trial.photographs import Photographs
-from transfer.trial.plan import BATCH, Plan, Rates, images_a_class, make_plan, recipe_arms
+from transfer.trial.plan import BATCH, Plan, images_a_class, make_plan, recipe_arms
 
 if TYPE_CHECKING:
     from transfer.commands.trial import TrialConfig

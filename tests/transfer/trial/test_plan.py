@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from transfer.rates import Rates
 from transfer.trial.plan import (
     BATCH,
     CONTINUED,
@@ -12,7 +13,6 @@ from transfer.trial.plan import (
     LEAST,
     PROBE,
     SELECTED,
-    Rates,
     images_a_class,
     make_plan,
     recipe_arms,
