@@ -21,8 +21,9 @@ from finetune.prediction.prediction import Prediction
 
 CSV, PARQUET = ".csv", ".parquet"
 FEATURES = ".npz"
-#: The key of the provenance in the metadata of a Parquet file. It is JSON in ASCII, since a path may not be UTF-8.
-PROVENANCE = "provenance"
+#: The provenance of the two files: the key in the metadata of Parquet, and the array in the file of features. It is
+#: JSON in ASCII, since a path may not be UTF-8.
+TABLE_SCHEMA, FEATURES_SCHEMA = "transfer.predictions", "transfer.features"
 
 
 def check_parquet(path: str) -> None:
@@ -33,7 +34,7 @@ def check_parquet(path: str) -> None:
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise InputError(
-            f"`out` {path}: Parquet needs the package pyarrow; run pip install 'transfer-toolkit[parquet]', or name a "
+            f'`out` {path}: Parquet needs the package pyarrow; run pip install "transfer-toolkit[parquet]", or name a '
             f"file that ends in {CSV}"
         ) from error
 
@@ -68,7 +69,7 @@ def _write_parquet(prediction: Prediction, provenance: Mapping[str, Any]) -> Non
     chunks = prediction.columns()
     first = next(chunks)
     types = {name: pyarrow.string() if column.dtype == object else pyarrow.float32() for name, column in first.items()}
-    schema = pyarrow.schema(types.items(), {PROVENANCE: json.dumps(dict(provenance))})
+    schema = pyarrow.schema(types.items(), {TABLE_SCHEMA: json.dumps(dict(provenance))})
     with atomic_file(prediction.out) as aside, ParquetWriter(aside, schema) as writer:
         for columns in chain([first], chunks):
             arrays = [pyarrow.array(column, types[name], from_pandas=True) for name, column in columns.items()]
@@ -77,7 +78,10 @@ def _write_parquet(prediction: Prediction, provenance: Mapping[str, Any]) -> Non
 
 @contextmanager
 def kept_features(path: Path | None, dim: int) -> Iterator[KeptFeatures | None]:
-    """Yield what keeps the features of this process, aside ``path``, until they are written; None without a path."""
+    """Yield what keeps the features of this process, aside ``path``, until they are written; None without a path.
+
+    The name aside is always the same, so that the same command replaces and removes what a killed process left.
+    """
     if path is None:
         yield None
         return
@@ -89,12 +93,14 @@ def kept_features(path: Path | None, dim: int) -> Iterator[KeptFeatures | None]:
         kept.path.unlink(missing_ok=True)
 
 
-def write_features(path: Path, kept: KeptFeatures, ids: NDArray[np.object_], provenance: Mapping[str, Any]) -> None:
-    """Write the features of all processes, completely or not at all; every process calls it.
+def write_features(prediction: Prediction, kept: KeptFeatures, provenance: Mapping[str, Any]) -> None:
+    """Write the features of the readable images, completely or not at all; every process calls it with its own.
 
-    The file has ``features`` (N, D) float32, ``ids`` (N,) of the readable images in the dataset's order, and
-    ``provenance``, a text that holds JSON. ``ids`` are those of all processes.
+    The file has the arrays ``feature`` (N, D) float32 and ``id`` (N,) in the dataset's order, if the dataset has labels
+    ``label`` (N,), the names of the classes, and the provenance.
     """
+    assert prediction.features is not None
+    path = prediction.features
     kept.flush()
     wait_for_all()
     if rank() == 0:
@@ -103,9 +109,14 @@ def write_features(path: Path, kept: KeptFeatures, ids: NDArray[np.object_], pro
             rows = KeptFeatures.rows(part, kept.dim)
             if rows:
                 kept.append(np.memmap(part, np.float32, "r", shape=(rows, kept.dim)))
-        about = json.dumps(dict(provenance))
+        readable = prediction.classes[:, 0] >= 0
+        arrays: dict[str, Any] = {"id": prediction.ids[readable].astype(str)}
+        if prediction.labels is not None:
+            arrays["label"] = prediction.labels[readable].astype(str)
+        about = {"schema": FEATURES_SCHEMA, "column": "feature", "width": kept.dim, "skipped": prediction.unreadable}
+        arrays[FEATURES_SCHEMA] = np.array(json.dumps(about | dict(provenance)))
         with atomic_file(path) as aside, aside.open("wb") as file:
-            np.savez(file, features=kept.array(), ids=ids.astype(str), provenance=np.array(about))
+            np.savez(file, feature=kept.array(), **arrays)
     wait_for_all()
 
 
