@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from features import ExtractConfig, open_dataset
 from features.backbones.loading import Backbone, load_backbone
@@ -15,11 +18,14 @@ from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
 from finetune.shared_options import resolve, training_config
 from finetune.source_classes import open_sources
 from finetune.training.batches import batches_an_epoch
+from transfer.commands.demo import RECIPE, DemoConfig
+from transfer.commands.run import RunConfig
+from transfer.commands.trial import TrialConfig
 from transfer.rates import measure_rates
 from transfer.recipe import Recipe
-
-if TYPE_CHECKING:
-    from transfer.commands.run import RunConfig
+from transfer.trial.photographs import as_spec, read_photographs
+from transfer.trial.plan import BATCH, images_a_class, make_plan
+from transfer.trial.trying import directory_of
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,33 @@ def _recipe(config: RunConfig) -> Foresight:
     return _foresight([*datasets, open_dataset(recipe.test)], computes, config.out or f"runs/{recipe.name}", None)
 
 
+def _demo(config: DemoConfig) -> Foresight:
+    return _recipe(RunConfig(recipe=str(RECIPE), out=config.out))
+
+
+def _trial(config: TrialConfig) -> Foresight:
+    given = read_photographs(config.photographs, config.test)
+    whole, sources = open_dataset(given.whole), [open_dataset(as_spec(one)) for one in config.source]
+    test = [] if given.test is None else [open_dataset(given.test)]
+    backbone = load_backbone(config.model[0])
+    rates, seconds = measure_rates(backbone, whole, config), 60 * config.minutes
+    thinned = [images_a_class(len(one), len(one.classes), rates, seconds / len(sources)) for one in sources]
+    seen = sum(
+        len(one) if limit is None else int(np.minimum(one.counts, limit).sum())
+        for one, limit in zip(sources, thinned, strict=True)
+    )
+    held = sum(map(len, test)) or round(config.holdout * len(whole))
+    train = len(whole) if test else len(whole) - held
+    plan = make_plan(train, held, seen if sources else None, rates, seconds)
+    computes = [
+        f"features by {_network(backbone)}, {rates.features:,.0f}/s, and {plan.steps:,} steps of {BATCH} images a "
+        f"training, {rates.training:,.1f}/s",
+        f"starts: {', '.join(plan.starts)}, judged on {held:,} photographs",
+        *(f"left out: {name}, which takes {math.ceil(minutes)} minutes" for name, minutes in plan.left_out.items()),
+    ]
+    return _foresight([whole, *test, *sources], computes, str(directory_of(config)), plan.seconds)
+
+
 #: Configuration → what the command would do.
 _KINDS: dict[str, Callable[[Any], Foresight]] = {
     "ExtractConfig": _extraction,
@@ -116,6 +149,8 @@ _KINDS: dict[str, Callable[[Any], Foresight]] = {
     "FinetuneConfig": _training,
     "FitClassifierConfig": _training,
     "RunConfig": _recipe,
+    "DemoConfig": _demo,
+    "TrialConfig": _trial,
 }
 
 

@@ -65,3 +65,16 @@ def test_the_screen(capsys):
     assert main(["extract", TRAIN, "--backbone", "resnet8", "--out", "bank.h5", *NETWORK, "--dry-run"]) == 0
     words = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
     assert words == ["would read", "would compute", "would write", "would take"]
+
+
+def test_the_demo_and_a_trial(said):
+    from PIL import Image
+
+    assert "18 fine-tunings" in said("demo", "--dry-run")["computes"][-1]
+    for name in ("a", "b"):
+        for i in range(10):
+            Path("photos", name).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (20 * i, 0, 200 if name == "a" else 0)).save(Path("photos", name, f"{i}.png"))
+    found = said("try", "photos", "--minutes", "600", "--device", "cpu", "--workers", "0", "--dry-run")
+    assert "starts: linear probe, fine-tuned, judged on 4 photographs" in found["computes"]
+    assert found["writes"] == "runs/try-photos" and not Path("runs").exists()

@@ -60,7 +60,7 @@ def try_starts(config: TrialConfig) -> Trial:
     """
     began = time.perf_counter()
     given = read_photographs(config.photographs, config.test)
-    out = Path(config.out or f"runs/try-{_name(config.photographs)}")
+    out = directory_of(config)
     if any(sign in str(out) for sign in ",&?"):
         raise InputError(f"`out` {out}: a dataset spec cannot contain this name; leave out , & and ?")
     if given.test is None and "holdout" in DatasetSpec.parse(given.whole).options:
@@ -85,10 +85,11 @@ def try_starts(config: TrialConfig) -> Trial:
     return Trial(out, content)
 
 
-def _name(photographs: str) -> str:
-    """A name for the directory of a trial: the last part of a path, without what a file name had better not hold."""
-    last = Path(photographs.partition("?")[0]).name
-    return re.sub(r"[^\w.@-]+", "-", last.removesuffix(".csv")).strip("-") or "photographs"
+def directory_of(config: TrialConfig) -> Path:
+    """The directory of a trial: by default it has the last part of the photographs' path in its name."""
+    last = Path(config.photographs.partition("?")[0]).name.removesuffix(".csv")
+    name = re.sub(r"[^\w.@-]+", "-", last).strip("-") or "photographs"
+    return Path(config.out or f"runs/try-{name}")
 
 
 def _check(whole: ImageDataset) -> None:
