@@ -6,6 +6,7 @@ from .extraction.extractor import ExtractConfig, extract
 from .extraction.merging import MergeConfig, merge
 from .extraction.result import Extraction
 from .infrastructure.errors import InputError
+from .precomputed.writing import write_features
 from .readers import open_dataset
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "load_backbone",
     "merge",
     "open_dataset",
+    "write_features",
 ]
