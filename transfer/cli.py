@@ -95,6 +95,8 @@ def _run(command: Command, argv: list[str]) -> int:
     from features.infrastructure.console import console
     from transfer.command_line import read_command_line, read_option
 
+    # POT imports PyTorch as one of its backends, which takes longer than a ranking, and is given NumPy arrays alone.
+    os.environ.setdefault("POT_BACKEND_DISABLE_PYTORCH", "1")
     config_type = command.config()
     if command.name in MOVED:
         name, new = MOVED[command.name]

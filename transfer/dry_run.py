@@ -13,7 +13,9 @@ import numpy as np
 from features import ExtractConfig, open_dataset
 from features.backbones.loading import Backbone, load_backbone
 from features.dataset import ImageDataset
+from features.extraction.origin import DEFAULT_BACKBONE
 from features.infrastructure.errors import InputError
+from features.precomputed.rows import FeatureRows
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
 from finetune.shared_options import resolve, training_config
 from finetune.source_classes import open_sources
@@ -72,8 +74,11 @@ def foresee(config: Any) -> Foresight:
 
 
 def _extraction(config: ExtractConfig) -> Foresight:
-    dataset = open_dataset(config.dataset)
-    backbone = load_backbone(config.backbone, config.weights, config.image_size, seed=config.seed)
+    dataset = open_dataset(config.dataset, images=False)
+    if isinstance(dataset.source, FeatureRows):
+        return _foresight([dataset], ["class statistics of features that are computed already"], config.out, None)
+    name = DEFAULT_BACKBONE if config.backbone is None else config.backbone
+    backbone = load_backbone(name, config.weights, config.image_size, seed=config.seed)
     number, total = map(int, config.shard.split("/")) if config.shard else (1, 1)
     images = len(dataset) * number // total - len(dataset) * (number - 1) // total
     rate = measure_rates(backbone, dataset, config, training=False).features
@@ -108,7 +113,7 @@ def _recipe(config: RunConfig) -> Foresight:
     datasets = [open_dataset(spec) for spec in (*targets, *recipe.sources)]
     pretrainings = sum(arm.how.trainings for arm in recipe.arms.values() if arm.strategy) * len(recipe.seeds)
     computes = [
-        f"features of {sum(map(len, datasets)):,} images by {recipe.extract.get('backbone', ExtractConfig.backbone)}",
+        f"features of {sum(map(len, datasets)):,} images by {recipe.extract.get('backbone', DEFAULT_BACKBONE)}",
         f"{pretrainings} pre-trainings, some of which arms share",
         f"{len(recipe.arms) * len(recipe.seeds)} fine-tunings: {', '.join(recipe.arms)}; seeds {recipe.seeds}",
     ]
