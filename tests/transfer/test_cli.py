@@ -58,6 +58,7 @@ def test_the_commands_in_the_order_of_use(capsys):
         "finetune",
         "fit-classifier",
         "evaluate",
+        "export",
         "compare",
         "run",
         "report",

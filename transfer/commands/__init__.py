@@ -57,6 +57,7 @@ COMMANDS = {
         Command("finetune", "transfer a backbone to the target", ("dataset",)),
         Command("fit-classifier", "fit a classifier to the frozen features of a backbone", ("dataset",)),
         Command("evaluate", "measure the accuracy of a trained model", ("run", "dataset")),
+        Command("export", "write a trained model for other programs, or publish it", ("run",)),
         Command("compare", "compare the figures of several runs", ("runs",)),
         Command("run", "run a whole recipe; finished steps are reused", ("recipe",)),
         Command("report", "write one HTML page of a run or a recipe", ("run",)),
