@@ -100,6 +100,7 @@ def test_the_commands_in_the_order_of_use(capsys):
         "fit-classifier",
         "evaluate",
         "predict",
+        "export",
         "compare",
         "run",
         "report",

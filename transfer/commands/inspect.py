@@ -21,6 +21,7 @@ from features.readers import SCHEMES
 from features.readers.spec_options import files_of
 from finetune.augmentation import AUGMENTATIONS
 from finetune.classifiers.second_stage import METHODS
+from finetune.exporting import FORMATS
 from finetune.losses import LOSSES
 from finetune.losses.advice import advise, beta_table, describe_tail
 from finetune.run_directory import open_run
@@ -42,7 +43,7 @@ class InspectConfig:
     Attributes:
         what: A dataset spec, a bank (.h5), a run directory, a checkpoint, a subset or another table (.csv), or one of
             backbones, schemes, losses, samplers, methods, augmentations, geometries, strategies, uses, measures,
-            commands.
+            formats, commands.
         plot: A file (.png) for the number of images of each class of a dataset, largest class first.
         overwrite: Replace an existing file instead of refusing.
     """
@@ -84,6 +85,7 @@ KINDS: dict[str, Callable[[], Mapping[str, Any]]] = {
     "methods": METHODS.meanings,
     "samplers": sampler_meanings,
     "uses": lambda: {use.name: use.meaning for use in USES.values()},
+    "formats": FORMATS.meanings,
     "augmentations": AUGMENTATIONS.meanings,
     "geometries": GEOMETRIES.meanings,
     "strategies": lambda: STRATEGIES.meanings(lambda row: row.meaning + ("; has shares" if row.has_shares else "")),

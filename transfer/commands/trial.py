@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from features.infrastructure.errors import InputError
@@ -82,10 +81,13 @@ def show(config: TrialConfig, result: Trial) -> None:
     for name, file in content["predictions"].items():
         say(f"{name} images are predicted: {file}")
     say(f"\nmodel: {content['model']}\npage:  {content['report']}")
-    new = "NEW_PHOTOGRAPHS/"
     show_next(
         f"open {content['report']}",
-        f"transfer predict {content['model']} {new} --out predictions.csv",
-        f"transfer export {content['model']} --format hub --out {Path(content['model']).name}-hub",
+        f"transfer predict {content['model']} NEW_PHOTOGRAPHS/ --out predictions.csv",
+        *(
+            []
+            if content["hub"] is None
+            else [f'timm.create_model("local-dir:{content["hub"]}", pretrained=True)    (in Python)']
+        ),
         f"transfer run {content['recipe']} --out {result.path}    (after changing it)",
     )

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features.infrastructure.console import console
+from features.infrastructure.errors import InputError, as_typed
 from features.infrastructure.files import write_text
 from finetune import PredictConfig, Prediction, predict
+from transfer.commands.export import ExportConfig, export
 from transfer.trial.photographs import Photographs
 from transfer.trial.verdict import judge, sentences
 
 if TYPE_CHECKING:
     from transfer.commands.trial import TrialConfig
 
-#: The folder of the model that is kept.
-MODEL = "model"
+#: The folder of the model that is kept, and that of the same for timm.
+MODEL, HUB = "model", "model-for-timm"
 #: Mistakes on the page, the most confident first.
 _MISTAKES = 40
 
@@ -51,6 +54,7 @@ def judged(
         "sentences": sentences(verdict, recipe["extract"]["backbone"], left_out, recipe["sources"]),
         **verdict.to_json(),
         "model": str(model),
+        "hub": _for_timm(model, out / HUB),
         "starts": runs,
         "left_out": dict(left_out),
         "test": recipe["test"],
@@ -96,6 +100,16 @@ def _kept(place: Path, run: str) -> Path:
     shutil.rmtree(place, ignore_errors=True)
     aside.rename(place)
     return place
+
+
+def _for_timm(model: Path, folder: Path) -> str | None:
+    """The folder from which timm loads the model; None if timm does not know the network, which is said."""
+    try:
+        export(ExportConfig(run=str(model), out=str(folder), format="hub", overwrite=True))
+    except InputError as error:
+        console.print(f"the model is not written for timm: {as_typed(str(error))}")
+        return None
+    return str(folder)
 
 
 def _unlabelled(config: TrialConfig, out: Path, given: Photographs) -> dict[str, str]:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 import yaml
 from support import DATA
 
 from features import open_dataset
+from finetune.model import ImageClassifier
 from finetune.run_directory import open_run
 from transfer.archives import unpack
 from transfer.cli import main
@@ -62,6 +65,13 @@ def test_a_folder_becomes_a_verdict_a_page_and_a_model(photographs, said, capsys
     assert all(sentence in Path(found["report"]).read_text() for sentence in found["sentences"][1:2])
     with Path(found["predictions"]["loose"]).open(newline="") as file:
         assert [row["image"] for row in csv.DictReader(file)] == ["new.png"]
+
+    # timm loads the model, and it has the run's logits.
+    network = timm.create_model(f"local-dir:{found['hub']}", pretrained=True).eval()
+    ours, _ = ImageClassifier.open(found["model"])
+    pixels = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(network(pixels), ours.eval()(pixels), rtol=1e-3, atol=1e-3)
 
     # Again: everything is reused. Then the model predicts, and the recipe runs by itself.
     finished = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors") if "model" not in path.parts}
