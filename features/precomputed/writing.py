@@ -41,6 +41,10 @@ class WrittenFeatures:
     rows: int
     of_images: bool
 
+    def to_json(self) -> dict[str, Any]:
+        """The fields, for ``transfer export --json``."""
+        return {"path": str(self.path), "rows": self.rows, "of_images": self.of_images}
+
 
 def write_features(bank: FeatureBank, path: str | Path, *, overwrite: bool = False) -> WrittenFeatures:
     """Write a bank as a file of features, completely or not at all.

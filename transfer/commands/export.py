@@ -47,7 +47,7 @@ class ExportConfig:
             given = [name for name in ("format", "push", "private", "license") if getattr(self, name)]
             if given:
                 raise InputError(
-                    f"`{given[0]}`: is for a trained model, and {self.run} is a feature bank; leave it out"
+                    f"`{given[0]}` {getattr(self, given[0])}: is for a trained model, and {self.run} is a bank; leave it out"
                 )
             return
         row = format_of(self.format, self.out)

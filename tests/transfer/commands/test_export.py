@@ -13,7 +13,7 @@ import torch
 from hub_stand_in import TOKEN, hub
 from PIL import Image
 
-from features import load_backbone
+from features import FeatureBank, load_backbone
 from finetune.model import ImageClassifier
 
 OPTIONS = ["--device", "cpu", "--precision", "fp32"]
@@ -169,3 +169,25 @@ def test_an_address_that_holds_no_model_is_one_line(tmp_path, server, refused):
     for name in ("hf-hub:ann/none", "transformers:ann/none"):
         said = refused("extract", "digits:@train?per_class=1", "--out", out, "--backbone", name)
         assert f"backbone {name}: its published weights could not be loaded (the hub has no such model" in said
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".npz"])
+def test_a_bank_goes_out_and_comes_back(place, made_bank, said, ending):
+    bank = made_bank("digits", "digits:@train?per_class=3")
+    file = place / f"digits{ending}"
+    assert said("export", bank, "--out", file) == {"path": str(file), "rows": 10, "of_images": False}
+    again = place / f"again{ending}.h5"
+    said("extract", f"features:{file}", "--out", again)
+    one, other = FeatureBank.open(bank), FeatureBank.open(again)
+    np.testing.assert_array_equal(one.means, other.means)
+    np.testing.assert_array_equal(one.within_covariance, other.within_covariance)
+    assert one.classes == other.classes and (one.counts == other.counts).all()
+    one.require_comparable(other)
+
+
+def test_a_bank_has_no_format_and_no_card(place, made_bank, refused):
+    bank = made_bank("digits", "digits:@train?per_class=3")
+    assert "--format onnx: is for a trained model" in refused(
+        "export", bank, "--out", place / "x.onnx", "--format", "onnx"
+    )
+    assert "x.onnx: expected a file name that ends in" in refused("export", bank, "--out", place / "x.onnx")

@@ -74,7 +74,7 @@ def test_a_folder_becomes_a_verdict_a_page_and_a_model(photographs, said, capsys
         torch.testing.assert_close(network(pixels), ours.eval()(pixels), rtol=1e-3, atol=1e-3)
 
     # Again: everything is reused. Then the model predicts, and the recipe runs by itself.
-    finished = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors") if "model" not in path.parts}
+    finished = {path: path.stat().st_mtime_ns for path in Path(out, "finetune").rglob("*.safetensors")}
     assert said("try", photographs, "--minutes", "30", *TWO_CORES) == found
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert said("predict", found["model"], photographs, "--out", "all.csv", *TWO_CORES)["images"] == 23
