@@ -27,7 +27,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 from features import load_backbone, open_dataset
 from finetune import EvaluateConfig, FinetuneConfig, FitClassifierConfig, finetune, fit_classifier
 from finetune.classifiers import LinearProbe
-from finetune.evaluation.evaluator import score_images
+from finetune.evaluation.image_pass import score_images
 
 NETWORK = "efficientnet_lite0"
 PUBLISHED, WHOLE = 0.875, 1.0

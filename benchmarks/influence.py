@@ -45,7 +45,7 @@ from features.infrastructure.console import console
 from features.readers import open_dataset
 from finetune import PretrainConfig, pretrain
 from finetune.classifiers import LinearProbe
-from finetune.evaluation.evaluator import score_images
+from finetune.evaluation.image_pass import score_images
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, STRATEGIES, Subset
 from similarity.selection.influence import COLUMNS
 from similarity.selection.pool import SourcePool

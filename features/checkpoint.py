@@ -44,6 +44,11 @@ class Checkpoint:
         return str(self.card["backbone"])
 
     @property
+    def blueprint(self) -> Mapping[str, Any] | None:
+        """What builds the backbone without the address that it came from; None if its name does."""
+        return self.card.get("blueprint")
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes of the head, in the order of its logits."""
         return class_names(self.card["classes"])

@@ -7,12 +7,18 @@ Form: ``scheme:location[@split][?option=value&option=value]``. This module parse
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from features.infrastructure.errors import InputError
 
 #: The scheme of datasets that were given in Python, which no command can open.
 IN_PYTHON = "python"
+
+
+def last_component(path: str) -> str:
+    """Return what follows the last slash of a path, or a text without one as it is."""
+    return path.rstrip("/").rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,22 @@ class DatasetSpec:
         if self.options:
             text += "?" + "&".join(f"{name}={value}" for name, value in self.options.items())
         return text
+
+    def without_folders(self) -> DatasetSpec:
+        """Return the spec as it may be published: of every path in it, only the last component.
+
+        Names of the Hugging Face hub stay whole, because they are public; a path to a local copy does not.
+
+        >>> str(DatasetSpec.parse("cub:/home/ann/CUB_200_2011@train?exclude=/home/ann/copies.csv").without_folders())
+        'cub:CUB_200_2011@train?exclude=copies.csv'
+        >>> str(DatasetSpec.parse("hf:owner/birds@test").without_folders())
+        'hf:owner/birds@test'
+        """
+        head, colon, path = self.location.rpartition(":") if self.scheme == "torch" else ("", "", self.location)
+        of_hub = self.scheme == "hf" and path.count("/") == 1 and path[0] not in "/.~" and not Path(path).exists()
+        location = f"{head}{colon}{path if of_hub else last_component(path)}"
+        options = {name: ",".join(map(last_component, value.split(","))) for name, value in self.options.items()}
+        return replace(self, location=location, options=options)
 
     def integer(self, name: str, default: int | None = None, minimum: int = 0) -> int | None:
         """Return an option, or ``default``; raise `InputError` if it is not an integer of at least ``minimum``."""

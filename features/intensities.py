@@ -8,12 +8,15 @@ least range that holds the largest value is taken, and :data:`NOTE` says so in t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
+
+from features.infrastructure.console import console
 
 #: The key of ``Image.info`` for what was assumed about the intensities; no file can have such a key.
 NOTE = (-1, -2)
@@ -155,3 +158,20 @@ def _first(value: Any, default: Any = None) -> Any:
     if isinstance(value, (tuple, list)):
         return value[0] if value else default
     return default if value is None else value
+
+
+def say_assumed(dataset: str, assumed: Mapping[str, int], images: int, recorded: str = "") -> None:
+    """Say what was assumed about the intensities of a dataset's images.
+
+    Args:
+        dataset: The dataset in the lines.
+        assumed: Number of images by what was assumed of them, which is their :data:`NOTE`.
+        images: Number of images that were read.
+        recorded: The end of a sentence that says where this is recorded.
+    """
+    for what, number in assumed.items():
+        console.print(f"{dataset}: {number} images were scaled as {what}, judged by their largest values{recorded}")
+    if len(assumed) > 1 or 0 < sum(assumed.values()) < images:
+        console.print(
+            f"{dataset}: its images were scaled by different ranges; if they are of one kind, save them with 8 bits"
+        )

@@ -34,6 +34,7 @@ class Preprocessing:
         interpolation: ``bilinear`` or ``bicubic``, both antialiased.
         mean: Channel means for pixels in [0, 1].
         std: Channel standard deviations for pixels in [0, 1].
+        squash: Whether both sides become ``resize`` pixels, so that an image loses its shape.
 
     Raises:
         InputError: The sizes or the interpolation are invalid.
@@ -44,6 +45,7 @@ class Preprocessing:
     interpolation: str = "bilinear"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    squash: bool = False
 
     def __post_init__(self) -> None:
         if self.image_size < 1 or self.resize < self.image_size:
@@ -66,7 +68,7 @@ class Preprocessing:
     def describe(self) -> str:
         """Return one line that identifies the transform, as banks store it."""
         mean, std = (",".join(f"{v:g}" for v in values) for values in (self.mean, self.std))
-        size = f"resize {self.resize} crop {self.image_size}"
+        size = f"{'squash' if self.squash else 'resize'} {self.resize} crop {self.image_size}"
         return f"pillow-{self.interpolation} draft {DETAIL} {size} mean {mean} std {std}"
 
     @property
@@ -91,7 +93,7 @@ class Preprocessing:
 
     def _kept(self, length: float, shorter: float) -> tuple[float, float]:
         """Return where the crop begins and ends along a side of ``length`` pixels, in pixels of the image."""
-        resized = int(self.resize * length / shorter)
+        resized = self.resize if self.squash else int(self.resize * length / shorter)
         start = round((resized - self.image_size) / 2)
         return start * length / resized, (start + self.image_size) * length / resized
 

@@ -13,6 +13,8 @@ from .losses import (
     prior_bias,
 )
 from .model import ImageClassifier
+from .prediction.prediction import Prediction
+from .prediction.predictor import PredictConfig, predict
 from .pretraining import PretrainConfig, pretrain
 from .samplers import build_sampler
 from .shared_options import TrainingConfig
@@ -28,6 +30,8 @@ __all__ = [
     "LDAMLoss",
     "LogitAdjustedLoss",
     "Metrics",
+    "PredictConfig",
+    "Prediction",
     "PretrainConfig",
     "TrainingConfig",
     "TrainingResult",
@@ -38,6 +42,7 @@ __all__ = [
     "evaluate",
     "finetune",
     "fit_classifier",
+    "predict",
     "pretrain",
     "prior_bias",
 ]

@@ -29,7 +29,7 @@ from finetune.classifiers.second_stage import (
     TrainedClassifier,
     images_per_class,
 )
-from finetune.evaluation.evaluator import ForwardOptions, score_images
+from finetune.evaluation.image_pass import ForwardOptions, score_images
 from finetune.finetuning import FinetuneConfig
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory

@@ -20,7 +20,7 @@ from features.readers import open_dataset
 from finetune.augmentation import augmentation
 from finetune.classifiers import LinearProbe
 from finetune.classifiers.second_stage import TrainedClassifier, images_per_class
-from finetune.evaluation.evaluator import score_images
+from finetune.evaluation.image_pass import score_images
 from finetune.losses.loss import DEFAULT_LOSS
 from finetune.run_directory import FINE_TUNED
 from finetune.shared_options import TrainingOptions, resolve

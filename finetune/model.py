@@ -38,7 +38,10 @@ class ImageClassifier(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.backbone(x)
+        return self.classify(self.backbone(x))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Class scores (B, C), float32, of the features (B, D) of the backbone."""
         with torch.autocast(features.device.type, enabled=False):
             return self.head(features.float())
 
@@ -46,7 +49,7 @@ class ImageClassifier(nn.Module):
         """Write the checkpoint, a .safetensors file; ``card`` adds to what its card says of the classifier itself."""
         tensors = {f"backbone.{name}": value for name, value in self.backbone.network.state_dict().items()}
         tensors |= {f"head.{name}": value for name, value in self.head.state_dict().items()}
-        own = {
+        own: dict[str, Any] = {
             "backbone": self.backbone.name,
             "dim": self.backbone.dim,
             "preprocessing": self.backbone.preprocessing.to_json(),
@@ -54,6 +57,8 @@ class ImageClassifier(nn.Module):
             "head": self.head_kind,
             "classes": list(self.classes),
         }
+        if self.backbone.blueprint is not None:
+            own["blueprint"] = self.backbone.blueprint
         save_checkpoint(path, tensors, own | dict(card))
 
     @classmethod

@@ -39,7 +39,8 @@ class PretrainConfig(TrainingOptions):
         subset: Subset file of transfer select; by default every class.
         init: Go on from a finished run, or from a published model's name, whose classifier knows the classes to train
             on: it keeps the network and the classifier's rows of these classes. `backbone` starts a new classifier.
-        backbone: A torchvision or timm name, efficientnet_lite0, resnet8 … resnet56, or a run directory.
+        backbone: A torchvision or timm name, efficientnet_lite0, resnet8 … resnet56, a run directory, or a model
+            elsewhere: hf-hub:OWNER/NAME, transformers:OWNER/NAME, or a folder in one of these formats.
         weights: For a model's name: none (random weights, the default), default (published), or a state-dict file.
         crop_pct: Share of an image's shorter side that the network sees at test time, above 0 to 1; by default the
             network's own.
@@ -49,7 +50,7 @@ class PretrainConfig(TrainingOptions):
             their images.
         loss: softmax, cb-softmax, cb-sigmoid, cb-focal, …: see transfer inspect losses. By default balanced-softmax,
             or softmax if the sampler re-balances the classes or `class_weights` is given.
-        lr: Peak learning rate; by default 0.1 (adamw: 0.001), from a published model in `init` 0.02 (adamw: 0.0003).
+        lr: Peak learning rate; by default 0.1 (adamw: 0.001), from a published model 0.02 (adamw: 0.0003).
     """
 
     sources: list[str] = field(default_factory=list)
@@ -69,7 +70,7 @@ class PretrainConfig(TrainingOptions):
         weights = ("default", "the backbone is a trained model") if trained else ("none", "pre-training starts anew")
         if self.init is not None:
             weights = ("default", "the training goes on from a trained model")
-        published = self.init is not None and not is_trained_model(self.init)
+        published = not is_trained_model(self.init) if self.init else self.weights == "default" and not trained
         start = "starts new" if self.init is None else "starts trained"
         rates = FINETUNING_RATES if published else RATES
         own = self.training_defaults(f"the classifier {start}", "nesterov", rates, 30, "train")

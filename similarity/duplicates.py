@@ -151,7 +151,9 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
                 f"{source.path}: features of width {width} do not separate copies among {pairs:,} pairs of images; "
                 f"extract with a wider backbone"
             )
-    if clean is not None and open_dataset(source.name).manifest_sha256 != source.attrs.get("manifest_sha256"):
+    if clean is not None and open_dataset(source.name, images=False).manifest_sha256 != source.attrs.get(
+        "manifest_sha256"
+    ):
         raise InputError(f"{source.path}: its dataset {source.name} has changed since; extract it again")
 
     best, of_target, of_image = np.full(len(ids), -np.inf), np.zeros(len(ids), int), np.zeros(len(ids), int)
@@ -179,7 +181,7 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
     with atomic_file(out) as aside:  # the list takes its name once the bank is written
         write_table(aside, provenance, COLUMNS, map(astuple, rows))
         if clean is not None:
-            without = open_dataset(excluding(DatasetSpec.parse(source.name), aside))
+            without = open_dataset(excluding(DatasetSpec.parse(source.name), aside), images=False)
             _write_clean(source, found, without, str(spec), clean)
     rest = float(best[best < threshold].max(initial=-1))
     return Duplicates(tuple(rows), threshold, str(spec), len(ids), rest, out, clean)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -76,6 +77,17 @@ def list_file(root: Path, classes: Sequence[str], entries: Sequence[Entry]) -> s
     _text(root / "list.txt", [f"img/{entry.name} {entry.label}" for entry in entries])
     _text(root / "names.txt", classes)
     return f"list:{root / 'list.txt'}?names={root / 'names.txt'}"
+
+
+def csv_file(root: Path, classes: Sequence[str], entries: Sequence[Entry]) -> str:
+    for entry in entries:
+        _put(root / "img" / entry.name, entry.content)
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(
+        [("image", "label"), *((f"img/{entry.name}", classes[entry.label]) for entry in entries)]
+    )
+    _text(root / "list.csv", file.getvalue().splitlines())
+    return f"csv:{root / 'list.csv'}"
 
 
 def coco(root: Path, classes: Sequence[str], entries: Sequence[Entry]) -> str:
@@ -157,6 +169,7 @@ LAYOUTS = {
     "folder@split": Layout(split_folder, _FOLDERS),
     "cars as folders": Layout(cars_folders, _FOLDERS),
     "list": Layout(list_file, _LISTS - {"empty class"}),  # a class is a number on a line of an image
+    "csv": Layout(csv_file, _LISTS - {"empty class"}),  # a class is the label of an image
     "inat": Layout(coco, _LISTS),
     "cub": Layout(cub, _LISTS - {"empty class"}),  # classes.txt has the inner nodes of a hierarchy too
     "nabirds": Layout(nabirds, _LISTS - {"empty class"}),

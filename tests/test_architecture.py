@@ -83,7 +83,7 @@ def test_the_commands_are_listed_without_importing_any(arguments: str, module: s
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_one_module_of_its_name(command: str) -> None:
     row = COMMANDS[command]
-    assert (ROOT / "transfer" / "commands" / f"{command.replace('-', '_')}.py").is_file()
+    assert (ROOT / "transfer" / "commands" / f"{(row.noun or command).replace('-', '_')}.py").is_file()
     assert isinstance(row.config(), type) and callable(row.function()) and callable(row.show())
 
 

@@ -10,6 +10,6 @@ if __name__ == "__main__":
     safe = getattr(sys.flags, "safe_path", False)  # python -P, from 3.11 on
     if not safe and Path(sys.path[0] or ".").resolve() != Path(__file__).resolve().parents[1]:
         del sys.path[0]
-    from transfer.cli import main
+    from transfer.cli import start
 
-    sys.exit(main())
+    start()

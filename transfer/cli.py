@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.processes import rank
+from features.infrastructure.processes import end_process, rank
 from features.infrastructure.suggestions import choice
 from transfer.commands import COMMANDS, Command
 
@@ -55,6 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(argv[0], f"{where}the disk is full; free some space and give the command again")
 
 
+def start() -> NoReturn:
+    """Run the command of this process, and end it."""
+    end_process(main())
+
+
 def _refuse(command: str, message: str) -> int:
     """Print what is wrong, and return the exit status.
 
@@ -76,14 +81,22 @@ def _start(argv: list[str]) -> int:
 
         print(f"transfer {version('transfer-toolkit')}")
         return 0
+    if argv[0] == "--print-completion":
+        from transfer.completion import completion_script
+
+        print(completion_script(argv[1] if argv[1:] else ""))
+        return 0
     if argv[0] not in COMMANDS:
         raise InputError(f"there is no such command; {choice(argv[0], COMMANDS)}")
     return _run(COMMANDS[argv[0]], argv[1:])
 
 
 def _run(command: Command, argv: list[str]) -> int:
+    from features.infrastructure.console import console
     from transfer.command_line import read_command_line, read_option
 
+    # POT imports PyTorch as one of its backends, which takes longer than a ranking, and is given NumPy arrays alone.
+    os.environ.setdefault("POT_BACKEND_DISABLE_PYTORCH", "1")
     config_type = command.config()
     if command.name in MOVED:
         name, new = MOVED[command.name]
@@ -97,24 +110,36 @@ def _run(command: Command, argv: list[str]) -> int:
             print(f"transfer {command.name}: --{name} {value} is what this command does; leave it out", file=sys.stderr)
         argv = rest
     try:
-        values, as_json = read_command_line(config_type, argv, command.positional, f"transfer {command.name}")
+        values, flags = read_command_line(config_type, argv, command.positional, f"transfer {command.name}")
     except InputError as error:
         raise InputError(f"{_of_another(command, argv) or error} (transfer {command.name} --help)") from error
-    config = config_type(**values)
+    config, quiet = config_type(**values), console.quiet
+    console.quiet = quiet or flags.quiet
     try:
-        result = command.function()(config)
+        if flags.dry_run:
+            from transfer.dry_run import foresee
+
+            result, show = foresee(config), _show_lines
+        else:
+            result, show = command.function()(config), command.show()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         if _is_named(error.filename, [*argv, *vars(config).values()]):
             raise InputError(f"{error.filename}: {error.strerror}; name another path") from error
         raise  # a file that the user has not named is the program's own, and the error a bug
+    finally:
+        console.quiet = quiet
     if rank() != 0:
         return 0  # the first of several processes prints the result
-    if as_json:
+    if flags.json:
         utf_8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         print(json.dumps(result.to_json(), ensure_ascii=not utf_8))
     else:
-        command.show()(config, result)
+        show(config, result)
     return 0
+
+
+def _show_lines(config: Any, result: Any) -> None:
+    print("\n".join(result.lines()))
 
 
 def _of_another(command: Command, argv: Sequence[str]) -> str:
@@ -156,8 +181,9 @@ Choose what to pre-train on: domain similarity, source selection, class-balanced
 
 {commands}
 
-transfer COMMAND --help explains a command. Begin with: transfer demo"""
+transfer COMMAND --help explains a command. Begin with: transfer demo, or with your photographs: transfer try FOLDER
+To complete commands and options in the shell: eval "$(transfer --print-completion bash)" (or zsh, fish, …)"""
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start()

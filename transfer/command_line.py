@@ -10,7 +10,7 @@ import argparse
 import inspect
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -29,9 +29,18 @@ _LISTED = 20
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", dict: "options"}
 
 
+@dataclass(frozen=True)
+class Flags:
+    """What every command takes beside its options: JSON as its result, no notes, and to do nothing but to say what."""
+
+    json: bool = False
+    quiet: bool = False
+    dry_run: bool = False
+
+
 def read_command_line(
     config_type: type, argv: Sequence[str], positional: Sequence[str] = (), prog: str | None = None
-) -> tuple[dict[str, Any], bool]:
+) -> tuple[dict[str, Any], Flags]:
     """Read the words of a command line, and the file of their ``--config``.
 
     Args:
@@ -41,7 +50,7 @@ def read_command_line(
         prog: The command, for the usage line.
 
     Returns:
-        The fields with their values, all required ones among them, and whether ``--json`` was typed.
+        The fields with their values, all required ones among them, and the flags.
 
     Raises:
         InputError: An option is unknown, missing, or of the wrong type, or the file cannot be read.
@@ -65,7 +74,8 @@ def read_command_line(
     if rest:
         raise InputError(f"too many values: {' '.join(rest)}")
     typed = vars(namespace)
-    json, files = typed.pop("json", False), typed.pop("config", [])
+    flags = Flags(**{field.name: typed.pop(field.name, False) for field in fields(Flags)})
+    files = typed.pop("config", [])
     if len(files) > 1:
         raise InputError("--config is given twice; give one YAML file")
     if "" in files:
@@ -77,7 +87,7 @@ def read_command_line(
     typed.update(zip(positional, words, strict=False))
     values = given | check_mapping(config_type, typed)
     _require(config_type, values)
-    return values, json
+    return values, flags
 
 
 def read_option(config_type: type, name: str, argv: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -152,6 +162,12 @@ def argument_parser(
     parser.usage = " ".join([*usage, "[options]"])
     groups["options"].add_argument(
         "--json", action="store_true", help="Print the result alone, as JSON, on standard output."
+    )
+    groups["options"].add_argument(
+        "--quiet", action="store_true", help="Print no progress and no notes on standard error, only errors."
+    )
+    groups["options"].add_argument(
+        "--dry-run", action="store_true", help="Say what would be read, computed and written, and how long it takes."
     )
     parser.add_argument("--config", action="append", help=argparse.SUPPRESS)
     return parser

@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from features import ExtractConfig, FeatureBank, extract, load_backbone, open_dataset
-from features.backbones.families.timm_model import ELSEWHERE
+from features.backbones.family import is_address
 from features.checkpoint import find_checkpoint, is_trained_model
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from finetune.classifiers import LinearProbe
-from finetune.evaluation.evaluator import align_classes
+from finetune.evaluation.class_matching import align_classes
 from finetune.model import ImageClassifier, as_scores
 from similarity import MEASURES, Evidence, measure
 from similarity.measures import Score, Unmeasured, rank_correlation, reasons, values
@@ -132,7 +132,8 @@ def _measured(model: str, config: RankModelsConfig, place_of: NDArray[np.int64] 
     parameters = sum(p.numel() for p in backbone.parameters())
 
     def bank(spec: str) -> FeatureBank:
-        key = f"{hashlib.sha256(os.fsencode(spec)).hexdigest()[:8]}-{backbone.name}-{backbone.weights_sha256()[:8]}"
+        called = backbone.name.replace("/", "-")  # of an address
+        key = f"{hashlib.sha256(os.fsencode(spec)).hexdigest()[:8]}-{called}-{backbone.weights_sha256()[:8]}"
         extraction = ExtractConfig(
             dataset=spec,
             out=str(Path(config.cache) / f"{key}.h5"),
@@ -161,7 +162,7 @@ def _measured(model: str, config: RankModelsConfig, place_of: NDArray[np.int64] 
 def model_and_weights(model: str) -> tuple[str, str]:
     """The model and the weights of ``MODEL[:WEIGHTS]``."""
     name, colon, weights = model.rpartition(":")
-    whole = is_trained_model(model) or f"{name}:" in ELSEWHERE
+    whole = is_trained_model(model) or (is_address(model) and not is_address(name))  # hf-hub: is a part of the name
     return (name, weights) if colon and not whole else (model, "default")
 
 

@@ -23,7 +23,7 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.files import TEXT, write_json
 from features.infrastructure.provenance import versions
 from finetune import FinetuneConfig, PretrainConfig, finetune, fit_classifier, pretrain
-from finetune.evaluation.evaluator import align_classes
+from finetune.evaluation.class_matching import align_classes
 from similarity import Subset
 from transfer.command_line import Config, from_mapping
 from transfer.commands.rank import RankConfig, rank
@@ -59,7 +59,7 @@ def run_recipe(recipe: Recipe, out: Path) -> Experiment:
     targets = {spec: steps.bank(spec) for spec in steps.targets}
     sources = [steps.bank(spec) for spec in recipe.sources]
     first = targets[recipe.target_at(recipe.seeds[0])]
-    domains = steps.ranking(first, sources)
+    domains = steps.ranking(first, sources) if sources else []
     # All choices are made before the first training, so that an impossible one costs nothing.
     subsets = {
         (name, seed): steps.subset(name, arm, targets[recipe.target_at(seed)], sources, seed)
@@ -112,6 +112,9 @@ class _Steps:
                 raise InputError(f"recipe {recipe.name}, {key}: {error}") from error
         for spec in self.targets:
             align_classes(opened[recipe.test], opened[spec].classes, opened[spec].numbers)
+        self.given = {FeatureBank.open(path).name: path for path in recipe.banks}
+        if unused := [path for name, path in self.given.items() if name not in opened]:
+            raise InputError(f"recipe {recipe.name}, banks: {unused[0]} is of a dataset that the recipe does not name")
         self.manifests = {spec: dataset.manifest_sha256 for spec, dataset in opened.items()}
         trainings = sum(arm.how.trainings for arm in recipe.arms.values() if arm.strategy)
         self.total = len(self.targets) + len(recipe.sources) + len(recipe.seeds) * (len(recipe.arms) + trainings)
@@ -125,7 +128,8 @@ class _Steps:
         """The feature bank of a dataset, extracted or reused."""
         self.say(f"features of {spec}")
         options, manifest = self.recipe.extract, self.manifests[spec]
-        return extract(self._config(ExtractConfig, "banks/{}.h5", spec, options, manifest, dataset=spec)).bank
+        config = self._config(ExtractConfig, "banks/{}.h5", spec, options, manifest, dataset=spec)
+        return extract(replace(config, out=self.given.get(spec, config.out))).bank
 
     def ranking(self, target: FeatureBank, sources: Sequence[FeatureBank]) -> list[dict[str, Any]]:
         """The source domains, nearest first, as they stand in a ranking's JSON; ranked or reused."""
@@ -158,7 +162,8 @@ class _Steps:
 
     def arm_run(self, name: str, arm: Arm, subset: str | None, seed: int) -> dict[str, Any]:
         """Pre-train if there is a subset, fine-tune and evaluate: the figures of the run, and its directory."""
-        options, key = dict(self.recipe.finetune), []
+        options, key = self.recipe.tuning(arm), []
+        config_type = self.recipe.transfer_config(arm)
         if subset is not None:
             init, weights = self._pretrained(name, arm, subset, seed), "default"
             if arm.use == "co-trained":
@@ -166,7 +171,7 @@ class _Steps:
                 key = _training_key(subset)
         elif arm.init is not None:
             init, weights = arm.init, "default"
-            if self.recipe.transfer_config is FinetuneConfig:
+            if config_type is FinetuneConfig and arm.finetune is None:
                 options.setdefault("classifier", "new")  # all arms share the budget
         else:
             init, weights = self.recipe.pretrain.get("backbone", PretrainConfig.backbone), "none"
@@ -177,7 +182,7 @@ class _Steps:
         fixed = {"dataset": target, "test": self.recipe.test, "seed": seed, "init": init, "weights": weights}
         fields = fixed | options
         key += [self.manifests[target], self.manifests[self.recipe.test]]
-        config = self._config(self.recipe.transfer_config, "finetune/{}", f"{name}-seed{seed}", fields, *key)
+        config = self._config(config_type, "finetune/{}", f"{name}-seed{seed}", fields, *key)
         result = finetune(config) if isinstance(config, FinetuneConfig) else fit_classifier(config)
         figures = {name: result.metrics[name] for name in ("top1", "top5", "macro", "images")}
         return {"seed": seed, "run": config.out, **figures}
@@ -191,12 +196,13 @@ class _Steps:
 
     def _pretrained(self, name: str, arm: Arm, subset: str, seed: int) -> str:
         """The run that an arm is fine-tuned from."""
+        start = {} if arm.init is None else {"backbone": arm.init, "weights": "default"}
         if arm.use == "subset":
-            return self._trained(name, subset, seed, subset=subset)
+            return self._trained(name, subset, seed, subset=subset, **start)
         if arm.use == "weighted":
-            return self._trained(name, subset, seed, class_weights=subset, floor=arm.floor)
+            return self._trained(name, subset, seed, class_weights=subset, floor=arm.floor, **start)
         steps = int(self.recipe.pretrain["steps"])
-        half = self._trained("half-of-all", None, seed, steps=steps // 2)
+        half = self._trained("half-of-all", None, seed, steps=steps // 2, **start)
         if arm.use == "co-trained":
             return half
         return self._trained(name, subset, seed, subset=subset, init=half, steps=steps - steps // 2)

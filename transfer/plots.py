@@ -114,18 +114,17 @@ def history_plot(history: Sequence[Mapping[str, float]]) -> bytes:
     return _png(figure)
 
 
-def gallery(images: Sequence[tuple[str, Image.Image]], columns: int = 10) -> bytes:
-    """Captioned thumbnails."""
-    columns = min(columns, max(1, len(images)))
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.0 * columns, 1.45 * rows), layout="constrained")
+def gallery(images: Sequence[tuple[str, Image.Image]], columns: int = 10, lines: int = 3) -> bytes:
+    """Thumbnails, with captions of so many lines."""
+    rows = max(1, -(-len(images) // columns))
+    figure = Figure(figsize=(1.0 * columns, (1.0 + 0.15 * lines) * rows), layout="constrained")
     frames = list(np.atleast_1d(figure.subplots(rows, columns)).flat)
     for axes in frames:
         axes.axis("off")
     for axes, (caption, image) in zip(frames, images, strict=False):  # the last row may be short
         axes.imshow(image, interpolation="nearest")
-        lines = textwrap.wrap(caption.replace("_", " "), 15, max_lines=3, placeholder=" …")
-        axes.set_title("\n".join(lines), fontsize=5.5, color=INK, pad=2)
+        words = textwrap.wrap(caption.replace("_", " "), 15, max_lines=lines, placeholder=" …")
+        axes.set_title("\n".join(words), fontsize=5.5, color=INK, pad=2)
     return _png(figure)
 
 

@@ -35,8 +35,8 @@ SCRATCH = "scratch"
 class Arm:
     """One answer to the question of an experiment.
 
-    An arm makes use of classes chosen by its strategy, or starts from a published backbone, or, with neither, is
-    trained on the target from scratch.
+    An arm makes use of classes chosen by its strategy, or starts from a published backbone, or both: the published
+    backbone is trained on the choice before it is fine-tuned. With neither, the target alone is trained on.
 
     Attributes:
         strategy: How source classes are chosen; None for no source.
@@ -46,7 +46,8 @@ class Arm:
         drop: Classes to leave out, instead of a number to choose.
         floor: With use weighted, share of the images that are drawn from all classes whatever their weight.
         with_weight: With use co-trained, λ of the loss L = L_target + λ·L_source.
-        init: The backbone to fine-tune from with its published weights, instead of pre-training.
+        init: The backbone to start from with its published weights: to fine-tune, or first to pre-train on the choice.
+        finetune: Options of the last step for this arm, in place of the recipe's `finetune`.
     """
 
     strategy: str | None = None
@@ -57,6 +58,7 @@ class Arm:
     floor: Annotated[float, Range(0, 1, below=True)] = PretrainConfig.floor
     with_weight: Annotated[float, Range(0, above=True)] = FinetuneConfig.with_weight
     init: str | None = None
+    finetune: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -65,10 +67,6 @@ class Arm:
         GEOMETRIES.find(self.geometry)
         if self.use not in USES:
             raise InputError(f"`use` {self.use}: there is no such use; {choice(self.use, USES)}")
-        if self.strategy is not None and self.init is not None:
-            raise InputError(
-                "an arm either selects classes to pre-train on (`strategy`) or starts from `init`, not both"
-            )
         faults = [*self._without_effect(), *self._size_faults()]
         if faults:
             raise InputError("; ".join(faults))
@@ -105,22 +103,26 @@ class Arm:
         if self.how.of_all and not row.has_shares:
             yield f"`use` {self.use}: {row.without_shares()}; give one of the strategies {with_shares()}"
 
-    def size(self, classes: int) -> dict[str, Any]:
-        """Options of transfer select for the size of the choice; ``classes`` is the recipe's number."""
+    def size(self, classes: int | None) -> dict[str, Any]:
+        """Options of transfer select for the size of the choice; ``classes`` is the recipe's number, if it has one."""
         if self.strategy is None or STRATEGIES[self.strategy].takes_all:
             return {}
         if self.how.of_all:
             return {"coverage": 1.0}
-        return {"classes": self.classes or classes} if self.drop is None else {"drop": self.drop}
+        if self.drop is not None:
+            return {"drop": self.drop}
+        number = self.classes or classes
+        return {} if number is None else {"classes": number}
 
-    def describe(self, classes: int) -> str:
-        """What an arm pre-trains on, in a few words; ``classes`` is the recipe's number of them."""
+    def describe(self, classes: int | None) -> str:
+        """What an arm pre-trains on, in a few words; ``classes`` is the recipe's number of them, if it has one."""
         if self.strategy is None:
             return f"none: {self.init} as published" if self.init else "none: from scratch"
         row = STRATEGIES[self.strategy]
-        number = self.classes or classes if self.drop is None else f"all but {self.drop}"
+        number = self.classes or classes or "as many as serve it" if self.drop is None else f"all but {self.drop}"
         chosen = row.describe(number, self.geometry)
-        return self.how.phrase.format(chosen=chosen, name=row.name, geometry=self.geometry)
+        described = self.how.phrase.format(chosen=chosen, name=row.name, geometry=self.geometry)
+        return f"{described}; from {self.init} as published" if self.init else described
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,11 +131,11 @@ class Recipe:
 
     Attributes:
         name: Name of the experiment.
-        sources: Dataset specs of the sources.
+        sources: Dataset specs of the sources; none if no arm chooses classes.
         target: Dataset spec of the target's training images. {seed} in it is replaced by the seed of each run, so that
             every seed draws its own images (digits:@train?per_class=2&seed={seed}) and selects for them.
         test: Dataset spec of the target's test images.
-        classes: Source classes that an arm selects.
+        classes: Source classes that an arm selects; by default those that transfer select chooses without a number.
         arms: Arm by name; the last one is the one that the experiment is about.
         seeds: Seeds; every arm is pre-trained and fine-tuned once a seed.
         extract: Options of transfer extract.
@@ -141,24 +143,29 @@ class Recipe:
         select: Options of transfer select.
         pretrain: Options of transfer pretrain.
         finetune: Options of transfer finetune, or, with a `method`, of transfer fit-classifier.
+        banks: Feature banks (.h5) of some of these datasets that were extracted before, with the options of `extract`.
         archives: Tar files to unpack first; {data} in a spec is replaced by the folder that they are unpacked to.
         data: Folder of the archives, relative to the working directory.
     """
 
     name: str
-    sources: list[str]
     target: str
     test: str
     arms: dict[str, Any]
-    classes: int
+    classes: Annotated[int, Range(1)] | None = None
+    sources: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     extract: dict[str, Any] = field(default_factory=dict)
     rank: dict[str, Any] = field(default_factory=dict)
     select: dict[str, Any] = field(default_factory=dict)
     pretrain: dict[str, Any] = field(default_factory=dict)
     finetune: dict[str, Any] = field(default_factory=dict)
+    banks: list[str] = field(default_factory=list)
     archives: list[str] = field(default_factory=list)
     data: str = "data"
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
     @classmethod
     def read(cls, path: str | Path) -> Recipe:
@@ -185,18 +192,17 @@ class Recipe:
 
     def _check_steps(self, where: str) -> None:
         """Build the configuration of every step once, so that a wrong option is refused before any work."""
-        method = str(self.finetune.get("method"))
-        if self.finetune.get("classifier") == "keep" or (method in METHODS and METHODS[method].keeps_classifier):
-            keeping = [name for name, row in METHODS.items() if row.keeps_classifier]
-            raise InputError(
-                f"{where}, finetune: starts from the run's own classifier, whose classes are those of the source; "
-                f"leave out classifier: keep, and methods {', '.join(keeping)}"
-            )
         ranking = {"target": "-", "source": ["-"], "explain": "-", "overwrite": True}
         self._check(where, "extract", ExtractConfig, {"dataset": self.target, "out": "-"})
         self._check(where, "rank", RankConfig, ranking)
-        self._check_arm(where, Arm(strategy=DEFAULT_STRATEGY))
+        if self.sources:
+            self._check_arm(where, Arm(strategy=DEFAULT_STRATEGY))
         for name, arm in self.arms.items():
+            if arm.strategy is not None:
+                if not self.sources:
+                    raise InputError(f"{where}, arm {name}: strategy {arm.strategy} needs `sources` in the recipe")
+                if arm.size(self.classes) == {} and not (row := STRATEGIES[arm.strategy]).takes_all | row.has_shares:
+                    raise InputError(f"{where}, arm {name}: {row.without_shares()}; give `classes`")
             self._check_arm(f"{where}, arm {name}", arm)
 
     def _check_arm(self, where: str, arm: Arm) -> None:
@@ -212,6 +218,8 @@ class Recipe:
         training |= {"init": None, "class_weights": None, "floor": PretrainConfig.floor}
         if arm.use == "continued":
             training["init"] = "-"
+        elif arm.init is not None:
+            training |= {"backbone": arm.init, "weights": "default"}
         if arm.use == "weighted":
             training |= {"class_weights": "-", "floor": arm.floor}
         pretraining = self._check(where, "pretrain", PretrainConfig, training)
@@ -221,30 +229,48 @@ class Recipe:
             )
         tuning: dict[str, Any] = {"dataset": self.target, "test": self.test, "init": "-", "weights": "none"}
         tuning |= {"out": "-", "seed": 0}
-        if self.transfer_config is FinetuneConfig:
+        options = self.tuning(arm)
+        method = str(options.get("method"))
+        if options.get("classifier") == "keep" or (method in METHODS and METHODS[method].keeps_classifier):
+            keeping = [name for name, row in METHODS.items() if row.keeps_classifier]
+            raise InputError(
+                f"{where}, finetune: starts from the run's own classifier, whose classes are those of the source; "
+                f"leave out classifier: keep, and methods {', '.join(keeping)}"
+            )
+        config_type = self.transfer_config(arm)
+        if config_type is FinetuneConfig:
             together = arm.use == "co-trained"
             tuning |= {"with_": "SUBSET" if together else None, "with_weight": arm.with_weight}
         elif arm.use == "co-trained":
             raise InputError(
-                f"{where}: use {arm.use} trains the network, and method {self.finetune['method']} fits a classifier "
+                f"{where}: use {arm.use} trains the network, and method {options['method']} fits a classifier "
                 f"to frozen features; leave one out"
             )
-        self._check(where, "finetune", self.transfer_config, tuning)
+        self._check(where, "finetune", config_type, tuning, options)
 
-    def _check(self, where: str, step: str, config: type, fixed: Mapping[str, Any]) -> Any:
-        """Build the configuration of one step; ``fixed`` are the options that the recipe sets itself."""
-        given = {name.rstrip("_"): value for name, value in getattr(self, step).items()}
+    def _check(
+        self, where: str, step: str, config: type, fixed: Mapping[str, Any], options: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Build the configuration of one step from ``fixed``, which the recipe sets itself, and its options."""
+        given = {
+            name.rstrip("_"): value for name, value in (getattr(self, step) if options is None else options).items()
+        }
         own = {name.rstrip("_"): value for name, value in fixed.items()}
+        if step == "pretrain" and "backbone" in own:  # an arm's own start takes the place of the recipe's
+            given = {name: value for name, value in given.items() if name not in ("backbone", "weights")}
         if clash := [name for name in given if name in own]:
             raise InputError(f"{where}, {step}: {clash[0]} is set by the recipe itself; leave it out here")
         if step == "pretrain" and own["init"] is not None:  # what goes on has its network
             given = {name: value for name, value in given.items() if name not in ("backbone", "weights")}
         return from_mapping(config, {**own, **given}, f"{where}, {step}")
 
-    @property
-    def transfer_config(self) -> type[FinetuneConfig] | type[FitClassifierConfig]:
-        """The configuration of the last step; with a ``method`` it fits a classifier to frozen features."""
-        tuned = self.finetune.get("method", FINE_TUNED) == FINE_TUNED
+    def tuning(self, arm: Arm) -> dict[str, Any]:
+        """The options of an arm's last step."""
+        return dict(self.finetune if arm.finetune is None else arm.finetune)
+
+    def transfer_config(self, arm: Arm) -> type[FinetuneConfig] | type[FitClassifierConfig]:
+        """The configuration of an arm's last step; with a ``method`` it fits a classifier to frozen features."""
+        tuned = self.tuning(arm).get("method", FINE_TUNED) == FINE_TUNED
         return FinetuneConfig if tuned else FitClassifierConfig
 
     def placed(self, data: Path) -> Recipe:

@@ -23,9 +23,13 @@ class Backbone(nn.Module):
         preprocessing: The network's own input transform.
         pooling: How the features are pooled.
         classifier: Weight (K, D) and bias (K,) of the published classifier; None if it is not known.
+        classes: (K,) names of its classes if the model states them.
+        blueprint: What builds the network without the address that it came from, as JSON values; None if its name does.
     """
 
     classifier: tuple[Tensor, Tensor] | None = None
+    classes: tuple[str, ...] | None = None
+    blueprint: Mapping[str, Any] | None = None
 
     def __init__(
         self, network: nn.Module, name: str, weights: str, dim: int, preprocessing: Preprocessing, pooling: str = "avg"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from features.backbones.backbone import Backbone
+from features.backbones.hub_folder import hub_config
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import did_you_mean
@@ -30,6 +31,10 @@ class Family:
             or None; only a network that is built for one size needs it.
         names: Lists its names.
         origin: The heading of its names in :func:`backbone_names`.
+        prefixes: Beginnings of names that are of this family alone: of a library, such as ``timm/``, or of an address,
+            such as ``hf-hub:``, with a colon at the end.
+        rebuild: Builds the network of a :attr:`Backbone.blueprint` with random weights, for images of this side in
+            pixels; only families whose networks have one need it.
     """
 
     name: str
@@ -39,7 +44,12 @@ class Family:
     build: Callable[[str, str, int | None], Backbone]
     names: Callable[[], Collection[str]] = tuple
     origin: str = "this toolkit"
+    prefixes: tuple[str, ...] = ()
+    rebuild: Callable[[Mapping[str, Any], int], Backbone] | None = None
 
+
+#: Where the names are, at the end of a message.
+_LISTED = "; transfer inspect backbones lists the models"
 
 FAMILIES = Catalogue("family of backbones", Family, "features.backbones.families", "transfer.backbones")
 
@@ -53,13 +63,18 @@ def family_of(name: str, but: Family | None = None) -> Family:
     for family in FAMILIES.values():
         if family is not but and family.knows(name):
             return family
+    for family in FAMILIES.values():
+        for prefix in family.prefixes:
+            if name.startswith(prefix):
+                near = did_you_mean(name.removeprefix(prefix), family.names(), prefix)
+                raise InputError(f"backbone {name}: {family.name} has no such model{near or _LISTED}")
     if "/" in name or Path(name).exists():
         raise InputError(
             f"backbone {name}: no checkpoint there; expected a model name or a run directory that holds "
-            f"checkpoints/last.safetensors"
+            f"checkpoints/last.safetensors, or a folder in the format of the hub with config.json and model.safetensors"
         )
     known = sorted({other for names in backbone_names().values() for other in names})  # some are in two families
-    near = did_you_mean(name, known) or "; transfer inspect backbones lists the models"
+    near = did_you_mean(name, known) or _LISTED
     raise InputError(f"backbone {name}: no such model or run directory{near}")
 
 
@@ -72,12 +87,15 @@ def backbone_names() -> dict[str, list[str]]:
     return names
 
 
-def downloading(name: str, build: Callable[[], Any]) -> Any:
-    """Build a network whose weights may have to be downloaded; raise `InputError` if that fails."""
-    try:
-        return build()
-    except (OSError, RuntimeError) as error:  # URLError is an OSError; hubs raise RuntimeError
-        raise InputError(
-            f"backbone {name}: its published weights could not be loaded ({error}); give `weights` FILE, or "
-            f"`backbone` {OFFLINE}, which needs no network"
-        ) from error
+def is_address(name: str) -> bool:
+    """Whether a name is an address, such as ``hf-hub:OWNER/NAME``."""
+    return name.startswith(tuple(prefix for prefix in _prefixes() if prefix.endswith(":")))
+
+
+def is_path_of_run(name: str) -> bool:
+    """Whether a name can only be the path of a run, not of a published model; a run need not be there."""
+    return "/" in name and not name.startswith(_prefixes()) and not hub_config(name)
+
+
+def _prefixes() -> tuple[str, ...]:
+    return tuple(prefix for family in FAMILIES.values() for prefix in family.prefixes)

@@ -29,7 +29,10 @@ def load_backbone(
 
     Args:
         name: A run directory or checkpoint, ``efficientnet_lite0``, ``resnet8`` … ``resnet56`` (CIFAR), or a model of
-            torchvision or timm, in this order. A directory without a trained model is not a run.
+            torchvision, timm or transformers, in this order. A directory without a trained model is not a run.
+            ``timm/NAME`` and ``torchvision/NAME`` are of one library; ``hf-hub:OWNER/NAME``,
+            ``transformers:OWNER/NAME`` and ``local-dir:DIR`` are addresses, and a folder in the format of the hub goes
+            by its path.
         weights: ``default`` (published, downloaded on first use), ``none`` (random), or a file that holds a state dict
             (``.safetensors``, or one of ``torch.save``, whose code is not run), perhaps with ``#PREFIX``.
         image_size: Side of the network's input in pixels, instead of its own.

@@ -6,13 +6,14 @@ the two networks then compute the same.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from features.backbones.backbone import Backbone
-from features.backbones.families.timm_model import TIMM
+from features.backbones.families.timm_model import TIMM, unmistakable
 from features.backbones.families.torchvision_model import TORCHVISION
 from features.backbones.family import Family
 from features.backbones.weights_file import BATCH_COUNTER, WeightsFile
@@ -69,24 +70,28 @@ def from_twin(backbone: Backbone, family: Family, file: WeightsFile) -> dict[str
     if fit is None:
         return None
     other.network.load_state_dict({**other.network.state_dict(), **fit.state})
-    state = _by_order(backbone.network.state_dict(), other.network.state_dict())
-    if state is None or not _same_features(backbone, state, other):
+    state = by_order(backbone.network.state_dict(), other.network.state_dict())
+    if state is None or not same_features(backbone, state, other):
+        its_name = unmistakable(found[1]) if found[0] is TIMM else found[1]
         raise InputError(
             f"{file.where}: has the names of {found[0].name}'s {found[1]}, which does not compute the same as "
-            f"{family.name}'s {backbone.name}; give `backbone` {_unmistakable(*found)}"
+            f"{family.name}'s {backbone.name}; give `backbone` {its_name}"
         )
     return state
 
 
-def _by_order(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """The tensors of one network under the names of another, by their order; None if a shape differs.
+def by_order(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """The tensors of one network under the names of another, by the order of those of a shape; None if a shape differs.
 
     Sides of one element do not count: a layer may be linear in one library and a convolution of one pixel in the other.
     """
-    own, values = ([*_without_counters(state).items()] for state in (mine, theirs))
-    if [value.squeeze().shape for _, value in own] != [value.squeeze().shape for _, value in values]:
+    own, values = (_without_counters(state) for state in (mine, theirs))
+    of_shape: dict[torch.Size, deque[Tensor]] = defaultdict(deque)
+    for value in values.values():
+        of_shape[value.squeeze().shape].append(value)
+    if Counter(at.squeeze().shape for at in own.values()) != {shape: len(them) for shape, them in of_shape.items()}:
         return None
-    return {name: value.reshape(at.shape) for (name, at), (_, value) in zip(own, values, strict=True)}
+    return {name: of_shape[at.squeeze().shape].popleft().reshape(at.shape) for name, at in own.items()}
 
 
 def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -94,7 +99,7 @@ def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _same_features(backbone: Backbone, state: dict[str, Tensor], other: Backbone) -> bool:
+def same_features(backbone: Backbone, state: dict[str, Tensor], other: Backbone) -> bool:
     """Whether two networks give the same features of random images, the one once it is filled with ``state``."""
     backbone.network.load_state_dict({**backbone.network.state_dict(), **state})
     training, size = backbone.training, other.preprocessing.image_size
@@ -102,13 +107,3 @@ def _same_features(backbone: Backbone, state: dict[str, Tensor], other: Backbone
     mine, theirs = backbone.eval()(images), other.eval()(images)
     backbone.train(training)
     return mine.shape == theirs.shape and bool((mine - theirs).abs().max() <= _ROUND_OFF * theirs.abs().max())
-
-
-def _unmistakable(family: Family, name: str) -> str:
-    """A name that only this family knows: timm's carry a tag of weights."""
-    if family is not TIMM or not TORCHVISION.knows(name):
-        return name
-    import timm
-
-    config = timm.get_pretrained_cfg(name)
-    return f"{name}.{config.tag}" if config is not None and config.tag else name

@@ -15,12 +15,14 @@ import numpy as np
 from features.bank import IDENTITY, SUFFIXES, Images
 from features.class_statistics import ClassStatistics
 from features.extraction.result import Extraction
-from features.extraction.shard import MAX_UNREADABLE, KeptFeatures, Shard, check_unreadable
+from features.extraction.shard import Shard
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.hdf5 import opened, read_text
 from features.infrastructure.locks import locked
 from features.infrastructure.options import Range, check_ranges
+from features.kept_features import KeptFeatures
+from features.unreadable import MAX_UNREADABLE, check_unreadable
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ kept, a complete shard has ``image/feature``, ``image/label`` and ``image/id`` l
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,12 @@ from torch import Tensor
 
 from features.bank import FeatureBank, Images, read_skipped, write_images, write_skipped
 from features.class_statistics import ClassStatistics
-from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5 import atomic_hdf5, read_attributes, read_text, readable, write_text
+from features.intensities import say_assumed
 
 SCHEMA = "transfer.feature-shard"
 SCHEMA_VERSION = 1
-#: Share of the images of a dataset that may be unreadable unless an extraction states its own.
-MAX_UNREADABLE = 0.05
 
 
 @dataclass(eq=False)
@@ -80,16 +77,8 @@ class Shard:
 
     def say_assumed(self) -> None:
         """Say what was assumed about intensities."""
-        name = self.attrs["dataset"]
-        for what, images in self.assumed.items():
-            console.print(
-                f"{name}: {images} images were scaled as {what}, judged by their largest values; the bank's attribute "
-                f"assumed records it"
-            )
-        if len(self.assumed) > 1 or 0 < sum(self.assumed.values()) < int(self.counts.sum()):
-            console.print(
-                f"{name}: its images were scaled by different ranges; if they are of one kind, save them with 8 bits"
-            )
+        images, recorded = int(self.counts.sum()), "; the bank's attribute assumed records it"
+        say_assumed(self.attrs["dataset"], self.assumed, images, recorded)
 
     def write(self, path: Path, images: Images | None = None) -> None:
         """Write the shard, completely or not at all, with ``images`` if it is complete and keeps them."""
@@ -171,54 +160,3 @@ def _sums(statistics: ClassStatistics) -> dict[str, Tensor]:
 
 #: Attributes of a shard that a bank does not have.
 _OWN = ("schema", "schema_version", "complete", "first", "last", "position", "shard", "max_unreadable")
-
-
-def check_unreadable(spec: str, skipped: Sequence[tuple[str, str]], n_images: int, max_unreadable: float) -> None:
-    """Raise an `InputError` that names the first of ``skipped`` if they are too large a share of all images, 0 to 1."""
-    if skipped and len(skipped) / n_images > max_unreadable:
-        id_, reason = skipped[0]
-        raise InputError(
-            f"{spec}: at least {len(skipped)} of {n_images} images cannot be read, more than `max_unreadable` "
-            f"{max_unreadable:g}; the first is {id_} ({reason}); repair them, or raise the limit: the bank then lists "
-            f"them"
-        )
-
-
-class KeptFeatures:
-    """The features of images in a plain float32 file, which survives a killed process.
-
-    Args:
-        path: The file.
-        dim: Width D of the features.
-        rows: Number of rows to keep; rows after them were written after the last checkpoint.
-    """
-
-    def __init__(self, path: Path, dim: int, rows: int) -> None:
-        self.path, self.dim = path, dim
-        self._file = path.open("r+b" if rows else "w+b")
-        self._file.truncate(rows * dim * 4)
-        self._file.seek(0, os.SEEK_END)
-
-    @staticmethod
-    def rows(path: Path, dim: int) -> int:
-        """Return the number of complete rows of a file; 0 if it is missing."""
-        return path.stat().st_size // (4 * dim) if path.exists() else 0
-
-    def append(self, features: NDArray[np.float32]) -> None:
-        """Add the features (B, D) of a batch."""
-        self._file.write(np.ascontiguousarray(features, dtype=np.float32).data)
-
-    def flush(self) -> None:
-        """Return when all rows are on the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def array(self) -> NDArray[np.float32]:
-        """Return all rows, (N, D), as an array that is read from the disk when it is used."""
-        self.flush()
-        rows = self.rows(self.path, self.dim)
-        return np.memmap(self.path, np.float32, "r", shape=(rows, self.dim)) if rows else np.empty((0, self.dim), "f4")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,36 @@ def check_writable(path: Path, argument: str = "`out`") -> None:
     """
     if path.is_dir():
         raise InputError(f"{argument} {path}: is a directory; name a file in it")
+    _check_parent(path, argument)
+
+
+def check_new_folder(
+    path: Path, holds: Collection[str], argument: str = "`out`", *, read: Iterable[str | Path] = (), overwrite: bool
+) -> None:
+    """Check that a command can write a folder of the files ``holds``, before its work begins.
+
+    An empty folder is filled. One with such files is replaced only with ``overwrite``, one with any other file never.
+
+    Raises:
+        InputError: There is such a folder, a file, or the working directory; it holds what is read, or cannot be
+            written.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{argument} {path}: is a file; name a folder")
+    if path.resolve() == Path.cwd():
+        raise InputError(f"{argument} {path}: is the working directory; name a folder in it")
+    there = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    if others := [name for name in there if name not in holds]:
+        raise InputError(f"{argument} {path}: holds other files, such as {others[0]}; name another folder")
+    if any(Path(one).resolve().is_relative_to(path.resolve()) for one in read):
+        raise InputError(f"{argument} {path}: would replace what is read; name another folder")
+    if there and not overwrite:
+        raise InputError(f"{argument} {path}: is there already; name another folder or give `overwrite`")
+    _check_parent(path, argument)
+
+
+def _check_parent(path: Path, argument: str) -> None:
+    """Make the directory of a path if it is missing, and check that it can be written to."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -86,6 +117,36 @@ def atomic_file(path: Path) -> Iterator[Path]:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder beside ``path`` for files; it takes the name once all of them are complete and on the disk.
+
+    A folder that is there is replaced as a whole. If the block raises, it stays.
+    """
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside, before = (path.with_name(f".{path.name}.{part}") for part in ("part", "before"))
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        yield aside
+        for file in aside.iterdir():
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+        if path.exists():  # no system replaces a folder that holds files in one step
+            shutil.rmtree(before, ignore_errors=True)
+            os.replace(path, before)
+        try:
+            os.replace(aside, path)
+        except OSError:
+            if before.exists():
+                os.replace(before, path)
+            raise
+        shutil.rmtree(before, ignore_errors=True)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

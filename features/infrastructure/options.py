@@ -47,6 +47,10 @@ class Machine:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     workers: Annotated[int, Range(0)] | None = None
 
+    def machine(self) -> dict[str, Any]:
+        """Return the options of the machine alone, for the configurations of the steps of a command."""
+        return {option.name: getattr(self, option.name) for option in fields(Machine)}
+
 
 def check_ranges(config: Any) -> None:
     """Check the values of a configuration against the ranges and the literals that its fields are annotated with.
@@ -60,7 +64,7 @@ def check_ranges(config: Any) -> None:
     faults = []
     for field in fields(config):
         value = getattr(config, field.name)
-        choices, types = _choices(hints[field.name])
+        choices, types = choices_of(hints[field.name])
         if choices and value not in choices and not isinstance(value, types):
             expected = f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(choices[0])
             words = ", or ".join([expected, *map(str, _ranges(hints[field.name]))])
@@ -81,15 +85,19 @@ def default_of(option: Field[Any]) -> object:
     return option.default if option.default_factory is MISSING else option.default_factory()
 
 
-def _choices(hint: Any) -> tuple[list[Any], tuple[type, ...]]:
-    """Return the literals of a type hint, and the types of which other values may be."""
+def choices_of(hint: Any) -> tuple[list[Any], tuple[type, ...]]:
+    """Return the literals of a type hint, and the types of which other values may be.
+
+    >>> choices_of(Literal["a", "b"] | int), choices_of(list[str] | None)
+    ((['a', 'b'], (<class 'int'>,)), ([], (<class 'list'>, <class 'NoneType'>)))
+    """
     if get_origin(hint) is Literal:
         return list(get_args(hint)), ()
     if get_origin(hint) is Annotated:
-        return _choices(get_args(hint)[0])
+        return choices_of(get_args(hint)[0])
     if get_origin(hint) not in (Union, UnionType):
         return [], (int, float) if hint is float else (get_origin(hint) or hint,)
-    parts = [_choices(part) for part in get_args(hint)]
+    parts = [choices_of(part) for part in get_args(hint)]
     return [one for choices, _ in parts for one in choices], tuple(one for _, types in parts for one in types)
 
 

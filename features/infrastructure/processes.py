@@ -11,10 +11,11 @@ import atexit
 import functools
 import gc
 import os
+import sys
 from collections.abc import Iterable
 from datetime import timedelta
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,3 +103,18 @@ def _leave_job() -> None:
     gc.collect()
     if join_job().is_initialized():
         join_job().destroy_process_group()
+
+
+def end_process(status: int) -> NoReturn:
+    """End this process with an exit status, as ``sys.exit`` does.
+
+    One of several processes ends after the functions of ``atexit`` without destroying what C++ has left: PyTorch keeps
+    a group that was trained in until then, and a thread of it that still runs would abort a process that has done its
+    work.
+    """
+    if world_size() == 1:
+        sys.exit(status)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

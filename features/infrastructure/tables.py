@@ -19,14 +19,18 @@ from features.infrastructure.files import TEXT, atomic_file
 
 
 def write_table(
-    path: str | Path, provenance: Mapping[str, Any], columns: Sequence[str], rows: Iterable[Sequence[Any]]
+    path: str | Path, provenance: Mapping[str, Any] | None, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
-    """Write a table, completely or not at all; floats in ``rows`` are written so that they read back bit for bit."""
+    """Write a table, completely or not at all; floats in ``rows`` are written so that they read back bit for bit.
+
+    Without ``provenance`` the table begins with its header, as any program reads it.
+    """
     with (
         atomic_file(Path(path)) as aside,
         aside.open("w", newline="", **TEXT) as file,
     ):
-        file.write(f"# {json.dumps(dict(provenance), ensure_ascii=False)}\n")
+        if provenance is not None:
+            file.write(f"# {json.dumps(dict(provenance), ensure_ascii=False)}\n")
         table = csv.writer(file, lineterminator="\n")
         table.writerow(columns)
         table.writerows(rows)

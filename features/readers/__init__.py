@@ -13,10 +13,10 @@ from features.readers.rules import by_the_rules
 from features.readers.scheme import SCHEMES, Scheme
 from features.readers.spec_options import GENERIC_OPTIONS, apply_spec_options
 
-__all__ = ["SCHEMES", "open_dataset"]
+__all__ = ["SCHEMES", "check_spec", "open_dataset"]
 
 
-def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
+def open_dataset(spec: str | DatasetSpec, *, images: bool = True) -> ImageDataset:
     """Open the dataset that ``spec`` names, by the rules of :mod:`features.readers.rules`; no image is decoded.
 
     Every scheme takes these options after ``?``:
@@ -24,6 +24,9 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
     * ``per_class=K``: K images of each class, drawn at random; a class with fewer keeps all.
     * ``imbalance=F``: a long tail, from the largest class down to 1/F of it in the order of the
       labels (Cui et al., CVPR 2019; see :func:`features.readers.subsampling.long_tail_counts`).
+    * ``holdout=0.2``: without a fifth of the images of each class; ``&part=held-out`` is that fifth. Equal images are
+      on one side, and so are those that ``groups=FILE.csv`` (``id,group``) gives one group. This is decided first, for
+      the whole dataset; see :mod:`features.readers.holdout`.
     * ``seed=S``: the seed of these draws, default 0.
     * ``exclude=FILE.csv[,FILE.csv…]``: without the images whose ids the files list, such as the files of ``transfer
       duplicates``. Given before ``per_class`` or ``imbalance``, images are excluded before the draw; given after
@@ -31,26 +34,35 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
 
     Args:
         spec: ``scheme:location[@split][?option=value&…]``, see :data:`SCHEMES`.
+        images: Whether images are needed. If not, features that were computed elsewhere are opened too: their source is
+            a :class:`features.precomputed.rows.FeatureRows`.
 
     Raises:
-        InputError: The spec cannot be read; the message says what was expected, what was found and what to type.
+        InputError: The spec cannot be read, or has no images where they are needed; the message says what was
+            expected, what was found and what to type.
     """
     spec = DatasetSpec.parse(spec) if isinstance(spec, str) else spec
+    scheme = check_spec(spec)
+    if images and not scheme.holds_images:
+        raise spec.error(
+            f"{spec.scheme} has no images, and here they are needed; give the dataset of the images (of features, "
+            f"transfer extract makes a bank, to rank, select and cluster)"
+        )
+    base = None if scheme.base is None else _open_base(spec, scheme.base(spec), images)
+    dataset = scheme.open(spec) if base is None else scheme.open(spec, base)
+    if not len(dataset):
+        raise spec.error(f"the dataset is empty; expected {scheme.meaning}")
+    return apply_spec_options(by_the_rules(dataset, spec), spec)
+
+
+def check_spec(spec: DatasetSpec) -> Scheme:
+    """Return the scheme of a spec; raise `InputError` for an unknown one, a missing location or an unknown option."""
     scheme = SCHEMES.get(spec.scheme)
     if scheme is None and spec.scheme == IN_PYTHON:
         raise spec.error("was given in Python, to extract_features; give the spec of a dataset that can be opened")
     if scheme is None:
         unknown = f"unknown scheme {spec.scheme!r}; {choice(spec.scheme, SCHEMES)}"
         raise spec.error(SCHEMES.fault(spec.scheme) or unknown)
-    _check(spec, scheme)
-    dataset = scheme.open(spec) if scheme.base is None else scheme.open(spec, _open_base(spec, scheme.base(spec)))
-    if not len(dataset):
-        raise spec.error(f"the dataset is empty; expected {scheme.meaning}")
-    return apply_spec_options(by_the_rules(dataset, spec), spec)
-
-
-def _check(spec: DatasetSpec, scheme: Scheme) -> None:
-    """Raise `InputError` for a missing location or an unknown option."""
     if scheme.needs_location and not spec.location:
         raise spec.error(f"{spec.scheme} needs a location; type {scheme.form}")
     if spec.options:
@@ -58,10 +70,11 @@ def _check(spec: DatasetSpec, scheme: Scheme) -> None:
         for name in spec.options:
             if name not in known:
                 raise spec.error(f"{spec.scheme} has no option {name!r}; {choice(name, known)}")
+    return scheme
 
 
-def _open_base(spec: DatasetSpec, base: DatasetSpec) -> ImageDataset:
+def _open_base(spec: DatasetSpec, base: DatasetSpec, images: bool) -> ImageDataset:
     try:
-        return open_dataset(base)
+        return open_dataset(base, images=images)
     except InputError as error:
         raise spec.error(f"its base dataset cannot be opened: {error}") from error

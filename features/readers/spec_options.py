@@ -16,34 +16,42 @@ from features.dataset_spec import DatasetSpec
 from features.infrastructure.names import as_text
 from features.infrastructure.tables import read_provenance, read_rows
 from features.readers.checks import existing_file, expanded
+from features.readers.holdout import HOLDOUT_OPTIONS, hold_out
 from features.readers.rules import with_images
 from features.readers.scheme import base_of
 from features.readers.subsampling import DRAW_OPTIONS, draw
 
 EXCLUDE = "exclude"
 #: The options that every scheme takes.
-GENERIC_OPTIONS = (*DRAW_OPTIONS, EXCLUDE)
+GENERIC_OPTIONS = (*DRAW_OPTIONS, *HOLDOUT_OPTIONS, EXCLUDE)
+#: Those that take a part of the images by chance.
+_CHANCE = (*DRAW_OPTIONS, *HOLDOUT_OPTIONS)
 
 
 def apply_spec_options(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
-    """Apply the generic options to the whole dataset, ``exclude`` and the draw in the order in which the spec has them.
+    """Apply the generic options to the whole dataset.
+
+    The holdout comes first, so that no other option changes which images are held out; ``exclude`` and the draw follow
+    in the order in which the spec has them.
 
     Raises:
         InputError: An option is malformed, or a file does not fit the dataset.
     """
+    listed = _listed(dataset, spec) if EXCLUDE in spec.options else set()
+    dataset = hold_out(dataset, spec)
     if EXCLUDE not in spec.options:
         return draw(dataset, spec)
-    listed = _listed(dataset, spec)
     if _drawn_first(spec):
         return _without(draw(dataset, spec), listed, spec)
     return draw(_without(dataset, listed, spec), spec)
 
 
 def files_of(spec: DatasetSpec) -> Iterator[Path]:
-    """Yield the files, other than images, that a dataset reads: its location, its exclusions, those of its base."""
+    """Yield the files, other than images, that a dataset reads: its location, groups, exclusions, and its base's."""
     location = expanded(spec.location)
     if location.is_file():
         yield location
+    yield from map(expanded, filter(None, spec.options.get("groups", "").split(",")))
     yield from map(expanded, filter(None, spec.options.get(EXCLUDE, "").split(",")))
     if location.is_file() and (base := base_of(spec)):
         yield from files_of(base)
@@ -102,10 +110,11 @@ def _drawn_first(spec: DatasetSpec) -> bool:
 def _own(spec: DatasetSpec) -> list[str]:
     """The names that a list may use for the dataset that images are excluded from.
 
-    These are the whole dataset and, if the draw comes before the exclusion, the drawn part. A list about a drawn part
-    is refused if the draw comes after the exclusion, because images would be drawn that were never checked.
+    These are the whole dataset, the part that a holdout leaves and, if the draw comes before the exclusion, the drawn
+    part. A list about a drawn part is refused if the draw comes after the exclusion, because images would be drawn that
+    were never checked.
     """
-    names = [_name(str(spec), DRAW_OPTIONS)]
+    names = [_name(str(spec), _CHANCE), _name(str(spec), DRAW_OPTIONS)]
     if EXCLUDE not in spec.options or _drawn_first(spec):
         names.append(_name(str(spec)))
     return names
@@ -121,6 +130,8 @@ def _bases(spec: DatasetSpec) -> Iterator[str]:
 def _name(text: str, without: tuple[str, ...] = ()) -> str:
     """A spec without its exclusions and without the options ``without``, with sorted options."""
     spec = DatasetSpec.parse(text)
+    if "holdout" in spec.options and "holdout" not in without:
+        without = tuple(name for name in without if name != "seed")  # it is the holdout's too
     kept = sorted((name, value) for name, value in spec.options.items() if name not in (EXCLUDE, *without))
     return str(replace(spec, options=dict(kept)))
 

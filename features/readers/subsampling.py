@@ -45,8 +45,8 @@ def draw(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
     per_class = spec.integer("per_class", minimum=1)
     seed = spec.integer("seed", 0) or 0
     if per_class is None and "imbalance" not in spec.options:
-        if "seed" in spec.options:
-            raise spec.error("seed=… is the seed of per_class=… and imbalance=…; give one of them too")
+        if "seed" in spec.options and "holdout" not in spec.options:
+            raise spec.error("seed=… is the seed of per_class=…, imbalance=… and holdout=…; give one of them too")
         return dataset
     quota = dataset.counts if per_class is None else np.minimum(dataset.counts, per_class)
     if "imbalance" in spec.options:

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from features.backbones.backbone import Backbone
 from features.checkpoint import find_checkpoint, is_trained_model
 from features.infrastructure.errors import InputError
@@ -39,6 +41,9 @@ def kept_classifier(init: str, backbone: Backbone, origin: Sequence[tuple[str, s
         whole, names = TrainedClassifier.read(init, "continued pre-training")
         positions = _in_run(origin, _origin_of(init, names))
         example = f"such as {names[0]!r}"
+    elif backbone.classifier is not None and backbone.classes is not None:
+        whole, names = _of(init, backbone.classifier), backbone.classes
+        positions, example = _in_run(origin, [("", name) for name in names]), f"such as {names[0]!r}"
     else:
         whole, positions = _published(init, backbone), _in_imagenet(origin)
         example = "which go by their WordNet ids, such as n01443537, or by an English name that only one class has"
@@ -85,7 +90,11 @@ def _published(name: str, backbone: Backbone) -> TrainedClassifier:
             f"`init` {name}: has no published classifier of ImageNet's {IMAGENET_CLASSES} classes to keep; give a "
             f"finished run, or the network as `backbone`, which starts a new classifier"
         )
-    weight, bias = (tensor.numpy() for tensor in backbone.classifier)
+    return _of(name, backbone.classifier)
+
+
+def _of(name: str, classifier: tuple[Tensor, Tensor]) -> TrainedClassifier:
+    weight, bias = (tensor.numpy() for tensor in classifier)
     return TrainedClassifier(weight, bias, location=name)
 
 

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.decoding import ImageBatch
-from features.forward_pass import forward_pass
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_ending, check_new
+from features.infrastructure.files import check_ending
 from features.infrastructure.options import Machine, Range, check_ranges
-from features.infrastructure.processes import gather, own_positions, rank
+from features.infrastructure.processes import rank
 from features.infrastructure.tables import write_table
-from features.preprocessing import Preprocessing
-from features.readers import SCHEMES, open_dataset
-from features.readers.class_names import number_in
-from features.readers.spec_options import files_of
+from features.intensities import say_assumed
+from features.readers import open_dataset
+from finetune.evaluation.arguments import check_order, check_outputs
+from finetune.evaluation.class_matching import align_classes
+from finetune.evaluation.image_pass import ForwardOptions, pass_over
 from finetune.evaluation.metrics import FEW, MANY, Confusion, Metrics, evaluate_predictions, worst_confusions
 from finetune.evaluation.predictions import Predictions
 from finetune.evaluation.test_time_augmentation import Views
 from finetune.model import ImageClassifier
-from finetune.shared_options.option_groups import RunOptions
-
-Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +61,6 @@ class EvaluateConfig(Machine):
             check_ending(self.per_class, [".csv"], "`per_class`")
         if self.few > self.many:
             raise InputError(f"`few` {self.few}: expected at most `many`, which is {self.many}")
-
-
-#: Configurations with the options of a forward pass: batch size, device, precision and workers.
-ForwardOptions = EvaluateConfig | RunOptions
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +104,9 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         InputError: There is no model, the dataset has a class that the model lacks, the file for `per_class` exists,
             or 5 or 10 views would all be the same (see :class:`~finetune.evaluation.test_time_augmentation.Views`).
     """
-    run = Path(config.run)  # or a checkpoint, with its card beside it
-    scheme, colon, _ = config.run.partition(":")
-    if colon and scheme in SCHEMES and not run.exists():
-        raise InputError(f"`run` {config.run}: is a dataset; give the run first, then the dataset")
-    read = [run, run.with_suffix(".json"), *run.rglob("*"), *files_of(DatasetSpec.parse(config.dataset))]
-    check_new({"`per_class`": config.per_class}, read=read, overwrite=config.overwrite)
+    check_order(config.run, config.dataset)
+    spec = DatasetSpec.parse(config.dataset)
+    check_outputs(config.run, spec, {"`per_class`": config.per_class}, overwrite=config.overwrite)
     model, card = ImageClassifier.open(config.run)
     dataset = open_dataset(config.dataset)
     found = evaluate_model(model, dataset, card, config, config.views, many=config.many, few=config.few)
@@ -148,94 +137,16 @@ def evaluate_model(
     def predictions_of(batch: ImageBatch) -> Predictions:
         return Predictions.of(batch.values.cpu().numpy(), position[batch.labels.numpy()])
 
-    found, unreadable = _run(network, dataset, network.preprocessing, options, predictions_of)
-    for id_, reason in unreadable:
+    done = pass_over(dataset, network, network.preprocessing, options, predictions_of, "evaluate")
+    for id_, reason in done.unreadable:
         console.print(f"skipped unreadable image {id_} ({reason})", markup=False, emoji=False)
-    predictions, counts = Predictions.concatenate(found), np.asarray(card["train_counts"])
+    predictions = Predictions.concatenate(done.parts)
+    say_assumed(dataset.spec, done.assumed, len(predictions.labels))
+    counts = np.asarray(card["train_counts"])
     return Evaluation(
         metrics=evaluate_predictions(predictions, len(model.classes), counts, probabilities=True, many=many, few=few),
         classes=model.classes,
         train_counts=counts,
         confusions=worst_confusions(predictions.predicted, predictions.labels, len(model.classes)),
-        unreadable=tuple(unreadable),
+        unreadable=tuple(done.unreadable),
     )
-
-
-def align_classes(
-    dataset: ImageDataset, classes: Sequence[str], numbers: Sequence[int] | None = None
-) -> NDArray[np.int64]:
-    """(C′,) int64: the position in ``classes`` (C,) of each of the C′ classes of ``dataset``.
-
-    Classes have one name in both. If the files of one of them name no class (``class_7`` says only the number), classes
-    are matched by their numbers; ``numbers`` (C,) are those of ``classes``.
-
-    Raises ``InputError`` if the dataset has a class that is not in ``classes``.
-    """
-    position = {name: i for i, name in enumerate(classes)}
-    unknown = [name for name in dataset.classes if name not in position]
-    mine, theirs = _numbers_in(dataset.classes), _numbers_in(classes)
-    if len(unknown) == len(dataset.classes) and (mine or theirs):
-        mine, theirs = mine or dataset.numbers or (), theirs or numbers or ()
-        if mine and set(mine) <= set(theirs):
-            console.print(f"{dataset.spec}: classes without names in one of the files are matched by their numbers")
-            of_number = {number: i for i, number in enumerate(theirs)}
-            return np.array([of_number[number] for number in mine], dtype=np.int64)
-    if unknown:
-        raise InputError(
-            f"{dataset.spec}: class {unknown[0]!r} is not one of the {len(classes)} classes of the training "
-            f"({len(unknown)} of {len(dataset.classes)} are not); give images of those classes"
-            + ("; the files of one dataset name no class: add ?names=FILE to its list" if mine or theirs else "")
-        )
-    return np.array([position[name] for name in dataset.classes], dtype=np.int64)
-
-
-def _numbers_in(names: Sequence[str]) -> Sequence[int]:
-    """The numbers in the names of classes that say no more; empty if one of them is a name."""
-    found = [number for number in map(number_in, names) if number is not None]
-    return found if len(found) == len(names) else ()
-
-
-def score_images(
-    network: nn.Module, dataset: ImageDataset, preprocessing: Preprocessing, options: ForwardOptions
-) -> tuple[NDArray[np.float32], NDArray[np.int64], list[tuple[str, str]]]:
-    """Outputs (N, K) float32 and labels (N,) of every readable image, in the dataset's order, and the unreadable ones.
-
-    Each process takes its share of the images, and all processes return all outputs. Unreadable images are pairs of id
-    and reason. Raises ``InputError`` if no image can be read.
-    """
-    found, unreadable = _run(
-        network, dataset, preprocessing, options, lambda batch: (batch.values.cpu().numpy(), batch.labels.numpy())
-    )
-    outputs, labels = zip(*found, strict=True)
-    return np.concatenate(outputs), np.concatenate(labels), unreadable
-
-
-def _run(
-    network: nn.Module,
-    dataset: ImageDataset,
-    preprocessing: Preprocessing,
-    options: ForwardOptions,
-    part_of: Callable[[ImageBatch], Part],
-) -> tuple[list[Part], list[tuple[str, str]]]:
-    """A part of each batch with readable images, and the unreadable images, from all processes."""
-    found: list[Part] = []
-    unreadable: list[tuple[str, str]] = []
-    batches = forward_pass(
-        network,
-        dataset,
-        preprocessing,
-        positions=own_positions(range(len(dataset))),
-        batch_size=options.batch_size,
-        workers=options.workers,
-        device=options.device,
-        precision=options.precision,
-        description="evaluate",
-    )
-    for batch in batches:
-        unreadable += batch.unreadable
-        if len(batch.indices):
-            found.append(part_of(batch))
-    every = gather((found, unreadable))
-    if not any(parts for parts, _ in every):
-        raise InputError(f"{dataset.spec}: no image can be read")
-    return [part for parts, _ in every for part in parts], [one for _, missing in every for one in missing]

@@ -16,14 +16,17 @@ class Views(nn.Module):
     """Normalised frames (B, 3, R, R) to class probabilities (B, C), averaged over views, all in one forward pass.
 
     The views are 1 (the centre), 2 (and its mirror image), 5 (centre and corners) or 10 (and their mirror images).
-    ``scale`` is the factor of the logits before the link function. ``preprocessing`` is the input transform of the
-    frames: the model's own, but without its crop for 5 and 10 views. Raises ``InputError`` if frames are no larger than
-    crops, so that all crops would be the same.
+    ``scale`` is the factor of the logits before the link function. With ``features``, the pooled features (B, D) of the
+    centre stand behind the probabilities: (B, C + D). ``preprocessing`` is the input transform of the frames: the
+    model's own, but without its crop for 5 and 10 views. Raises ``InputError`` if frames are no larger than crops, so
+    that all crops would be the same.
     """
 
-    def __init__(self, model: ImageClassifier, views: int, *, sigmoid: bool, scale: float) -> None:
+    def __init__(
+        self, model: ImageClassifier, views: int, *, sigmoid: bool, scale: float, features: bool = False
+    ) -> None:
         super().__init__()
-        self.model, self.views, self.sigmoid, self.scale = model, views, sigmoid, scale
+        self.model, self.views, self.sigmoid, self.scale, self.features = model, views, sigmoid, scale, features
         own = model.backbone.preprocessing
         self.preprocessing = own.uncropped() if views > 2 else own
         self.size = own.image_size
@@ -36,9 +39,10 @@ class Views(nn.Module):
         crops = self._crops(frames)
         if self.views in (2, 10):
             crops = torch.cat([crops, crops.flip(-1)])
-        logits = self.model(crops.flatten(0, 1).contiguous(memory_format=torch.channels_last))
-        scores = as_scores(logits.float() * self.scale, self.sigmoid)
-        return scores.unflatten(0, (self.views, len(frames))).mean(dim=0)
+        features = self.model.backbone(crops.flatten(0, 1).contiguous(memory_format=torch.channels_last))
+        scores = as_scores(self.model.classify(features) * self.scale, self.sigmoid)
+        scores = scores.unflatten(0, (self.views, len(frames))).mean(dim=0)
+        return torch.cat([scores, features[: len(frames)].float()], dim=1) if self.features else scores
 
     def _crops(self, frames: Tensor) -> Tensor:
         """(1 or 5, B, 3, S, S): the centre, then the corners."""

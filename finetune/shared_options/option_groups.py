@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from features.backbones.family import is_path_of_run
 from features.checkpoint import is_trained_model
 from features.infrastructure.options import Machine, Range
 from finetune.augmentation import augmentation
@@ -50,7 +51,8 @@ class StartingPoint(Output):
 
     Attributes:
         dataset: Dataset spec of the target's training images.
-        init: Where to start: a run directory of transfer pretrain or finetune, or a backbone's name.
+        init: Where to start: a run directory of transfer pretrain or finetune, or a backbone's name: of torchvision or
+            timm, hf-hub:OWNER/NAME, transformers:OWNER/NAME, or a folder in one of these formats.
         weights: For a backbone's name: default (published), none (random weights), or a state-dict file.
     """
 
@@ -60,15 +62,11 @@ class StartingPoint(Output):
 
     @property
     def published(self) -> bool:
-        """Whether ``init`` names a published model with its weights, not a path."""
-        return self.weights == "default" and not self._is_path
-
-    @property
-    def _is_path(self) -> bool:
-        return "/" in self.init or is_trained_model(self.init)
+        """Whether ``init`` names a published model with its weights, not a run."""
+        return self.weights == "default" and not (is_path_of_run(self.init) or is_trained_model(self.init))
 
     def contradictions(self) -> list[str]:
-        return super().contradictions() + (same_folder(self.out, self.init) if self._is_path else [])
+        return super().contradictions() + same_folder(self.out, self.init)
 
 
 def same_folder(out: str, init: str) -> list[str]:

@@ -18,7 +18,8 @@ from features.infrastructure.devices import pick_device
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import rank, wait_for_all, world_size
 from features.readers import open_dataset
-from finetune.evaluation.evaluator import align_classes, evaluate_model
+from finetune.evaluation.class_matching import align_classes
+from finetune.evaluation.evaluator import evaluate_model
 from finetune.losses import automatic_beta, prior_bias
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory, open_run

@@ -19,7 +19,7 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.processes import gather, own_positions
 from features.readers import open_dataset
 from finetune.classifiers import balanced_split
-from finetune.evaluation.evaluator import align_classes
+from finetune.evaluation.class_matching import align_classes
 from finetune.evaluation.metrics import Metrics, evaluate_predictions
 from finetune.evaluation.predictions import Predictions
 from finetune.losses import LongTailLoss

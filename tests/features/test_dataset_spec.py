@@ -61,3 +61,28 @@ def test_an_integer_option():
     for name, minimum in (("bad", 0), ("low", 0), ("seed", 1)):
         with pytest.raises(InputError, match=f"{name}=.* is not an integer of at least {minimum}"):
             spec.integer(name, minimum=minimum)
+
+
+@pytest.mark.parametrize(
+    ("text", "published"),
+    [
+        ("cub:/home/ann/CUB_200_2011@train", "cub:CUB_200_2011@train"),
+        ("folder:/home/ann/birds/?per_class=3", "folder:birds?per_class=3"),
+        ("list:a/b.txt?root=/home/ann/x&names=n/m.txt", "list:b.txt?root=x&names=m.txt"),
+        ("inat:a.json?exclude=/home/ann/one.csv,two.csv", "inat:a.json?exclude=one.csv,two.csv"),
+        ("torch:CIFAR100:/home/ann/data@test", "torch:CIFAR100:data@test"),
+        ("hf:owner/birds@test", "hf:owner/birds@test"),  # a public name
+        ("hf:/home/ann/birds", "hf:birds"),
+        ("hf:ann/secret/birds", "hf:birds"),
+        ("wds:s3://bucket/deep/train-{0..9}.tar", "wds:train-{0..9}.tar"),
+        ("digits:@train?per_class=5", "digits:@train?per_class=5"),
+    ],
+)
+def test_what_may_be_published_has_no_folders(text, published):
+    assert str(DatasetSpec.parse(text).without_folders()) == published
+
+
+def test_a_local_copy_is_no_name_of_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ann" / "birds").mkdir(parents=True)
+    assert str(DatasetSpec.parse("hf:ann/birds").without_folders()) == "hf:birds"

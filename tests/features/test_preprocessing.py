@@ -32,6 +32,21 @@ def picture(width, height):
 
 
 @pytest.mark.parametrize("size", SHAPES, ids=str)
+@pytest.mark.parametrize(("image_size", "resize"), [(64, 73), (64, 64), (33, 38)])
+def test_squashing_is_resizing_both_sides(size, image_size, resize):
+    image = picture(*size)
+    recipe = Preprocessing(image_size, resize, "bicubic", squash=True)
+    mode = transforms.InterpolationMode("bicubic")
+    theirs = transforms.CenterCrop(image_size)(transforms.Resize((resize, resize), mode)(image))
+    difference = np.abs(recipe.pixels(image).permute(1, 2, 0).numpy().astype(int) - np.asarray(theirs))
+    assert difference.max() <= 1
+    assert recipe.describe() != Preprocessing(image_size, resize, "bicubic").describe()
+    assert Preprocessing.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    early = {name: value for name, value in recipe.to_json().items() if name != "squash"}
+    assert not Preprocessing.from_json(early).squash  # as checkpoints of earlier versions have it
+
+
+@pytest.mark.parametrize("size", SHAPES, ids=str)
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("image_size", "resize"), [(64, 73), (64, 64), (224, 256), (33, 38), (7, 8)])
 def test_one_pass_gives_what_resize_and_centre_crop_give(size, interpolation, image_size, resize):

@@ -48,6 +48,8 @@ def test_every_command(dataset, tmp_path, monkeypatch, capfd):
         ["finetune", dataset, "--init", "pre", "--test", dataset, *TRAINING, "--out", "fine"],
         ["fit-classifier", dataset, "--init", "pre", "--method", "ncm", *SMALL, "--out", "fit"],
         ["evaluate", "fine", dataset, "--per-class", "classes.csv", *SMALL],
+        ["predict", "fine", dataset, "--out", "found.csv", "--features", "found.npz", *SMALL],
+        ["predict", "fine", dataset.removeprefix("folder:"), "--out", "found.parquet", *SMALL],
         ["compare", "fit", "fine"],
         ["rank-models", "--target", dataset, "--model", "resnet8:none", *SMALL],
         ["report", "fine"],
@@ -56,7 +58,12 @@ def test_every_command(dataset, tmp_path, monkeypatch, capfd):
         assert main(command) == 0, f"{command}: {capfd.readouterr().err}"
     run = open_run("fine")
     assert open_dataset(run["config"]["dataset"]).classes == ("caf\\xe9", "th\\xe9\\xff")
-    for file, name in (("fine/log.txt", "\\xff.png"), ("classes.csv", "caf\\xe9"), ("subset.csv", "caf\\xe9")):
+    for file, name in (
+        ("fine/log.txt", "\\xff.png"),
+        ("classes.csv", "caf\\xe9"),
+        ("subset.csv", "caf\\xe9"),
+        ("found.csv", "caf\\xe9/0\\xfe.png,"),
+    ):
         assert name in (tmp_path / file).read_text(errors="surrogateescape")
     assert main(["inspect", dataset, "--json"]) == 0
     capfd.readouterr().out.encode()  # UTF-8

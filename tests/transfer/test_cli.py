@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,45 @@ TRAIN, TEST = "digits:@train?per_class=5", "digits:@test?per_class=4"
 def flat(text: str) -> str:
     """Without white space: help is wrapped, also within words with a hyphen."""
     return "".join(text.split())
+
+
+def test_quiet_prints_the_result_alone(tmp_path, capsys):
+    argv = ["extract", TRAIN, "--backbone", "resnet8", "--weights", "none", "--out", str(tmp_path / "bank.h5")]
+    assert main([*argv, "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert "50 images" in out and err == ""
+    assert main(argv) == 0
+    assert "already extracted" in capsys.readouterr().err  # the next command is not quiet
+    assert main(["extract", "nowhere", "--out", "x.h5", "--quiet"]) == 2
+    assert capsys.readouterr().err.startswith("transfer extract: error: ")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["transfer", "fine"], {"finetune"}),
+        (["transfer", "finetune", "--inter"], {"--interpolate"}),
+        (["transfer", "finetune", "--optimizer", "ad"], {"adamw"}),
+        (["transfer", "evaluate", "--views", "1"], {"1", "10"}),
+    ],
+)
+def test_bash_completes_commands_options_and_choices(tmp_path, capsys, words, completed):
+    assert main(["--print-completion", "bash"]) == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    ask = f"""
+        source {tmp_path / "script"}
+        COMP_WORDS=({" ".join(words)}); COMP_CWORD={len(words) - 1}
+        $(complete -p transfer | sed 's/.*-F \\([^ ]*\\) .*/\\1/') transfer {words[-1]} {words[-2]}
+        echo "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == completed
+
+
+def test_an_unknown_shell_is_refused(capsys):
+    assert main(["--print-completion", "csh"]) == 2
+    assert "'csh' is no shell that is supported; did you mean tcsh?" in capsys.readouterr().err
 
 
 # Help
@@ -47,6 +87,7 @@ def test_the_commands_in_the_order_of_use(capsys):
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     names = [
+        "try",
         "extract",
         "merge",
         "duplicates",
@@ -58,6 +99,7 @@ def test_the_commands_in_the_order_of_use(capsys):
         "finetune",
         "fit-classifier",
         "evaluate",
+        "predict",
         "compare",
         "run",
         "report",
@@ -85,7 +127,7 @@ def test_version(capsys):
     ("line", "message"),
     [
         ("extrac digits:", "there is no such command; did you mean extract?"),
-        ("xyz", "there is no such command; expected one of extract, merge, duplicates,"),
+        ("xyz", "there is no such command; expected one of try, extract, merge, duplicates,"),
         ("extract", "missing: DATASET, --out"),
         ("extract folder:nowhere --out a.h5", "no such directory: nowhere"),
         ("extract foldr:nowhere --out a.h5", "unknown scheme 'foldr'; did you mean folder?"),
@@ -119,6 +161,14 @@ def test_version(capsys):
         ("evaluate nowhere digits:", "nowhere: no trained model there; expected a finished run directory"),
         ("evaluate digits: runs/pre", "RUN digits:: is a dataset; give the run first, then the dataset"),
         ("evaluate nowhere", "missing: DATASET"),
+        ("evaluate nowhere runs/pre", "dataset spec 'runs/pre' has no scheme"),
+        ("predict nowhere digits:", "missing: --out"),
+        ("predict nowhere digits: --out a.txt", "--out a.txt: expected a file name that ends in .csv or .parquet"),
+        ("predict nowhere digits: --out a.csv", "nowhere: no trained model there; expected a finished run directory"),
+        ("predict nowhere digits: --out a.csv --features a.csv", "--features a.csv: expected a file name that ends in"),
+        ("predict digits: runs/pre --out a.csv", "RUN digits:: is a dataset; give the run first, then the dataset"),
+        ("predict nowhere photos --out a.csv", "IMAGES photos: no such file or folder; expected a folder of images"),
+        ("predict nowhere foldr:x --out a.csv", "nowhere: no trained model there"),
         ("run nowhere.yaml", "nowhere.yaml: No such file or directory; expected a YAML file"),
         ("report nowhere", "nowhere: nothing to report"),
         ("inspect nowhere", "nowhere: not a dataset spec"),

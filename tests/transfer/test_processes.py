@@ -78,6 +78,37 @@ def test_evaluation(plain_network):
     assert together == alone
 
 
+def test_prediction(plain_network, tmp_path):
+    """Photos of which one process has an unreadable one, and lines of the file in the order of the images."""
+    dataset, folder = open_dataset("digits:@test?per_class=3"), tmp_path / "photos"
+    folder.mkdir()
+    for i in range(len(dataset)):
+        dataset.image(i).save(folder / f"{i:02d}.png")
+    (folder / "20.png").write_bytes(b"no picture")
+    common = ["predict", str(plain_network), str(folder), "--top", "3", "--batch-size", "4", *CPU]
+
+    def files(name: str) -> list[str]:
+        return ["--out", str(tmp_path / f"{name}.csv"), "--features", str(tmp_path / f"{name}.npz")]
+
+    assert main([*common, *files("one")]) == 0
+    found = two_processes(*common, *files("two"), "--json")
+    assert found.returncode == 0, found.stderr
+    said = json.loads(found.stdout)
+    assert (said["images"], said["unreadable"]) == (30, 1)
+    one, two = (list(csv.DictReader((tmp_path / f"{name}.csv").open())) for name in ("one", "two"))
+    assert [row["image"] for row in two] == [f"{i:02d}.png" for i in range(30)]
+    for before, after in zip(one, two, strict=True):
+        for name, text in before.items():
+            if name.startswith(("probability", "margin")) and text:
+                assert float(after[name]) == pytest.approx(float(text), abs=1e-6)
+            else:
+                assert after[name] == text
+    with np.load(tmp_path / "one.npz") as alone, np.load(tmp_path / "two.npz") as together:
+        assert together["id"].tolist() == alone["id"].tolist() and len(alone["id"]) == 29
+        np.testing.assert_allclose(together["feature"], alone["feature"], rtol=1e-4, atol=1e-5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.csv", "one.npz", "photos", "two.csv", "two.npz"]
+
+
 @pytest.mark.parametrize("loss", ["softmax", "ldam-drw"])
 def test_training(tmp_path, plain_network, loss):
     """With its layers frozen, and so without statistics of a batch, a network trains the same on halves of batches.

@@ -20,32 +20,39 @@ class Command:
         name: The word after ``transfer``.
         meaning: One line for ``transfer --help``.
         positional: Arguments that are typed without an option, in this order.
+        noun: What the module, the function and the configuration are called, if not as the command.
     """
 
     name: str
     meaning: str
     positional: tuple[str, ...] = ()
+    noun: str = ""
 
     def config(self) -> Any:
         """The configuration dataclass."""
-        return self._get("".join(word.capitalize() for word in self.name.split("-")) + "Config")
+        return self._get("".join(word.capitalize() for word in self._words) + "Config")
 
     def function(self) -> Any:
         """The function from a configuration to a result."""
-        return self._get(self.name.replace("-", "_"))
+        return self._get("_".join(self._words))
 
     def show(self) -> Any:
         """The function that prints a configuration's result."""
         return self._get("show")
 
+    @property
+    def _words(self) -> list[str]:
+        return (self.noun or self.name).split("-")
+
     def _get(self, name: str) -> Any:
-        return getattr(importlib.import_module(f"{__name__}.{self.name.replace('-', '_')}"), name)
+        return getattr(importlib.import_module(f"{__name__}.{'_'.join(self._words)}"), name)
 
 
 #: Every command by its name, in the order of use.
 COMMANDS = {
     row.name: row
     for row in (
+        Command("try", "from photographs to a verdict on where to start, and a model", ("photographs",), "trial"),
         Command("extract", "extract a feature bank from images", ("dataset",)),
         Command("merge", "merge the shards of a feature bank", ("shards",)),
         Command("duplicates", "find copies of a target's images in a source, to exclude them", ("source",)),
@@ -57,6 +64,7 @@ COMMANDS = {
         Command("finetune", "transfer a backbone to the target", ("dataset",)),
         Command("fit-classifier", "fit a classifier to the frozen features of a backbone", ("dataset",)),
         Command("evaluate", "measure the accuracy of a trained model", ("run", "dataset")),
+        Command("predict", "predict the classes of images with a trained model", ("run", "images")),
         Command("compare", "compare the figures of several runs", ("runs",)),
         Command("run", "run a whole recipe; finished steps are reused", ("recipe",)),
         Command("report", "write one HTML page of a run or a recipe", ("run",)),

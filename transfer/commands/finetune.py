@@ -17,4 +17,5 @@ def show(config: FinetuneConfig | FitClassifierConfig, result: TrainingResult) -
         f"transfer report {result.run}",
         f"transfer evaluate {result.run} {evaluated}",
         f"transfer compare OTHER_RUN {result.run}",
+        f"transfer predict {result.run} PHOTOS --out predictions.csv",
     )

@@ -24,7 +24,7 @@ class RankModelsConfig(Machine):
     Attributes:
         target: Dataset spec of the target's training images.
         model: Backbones or run directories, each with its weights if these are not the default: resnet50,
-            resnet18:none, runs/pre.
+            resnet18:none, runs/pre, hf-hub:OWNER/NAME.
         measures: Measures to take; by default all that compare models: see transfer inspect measures.
         by: The measure that orders the models; by default linear-probe, or the first of `measures`.
         test: Dataset spec of the target's test images; the table then holds the accuracy that a linear probe on each

@@ -22,6 +22,8 @@ from transfer.recipe import Arm
 from transfer.run_description import describe
 from transfer.screen import console, say
 
+#: The file of a trial beside a recipe's results; see :mod:`transfer.trial`.
+VERDICT = "verdict.json"
 #: Name of the page in its directory.
 PAGE = "report.html"
 #: Thumbnails in a gallery.
@@ -76,7 +78,7 @@ def report(config: ReportConfig) -> Report:
     check_new({"`out`": config.out}, read=read, overwrite=config.overwrite)
     finished, result = True, directory / "result.json"
     if result.is_file():
-        page = _experiment_page(json.loads(result.read_text(**TEXT)))
+        page = _experiment_page(json.loads(result.read_text(**TEXT)), _verdict(directory))
     elif (directory / "config.yaml").is_file():
         run = open_run(directory)
         finished, page = run["metrics"] is not None, _run_page(run)
@@ -94,8 +96,16 @@ def show(config: ReportConfig, result: Report) -> None:
         console.print("the run is not finished: the page has no final figures")
 
 
-def _experiment_page(result: Mapping[str, Any]) -> str:
+def _verdict(directory: Path) -> dict[str, Any] | None:
+    """The verdict of a trial whose results stand in a directory; None without one."""
+    file = directory / VERDICT
+    return json.loads(file.read_text(**TEXT)) if file.is_file() else None
+
+
+def _experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> str:
     recipe = result["recipe"]
+    if verdict is not None and verdict["starts"] != {arm["arm"]: arm["runs"][0]["run"] for arm in result["arms"]}:
+        verdict = None  # of other runs than those of the page
     sources = {spec: open_dataset(spec) for spec in recipe["sources"]}
     target = open_dataset(result["target"])
     galleries = {
@@ -107,6 +117,8 @@ def _experiment_page(result: Mapping[str, Any]) -> str:
     return _render(
         "experiment.html.j2",
         result=result,
+        verdict=verdict,
+        mistakes_picture=_mistakes(verdict) if verdict is not None and verdict["mistakes"] else None,
         choices=[_arm(recipe["arms"][arm["arm"]]).describe(recipe["classes"]) for arm in result["arms"]],
         arms_picture=arms_plot(result["arms"]),
         target_picture=gallery(examples(target, target.classes[:GALLERY])),
@@ -116,6 +128,17 @@ def _experiment_page(result: Mapping[str, Any]) -> str:
         skipped={name: bank.skipped for name, bank in banks.items() if bank.skipped},
         recipe_yaml=yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True),
     )
+
+
+def _mistakes(verdict: Mapping[str, Any]) -> bytes:
+    """The photographs that the best start took for another class, the most confident first."""
+    test = open_dataset(verdict["test"])
+    position = {id_: i for i, id_ in enumerate(test.ids)}
+    pictures = []
+    for row in verdict["mistakes"]:
+        caption = f"{row['class']} → {row['predicted']} {100 * row['probability']:.0f} %"
+        pictures.append((caption, test.image(position[row["image"]], 96).resize((96, 96))))
+    return gallery(pictures, lines=6)
 
 
 def _arm(given: Mapping[str, Any]) -> Arm:

@@ -11,12 +11,15 @@ from features.backbones.family import OFFLINE, Family
 from features.infrastructure.errors import InputError
 from features.preprocessing import Preprocessing
 
+#: timm's name of the network.
+IN_TIMM = "tf_efficientnet_lite0"
+
 
 def build_efficientnet_lite0(name: str, weights: str, image_size: int | None = None) -> Backbone:
     """Build timm's ``tf_efficientnet_lite0``; raise `InputError` if the package with its weights is not installed."""
     import timm
 
-    network: Any = timm.create_model("tf_efficientnet_lite0", num_classes=0)
+    network: Any = timm.create_model(IN_TIMM, num_classes=0)
     classifier = None
     if weights == "default":
         try:

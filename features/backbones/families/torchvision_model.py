@@ -8,9 +8,13 @@ from typing import Any, cast
 from torch import nn
 
 from features.backbones.backbone import Backbone
-from features.backbones.family import Family, downloading
+from features.backbones.downloading import downloading
+from features.backbones.family import Family
 from features.infrastructure.errors import InputError
 from features.preprocessing import Preprocessing
+
+#: What may stand before a name, so that no other family is meant.
+_LIBRARY = "torchvision/"
 
 
 def torchvision_names() -> list[str]:
@@ -28,6 +32,7 @@ def build_torchvision(name: str, weights: str, image_size: int | None = None) ->
     """
     from torchvision import models
 
+    name = name.removeprefix(_LIBRARY)
     preset = models.get_model_weights(name).DEFAULT if weights == "default" else None
     build = partial(models.get_model, name, weights=preset)
     network = downloading(name, build) if preset else build()
@@ -63,8 +68,9 @@ TORCHVISION = Family(
     "torchvision",
     "its classification models",
     3,
-    lambda name: name in torchvision_names(),
+    lambda name: name.removeprefix(_LIBRARY) in torchvision_names(),
     build_torchvision,
     torchvision_names,
     "torchvision",
+    (_LIBRARY,),
 )

@@ -19,7 +19,12 @@ def build_from_run(name: str, weights: str, image_size: int | None = None) -> Ba
     if weights != "default":
         raise InputError(f"`weights` {weights}: {name} is a trained model with weights of its own; leave it out")
     size = checkpoint.preprocessing.image_size
-    backbone = family_of(checkpoint.backbone, but=TRAINED_RUN).build(checkpoint.backbone, "none", size)
+    family, blueprint = family_of(checkpoint.backbone, but=TRAINED_RUN), checkpoint.blueprint
+    if blueprint is not None and family.rebuild is not None:
+        backbone = family.rebuild(blueprint, size)
+        backbone.name = checkpoint.backbone
+    else:
+        backbone = family.build(checkpoint.backbone, "none", size)
     backbone.fill(checkpoint.state("backbone."), str(checkpoint.path))
     backbone.weights, backbone.preprocessing = name, checkpoint.preprocessing
     return backbone

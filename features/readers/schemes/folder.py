@@ -1,4 +1,4 @@
-"""``folder:DIR[@split]``: one folder a class; ``images:DIR``: images without labels."""
+"""``folder:DIR[@split]``: one folder a class."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.image_sources import FileImages
 from features.infrastructure.names import class_name
 from features.readers.checks import check_split, existing_directory, existing_file, expanded, numbered_lines
-from features.readers.class_folders import images_below, read_class_folders, subfolders
+from features.readers.class_folders import read_class_folders, subfolders
 from features.readers.class_names import distinct_names
 from features.readers.rules import with_images
 from features.readers.scheme import Scheme
@@ -37,21 +34,6 @@ def open_folder(spec: DatasetSpec) -> ImageDataset:
     return replace(dataset, classes=_readable_names(spec, root, dataset.classes))
 
 
-def open_images(spec: DatasetSpec) -> ImageDataset:
-    """Read ``images:DIR``: one class, ``unlabelled``.
-
-    Images are found anywhere below DIR (:func:`features.readers.class_folders.images_below`) and sorted by path. Ids
-    are POSIX paths below DIR.
-    """
-    root = existing_directory(spec, expanded(spec.location), "a directory with images anywhere below it")
-    check_split(spec, ())
-    paths = images_below(spec, str(root))
-    if not paths:
-        raise spec.error(f"{root} holds no image; expected files with endings such as .jpg, .png")
-    labels = np.zeros(len(paths), dtype=np.int64)
-    return ImageDataset(str(spec), ("unlabelled",), labels, paths, FileImages(root, paths))
-
-
 def _readable_names(spec: DatasetSpec, root: Path, folders: Sequence[str]) -> tuple[str, ...]:
     """``<folder> <first synonym>`` for each folder, from the file of the option ``names``."""
     expected = "lines of 'folder<TAB>name' for the option names"
@@ -72,6 +54,3 @@ def _readable_names(spec: DatasetSpec, root: Path, folders: Sequence[str]) -> tu
 
 _MEANING = "one folder a class; ?names=FILE gives the folders readable names"
 FOLDER = Scheme("folder", _MEANING, "folder:DIR[@split]", open_folder, ("names",))
-IMAGES = Scheme(
-    "images", "images without labels, anywhere below a folder: one class", "images:DIR", open_images, unlabelled=True
-)

@@ -2,11 +2,12 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import atomic_file, check_new, write_json
+from features.infrastructure.files import atomic_file, atomic_folder, check_new, check_new_folder, write_json
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +52,48 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     assert json.loads(path.read_text(encoding="utf-8")) == {"ä": 1}
     assert [entry.name for entry in path.parent.iterdir()] == ["a.json"]
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "model"
+    with atomic_folder(path) as aside:
+        (aside / "a").write_text("first")
+        (aside / "b").write_text("first")
+        assert not path.exists()
+    with pytest.raises(RuntimeError), atomic_folder(path) as aside:
+        (aside / "a").write_text("half")
+        raise RuntimeError
+    assert {file.name: file.read_text() for file in path.iterdir()} == {"a": "first", "b": "first"}
+    with atomic_folder(path) as aside:
+        (aside / "a").write_text("second")
+    assert {file.name: file.read_text() for file in path.iterdir()} == {"a": "second"}
+    assert [entry.name for entry in path.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("path", "overwrite", "message"),
+    [
+        ("there.csv", True, "`out` there.csv: is a file; name a folder"),
+        ("full", False, "`out` full: is there already; name another folder or give `overwrite`"),
+        ("mixed", True, "`out` mixed: holds other files, such as thesis.tex; name another folder"),
+        (".", True, "`out` .: is the working directory; name a folder in it"),
+        ("read", True, "`out` read: would replace what is read; name another folder"),
+        ("there.csv/a", True, "`out` there.csv/a: its directory cannot be made"),
+    ],
+)
+def test_a_folder_that_would_lose_something(path, overwrite, message):
+    for name in ("full/a", "mixed/a", "mixed/thesis.tex", "read/a"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("there")
+    with pytest.raises(InputError) as refusal:
+        check_new_folder(Path(path), ["a"], read=["read/a"], overwrite=overwrite)
+    assert str(refusal.value).startswith(message)
+
+
+def test_a_new_folder_an_empty_one_and_one_that_may_be_replaced():
+    Path("empty").mkdir()
+    Path("full").mkdir()
+    Path("full/a").write_text("there")
+    check_new_folder(Path("empty"), ["a"], overwrite=False)
+    check_new_folder(Path("new/folder"), ["a"], overwrite=False)
+    check_new_folder(Path("full"), ["a"], overwrite=True)

@@ -20,6 +20,11 @@ def test_provenance_header_and_rows(tmp_path):
     assert [(name, float(value)) for name, value in rows] == [("a, b", 0.1), ('"c"', 1 / 3)]
 
 
+def test_a_table_without_provenance_begins_with_its_header(tmp_path):
+    write_table(tmp_path / "t.csv", None, ("a", "b"), [(1, None)])
+    assert (tmp_path / "t.csv").read_text() == "a,b\n1,\n"
+
+
 def test_a_table_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "t.csv"
     write_table(path, {}, ("a",), [(1,)])

@@ -191,10 +191,14 @@ def test_a_folder_opens_and_schemes_are_listed_without_heavy_imports(tmp_path):
         ("list:", "list needs a location; type list:FILE.txt[.gz]"),
         (
             "folder:x?rooot=1",
-            "folder has no option 'rooot'; expected one of names, per_class, imbalance, seed, exclude",
+            "folder has no option 'rooot'; expected one of names, per_class, imbalance, seed, holdout, "
+            "part, groups, exclude",
         ),
         ("inat:x?rooot=1", "inat has no option 'rooot'; did you mean root?"),
-        ("digits:?size=3", "digits has no option 'size'; expected one of per_class, imbalance, seed, exclude"),
+        (
+            "digits:?size=3",
+            "digits has no option 'size'; expected one of per_class, imbalance, seed, holdout, part, groups, exclude",
+        ),
         ("digits:?seed=3", "give one of them"),
         ("digits:?per_class=0", "per_class=0 is not an integer of at least 1"),
         ("digits:?imbalance=0.5", "imbalance=0.5 is not a number of at least 1"),

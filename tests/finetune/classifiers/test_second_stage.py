@@ -17,7 +17,8 @@ from features.readers import open_dataset
 from finetune.classifier_fitting import FitClassifierConfig, fit_frozen
 from finetune.classifiers import NearestClassMean, NearestNeighbours
 from finetune.classifiers.second_stage import METHODS, FittedHead, TrainedClassifier
-from finetune.evaluation.evaluator import evaluate_model, score_images
+from finetune.evaluation.evaluator import evaluate_model
+from finetune.evaluation.image_pass import score_images
 from finetune.evaluation.metrics import calibration_error
 from finetune.heads import HEADS
 from finetune.model import ImageClassifier

@@ -15,7 +15,9 @@ from features import open_dataset
 from features.backbones.loading import load_backbone
 from features.infrastructure.errors import InputError
 from features.preprocessing import Preprocessing
-from finetune.evaluation.evaluator import EvaluateConfig, align_classes, evaluate, evaluate_model, score_images
+from finetune.evaluation.class_matching import align_classes
+from finetune.evaluation.evaluator import EvaluateConfig, evaluate, evaluate_model
+from finetune.evaluation.image_pass import score_images
 from finetune.evaluation.test_time_augmentation import Views
 from finetune.model import ImageClassifier
 

@@ -1,0 +1,149 @@
+"""``?holdout=0.2``: a dataset without a random share of its images, and the share by itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.dataset import ImageDataset
+from features.dataset_spec import DatasetSpec
+from features.infrastructure.console import say_once
+from features.infrastructure.tables import read_rows
+from features.readers.checks import existing_file, expanded
+from features.readers.copies import equal_images
+from features.readers.rules import with_images
+
+#: The options of :func:`hold_out`, which reads the option ``seed`` too.
+HOLDOUT_OPTIONS = ("holdout", "part", "groups")
+#: Columns of the file of the option ``groups``.
+GROUP_COLUMNS = ("id", "group")
+#: Values of ``part``; the first is the default.
+KEPT, HELD_OUT = "kept", "held-out"
+
+
+def held_out(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], share: float, seed: int, classes: int | None = None
+) -> NDArray[np.bool_]:
+    """Choose the images to hold out: a share of each class, and whole groups only.
+
+    A class of n images has at most ``share``·n of them held out, rounded, at least one and at most n − 1. Each group of
+    several images is held out with probability ``share`` if every class has room for it. Single images fill the room.
+
+    Args:
+        labels: (N,) class of each image.
+        groups: (N,) group of each image, from 0; images of one group are held out together or not at all.
+        share: Above 0, below 1.
+        seed: Seed of the draw.
+        classes: Number of classes; by default the largest label + 1.
+
+    Returns:
+        (N,) which images are held out. A class with one group has none.
+    """
+    counts = np.bincount(labels, minlength=classes or 0)
+    quota = np.clip(
+        np.floor(share * counts + 0.5).astype(np.int64), np.minimum(1, counts - 1), np.maximum(counts - 1, 0)
+    )
+    room, held = quota.copy(), np.zeros(len(labels), dtype=bool)
+    drawn = np.random.default_rng(seed).random(len(labels))
+    sizes = np.bincount(groups)
+    several = _members(groups, sizes)
+    several.sort(key=lambda members: drawn[members[0]])
+
+    def hold(members: NDArray[np.int64], room: NDArray[np.int64]) -> bool:
+        of, needed = np.unique(labels[members], return_counts=True)
+        fits = bool((room[of] >= needed).all())
+        if fits:
+            held[members] = True
+            room[of] -= needed
+        return fits
+
+    for members in several:
+        if drawn[members[0]] < share:
+            hold(members, room)
+    single = np.flatnonzero(sizes[groups] == 1)
+    order = single[np.lexsort((drawn[single], labels[single]))]
+    first = np.searchsorted(labels[order], labels[order], side="left")
+    held[order[np.arange(len(order)) - first < room[labels[order]]]] = True
+    # A class of groups alone may have none yet: its smallest group that leaves every class an image.
+    for members in sorted(several, key=len):
+        kept = counts - np.bincount(labels[held], minlength=len(counts))
+        without = kept == counts
+        if not held[members].any() and (without & (quota > 0))[labels[members]].any():
+            hold(members, kept - 1)
+    return held
+
+
+def hold_out(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
+    """Apply :data:`HOLDOUT_OPTIONS`: the kept part of a dataset, or the held-out one.
+
+    Equal images are one group, and so are the images that the file of ``groups`` gives one group. A line on the console
+    says how many images are kept together.
+
+    Raises:
+        InputError: An option is malformed, or the file does not fit the dataset.
+    """
+    if "holdout" not in spec.options:
+        for name in HOLDOUT_OPTIONS[1:]:
+            if name in spec.options:
+                raise spec.error(f"{name}={spec.options[name]} is an option of holdout=…; give a share, such as 0.2")
+        return dataset
+    part = spec.options.get("part", KEPT)
+    if part not in (KEPT, HELD_OUT):
+        raise spec.error(f"part={part} is neither {KEPT} nor {HELD_OUT}")
+    groups = equal_images(dataset.source)
+    if "groups" in spec.options:
+        path = existing_file(spec, expanded(spec.options["groups"]), f"a table with columns {','.join(GROUP_COLUMNS)}")
+        groups = _joined(groups, _read_groups(dataset, spec, path))
+    together = int((np.bincount(groups)[groups] > 1).sum())
+    if together:
+        whole = replace(spec, options={name: value for name, value in spec.options.items() if name != "part"})
+        say_once(f"{whole}: {together:,} images are copies or of one group, and are held out or kept together")
+    held = held_out(dataset.labels, groups, _share(spec), spec.integer("seed", 0) or 0, len(dataset.classes))
+    if not held.any():
+        raise spec.error("no image can be held out: every class has a single image or a single group")
+    return with_images(dataset.take(np.flatnonzero(held if part == HELD_OUT else ~held)))
+
+
+def _share(spec: DatasetSpec) -> float:
+    try:
+        share = float(spec.options["holdout"])
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:  # false for nan too
+        raise spec.error(f"holdout={spec.options['holdout']} is not a share between 0 and 1, such as 0.2")
+    return share
+
+
+def _read_groups(dataset: ImageDataset, spec: DatasetSpec, path: Path) -> NDArray[np.int64]:
+    """(N,) the group of each image in a file; an image that is not listed is a group of its own."""
+    position = {id_: i for i, id_ in enumerate(dataset.ids)}
+    groups = np.arange(len(dataset))
+    number_of: dict[str, int] = {}
+    for line, row in read_rows(path, GROUP_COLUMNS, kind="table of groups"):
+        if row["id"] not in position:
+            raise spec.error(f"{path}, line {line}: {row['id']!r} is no image of the dataset; remove the line")
+        groups[position[row["id"]]] = number_of.setdefault(row["group"], len(dataset) + len(number_of))
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+
+
+def _joined(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,) the groups of images that are together in either grouping, directly or through other images."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    size = int(one.max()) + int(other.max()) + 2
+    links = coo_array((np.ones(len(one), dtype=bool), (one, other + int(one.max()) + 1)), shape=(size, size))
+    _, component = connected_components(links, directed=False)
+    return np.unique(component[one], return_inverse=True)[1].astype(np.int64)
+
+
+def _members(groups: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The positions of the images of each group that has several."""
+    order = np.argsort(groups, kind="stable")
+    order = order[sizes[groups[order]] > 1]
+    cuts = np.flatnonzero(np.diff(groups[order])) + 1
+    return np.split(order, cuts) if len(order) else []

@@ -1,0 +1,1 @@
+"""Prediction: the most probable classes of images, and their features, as files."""

@@ -1,0 +1,170 @@
+"""Prediction: a trained model and images in, a table of their classes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.dataset import ImageDataset
+from features.decoding import ImageBatch
+from features.infrastructure.console import console
+from features.infrastructure.devices import pick_device, pick_precision
+from features.infrastructure.errors import InputError
+from features.infrastructure.files import check_ending
+from features.infrastructure.options import Machine, Range, check_ranges
+from features.infrastructure.processes import rank
+from features.infrastructure.provenance import versions
+from features.intensities import say_assumed
+from features.readers import open_dataset
+from features.readers.plain_paths import spec_of
+from features.readers.scheme import is_unlabelled
+from features.unreadable import MAX_UNREADABLE, OnError, check_unreadable
+from finetune.evaluation.arguments import check_order, check_outputs
+from finetune.evaluation.class_matching import match_classes
+from finetune.evaluation.image_pass import pass_over
+from finetune.evaluation.test_time_augmentation import Views
+from finetune.model import ImageClassifier
+from finetune.prediction.files import (
+    CSV,
+    FEATURES,
+    PARQUET,
+    check_parquet,
+    kept_features,
+    write_features,
+    write_predictions,
+)
+from finetune.prediction.prediction import Prediction
+from finetune.prediction.ranked_classes import RankedClasses
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig(Machine):
+    """Predict the classes of images with a trained model: one row an image, with probabilities.
+
+    Attributes:
+        run: Run directory of transfer finetune, fit-classifier or pretrain, or a checkpoint (.safetensors) in one.
+        images: A folder with images anywhere below it, an image, a text file with the path of an image a line, or a
+            dataset spec.
+        out: File of the predictions (.csv or .parquet).
+        top: Classes of each image, the most probable first; at most those of the model.
+        views: Views of each image whose probabilities are averaged: 1 (the centre), 2 (and its mirror image), 5
+            (centre and corners), 10 (and their mirror images).
+        features: Write the features of each readable image, those of its centre, to this file too (.npz).
+        on_error: For an unreadable image, skip writes a row with the reason in place of a class, and fail stops.
+        max_unreadable: Largest share of the images, 0 to 1, that may be unreadable.
+        overwrite: Replace existing files.
+        batch_size: Images per forward pass.
+    """
+
+    run: str
+    images: str
+    out: str
+    top: Annotated[int, Range(1)] = 5
+    views: Literal[1, 2, 5, 10] = 1
+    features: str | None = None
+    on_error: OnError = "skip"
+    max_unreadable: Annotated[float, Range(0, 1)] = MAX_UNREADABLE
+    overwrite: bool = False
+    batch_size: Annotated[int, Range(1)] = 64
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        check_ending(self.out, (CSV, PARQUET))
+        if self.features is not None:
+            check_ending(self.features, (FEATURES,), "`features`")
+
+
+def predict(config: PredictConfig) -> Prediction:
+    """Predict the classes of images, and write them to ``config.out``, in the dataset's order.
+
+    Under torchrun each process takes its share of the images, and the first writes the files. Their probabilities and
+    features agree with those of one process up to the last digit or two of float32, the rest is the same.
+
+    Raises:
+        InputError: There is no model or no image, a file exists, too many images are unreadable, the model gives
+            values that are not numbers, or 5 or 10 views would all be the same.
+    """
+    check_order(config.run, config.images)
+    spec = spec_of(config.images)
+    files = {"`out`": config.out, "`features`": config.features}
+    check_outputs(config.run, spec, files, overwrite=config.overwrite)
+    check_parquet(config.out)
+    model, card = ImageClassifier.open(config.run)
+    dataset = open_dataset(spec)
+    n_classes, path = len(model.classes), None if config.features is None else Path(config.features)
+    if config.top > n_classes:
+        console.print(f"{config.run}: has {n_classes} classes; a row lists all of them")
+    network = Views(model, config.views, sigmoid=card["sigmoid"], scale=card["scale"], features=path is not None)
+
+    def check(unreadable: Sequence[tuple[str, str]]) -> None:
+        check_unreadable(dataset.spec, unreadable, len(dataset), config.max_unreadable, config.on_error)
+
+    with kept_features(path, model.backbone.dim) as kept:
+
+        def ranked(batch: ImageBatch) -> RankedClasses:
+            values = batch.values if batch.values.is_cuda else batch.values.cpu()
+            spoilt = (~values.isfinite()).any(dim=1).cpu()
+            if spoilt.any():
+                image = dataset.ids[int(batch.indices[spoilt][0])]
+                raise InputError(
+                    f"{config.run}: gives the image {image} a NaN or infinite value; check its training, or give "
+                    f"`precision` fp32"
+                )
+            if kept is not None:
+                kept.append(values[:, n_classes:].cpu().numpy())
+            return RankedClasses.of(values[:, :n_classes], batch.indices.numpy(), config.top)
+
+        done = pass_over(dataset, network, network.preprocessing, config, ranked, "predict", check)
+        found = Prediction.of(
+            RankedClasses.concatenate(done.parts),
+            dataset,
+            out=Path(config.out),
+            features=path,
+            names=np.array(model.classes, dtype=object),
+            labels=None if is_unlabelled(str(spec)) else _labels(dataset, model, card),
+            unreadable=tuple(done.unreadable),
+        )
+        say_assumed(dataset.spec, done.assumed, len(found) - len(found.unreadable))
+        provenance = _provenance(config, dataset, model, card) if rank() == 0 else {}
+        if kept is not None:
+            write_features(found, kept, provenance)
+    if rank() == 0:
+        write_predictions(found, provenance)
+    return found
+
+
+def _labels(dataset: ImageDataset, model: ImageClassifier, card: Mapping[str, Any]) -> NDArray[np.object_]:
+    """(N,) the true class of each image, called as the model calls it if that knows the class."""
+    position = match_classes(dataset, model.classes, card.get("class_numbers"))
+    names = [name if i < 0 else model.classes[i] for name, i in zip(dataset.classes, position, strict=True)]
+    return np.array(names, dtype=object)[dataset.labels]
+
+
+def _provenance(
+    config: PredictConfig, dataset: ImageDataset, model: ImageClassifier, card: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the files were made of."""
+    backbone = model.backbone
+    return {
+        "run": config.run,
+        "dataset": dataset.spec,
+        "manifest_sha256": dataset.manifest_sha256,
+        "views": config.views,
+        "attributes": {  # as the bank has them that transfer extract makes with the run
+            "backbone": backbone.name,
+            "weights": backbone.weights,
+            "weights_sha256": card["weights_sha256"],
+            "image_size": backbone.preprocessing.image_size,
+            "transform": backbone.preprocessing.describe(),
+            "pooling": backbone.pooling,
+            "precision": pick_precision(config.precision, pick_device(config.device)),
+        },
+        "versions": versions(),
+        "created": datetime.now(timezone.utc).isoformat(),
+    }

@@ -1,0 +1,74 @@
+"""Copies within one dataset, planted among real photographs; and groups of drawn points."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import DATA
+
+from features import ExtractConfig, FeatureBank, extract, open_dataset
+from similarity.near_copies import groups_of_copies
+from transfer.archives import unpack
+
+
+@pytest.mark.skipif(not (DATA / "cub50.tar").is_file(), reason=f"cub50.tar is not in {DATA}")
+def test_planted_copies_are_grouped_and_birds_of_one_species_are_not(tmp_path):
+    data = unpack(["cub50.tar"], DATA, tmp_path)
+    birds = open_dataset(f"cub:{data / 'CUB_200_2011'}@train?per_class=8")
+    birds = birds.restrict(birds.classes[:12])
+    changes = (
+        lambda image: image,
+        lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        lambda image: image.resize((image.width // 2, image.height // 2)),
+        lambda image: image.crop((6, 6, image.width - 6, image.height - 6)),
+    )
+    root = tmp_path / "photographs"
+    for i, label in enumerate(birds.labels):
+        folder = root / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        birds.image(i).save(folder / f"{i}.png")
+        if i % 8 == 0:  # one image of each species, in a copy that goes by another name
+            changed, file = changes[i // 8 % 4](birds.image(i)), io.BytesIO()
+            changed.save(file, "JPEG", quality=70)
+            (folder / f"copy-{i}.jpg").write_bytes(file.getvalue())
+    options = {"backbone": "efficientnet_lite0", "keep_images": True, "device": "cpu"}
+    bank = extract(ExtractConfig(dataset=f"folder:{root}", out=str(tmp_path / "bank.h5"), **options)).bank
+    groups, ids = groups_of_copies(bank), bank.images()[2]
+    group_of = dict(zip(ids, groups.tolist(), strict=True))
+    copies = [id_ for id_ in ids if "copy-" in id_]
+    assert len(copies) == 12
+    found = [group_of[id_] == group_of[id_.replace("copy-", "").replace(".jpg", ".png")] for id_ in copies]
+    assert sum(found) >= 11
+    sizes = np.bincount(groups)
+    assert sizes.max() == 2 and (sizes == 2).sum() <= 14  # CUB has near-copies of its own
+
+
+def kept(features, path):
+    """A bank of one class that keeps these features."""
+    values = features.astype(np.float32)
+    means, variances = values.mean(axis=0, keepdims=True), values.var(axis=0, keepdims=True)
+    bank = FeatureBank(
+        ("a",), np.array([len(values)]), means, variances, np.cov(values.T, bias=True).astype(np.float32)
+    )
+    labels, ids = np.zeros(len(values), dtype=np.int64), [str(i) for i in range(len(values))]
+    return bank.write(path, (values, labels, ids))
+
+
+def test_copies_of_copies_are_one_group(tmp_path):
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((400, 256))
+    points[101] = points[100] + 0.6 * rng.standard_normal(256)
+    points[102] = points[101] + 0.6 * rng.standard_normal(256)
+    points[7] = points[300]
+    groups = groups_of_copies(kept(points, tmp_path / "bank.h5"))
+    assert groups[100] == groups[101] == groups[102] and groups[7] == groups[300]
+    assert len(np.unique(groups)) == 400 - 3
+
+
+def test_narrow_features_tell_no_copies(tmp_path):
+    points = np.random.default_rng(0).standard_normal((30, 6))
+    points[1] = points[0]
+    assert groups_of_copies(kept(points, tmp_path / "bank.h5")).tolist() == list(range(30))

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import shlex
+
+from finetune import PredictConfig, Prediction, predict
+from finetune.prediction.prediction import UNSURE
+from transfer.screen import console, say, show_next, show_table
+
+__all__ = ["PredictConfig", "predict", "show"]
+
+#: The most frequent classes that are printed.
+SHOWN = 10
+
+
+def show(config: PredictConfig, result: Prediction) -> None:
+    """Print the most frequent classes, how many images are unsure or unreadable, and the commands that follow."""
+    classes = result.frequent()
+    unreadable = f", {len(result.unreadable)} of them unreadable (see the column error)" if result.unreadable else ""
+    say(f"{result.out}: {len(result)} images{unreadable}")
+    console.print(f"\nmost frequent of {len(classes)} predicted classes:")
+    show_table(["class", ">images", ">mean probability"], classes[:SHOWN])
+    say(f"{result.unsure} images are unsure: their two most probable classes are less than {UNSURE} apart")
+    if result.features is not None:
+        say(f"features of the images: {result.features}")
+    run, images = shlex.quote(config.run), shlex.quote(config.images)
+    judged = images if result.labels is not None else "DATASET    (images whose classes are known)"
+    more = [] if result.features else ["the same with --features FILE.npz, for the features of the images"]
+    show_next(f"transfer evaluate {run} {judged}", *more)

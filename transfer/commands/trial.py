@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from features.infrastructure.errors import InputError
+from features.infrastructure.options import Machine, Range, check_ranges
+from transfer.screen import console, say, show_next, show_table
+
+if TYPE_CHECKING:
+    from transfer.trial.trying import Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialConfig(Machine):
+    """Try where to start for your photographs: a verdict, a page and a model within the stated time.
+
+    Attributes:
+        photographs: A folder of class folders, or of train and test; a table (.csv) of images and labels; or a dataset
+            spec.
+        test: A folder, a table or a spec of test images; by default those of the folder or the table, or `holdout` of
+            the photographs.
+        holdout: Share of each class that is held out to judge by, if there are no test images.
+        unlabelled: Images without labels to predict with the best model: a folder or a spec. Images that lie in the
+            folder outside of its class folders are predicted as well.
+        source: Datasets to choose classes from and pre-train on: folders, specs, or feature banks (.h5) under the first
+            model.
+        model: Published models to start from; the best by a linear probe on the training photographs is taken.
+        minutes: The time that the trial may take.
+        out: Directory of the trial; by default runs/try-NAME. The same command goes on where it was killed.
+        seed: Seed of the holdout and of the trainings.
+    """
+
+    photographs: str
+    test: str | None = None
+    holdout: Annotated[float, Range(0, 1, above=True, below=True)] = 0.2
+    unlabelled: str | None = None
+    source: list[str] = field(default_factory=list)
+    model: list[str] = field(default_factory=lambda: ["efficientnet_lite0"])
+    minutes: Annotated[float, Range(0, above=True)] = 20.0
+    out: str | None = None
+    seed: Annotated[int, Range(0)] = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if not self.model:
+            raise InputError("`model`: give at least one published model")
+
+
+def trial(config: TrialConfig) -> Trial:
+    """Try the starts that fit into the time; see :func:`transfer.trial.trying.try_starts`."""
+    from transfer.trial.trying import try_starts  # imports PyTorch
+
+    return try_starts(config)
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"
+
+
+def show(config: TrialConfig, result: Trial) -> None:
+    """Print the verdict, the accuracy of each start, and where the page and the model are."""
+    content = result.content
+    rows = []
+    for name, figure in content["accuracy"].items():
+        lead = content["lead"].get(name)
+        behind = (
+            None if lead is None else f"{_points(-lead['value'])} ({_points(-lead['high'])} to {_points(-lead['low'])})"
+        )
+        interval = f"{100 * figure['low']:.1f} to {100 * figure['high']:.1f}"
+        rows.append((name, f"{100 * figure['value']:.1f}", interval, behind))
+    show_table(["start", ">top-1, %", ">95 % interval", ">points to the best (95 % interval)"], rows)
+    console.print()
+    for sentence in content["sentences"]:
+        say(sentence)
+    if content["optimism"] >= 0.0005:
+        say(
+            f"The best was chosen by these photographs, so its figure is about {100 * content['optimism']:.1f} points "
+            f"too high."
+        )
+    for name, file in content["predictions"].items():
+        say(f"{name} images are predicted: {file}")
+    say(f"\nmodel: {content['model']}\npage:  {content['report']}")
+    new = "NEW_PHOTOGRAPHS/"
+    show_next(
+        f"open {content['report']}",
+        f"transfer predict {content['model']} {new} --out predictions.csv",
+        f"transfer export {content['model']} --format hub --out {Path(content['model']).name}-hub",
+        f"transfer run {content['recipe']} --out {result.path}    (after changing it)",
+    )

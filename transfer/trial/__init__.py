@@ -1,0 +1,1 @@
+"""``transfer try``: from photographs to a verdict on where to start, and a model."""

@@ -1,0 +1,113 @@
+"""A trial from its options to its verdict; finished steps are reused."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from features import FeatureBank, open_dataset
+from features.bank import SUFFIXES
+from features.dataset import ImageDataset
+from features.dataset_spec import DatasetSpec
+from features.infrastructure.errors import InputError, difference
+from features.infrastructure.files import TEXT, write_json, write_text
+from finetune.evaluation.class_matching import align_classes
+from transfer.commands.report import VERDICT, ReportConfig, report
+from transfer.pipeline import run_recipe
+from transfer.recipe import Recipe
+from transfer.trial.judging import judged
+from transfer.trial.photographs import as_spec, read_photographs
+from transfer.trial.preparing import prepare
+
+if TYPE_CHECKING:
+    from transfer.commands.trial import TrialConfig
+
+#: Files of a trial in its directory.
+RECIPE, OPTIONS = "recipe.yaml", "trial.json"
+#: Options of a trial that may change without making it another one.
+_IMMATERIAL = ("minutes", "out", "device", "precision", "workers")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The outcome of a trial.
+
+    Attributes:
+        path: Its directory.
+        content: What is in ``verdict.json``: ``sentences``, ``best``, ``accuracy``, ``lead``, ``model``, ….
+    """
+
+    path: Path
+    content: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(self.content)
+
+
+def try_starts(config: TrialConfig) -> Trial:
+    """Try the starts that fit into the time, and judge them on photographs that no training sees.
+
+    Raises:
+        InputError: The photographs or the sources cannot be read, a class has too few, or the directory holds another
+            trial.
+    """
+    began = time.perf_counter()
+    given = read_photographs(config.photographs, config.test)
+    out = directory_of(config)
+    if any(sign in str(out) for sign in ",&?"):
+        raise InputError(f"`out` {out}: a dataset spec cannot contain this name; leave out , & and ?")
+    if given.test is None and "holdout" in DatasetSpec.parse(given.whole).options:
+        raise InputError(f"{given.whole}: is a part of a dataset; give the other part, or none of it, as `test`")
+    whole = open_dataset(given.whole)
+    _check(whole)
+    if given.test is not None:
+        align_classes(open_dataset(given.test), whole.classes, whole.numbers)
+    banks = {FeatureBank.open(one).name: one for one in config.source if Path(one).suffix in SUFFIXES}
+    specs = [*(as_spec(one) for one in config.source if Path(one).suffix not in SUFFIXES), *banks]
+    opened = [open_dataset(spec) for spec in specs]
+    known = _same_trial(config, out, whole)
+    if known is None:
+        recipe, plan = prepare(config, out, given, whole, opened, banks, began)
+        write_text(out / RECIPE, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
+        known = {"options": asdict(config), "photographs": whole.manifest_sha256, "left_out": dict(plan.left_out)}
+        write_json(out / OPTIONS, known)
+    experiment = run_recipe(Recipe.read(out / RECIPE), out)
+    content = judged(config, out, given, known["left_out"], experiment.content) | {"recipe": str(out / RECIPE)}
+    write_json(out / VERDICT, content)
+    report(ReportConfig(run=str(out)))
+    return Trial(out, content)
+
+
+def directory_of(config: TrialConfig) -> Path:
+    """The directory of a trial: by default it has the last part of the photographs' path in its name."""
+    last = Path(config.photographs.partition("?")[0]).name.removesuffix(".csv")
+    name = re.sub(r"[^\w.@-]+", "-", last).strip("-") or "photographs"
+    return Path(config.out or f"runs/try-{name}")
+
+
+def _check(whole: ImageDataset) -> None:
+    if len(whole.classes) < 2:
+        raise InputError(f"{whole.spec}: has one class, {whole.classes[0]!r}; put images of two or more into folders")
+    if (whole.counts < 2).all():
+        raise InputError(f"{whole.spec}: every class has a single image; none can be held out to judge by")
+
+
+def _same_trial(config: TrialConfig, out: Path, whole: ImageDataset) -> Mapping[str, Any] | None:
+    """What an earlier call of the same trial has written; None if it must be planned."""
+    if not (out / OPTIONS).is_file():
+        return None
+    known = json.loads((out / OPTIONS).read_text(**TEXT))
+    there, asked = known["options"], asdict(config)
+    for name in (name for name in asked if name not in _IMMATERIAL):
+        if there.get(name) != asked[name]:
+            found = difference(name, there.get(name), asked[name])
+            raise InputError(f"`out` {out}: holds another trial ({found}); name another directory")
+    same = there["minutes"] == config.minutes and known["photographs"] == whole.manifest_sha256
+    return known if same and (out / RECIPE).is_file() else None

@@ -1,0 +1,169 @@
+"""Which start wins: accuracies on the same held-out images, compared in pairs, and said in three sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.trial.plan import CONTINUED, FINE_TUNED, PROBE, SELECTED
+
+#: The normal quantile of a 95 % interval.
+_Z = 1.959964
+#: Bootstrap replicates of the held-out images.
+_REPLICATES = 2000
+#: What the first sentence calls each start.
+_HOW = {
+    PROBE: "A linear probe on {model}",
+    FINE_TUNED: "Fine-tuned {model}",
+    CONTINUED: "{model}, trained further on the chosen source classes and then fine-tuned,",
+    SELECTED: "A network that was pre-trained on the chosen source classes alone and then fine-tuned",
+}
+#: Images that are resampled at once, which limits the memory.
+_BLOCK = 1 << 22
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found.
+
+    Attributes:
+        best: The start of the highest accuracy on the held-out images, the cheapest of equals.
+        accuracy: Start → top-1 accuracy, 0 to 1.
+        lead: Other start → accuracy of the best less that of the other, paired over the images.
+        tied: Starts that the images do not tell from the best: the interval of the lead has 0 inside.
+        optimism: How much too high the accuracy of the best is because these images chose it.
+        images: Number of held-out images.
+    """
+
+    best: str
+    accuracy: Mapping[str, Figure]
+    lead: Mapping[str, Figure]
+    tied: tuple[str, ...]
+    optimism: float
+    images: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def judge(correct: Mapping[str, NDArray[np.bool_]], seed: int = 0) -> Verdict:
+    """Compare starts by which held-out images each got right.
+
+    Args:
+        correct: Start → (N,) whether each image was classified correctly; the cheapest start first.
+        seed: Seed of the bootstrap for ``optimism``.
+    """
+    names, hits = list(correct), np.array(list(correct.values()), dtype=bool)
+    best = int(np.argmax(hits.sum(axis=1)))  # the first of equals
+    lead = {name: lead_of(hits[best], hits[i]) for i, name in enumerate(names) if i != best}
+    return Verdict(
+        best=names[best],
+        accuracy={name: wilson(int(row.sum()), row.size) for name, row in zip(names, hits, strict=True)},
+        lead=lead,
+        tied=tuple(name for name, one in lead.items() if one.low <= 0),
+        optimism=optimism(hits, seed),
+        images=hits.shape[1],
+    )
+
+
+def wilson(correct: int, images: int) -> Figure:
+    """A share and Wilson's score interval (1927).
+
+    >>> figure = wilson(90, 100)
+    >>> round(figure.low, 4), round(figure.high, 4)
+    (0.8256, 0.9448)
+    """
+    share, weight = correct / images, _Z**2 / images
+    centre, spread = share + weight / 2, _Z * math.sqrt(share * (1 - share) / images + weight / (4 * images))
+    return Figure(share, max(0.0, (centre - spread) / (1 + weight)), min(1.0, (centre + spread) / (1 + weight)))
+
+
+def lead_of(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> Figure:
+    """The difference of two accuracies on the same (N,) images, and its interval.
+
+    Half an image is added to each of the four cells of the table of both (Agresti and Min, "Simple improved confidence
+    intervals for comparing matched proportions", Statistics in Medicine 24, 2005).
+    """
+    gained, lost, images = int((one & ~other).sum()), int((other & ~one).sum()), one.size
+    b, c, n = gained + 0.5, lost + 0.5, images + 2
+    spread = _Z * math.sqrt(b + c - (b - c) ** 2 / n) / n
+    return Figure((gained - lost) / images, (b - c) / n - spread, (b - c) / n + spread)
+
+
+def optimism(hits: NDArray[np.bool_], seed: int) -> float:
+    """How much higher the best of (M, N) starts seems than it is, by the bootstrap over the N images.
+
+    It is the mean, over replicates, of the accuracy in the replicate of the start that is best there, less its accuracy
+    on all images.
+    """
+    images, rng = hits.shape[1], np.random.default_rng(seed)
+    accuracy, found = hits.mean(axis=1), []
+    for first in range(0, _REPLICATES, rows := max(1, _BLOCK // images)):
+        number = min(rows, _REPLICATES - first)
+        drawn = rng.multinomial(images, np.full(images, 1 / images), size=number) @ hits.T / images
+        best = drawn.argmax(axis=1)
+        found.append(drawn[np.arange(number), best] - accuracy[best])
+    return max(0.0, float(np.concatenate(found).mean()))
+
+
+def sentences(verdict: Verdict, model: str, left_out: Mapping[str, float], sources: Sequence[str]) -> list[str]:
+    """Say a verdict in three sentences: what wins, by how much, and whether pre-training on a choice is worth it."""
+    best, own = verdict.best, verdict.accuracy[verdict.best]
+    first = (
+        f"{_HOW[best].format(model=model)} is right on {_percent(own.value)} % of the {verdict.images:,} held-out "
+        f"photographs (95 % interval {_percent(own.low)} to {_percent(own.high)})."
+    )
+    return [first, _second(verdict), _third(verdict, left_out, sources)]
+
+
+def _second(verdict: Verdict) -> str:
+    if not verdict.lead:
+        return "Nothing else was tried in this time."
+    if verdict.tied:
+        names = " and ".join(verdict.tied)
+        nearest = min((verdict.lead[name] for name in verdict.tied), key=lambda one: one.value)
+        return (
+            f"It is tied with {names}: {_points(nearest)}, which so many photographs cannot tell from 0"
+            f"{'; prefer the cheaper one' if PROBE in verdict.tied else ''}."
+        )
+    name, nearest = min(verdict.lead.items(), key=lambda one: one[1].value)
+    return f"It beats the next best, {name}, by {_points(nearest)}."
+
+
+def _third(verdict: Verdict, left_out: Mapping[str, float], sources: Sequence[str]) -> str:
+    used = [name for name in (CONTINUED, SELECTED) if name in verdict.accuracy]
+    if not sources:
+        return "Pre-training on chosen source classes was not tried; give --source to have it compared."
+    if not used:
+        minutes = left_out.get(CONTINUED, 0.0)
+        fitting = f"does not fit into this time; --minutes {math.ceil(minutes)} compares it"
+        return f"Pre-training on chosen source classes {fitting}."
+    if verdict.best in used:
+        without = [verdict.lead[name] for name in verdict.lead if name not in used]
+        worth = "is worth it here" if all(one.low > 0 for one in without) else "may be worth it; more photographs tell"
+        return f"Pre-training on chosen source classes {worth}."
+    gap = min((verdict.lead[name] for name in used), key=lambda one: one.value)
+    what = "is not worth it here" if gap.low > 0 else "made no difference that these photographs can tell"
+    return f"Pre-training on chosen source classes {what}: without it {_points(gap)}."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _points(lead: Figure) -> str:
+    return f"{100 * lead.value:+.1f} points ({100 * lead.low:+.1f} to {100 * lead.high:+.1f})"
