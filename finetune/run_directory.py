@@ -40,7 +40,7 @@ FINE_TUNED = "full"
 #: What a run writes before ``config.yaml``, and may leave if it is killed.
 _FIRST = ("environment.json", "checkpoints")
 #: Options that do not change the result of a run.
-_IMMATERIAL = ("out", "workers", "tensorboard")
+_IMMATERIAL = ("out", "workers", "strategy", "logger", "logger_options", "tensorboard")
 
 
 class RunDirectory:
@@ -60,7 +60,6 @@ class RunDirectory:
         resolved = {name: value for name, value in asdict(config).items() if name != "out"} | {"out": str(path)}
         if rank() == 0:
             self._open(config, resolved, inputs, without_effect)
-        self._board = getattr(config, "tensorboard", False) and _board()
         wait_for_all()
         self.metrics = gather(_read_metrics(self.path))[0]  # before any process of this job writes them
 
@@ -159,20 +158,6 @@ class RunDirectory:
             writer = csv.DictWriter(file, list(row))
             writer.writeheader()
             writer.writerows([*rows, row])
-        if self._board:
-            with self._board(str(self.path / "tensorboard")) as board:
-                for name, value in row.items():
-                    if name != "step":
-                        board.add_scalar(name, float(value), int(row["step"]))
-
-
-def _board() -> Any:
-    """PyTorch's writer of TensorBoard files."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise InputError("`tensorboard`: the package tensorboard is missing; pip install tensorboard") from error
-    return SummaryWriter
 
 
 def open_run(path: str | Path) -> dict[str, Any]:

@@ -62,6 +62,10 @@ def read_command_line(
     except argparse.ArgumentError as error:
         raise InputError(f"{error.argument_name}: {error.message}") from error
     if unknown := [word for word in rest if word.startswith("-")]:
+        name = unknown[0].partition("=")[0].lstrip("-").replace("-", "_")
+        for (old, _), (new, value) in getattr(config_type, "REPLACED", {}).items():
+            if name == old:
+                raise InputError(f"unknown option {unknown[0]}; give {flag(new)} {value}")
         # Compared without the dashes, which would make any two short names alike.
         known = [flag(field.name)[2:] for field in fields(config_type) if field.name not in positional]
         raise InputError(
@@ -187,6 +191,9 @@ def check_mapping(config_type: type, values: Any, where: str = "") -> dict[str, 
     if twice := [name for name in reserved if name in values and reserved[name] in values]:
         raise InputError(f"{where}`{twice[0]}` is given twice")
     values = {reserved.get(name, name): value for name, value in values.items()}
+    for (old, value), (new, now) in getattr(config_type, "REPLACED", {}).items():
+        if values.get(old) == value:
+            values = {new: now} | {name: given for name, given in values.items() if name != old}
     unknown = [name for name in values if name not in known and (name not in retired or values[name] != retired[name])]
     if len(unknown) > 1:  # mostly a file of another command
         raise InputError(f"{where}unknown options {', '.join(map(repr, unknown))}")
@@ -319,7 +326,8 @@ def _in_words(hint: Any) -> str:
         if origin is Literal:
             found.append(f"one of {', '.join(map(str, inner))}" if len(inner) > 1 else str(inner[0]))
         elif origin is list:
-            found.append(f"a list of {_WORDS[inner[0]].removeprefix('a ')}s")
+            kinds = [_WORDS[get_origin(one) or one].removeprefix("a ").removesuffix("s") for one in _parts(inner[0])]
+            found.append(f"a list of {' or '.join(f'{kind}s' for kind in kinds)}")
         else:
             found.append(_WORDS[origin])
     return " or ".join(found)

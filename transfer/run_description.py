@@ -9,7 +9,7 @@ from typing import Any
 from finetune.run_directory import FINE_TUNED
 
 #: Options of a run that do not change what it learns.
-_IMMATERIAL = {"out", "test", "workers", "tensorboard", "device"}
+_IMMATERIAL = {"out", "test", "workers", "strategy", "logger", "logger_options", "tensorboard", "device"}
 
 
 def describe(config: Mapping[str, Any]) -> str:
