@@ -46,9 +46,8 @@ class ExportConfig:
         if self.is_bank:
             given = [name for name in ("format", "push", "private", "license") if getattr(self, name)]
             if given:
-                raise InputError(
-                    f"`{given[0]}` {getattr(self, given[0])}: is for a trained model, and {self.run} is a bank; leave it out"
-                )
+                value, what = getattr(self, given[0]), f"{self.run} is a bank"
+                raise InputError(f"`{given[0]}` {value}: is for a trained model, and {what}; leave it out")
             return
         row = format_of(self.format, self.out)
         for name, of_card in (("push", False), ("license", True)):
