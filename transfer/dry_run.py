@@ -100,9 +100,10 @@ def _training(config: FinetuneConfig | PretrainConfig | FitClassifierConfig) -> 
         computes = f"features by {_network(backbone)}, {rates.features:,.0f}/s, and a classifier by {config.method}"
         return _foresight([dataset, *test], [computes], config.out, seconds + len(dataset) / rates.features)
     complete = training_config(config)
-    steps = complete.steps or (complete.epochs or 0) * batches_an_epoch(len(dataset), config.batch_size)
-    computes = f"{steps:,} steps of {config.batch_size} images, {_network(backbone)}, {rates.training:,.1f} images/s"
-    return _foresight([dataset, *test], [computes], config.out, seconds + steps * config.batch_size / rates.training)
+    images = config.images_per_step
+    steps = complete.steps or (complete.epochs or 0) * batches_an_epoch(len(dataset), images)
+    computes = f"{steps:,} steps of {images} images, {_network(backbone)}, {rates.training:,.1f} images/s"
+    return _foresight([dataset, *test], [computes], config.out, seconds + steps * images / rates.training)
 
 
 def _recipe(config: RunConfig) -> Foresight:

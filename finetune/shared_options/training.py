@@ -42,6 +42,11 @@ class TrainingOptions(
 
     batch_size: Annotated[int, Range(2)] = 128
 
+    @property
+    def images_per_step(self) -> int:
+        """The images of a step of the optimiser, which may add up several batches."""
+        return self.batch_size * self.accumulate_grad_batches
+
     def contradictions(self) -> list[str]:
         faults = super().contradictions()
         if self.mixing and not self.loss_row.soft_labels:

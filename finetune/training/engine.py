@@ -82,8 +82,7 @@ def train(
     device = pick_device(config.device)
     precision = pick_precision(config.precision, device)
     parts = config.accumulate_grad_batches
-    batch_size = parts * config.batch_size  # of a step
-    an_epoch = batches_an_epoch(len(images.labels), batch_size)
+    an_epoch = batches_an_epoch(len(images.labels), config.images_per_step)
     steps = config.steps or (config.epochs or 0) * an_epoch
     extras = extras or Extras()
     resumed = state.read_resume(run.checkpoints)
@@ -103,11 +102,11 @@ def train(
     logger = None if config.logger is None else build_logger(config.logger, config.logger_options, run.path)
     pinned = device.type == "cuda"
     sampler = _sampler(images, config, extras, math.ceil(steps / an_epoch))
-    loader: Any = images.loader(EpochBatches(sampler, batch_size, steps, step.start, parts), pinned)
+    loader: Any = images.loader(EpochBatches(sampler, config.images_per_step, steps, step.start, parts), pinned)
     if source is not None:
         shuffled = ShuffleSampler(len(source.labels), seed=config.seed + SOURCE_SEED)
         loader = PairedLoader(
-            loader, source.loader(EpochBatches(shuffled, batch_size, steps, step.start, parts), pinned)
+            loader, source.loader(EpochBatches(shuffled, config.images_per_step, steps, step.start, parts), pinned)
         )
     with _lightning_quiet(), _generators_restored(device), depthwise_in_float32(model), _failures_named(device, config):
         network = model.backbone.network

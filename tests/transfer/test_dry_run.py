@@ -37,6 +37,14 @@ def test_a_training_takes_the_steps_that_it_says(said):
     assert Path("run/history.csv").read_text().splitlines()[-1].split(",")[1] == "9"
 
 
+def test_a_step_that_adds_up_batches_is_one_step(said):
+    argv = ["finetune", TRAIN, "--init", "resnet8", "--out", "run", "--epochs", "3", *NETWORK]
+    argv += ["--batch-size", "10", "--accumulate-grad-batches", "2"]
+    assert said(*argv, "--dry-run")["computes"][0].startswith("9 steps of 20 images")
+    said(*argv)
+    assert Path("run/history.csv").read_text().splitlines()[-1].split(",")[1] == "9"
+
+
 def test_other_trainings(said):
     found = said("pretrain", TRAIN, "--backbone", "resnet8", "--steps", "5", "--out", "run", *NETWORK, "--dry-run")
     assert found["computes"][0].startswith("5 steps of 128 images")
