@@ -34,7 +34,8 @@ def write_onnx(export: Export, path: Path) -> float:
     images = example_images(export.model.backbone.preprocessing)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        for name in ("torch.onnx", "onnxscript", "onnx_ir"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         try:
             program: Any = torch.onnx.export(
                 network,

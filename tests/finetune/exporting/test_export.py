@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from features.backbones.loading import load_backbone
 from features.infrastructure.errors import InputError
 from finetune.classifiers.kept_classes import ORIGIN
 from finetune.exporting import FORMATS, export_classifier, format_of
 from finetune.exporting.export import check_export, metadata, published_name
 from finetune.exporting.formats import onnx_graph
+from finetune.model import ImageClassifier
 
 ENDINGS = {"onnx": "m.onnx", "torch": "m.pt2", "hub": "m"}
 
@@ -46,12 +49,9 @@ def test_a_wrong_ending_is_one_line(name, out, message):
     ],
 )
 def test_a_classifier_that_cannot_have_the_format(classifier, tmp_path, name, head, format_, fault, advice):
-    row, out = FORMATS[format_], tmp_path / ENDINGS[format_]
-    with pytest.raises(InputError) as refusal:
-        check_export(row, classifier(name, head), "runs/x", out)
-    said = str(refusal.value)
+    said = refusal_of(format_, classifier(name, head), tmp_path)
     assert said.startswith(f"`format` {format_}: runs/x cannot have it: {fault}") and said.endswith(advice)
-    assert not out.exists()
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_network_too_large_for_one_onnx_file(classifier, monkeypatch):
@@ -66,6 +66,28 @@ def test_a_package_that_is_missing(classifier, tmp_path):
         InputError, match=r'needs no_such_package; install with: pip install "transfer-toolkit\[export\]"$'
     ):
         check_export(row, classifier(), "runs/x", tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("format_", ["onnx", "torch"])
+def test_a_network_of_transformers_has_the_formats_of_a_graph(export_of, tmp_path, format_):
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    model = transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**sizes, image_size=32, patch_size=8))
+    model.save_pretrained(tmp_path / "clip")
+    square = {"height": 32, "width": 32}
+    transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=square).save_pretrained(tmp_path / "clip")
+    classifier = ImageClassifier(load_backbone(str(tmp_path / "clip")), ["auk", "wren"]).eval()
+    torch.nn.init.normal_(classifier.head.weight)
+    row, export = FORMATS[format_], export_of(classifier)
+    assert export_classifier(row, export, tmp_path / ENDINGS[format_]).difference <= 1e-4
+    assert export.about["backbone"] == "transformers:clip"
+    assert "give `format` onnx or torch" in refusal_of("hub", classifier, tmp_path)
+
+
+def refusal_of(format_, classifier, folder):
+    with pytest.raises(InputError) as refusal:
+        check_export(FORMATS[format_], classifier, "runs/x", folder / ENDINGS[format_])
+    return str(refusal.value)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
