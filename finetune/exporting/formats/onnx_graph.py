@@ -51,6 +51,9 @@ def write_onnx(export: Export, path: Path) -> float:
             raise InputError(
                 f"`format` onnx: {export.about['backbone']} cannot be exported ({reason}); give another `format`"
             ) from error
+    for graph in (program.model.graph, *program.model.functions.values()):
+        for node in graph.all_nodes():  # the lines of code that made it, with the folders of this machine
+            node.metadata_props.clear()
     for name, value in export.about.items():
         program.model.metadata_props[name] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     program.save(path, external_data=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,6 +135,19 @@ def test_no_folder_of_this_machine_is_published(classifier):
     assert published_name("transformers:/home/ann/model") == "transformers:model"
     assert published_name("transformers:facebook/dinov2-small") == "transformers:facebook/dinov2-small"
     assert published_name("resnet50.a1_in1k") == "resnet50.a1_in1k"
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_no_file_holds_a_folder_of_this_machine(classifier, export_of, tmp_path, format_):
+    """Compilers write the lines of code into what they make."""
+    model = classifier("resnet10t", image_size=32)
+    path = export_classifier(FORMATS[format_], export_of(model), tmp_path / ENDINGS[format_]).path
+    content = b"".join(file.read_bytes() for file in ([*path.iterdir()] if path.is_dir() else [path]))
+    if format_ == "torch":
+        with zipfile.ZipFile(path) as archive:
+            content = b"".join(archive.read(name) for name in archive.namelist())
+    for folder in (Path(torch.__file__).parents[1], Path(__file__).parents[3], Path.home(), tmp_path):
+        assert len(folder.parts) < 2 or os.fsencode(f"{folder}/") not in content
 
 
 def test_the_folder_of_a_run_is_never_replaced(classifier, tmp_path):
