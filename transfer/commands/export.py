@@ -49,12 +49,8 @@ class ExportConfig:
                 value, what = getattr(self, given[0]), f"{self.run} is a bank"
                 raise InputError(f"`{given[0]}` {value}: is for a trained model, and {what}; leave it out")
             return
-        row = format_of(self.format, self.out)
-        for name, of_card in (("push", False), ("license", True)):
-            if getattr(self, name) is not None and not row.holds:
-                what = "model card" if of_card else "folder"
-                fault = f"`format` {row.name} has no {what}; give `format` hub"
-                raise InputError(f"`{name}` {getattr(self, name)}: {fault}")
+        if self.format is not None:
+            FORMATS.find(self.format)
         if self.push is not None:
             check_repository(self.push)
         if self.private and self.push is None:
@@ -80,7 +76,7 @@ class Exporting:
 
 
 def export(config: ExportConfig) -> Exporting | WrittenFeatures:
-    """Export what ``config.run`` names, by its kind.
+    """Export what ``config.run`` names; its kind decides which formats there are.
 
     Raises:
         InputError: It is nothing that can be exported, or that has the format; or the output is there already.
@@ -98,6 +94,10 @@ def export(config: ExportConfig) -> Exporting | WrittenFeatures:
 def _export_model(config: ExportConfig) -> Exporting:
     """Export a trained model, and push it if that is asked for."""
     row, out = format_of(config.format, config.out), Path(config.out)
+    for name, of_folder in (("push", "folder"), ("license", "model card")):
+        if getattr(config, name) is not None and not row.holds:
+            fault = f"`format` {row.name} has no {of_folder}; give `format` hub"
+            raise InputError(f"`{name}` {getattr(config, name)}: {fault}")
     model, card = ImageClassifier.open(config.run)
     check_export(row, model, config.run, out, overwrite=config.overwrite)
     hub = None if config.push is None else Hub(config.push)

@@ -34,7 +34,8 @@ def write_onnx(export: Export, path: Path) -> float:
     images = example_images(export.model.backbone.preprocessing)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        for name in ("torch.onnx", "onnxscript", "onnx_ir"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         try:
             program: Any = torch.onnx.export(
                 network,
@@ -50,6 +51,9 @@ def write_onnx(export: Export, path: Path) -> float:
             raise InputError(
                 f"`format` onnx: {export.about['backbone']} cannot be exported ({reason}); give another `format`"
             ) from error
+    for graph in (program.model.graph, *program.model.functions.values()):
+        for node in graph.all_nodes():  # the lines of code that made it, with the folders of this machine
+            node.metadata_props.clear()
     for name, value in export.about.items():
         program.model.metadata_props[name] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     program.save(path, external_data=False)

@@ -40,6 +40,9 @@ def write_program(export: Export, path: Path) -> float:
             raise InputError(
                 f"`format` torch: {export.about['backbone']} cannot be exported ({reason}); give another `format`"
             ) from error
+        for module in program.graph_module.modules():
+            for node in getattr(module, "graph", torch.fx.Graph()).nodes:
+                node.meta.pop("stack_trace", None)  # the lines of code that made it, with the folders of this machine
         with path.open("wb") as file:  # the name aside does not end in .pt2
             torch.export.save(program, file, extra_files={METADATA: json.dumps(export.about, ensure_ascii=False)})
         with path.open("rb") as file:

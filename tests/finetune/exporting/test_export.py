@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from features.backbones.loading import load_backbone
 from features.infrastructure.errors import InputError
 from finetune.classifiers.kept_classes import ORIGIN
 from finetune.exporting import FORMATS, export_classifier, format_of
 from finetune.exporting.export import check_export, metadata, published_name
 from finetune.exporting.formats import onnx_graph
+from finetune.model import ImageClassifier
 
 ENDINGS = {"onnx": "m.onnx", "torch": "m.pt2", "hub": "m"}
 
@@ -46,12 +51,9 @@ def test_a_wrong_ending_is_one_line(name, out, message):
     ],
 )
 def test_a_classifier_that_cannot_have_the_format(classifier, tmp_path, name, head, format_, fault, advice):
-    row, out = FORMATS[format_], tmp_path / ENDINGS[format_]
-    with pytest.raises(InputError) as refusal:
-        check_export(row, classifier(name, head), "runs/x", out)
-    said = str(refusal.value)
+    said = refusal_of(format_, classifier(name, head), tmp_path)
     assert said.startswith(f"`format` {format_}: runs/x cannot have it: {fault}") and said.endswith(advice)
-    assert not out.exists()
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_network_too_large_for_one_onnx_file(classifier, monkeypatch):
@@ -66,6 +68,28 @@ def test_a_package_that_is_missing(classifier, tmp_path):
         InputError, match=r'needs no_such_package; install with: pip install "transfer-toolkit\[export\]"$'
     ):
         check_export(row, classifier(), "runs/x", tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("format_", ["onnx", "torch"])
+def test_a_network_of_transformers_has_the_formats_of_a_graph(export_of, tmp_path, format_):
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    model = transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**sizes, image_size=32, patch_size=8))
+    model.save_pretrained(tmp_path / "clip")
+    square = {"height": 32, "width": 32}
+    transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=square).save_pretrained(tmp_path / "clip")
+    classifier = ImageClassifier(load_backbone(str(tmp_path / "clip")), ["auk", "wren"]).eval()
+    torch.nn.init.normal_(classifier.head.weight)
+    row, export = FORMATS[format_], export_of(classifier)
+    assert export_classifier(row, export, tmp_path / ENDINGS[format_]).difference <= 1e-4
+    assert export.about["backbone"] == "transformers:clip"
+    assert "give `format` onnx or torch" in refusal_of("hub", classifier, tmp_path)
+
+
+def refusal_of(format_, classifier, folder):
+    with pytest.raises(InputError) as refusal:
+        check_export(FORMATS[format_], classifier, "runs/x", folder / ENDINGS[format_])
+    return str(refusal.value)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -111,6 +135,19 @@ def test_no_folder_of_this_machine_is_published(classifier):
     assert published_name("transformers:/home/ann/model") == "transformers:model"
     assert published_name("transformers:facebook/dinov2-small") == "transformers:facebook/dinov2-small"
     assert published_name("resnet50.a1_in1k") == "resnet50.a1_in1k"
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_no_file_holds_a_folder_of_this_machine(classifier, export_of, tmp_path, format_):
+    """Compilers write the lines of code into what they make."""
+    model = classifier("resnet10t", image_size=32)
+    path = export_classifier(FORMATS[format_], export_of(model), tmp_path / ENDINGS[format_]).path
+    content = b"".join(file.read_bytes() for file in ([*path.iterdir()] if path.is_dir() else [path]))
+    if format_ == "torch":
+        with zipfile.ZipFile(path) as archive:
+            content = b"".join(archive.read(name) for name in archive.namelist())
+    for folder in (Path(torch.__file__).parents[1], Path(__file__).parents[3], Path.home(), tmp_path):
+        assert len(folder.parts) < 2 or os.fsencode(f"{folder}/") not in content
 
 
 def test_the_folder_of_a_run_is_never_replaced(classifier, tmp_path):

@@ -102,9 +102,10 @@ def test_a_file_takes_its_format_from_its_ending(run, tmp_path, said):
         (["--license", " "], "--license: is empty"),
     ],
 )
-def test_options_that_contradict_each_other(arguments, line, refused, tmp_path, monkeypatch):
+def test_options_that_contradict_each_other(run, arguments, line, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert line in refused("export", "runs/x", "--out", "m", *arguments)
+    assert line in refused("export", run, "--out", "m", *arguments)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_what_cannot_be_exported_is_one_line(run, made_run, tmp_path, refused):
