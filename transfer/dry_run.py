@@ -13,8 +13,9 @@ import numpy as np
 from features import ExtractConfig, open_dataset
 from features.backbones.loading import Backbone, load_backbone
 from features.dataset import ImageDataset
+from features.extraction.class_means import class_means_of
 from features.extraction.origin import DEFAULT_BACKBONE
-from features.infrastructure.errors import InputError
+from features.infrastructure.errors import InputError, as_typed
 from features.precomputed.rows import FeatureRows
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
 from finetune.shared_options import resolve, training_config
@@ -25,9 +26,10 @@ from transfer.commands.run import RunConfig
 from transfer.commands.trial import TrialConfig
 from transfer.rates import measure_rates
 from transfer.recipe import Recipe
-from transfer.trial.photographs import as_spec, read_photographs
+from transfer.trial.photographs import read_photographs
 from transfer.trial.plan import BATCH, images_a_class, make_plan
-from transfer.trial.trying import directory_of
+from transfer.trial.preparing import photographs_a_class
+from transfer.trial.trying import directory_of, sources_of
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,16 @@ def foresee(config: Any) -> Foresight:
     Raises:
         InputError: The command has no dry run, or would refuse its input.
     """
-    for kind, what in _KINDS.items():
-        if type(config).__name__ == kind:
-            return what(config)
-    raise InputError("`dry_run`: this command takes little time; leave it out")
+    if type(config) not in _KINDS:
+        raise InputError("`dry_run`: this command takes little time; leave it out")
+    return _KINDS[type(config)](config)
 
 
 def _extraction(config: ExtractConfig) -> Foresight:
+    means = class_means_of(config.dataset)
+    if means is not None:
+        reads = f"{len(means.classes):,} class means: {means.name}"
+        return Foresight((reads,), ("nothing: a bank of these means",), config.out, Path(config.out).exists(), None)
     dataset = open_dataset(config.dataset, images=False)
     if isinstance(dataset.source, FeatureRows):
         return _foresight([dataset], ["class statistics of features that are computed already"], config.out, None)
@@ -103,7 +108,10 @@ def _training(config: FinetuneConfig | PretrainConfig | FitClassifierConfig) -> 
     images = config.images_per_step
     steps = complete.steps or (complete.epochs or 0) * batches_an_epoch(len(dataset), images)
     computes = f"{steps:,} steps of {images} images, {_network(backbone)}, {rates.training:,.1f} images/s"
-    return _foresight([dataset, *test], [computes], config.out, seconds + steps * images / rates.training)
+    beside = [name for name in ("search", "with_", "validation") if getattr(config, name, None)]
+    more = [f"what `{name.rstrip('_')}` adds, which is not in the time" for name in beside]
+    seconds += steps * images / rates.training
+    return _foresight([dataset, *test], [computes, *map(as_typed, more)], config.out, seconds)
 
 
 def _recipe(config: RunConfig) -> Foresight:
@@ -127,36 +135,44 @@ def _demo(config: DemoConfig) -> Foresight:
 
 def _trial(config: TrialConfig) -> Foresight:
     given = read_photographs(config.photographs, config.test)
-    whole, sources = open_dataset(given.whole), [open_dataset(as_spec(one)) for one in config.source]
-    test = [] if given.test is None else [open_dataset(given.test)]
+    whole, test = open_dataset(given.whole), [] if given.test is None else [open_dataset(given.test)]
+    banks, sources = sources_of(config)
+    opened = [open_dataset(spec) for spec in (*sources, *banks)]
     backbone = load_backbone(config.model[0])
     rates, seconds = measure_rates(backbone, whole, config), 60 * config.minutes
-    thinned = [images_a_class(len(one), len(one.classes), rates, seconds / len(sources)) for one in sources]
-    seen = sum(
-        len(one) if limit is None else int(np.minimum(one.counts, limit).sum())
-        for one, limit in zip(sources, thinned, strict=True)
-    )
-    held = sum(map(len, test)) or round(config.holdout * len(whole))
-    train = len(whole) if test else len(whole) - held
-    plan = make_plan(train, held, seen if sources else None, rates, seconds)
+    photographs = _within(whole, photographs_a_class(whole, rates, seconds))
+    held = sum(map(len, test)) or round(config.holdout * photographs)
+    train = photographs if test else photographs - held
+    share = seconds / max(1, len(opened))
+    seen = [_within(one, images_a_class(len(one), len(one.classes), rates, share)) for one in opened[: len(sources)]]
+    whole_banks = sum(map(len, opened[len(sources) :]))
+    spent = (photographs + sum(map(len, test)) + sum(seen)) / rates.features
+    plan = make_plan(train, held, sum(seen) + whole_banks if opened else None, rates, seconds, spent)
     computes = [
-        f"features by {_network(backbone)}, {rates.features:,.0f}/s, and {plan.steps:,} steps of {BATCH} images a "
-        f"training, {rates.training:,.1f}/s",
+        f"features by {_network(backbone)}, {rates.features:,.0f}/s",
+        f"fine-tunings of {plan.steps:,} steps of {BATCH} images, {rates.training:,.1f} images/s",
         f"starts: {', '.join(plan.starts)}, judged on {held:,} photographs",
         *(f"left out: {name}, which takes {math.ceil(minutes)} minutes" for name, minutes in plan.left_out.items()),
     ]
-    return _foresight([whole, *test, *sources], computes, str(directory_of(config)), plan.seconds)
+    if len(config.model) > 1:
+        computes.append(f"a linear probe on each of {len(config.model)} models, which is not in the time")
+    return _foresight([whole, *test, *opened], computes, str(directory_of(config)), spent + plan.seconds)
+
+
+def _within(dataset: ImageDataset, limit: int | None) -> int:
+    """Images of a dataset, at most so many of each class."""
+    return len(dataset) if limit is None else int(np.minimum(dataset.counts, limit).sum())
 
 
 #: Configuration → what the command would do.
-_KINDS: dict[str, Callable[[Any], Foresight]] = {
-    "ExtractConfig": _extraction,
-    "PretrainConfig": _training,
-    "FinetuneConfig": _training,
-    "FitClassifierConfig": _training,
-    "RunConfig": _recipe,
-    "DemoConfig": _demo,
-    "TrialConfig": _trial,
+_KINDS: dict[type, Callable[[Any], Foresight]] = {
+    ExtractConfig: _extraction,
+    PretrainConfig: _training,
+    FinetuneConfig: _training,
+    FitClassifierConfig: _training,
+    RunConfig: _recipe,
+    DemoConfig: _demo,
+    TrialConfig: _trial,
 }
 
 

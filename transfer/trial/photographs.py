@@ -60,7 +60,7 @@ def as_spec(given: str) -> str:
     """Return a dataset spec: of a folder of class folders, of a table, or what is one already."""
     if _is_spec(given):
         return given
-    return f"{'csv' if Path(given).suffix == '.csv' else 'folder'}:{given}"
+    return str(DatasetSpec("csv" if Path(given).suffix == ".csv" else "folder", given))
 
 
 def _is_spec(given: str) -> bool:
@@ -90,6 +90,7 @@ def _is_image(path: Path) -> bool:
 def _table(path: Path, test: str | None) -> Photographs:
     words = {split_word(name): name for name in splits_in(str(path)) if split_word(name)}
     train, held = (next((words[word] for word in some if word in words), None) for some in (_TRAIN, _TEST))
-    if test is not None or train is None or held is None:
-        return Photographs(f"csv:{path}", None if test is None else as_spec(test))
-    return Photographs(str(DatasetSpec("csv", str(path), train)), str(DatasetSpec("csv", str(path), held)))
+    if train is None or (held is None and test is None):
+        return Photographs(str(DatasetSpec("csv", str(path))), None if test is None else as_spec(test))
+    tested = as_spec(test) if test is not None else str(DatasetSpec("csv", str(path), held))
+    return Photographs(str(DatasetSpec("csv", str(path), train)), tested)
