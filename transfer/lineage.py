@@ -25,8 +25,8 @@ _SUBSETS = {
     "class_weights": "drawn in proportion to the weights of these classes",
     "with_": "co-trained on these classes",
 }
-#: Options that are not published: they are about the machine of the run and the accounts of its user. The arguments of a
-#: callback may be anything, so a note names the class alone.
+#: Options that are not published: they are about the machine of the run and the accounts of its user. The arguments of
+#: a callback may be anything, so a note names the class alone.
 _PRIVATE = {*IMMATERIAL, "device", "callbacks"} - {"out"}
 
 
