@@ -1,4 +1,4 @@
-"""Features, such as a bank's, as files that other programs read: Parquet, or NumPy's ``.npz``; ``features:FILE`` reads them back."""
+"""Features as files that other programs read: Parquet, or ``.npz``; ``features:FILE`` reads them back."""
 
 from __future__ import annotations
 
