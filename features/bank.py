@@ -29,6 +29,8 @@ IDENTITY = (*COMPARABLE, "image_size", "precision", "dataset", "manifest_sha256"
 
 #: Attribute of a file that names the class statistics which are not known, and have no dataset in it.
 _UNKNOWN = "unknown"
+#: Attribute of a bank that was made of class means: of no images, so that none can be kept.
+OF_MEANS = "of_class_means"
 #: What the attribute ``backbone`` begins with if features were computed elsewhere, and nobody said by which model.
 UNKNOWN_MODEL = "unknown model "
 #: Largest relative deviation of the mean squared length of features that were scaled to length 1, in float16 too.
@@ -115,8 +117,9 @@ class FeatureBank:
 
     @property
     def is_of_means(self) -> bool:
-        """Whether the bank was made of class means alone, so that no extraction can add to it."""
-        return self.variances is None and self.within_covariance is None
+        """Whether the bank was made of class means, with or without their spread, so that it cannot keep images."""
+        # Banks of earlier versions lack the attribute. Images always have a spread.
+        return bool(self.attrs.get(OF_MEANS)) or (self.variances is None and self.within_covariance is None)
 
     @classmethod
     def open(cls, path: str | Path) -> FeatureBank:
@@ -189,7 +192,11 @@ class FeatureBank:
         if not self.keeps_images:
             raise InputError(
                 f"{self.name}: the bank keeps no image features; "
-                + ("it is made of class means alone" if self.is_of_means else "extract it again with `keep_images`")
+                + (
+                    "it is made of class means, not of images"
+                    if self.is_of_means
+                    else "extract it again with `keep_images`"
+                )
             )
         with opened(str(self.path)) as file:
             classes, labels = class_names(read_text(file, "class/name")), file["image/label"][:]

@@ -39,8 +39,8 @@ from finetune.training import state
 FINE_TUNED = "full"
 #: What a run writes before ``config.yaml``, and may leave if it is killed.
 _FIRST = ("environment.json", "checkpoints")
-#: Options that do not change the result of a run.
-_IMMATERIAL = ("out", "workers", "strategy", "logger", "logger_options", "tensorboard")
+#: Options that do not change the result of a run, which may therefore be resumed with others.
+IMMATERIAL = ("out", "workers", "strategy", "logger", "logger_options", "tensorboard")
 
 
 class RunDirectory:
@@ -107,7 +107,7 @@ class RunDirectory:
             del there[name]
         # Equal weights are the same start, however they were named: null was random weights, as none is.
         hashes = [found.get("initial weights") for found in (environment["inputs"], inputs)]
-        immaterial = (*_IMMATERIAL, "weights") if hashes[0] == hashes[1] is not None else _IMMATERIAL
+        immaterial = (*IMMATERIAL, "weights") if hashes[0] == hashes[1] is not None else IMMATERIAL
         for name in [n for n in (*asked, *there) if n not in immaterial]:
             if there.get(name) != asked.get(name):
                 found = difference(name, there.get(name), asked.get(name))

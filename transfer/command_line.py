@@ -31,7 +31,7 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 @dataclass(frozen=True)
 class Flags:
-    """What every command takes beside its options: JSON as its result, no notes, and to do nothing but to say what."""
+    """The flags that every command takes: print the result as JSON, print no notes, and only describe the work."""
 
     json: bool = False
     quiet: bool = False

@@ -14,7 +14,7 @@ from features.infrastructure.errors import InputError, flag
 from features.infrastructure.options import default_of
 from features.readers import SCHEMES
 from finetune.exporting.export import published_name
-from finetune.run_directory import open_run
+from finetune.run_directory import IMMATERIAL, open_run
 from similarity import Subset
 from transfer.commands import COMMANDS
 from transfer.run_description import describe
@@ -25,8 +25,9 @@ _SUBSETS = {
     "class_weights": "drawn in proportion to the weights of these classes",
     "with_": "co-trained on these classes",
 }
-#: Options without a part in what the weights are.
-_IMMATERIAL = {"workers", "device", "tensorboard"}
+#: Options that are not published: they are about the machine of the run and the accounts of its user. The arguments of
+#: a callback may be anything, so a note names the class alone.
+_PRIVATE = {*IMMATERIAL, "device", "callbacks"} - {"out"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +37,11 @@ class Step:
     Attributes:
         kind: Its command, such as ``pretrain``.
         how: What it did, in a few words.
-        config: Its options, without folders of this machine.
+        config: Its options, without those about the machine and without folders of it.
         command: The command that repeats it.
         environment: Its versions, its seed and when it began.
         choices: Pairs of what it did with source classes, and the subset file that names them.
-        notes: What could not be read.
+        notes: What could not be read, and what the command leaves out.
     """
 
     kind: str
@@ -80,9 +81,13 @@ def _directory(path: Path) -> Path | None:
 
 
 def _step(run: Mapping[str, Any], choices: tuple[tuple[str, Subset], ...], notes: tuple[str, ...]) -> Step:
-    config = {name: published(value) for name, value in run["config"].items()}
+    config = {name: published(value) for name, value in run["config"].items() if name not in _PRIVATE}
     kind = run["environment"].get("run", "")
     command = _command(kind, config) if kind in COMMANDS else ""
+    if callbacks := run["config"].get("callbacks"):
+        paths = [one if isinstance(one, str) else one["class_path"] for one in callbacks]
+        names = [path.rpartition(".")[2] for path in paths]
+        notes = (*notes, f"it ran with the callbacks {', '.join(names)}, which the command leaves out")
     return Step(kind, describe(config), config, command, run["environment"], choices, notes)
 
 
@@ -95,7 +100,7 @@ def _command(kind: str, config: Mapping[str, Any]) -> str:
         typed += given if isinstance(given, list) else [given]
     for option in fields(row.config()):
         value = config.get(option.name)
-        if option.name in (*row.positional, *_IMMATERIAL) or value in (None, False, default_of(option)):
+        if option.name in row.positional or value in (None, False, default_of(option)):
             continue
         words = [] if value is True else value if isinstance(value, list) else [value]
         typed += [flag(option.name), *map(str, words)]
@@ -125,6 +130,8 @@ def published(value: Any) -> Any:
     """A value of a configuration as it may be published: of paths on this machine, only the last component."""
     if isinstance(value, list):
         return [published(one) for one in value]
+    if isinstance(value, Mapping):
+        return {name: published(one) for name, one in value.items()}
     if not isinstance(value, str):
         return value
     if value.partition(":")[0] in SCHEMES and ":" in value:

@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from scipy.stats import binomtest
 
 from features.dataset_spec import DatasetSpec
 from similarity import STRATEGIES, Subset
 from transfer.accuracies import judged_on
+from transfer.intervals import wilson
 from transfer.lineage import Step, published, selecting
 
 #: Classes that a table or a list names.
@@ -73,7 +73,7 @@ def model_card(
         figures=figures,
         judged=None if judged is None else _JUDGED.get(judged, judged),
         judged_data=_judged_data(judged, steps, data),
-        interval=None if figures is None or judged == "training" else interval(figures["top1"], figures["images"]),
+        interval=None if figures is None or judged == "training" else _interval(figures),
         selecting=selecting,
         choices=[_choice(use, subset) for step in steps for use, subset in step.choices],
         classes=about["classes"][:SHOWN],
@@ -84,14 +84,9 @@ def model_card(
     )
 
 
-def interval(share: float, images: int) -> tuple[float, float]:
-    """The 95 % interval of a share of images by Wilson's score, which takes the images for independent draws.
-
-    >>> [round(end, 3) for end in interval(0.9, 100)]
-    [0.826, 0.945]
-    """
-    found = binomtest(round(share * images), images).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
+def _interval(figures: Mapping[str, Any]) -> tuple[float, float]:
+    """The 95 % interval of the top-1 accuracy."""
+    return wilson(round(figures["top1"] * figures["images"]), figures["images"])
 
 
 def _front_matter(
@@ -139,6 +134,7 @@ def _judged_data(judged: str | None, steps: Sequence[Step], data: str) -> str:
 def _choice(use: str, subset: Subset) -> dict[str, Any]:
     """What the card says of a choice of source classes."""
     known = subset.provenance
+    counts = [row.count for row in subset.rows if row.count is not None]
     strategy = str(known.get("strategy", ""))
     targets = [
         {**target, "dataset": published(str(target["dataset"]))} for target in known.get("targets", ()) if target
@@ -148,7 +144,7 @@ def _choice(use: str, subset: Subset) -> dict[str, Any]:
         "rows": subset.rows[:SHOWN],
         "more": max(0, len(subset) - SHOWN),
         "classes": len(subset),
-        "images": sum(row.count for row in subset.rows),
+        "images": sum(counts) if len(counts) == len(subset) else None,
         "sources": [published(source) for source in subset.sources],
         "strategy": strategy,
         "meaning": STRATEGIES[strategy].meaning if strategy in STRATEGIES else "",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.bank import FeatureBank
+from features.bank import OF_MEANS, FeatureBank
 from features.dataset_spec import DatasetSpec
 from features.precomputed.columns import feature_column, values_of
 from features.precomputed.feature_file import FeatureFile, open_feature_file
@@ -72,6 +72,7 @@ def read_class_means(spec: DatasetSpec) -> FeatureBank | None:
     attrs = attributes_of(file, column, spec.options.get("model")) | {
         "dataset": str(spec),
         "split": "",
+        OF_MEANS: True,
         "manifest_sha256": manifest,
         "created": datetime.now(timezone.utc).isoformat(),
     }

@@ -1,4 +1,4 @@
-"""Banks as files that other programs read: Parquet, or NumPy's ``.npz``; ``features:FILE`` reads them back."""
+"""Features as files that other programs read: Parquet, or ``.npz``; ``features:FILE`` reads them back."""
 
 from __future__ import annotations
 
@@ -68,14 +68,13 @@ def write_features(bank: FeatureBank, path: str | Path, *, overwrite: bool = Fal
     check_ending(path, _WRITERS)
     check_new({"`out`": path}, read=[bank.path] if bank.path else [], overwrite=overwrite)
     rows = _of_images(bank) if bank.keeps_images else _of_classes(bank)
-    with atomic_file(path) as aside:
-        _WRITERS[path.suffix](rows, aside)
+    write_rows(rows, path)
     return WrittenFeatures(path, rows.size, bank.keeps_images)
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """What is written.
+class Rows:
+    """What a file of features holds.
 
     Attributes:
         size: Number N of rows.
@@ -95,27 +94,38 @@ class _Rows:
     covariance: NDArray[np.float32] | None = None
 
 
-def _of_images(bank: FeatureBank) -> _Rows:
+def write_rows(rows: Rows, path: Path) -> None:
+    """Write a file of features, completely or not at all, in the format that its ending says.
+
+    Raises:
+        InputError: pyarrow is missing, or the covariance is too large for the metadata of Parquet.
+    """
+    with atomic_file(path) as aside:
+        _WRITERS[path.suffix](rows, aside)
+
+
+def _of_images(bank: FeatureBank) -> Rows:
     labels, ids = bank.image_labels()
     names = [bank.classes[label] for label in labels.tolist()]
     provenance = _provenance(bank, "feature") | {"classes": list(bank.classes)}
     features = {"feature": lambda: bank.image_blocks(_ROWS)}
-    return _Rows(len(ids), bank.means.shape[1], {"id": ids, "label": names}, features, provenance)
+    return Rows(len(ids), bank.means.shape[1], {"id": ids, "label": names}, features, provenance)
 
 
-def _of_classes(bank: FeatureBank) -> _Rows:
+def _of_classes(bank: FeatureBank) -> Rows:
     values: dict[str, list[str] | NDArray[np.int64]] = {"name": list(bank.classes)}
     if bank.counts_known:
         values["count"] = bank.counts
-    features = {"mean": partial(_blocks, bank.means)}
+    features = {"mean": partial(blocks_of, bank.means)}
     if bank.variances is not None:
-        features["variance"] = partial(_blocks, bank.variances)
+        features["variance"] = partial(blocks_of, bank.variances)
     size, width = bank.means.shape
-    return _Rows(size, width, values, features, _provenance(bank, "mean"), bank.within_covariance)
+    return Rows(size, width, values, features, _provenance(bank, "mean"), bank.within_covariance)
 
 
-def _blocks(array: NDArray[np.floating]) -> Iterator[NDArray[np.floating]]:
-    yield from (array[start : start + _ROWS] for start in range(0, len(array), _ROWS))
+def blocks_of(array: NDArray[np.floating]) -> Iterator[NDArray[np.floating]]:
+    """Yield the rows of an array in blocks, as :class:`Rows` holds them; an array without rows is one block."""
+    yield from (array[start : start + _ROWS] for start in range(0, max(len(array), 1), _ROWS))
 
 
 def _provenance(bank: FeatureBank, column: str) -> dict[str, Any]:
@@ -130,7 +140,7 @@ def _provenance(bank: FeatureBank, column: str) -> dict[str, Any]:
     }
 
 
-def _write_parquet(rows: _Rows, path: Path) -> None:
+def _write_parquet(rows: Rows, path: Path) -> None:
     arrow, parquet = import_pyarrow(path)
     metadata = {PROVENANCE: json.dumps(rows.provenance)}
     if rows.covariance is not None:
@@ -155,7 +165,7 @@ def _write_parquet(rows: _Rows, path: Path) -> None:
             done = part.stop
 
 
-def _write_npz(rows: _Rows, path: Path) -> None:
+def _write_npz(rows: Rows, path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, values in rows.values.items():
             _add(archive, name, [np.asarray(values)], (rows.size,))
@@ -176,4 +186,4 @@ def _add(archive: zipfile.ZipFile, name: str, blocks: Iterable[NDArray[Any]], sh
             file.write(np.ascontiguousarray(block).tobytes())
 
 
-_WRITERS: dict[str, Callable[[_Rows, Path], None]] = {".parquet": _write_parquet, ".npz": _write_npz}
+_WRITERS: dict[str, Callable[[Rows, Path], None]] = {".parquet": _write_parquet, ".npz": _write_npz}

@@ -42,6 +42,8 @@ class ExportFormat:
         holds: Names of the files in its folder.
         packages: Packages that it needs.
         extra: The extra that installs them.
+        load: Returns the line of Python that loads an export. It is called with the path; or, of a folder that was
+            pushed, with its address ``hf-hub:OWNER/NAME``. None if no line is to be shown.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ExportFormat:
     holds: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     extra: str = ""
+    load: Callable[[str], str] | None = None
 
 
 FORMATS = Catalogue("format", ExportFormat, "finetune.exporting.formats", "transfer.formats")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,15 @@ from features.infrastructure.files import atomic_file
 from features.infrastructure.processes import rank, wait_for_all, world_size
 from features.infrastructure.tables import write_table
 from features.kept_features import KeptFeatures
+from features.precomputed.feature_file import PROVENANCE
+from features.precomputed.formats.parquet import import_pyarrow
+from features.precomputed.writing import Rows, blocks_of, write_rows
 from finetune.prediction.prediction import Prediction
 
 CSV, PARQUET = ".csv", ".parquet"
 FEATURES = ".npz"
-#: The provenance of the two files: the key in the metadata of Parquet, and the array in the file of features. It is
-#: JSON in ASCII, since a path may not be UTF-8.
-TABLE_SCHEMA, FEATURES_SCHEMA = "transfer.predictions", "transfer.features"
+#: Key of the metadata of Parquet that holds the provenance of a table: JSON in ASCII, since a path may not be UTF-8.
+TABLE_SCHEMA = "transfer.predictions"
 
 
 def check_parquet(path: str) -> None:
@@ -31,12 +34,9 @@ def check_parquet(path: str) -> None:
     if Path(path).suffix != PARQUET:
         return
     try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            f'`out` {path}: Parquet needs the package pyarrow; run pip install "transfer-toolkit[parquet]", or name a '
-            f"file that ends in {CSV}"
-        ) from error
+        import_pyarrow(Path(path))
+    except InputError as error:
+        raise InputError(f"`out` {error}, or name a file that ends in {CSV}") from error
 
 
 def write_predictions(prediction: Prediction, provenance: Mapping[str, Any]) -> None:
@@ -63,17 +63,15 @@ def _as_texts(column: NDArray[Any]) -> list[str | None]:
 
 
 def _write_parquet(prediction: Prediction, provenance: Mapping[str, Any]) -> None:
-    import pyarrow
-    from pyarrow.parquet import ParquetWriter
-
+    arrow, parquet = import_pyarrow(prediction.out)
     chunks = prediction.columns()
     first = next(chunks)
-    types = {name: pyarrow.string() if column.dtype == object else pyarrow.float32() for name, column in first.items()}
-    schema = pyarrow.schema(types.items(), {TABLE_SCHEMA: json.dumps(dict(provenance))})
-    with atomic_file(prediction.out) as aside, ParquetWriter(aside, schema) as writer:
+    types = {name: arrow.string() if column.dtype == object else arrow.float32() for name, column in first.items()}
+    schema = arrow.schema(types.items(), {TABLE_SCHEMA: json.dumps(dict(provenance))})
+    with atomic_file(prediction.out) as aside, parquet.ParquetWriter(aside, schema) as writer:
         for columns in chain([first], chunks):
-            arrays = [pyarrow.array(column, types[name], from_pandas=True) for name, column in columns.items()]
-            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
+            arrays = [arrow.array(column, types[name], from_pandas=True) for name, column in columns.items()]
+            writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
 
 
 @contextmanager
@@ -93,7 +91,7 @@ def kept_features(path: Path | None, dim: int) -> Iterator[KeptFeatures | None]:
         kept.path.unlink(missing_ok=True)
 
 
-def write_features(prediction: Prediction, kept: KeptFeatures, provenance: Mapping[str, Any]) -> None:
+def write_kept(prediction: Prediction, kept: KeptFeatures, provenance: Mapping[str, Any]) -> None:
     """Write the features of the readable images, completely or not at all; every process calls it with its own.
 
     The file has the arrays ``feature`` (N, D) float32 and ``id`` (N,) in the dataset's order, if the dataset has labels
@@ -110,13 +108,12 @@ def write_features(prediction: Prediction, kept: KeptFeatures, provenance: Mappi
             if rows:
                 kept.append(np.memmap(part, np.float32, "r", shape=(rows, kept.dim)))
         readable = prediction.classes[:, 0] >= 0
-        arrays: dict[str, Any] = {"id": prediction.ids[readable].astype(str)}
+        values: dict[str, Any] = {"id": prediction.ids[readable].tolist()}
         if prediction.labels is not None:
-            arrays["label"] = prediction.labels[readable].astype(str)
-        about = {"schema": FEATURES_SCHEMA, "column": "feature", "width": kept.dim, "skipped": prediction.unreadable}
-        arrays[FEATURES_SCHEMA] = np.array(json.dumps(about | dict(provenance)))
-        with atomic_file(path) as aside, aside.open("wb") as file:
-            np.savez(file, feature=kept.array(), **arrays)
+            values["label"] = prediction.labels[readable].tolist()
+        about = {"schema": PROVENANCE, "column": "feature", "width": kept.dim, "skipped": prediction.unreadable}
+        features = {"feature": partial(blocks_of, kept.array())}
+        write_rows(Rows(int(readable.sum()), kept.dim, values, features, about | dict(provenance)), path)
     wait_for_all()
 
 

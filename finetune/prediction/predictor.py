@@ -36,7 +36,7 @@ from finetune.prediction.files import (
     PARQUET,
     check_parquet,
     kept_features,
-    write_features,
+    write_kept,
     write_predictions,
 )
 from finetune.prediction.prediction import Prediction
@@ -133,7 +133,7 @@ def predict(config: PredictConfig) -> Prediction:
         say_assumed(dataset.spec, done.assumed, len(found) - len(found.unreadable))
         provenance = _provenance(config, dataset, model, card) if rank() == 0 else {}
         if kept is not None:
-            write_features(found, kept, provenance)
+            write_kept(found, kept, provenance)
     if rank() == 0:
         write_predictions(found, provenance)
     return found

@@ -63,7 +63,7 @@ class StartingPoint(Output):
     @property
     def published(self) -> bool:
         """Whether ``init`` names a published model with its weights, not a run."""
-        return self.weights == "default" and not (is_path_of_run(self.init) or is_trained_model(self.init))
+        return self.weights == "default" and not (is_trained_model(self.init) or is_path_of_run(self.init))
 
     def contradictions(self) -> list[str]:
         return super().contradictions() + same_folder(self.out, self.init)

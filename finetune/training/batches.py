@@ -41,7 +41,7 @@ class EpochBatches:
     batch size. What a step reads follows from the sampler's seed and the step alone, so a resumed training reads what
     an uninterrupted one does; ``start`` is all the state that a loader needs. Each of W processes gets every W-th
     position of every batch of ``batch_size``, so that together they take the steps of one process. A step that adds up
-    gradients reads its batch in so many ``parts`` of one size. Raises ``InputError`` if a batch cannot be shared out
+    gradients reads its batch in so many ``parts`` of one size. Raises ``InputError`` if a part cannot be shared out
     evenly among the processes, or an epoch is smaller than a batch of several parts.
     """
 
@@ -53,10 +53,12 @@ class EpochBatches:
                 f"`accumulate_grad_batches` {parts}: a step takes {parts} batches of {batch_size // parts} images, and "
                 f"there are {len(sampler)}; give a smaller `batch_size`, or fewer batches"
             )
-        if min(batch_size, len(sampler)) % world_size():
+        size = min(batch_size, len(sampler))
+        if size % (parts * world_size()):
+            shape = "one batch" if parts == 1 else f"{parts} batches (`accumulate_grad_batches`)"
             raise InputError(
-                f"{len(sampler)} images cannot be shared out evenly among {world_size()} processes as one batch; "
-                f"give a smaller `batch_size`, or start fewer processes"
+                f"{size} images cannot be shared out evenly among {world_size()} processes as {shape}; "
+                f"give another `batch_size`, or start fewer processes"
             )
 
     def __len__(self) -> int:

@@ -151,7 +151,8 @@ def _class_at(path: str, home: str, base: str, argument: str, short: Sequence[st
             raise InputError(f"`{argument}` {path}: Lightning has no such {base.lower()}; {near}") from error
         raise InputError(f"`{argument}` {path}: cannot be imported ({type(error).__name__}: {error})") from error
     if not (inspect.isclass(found) and issubclass(found, parent)):
-        raise InputError(f"`{argument}` {path}: is no class of a {home}.{base}")
+        example = {"Logger": "CSVLogger", "Callback": "DeviceStatsMonitor"}[base]
+        raise InputError(f"`{argument}` {path}: is not a subclass of {home}.{base}; give one, such as {example}")
     return found
 
 

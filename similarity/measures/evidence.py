@@ -191,7 +191,9 @@ def side_by_side(
 def _how_to_keep(bank: FeatureBank) -> str:
     """What to do about missing image features, as the end of a sentence."""
     return (
-        f"{bank.name} is made of class means alone" if bank.is_of_means else f"extract {bank.name} with `keep_images`"
+        f"{bank.name} is made of class means, not of images"
+        if bank.is_of_means
+        else f"extract {bank.name} with `keep_images`"
     )
 
 

@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
+from features import ExtractConfig, extract
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
 
@@ -61,8 +62,29 @@ def test_a_spread_without_counts_is_refused():
 
 
 def test_images_that_no_extraction_can_add_are_not_asked_for(tmp_path):
-    with pytest.raises(InputError, match="keeps no image features; it is made of class means alone"):
+    with pytest.raises(InputError, match="keeps no image features; it is made of class means, not of images"):
         of_means().write(tmp_path / "bank.h5").images()
+
+
+@pytest.mark.parametrize("spread", [{}, {"variances": np.ones((3, 2), "f4")}, {"covariance": np.eye(2, dtype="f4")}])
+def test_class_means_with_a_spread_are_of_no_images_either(tmp_path, spread):
+    np.savez(tmp_path / "m.npz", mean=MEANS, count=[3, 1, 2], **spread)
+    options = "".join(f"&{name}={name}" for name in spread)
+    spec = f"features:{tmp_path / 'm.npz'}?means=mean&counts=count{options}"
+    extract(ExtractConfig(spec, str(tmp_path / "bank.h5")))
+    bank = FeatureBank.open(tmp_path / "bank.h5")
+    assert bank.is_of_means and bank.at_least(2).is_of_means
+    with pytest.raises(InputError, match="it is made of class means, not of images"):
+        bank.images()
+
+
+def test_features_of_images_are_not_class_means(tmp_path):
+    np.savez(tmp_path / "x.npz", feature=np.eye(4, dtype="f4"), label=["auk", "auk", "bee", "bee"])
+    extract(ExtractConfig(f"features:{tmp_path / 'x.npz'}", str(tmp_path / "bank.h5")))
+    bank = FeatureBank.open(tmp_path / "bank.h5")
+    assert not bank.is_of_means
+    with pytest.raises(InputError, match="extract it again with `keep_images`"):
+        bank.images()
 
 
 def elsewhere(name, **changes):

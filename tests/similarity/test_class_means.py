@@ -114,8 +114,8 @@ def test_what_cannot_do_without_is_refused(alone):
     ("frechet", "features:source holds no within-class covariance"),
     ("gbc", "features:target holds no variances and covariance"),
     ("source-images", "of features:source the number of images is not known"),
-    ("mmd", "needs the source's images: features:source is made of class means alone"),
-    ("leep", "needs the target's images: features:target is made of class means alone"),
+    ("mmd", "needs the source's images: features:source is made of class means, not of images"),
+    ("leep", "needs the target's images: features:target is made of class means, not of images"),
 ])  # fmt: skip
 def test_a_measure_says_what_it_lacks(alone, name, reason):
     found = measure([name, "emd"], Evidence(*alone))

@@ -63,6 +63,23 @@ def test_the_commands_repeat_the_runs(chain, capsys, tmp_path, monkeypatch):
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.parametrize(
+    "options", [{"save_dir": "/home/ann/wandb", "project": "secret"}, ["save_dir=/home/ann/wandb", "project=secret"]]
+)
+def test_options_of_the_machine_and_its_user_are_not_published(chain, options):
+    path = Path("runs/pre/config.yaml")
+    callback = {"class_path": "birds.Watch", "init_args": {"dirpath": "/home/ann/watched"}}
+    private = {"logger": "wandb", "logger_options": options, "strategy": "ddp", "workers": 3}
+    content = yaml.safe_load(path.read_text()) | private | {"callbacks": ["DeviceStatsMonitor", callback]}
+    path.write_text(yaml.safe_dump(content))
+    step = lineage("runs/digits")[1]
+    assert not (private.keys() | {"callbacks", "device"}) & step.config.keys()
+    assert step.notes == ("it ran with the callbacks DeviceStatsMonitor, Watch, which the command leaves out",)
+    published_of_it = f"{step.config} {step.command}"
+    assert not any(word in published_of_it for word in ("ann", "secret", "wandb", "ddp", "watched", "--workers"))
+    assert "--precision fp32" in step.command  # it changes the weights
+
+
 def test_what_has_moved_is_a_note(chain):
     Path("choice/subset.csv").unlink()
     assert lineage("runs/digits")[1].notes == ("the file of its source classes, subset.csv, was not at hand",)
@@ -88,6 +105,8 @@ def test_a_checkpoint_outside_of_a_run_has_no_lineage(chain, tmp_path):
         ("hf-hub:timm/resnet50.a1_in1k", "hf-hub:timm/resnet50.a1_in1k"),
         ("timm/resnet50.a1_in1k", "timm/resnet50.a1_in1k"),
         ("local-dir:/home/ann/model", "local-dir:model"),
+        ({"dirpath": "/home/ann/x", "every": 2}, {"dirpath": "x", "every": 2}),
+        ([{"init_args": {"paths": ["/home/ann/x"]}}], [{"init_args": {"paths": ["x"]}}]),
         ("crop-flip+randaugment", "crop-flip+randaugment"),
         (0.5, 0.5),
         (None, None),

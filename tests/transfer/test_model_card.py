@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import pytest
 import yaml
 from huggingface_hub import ModelCard
 
 from similarity import Subset
 from similarity.selection.subset import SubsetRow
 from transfer.lineage import Step
-from transfer.model_card import interval, model_card
+from transfer.model_card import model_card
 
 ABOUT = {
     "classes": ["auk", "a|b<c"],
@@ -37,16 +35,6 @@ def step(*choices: tuple[str, Subset], config: dict[str, Any] | None = None, not
 def parsed(text: str) -> tuple[dict[str, Any], str]:
     _, front, body = text.split("---\n", 2)
     return yaml.safe_load(front), body
-
-
-@pytest.mark.parametrize(("share", "images"), [(0.9, 100), (0.5, 10), (1.0, 500), (0.0, 7), (0.333333333, 3)])
-def test_the_interval_is_wilsons(share, images):
-    """Equation 4 of Wilson, J. Am. Stat. Assoc. 1927, with z of 95 %."""
-    z, right = 1.959963984540054, round(share * images)
-    p = right / images
-    middle = (p + z**2 / (2 * images)) / (1 + z**2 / images)
-    half = z / (1 + z**2 / images) * math.sqrt(p * (1 - p) / images + z**2 / (4 * images**2))
-    assert interval(share, images) == pytest.approx((middle - half, middle + half), abs=1e-12)
 
 
 def test_the_front_matter_is_what_the_hub_reads():
@@ -105,6 +93,15 @@ def test_the_choice_of_the_source_is_told_with_its_reason():
     by_hand = ("pre-trained on these classes", Subset(rows))
     _, body = parsed(model_card("birds", ABOUT, checkpoint(), [step(by_hand)]))
     assert "How they were chosen is not stated in their file." in body
+
+
+def test_numbers_of_images_that_a_bank_does_not_know_are_said_to_be_unknown():
+    rows = tuple(
+        SubsetRow("features:m.npz", f"gull {i}", count, i, 0.1, ("cub:/b/CUB",)) for i, count in ((1, 10), (2, None))
+    )
+    _, body = parsed(model_card("birds", ABOUT, checkpoint(), [step(("pre-trained on these classes", Subset(rows)))]))
+    assert "2 classes of `features:m.npz`, of an unknown number of images.\n" in body
+    assert "| 1 | gull 1 | 10 |\n| 2 | gull 2 | unknown |\n" in body
 
 
 def test_a_sigmoid_is_said():

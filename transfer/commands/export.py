@@ -87,7 +87,7 @@ def export(config: ExportConfig) -> Exporting | WrittenFeatures:
         return _export_model(config)
     raise InputError(
         f"`run` {config.run}: no trained model there; expected a finished run directory (with "
-        f"checkpoints/last.safetensors)"
+        f"checkpoints/last.safetensors), a checkpoint (.safetensors) of one, or a feature bank (.h5)"
     )
 
 
@@ -137,13 +137,7 @@ def show(config: ExportConfig, result: Exporting | WrittenFeatures) -> None:
     say(f"{exported.path}: {FORMATS[exported.format].meaning}; {checked}")
     if result.address is not None:
         say(f"uploaded to {result.address}")
-    load = {
-        "onnx": f'onnxruntime.InferenceSession("{exported.path}").run(["logits"], {{"images": images}})',
-        "torch": f'torch.export.load("{exported.path}").module()(images)',
-        "hub": f'timm.create_model("{_address(config)}", pretrained=True)',
-    }[exported.format]
-    show_next(f"{load}    (in Python)")
-
-
-def _address(config: ExportConfig) -> str:
-    return f"local-dir:{config.out}" if config.push is None else f"hf-hub:{config.push}"
+    load = FORMATS[exported.format].load
+    if load is not None:
+        place = str(exported.path) if config.push is None else f"hf-hub:{config.push}"
+        show_next(f"{load(place)}    (in Python)")

@@ -108,6 +108,11 @@ def _config(network: Any, twin: TimmNetwork, export: Export) -> dict[str, Any]:
     }
 
 
+def _load(place: str) -> str:
+    address = place if place.startswith("hf-hub:") else f"local-dir:{place}"
+    return f'timm.create_model("{address}", pretrained=True)'
+
+
 HUB = ExportFormat(
     "hub",
     "a folder for the Hugging Face hub with a model card, which timm loads in one line",
@@ -115,4 +120,5 @@ HUB = ExportFormat(
     _obstacle,
     write_folder,
     holds=(CONFIG, WEIGHTS, README),
+    load=_load,
 )

@@ -81,4 +81,5 @@ ONNX = ExportFormat(
     write_onnx,
     packages=("onnx", "onnxruntime", "onnxscript"),
     extra="export",
+    load=lambda path: f'onnxruntime.InferenceSession("{path}").run(["logits"], {{"images": images}})',
 )

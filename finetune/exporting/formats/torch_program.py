@@ -50,4 +50,11 @@ def write_program(export: Export, path: Path) -> float:
     return check_parity(network, loaded, export.model.backbone.preprocessing, "torch")
 
 
-TORCH = ExportFormat("torch", "a program of torch.export, for PyTorch alone", ".pt2", obstacle_of_head, write_program)
+TORCH = ExportFormat(
+    "torch",
+    "a program of torch.export, for PyTorch alone",
+    ".pt2",
+    obstacle_of_head,
+    write_program,
+    load=lambda path: f'torch.export.load("{path}").module()(images)',
+)

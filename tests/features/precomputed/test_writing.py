@@ -7,7 +7,7 @@ import pytest
 
 from features import ExtractConfig, FeatureBank, InputError, extract
 from features.bank import COMPARABLE
-from features.precomputed.writing import write_features
+from features.precomputed.writing import Rows, blocks_of, write_features, write_rows
 
 ATTRS = {
     "dataset": "folder:birds@train",
@@ -153,3 +153,13 @@ def test_what_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"a covariance of 3 features is too large for Parquet; write \.npz"):
         write_features(bank, tmp_path / "out.parquet")
     assert not list(tmp_path.glob("*out.parquet*"))
+
+
+@pytest.mark.parametrize("rows", [0, 1, (1 << 13) + 1])
+def test_rows_of_any_number_are_a_file(tmp_path, rows):
+    features = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
+    ids = [str(i) for i in range(rows)]
+    write_rows(Rows(rows, 2, {"id": ids}, {"feature": lambda: blocks_of(features)}, {}), tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz") as found:
+        np.testing.assert_array_equal(found["feature"], features)
+        assert found["id"].tolist() == ids

@@ -70,7 +70,10 @@ WRONG = [
     ({"strategy": "dpp"}, "`strategy` dpp: Lightning has no such strategy; did you mean ddp?"),
     ({"logger": "cvs"}, "`logger` cvs: Lightning has no such logger; did you mean csv?"),
     ({"logger": "nowhere.Logger"}, "`logger` nowhere.Logger: cannot be imported (ModuleNotFoundError: No module named"),
-    ({"logger": "lightning_stand_ins.Counter"}, "`logger` lightning_stand_ins.Counter: is no class of a "),
+    (
+        {"logger": "lightning_stand_ins.Counter"},
+        "`logger` lightning_stand_ins.Counter: is not a subclass of lightning.pytorch.loggers.Logger",
+    ),
     ({"logger": "csv", "logger_options": ["nam=x"]}, "CSVLogger has no argument nam; did you mean name?"),
     ({"logger": "csv", "logger_options": ["name"]}, "`logger_options` name: expected each option once, as name=value"),
     ({"logger_options": ["name=x"]}, "`logger_options` ['name=x']: is for `logger`; leave it out"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ from hub_stand_in import TOKEN, hub
 from PIL import Image
 
 from features import FeatureBank, load_backbone
+from features.infrastructure.entry_points import LOADED
+from finetune.exporting import FORMATS
 from finetune.model import ImageClassifier
+from transfer.cli import main
 
 OPTIONS = ["--device", "cpu", "--precision", "fp32"]
 
@@ -90,6 +94,36 @@ def test_a_file_takes_its_format_from_its_ending(run, tmp_path, said):
         torch.testing.assert_close(program(images), model.eval()(images))
 
 
+@pytest.mark.parametrize(("load", "shown"), [("load=lambda path: f'names({path!r})'", True), ("", False)])
+def test_a_format_of_another_package(run, tmp_path, monkeypatch, capsys, load, shown):
+    """A file of the names of the classes; the line that loads it is the package's own, if it has one."""
+    module, out = f"own_format_{shown}".lower(), tmp_path / "m.names"
+    code = """
+        from finetune.exporting.format import ExportFormat
+
+        def write(export, path):
+            path.write_text(" ".join(export.about["classes"]))
+            return 0.0
+
+        NAMES = ExportFormat("names", "the names alone", ".names", lambda model: None, write, {load})
+    """
+    (tmp_path / f"{module}.py").write_text(textwrap.dedent(code).replace("{load}", load))
+    info = tmp_path / f"{module}-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text(f"[transfer.formats]\nnames = {module}:NAMES\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    FORMATS.__dict__.pop("_entries", None)
+    try:
+        assert main(["export", str(run), "--out", str(out)]) == 0
+    finally:
+        FORMATS.__dict__.pop("_entries", None)
+        LOADED.pop(module, None)
+    said = capsys.readouterr()
+    assert out.read_text().startswith("digit 0 digit 1") and "the names alone" in said.out + said.err
+    assert ("(in Python)" in said.out + said.err) is shown and (f"names('{out}')" in said.out + said.err) is shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -109,7 +143,7 @@ def test_options_that_contradict_each_other(run, arguments, line, refused, tmp_p
 
 
 def test_what_cannot_be_exported_is_one_line(run, made_run, tmp_path, refused):
-    assert "RUN runs/none: no trained model there" in refused("export", "runs/none", "--out", tmp_path / "m")
+    assert "or a feature bank (.h5)" in refused("export", "runs/none", "--out", tmp_path / "m")
     said = refused("export", made_run, "--out", tmp_path / "m")
     assert "timm has no network that is the same as resnet8; give --format onnx or torch" in said
     (tmp_path / "m").mkdir()
