@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.intervals import wilson
 from transfer.trial.plan import CONTINUED, FINE_TUNED, PROBE, SELECTED
 
 #: The normal quantile of a 95 % interval.
@@ -72,7 +73,7 @@ def judge(correct: Mapping[str, NDArray[np.bool_]], seed: int = 0) -> Verdict:
     lead = {name: lead_of(hits[best], hits[i]) for i, name in enumerate(names) if i != best}
     return Verdict(
         best=names[best],
-        accuracy={name: wilson(int(row.sum()), row.size) for name, row in zip(names, hits, strict=True)},
+        accuracy={name: accuracy_of(row) for name, row in zip(names, hits, strict=True)},
         lead=lead,
         tied=tuple(name for name, one in lead.items() if one.low <= 0),
         optimism=optimism(hits, seed),
@@ -80,16 +81,10 @@ def judge(correct: Mapping[str, NDArray[np.bool_]], seed: int = 0) -> Verdict:
     )
 
 
-def wilson(correct: int, images: int) -> Figure:
-    """A share and Wilson's score interval (1927).
-
-    >>> figure = wilson(90, 100)
-    >>> round(figure.low, 4), round(figure.high, 4)
-    (0.8256, 0.9448)
-    """
-    share, weight = correct / images, _Z**2 / images
-    centre, spread = share + weight / 2, _Z * math.sqrt(share * (1 - share) / images + weight / (4 * images))
-    return Figure(share, max(0.0, (centre - spread) / (1 + weight)), min(1.0, (centre + spread) / (1 + weight)))
+def accuracy_of(hits: NDArray[np.bool_]) -> Figure:
+    """The share of (N,) images that were classified correctly, and Wilson's interval."""
+    correct, images = int(hits.sum()), hits.size
+    return Figure(correct / images, *wilson(correct, images))
 
 
 def lead_of(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> Figure:

@@ -7,12 +7,13 @@ import pytest
 from scipy.stats import binomtest
 
 from transfer.trial.plan import CONTINUED, FINE_TUNED, PROBE
-from transfer.trial.verdict import judge, lead_of, optimism, sentences, wilson
+from transfer.trial.verdict import accuracy_of, judge, lead_of, optimism, sentences
 
 
 @pytest.mark.parametrize(("correct", "images"), [(0, 5), (5, 5), (17, 40), (589, 600)])
 def test_the_interval_of_an_accuracy_is_wilsons(correct, images):
-    found, expected = wilson(correct, images), binomtest(correct, images).proportion_ci(method="wilson")
+    found = accuracy_of(np.arange(images) < correct)
+    expected = binomtest(correct, images).proportion_ci(method="wilson")
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
     assert found.value == correct / images
 
