@@ -7,6 +7,7 @@ from .extraction.merging import MergeConfig, merge
 from .extraction.own_parts import extract_features
 from .extraction.result import Extraction
 from .infrastructure.errors import InputError
+from .precomputed.writing import write_features
 from .preprocessing import Preprocessing
 from .readers import open_dataset
 
@@ -27,4 +28,5 @@ __all__ = [
     "load_backbone",
     "merge",
     "open_dataset",
+    "write_features",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Any
 
 import h5py
@@ -26,6 +27,15 @@ COMPARABLE = ("backbone", "weights_sha256", "transform", "pooling")
 #: Attributes that agree with the request if a bank is reused.
 IDENTITY = (*COMPARABLE, "image_size", "precision", "dataset", "manifest_sha256")
 
+#: Attribute of a file that names the class statistics which are not known, and have no dataset in it.
+_UNKNOWN = "unknown"
+#: Attribute of a bank that was made of class means: of no images, so that none can be kept.
+OF_MEANS = "of_class_means"
+#: What the attribute ``backbone`` begins with if features were computed elsewhere, and nobody said by which model.
+UNKNOWN_MODEL = "unknown model "
+#: Largest relative deviation of the mean squared length of features that were scaled to length 1, in float16 too.
+_UNIT_LENGTH = 1e-3
+
 #: Features (N, D), labels (N,) and ids (N,) of the images of a bank.
 Images = tuple[NDArray[np.floating], NDArray[np.int64], list[str]]
 
@@ -36,36 +46,42 @@ class FeatureBank:
 
     Attributes:
         classes: (C,) class names.
-        counts: (C,) int64, number of images of each class.
+        counts: (C,) int64, number of images of each class; 1 each if ``counts_known`` is false, so that all classes
+            weigh the same.
         means: (C, D) float32, mean feature of each class.
-        variances: (C, D) float32, population variance of each feature in each class.
-        within_covariance: (D, D) float32, pooled within-class covariance.
+        variances: (C, D) float32, population variance of each feature in each class; None if it is not known.
+        within_covariance: (D, D) float32, pooled within-class covariance; None if it is not known. It is 0, not None,
+            if every class has one image.
         attrs: Dataset, split, backbone, hash of the weights, transform and so forth: see :data:`IDENTITY`.
         skipped: Unreadable images, as (id, reason).
         path: The file or the address that the bank was read from; None for a bank in memory.
+        counts_known: Whether the numbers of images are known. A bank of class means alone may lack them; it has no
+            variances and no covariance then, because nothing would say of how many images.
     """
 
     classes: tuple[str, ...]
     counts: NDArray[np.int64]
     means: NDArray[np.float32]
-    variances: NDArray[np.float32]
-    within_covariance: NDArray[np.float32]
+    variances: NDArray[np.float32] | None
+    within_covariance: NDArray[np.float32] | None
     attrs: Mapping[str, Any] = field(default_factory=dict)
     skipped: tuple[tuple[str, str], ...] = ()
     path: Location | None = None
+    counts_known: bool = True
 
     def __post_init__(self) -> None:
         where = self.path or self.name
         n_classes, width = len(self.classes), self.means.shape[-1] if self.means.ndim else 0
         shapes = {
-            "counts": (self.counts.shape, (n_classes,)),
-            "means": (self.means.shape, (n_classes, width)),
-            "variances": (self.variances.shape, (n_classes, width)),
-            "within_covariance": (self.within_covariance.shape, (width, width)),
+            "counts": (n_classes,),
+            "means": (n_classes, width),
+            "variances": (n_classes, width),
+            "within_covariance": (width, width),
         }
-        for name, (found, expected) in shapes.items():
-            if found != expected:
-                raise InputError(f"{where}: {name} has shape {found}, expected {expected}")
+        held = {name: array for name in shapes if (array := getattr(self, name)) is not None}
+        for name, array in held.items():
+            if array.shape != shapes[name]:
+                raise InputError(f"{where}: {name} has shape {array.shape}, expected {shapes[name]}")
         if n_classes == 0:
             raise InputError(f"{where}: the bank has no class")
         if len(set(self.classes)) != n_classes:
@@ -75,16 +91,35 @@ class FeatureBank:
             worst = int(np.argmin(self.counts))
             fault = f"class {self.classes[worst]!r} has count {self.counts[worst]}"
             raise InputError(f"{where}: {fault}; every count must be positive")
-        for name in ("means", "variances", "within_covariance"):
-            if not np.isfinite(getattr(self, name)).all():
+        for name, array in held.items():
+            if not np.isfinite(array).all():
                 raise InputError(f"{where}: {name} holds NaN or infinity; extract the bank again")
-        if (self.variances < 0).any():
+        if self.variances is not None and (self.variances < 0).any():
             raise InputError(f"{where}: variances holds a negative value; extract the bank again")
+        if not self.counts_known and len(held) > 2:
+            raise InputError(f"{where}: variances or a covariance without the number of images of each class")
 
     @property
     def name(self) -> str:
         """The name of the bank in messages and tables: its dataset spec, else its path."""
         return str(self.attrs.get("dataset") or self.path or "feature bank")
+
+    @property
+    def images_in(self) -> int | None:
+        """Number of images of all classes together; None if it is not known."""
+        return int(self.counts.sum()) if self.counts_known else None
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The class statistics that are known, of count, mean, variance and covariance."""
+        known = self.counts_known, True, self.variances is not None, self.within_covariance is not None
+        return tuple(compress(("count", "mean", "variance", "covariance"), known))
+
+    @property
+    def is_of_means(self) -> bool:
+        """Whether the bank was made of class means, with or without their spread, so that it cannot keep images."""
+        # Banks of earlier versions lack the attribute. Images always have a spread.
+        return bool(self.attrs.get(OF_MEANS)) or (self.variances is None and self.within_covariance is None)
 
     @classmethod
     def open(cls, path: str | Location) -> FeatureBank:
@@ -95,6 +130,7 @@ class FeatureBank:
             raise InputError(f"{path}: no such feature bank; make one with: transfer extract DATASET --out {name}")
         with readable(path, "feature bank") as file:
             attrs = read_attributes(file)
+            unknown = str(attrs.pop(_UNKNOWN, "")).split()
             if attrs.get("schema") != SCHEMA:
                 raise InputError(
                     f"{path}: an HDF5 file, but not a feature bank (schema is {attrs.get('schema')!r}); "
@@ -107,13 +143,14 @@ class FeatureBank:
                 )
             return cls(
                 classes=class_names(read_text(file, "class/name")),
-                counts=file["class/count"][:],
+                counts=np.ones(len(file["class/mean"]), np.int64) if "count" in unknown else file["class/count"][:],
                 means=file["class/mean"][:],
-                variances=file["class/variance"][:],
-                within_covariance=file["within/covariance"][:],
+                variances=None if "variance" in unknown else file["class/variance"][:],
+                within_covariance=None if "covariance" in unknown else file["within/covariance"][:],
                 attrs=attrs,
                 skipped=tuple(read_skipped(file)),
                 path=path,
+                counts_known="count" not in unknown,
             )
 
     @property
@@ -159,7 +196,14 @@ class FeatureBank:
     def _labels_of_file(self) -> NDArray[np.int64]:
         """Read the label of each image in the file; −1 if its class was dropped by :meth:`at_least`."""
         if not self.keeps_images:
-            raise InputError(f"{self.name}: the bank keeps no image features; extract it again with `keep_images`")
+            raise InputError(
+                f"{self.name}: the bank keeps no image features; "
+                + (
+                    "it is made of class means, not of images"
+                    if self.is_of_means
+                    else "extract it again with `keep_images`"
+                )
+            )
         with opened(self._file) as file:
             classes, labels = class_names(read_text(file, "class/name")), file["image/label"][:]
         position = {name: label for label, name in enumerate(self.classes)}
@@ -178,27 +222,49 @@ class FeatureBank:
                 found = f"{features.shape}, {len(labels)} and {len(ids)}"
                 raise ValueError(f"images must be features (N, {width}), N labels and N ids, got {found}")
         path = located(path)
-        with atomic_hdf5(path, {**self.attrs, "schema": SCHEMA, "schema_version": SCHEMA_VERSION}) as file:
+        figures = {
+            "class/count": self.counts.astype(np.int64) if self.counts_known else None,
+            "class/mean": self.means.astype(np.float32),
+            "class/variance": None if self.variances is None else self.variances.astype(np.float32),
+            "within/covariance": None if self.within_covariance is None else self.within_covariance.astype(np.float32),
+        }
+        unknown = [name.partition("/")[2] for name, array in figures.items() if array is None]
+        attrs = {**self.attrs, "schema": SCHEMA, "schema_version": SCHEMA_VERSION}
+        with atomic_hdf5(path, attrs | ({_UNKNOWN: " ".join(unknown)} if unknown else {})) as file:
             write_text(file, "class/name", self.classes)
-            file["class/count"] = self.counts.astype(np.int64)
-            file["class/mean"] = self.means.astype(np.float32)
-            file["class/variance"] = self.variances.astype(np.float32)
-            file["within/covariance"] = self.within_covariance.astype(np.float32)
+            for name, array in figures.items():
+                if array is not None:
+                    file[name] = array
             write_skipped(file, self.skipped)
             if images is not None:
                 write_images(file, images)
         return FeatureBank.open(path)
 
     def require_comparable(self, other: FeatureBank) -> None:
-        """Raise `InputError` if the features of two banks do not live in one space, as :data:`COMPARABLE` tells."""
+        """Raise `InputError` if the features of two banks do not live in one space.
+
+        They have the same width and agree in :data:`COMPARABLE`. Features that were computed elsewhere, of which a name
+        of the model is all that is known, are also either all or none of length 1.
+        """
+        names = f"{self.path or self.name} and {other.path or other.name} cannot be compared"
         for name in COMPARABLE:
             mine, theirs = self.attrs.get(name), other.attrs.get(name)
             if mine != theirs:
-                raise InputError(
-                    f"{self.path or self.name} and {other.path or other.name} cannot be compared: {name} is "
-                    f"{mine!r} in one and {theirs!r} in the other; extract both with the same `backbone`, `weights` "
-                    f"and `image_size`"
-                )
+                fault = f"{name} is {mine!r} in one and {theirs!r} in the other"
+                raise InputError(f"{names}: {fault}; {_how_to_compare(self, other)}")
+        widths = self.means.shape[1], other.means.shape[1]
+        if widths[0] != widths[1]:
+            raise InputError(
+                f"{names}: features of width {widths[0]} and {widths[1]}; extract both with the same backbone"
+            )
+        lengths = [_mean_square(bank) for bank in (self, other)] if self.attrs.get("weights_sha256") == "" else []
+        of_length_1 = [length is not None and abs(length - 1) < _UNIT_LENGTH for length in lengths]
+        if None not in lengths and any(of_length_1) and not all(of_length_1):
+            scaled, plain = (self, other) if of_length_1[0] else (other, self)
+            raise InputError(
+                f"{names}: the features of {scaled.name} have length 1, those of {plain.name} have not; scale both or "
+                f"neither before you save them"
+            )
 
     def at_least(self, min_count: int) -> FeatureBank:
         """Keep the classes of at least ``min_count`` images, or raise `InputError` if there is none.
@@ -211,8 +277,29 @@ class FeatureBank:
                 f"{self.name}: no class has {min_count} images (the largest has {self.counts.max()}); lower `min_count`"
             )
         classes = tuple(self.classes[i] for i in kept)
-        counts, means, variances = self.counts[kept], self.means[kept], self.variances[kept]
-        return replace(self, classes=classes, counts=counts, means=means, variances=variances)
+        variances = None if self.variances is None else self.variances[kept]
+        return replace(self, classes=classes, counts=self.counts[kept], means=self.means[kept], variances=variances)
+
+
+def _how_to_compare(bank: FeatureBank, other: FeatureBank) -> str:
+    """What to do about two banks whose features were made in different ways, as the end of a sentence."""
+    both = bank, other
+    elsewhere = [one for one in both if one.attrs.get("weights_sha256") == ""]
+    if len(elsewhere) == 2 and any(str(one.attrs.get("backbone")).startswith(UNKNOWN_MODEL) for one in both):
+        return "if one model made both, name it in both dataset specs: features:FILE?model=NAME"
+    if elsewhere:
+        return (
+            f"{elsewhere[0].name} was computed elsewhere, and its weights are not known; extract both from the images"
+        )
+    return "extract both with the same `backbone`, `weights` and `image_size`"
+
+
+def _mean_square(bank: FeatureBank) -> float | None:
+    """Mean squared length of the images' features; None if the variances are not known."""
+    if bank.variances is None:
+        return None
+    squares = np.square(bank.means, dtype=np.float64) + bank.variances
+    return float(np.average(squares.sum(axis=1), weights=bank.counts))
 
 
 def write_images(file: h5py.File, images: Images) -> None:

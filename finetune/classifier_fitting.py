@@ -33,7 +33,7 @@ from finetune.evaluation.image_pass import ForwardOptions, score_images
 from finetune.finetuning import FinetuneConfig
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
-from finetune.shared_options import resolve
+from finetune.shared_options import TrainingOptions, resolve
 from finetune.shared_options.base import Choice, Reader
 from finetune.shared_options.option_groups import (
     WHOLE_IMAGES,
@@ -63,7 +63,10 @@ class FitClassifierConfig(RunOptions, StartingPoint):
     """
 
     #: Options of fine-tuning, which earlier versions wrote into these runs without reading them → their defaults.
-    RETIRED: ClassVar[Mapping[str, Any]] = {option.name: default_of(option) for option in fields(FinetuneConfig)}
+    RETIRED: ClassVar[Mapping[str, Any]] = {
+        **TrainingOptions.RETIRED,
+        **{option.name: default_of(option) for option in fields(FinetuneConfig)},
+    }
 
     method: str
     space: Space = "cosine"

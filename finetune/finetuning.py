@@ -60,7 +60,7 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
     """
 
     #: Options of earlier versions, which had this command and fit-classifier in one → the value that means this one.
-    RETIRED: ClassVar[Mapping[str, Any]] = {"method": FINE_TUNED, "space": "cosine"}
+    RETIRED: ClassVar[Mapping[str, Any]] = {**TrainingOptions.RETIRED, "method": FINE_TUNED, "space": "cosine"}
 
     loss: str = DEFAULT_LOSS
     classifier: Literal["new", "probe", "keep"] | None = None

@@ -41,8 +41,8 @@ from finetune.training import state
 FINE_TUNED = "full"
 #: What a run writes before ``config.yaml``, and may leave if it is killed.
 _FIRST = ("environment.json", "checkpoints")
-#: Options that do not change the result of a run.
-_IMMATERIAL = ("out", "workers", "tensorboard")
+#: Options that do not change the result of a run, which may therefore be resumed with others.
+IMMATERIAL = ("out", "workers", "strategy", "logger", "logger_options", "tensorboard")
 
 
 class RunDirectory:
@@ -62,7 +62,6 @@ class RunDirectory:
         resolved = {name: value for name, value in asdict(config).items() if name != "out"} | {"out": str(path)}
         if rank() == 0:
             self._open(config, resolved, inputs, without_effect)
-        self._board = getattr(config, "tensorboard", False) and _board()
         wait_for_all()
         self.metrics = gather(_read_metrics(self.path))[0]  # before any process of this job writes them
 
@@ -110,7 +109,7 @@ class RunDirectory:
             del there[name]
         # Equal weights are the same start, however they were named: null was random weights, as none is.
         hashes = [found.get("initial weights") for found in (environment["inputs"], inputs)]
-        immaterial = (*_IMMATERIAL, "weights") if hashes[0] == hashes[1] is not None else _IMMATERIAL
+        immaterial = (*IMMATERIAL, "weights") if hashes[0] == hashes[1] is not None else IMMATERIAL
         for name in [n for n in (*asked, *there) if n not in immaterial]:
             if there.get(name) != asked.get(name):
                 found = difference(name, there.get(name), asked.get(name))
@@ -161,20 +160,6 @@ class RunDirectory:
             writer = csv.DictWriter(file, list(row))
             writer.writeheader()
             writer.writerows([*rows, row])
-        if self._board:
-            with self._board(str(self.path / "tensorboard")) as board:
-                for name, value in row.items():
-                    if name != "step":
-                        board.add_scalar(name, float(value), int(row["step"]))
-
-
-def _board() -> Any:
-    """PyTorch's writer of TensorBoard files."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise InputError("`tensorboard`: the package tensorboard is missing; pip install tensorboard") from error
-    return SummaryWriter
 
 
 def open_run(path: str | Path) -> dict[str, Any]:

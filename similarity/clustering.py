@@ -141,7 +141,7 @@ def cluster(config: ClusterConfig) -> Clustering:
     rows = zip(ids, (names[label] for label in labels.tolist()), strict=True)
     with atomic_file(table) as aside:  # the table takes its name once the bank is written
         write_clusters(aside, bank.name, str(bank.attrs["manifest_sha256"]), rows, provenance)
-        manifest = open_dataset(DatasetSpec("clusters", str(aside))).manifest_sha256
+        manifest = open_dataset(DatasetSpec("clusters", str(aside)), images=False).manifest_sha256
         attrs = {"dataset": str(spec), "split": None, "manifest_sha256": manifest}
         regroup(bank, labels, names, out, attrs=attrs, keep_images=config.keep_images)
     return Clustering(out, str(spec), tuple(counts[order].tolist()), n_clusters - len(order), cosine)
@@ -181,7 +181,7 @@ def _check(bank: FeatureBank, ids: list[str]) -> None:
         raise InputError(
             f"{bank.name}: two images have the id {twice!r}; a table of clusters could not tell them apart"
         )
-    if open_dataset(bank.name).manifest_sha256 != bank.attrs.get("manifest_sha256"):
+    if open_dataset(bank.name, images=False).manifest_sha256 != bank.attrs.get("manifest_sha256"):
         raise InputError(f"{bank.path}: its dataset {bank.name} has changed since; extract it again with `keep_images`")
 
 

@@ -144,14 +144,15 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
     threshold = config.threshold
     if threshold is None:
         width, pairs = source.means.shape[1], len(ids) * sum(len(target.image_labels()[1]) for target in targets)
-        # The largest of the cosines of independent directions, normal variables of variance 1 / width.
-        threshold = max(THRESHOLD, math.sqrt(2 * math.log(pairs) / width))
+        threshold = copy_threshold(pairs, width)
         if threshold >= 1:
             raise InputError(
                 f"{source.path}: features of width {width} do not separate copies among {pairs:,} pairs of images; "
                 f"extract with a wider backbone"
             )
-    if clean is not None and open_dataset(source.name).manifest_sha256 != source.attrs.get("manifest_sha256"):
+    if clean is not None and open_dataset(source.name, images=False).manifest_sha256 != source.attrs.get(
+        "manifest_sha256"
+    ):
         raise InputError(f"{source.path}: its dataset {source.name} has changed since; extract it again")
 
     best, of_target, of_image = np.full(len(ids), -np.inf), np.zeros(len(ids), int), np.zeros(len(ids), int)
@@ -179,10 +180,19 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
     with atomic_file(out) as aside:  # the list takes its name once the bank is written
         write_table(aside, provenance, COLUMNS, map(astuple, rows))
         if clean is not None:
-            without = open_dataset(excluding(DatasetSpec.parse(source.name), aside))
+            without = open_dataset(excluding(DatasetSpec.parse(source.name), aside), images=False)
             _write_clean(source, found, without, str(spec), clean)
     rest = float(best[best < threshold].max(initial=-1))
     return Duplicates(tuple(rows), threshold, str(spec), len(ids), rest, out, clean)
+
+
+def copy_threshold(pairs: int, width: int) -> float:
+    """The least cosine similarity of a copy among so many pairs of images; 1 or more if none can be told.
+
+    It is at least the largest cosine of as many pairs of independent directions, which are normal variables of variance
+    1 / ``width``.
+    """
+    return max(THRESHOLD, math.sqrt(2 * math.log(max(pairs, 1)) / width))
 
 
 def most_similar(source: FeatureBank, target: FeatureBank) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -17,6 +17,7 @@ from scipy.linalg import solve_triangular
 
 from features.bank import FeatureBank
 from features.infrastructure.catalogue import Catalogue
+from features.infrastructure.console import say_once
 from features.infrastructure.errors import InputError
 
 
@@ -29,7 +30,7 @@ class GeometryRow:
         meaning: One line that names the steps.
         square_root: Take the square root of the means, if the features are rectified.
         centre: Subtract the mean over all source classes.
-        whiten: Whiten by the within-class covariance, if it is known.
+        whiten: Whiten by the within-class covariance, if a bank knows it.
         unit_length: Scale each point to length 1.
     """
 
@@ -45,6 +46,8 @@ class GeometryRow:
 GEOMETRIES = Catalogue("geometry", GeometryRow, "similarity.geometries", "transfer.geometries")
 #: The geometry that finds related classes best: see ``benchmarks/selection_quality.py``.
 DEFAULT_GEOMETRY = "sqrt-whitened"
+#: Banks that a message names.
+_LISTED = 3
 #: Rows that are mapped at a time.
 _ROWS = 1 << 16
 #: Least mean of a feature, relative to the average feature, at which the slope of the square root is taken.
@@ -124,7 +127,7 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
     row = GEOMETRIES.find(name)
     banks = [*targets, *sources]
     for bank in banks[1:]:
-        require_comparable(banks[0], bank)
+        banks[0].require_comparable(bank)
     if not (row.square_root or row.centre or row.whiten):
         return Geometry(name, unit_length=row.unit_length)
     means = np.concatenate([bank.means for bank in sources]).astype(np.float64)
@@ -141,19 +144,21 @@ def fit_geometry(name: str, targets: Sequence[FeatureBank], sources: Sequence[Fe
         slope = 0.5 / np.sqrt(np.maximum(average, least))
         np.sqrt(means, out=means)
     centre = means.mean(axis=0) if row.centre else None
-    factor = whitening_factor(banks, slope) if row.whiten else None
-    return Geometry(name, centre, factor, row.unit_length, slope)
+    metric = Geometry(name, centre, whitening_factor(banks, slope) if row.whiten else None, row.unit_length, slope)
+    if row.whiten:
+        _say_without_covariance(metric, banks)
+    return metric
 
 
-def require_comparable(bank: FeatureBank, other: FeatureBank) -> None:
-    """Raise `InputError` for banks of different backbones, preprocessing or widths."""
-    bank.require_comparable(other)
-    widths = bank.means.shape[1], other.means.shape[1]
-    if widths[0] != widths[1]:
-        raise InputError(
-            f"{bank.name} and {other.name} cannot be compared: features of width {widths[0]} and {widths[1]}; "
-            f"extract both with the same backbone"
-        )
+def _say_without_covariance(metric: Geometry, banks: Sequence[FeatureBank]) -> None:
+    """Say which banks of a whitened geometry lack a within-class covariance, and what takes its place."""
+    without = [bank.name for bank in banks if bank.within_covariance is None]
+    if len(without) == len(banks):
+        said = f"so the geometry {metric.name} is not whitened here; its steps are: {metric.description}"
+        say_once(f"no bank holds a within-class covariance, only class means, {said}")
+    elif without:
+        names = ", ".join(without[:_LISTED]) + (", …" if len(without) > _LISTED else "")
+        say_once(f"{names}: holds class means without a covariance; that of the other banks is used in its place")
 
 
 def whitening_factor(
@@ -161,16 +166,16 @@ def whitening_factor(
 ) -> NDArray[np.float64] | None:
     """(D, D) lower Cholesky factor of the pooled, shrunk within-class covariance; None if that is 0.
 
-    The covariances of all banks are pooled by their numbers of images. The mean eigenvalue is added to the diagonal: a
-    shrinkage without a parameter, which keeps directions of little variance from being blown up. ``slope`` (D,) is the
-    derivative of the map that was applied to each feature, if any.
+    The covariances of the banks that know theirs are pooled by their numbers of images. The mean eigenvalue is added to
+    the diagonal: a shrinkage without a parameter, which keeps directions of little variance from being blown up.
+    ``slope`` (D,) is the derivative of the map that was applied to each feature, if any.
     """
     if all(bank.counts.max() == 1 for bank in banks):
         return None  # older banks hold round-off here
-    images = np.array([bank.counts.sum() for bank in banks], dtype=np.float64)
-    pooled = np.zeros(banks[0].within_covariance.shape)
-    for bank, share in zip(banks, images / images.sum(), strict=True):
-        pooled += share * bank.within_covariance
+    known = [(bank.counts.sum(), bank.within_covariance) for bank in banks if bank.within_covariance is not None]
+    pooled = np.zeros((banks[0].means.shape[1],) * 2)
+    for images, covariance in known:
+        pooled += images / sum(size for size, _ in known) * covariance
     if slope is not None:
         pooled *= np.outer(slope, slope)
     mean_eigenvalue = np.trace(pooled) / len(pooled)

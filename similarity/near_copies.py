@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
@@ -11,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from features.bank import FeatureBank
 from similarity.distances import inner_product_index
-from similarity.duplicates import THRESHOLD, local_geometry
+from similarity.duplicates import copy_threshold, local_geometry
 from similarity.geometry import Geometry, are_rectified
 
 #: Most similar images of each image that are looked at.
@@ -38,7 +36,7 @@ def groups_of_copies(bank: FeatureBank) -> NDArray[np.int64]:
     """
     features, _, _ = bank.images()
     count, width = features.shape
-    threshold = max(THRESHOLD, math.sqrt(2 * math.log(max(count * (count - 1) / 2, 1)) / width))
+    threshold = copy_threshold(count * (count - 1) // 2, width)
     if threshold >= 1 or count < 2:
         return np.arange(count)
     metric = local_geometry(_alike(features), rectified=are_rectified([features]))

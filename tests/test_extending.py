@@ -17,6 +17,7 @@ from features.infrastructure.catalogue import Catalogue
 from features.readers import SCHEMES
 from finetune.augmentation import AUGMENTATIONS
 from finetune.classifiers.second_stage import METHODS
+from finetune.exporting import FORMATS
 from finetune.losses import LOSSES
 from finetune.samplers import SAMPLERS
 from similarity import GEOMETRIES, MEASURES, STRATEGIES
@@ -27,7 +28,7 @@ PAGE = (ROOT / "EXTENDING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, flags=re.S)
 EXAMPLES = list(zip(BLOCKS[::2], BLOCKS[1::2], strict=True))
 CATALOGUES: tuple[Catalogue[Any], ...] = (SCHEMES, STRATEGIES, MEASURES, LOSSES)
-OTHERS: tuple[Catalogue[Any], ...] = (FAMILIES, GEOMETRIES, SAMPLERS, AUGMENTATIONS, METHODS)
+OTHERS: tuple[Catalogue[Any], ...] = (FAMILIES, GEOMETRIES, SAMPLERS, AUGMENTATIONS, METHODS, FORMATS)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 from .commands.compare import CompareConfig, compare
 from .commands.demo import DemoConfig, demo
+from .commands.export import ExportConfig, export
 from .commands.inspect import InspectConfig, inspect
 from .commands.rank import RankConfig, rank
 from .commands.rank_models import RankModelsConfig, rank_models
@@ -14,6 +15,7 @@ __all__ = [
     "CompareConfig",
     "DemoConfig",
     "Experiment",
+    "ExportConfig",
     "InspectConfig",
     "RankConfig",
     "RankModelsConfig",
@@ -23,6 +25,7 @@ __all__ = [
     "SelectConfig",
     "compare",
     "demo",
+    "export",
     "inspect",
     "rank",
     "rank_models",

@@ -96,6 +96,8 @@ def _run(command: Command, argv: list[str]) -> int:
     from features.infrastructure.console import console
     from transfer.command_line import read_command_line, read_option
 
+    # POT imports PyTorch as one of its backends, which takes longer than a ranking, and is given NumPy arrays alone.
+    os.environ.setdefault("POT_BACKEND_DISABLE_PYTORCH", "1")
     config_type = command.config()
     if command.name in MOVED:
         name, new = MOVED[command.name]
@@ -115,7 +117,12 @@ def _run(command: Command, argv: list[str]) -> int:
     config, quiet = config_type(**values), console.quiet
     console.quiet = quiet or flags.quiet
     try:
-        result = command.function()(config)
+        if flags.dry_run:
+            from transfer.dry_run import foresee
+
+            result, show = foresee(config), _show_lines
+        else:
+            result, show = command.function()(config), command.show()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         if _is_named(error.filename, [*argv, *vars(config).values()]):
             raise InputError(f"{error.filename}: {error.strerror}; name another path") from error
@@ -128,8 +135,12 @@ def _run(command: Command, argv: list[str]) -> int:
         utf_8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         print(without_secrets(json.dumps(result.to_json(), ensure_ascii=not utf_8)))
     else:
-        command.show()(config, result)
+        show(config, result)
     return 0
+
+
+def _show_lines(config: Any, result: Any) -> None:
+    print("\n".join(result.lines()))
 
 
 def _of_another(command: Command, argv: Sequence[str]) -> str:

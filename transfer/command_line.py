@@ -31,10 +31,11 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 @dataclass(frozen=True)
 class Flags:
-    """What every command takes beside its options: to print the result as JSON, and to print nothing else."""
+    """The flags that every command takes: print the result as JSON, print no notes, and only describe the work."""
 
     json: bool = False
     quiet: bool = False
+    dry_run: bool = False
 
 
 def read_command_line(
@@ -61,6 +62,10 @@ def read_command_line(
     except argparse.ArgumentError as error:
         raise InputError(f"{error.argument_name}: {error.message}") from error
     if unknown := [word for word in rest if word.startswith("-")]:
+        name = unknown[0].partition("=")[0].lstrip("-").replace("-", "_")
+        for (old, _), (new, value) in getattr(config_type, "REPLACED", {}).items():
+            if name == old:
+                raise InputError(f"unknown option {unknown[0]}; give {flag(new)} {value}")
         # Compared without the dashes, which would make any two short names alike.
         known = [flag(field.name)[2:] for field in fields(config_type) if field.name not in positional]
         raise InputError(
@@ -161,6 +166,9 @@ def argument_parser(
     groups["options"].add_argument(
         "--quiet", action="store_true", help="Print no progress and no notes on standard error, only errors."
     )
+    groups["options"].add_argument(
+        "--dry-run", action="store_true", help="Say what would be read, computed and written, and how long it takes."
+    )
     parser.add_argument("--config", action="append", help=argparse.SUPPRESS)
     return parser
 
@@ -183,6 +191,9 @@ def check_mapping(config_type: type, values: Any, where: str = "") -> dict[str, 
     if twice := [name for name in reserved if name in values and reserved[name] in values]:
         raise InputError(f"{where}`{twice[0]}` is given twice")
     values = {reserved.get(name, name): value for name, value in values.items()}
+    for (old, value), (new, now) in getattr(config_type, "REPLACED", {}).items():
+        if values.get(old) == value:
+            values = {new: now} | {name: given for name, given in values.items() if name != old}
     unknown = [name for name in values if name not in known and (name not in retired or values[name] != retired[name])]
     if len(unknown) > 1:  # mostly a file of another command
         raise InputError(f"{where}unknown options {', '.join(map(repr, unknown))}")
@@ -315,7 +326,8 @@ def _in_words(hint: Any) -> str:
         if origin is Literal:
             found.append(f"one of {', '.join(map(str, inner))}" if len(inner) > 1 else str(inner[0]))
         elif origin is list:
-            found.append(f"a list of {_WORDS[inner[0]].removeprefix('a ')}s")
+            kinds = [_WORDS[get_origin(one) or one].removeprefix("a ").removesuffix("s") for one in _parts(inner[0])]
+            found.append(f"a list of {' or '.join(f'{kind}s' for kind in kinds)}")
         else:
             found.append(_WORDS[origin])
     return " or ".join(found)

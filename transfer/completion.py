@@ -21,7 +21,11 @@ def completion_script(shell: str) -> str:
         InputError: The shell is not supported.
     """
     if shell not in shtab.SUPPORTED_SHELLS:
-        raise InputError(f"{shell!r} is no shell that is supported; {choice(shell, shtab.SUPPORTED_SHELLS)}")
+        if not shell:
+            raise InputError(f"--print-completion: name a shell: {', '.join(shtab.SUPPORTED_SHELLS)}")
+        raise InputError(
+            f"--print-completion {shell}: the shell is not supported; {choice(shell, shtab.SUPPORTED_SHELLS)}"
+        )
     whole = argparse.ArgumentParser("transfer", add_help=False)
     commands = whole.add_subparsers()
     for name, command in COMMANDS.items():

@@ -129,7 +129,9 @@ class _Steps:
         self.say(f"features of {spec}")
         options, manifest = self.recipe.extract, self.manifests[spec]
         config = self._config(ExtractConfig, "banks/{}.h5", spec, options, manifest, dataset=spec)
-        return extract(replace(config, out=self.given.get(spec, config.out))).bank
+        if spec in self.given:
+            config = replace(config, out=self.given[spec], overwrite=False)
+        return extract(config).bank
 
     def ranking(self, target: FeatureBank, sources: Sequence[FeatureBank]) -> list[dict[str, Any]]:
         """The source domains, nearest first, as they stand in a ranking's JSON; ranked or reused."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune.run_directory import FINE_TUNED
+from finetune.run_directory import FINE_TUNED, IMMATERIAL
 
-#: Options of a run that do not change what it learns.
-_IMMATERIAL = {"out", "test", "workers", "tensorboard", "device"}
+#: Options of a run that do not tell what it learns from that of others.
+_UNTOLD = {*IMMATERIAL, "test", "device"}
 
 
 def describe(config: Mapping[str, Any]) -> str:
@@ -43,7 +43,7 @@ def describe_all(configs: Sequence[Mapping[str, Any]]) -> list[str]:
         names = [
             name
             for name, value in config.items()
-            if name not in _IMMATERIAL and value is not None and any(other.get(name, value) != value for other in alike)
+            if name not in _UNTOLD and value is not None and any(other.get(name, value) != value for other in alike)
         ]
         found.append(", ".join([mine, *(f"{name} {config[name]}" for name in names)]))
     return found

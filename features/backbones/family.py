@@ -9,6 +9,7 @@ from typing import Any
 
 from features.backbones.backbone import Backbone
 from features.backbones.hub_folder import hub_config
+from features.checkpoint import is_trained_model
 from features.infrastructure.addresses import on_disk
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
@@ -91,13 +92,20 @@ def backbone_names() -> dict[str, list[str]]:
 
 def is_address(name: str) -> bool:
     """Whether a name is an address, such as ``hf-hub:OWNER/NAME``."""
-    return name.startswith(tuple(prefix for prefix in _prefixes() if prefix.endswith(":")))
+    return ":" in name and _has_prefix(name, ":")
 
 
 def is_path_of_run(name: str) -> bool:
-    """Whether a name can only be the path of a run, not of a published model; a run need not be there."""
-    return "/" in name and not name.startswith(_prefixes()) and not hub_config(name)
+    """Whether a name can only be the path of a run, not of a published model; a run need not be there.
+
+    The families of other packages are imported only if nothing else decides it.
+    """
+    if "/" not in name:
+        return False
+    return is_trained_model(name) or not (hub_config(name) or _has_prefix(name))
 
 
-def _prefixes() -> tuple[str, ...]:
-    return tuple(prefix for family in FAMILIES.values() for prefix in family.prefixes)
+def _has_prefix(name: str, ending: str = "") -> bool:
+    """Whether a name begins with a prefix of a family that ends so; families are asked one after the other."""
+    prefixes = (prefix for family in FAMILIES.values() for prefix in family.prefixes)
+    return any(name.startswith(prefix) for prefix in prefixes if prefix.endswith(ending))

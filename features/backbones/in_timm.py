@@ -47,7 +47,8 @@ def in_timm(backbone: Backbone) -> TimmNetwork:
         return TimmNetwork(IN_TIMM, state)
     if family is TIMM:
         if backbone.blueprint is not None:
-            return TimmNetwork(str(backbone.blueprint["architecture"]), state, backbone.blueprint["model_args"])
+            architecture = str(backbone.blueprint["architecture"])
+            return TimmNetwork(architecture, state, {**backbone.blueprint["model_args"], **_sized(architecture, size)})
         return TimmNetwork(_plain(backbone.name), state, _sized(_plain(backbone.name), size))
     found = twin_of(backbone.name, family) if family is TORCHVISION else None
     if found is None:

@@ -18,14 +18,15 @@ from features.bank import SUFFIXES
 from features.class_statistics import ClassStatistics
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
+from features.extraction.class_means import class_means_of, extract_class_means
 from features.extraction.merging import MergeConfig, merge
+from features.extraction.origin import DEFAULT_BACKBONE, Origin, origin_of
 from features.extraction.result import Extraction
 from features.extraction.resume import discard, find_finished, find_unfinished, resume_path
 from features.extraction.shard import Shard
-from features.forward_pass import forward_pass
 from features.infrastructure.addresses import located
 from features.infrastructure.console import console
-from features.infrastructure.devices import pick_device, pick_precision
+from features.infrastructure.devices import pick_device
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_writable
 from features.infrastructure.locks import locked
@@ -41,13 +42,14 @@ _SUMS_ON_DEVICE = 2**26
 
 @dataclass(frozen=True)
 class ExtractConfig(Machine):
-    """Extract a feature bank from images: class means, variances and the within-class covariance.
+    """Extract a feature bank from images, or from features: class means, variances and the within-class covariance.
 
     Attributes:
-        dataset: Dataset spec, such as cub:DATA/CUB_200_2011@train.
+        dataset: Dataset spec, such as cub:DATA/CUB_200_2011@train, or features:FILE that were computed elsewhere.
         out: File or address of the bank (.h5); an existing bank that agrees with the options is reused.
-        backbone: A torchvision or timm name, efficientnet_lite0 (offline), a run directory, or a model elsewhere:
-            hf-hub:OWNER/NAME, transformers:OWNER/NAME, or a folder in one of these formats.
+        backbone: A torchvision or timm name (by default resnet50), efficientnet_lite0 (offline), a run directory, or a
+            model elsewhere: hf-hub:OWNER/NAME, transformers:OWNER/NAME, or a folder in one of these formats. No network
+            runs for features:FILE, so that no option about networks or images can be given with it.
         weights: default (published), none (random), or a state-dict file.
         seed: Seed of random weights (`weights` none).
         image_size: Side of the network's input in pixels; by default the network's own.
@@ -62,7 +64,7 @@ class ExtractConfig(Machine):
 
     dataset: str
     out: str
-    backbone: str = "resnet50"
+    backbone: str | None = None
     weights: str = "default"
     seed: Annotated[int, Range(0)] = 0
     image_size: Annotated[int, Range(1)] | None = None
@@ -97,9 +99,14 @@ def extract(config: ExtractConfig) -> Extraction:
         InputError: The dataset or the backbone cannot be opened, ``out`` is no name of a bank, holds another bank or is
             being written by another process, too many images are unreadable, or a class has no readable image.
     """
-    weights, size, seed = config.weights, config.image_size, config.seed
-    backbone = partial(load_backbone, config.backbone, weights, size, seed=seed)
-    return extract_parts(config, partial(open_dataset, config.dataset), backbone)
+    check_ending(config.out, SUFFIXES)
+    class_means = class_means_of(config.dataset)
+    if class_means is not None:
+        check_writable(located(config.out))
+        return extract_class_means(class_means, config)
+    name = DEFAULT_BACKBONE if config.backbone is None else config.backbone
+    backbone = partial(load_backbone, name, config.weights, config.image_size, seed=config.seed)
+    return extract_parts(config, partial(open_dataset, config.dataset, images=False), backbone)
 
 
 def extract_parts(
@@ -136,37 +143,37 @@ def _extract_in_this_process(
     if len(dataset) == 0:
         raise InputError(f"{dataset.spec}: the dataset has no image")
     positions = _positions(config.shard, len(dataset))
-    precision = pick_precision(config.precision, pick_device(config.device))
-    backbone = build()
-    attrs = _attributes(dataset, backbone, precision, config)
-    found = None if config.overwrite else find_finished(out, dataset, attrs, keep_images=config.keep_images)
+    origin = origin_of(dataset, config, build)
+    attrs = _attributes(dataset, origin, config)
+    modified, keep = dataset.source.modified(), config.keep_images
+    found = None if config.overwrite else find_finished(out, attrs, modified=modified, keep_images=keep)
     if found is None:
         with locked(out):
             # Again: another process may have finished it since.
-            found = None if config.overwrite else find_finished(out, dataset, attrs, keep_images=config.keep_images)
+            found = None if config.overwrite else find_finished(out, attrs, modified=modified, keep_images=keep)
             if found is None:
-                return _make(config, dataset, backbone, attrs, positions)
+                return _make(config, dataset, origin, attrs, positions)
     _check_unreadable(config, dataset, found.skipped)
     console.print(f"{out}: already extracted, reused")
     return Extraction(out, len(found.classes), int(found.counts.sum()), len(found.skipped), 0, 0.0)
 
 
 def _make(
-    config: ExtractConfig, dataset: ImageDataset, backbone: Backbone, attrs: Mapping[str, Any], positions: range
+    config: ExtractConfig, dataset: ImageDataset, origin: Origin, attrs: Mapping[str, Any], positions: range
 ) -> Extraction:
     """Write the bank or the shard ``config.out``, from the last checkpoint on if there is one."""
     out, keep = located(config.out), config.keep_images
-    shard = find_unfinished(out, dataset, attrs, dim=backbone.dim, keep_images=keep, overwrite=config.overwrite)
+    shard = find_unfinished(out, dataset, attrs, dim=origin.dim, keep_images=keep, overwrite=config.overwrite)
     if shard is None:
-        statistics = ClassStatistics(len(dataset.classes), backbone.dim)
+        statistics = ClassStatistics(len(dataset.classes), origin.dim)
         shard = Shard(attrs, dataset.classes, positions, positions.start, statistics, kept=[] if keep else None)
     started, before = time.perf_counter(), shard.position
     with ExitStack() as stack:
         features = None
         if shard.kept is not None:
-            kept = KeptFeatures(resume_path(out, ".features"), backbone.dim, len(shard.kept))
+            kept = KeptFeatures(resume_path(out, ".features"), origin.dim, len(shard.kept))
             features = stack.enter_context(closing(kept))
-        read_images(shard, dataset, backbone, config, features)
+        read_images(shard, dataset, origin, config, features)
         images = None
         if shard.kept is not None and features is not None:
             images = features.array(), dataset.labels[shard.kept], [dataset.ids[i] for i in shard.kept]
@@ -181,7 +188,7 @@ def _make(
 
 
 def read_images(
-    shard: Shard, dataset: ImageDataset, backbone: Backbone, config: ExtractConfig, features: KeptFeatures | None
+    shard: Shard, dataset: ImageDataset, origin: Origin, config: ExtractConfig, features: KeptFeatures | None
 ) -> None:
     """Read into ``shard`` the images that it has not read yet; features that are kept go to ``features``.
 
@@ -190,17 +197,7 @@ def read_images(
     Raises:
         InputError: Too many images are unreadable, or a feature is NaN or infinite.
     """
-    passes = forward_pass(
-        backbone,
-        dataset,
-        backbone.preprocessing,
-        positions=range(shard.position, shard.positions.stop),
-        batch_size=config.batch_size,
-        workers=config.workers,
-        device=config.device,
-        precision=config.precision,
-        description="extract",
-    )
+    passes = origin.batches(range(shard.position, shard.positions.stop))
     saved, cost = time.perf_counter(), 0.0
     device = pick_device(config.device)
     # Very many classes would fill a GPU, and accelerators other than CUDA lack float64.
@@ -257,18 +254,12 @@ def _positions(shard: str | None, n: int) -> range:
     return range(n * (number - 1) // total, n * number // total)
 
 
-def _attributes(dataset: ImageDataset, backbone: Backbone, precision: str, config: ExtractConfig) -> dict[str, Any]:
+def _attributes(dataset: ImageDataset, origin: Origin, config: ExtractConfig) -> dict[str, Any]:
     """The attributes of the bank or shard that is asked for."""
     return {
         "dataset": dataset.spec,
         "split": DatasetSpec.parse(dataset.spec).split,
-        "backbone": backbone.name,
-        "weights": backbone.weights,
-        "weights_sha256": backbone.weights_sha256(),
-        "image_size": backbone.preprocessing.image_size,
-        "transform": backbone.preprocessing.describe(),
-        "pooling": backbone.pooling,
-        "precision": precision,
+        **origin.attributes(),
         "manifest_sha256": dataset.manifest_sha256,
         "torch": str(torch.__version__),
         "created": datetime.now(timezone.utc).isoformat(),

@@ -17,7 +17,7 @@ class Extraction:
     Attributes:
         path: The feature bank, or the shard of one.
         classes: Number of classes in it.
-        images: Number of images in it.
+        images: Number of images in it; None for class means, if it is not known.
         skipped: Number of unreadable images.
         read: Number of images that this call has read; fewer than there are after a resume.
         seconds: Time that the call took; 0 if the bank was reused.
@@ -25,7 +25,7 @@ class Extraction:
 
     path: Location
     classes: int
-    images: int
+    images: int | None
     skipped: int
     read: int
     seconds: float

@@ -18,9 +18,12 @@ from features.kept_features import KeptFeatures
 
 
 def find_finished(
-    out: Location, dataset: ImageDataset, attrs: Mapping[str, Any], *, keep_images: bool
+    out: Location, attrs: Mapping[str, Any], *, modified: float, keep_images: bool
 ) -> FeatureBank | Shard | None:
     """Return the bank at ``out``, or the shard if ``attrs`` name one; None if there is no such file.
+
+    ``attrs`` are those of the bank to make, and ``modified`` is the last change of its images, in seconds since the
+    epoch.
 
     Raises:
         InputError: The file is something else, does not agree with the request, or is older than an image.
@@ -33,8 +36,8 @@ def find_finished(
         raise InputError(f"`out`: something else is there ({error}); name another file or give `overwrite`") from error
     if _differing(found.attrs, attrs):
         raise InputError(f"`out` {out}: holds another {_other(found.attrs, attrs)}")
-    if _changed_since(dataset, found.attrs):
-        fault = f"images of {dataset.spec} were changed after it was made"
+    if _changed_since(modified, found.attrs):
+        fault = f"images of {attrs['dataset']} were changed after it was made"
         raise InputError(f"`out` {out}: {fault}; give `overwrite` to extract them again")
     if keep_images and not found.keeps_images:
         raise InputError(f"`out` {out}: holds this bank without image features; give `overwrite` to add them")
@@ -65,7 +68,7 @@ def find_unfinished(
         return None
     differing = _differing(shard.attrs, attrs)
     fault = None
-    if "manifest_sha256" in differing or _changed_since(dataset, shard.attrs):
+    if "manifest_sha256" in differing or _changed_since(dataset.source.modified(), shard.attrs):
         fault = "the images have changed since"
     elif differing or (shard.kept is not None) != keep_images:
         if not overwrite:
@@ -109,7 +112,7 @@ def _other(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     return f"bank ({what}); name another file or give `overwrite`"
 
 
-def _changed_since(dataset: ImageDataset, attrs: Mapping[str, Any]) -> bool:
+def _changed_since(modified: float, attrs: Mapping[str, Any]) -> bool:
     """Whether an image was changed after the extraction began; dates in the future are ignored."""
     began = datetime.fromisoformat(attrs["created"]).timestamp()
-    return began < dataset.source.modified() <= time.time()
+    return began < modified <= time.time()

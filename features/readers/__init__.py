@@ -16,10 +16,10 @@ from features.readers.rules import by_the_rules
 from features.readers.scheme import SCHEMES, Scheme
 from features.readers.spec_options import GENERIC_OPTIONS, apply_spec_options
 
-__all__ = ["SCHEMES", "open_dataset"]
+__all__ = ["SCHEMES", "check_spec", "open_dataset"]
 
 
-def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
+def open_dataset(spec: str | DatasetSpec, *, images: bool = True) -> ImageDataset:
     """Open the dataset that ``spec`` names, by the rules of :mod:`features.readers.rules`; no image is decoded.
 
     Every scheme takes these options after ``?``:
@@ -37,26 +37,35 @@ def open_dataset(spec: str | DatasetSpec) -> ImageDataset:
 
     Args:
         spec: ``scheme:location[@split][?option=value&…]``, see :data:`SCHEMES`.
+        images: Whether images are needed. If not, features that were computed elsewhere are opened too: their source is
+            a :class:`features.precomputed.rows.FeatureRows`.
 
     Raises:
-        InputError: The spec cannot be read; the message says what was expected, what was found and what to type.
+        InputError: The spec cannot be read, or has no images where they are needed; the message says what was
+            expected, what was found and what to type.
     """
     spec = DatasetSpec.parse(spec) if isinstance(spec, str) else spec
+    scheme = check_spec(spec)
+    if images and not scheme.holds_images:
+        raise spec.error(
+            f"{spec.scheme} has no images, and here they are needed; give the dataset of the images (of features, "
+            f"transfer extract makes a bank, to rank, select and cluster)"
+        )
+    base = None if scheme.base is None else _open_base(spec, scheme.base(spec), images)
+    dataset = scheme.open(spec) if base is None else scheme.open(spec, base)
+    if not len(dataset):
+        raise spec.error(f"the dataset is empty; expected {scheme.meaning}")
+    return apply_spec_options(by_the_rules(dataset, spec), spec)
+
+
+def check_spec(spec: DatasetSpec) -> Scheme:
+    """Return the scheme of a spec; raise `InputError` for an unknown one, a missing location or an unknown option."""
     scheme = SCHEMES.get(spec.scheme)
     if scheme is None and spec.scheme == IN_PYTHON:
         raise spec.error("was given in Python, to extract_features; give the spec of a dataset that can be opened")
     if scheme is None:
         unknown = f"unknown scheme {spec.scheme!r}; {choice(spec.scheme, SCHEMES)}"
         raise spec.error(SCHEMES.fault(spec.scheme) or unknown)
-    _check(spec, scheme)
-    dataset = scheme.open(spec) if scheme.base is None else scheme.open(spec, _open_base(spec, scheme.base(spec)))
-    if not len(dataset):
-        raise spec.error(f"the dataset is empty; expected {scheme.meaning}")
-    return apply_spec_options(by_the_rules(dataset, spec), spec)
-
-
-def _check(spec: DatasetSpec, scheme: Scheme) -> None:
-    """Raise `InputError` for a missing location, an unknown option, or an address that the reader does not take."""
     if scheme.needs_location and not spec.location:
         raise spec.error(f"{spec.scheme} needs a location; type {scheme.form}")
     if spec.options:
@@ -76,10 +85,11 @@ def _check(spec: DatasetSpec, scheme: Scheme) -> None:
                 raise spec.error(
                     f"{spec.scheme} reads from the disk only; copy {located(word)} there and give its path"
                 )
+    return scheme
 
 
-def _open_base(spec: DatasetSpec, base: DatasetSpec) -> ImageDataset:
+def _open_base(spec: DatasetSpec, base: DatasetSpec, images: bool) -> ImageDataset:
     try:
-        return open_dataset(base)
+        return open_dataset(base, images=images)
     except InputError as error:
         raise spec.error(f"its base dataset cannot be opened: {error}") from error

@@ -32,6 +32,7 @@ def held_out(
 
     A class of n images has at most ``share``·n of them held out, rounded, at least one and at most n − 1. Each group of
     several images is held out with probability ``share`` if every class has room for it. Single images fill the room.
+    Of a class that has nothing held out then, the smallest group is, also if it is more than the share.
 
     Args:
         labels: (N,) class of each image.
@@ -69,11 +70,12 @@ def held_out(
     first = np.searchsorted(labels[order], labels[order], side="left")
     held[order[np.arange(len(order)) - first < room[labels[order]]]] = True
     # A class of groups alone may have none yet: its smallest group that leaves every class an image.
-    for members in sorted(several, key=len):
-        kept = counts - np.bincount(labels[held], minlength=len(counts))
-        without = kept == counts
-        if not held[members].any() and (without & (quota > 0))[labels[members]].any():
-            hold(members, kept - 1)
+    kept = counts - np.bincount(labels[held], minlength=len(counts))
+    if ((kept == counts) & (quota > 0)).any():
+        for members in sorted(several, key=len):
+            without = (kept == counts) & (quota > 0)
+            if not held[members[0]] and without[labels[members]].any() and hold(members, kept - 1):
+                kept -= np.bincount(labels[members], minlength=len(counts))
     return held
 
 
@@ -93,7 +95,7 @@ def hold_out(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
         return dataset
     part = spec.options.get("part", KEPT)
     if part not in (KEPT, HELD_OUT):
-        raise spec.error(f"part={part} is neither {KEPT} nor {HELD_OUT}")
+        raise spec.error(f"part={part} is neither {KEPT} nor {HELD_OUT}; type one of them")
     groups = equal_images(dataset.source)
     if "groups" in spec.options:
         path = existing_file(spec, expanded(spec.options["groups"]), f"a table with columns {','.join(GROUP_COLUMNS)}")
@@ -104,7 +106,9 @@ def hold_out(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
         say_once(f"{whole}: {together:,} images are copies or of one group, and are held out or kept together")
     held = held_out(dataset.labels, groups, _share(spec), spec.integer("seed", 0) or 0, len(dataset.classes))
     if not held.any():
-        raise spec.error("no image can be held out: every class has a single image or a single group")
+        raise spec.error(
+            "no image can be held out: every class has a single image or a single group; give more of them"
+        )
     return with_images(dataset.take(np.flatnonzero(held if part == HELD_OUT else ~held)))
 
 

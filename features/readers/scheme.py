@@ -23,7 +23,8 @@ class Scheme:
             malformed (the message names it, and the line), or an image has no label.
         options: The names that it takes after ``?``, or a function of the spec that returns them.
         base: Returns the spec of the dataset that this one re-labels. None if the scheme reads images of its own.
-        unlabelled: Whether the images have no labels.
+        unlabelled: Whether the images have no labels, or a function of the spec that says it.
+        holds_images: Whether there are images; without them there are features that were computed elsewhere.
         addresses: Whether the location, and the files and directories of its own options, may be addresses such as
             ``s3://bucket/birds`` (:mod:`features.infrastructure.addresses`).
     """
@@ -34,7 +35,8 @@ class Scheme:
     open: Callable[..., ImageDataset]
     options: Collection[str] | Callable[[DatasetSpec], Collection[str]] = ()
     base: Callable[[DatasetSpec], DatasetSpec] | None = None
-    unlabelled: bool = False
+    unlabelled: bool | Callable[[DatasetSpec], bool] = False
+    holds_images: bool = True
     addresses: bool = False
 
     @property
@@ -61,4 +63,14 @@ def base_of(spec: DatasetSpec) -> DatasetSpec | None:
 def is_unlabelled(spec: str) -> bool:
     """Return whether the images of a dataset spec have no labels; other names of a bank count as labelled."""
     scheme = SCHEMES.get(spec.partition(":")[0])
-    return scheme is not None and scheme.unlabelled
+    if scheme is None:
+        return False
+    return scheme.unlabelled(DatasetSpec.parse(spec)) if callable(scheme.unlabelled) else scheme.unlabelled
+
+
+def holds_images(spec: DatasetSpec) -> bool:
+    """Return whether there are images behind a dataset spec, or behind the one that it re-labels."""
+    scheme = SCHEMES.get(spec.scheme)
+    if scheme is None or scheme.base is None:
+        return scheme is None or scheme.holds_images
+    return holds_images(scheme.base(spec))

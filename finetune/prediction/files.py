@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,15 @@ from features.infrastructure.files import atomic_file
 from features.infrastructure.processes import rank, wait_for_all, world_size
 from features.infrastructure.tables import write_table
 from features.kept_features import KeptFeatures
+from features.precomputed.feature_file import PROVENANCE
+from features.precomputed.formats.parquet import import_pyarrow
+from features.precomputed.writing import Rows, blocks_of, write_rows
 from finetune.prediction.prediction import Prediction
 
 CSV, PARQUET = ".csv", ".parquet"
 FEATURES = ".npz"
-#: The key of the provenance in the metadata of a Parquet file. It is JSON in ASCII, since a path may not be UTF-8.
-PROVENANCE = "provenance"
+#: Key of the metadata of Parquet that holds the provenance of a table: JSON in ASCII, since a path may not be UTF-8.
+TABLE_SCHEMA = "transfer.predictions"
 
 
 def check_parquet(path: str) -> None:
@@ -31,12 +35,9 @@ def check_parquet(path: str) -> None:
     if located(path).suffix != PARQUET:
         return
     try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            f"`out` {path}: Parquet needs the package pyarrow; run pip install 'transfer-toolkit[parquet]', or name a "
-            f"file that ends in {CSV}"
-        ) from error
+        import_pyarrow(located(path))
+    except InputError as error:
+        raise InputError(f"`out` {error}, or name a file that ends in {CSV}") from error
 
 
 def write_predictions(prediction: Prediction, provenance: Mapping[str, Any]) -> None:
@@ -63,22 +64,23 @@ def _as_texts(column: NDArray[Any]) -> list[str | None]:
 
 
 def _write_parquet(prediction: Prediction, provenance: Mapping[str, Any]) -> None:
-    import pyarrow
-    from pyarrow.parquet import ParquetWriter
-
+    arrow, parquet = import_pyarrow(prediction.out)
     chunks = prediction.columns()
     first = next(chunks)
-    types = {name: pyarrow.string() if column.dtype == object else pyarrow.float32() for name, column in first.items()}
-    schema = pyarrow.schema(types.items(), {PROVENANCE: json.dumps(dict(provenance))})
-    with atomic_file(prediction.out) as aside, ParquetWriter(aside, schema) as writer:
+    types = {name: arrow.string() if column.dtype == object else arrow.float32() for name, column in first.items()}
+    schema = arrow.schema(types.items(), {TABLE_SCHEMA: json.dumps(dict(provenance))})
+    with atomic_file(prediction.out) as aside, parquet.ParquetWriter(aside, schema) as writer:
         for columns in chain([first], chunks):
-            arrays = [pyarrow.array(column, types[name], from_pandas=True) for name, column in columns.items()]
-            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
+            arrays = [arrow.array(column, types[name], from_pandas=True) for name, column in columns.items()]
+            writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
 
 
 @contextmanager
 def kept_features(path: Location | None, dim: int) -> Iterator[KeptFeatures | None]:
-    """Yield what keeps the features of this process, aside ``path``, until they are written; None without a path."""
+    """Yield what keeps the features of this process, aside ``path``, until they are written; None without a path.
+
+    The name aside is always the same, so that the same command replaces and removes what a killed process left.
+    """
     if path is None:
         yield None
         return
@@ -90,12 +92,14 @@ def kept_features(path: Location | None, dim: int) -> Iterator[KeptFeatures | No
         kept.path.unlink(missing_ok=True)
 
 
-def write_features(path: Location, kept: KeptFeatures, ids: NDArray[np.object_], provenance: Mapping[str, Any]) -> None:
-    """Write the features of all processes, completely or not at all; every process calls it.
+def write_kept(prediction: Prediction, kept: KeptFeatures, provenance: Mapping[str, Any]) -> None:
+    """Write the features of the readable images, completely or not at all; every process calls it with its own.
 
-    The file has ``features`` (N, D) float32, ``ids`` (N,) of the readable images in the dataset's order, and
-    ``provenance``, a text that holds JSON. ``ids`` are those of all processes.
+    The file has the arrays ``feature`` (N, D) float32 and ``id`` (N,) in the dataset's order, if the dataset has labels
+    ``label`` (N,), the names of the classes, and the provenance.
     """
+    assert prediction.features is not None
+    path = prediction.features
     kept.flush()
     wait_for_all()
     if rank() == 0:
@@ -104,9 +108,13 @@ def write_features(path: Location, kept: KeptFeatures, ids: NDArray[np.object_],
             rows = KeptFeatures.rows(part, kept.dim)
             if rows:
                 kept.append(np.memmap(part, np.float32, "r", shape=(rows, kept.dim)))
-        about = json.dumps(dict(provenance))
-        with atomic_file(path) as aside, aside.open("wb") as file:
-            np.savez(file, features=kept.array(), ids=ids.astype(str), provenance=np.array(about))
+        readable = prediction.classes[:, 0] >= 0
+        values: dict[str, Any] = {"id": prediction.ids[readable].tolist()}
+        if prediction.labels is not None:
+            values["label"] = prediction.labels[readable].tolist()
+        about = {"schema": PROVENANCE, "column": "feature", "width": kept.dim, "skipped": prediction.unreadable}
+        features = {"feature": partial(blocks_of, kept.array())}
+        write_rows(Rows(int(readable.sum()), kept.dim, values, features, about | dict(provenance)), path)
     wait_for_all()
 
 

@@ -36,7 +36,7 @@ from finetune.prediction.files import (
     PARQUET,
     check_parquet,
     kept_features,
-    write_features,
+    write_kept,
     write_predictions,
 )
 from finetune.prediction.prediction import Prediction
@@ -82,6 +82,9 @@ class PredictConfig(Machine):
 
 def predict(config: PredictConfig) -> Prediction:
     """Predict the classes of images, and write them to ``config.out``, in the dataset's order.
+
+    Under torchrun each process takes its share of the images, and the first writes the files. Their probabilities and
+    features agree with those of one process up to the last digit or two of float32, the rest is the same.
 
     Raises:
         InputError: There is no model or no image, a file exists, too many images are unreadable, the model gives
@@ -129,8 +132,8 @@ def predict(config: PredictConfig) -> Prediction:
         )
         say_assumed(dataset.spec, done.assumed, len(found) - len(found.unreadable))
         provenance = _provenance(config, dataset, model, card) if rank() == 0 else {}
-        if path is not None and kept is not None:
-            write_features(path, kept, found.ids[found.classes[:, 0] >= 0], provenance)
+        if kept is not None:
+            write_kept(found, kept, provenance)
     if rank() == 0:
         write_predictions(found, provenance)
     return found
@@ -147,16 +150,21 @@ def _provenance(
     config: PredictConfig, dataset: ImageDataset, model: ImageClassifier, card: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the files were made of."""
+    backbone = model.backbone
     return {
         "run": config.run,
-        "backbone": model.backbone.name,
-        "weights_sha256": card["weights_sha256"],
-        "transform": model.backbone.preprocessing.describe(),
-        "pooling": model.backbone.pooling,
-        "precision": pick_precision(config.precision, pick_device(config.device)),
-        "views": config.views,
         "dataset": dataset.spec,
         "manifest_sha256": dataset.manifest_sha256,
+        "views": config.views,
+        "attributes": {  # as the bank has them that transfer extract makes with the run
+            "backbone": backbone.name,
+            "weights": backbone.weights,
+            "weights_sha256": card["weights_sha256"],
+            "image_size": backbone.preprocessing.image_size,
+            "transform": backbone.preprocessing.describe(),
+            "pooling": backbone.pooling,
+            "precision": pick_precision(config.precision, pick_device(config.device)),
+        },
         "versions": versions(),
         "created": datetime.now(timezone.utc).isoformat(),
     }

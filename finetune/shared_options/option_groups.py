@@ -67,7 +67,7 @@ class StartingPoint(Output):
     @property
     def published(self) -> bool:
         """Whether ``init`` names a published model with its weights, not a run."""
-        return self.weights == "default" and not (is_path_of_run(self.init) or is_trained_model(self.init))
+        return self.weights == "default" and not (is_trained_model(self.init) or is_path_of_run(self.init))
 
     def contradictions(self) -> list[str]:
         return super().contradictions() + same_folder(self.out, self.init)
@@ -258,13 +258,11 @@ class Judging(OptionGroup):
         patience: Stop after this many epochs without a better one; 0 trains to the end.
         search: First try six pairs of learning rate and weight decay around the given ones, each judged by the
             validation, or by a fifth of the smallest class's images of every class; then train with the best.
-        tensorboard: Write the history for TensorBoard too.
     """
 
     validation: int | str | None = None
     patience: Annotated[int, Range(0)] = 0
     search: bool = False
-    tensorboard: bool = False
 
     def normalised(self) -> dict[str, Any]:
         return super().normalised() | {"validation": held_out(self.validation)}

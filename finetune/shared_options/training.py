@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from features.infrastructure.options import Range
 from finetune.losses.loss import DEFAULT_LOSS, LossOptions
 from finetune.samplers import DEFAULT_SAMPLER
 from finetune.shared_options.base import Choice, resolve
+from finetune.shared_options.lightning_options import LightningOptions
 from finetune.shared_options.option_groups import (
     Augmenting,
     Budget,
@@ -29,10 +30,22 @@ Rates = Mapping[Optimizer, tuple[float, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(Judging, Transferring, Optimising, Augmenting, LossOptions, LossAndSampler, Budget, RunOptions):
+class TrainingOptions(
+    LightningOptions, Judging, Transferring, Optimising, Augmenting, LossOptions, LossAndSampler, Budget, RunOptions
+):
     """Options of a training as they are given: None stands for the trainer's default."""
 
+    #: Options of earlier versions → the value that means this version without them.
+    RETIRED: ClassVar[Mapping[str, Any]] = {"tensorboard": False}
+    #: Options of earlier versions with another value → what says the same now.
+    REPLACED: ClassVar[Mapping[tuple[str, Any], tuple[str, Any]]] = {("tensorboard", True): ("logger", "tensorboard")}
+
     batch_size: Annotated[int, Range(2)] = 128
+
+    @property
+    def images_per_step(self) -> int:
+        """The images of a step of the optimiser, which may add up several batches."""
+        return self.batch_size * self.accumulate_grad_batches
 
     def contradictions(self) -> list[str]:
         faults = super().contradictions()

@@ -40,20 +40,29 @@ class EpochBatches:
     The rest of an epoch that is smaller than a batch is dropped: batch normalisation and the learning rate rely on one
     batch size. What a step reads follows from the sampler's seed and the step alone, so a resumed training reads what
     an uninterrupted one does; ``start`` is all the state that a loader needs. Each of W processes gets every W-th
-    position of every batch of ``batch_size``, so that together they take the steps of one process. Raises
-    ``InputError`` if a batch cannot be shared out evenly among the processes.
+    position of every batch of ``batch_size``, so that together they take the steps of one process. A step that adds up
+    gradients reads its batch in so many ``parts`` of one size. Raises ``InputError`` if a part cannot be shared out
+    evenly among the processes, or an epoch is smaller than a batch of several parts.
     """
 
-    def __init__(self, sampler: EpochSampler, batch_size: int, steps: int, start: int = 0) -> None:
+    def __init__(self, sampler: EpochSampler, batch_size: int, steps: int, start: int = 0, parts: int = 1) -> None:
         self.sampler, self.batch_size, self.steps, self.start = sampler, batch_size, steps, start
-        if min(batch_size, len(sampler)) % world_size():
+        self.parts = parts
+        if parts > 1 and len(sampler) < batch_size:
             raise InputError(
-                f"{len(sampler)} images cannot be shared out evenly among {world_size()} processes as one batch; "
-                f"give a smaller `batch_size`, or start fewer processes"
+                f"`accumulate_grad_batches` {parts}: a step takes {parts} batches of {batch_size // parts} images, and "
+                f"there are {len(sampler)}; give a smaller `batch_size`, or fewer batches"
+            )
+        size = min(batch_size, len(sampler))
+        if size % (parts * world_size()):
+            shape = "one batch" if parts == 1 else f"{parts} batches (`accumulate_grad_batches`)"
+            raise InputError(
+                f"{size} images cannot be shared out evenly among {world_size()} processes as {shape}; "
+                f"give another `batch_size`, or start fewer processes"
             )
 
     def __len__(self) -> int:
-        return self.steps - self.start
+        return (self.steps - self.start) * self.parts
 
     def __iter__(self) -> Iterator[list[int]]:
         an_epoch = batches_an_epoch(len(self.sampler), self.batch_size)
@@ -64,7 +73,9 @@ class EpochBatches:
             positions = self.sampler.positions()
             for batch in range(first, min(an_epoch, self.steps - epoch * an_epoch)):
                 whole = positions[batch * self.batch_size : (batch + 1) * self.batch_size]
-                yield whole[rank() :: world_size()].tolist()
+                own = whole[rank() :: world_size()].tolist()
+                size = len(own) // self.parts
+                yield from ([own] if self.parts == 1 else [own[i * size : (i + 1) * size] for i in range(self.parts)])
             step = (epoch + 1) * an_epoch
 
 

@@ -1,19 +1,20 @@
 """What happens after each step: progress, history, validation, early stop, and the state to resume from.
 
-It takes the place of Lightning's ``EarlyStopping``, ``CSVLogger`` and ``TensorBoardLogger``: Lightning rounds figures
-to float32, and its loggers write other files and repeat the epochs that a resumed run repeats.
+It takes the place of Lightning's ``EarlyStopping``. The history is a file of its own, and loggers of Lightning get the
+same figures directly: on the way through ``LightningModule.log`` they would be rounded to float32.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 from features.infrastructure.errors import InputError
@@ -43,7 +44,8 @@ class TrainingCallback(pl.Callback):
     """Shows the progress, writes the history, validates each epoch, stops early, and writes the state to resume from.
 
     ``an_epoch`` is the number of its steps, ``precision`` (``fp32`` or ``bf16``) that of the validation, and
-    ``resumed`` the state of an unfinished training, empty for a new one. ``advance`` moves the progress bar; the
+    ``resumed`` the state of an unfinished training, empty for a new one. ``others`` are callbacks of the user, whose
+    state is kept with that of the training if it is plain values and tensors. ``advance`` moves the progress bar; the
     caller, who shows it, sets it.
     """
 
@@ -57,14 +59,21 @@ class TrainingCallback(pl.Callback):
         validator: Validator | None,
         precision: str,
         resumed: Mapping[str, Any],
+        others: Sequence[pl.Callback] = (),
     ) -> None:
         self.run, self.step, self.an_epoch = run, step, an_epoch
         self.validator, self.precision = validator, precision
         self.resumed, self.best = resumed.get("epoch", {}), resumed.get("best", {"epoch": 0})
         self.unreadable: dict[str, str] = {}
         self.said: set[str] = set()
+        self.others = others
+        for other in others:
+            if kept := resumed.get("callbacks", {}).get(other.state_key):
+                other.load_state_dict(kept)
 
-    def on_train_start(self, *_: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, _: Any) -> None:
+        # Callbacks log by this number; Lightning itself sees only the steps that are left.
+        trainer.fit_loop.epoch_loop._batches_that_stepped = self.step.start
         self.saved = time.monotonic()
         self._begin_epoch(**self.resumed)
 
@@ -72,12 +81,14 @@ class TrainingCallback(pl.Callback):
         self.loss: float | Tensor = loss
         self.images, self.began = images, time.perf_counter() - seconds
 
-    def on_train_batch_end(self, trainer: pl.Trainer, _: Any, outputs: Any, batch: Any, __: int) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, _: Any, outputs: Any, batch: Any, index: int) -> None:
         # Summed on the device: reading it there would make every step wait.
         self.loss = self.loss + outputs["loss"].detach().float()
         for part in batches_of(batch):
             self.images += len(part.labels)
             self.unreadable.update(part.unreadable)
+        if (index + 1) % self.step.config.accumulate_grad_batches:
+            return  # further batches belong to this step
         self.advance(1)
         done, steps, average = self.step.step, self.step.steps, self.step.average
         ends = done % self.an_epoch == 0 or done == steps
@@ -88,7 +99,7 @@ class TrainingCallback(pl.Callback):
         if ends:
             if average is not None:
                 same_for_all(average.average.values())
-            self._end_epoch(done)
+            self._end_epoch(done, trainer.loggers)
             self._begin_epoch()
             if self._stops_early(done):
                 trainer.should_stop = True
@@ -96,8 +107,8 @@ class TrainingCallback(pl.Callback):
         if rank() == 0 and due and done < steps and not trainer.should_stop:
             self._save(trainer.optimizers[0])
 
-    def _end_epoch(self, done: int) -> None:
-        """Write the epoch's line of the history, after its validation."""
+    def _end_epoch(self, done: int, loggers: Sequence[Logger]) -> None:
+        """Write the epoch's line of the history, after its validation, and log its figures."""
         epoch = math.ceil(done / self.an_epoch)
         unsaid = {id_: reason for id_, reason in self.unreadable.items() if id_ not in self.said}
         every = gather((self._finite_loss(done), self.images, unsaid))
@@ -125,6 +136,8 @@ class TrainingCallback(pl.Callback):
             note += f", validation {metrics.macro:.3f}"
             self._keep_best(epoch, metrics)
         self.run.record(row)
+        for logger in loggers if rank() == 0 else ():
+            logger.log_metrics({name: float(str(value)) for name, value in row.items() if name != "step"}, step=done)
         self.advance(0, note)
 
     def _finite_loss(self, done: int) -> float:
@@ -162,5 +175,20 @@ class TrainingCallback(pl.Callback):
     def _save(self, optimizer: torch.optim.Optimizer) -> None:
         seconds = time.perf_counter() - self.began
         epoch = {"loss": self._finite_loss(self.step.step), "images": self.images, "seconds": seconds}
-        state.write_resume(self.run.checkpoints, {**self.step.state(optimizer), "epoch": epoch, "best": self.best})
+        others = {other.state_key: other.state_dict() for other in self.others}
+        written = {**self.step.state(optimizer), "epoch": epoch, "best": self.best}
+        written["callbacks"] = {key: kept for key, kept in others.items() if _is_plain(kept)}
+        for key in sorted(others.keys() - written["callbacks"].keys() - self.said):
+            self.run.log(f"{self.run.path.name}: the state of {key} cannot be kept for a resume")
+            self.said.add(key)
+        state.write_resume(self.run.checkpoints, written)
         self.saved = time.monotonic()
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is made of tensors, numbers and texts alone, which are read back without running code."""
+    if isinstance(value, dict):
+        return all(_is_plain(part) for pair in value.items() for part in pair)
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (bool, int, float, str, Tensor)

@@ -10,17 +10,20 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from features.backbones.loading import seeded
 from features.infrastructure.console import progress
 from features.infrastructure.devices import pick_device, pick_precision
 from features.infrastructure.errors import InputError
-from features.infrastructure.processes import join_job, local_world_size, world_size
+from features.infrastructure.processes import join_job, local_world_size, rank, world_size
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
@@ -30,8 +33,10 @@ from finetune.training import state
 from finetune.training.batches import EpochBatches, PairedLoader, TrainingImages, batches_an_epoch
 from finetune.training.callbacks import Best, TrainingCallback
 from finetune.training.co_training import CoTraining
+from finetune.training.compiling import compiled
 from finetune.training.depthwise import depthwise_in_float32
 from finetune.training.extras import Extras
+from finetune.training.lightning_parts import build_callbacks, build_logger
 from finetune.training.step import TrainingStep
 from finetune.training.validation import Validator
 
@@ -42,6 +47,7 @@ _EXPECTED_WARNINGS = (
     ".*in eval mode at the start.*",  # frozen layers, and frozen statistics of batch normalisation
     ".*does not have many workers.*",  # images that are decoded already need no workers
     ".*LeafSpec.*",  # Lightning calls a deprecated function of PyTorch
+    ".*log_every_n_steps.*",  # the history is logged after each epoch, however few steps it has
 )
 
 
@@ -75,7 +81,8 @@ def train(
     """
     device = pick_device(config.device)
     precision = pick_precision(config.precision, device)
-    an_epoch = batches_an_epoch(len(images.labels), config.batch_size)
+    parts = config.accumulate_grad_batches
+    an_epoch = batches_an_epoch(len(images.labels), config.images_per_step)
     steps = config.steps or (config.epochs or 0) * an_epoch
     extras = extras or Extras()
     resumed = state.read_resume(run.checkpoints)
@@ -90,18 +97,25 @@ def train(
     step = TrainingStep(model, loss, config, steps, resumed, extras.interpolate, co_training)
     if resumed:
         run.log(f"{run.path.name}: resumed after step {step.start} of {steps}")
-    callback = TrainingCallback(run, step, an_epoch, validator, precision, resumed)
+    others = build_callbacks(config.callbacks)
+    callback = TrainingCallback(run, step, an_epoch, validator, precision, resumed, others)
+    logger = None if config.logger is None else build_logger(config.logger, config.logger_options, run.path)
     pinned = device.type == "cuda"
     sampler = _sampler(images, config, extras, math.ceil(steps / an_epoch))
-    loader: Any = images.loader(EpochBatches(sampler, config.batch_size, steps, step.start), pinned)
+    loader: Any = images.loader(EpochBatches(sampler, config.images_per_step, steps, step.start, parts), pinned)
     if source is not None:
         shuffled = ShuffleSampler(len(source.labels), seed=config.seed + SOURCE_SEED)
         loader = PairedLoader(
-            loader, source.loader(EpochBatches(shuffled, config.batch_size, steps, step.start), pinned)
+            loader, source.loader(EpochBatches(shuffled, config.images_per_step, steps, step.start, parts), pinned)
         )
     with _lightning_quiet(), _generators_restored(device), depthwise_in_float32(model), _failures_named(device, config):
-        trainer = _trainer(device, precision, callback)
-        with progress(f"train {run.path.name}", steps) as callback.advance:
+        network = model.backbone.network
+        compiling = compiled(network, device, run.log) if config.compile else nullcontext()
+        # Ours comes last, so that what it writes has the state of the others after the step.
+        trainer = _trainer(device, precision, config, *others, callback, logger=logger)
+        if logger is not None and rank() == 0:
+            logger.log_hyperparams(asdict(config))
+        with compiling, progress(f"train {run.path.name}", steps) as callback.advance:
             callback.advance(step.start)
             trainer.fit(step, loader)
     model.cpu().eval()
@@ -118,39 +132,50 @@ def _sampler(images: TrainingImages, config: TrainingConfig, extras: Extras, epo
     return build_sampler(config.sampler, images.labels, epochs=epochs, **options)
 
 
-def _trainer(device: torch.device, precision: str, callback: TrainingCallback) -> pl.Trainer:
-    """Lightning's trainer for one pass over the steps; it logs, saves and shows nothing itself."""
+def _trainer(
+    device: torch.device, precision: str, config: TrainingConfig, *callbacks: pl.Callback, logger: Logger | None
+) -> pl.Trainer:
+    """Lightning's trainer for one pass over the steps; it saves and shows nothing itself."""
     placement: dict[str, Any] = {"devices": 1 if device.index is None else [device.index]}
     if world_size() > 1:
         join_job()  # or Lightning would make a group that nobody destroys
         nodes = world_size() // local_world_size()
-        placement = {"strategy": "ddp", "devices": local_world_size(), "num_nodes": nodes}
+        strategy = "ddp" if config.strategy == "auto" else config.strategy
+        placement = {"strategy": strategy, "devices": local_world_size(), "num_nodes": nodes}
     return pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         **placement,
         precision="bf16-mixed" if precision == "bf16" else "32-true",
         max_epochs=1,
-        logger=False,
+        logger=logger or False,
+        gradient_clip_val=config.gradient_clip_val or None,
+        accumulate_grad_batches=config.accumulate_grad_batches,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        callbacks=[callback],
+        callbacks=list(callbacks),
     )
 
 
 @contextmanager
 def _failures_named(device: torch.device, config: TrainingConfig) -> Iterator[None]:
-    """Raise ``InputError`` when memory runs out, and KeyboardInterrupt on Ctrl-C."""
+    """Raise ``InputError`` when memory runs out or the compiler fails, and KeyboardInterrupt on Ctrl-C."""
     try:
         yield
     except (torch.OutOfMemoryError, RuntimeError) as error:
+        if config.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            reason = str(error).strip().partition("\n")[0]
+            raise InputError(f"`compile`: the network cannot be compiled ({reason}); leave it out") from error
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
         raise InputError(
             f"out of memory on {device} with `batch_size` {config.batch_size}; "
-            f"try `batch_size` {config.batch_size // 2}"
+            f"try `batch_size` {config.batch_size // 2} with `accumulate_grad_batches` "
+            f"{2 * config.accumulate_grad_batches}"
         ) from error
+    except MisconfigurationException as error:  # what a callback or a strategy needs and does not find
+        raise InputError(f"Lightning refuses the training: {str(error).partition('. ')[0]}") from error
     except SystemExit as error:
         # Lightning answers Ctrl-C by ending the process.
         if not isinstance(error.__context__, KeyboardInterrupt):

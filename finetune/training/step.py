@@ -24,14 +24,16 @@ from finetune.training.optimizer import Interpolation, PullToStart, WeightAverag
 
 #: Share of the steps for which a training with ``small_size`` stays at it.
 SMALL_SHARE = 2 / 3
+#: What each further batch of a step adds to its seed.
+PART_SEED = 2**40
 
 
 class TrainingStep(pl.LightningModule):
     """What Lightning trains.
 
-    What a step augments and drops out follows from (seed, step, process) alone, so that a resumed training draws what
-    an uninterrupted one does. The arguments are those of :func:`finetune.training.engine.train`, with the ``steps`` of
-    the whole training, the state ``resumed`` that :meth:`state` gave, empty for a new training, α of
+    What a step augments and drops out follows from (seed, step, its batch, process) alone, so that a resumed training
+    draws what an uninterrupted one does. The arguments are those of :func:`finetune.training.engine.train`, with the
+    ``steps`` of the whole training, the state ``resumed`` that :meth:`state` gave, empty for a new training, α of
     :class:`finetune.training.optimizer.Interpolation`, and the head of the images to co-train on.
     """
 
@@ -77,9 +79,10 @@ class TrainingStep(pl.LightningModule):
             layer.eval()  # its statistics of batch normalisation are frozen too
         return self
 
-    def training_step(self, batch: ImageBatch | tuple[ImageBatch, ...], _: int) -> Tensor:
+    def training_step(self, batch: ImageBatch | tuple[ImageBatch, ...], index: int) -> Tensor:
         own, *beside = batches_of(batch)
-        self._seed(self.config.seed * 1_000_003 + self.step + 1_000_000_007 * rank())
+        part = index % self.config.accumulate_grad_batches
+        self._seed(self.config.seed * 1_000_003 + self.step + 1_000_000_007 * rank() + PART_SEED * part)
         images, target = self._inputs(own), own.labels
         if self.mixing:
             images, target = self.mixing(images, target, len(self.model.classes), self.generator)

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from features.bank import FeatureBank
+from features.infrastructure.errors import InputError
 from similarity.measures.catalogue import Measure
+
+
+def _images(bank: FeatureBank) -> float:
+    if bank.images_in is None:
+        raise InputError(f"of {bank.name} the number of images is not known")
+    return float(bank.images_in)
+
 
 EMD = Measure(
     name="emd",
@@ -19,7 +28,7 @@ SOURCE_IMAGES = Measure(
     needs=frozenset({"source"}),
     direction="higher",
     compares="sources",
-    function=lambda evidence: float(evidence.given_source.counts.sum()),
+    function=lambda evidence: _images(evidence.given_source),
     place=3,
 )
 PARAMETERS = Measure(

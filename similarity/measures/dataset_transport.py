@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from features.infrastructure.errors import InputError
 from similarity.distances import pairwise_distances
 from similarity.measures.catalogue import Measure
 from similarity.measures.checks import checked_features
@@ -127,6 +128,8 @@ def _labels(name: str, labels: ArrayLike, images: int, classes: int) -> NDArray[
 
 def _otdd(evidence: Evidence) -> float:
     source, target = evidence.given_source, evidence.target
+    if source.variances is None or target.variances is None:
+        raise InputError("needs the variances of the classes of source and target")
     between = label_distances(source.means, source.variances, target.means, target.variances)
     images = evidence.images
     return otdd(*evidence.source_sample, images.features, images.labels, between, seed=evidence.seed)

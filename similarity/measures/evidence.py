@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
-from similarity.geometry import DEFAULT_GEOMETRY, Geometry, fit_geometry, require_comparable
+from similarity.geometry import DEFAULT_GEOMETRY, Geometry, fit_geometry
 from similarity.measures.checks import checked_posterior
 from similarity.measures.sampling import MOST_IMAGES, sample
 from similarity.measures.source_classifier import source_posterior
@@ -66,7 +66,7 @@ class Evidence:
 
     def __post_init__(self) -> None:
         if self.source is not None:
-            require_comparable(self.target, self.source)
+            self.target.require_comparable(self.source)
         if self.posterior is not None:
             object.__setattr__(self, "posterior", checked_posterior(self.posterior))
         if self.parameters is not None and not self.parameters > 0:
@@ -75,14 +75,14 @@ class Evidence:
     def lacks(self, need: str) -> str | None:
         """Why one of :data:`NEEDS` is not met and how to meet it; None if it is met."""
         if need == "target images" and not self.target.keeps_images:
-            return f"needs the target's images: extract {self.target.name} with `keep_images`"
+            return f"needs the target's images: {_how_to_keep(self.target)}"
         if need == "source" and self.source is None:
             return "needs a source: give its bank"
         if need == "source images":
             if self.source is None:
                 return "needs the images of a source: give its bank, extracted with `keep_images`"
             if not self.source.keeps_images:
-                return f"needs the source's images: extract {self.source.name} with `keep_images`"
+                return f"needs the source's images: {_how_to_keep(self.source)}"
         if need == "posterior" and self.posterior is None and self.source is None:
             return "needs class probabilities: give a model with its classifier, or the bank of a source"
         if need == "parameters" and self.parameters is None:
@@ -186,6 +186,15 @@ def side_by_side(
         found.append(Evidence(target, source, geometry=metric, seed=seed, first=first, solved=solved))
         first = found[0]
     return found
+
+
+def _how_to_keep(bank: FeatureBank) -> str:
+    """What to do about missing image features, as the end of a sentence."""
+    return (
+        f"{bank.name} is made of class means, not of images"
+        if bank.is_of_means
+        else f"extract {bank.name} with `keep_images`"
+    )
 
 
 def _finite_images(bank: FeatureBank) -> tuple[NDArray[np.floating], NDArray[np.int64]]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.bank import FeatureBank
+from features.infrastructure.errors import InputError
 from similarity.measures.catalogue import Measure
 
 
@@ -18,7 +19,12 @@ def total_moments(bank: FeatureBank) -> tuple[NDArray[np.float64], NDArray[np.fl
 
     The law of total covariance adds that within the classes and that of the class means:
     Σ = W + Σ_c (n_c/N)·(m_c − m)(m_c − m)ᵀ. The mean is (D,) and the population covariance (D, D), float64.
+
+    Raises:
+        InputError: The bank holds no within-class covariance.
     """
+    if bank.within_covariance is None:
+        raise InputError(f"{bank.name} holds no within-class covariance, so its images are no Gaussian of known width")
     share = bank.counts / bank.counts.sum()
     means = bank.means.astype(np.float64)
     mean = share @ means

@@ -77,8 +77,10 @@ def principal_gaussians(
         (C, K) means and (C, K) variances, K = min(``components``, D).
 
     Raises:
-        InputError: Every class has one image or identical images.
+        InputError: Every class has one image or identical images, or the bank is of class means alone.
     """
+    if bank.variances is None or bank.within_covariance is None:
+        raise InputError(f"{bank.name} holds no variances and covariance, so the overlap of its classes is unknown")
     counts = bank.counts.astype(np.float64)
     own, several = bank.variances.sum(axis=1, dtype=np.float64), bank.counts > 1
     if not own[several].any():

@@ -28,12 +28,15 @@ def source_posterior(features: ArrayLike, source_bank: FeatureBank) -> NDArray[n
 
     Raises:
         ValueError: The features are not a finite matrix of the bank's width.
-        InputError: The source has one image for each class, so its within-class covariance is unknown.
+        InputError: The source has one image for each class, or is of class means alone, so that its within-class
+            covariance is unknown.
     """
     rows = checked_features(features)
     means = source_bank.means.astype(np.float64)
     if rows.shape[1] != means.shape[1]:
         raise ValueError(f"features must have the {means.shape[1]} columns of the source, got {rows.shape[1]}")
+    if source_bank.within_covariance is None:
+        raise InputError(f"{source_bank.name} holds no within-class covariance, so there are no class probabilities")
     factor = whitening_factor([source_bank])
     if factor is None:
         raise InputError(

@@ -31,8 +31,7 @@ class Domain:
 
     Intervals are of the distance between the true class means, extended to contain the plug-in distance. Their
     estimates are corrected for the sampling noise of the class means, which makes the plug-in distances too large. They
-    are None without a bootstrap, if the geometry is centred and there are fewer than three source classes, if every
-    class of every bank has one image, or if a source is too large to resample.
+    are None without a bootstrap, and where :attr:`Ranking.without_intervals` says why.
 
     Attributes:
         source: Dataset spec of the source.
@@ -45,7 +44,7 @@ class Domain:
         interval: 95 % interval of the similarity, extended to contain ``similarity``. It applies a calibrated γ that
             is corrected for sampling noise too, and is 0 to 1 if noise explains all distances that γ is calibrated on.
         classes: Number of classes compared.
-        images: Number of images of these classes.
+        images: Number of images of these classes; None if it is not known.
         class_names: Names of the classes, in the order of the plan's rows.
         transport: The optimal plan of the Earth Mover's Distance from the source's classes to the target's, and its
             bounds.
@@ -60,7 +59,7 @@ class Domain:
     similarity: float
     interval: tuple[float, float] | None
     classes: int
-    images: int
+    images: int | None
     class_names: tuple[str, ...]
     transport: TransportResult
     served: TransportResult
@@ -109,6 +108,8 @@ class Ranking:
         target_classes: Names of the target's classes, in the order of the plans' columns.
         geometry_steps: The steps that the fitted geometry takes: see :attr:`similarity.Geometry.description`.
         expected: What the first source can be expected to gain over one by chance, and over all sources together.
+        without_intervals: Why no domain has intervals, in words: a centred geometry of fewer than three source classes,
+            a source too large to resample, one image in every class, or class means alone. None if they have.
         dropped: Dataset specs of the sources without a class of ``min_count`` images.
     """
 
@@ -121,6 +122,7 @@ class Ranking:
     target_classes: tuple[str, ...]
     geometry_steps: str
     expected: Expectation
+    without_intervals: str | None = None
     dropped: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

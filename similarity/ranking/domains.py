@@ -19,7 +19,7 @@ from similarity.transport.network_simplex import balanced_plan
 from similarity.transport.semi_relaxed import nearest_plan, semi_relaxed
 from similarity.uncertainty.expected_gain import Expectation, case, expected_gain, nearness_of_source
 from similarity.uncertainty.interval import Interval, distance_intervals
-from similarity.uncertainty.sampling_error import mean_clouds
+from similarity.uncertainty.sampling_error import errors_unknown, mean_clouds
 
 #: Fewest source classes for intervals in a centred geometry. The centre is the mean of the source classes: a single
 #: class coincides with it, and two classes lie opposite each other, whatever their means are.
@@ -105,6 +105,7 @@ def rank_domains(
         target_classes=target.classes,
         geometry_steps=metric.description,
         expected=_expected(target, kept, ranked, geometry),
+        without_intervals=_without_intervals(metric, target, kept) if bootstrap else None,
         dropped=tuple(bank.name for bank in sources if not (bank.counts >= min_count).any()),
     )
 
@@ -128,10 +129,7 @@ def _intervals(
     seed: int,
 ) -> tuple[list[tuple[Interval | None, Interval | None]], float | None]:
     """The intervals of both distances, and γ corrected for noise; see :class:`Domain` for when they are None."""
-    vary = metric.centre is None or sum(len(bank.classes) for bank in sources) >= _LEAST_CLASSES
-    known = any(bank.counts.max() > 1 for bank in (target, *sources))
-    small = all(len(bank.classes) * len(target.classes) <= EXACT_PAIRS for bank in sources)
-    if not (replicates and vary and known and small):
+    if not replicates or _without_intervals(metric, target, sources):
         return [(None, None)] * len(sources), None
     exact = all(result.solver != "semi-dual" for result in results)
     planners = (nearest_plan, balanced_plan) if exact else (nearest_plan,)
@@ -153,6 +151,15 @@ def _intervals(
             )
             found.append((balanced[0] if balanced else None, nearest))
     return found, gamma
+
+
+def _without_intervals(metric: Geometry, target: FeatureBank, sources: Sequence[FeatureBank]) -> str | None:
+    """Why no intervals can be computed, in words; None if they can."""
+    if metric.centre is not None and sum(len(bank.classes) for bank in sources) < _LEAST_CLASSES:
+        return f"the sources have fewer than {_LEAST_CLASSES} classes"
+    if any(len(bank.classes) * len(target.classes) > EXACT_PAIRS for bank in sources):
+        return "the sets are too large to resample"
+    return errors_unknown([target, *sources])
 
 
 def _domain(
@@ -181,7 +188,7 @@ def _domain(
         similarity=value,
         interval=similarities,
         classes=len(bank.classes),
-        images=int(bank.counts.sum()),
+        images=bank.images_in,
         class_names=bank.classes,
         transport=result,
         served=served,

@@ -116,7 +116,8 @@ def select_from(
     rows = []
     for index in kept:
         rank, _, distance = best[index]
-        bank, count = pool.banks[pool.bank[index]], int(pool.counts[index])
+        bank = pool.banks[pool.bank[index]]
+        count = int(pool.counts[index]) if bank.counts_known else None
         weight = min(float(weights[index]), 1.0) if strategy.has_shares else None
         rows.append(SubsetRow(bank.name, pool.classes[index], count, rank, distance, tuple(wanted[index]), weight))
     left_out = [{"source": pool.banks[pool.bank[i]].name, "class": pool.classes[i]} for i in reversed(dropped)]
@@ -141,5 +142,5 @@ def _provenance(bank: FeatureBank) -> dict[str, object]:
         "bank": str(bank.path) if bank.path else None,
         "backbone": bank.attrs.get("backbone"),
         "weights_sha256": bank.attrs.get("weights_sha256"),
-        "images": int(bank.counts.sum()),
+        "images": bank.images_in,
     }

@@ -30,7 +30,7 @@ class SelectionCurve:
     Attributes:
         target: Its dataset spec.
         available: Number of source classes.
-        images: (K,) images of the first k classes together.
+        images: (K,) images of the first k classes together; None if a source does not know them.
         distance: (K,) mean distance of the target's classes, weighted by their images, to the nearest of the first k
             classes. It never rises, and its last value is that of all classes.
         share: (K,) share of the target that the first k classes serve; None if the strategy has no shares.
@@ -38,7 +38,7 @@ class SelectionCurve:
 
     target: str
     available: int
-    images: NDArray[np.int64]
+    images: NDArray[np.int64] | None
     distance: NDArray[np.float64]
     share: NDArray[np.float64] | None
 
@@ -78,18 +78,21 @@ def curves_from(
         end = max(int(np.argmax(objective <= objective[-1])) + 1, classes_for(found, MILESTONES[-1]) or 0)
         order = found.classes[:end]
         share = None if found.shares is None else np.cumsum(found.shares[order])
-        curves.append(SelectionCurve(target.name, len(pool), np.cumsum(pool.counts[order]), objective[:end], share))
+        images = None if pool.uncounted is not None else np.cumsum(pool.counts[order])
+        curves.append(SelectionCurve(target.name, len(pool), images, objective[:end], share))
     return tuple(curves)
 
 
 def write_curves(curves: Sequence[SelectionCurve], path: str | Location, provenance: dict[str, Any]) -> None:
     """Write one line for each number of classes, below one line that holds the provenance as JSON.
 
-    The column ``share`` is empty for strategies without shares.
+    The column ``share`` is empty for strategies without shares, and ``images`` where the images are not known.
     """
     rows = []
     for curve in curves:
-        share = [""] * len(curve.images) if curve.share is None else curve.share.tolist()
-        figures = zip(curve.images.tolist(), curve.distance.tolist(), curve.gain.tolist(), share, strict=True)
+        images, share = (
+            [""] * len(curve.distance) if column is None else column.tolist() for column in (curve.images, curve.share)
+        )
+        figures = zip(images, curve.distance.tolist(), curve.gain.tolist(), share, strict=True)
         rows += [(curve.target, k, *row) for k, row in enumerate(figures, start=1)]
     write_table(path, provenance, COLUMNS, rows)

@@ -96,6 +96,11 @@ def limits(pool: SourcePool, targets: Sequence[FeatureBank], strategy: Strategy,
         return [Limit(len(pool), None, None)] * len(targets)
     if sizes.coverage is not None:
         _check_coverage(sizes.coverage, strategy)
+    if sizes.images is not None and pool.uncounted is not None:
+        raise InputError(
+            f"`images` {sizes.images}: of {pool.uncounted.name} the number of images of each class is not known; give "
+            f"`classes` or `coverage`"
+        )
     own = [sizes.classes if quota is None else quota for quota in sizes.quotas or [None] * len(targets)]
     return [
         _limit(pool, target, size, sizes.images, sizes.coverage, strategy)

@@ -63,7 +63,7 @@ class SourcePool:
         banks: The sources, reduced to the classes that take part.
         bank: (S,) position in ``banks`` of the bank of each class.
         classes: (S,) name of each class.
-        counts: (S,) images of each class.
+        counts: (S,) images of each class; 1 each for a bank that does not know them.
         points: (S, D) point of each class.
         metric: The fitted geometry.
         min_count: Classes of fewer images were left out.
@@ -106,6 +106,11 @@ class SourcePool:
     def __len__(self) -> int:
         return len(self.classes)
 
+    @property
+    def uncounted(self) -> FeatureBank | None:
+        """A bank that does not know the images of its classes; None if all do."""
+        return next((bank for bank in self.banks if not bank.counts_known), None)
+
     @cached_property
     def crowding(self) -> NDArray[np.float64]:
         """(S,) mean squared distance of each class to its nearest other classes."""
@@ -131,10 +136,18 @@ class SourcePool:
 
 
 def sources_with_classes(sources: Sequence[FeatureBank], min_count: int) -> list[FeatureBank]:
-    """The sources cut to their classes of at least ``min_count`` images; raise ``InputError`` if there is none.
+    """The sources cut to their classes of at least ``min_count`` images.
 
     A source without such a class is dropped, which a line on the console says.
+
+    Raises:
+        InputError: No class has so many images, or a source does not know the images of its classes.
     """
+    if min_count > 1 and (uncounted := [bank.name for bank in sources if not bank.counts_known]):
+        raise InputError(
+            f"`min_count` {min_count}: of {uncounted[0]} the number of images of each class is not known; leave "
+            f"`min_count` out"
+        )
     largest = [int(bank.counts.max()) for bank in sources]
     if max(largest) < min_count:
         raise InputError(f"`min_count` {min_count}: no source class has so many images; the largest has {max(largest)}")

@@ -19,7 +19,7 @@ from similarity.selection.pool import SourcePool
 from similarity.selection.strategy import DEFAULT_STRATEGY, STRATEGIES, Strategy
 from similarity.selection.subset import Subset
 from similarity.uncertainty.posterior import MeanSampler
-from similarity.uncertainty.sampling_error import MeanCloud, mean_clouds
+from similarity.uncertainty.sampling_error import MeanCloud, errors_unknown, mean_clouds
 
 
 @dataclass(frozen=True)
@@ -117,15 +117,16 @@ def stability_from(
 
     Raises:
         ValueError: ``replicates`` is less than 1.
-        InputError: As of :func:`similarity.select_classes`; or every class of every bank has one image.
+        InputError: As of :func:`similarity.select_classes`; or the errors of the class means are not known, because
+            every class of every bank has one image, or the banks are of class means alone.
     """
     if replicates < 1:
         raise ValueError(f"`replicates` must be at least 1, got {replicates}")
     banks = (*targets, *pool.banks)
-    if all(bank.counts.max() == 1 for bank in banks):
+    if unknown := errors_unknown(banks):
         raise InputError(
-            "`resample`: every class has one image, so the error of the class means is unknown; leave out `resample`, "
-            "or extract banks of more images"
+            f"`resample`: {unknown}, so the error of the class means is unknown; leave out `resample`, or extract "
+            f"banks of more images"
         )
     chosen = dict.fromkeys((row.source, row.class_name) for row in subset.rows)
     clouds = mean_clouds(pool.metric, banks)

@@ -26,7 +26,7 @@ class SubsetRow:
     Attributes:
         source: Dataset spec of the bank that it comes from.
         class_name: The class (column ``class``).
-        count: Its images.
+        count: Its images; None (empty in the file) if its bank does not know them.
         rank: Its rank, from 1; the best one if several targets chose it.
         distance: What its strategy reports: see :attr:`similarity.Strategy.ranked_by`.
         targets: Dataset specs of the targets that chose it (joined by ``;`` in the file).
@@ -35,7 +35,7 @@ class SubsetRow:
 
     source: str
     class_name: str
-    count: int
+    count: int | None
     rank: int
     distance: float
     targets: tuple[str, ...]
@@ -100,7 +100,7 @@ class Subset:
             (
                 row.source,
                 row.class_name,
-                row.count,
+                "" if row.count is None else row.count,
                 row.rank,
                 float(row.distance),
                 "" if row.weight is None else float(row.weight),
@@ -146,7 +146,7 @@ def _row(values: dict[str, str], where: str) -> SubsetRow:
     if distance is None or not math.isfinite(distance):
         raise InputError(f"{where}: distance must be a number, got {values['distance']!r}")
     whole_numbers = {}
-    for name in ("count", "rank"):
+    for name in ("count", "rank") if values["count"] else ("rank",):
         number = _number(int, values[name])
         if number is None or number < 1:
             raise InputError(f"{where}: {name} must be a whole number of at least 1, got {values[name]!r}")
@@ -155,7 +155,7 @@ def _row(values: dict[str, str], where: str) -> SubsetRow:
     if values.get("weight") and not (weight is not None and 0 <= weight <= 1):
         raise InputError(f"{where}: weight must be a number from 0 to 1, or empty, got {values['weight']!r}")
     targets = tuple(target.strip() for target in values["targets"].split(";") if target.strip())
-    figures: dict[str, Any] = {**whole_numbers, "distance": distance, "weight": weight}
+    figures: dict[str, Any] = {"count": None, **whole_numbers, "distance": distance, "weight": weight}
     return SubsetRow(values["source"], class_name(values["class"]), targets=targets, **figures)
 
 

@@ -181,7 +181,8 @@ def expected_gain(
         return Expectation(None, None, sizes, "measured on too few targets")
     others = [bank for bank in banks if bank.attrs.get("weights_sha256") != known.weights_sha256]
     if others:
-        other = f"{others[0].attrs.get('backbone')} with weights {others[0].attrs.get('weights')}"
+        weights = others[0].attrs.get("weights")
+        other = f"{others[0].attrs.get('backbone')}" + (f" with weights {weights}" if weights else "")
         return Expectation(None, None, sizes, f"measured with published features of {known.backbone}, not of {other}")
     if geometry != known.geometry:
         return Expectation(None, None, sizes, f"measured in the geometry {known.geometry}, not in {geometry}")

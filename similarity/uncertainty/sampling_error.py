@@ -75,8 +75,9 @@ def mean_clouds(metric: Geometry, banks: Sequence[FeatureBank]) -> list[MeanClou
     expected included lengths have the observed mean. For equal lengths this is generalised cross-validation (Golub,
     Heath and Wahba, 1979), which is too small a correction if lengths vary between classes and images.
 
-    The geometry is fitted to ``banks``, all of the comparison. A bank with one image for each class does not determine
-    its errors; they are taken from the bank that has the most images of those that do. If no bank does, errors are 0.
+    The geometry is fitted to ``banks``, all of the comparison. A bank with one image for each class, or of class means
+    alone, does not determine its errors; they are taken from the bank that has the most images of those that do. If no
+    bank does, errors are 0. See :func:`errors_unknown` for banks whose errors cannot be told at all.
     """
     before_length = replace(metric, unit_length=False)
     spreads = [_spread(metric, bank) for bank in banks]
@@ -99,6 +100,16 @@ def mean_clouds(metric: Geometry, banks: Sequence[FeatureBank]) -> list[MeanClou
             )
         )
     return clouds
+
+
+def errors_unknown(banks: Sequence[FeatureBank]) -> str | None:
+    """Why the sampling errors of the class means of some banks cannot be told, in words; None if they can."""
+    if uncounted := [bank.name for bank in banks if not bank.counts_known]:
+        return f"of {uncounted[0]} the number of images of each class is not known"
+    spread = [bank for bank in banks if bank.variances is not None and bank.within_covariance is not None]
+    if not spread:
+        return "no bank says how the images of a class vary"
+    return "every class has one image" if all(bank.counts.max() == 1 for bank in spread) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +153,8 @@ def _inflation(of_image: NDArray[np.float64], counts: NDArray[np.int64]) -> floa
 def _spread(metric: Geometry, bank: FeatureBank) -> _Spread:
     """The within-class covariance of a bank after the geometry's square root (to first order) and whitening."""
     counts = bank.counts.astype(np.float64)
+    if bank.variances is None or bank.within_covariance is None:
+        return _Spread(False, np.zeros(len(counts)), np.zeros((bank.means.shape[1],) * 2), 1.0)
     variances, covariance = bank.variances.astype(np.float64), bank.within_covariance.astype(np.float64)
     if metric.slope is not None:
         variances, covariance = variances * metric.slope**2, covariance * np.outer(metric.slope, metric.slope)

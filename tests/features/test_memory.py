@@ -54,7 +54,7 @@ names = tuple(f"c{i}" for i in range(100))
 ids = Ids(n)
 ImageDataset.manifest_sha256 = "simulated"  # it reads every id once
 dataset = ImageDataset("simulated:", names, np.arange(n) % 100, ids, Simulated(n))
-features.extraction.extractor.open_dataset = lambda spec: dataset
+features.extraction.extractor.open_dataset = lambda spec, **options: dataset
 backbone = Backbone(Means(), "means", "none", 192, eyes)
 features.extraction.extractor.load_backbone = lambda *arguments, **options: backbone
 result = extract(ExtractConfig("simulated:", out, batch_size=256, workers=workers, device="cpu", precision="fp32",

@@ -76,7 +76,7 @@ def test_equal_weights_are_one_start_however_they_are_named(run, written, asked)
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"weights": written}))
     assert RunDirectory(run.path, config(run.path, **asked), INPUTS).metrics is None
     with pytest.raises(InputError, match=r"weights is .*, asked for 'default'"):
-        RunDirectory(run.path, config(run.path, weights="default"), INPUTS | {"initial weights": "other"})
+        RunDirectory(run.path, config(run.path, weights="default", lr=0.1), INPUTS | {"initial weights": "other"})
 
 
 def test_options_that_the_version_of_a_run_did_not_have_are_as_if_not_given(tmp_path):

@@ -61,7 +61,9 @@ def test_bash_completes_commands_options_and_choices(tmp_path, capsys, words, co
 
 def test_an_unknown_shell_is_refused(capsys):
     assert main(["--print-completion", "csh"]) == 2
-    assert "'csh' is no shell that is supported; did you mean tcsh?" in capsys.readouterr().err
+    assert "--print-completion csh: the shell is not supported; did you mean tcsh?" in capsys.readouterr().err
+    assert main(["--print-completion"]) == 2
+    assert "--print-completion: name a shell: bash, zsh, " in capsys.readouterr().err
 
 
 # Help
@@ -100,6 +102,7 @@ def test_the_commands_in_the_order_of_use(capsys):
         "fit-classifier",
         "evaluate",
         "predict",
+        "export",
         "compare",
         "run",
         "report",

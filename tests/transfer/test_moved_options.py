@@ -78,7 +78,7 @@ def test_two_files_of_options_are_refused(refused, tmp_path, command):
         ("finetune a --init b --out c --space raw", "--space is an option of: transfer fit-classifier"),
         ("fit-classifier a --init b --out c --method crt --loss ldam", "--loss is an option of: transfer pretrain, "),
         ("rank --target a --source b --classes 3", "--classes is an option of: transfer select; leave it out"),
-        ("evaluate a b --test=c", "--test is an option of: transfer rank-models, pretrain, finetune, fit-classifier"),
+        ("evaluate a b --test=c", "--test is an option of: transfer try, rank-models, pretrain, finetune, "),
         ("extract a --out b --epochs 3", "--epochs is an option of: transfer pretrain, finetune; leave it out"),
         ("fit-classifier a --init b --out c --method crt --views 2", "--views is an option of: transfer evaluate"),
         (

@@ -13,6 +13,7 @@ from features.infrastructure.errors import as_typed
 from features.readers import SCHEMES
 from finetune.augmentation import AUGMENTATIONS
 from finetune.classifiers.second_stage import METHODS
+from finetune.exporting import FORMATS
 from finetune.losses import LOSSES
 from finetune.samplers import SAMPLERS
 from similarity import GEOMETRIES, MEASURES, STRATEGIES
@@ -35,6 +36,7 @@ CASES = {
     "augmentations": (AUGMENTATIONS, f"{TRAIN} --augment NAME", "afine", "affine"),
     "geometries": (GEOMETRIES, f"{SELECT} --geometry NAME", "whitend", "whitened"),
     "strategies": (STRATEGIES, f"{SELECT} --strategy NAME", "nearst", "nearest"),
+    "formats": (FORMATS, "export runs/x --out m --format NAME", "onx", "onnx"),
     "measures": (MEASURES, "rank --target a.h5 --source b.h5 --measures NAME", "frechett", "frechet"),
     "uses": (USES, "run NAME.yaml", "continue", "continued"),  # a recipe of that name, whose arm has that use
     "backbones": (None, "extract digits: --out a.h5 --backbone NAME", "resnet51", "resnet5"),

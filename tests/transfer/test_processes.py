@@ -104,8 +104,8 @@ def test_prediction(plain_network, tmp_path):
             else:
                 assert after[name] == text
     with np.load(tmp_path / "one.npz") as alone, np.load(tmp_path / "two.npz") as together:
-        assert together["ids"].tolist() == alone["ids"].tolist() and len(alone["ids"]) == 29
-        np.testing.assert_allclose(together["features"], alone["features"], rtol=1e-4, atol=1e-5)
+        assert together["id"].tolist() == alone["id"].tolist() and len(alone["id"]) == 29
+        np.testing.assert_allclose(together["feature"], alone["feature"], rtol=1e-4, atol=1e-5)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.csv", "one.npz", "photos", "two.csv", "two.npz"]
 
 

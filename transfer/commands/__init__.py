@@ -65,6 +65,7 @@ COMMANDS = {
         Command("fit-classifier", "fit a classifier to the frozen features of a backbone", ("dataset",)),
         Command("evaluate", "measure the accuracy of a trained model", ("run", "dataset")),
         Command("predict", "predict the classes of images with a trained model", ("run", "images")),
+        Command("export", "write a trained model or a bank for other programs, or publish it", ("run",)),
         Command("compare", "compare the figures of several runs", ("runs",)),
         Command("run", "run a whole recipe; finished steps are reused", ("recipe",)),
         Command("report", "write one HTML page of a run or a recipe", ("run",)),

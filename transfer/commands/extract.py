@@ -10,7 +10,9 @@ __all__ = ["ExtractConfig", "extract", "show"]
 def show(config: ExtractConfig | MergeConfig, result: Extraction) -> None:
     """Print the size of a bank and how it came about, and the commands that follow."""
     summary = result.to_json()
-    parts = [f"{summary['classes']} classes", f"{summary['images']} images"]
+    parts = [f"{summary['classes']} classes"]
+    if summary["images"] is not None:
+        parts.append(f"{summary['images']} images")
     if result.reused:
         parts.append("reused")
     elif result.read:

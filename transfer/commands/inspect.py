@@ -9,15 +9,19 @@ from features import FeatureBank, backbone_names, open_dataset
 from features.bank import SUFFIXES
 from features.checkpoint import find_checkpoint
 from features.dataset_spec import DatasetSpec
+from features.extraction.class_means import class_means_of
 from features.infrastructure.addresses import Location, is_address, located, on_disk
 from features.infrastructure.errors import InputError, as_typed
 from features.infrastructure.files import atomic_file, check_ending, check_new
 from features.infrastructure.suggestions import did_you_mean
 from features.infrastructure.tables import read_columns, read_provenance, read_rows
+from features.precomputed.provenance import attributes_of
+from features.precomputed.rows import FeatureRows
 from features.readers import SCHEMES
 from features.readers.spec_options import files_of
 from finetune.augmentation import AUGMENTATIONS
 from finetune.classifiers.second_stage import METHODS
+from finetune.exporting import FORMATS
 from finetune.losses import LOSSES
 from finetune.losses.advice import advise, beta_table, describe_tail
 from finetune.run_directory import open_run
@@ -39,7 +43,7 @@ class InspectConfig:
     Attributes:
         what: A dataset spec, a bank (.h5), a run directory, a checkpoint, a subset or another table (.csv), or one of
             backbones, schemes, losses, samplers, methods, augmentations, geometries, strategies, uses, measures,
-            commands.
+            formats, commands.
         plot: A file (.png) for the number of images of each class of a dataset, largest class first.
         overwrite: Replace an existing file instead of refusing.
     """
@@ -58,7 +62,7 @@ class Inspection:
     """What something holds.
 
     Attributes:
-        kind: ``dataset``, ``bank``, ``run``, ``checkpoint``, ``subset``, ``table`` or ``names``.
+        kind: ``dataset``, ``bank``, ``class means``, ``run``, ``checkpoint``, ``subset``, ``table`` or ``names``.
         content: Name → value, as JSON can hold it.
     """
 
@@ -81,6 +85,7 @@ KINDS: dict[str, Callable[[], Mapping[str, Any]]] = {
     "methods": METHODS.meanings,
     "samplers": sampler_meanings,
     "uses": lambda: {use.name: use.meaning for use in USES.values()},
+    "formats": FORMATS.meanings,
     "augmentations": AUGMENTATIONS.meanings,
     "geometries": GEOMETRIES.meanings,
     "strategies": lambda: STRATEGIES.meanings(lambda row: row.meaning + ("; has shares" if row.has_shares else "")),
@@ -150,7 +155,10 @@ def _table(path: Location) -> Inspection:
 
 def _dataset(config: InspectConfig) -> Inspection:
     check_new({"`plot`": config.plot}, read=files_of(DatasetSpec.parse(config.what)), overwrite=config.overwrite)
-    dataset = open_dataset(config.what)
+    class_means = class_means_of(config.what)
+    if class_means is not None:
+        return Inspection("class means", _bank(class_means))
+    dataset = open_dataset(config.what, images=False)
     counts = dataset.counts
     advice = advise(counts)
     if config.plot is not None:
@@ -163,12 +171,17 @@ def _dataset(config: InspectConfig) -> Inspection:
         "betas": [asdict(row) for row in beta_table(counts)],
         "advice": asdict(advice),
     }
+    if isinstance(dataset.source, FeatureRows):
+        known = attributes_of(dataset.source.file, dataset.source.column, dataset.source.model)
+        content |= {"feature": dataset.source.column, "dimensions": dataset.source.width, "backbone": known["backbone"]}
     return Inspection("dataset", content)
 
 
 def _bank(bank: FeatureBank) -> dict[str, Any]:
     skipped = [f"{id_} ({reason})" for id_, reason in bank.skipped]
-    return dict(bank.attrs) | describe_tail(bank.counts) | {"dimensions": bank.means.shape[1], "skipped": skipped}
+    tail = describe_tail(bank.counts) if bank.counts_known else {"classes": len(bank.classes), "images": None}
+    held = {"dimensions": bank.means.shape[1], "statistics": list(bank.statistics), "skipped": skipped}
+    return dict(bank.attrs) | tail | held
 
 
 def show(config: InspectConfig, result: Inspection) -> None:
@@ -218,6 +231,10 @@ def _show_dataset(config: InspectConfig, content: Mapping[str, Any]) -> None:
     more = f" and {len(per_class) - NAMES} more" if len(per_class) > NAMES else ""
     say(f"classes: {', '.join(named)}{more}")
     spec = shlex.quote(content["dataset"])
+    if "feature" in content:
+        say(f"features: {content['feature']}, {content['dimensions']} a row, made by {content['backbone']}; no images")
+        show_next(f"transfer extract {spec} --out BANK.h5")
+        return
     if content["classes"] == 1:
         console.print("one class: there is nothing to classify, but cluster makes pseudo-classes of its images")
         show_next(f"transfer extract {spec} --keep-images --out BANK.h5", "transfer cluster BANK.h5 --out CLUSTERS.h5")

@@ -109,11 +109,8 @@ def show(config: RankConfig, result: Ranking) -> None:
     bounded = [domain.transport.gap for domain in result.domains if domain.transport.solver == "semi-dual"]
     if bounded:
         console.print(f"sets of this size are solved approximately: an EMD is too large by at most {max(bounded):.2%}")
-    if config.bootstrap and all(domain.nearest_class_interval is None for domain in result.domains):
-        console.print(
-            "no intervals: the sets are too large to resample, the sources have too few classes, or every class has "
-            "one image"
-        )
+    if result.without_intervals is not None:
+        say(f"no intervals: {result.without_intervals}")
     for domain in result.domains:
         if domain.classes == 1:
             say(
@@ -152,7 +149,7 @@ def _show_order(result: Ranking, names: Sequence[str | int], source: str) -> Non
             columns[">similarity"] = [domain.similarity for domain in result.domains]
         if order.name == result.order:
             columns[">classes"] = [domain.classes for domain in result.domains]
-            columns[">images"] = [domain.images for domain in result.domains]
+            columns[">images"] = ["–" if domain.images is None else domain.images for domain in result.domains]
         say(f"{order.meaning}:")
         show_table(columns, zip(*columns.values(), strict=True))
         console.print()

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from features.bank import FeatureBank
+from features.dataset_spec import DatasetSpec
 from features.infrastructure.addresses import is_address, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.options import Range, check_ranges
+from features.readers.scheme import holds_images
 from similarity import (
     DEFAULT_GEOMETRY,
     DEFAULT_STRATEGY,
@@ -188,7 +190,7 @@ def show(config: SelectConfig, result: Selection) -> None:
     columns: dict[str, list[Any]] = {
         ">rank": [row.rank for row in shown],
         "class": [row.class_name for row in shown],
-        ">images": [row.count for row in shown],
+        ">images": ["–" if row.count is None else row.count for row in shown],
         f">{ranked_by}": [row.distance for row in shown],
     }
     if rows[0].weight is not None:
@@ -209,11 +211,12 @@ def show(config: SelectConfig, result: Selection) -> None:
     if len(targets) > 1:
         for number, name in enumerate(targets, start=1):
             say(f"target {number}: {name}")
-    images = sum(row.count for row in rows)
+    images = sum(row.count or 0 for row in rows)
+    size = f"{len(rows)} classes" + (f" of {images} images" if all(row.count is not None for row in rows) else "")
     written = "" if config.out is None else f", written to {config.out}"
     scores = [row.distance for row in rows]
     direction = f"; the lowest {ranked_by} is chosen first" if scores == sorted(scores) else ""
-    say(f"{len(rows)} classes of {images} images{written}{direction}")
+    say(f"{size}{written}{direction}")
     if dropped := result.subset.provenance.get("dropped"):
         names = ", ".join(row["class"] for row in dropped[:SHOWN]) + (", …" if len(dropped) > SHOWN else "")
         say(f"left out, the last one first: {names}")
@@ -235,6 +238,8 @@ def show(config: SelectConfig, result: Selection) -> None:
         subset = f"--subset {config.out}"
         if config.coverage == 1:  # the shares of all classes
             subset = " ".join(f'"{source}"' for source in sources) + f" --class-weights {config.out}"
+        if without := [source for source in sources if not holds_images(DatasetSpec.parse(source))]:
+            say(f"{without[0]} has no images: write the dataset spec of its images into the column source, then")
         show_next(f"transfer pretrain {subset} --backbone {backbone} --out runs/pre")
 
 

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from features.bank import SUFFIXES
+from features.infrastructure.addresses import located
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import Machine, Range, check_ranges
 from transfer.screen import console, say, show_next, show_table
@@ -24,7 +25,7 @@ class TrialConfig(Machine):
         holdout: Share of each class that is held out to judge by, if there are no test images.
         unlabelled: Images without labels to predict with the best model: a folder or a spec. Images that lie in the
             folder outside of its class folders are predicted as well.
-        source: Datasets to choose classes from and pre-train on: folders, specs, or feature banks (.h5) under the first
+        source: Datasets to choose classes from and pre-train on: folders, specs, or feature banks (.h5) under the
             model.
         model: Published models to start from; the best by a linear probe on the training photographs is taken.
         minutes: The time that the trial may take.
@@ -46,6 +47,11 @@ class TrialConfig(Machine):
         check_ranges(self)
         if not self.model:
             raise InputError("`model`: give at least one published model")
+        if len(self.model) > 1 and (banks := [one for one in self.source if located(one).suffix in SUFFIXES]):
+            raise InputError(
+                f"`source` {banks[0]}: is a bank, whose features are those of one model; give one `model`, or the "
+                f"dataset of the bank"
+            )
 
 
 def trial(config: TrialConfig) -> Trial:
@@ -82,10 +88,13 @@ def show(config: TrialConfig, result: Trial) -> None:
     for name, file in content["predictions"].items():
         say(f"{name} images are predicted: {file}")
     say(f"\nmodel: {content['model']}\npage:  {content['report']}")
-    new = "NEW_PHOTOGRAPHS/"
     show_next(
         f"open {content['report']}",
-        f"transfer predict {content['model']} {new} --out predictions.csv",
-        f"transfer export {content['model']} --format hub --out {Path(content['model']).name}-hub",
+        f"transfer predict {content['model']} NEW_PHOTOGRAPHS/ --out predictions.csv",
+        *(
+            []
+            if content["hub"] is None
+            else [f'timm.create_model("local-dir:{content["hub"]}", pretrained=True)    (in Python)']
+        ),
         f"transfer run {content['recipe']} --out {result.path}    (after changing it)",
     )

@@ -10,22 +10,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features.infrastructure.console import console
+from features.infrastructure.errors import InputError, as_typed
 from features.infrastructure.files import write_text
 from finetune import PredictConfig, Prediction, predict
+from transfer.commands.export import ExportConfig, export
 from transfer.trial.photographs import Photographs
 from transfer.trial.verdict import judge, sentences
 
 if TYPE_CHECKING:
     from transfer.commands.trial import TrialConfig
 
-#: The folder of the model that is kept.
-MODEL = "model"
+#: The folder of the model that is kept, and that of the same for timm.
+MODEL, HUB = "model", "model-for-timm"
 #: Mistakes on the page, the most confident first.
 _MISTAKES = 40
 
 
 def judged(
-    config: TrialConfig, out: Path, given: Photographs, left_out: Mapping[str, float], result: Mapping[str, Any]
+    config: TrialConfig, out: Path, given: Photographs, plan: Mapping[str, Any], result: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the content of ``verdict.json``; the best model and the predictions are written.
 
@@ -33,7 +36,7 @@ def judged(
         config: The options.
         out: The directory of the trial.
         given: The photographs.
-        left_out: Starts that did not fit into the time, and the minutes that a trial with them takes.
+        plan: The fields ``left_out`` and ``pretraining`` of the plan.
         result: The results of the recipe.
     """
     recipe, runs = result["recipe"], {arm["arm"]: arm["runs"][0]["run"] for arm in result["arms"]}
@@ -48,11 +51,11 @@ def judged(
         for name, images in _unlabelled(config, out, given).items()
     }
     return {
-        "sentences": sentences(verdict, recipe["extract"]["backbone"], left_out, recipe["sources"]),
+        "sentences": sentences(verdict, recipe["extract"]["backbone"], sources=recipe["sources"], **plan),
         **verdict.to_json(),
         "model": str(model),
         "starts": runs,
-        "left_out": dict(left_out),
+        "left_out": dict(plan["left_out"]),
         "test": recipe["test"],
         "mistakes": _mistakes(found[verdict.best]),
         "predictions": unlabelled,
@@ -96,6 +99,17 @@ def _kept(place: Path, run: str) -> Path:
     shutil.rmtree(place, ignore_errors=True)
     aside.rename(place)
     return place
+
+
+def for_timm(model: str, out: Path) -> str | None:
+    """Write the folder from which timm loads the model; None if timm does not know the network, which is said."""
+    folder = out / HUB
+    try:
+        export(ExportConfig(run=model, out=str(folder), format="hub", overwrite=True))
+    except InputError as error:
+        console.print(f"the model is not written for timm: {as_typed(str(error))}")
+        return None
+    return str(folder)
 
 
 def _unlabelled(config: TrialConfig, out: Path, given: Photographs) -> dict[str, str]:

@@ -65,7 +65,7 @@ def as_spec(given: str) -> str:
     if _is_spec(given):
         return given
     scheme = "csv" if located(given).suffix == ".csv" else "folder"
-    return f"{scheme}:<{given}>" if is_address(given) and "?" in given else f"{scheme}:{given}"
+    return f"{scheme}:<{given}>" if is_address(given) else str(DatasetSpec(scheme, given))
 
 
 def _is_spec(given: str) -> bool:
@@ -96,6 +96,7 @@ def _is_image(path: Path) -> bool:
 def _table(path: Path, test: str | None) -> Photographs:
     words = {split_word(name): name for name in splits_in(str(path)) if split_word(name)}
     train, held = (next((words[word] for word in some if word in words), None) for some in (_TRAIN, _TEST))
-    if test is not None or train is None or held is None:
-        return Photographs(f"csv:{path}", None if test is None else as_spec(test))
-    return Photographs(str(DatasetSpec("csv", str(path), train)), str(DatasetSpec("csv", str(path), held)))
+    if train is None or (held is None and test is None):
+        return Photographs(str(DatasetSpec("csv", str(path))), None if test is None else as_spec(test))
+    tested = as_spec(test) if test is not None else str(DatasetSpec("csv", str(path), held))
+    return Photographs(str(DatasetSpec("csv", str(path), train)), tested)

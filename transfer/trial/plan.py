@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from finetune.training.batches import batches_an_epoch
 from similarity import DEFAULT_STRATEGY
+from transfer.rates import Rates
 
 #: Names of the starts, in the order in which they are given time.
 PROBE, FINE_TUNED, CONTINUED, SELECTED = (
@@ -19,22 +21,14 @@ PROBE, FINE_TUNED, CONTINUED, SELECTED = (
 #: Passes over the training images in fine-tuning: as many as its default has, and as few as are worth a comparison of
 #: fine-tuning with the probe, and of pre-training with fine-tuning.
 EPOCHS, LEAST_TUNED, LEAST = 12, 1, 2
-#: Images per step.
-BATCH = 64
+#: Images per step, and passes over the images of the sources that a pre-training takes at most.
+BATCH, PASSES = 64, 10
 #: Share of the time that the features of the sources may take.
 FOR_FEATURES = 0.1
-#: Share of the time that is planned for; the rest is what estimates are off.
+#: Share of the time that is planned for; the rest allows for errors of the estimates.
 _PLANNED = 0.85
 #: Seconds that a start takes whatever its size.
 _BESIDE = 5.0
-
-
-@dataclass(frozen=True)
-class Rates:
-    """Images per second of a network on this machine: features (with decoding), and training steps."""
-
-    features: float
-    training: float
 
 
 @dataclass(frozen=True)
@@ -43,13 +37,15 @@ class Plan:
 
     Attributes:
         starts: Names of the starts.
-        steps: Optimiser steps of a fine-tuning, and of a pre-training.
+        steps: Optimiser steps of a fine-tuning.
+        pretraining: Optimiser steps of a pre-training; 0 if none is tried.
         seconds: How long it is expected to take.
         left_out: For each start that does not fit, the minutes that a trial with it would take.
     """
 
     starts: tuple[str, ...]
     steps: int
+    pretraining: int
     seconds: float
     left_out: Mapping[str, float]
 
@@ -58,28 +54,29 @@ def make_plan(train: int, test: int, source: int | None, rates: Rates, seconds: 
     """Choose the starts, and their steps, that fit into the time.
 
     The linear probe is always tried. The others are added one after the other as long as each still sees the training
-    images often enough; all of them take the same steps, at most :data:`EPOCHS` passes.
+    images often enough. All fine-tunings take the same steps, at most :data:`EPOCHS` passes. A pre-training takes at
+    least as many; the time that is left goes to it, up to :data:`PASSES` over the images of the sources.
 
     Args:
         train, test: Images to train on and to test on.
-        source: Images of the sources whose features are to be extracted; None without sources.
+        source: Images of the sources; None without sources.
         rates: What the machine does.
         seconds: The time in all.
-        spent: Seconds of it that are gone.
+        spent: Seconds of it that are gone, the features of photographs and sources among them.
     """
     order = (PROBE, FINE_TUNED, CONTINUED, SELECTED) if source is not None else (PROBE, FINE_TUNED)
+    batches, batch = batches_an_epoch(train, BATCH), min(BATCH, train)
 
     def passes(starts: tuple[str, ...]) -> float:
         """Seconds beside the training steps: features, evaluations and predictions."""
-        images = train + test + (0 if source is None else train + source)
-        images += sum({PROBE: 1, SELECTED: 0}.get(start, 2) * train + 2 * test for start in starts)
+        images = train + sum({PROBE: 1, SELECTED: 0}.get(start, 2) * train + 2 * test for start in starts)
         return images / rates.features + _BESIDE * len(starts)
 
     def trainings(starts: tuple[str, ...]) -> int:
         return sum({PROBE: 0, FINE_TUNED: 1}.get(start, 2) for start in starts)
 
     def needed(starts: tuple[str, ...], epochs: float) -> float:
-        return passes(starts) + trainings(starts) * epochs * train / rates.training
+        return passes(starts) + trainings(starts) * epochs * batches * batch / rates.training
 
     def least(start: str) -> int:
         return LEAST_TUNED if start == FINE_TUNED else LEAST
@@ -89,7 +86,7 @@ def make_plan(train: int, test: int, source: int | None, rates: Rates, seconds: 
     fitting = 0.0
     for number in range(2, len(order) + 1):
         starts = order[:number]
-        epochs = (left - passes(starts)) * rates.training / (trainings(starts) * train)
+        epochs = (left - passes(starts)) * rates.training / (trainings(starts) * batches * batch)
         if epochs < least(order[number - 1]):
             break
         chosen, fitting = starts, min(epochs, EPOCHS)
@@ -98,8 +95,15 @@ def make_plan(train: int, test: int, source: int | None, rates: Rates, seconds: 
         for number, start in enumerate(order)
         if start not in chosen
     }
-    steps = max(1, math.floor(fitting * train / BATCH))
-    return Plan(chosen, steps, needed(chosen, fitting), left_out)
+    expected, more = needed(chosen, fitting), 0.0
+    pretrainings = sum(start in (CONTINUED, SELECTED) for start in chosen)
+    if pretrainings and source is not None:
+        spare = (left - expected) * rates.training / pretrainings
+        more = max(0.0, min(spare, PASSES * source - fitting * batches * batch))
+        expected += pretrainings * more / rates.training
+    steps = max(1, math.floor(fitting * batches))
+    pretraining = max(1, math.floor((fitting * batches * batch + more) / BATCH)) if pretrainings else 0
+    return Plan(chosen, steps, pretraining, expected, left_out)
 
 
 def images_a_class(images: int, classes: int, rates: Rates, seconds: float) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -19,13 +20,14 @@ from features.infrastructure.console import console
 from features.infrastructure.options import Machine
 from features.infrastructure.tables import write_table
 from features.readers.holdout import GROUP_COLUMNS, HELD_OUT
-from similarity.duplicates import DuplicatesConfig, find_duplicates
+from features.readers.subsampling import DRAW_OPTIONS
+from similarity.duplicates import DuplicatesConfig, copy_threshold, find_duplicates
 from similarity.measures.catalogue import Score
 from similarity.near_copies import groups_of_copies
 from transfer.commands.rank_models import RankModelsConfig, rank_models
-from transfer.trial.measuring import measure_rates
+from transfer.rates import Rates, measure_rates
 from transfer.trial.photographs import Photographs
-from transfer.trial.plan import BATCH, Plan, Rates, images_a_class, make_plan, recipe_arms
+from transfer.trial.plan import BATCH, Plan, images_a_class, make_plan, recipe_arms
 
 if TYPE_CHECKING:
     from transfer.commands.trial import TrialConfig
@@ -51,7 +53,7 @@ def prepare(
         given: The photographs.
         whole: The same, opened.
         sources: The sources, opened.
-        banks: Spec → file of the bank of each source that was extracted before.
+        banks: Spec → file of the bank of each source that was extracted before, under the only model.
         began: ``time.perf_counter()`` when the trial began.
     """
     seconds = 60 * config.minutes
@@ -60,64 +62,118 @@ def prepare(
         f"{config.model[0]} on this machine: {rates.features:,.0f} images/s seen, {rates.training:,.1f}/s trained on"
     )
     spec = DatasetSpec.parse(given.whole)
-    if len(whole) > _FOR_PHOTOGRAPHS * seconds * rates.features and "per_class" not in spec.options:
-        a_class = max(4, math.floor(_FOR_PHOTOGRAPHS * seconds * rates.features / len(whole.classes)))
+    if (a_class := photographs_a_class(whole, rates, seconds)) is not None:
         spec = replace(spec, options={**spec.options, "per_class": str(a_class)})
         console.print(f"{a_class} images of each class are tried: {len(whole):,} are too many for the time")
     train, test = _parts(config, out, spec, given.test)
     model = _best_model(config, out, train)
     if model != config.model[0]:
         rates = measure_rates(load_backbone(model), whole, config)
-    specs = [one.spec if one.spec in banks else _sampled(one, rates, seconds / len(sources)) for one in sources]
-    seen = sum(len(open_dataset(spec)) for spec in specs if spec not in banks)
+    specs, files = [], []
+    if sources:
+        judged = _bank(config, out, model, "test", test)
+        for number, source in enumerate(sources):
+            name = f"source-{number}"
+            if source.spec in banks:
+                bank = FeatureBank.open(banks[source.spec])
+            else:
+                bank = _bank(config, out, model, name, _sampled(source, rates, seconds / len(sources)))
+            bank = _without_copies(out, name, bank, judged)
+            specs.append(bank.name)
+            files.append(str(bank.path))
     images = len(open_dataset(train)), len(open_dataset(test))
-    plan = make_plan(*images, seen if sources else None, rates, seconds, time.perf_counter() - began)
+    seen = sum(len(open_dataset(name)) for name in specs) if sources else None
+    plan = make_plan(*images, seen, rates, seconds, time.perf_counter() - began)
     for start, minutes in plan.left_out.items():
         console.print(f"left out: {start}, with which it would take about {math.ceil(minutes)} minutes")
     machine = {name: value for name, value in config.machine().items() if value != getattr(Machine, name)}
     arms = recipe_arms(plan, model)
     for arm in arms.values():
         arm["finetune"] |= machine
+    training = {"backbone": model, "weights": "none", "steps": max(1, plan.pretraining), "batch_size": BATCH}
     recipe = {
         "name": out.name,
         "target": train,
         "test": test,
         "sources": specs,
-        "banks": list(banks.values()),
+        "banks": files,
         "seeds": [config.seed],
         "arms": arms,
         "extract": {"backbone": model, **machine},
-        "pretrain": {"backbone": model, "weights": "none", "steps": plan.steps, "batch_size": BATCH, **machine},
+        "pretrain": {**training, **machine},
     }
     return recipe, plan
 
 
+def photographs_a_class(whole: ImageDataset, rates: Rates, seconds: float) -> int | None:
+    """Photographs of each class whose features fit into their share of the time; None for all of them."""
+    fitting = _FOR_PHOTOGRAPHS * seconds * rates.features
+    if len(whole) <= fitting or "per_class" in DatasetSpec.parse(whole.spec).options:
+        return None
+    return max(4, math.floor(fitting / len(whole.classes)))
+
+
 def _parts(config: TrialConfig, out: Path, spec: DatasetSpec, test: str | None) -> tuple[str, str]:
-    """The specs to train on and to test on, with copies of an image on one side."""
-    mine = _bank(config, out, "photographs", str(spec))
-    if test is not None:
-        copies, theirs = str(out / "copies.csv"), _bank(config, out, "test", test)
-        against = DuplicatesConfig(source=str(mine.path), against=[str(theirs.path)], out=copies, overwrite=True)
-        found = find_duplicates(against)
-        if not found.rows:
-            return str(spec), test
-        console.print(f"{len(found.rows)} training images are copies of test images and are left out: {copies}")
-        return found.source, test
-    groups, ids = groups_of_copies(mine), mine.images()[2]
+    """The specs to train on and to test on, without a copy of a test image in the training."""
+    held = {**spec.options, "holdout": f"{config.holdout:g}", "seed": spec.options.get("seed", str(config.seed))}
+    if test is None and not any(name in spec.options for name in DRAW_OPTIONS if name != "seed"):
+        held |= _groups(config, out, str(spec))
+        return str(replace(spec, options=held)), str(replace(spec, options={**held, "part": HELD_OUT}))
+    if test is None:
+        # The holdout precedes the draw, so that the two parts are drawn apart; copies are looked for between them.
+        drawn = (
+            {"per_class": str(max(1, round(config.holdout * int(held["per_class"]))))} if "per_class" in held else {}
+        )
+        test = str(replace(spec, options={**held, **drawn, "part": HELD_OUT}))
+        spec = replace(spec, options=held)
+    judged = _bank(config, out, config.model[0], "test", test)
+    return _without_copies(out, "train", _bank(config, out, config.model[0], "train", str(spec)), judged).name, test
+
+
+def _groups(config: TrialConfig, out: Path, spec: str) -> dict[str, str]:
+    """The option ``groups`` with a table of the photographs that are copies of another; empty if none is."""
+    bank = _bank(config, out, config.model[0], "photographs", spec)
+    groups, ids = groups_of_copies(bank), bank.images()[2]
     together = np.flatnonzero(np.bincount(groups)[groups] > 1)
-    held = {**spec.options, "holdout": f"{config.holdout:g}", "seed": str(config.seed)}
-    if len(together):
-        table = out / f"groups-{str(mine.attrs['manifest_sha256'])[:8]}.csv"
-        write_table(table, {"dataset": str(spec)}, GROUP_COLUMNS, [(ids[i], int(groups[i])) for i in together])
-        console.print(f"{len(together)} photographs are like another, and stay on one side with it: {table}")
-        held["groups"] = str(table)
-    return str(replace(spec, options=held)), str(replace(spec, options={**held, "part": HELD_OUT}))
+    if _too_narrow(bank, len(ids) * (len(ids) - 1) // 2) or not len(together):
+        return {}
+    table = out / f"groups-{str(bank.attrs['manifest_sha256'])[:8]}.csv"
+    write_table(table, {"dataset": spec}, GROUP_COLUMNS, [(ids[i], int(groups[i])) for i in together])
+    console.print(f"{len(together)} photographs are like another, and stay on one side with it: {table}")
+    return {"groups": str(table)}
 
 
-def _bank(config: TrialConfig, out: Path, name: str, dataset: str) -> FeatureBank:
-    """The features of all images of a dataset under the first model."""
-    path = out / "banks" / f"{name}-{open_dataset(dataset).manifest_sha256[:8]}.h5"
-    options = {"backbone": config.model[0], "keep_images": True, **config.machine()}
+def _without_copies(out: Path, name: str, bank: FeatureBank, judged: FeatureBank) -> FeatureBank:
+    """The bank of a dataset that excludes copies of test images, or the bank itself if there is none."""
+    if not bank.keeps_images:
+        console.print(f"{bank.name}: its bank keeps no images, so that copies of test images in it are not found")
+        return bank
+    if _too_narrow(bank, len(bank.image_labels()[1]) * len(judged.image_labels()[1])):
+        return bank
+    key, listed = str(bank.attrs["manifest_sha256"])[:8], str(out / f"copies-in-{name}.csv")
+    given: dict[str, Any] = {"source": str(bank.path), "against": [str(judged.path)], "out": listed, "overwrite": True}
+    copies = len(find_duplicates(DuplicatesConfig(**given)).rows)
+    if not copies:
+        return bank
+    console.print(f"{bank.name}: {copies} images are copies of test images and are left out: {listed}")
+    clean = str(out / "banks" / f"{name}-without-copies-{key}.h5")
+    find_duplicates(DuplicatesConfig(**given, clean_bank=clean))
+    return FeatureBank.open(clean)
+
+
+def _too_narrow(bank: FeatureBank, pairs: int) -> bool:
+    """Whether the features do not tell copies, which is said."""
+    narrow = copy_threshold(pairs, bank.means.shape[1]) >= 1
+    if narrow:
+        console.print(f"{bank.name}: {bank.means.shape[1]} features do not tell copies; none are looked for")
+    return narrow
+
+
+def _bank(config: TrialConfig, out: Path, model: str, name: str, dataset: str) -> FeatureBank:
+    """The features of all images of a dataset under a model."""
+    key = [open_dataset(dataset).manifest_sha256, dataset, model, config.precision]
+    path = out / "banks" / f"{name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:8]}.h5"
+    options = {"backbone": model, "keep_images": True, **config.machine()}
     return extract(ExtractConfig(dataset=dataset, out=str(path), **options)).bank
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from finetune.evaluation.class_matching import align_classes
 from transfer.commands.report import VERDICT, ReportConfig, report
 from transfer.pipeline import run_recipe
 from transfer.recipe import Recipe
-from transfer.trial.judging import judged
+from transfer.trial.judging import for_timm, judged
 from transfer.trial.photographs import as_spec, read_photographs
 from transfer.trial.preparing import prepare
 
@@ -61,35 +62,49 @@ def try_starts(config: TrialConfig) -> Trial:
     """
     began = time.perf_counter()
     given = read_photographs(config.photographs, config.test)
-    out = on_disk(config.out or f"runs/try-{_name(config.photographs)}", "`out`")
+    out = directory_of(config)
     if any(sign in str(out) for sign in ",&?"):
         raise InputError(f"`out` {out}: a dataset spec cannot contain this name; leave out , & and ?")
     if given.test is None and "holdout" in DatasetSpec.parse(given.whole).options:
         raise InputError(f"{given.whole}: is a part of a dataset; give the other part, or none of it, as `test`")
     whole = open_dataset(given.whole)
     _check(whole)
-    if given.test is not None:
-        align_classes(open_dataset(given.test), whole.classes, whole.numbers)
-    banks = {FeatureBank.open(one).name: one for one in config.source if located(one).suffix in SUFFIXES}
-    specs = [*(as_spec(one) for one in config.source if located(one).suffix not in SUFFIXES), *banks]
-    opened = [open_dataset(spec) for spec in specs]
-    known = _same_trial(config, out, whole)
+    test = None if given.test is None else open_dataset(given.test)
+    if test is not None:
+        align_classes(test, whole.classes, whole.numbers)
+    banks, specs = sources_of(config)
+    opened = [open_dataset(spec) for spec in (*specs, *banks)]
+    inputs = [one.manifest_sha256 for one in (whole, *([] if test is None else [test]), *opened)]
+    known = _same_trial(config, out, inputs)
     if known is None:
         recipe, plan = prepare(config, out, given, whole, opened, banks, began)
-        write_text(out / RECIPE, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
-        known = {"options": asdict(config), "photographs": whole.manifest_sha256, "left_out": dict(plan.left_out)}
+        text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
+        write_text(out / RECIPE, text)
+        planned = {"left_out": dict(plan.left_out), "pretraining": plan.pretraining}
+        known = {"options": asdict(config), "inputs": inputs, "recipe_sha256": _sha256(text), "plan": planned}
         write_json(out / OPTIONS, known)
     experiment = run_recipe(Recipe.read(out / RECIPE), out)
-    content = judged(config, out, given, known["left_out"], experiment.content) | {"recipe": str(out / RECIPE)}
+    content = judged(config, out, given, known["plan"], experiment.content) | {"recipe": str(out / RECIPE)}
     write_json(out / VERDICT, content)
     report(ReportConfig(run=str(out)))
+    content["hub"] = for_timm(content["model"], out)
+    write_json(out / VERDICT, content)
     return Trial(out, content)
 
 
-def _name(photographs: str) -> str:
-    """A name for the directory of a trial: the last part of a path, without what a file name had better not hold."""
-    last = Path(photographs.partition("?")[0]).name
-    return re.sub(r"[^\w.@-]+", "-", last.removesuffix(".csv")).strip("-") or "photographs"
+def directory_of(config: TrialConfig) -> Path:
+    """The directory of a trial: by default it has the last part of the photographs' path in its name."""
+    last = Path(config.photographs.partition("?")[0]).name.removesuffix(".csv")
+    name = re.sub(r"[^\w.@-]+", "-", last).strip("-") or "photographs"
+    return on_disk(config.out or f"runs/try-{name}", "`out`")
+
+
+def sources_of(config: TrialConfig) -> tuple[dict[str, str], list[str]]:
+    """The banks among the sources, spec → file, and the specs of the other sources."""
+    files = [one for one in config.source if located(one).suffix in SUFFIXES]
+    return {FeatureBank.open(one).name: one for one in files}, [
+        as_spec(one) for one in config.source if one not in files
+    ]
 
 
 def _check(whole: ImageDataset) -> None:
@@ -99,8 +114,16 @@ def _check(whole: ImageDataset) -> None:
         raise InputError(f"{whole.spec}: every class has a single image; none can be held out to judge by")
 
 
-def _same_trial(config: TrialConfig, out: Path, whole: ImageDataset) -> Mapping[str, Any] | None:
-    """What an earlier call of the same trial has written; None if it must be planned."""
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _same_trial(config: TrialConfig, out: Path, inputs: Sequence[str]) -> Mapping[str, Any] | None:
+    """What an earlier call of the same trial has written; None if it must be planned, as after a change of ``inputs``.
+
+    Raises:
+        InputError: The directory holds another trial, or its recipe was edited.
+    """
     if not (out / OPTIONS).is_file():
         return None
     known = json.loads((out / OPTIONS).read_text(**TEXT))
@@ -109,5 +132,10 @@ def _same_trial(config: TrialConfig, out: Path, whole: ImageDataset) -> Mapping[
         if there.get(name) != asked[name]:
             found = difference(name, there.get(name), asked[name])
             raise InputError(f"`out` {out}: holds another trial ({found}); name another directory")
-    same = there["minutes"] == config.minutes and known["photographs"] == whole.manifest_sha256
-    return known if same and (out / RECIPE).is_file() else None
+    if there["minutes"] != config.minutes or known["inputs"] != inputs or not (out / RECIPE).is_file():
+        return None
+    if _sha256((out / RECIPE).read_text(**TEXT)) != known["recipe_sha256"]:
+        raise InputError(
+            f"{out / RECIPE}: was edited since the trial wrote it; run it with: transfer run {out / RECIPE}"
+        )
+    return known

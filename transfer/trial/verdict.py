@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.intervals import wilson
 from transfer.trial.plan import CONTINUED, FINE_TUNED, PROBE, SELECTED
 
 #: The normal quantile of a 95 % interval.
@@ -72,7 +73,7 @@ def judge(correct: Mapping[str, NDArray[np.bool_]], seed: int = 0) -> Verdict:
     lead = {name: lead_of(hits[best], hits[i]) for i, name in enumerate(names) if i != best}
     return Verdict(
         best=names[best],
-        accuracy={name: wilson(int(row.sum()), row.size) for name, row in zip(names, hits, strict=True)},
+        accuracy={name: accuracy_of(row) for name, row in zip(names, hits, strict=True)},
         lead=lead,
         tied=tuple(name for name, one in lead.items() if one.low <= 0),
         optimism=optimism(hits, seed),
@@ -80,16 +81,10 @@ def judge(correct: Mapping[str, NDArray[np.bool_]], seed: int = 0) -> Verdict:
     )
 
 
-def wilson(correct: int, images: int) -> Figure:
-    """A share and Wilson's score interval (1927).
-
-    >>> figure = wilson(90, 100)
-    >>> round(figure.low, 4), round(figure.high, 4)
-    (0.8256, 0.9448)
-    """
-    share, weight = correct / images, _Z**2 / images
-    centre, spread = share + weight / 2, _Z * math.sqrt(share * (1 - share) / images + weight / (4 * images))
-    return Figure(share, max(0.0, (centre - spread) / (1 + weight)), min(1.0, (centre + spread) / (1 + weight)))
+def accuracy_of(hits: NDArray[np.bool_]) -> Figure:
+    """The share of (N,) images that were classified correctly, and Wilson's interval."""
+    correct, images = int(hits.sum()), hits.size
+    return Figure(correct / images, *wilson(correct, images))
 
 
 def lead_of(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> Figure:
@@ -120,45 +115,53 @@ def optimism(hits: NDArray[np.bool_], seed: int) -> float:
     return max(0.0, float(np.concatenate(found).mean()))
 
 
-def sentences(verdict: Verdict, model: str, left_out: Mapping[str, float], sources: Sequence[str]) -> list[str]:
-    """Say a verdict in three sentences: what wins, by how much, and whether pre-training on a choice is worth it."""
+def sentences(
+    verdict: Verdict, model: str, left_out: Mapping[str, float], sources: Sequence[str], pretraining: int
+) -> list[str]:
+    """Say a verdict in three sentences: what wins, by how much, and whether pre-training on a choice is worth it.
+
+    Args:
+        verdict: The verdict.
+        model: The published model.
+        left_out: For each start that was left out, the minutes that a trial with it takes.
+        sources: The sources that were given.
+        pretraining: Steps of a pre-training on the choice.
+    """
     best, own = verdict.best, verdict.accuracy[verdict.best]
     first = (
         f"{_HOW[best].format(model=model)} is right on {_percent(own.value)} % of the {verdict.images:,} held-out "
         f"photographs (95 % interval {_percent(own.low)} to {_percent(own.high)})."
     )
-    return [first, _second(verdict), _third(verdict, left_out, sources)]
+    return [first, _second(verdict), _third(verdict, left_out, sources, pretraining)]
 
 
 def _second(verdict: Verdict) -> str:
     if not verdict.lead:
         return "Nothing else was tried in this time."
     if verdict.tied:
-        names = " and ".join(verdict.tied)
-        nearest = min((verdict.lead[name] for name in verdict.tied), key=lambda one: one.value)
-        return (
-            f"It is tied with {names}: {_points(nearest)}, which so many photographs cannot tell from 0"
-            f"{'; prefer the cheaper one' if PROBE in verdict.tied else ''}."
-        )
+        others = " and ".join(f"{name}, over which it leads by {_points(verdict.lead[name])}" for name in verdict.tied)
+        cheapest = next(name for name in verdict.accuracy if name in (verdict.best, *verdict.tied))
+        advice = "" if cheapest == verdict.best else f"; the cheapest of them is {cheapest}"
+        return f"It is tied with {others}: the photographs do not tell these starts apart{advice}."
     name, nearest = min(verdict.lead.items(), key=lambda one: one[1].value)
     return f"It beats the next best, {name}, by {_points(nearest)}."
 
 
-def _third(verdict: Verdict, left_out: Mapping[str, float], sources: Sequence[str]) -> str:
+def _third(verdict: Verdict, left_out: Mapping[str, float], sources: Sequence[str], steps: int) -> str:
     used = [name for name in (CONTINUED, SELECTED) if name in verdict.accuracy]
     if not sources:
         return "Pre-training on chosen source classes was not tried; give --source to have it compared."
     if not used:
-        minutes = left_out.get(CONTINUED, 0.0)
-        fitting = f"does not fit into this time; --minutes {math.ceil(minutes)} compares it"
+        fitting = f"does not fit into this time; --minutes {math.ceil(left_out.get(CONTINUED, 0.0))} compares it"
         return f"Pre-training on chosen source classes {fitting}."
+    what = f"Pre-training on chosen source classes, for {steps:,} steps,"
     if verdict.best in used:
-        without = [verdict.lead[name] for name in verdict.lead if name not in used]
-        worth = "is worth it here" if all(one.low > 0 for one in without) else "may be worth it; more photographs tell"
-        return f"Pre-training on chosen source classes {worth}."
+        told = all(lead.low > 0 for name, lead in verdict.lead.items() if name not in used)
+        worth = "is worth it here" if told else "may be worth it, which more photographs would tell"
+        return f"{what} {worth}."
     gap = min((verdict.lead[name] for name in used), key=lambda one: one.value)
-    what = "is not worth it here" if gap.low > 0 else "made no difference that these photographs can tell"
-    return f"Pre-training on chosen source classes {what}: without it {_points(gap)}."
+    worth = "is not worth it here" if gap.low > 0 else "makes no difference that these photographs can tell"
+    return f"{what} {worth}: the best start without it leads by {_points(gap)}."
 
 
 def _percent(share: float) -> str:

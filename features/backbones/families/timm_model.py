@@ -116,7 +116,7 @@ def rebuild_timm(blueprint: Mapping[str, Any], image_size: int) -> Backbone:
     architecture = blueprint["architecture"]
     config = _registered(architecture, architecture)
     backbone = _build(architecture, architecture, architecture, config, "none", image_size, **blueprint["model_args"])
-    backbone.blueprint = blueprint
+    backbone.blueprint, backbone.preprocessing = blueprint, backbone.preprocessing.at(image_size)
     return backbone
 
 

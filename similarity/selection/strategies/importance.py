@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
+from features.infrastructure.errors import InputError
 from similarity.distances import nearest_distances, shares
 from similarity.selection.pool import SourcePool
-from similarity.selection.strategy import Seed, Strategy, by_share
+from similarity.selection.strategy import DEFAULT_STRATEGY, Seed, Strategy, by_share
 
 #: Images drawn for each class of a bank that keeps none.
 DRAWS = 50
@@ -37,6 +38,11 @@ def _images(target: FeatureBank, seed: Seed) -> Iterator[tuple[NDArray[np.floati
         for images in target.image_blocks(_ROWS):
             yield images, np.ones(len(images))
         return
+    if target.variances is None:
+        raise InputError(
+            f"`strategy` importance: looks at the images of the target or draws them from its variances, and "
+            f"{target.name} is made of class means alone; choose another strategy, such as {DEFAULT_STRATEGY}"
+        )
     generator = np.random.default_rng(seed)
     step = max(1, _ROWS // DRAWS)
     for start in range(0, len(target.classes), step):

@@ -7,8 +7,9 @@ import timm
 import torch
 from torch import nn
 
+from features.backbones.families.timm_model import rebuild_timm
 from features.backbones.in_timm import in_timm
-from features.backbones.loading import load_backbone
+from features.backbones.loading import load_backbone, seeded
 from features.infrastructure.errors import InputError
 
 
@@ -42,6 +43,20 @@ def test_timm_computes_the_same(name, architecture, image_size):
     network = timm.create_model(architecture, num_classes=0, **found.arguments).eval()
     network.load_state_dict(found.state)
     size = backbone.preprocessing.image_size
+    x = torch.randn(2, 3, size, size)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), backbone(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [96, 224])
+def test_arguments_of_its_own_and_another_size(size):
+    own = {"depth": 2, "class_token": False, "global_pool": "avg"}
+    with seeded(0):
+        backbone = rebuild_timm({"architecture": "vit_tiny_patch16_224", "model_args": own}, size).eval()
+    found = in_timm(backbone)
+    assert found.arguments == (own if size == 224 else own | {"img_size": size})
+    network = timm.create_model(found.architecture, num_classes=0, **found.arguments).eval()
+    network.load_state_dict(found.state)
     x = torch.randn(2, 3, size, size)
     with torch.no_grad():
         torch.testing.assert_close(network(x), backbone(x), rtol=1e-4, atol=1e-5)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from features import ExtractConfig, InputError, extract, open_dataset
 from features.bank import IDENTITY
-from features.extraction import extractor as extraction
+from features.extraction import extractor
 
 COLOURS = {"azure": (0, 120, 240), "brick": (180, 60, 40), "coal": (20, 20, 20)}
 PER_CLASS = 8
@@ -164,7 +164,7 @@ def test_a_damaged_image_is_listed_and_no_other_takes_its_place(config, folder, 
         for path in (folder / name).iterdir():
             if path.exists() and path.read_bytes() != b"damaged":
                 Image.new("RGB", (20, 20), COLOURS[name]).save(path)
-    monkeypatch.setattr(extraction, "load_backbone", lambda *arguments, **options: colour_backbone)
+    monkeypatch.setattr(extractor, "load_backbone", lambda *arguments, **options: colour_backbone)
     bank = extract(config(folder, max_unreadable=0.5, keep_images=True, batch_size=4)).bank
     features, labels, ids = bank.images()
     assert dict(bank.skipped) == {

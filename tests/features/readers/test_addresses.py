@@ -79,7 +79,7 @@ def test_a_reader_finds_there_what_it_finds_on_the_disk(place, layout, oddity, w
 
 
 def test_every_scheme_says_whether_it_takes_addresses():
-    written = {layout.partition("@")[0].partition(" ")[0] for layout in LAYOUTS} | {"images", "clusters"}
+    written = {layout.partition("@")[0].partition(" ")[0] for layout in LAYOUTS} | {"images", "clusters", "features"}
     assert {name for name, row in SCHEMES.items() if row.addresses} == written - ON_DISK
     assert set(SCHEMES) == written | ON_DISK
 

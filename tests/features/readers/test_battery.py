@@ -104,8 +104,9 @@ CASES = [
     for oddity in ODDITIES
     if ODDITIES[oddity].needs <= LAYOUTS[layout].can
 ]
-#: Schemes that the battery cannot write: embedded images, images without labels, datasets relabelled, and the hub.
-ELSEWHERE = {"glyphs", "digits", "images", "clusters", "hf"}
+#: Schemes that the battery cannot write: embedded images, images without labels, datasets relabelled, the hub, and
+#: features without images.
+ELSEWHERE = {"glyphs", "digits", "images", "clusters", "hf", "features"}
 
 
 def shown(name, layout):

@@ -103,3 +103,16 @@ def test_a_model_without_a_published_classifier_of_imagenet_is_refused():
         backbone.classifier = classifier
         with pytest.raises(InputError, match="has no published classifier of ImageNet's 1000 classes to keep"):
             kept_classifier("resnet50", backbone, [("a:", "tench")])
+
+
+def test_a_model_of_the_hub_knows_the_classes_that_it_names():
+    """A thousand of them too, which are not ImageNet's."""
+    backbone = network()
+    backbone.classifier = torch.arange(1000.0)[:, None].expand(1000, 4), torch.arange(1000.0)
+    backbone.classes = tuple(f"bird {i}" for i in range(1000))
+    kept = kept_classifier("hf-hub:ann/birds", backbone, [("a:", "bird 7"), ("b:", "bird 3")])
+    assert kept.bias.tolist() == [7, 3]
+    with pytest.raises(
+        InputError, match="does not know 1 of 1 classes, such as 'tench'; it knows 1000, such as 'bird 0'"
+    ):
+        kept_classifier("hf-hub:ann/birds", backbone, [("a:", "tench")])

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from pyarrow import parquet
 
-from features import open_dataset
+from features import ExtractConfig, extract, open_dataset
 from features.infrastructure.errors import InputError
 from finetune import (
     EvaluateConfig,
@@ -127,11 +127,14 @@ def test_the_features_are_those_of_the_backbone(trained, features_of, tmp_path):
     alone = predict(config(run, TEST, tmp_path, out=str(tmp_path / "alone.csv")))
     assert alone.out.read_bytes() == (tmp_path / "found.csv").read_bytes()
     with np.load(tmp_path / "found.npz") as found:  # no pickle
-        assert found["ids"].tolist() == list(open_dataset(TEST).ids)
-        assert found["features"].dtype == np.float32
-        np.testing.assert_allclose(found["features"], features_of(TEST, run)[0], rtol=1e-4, atol=1e-5)
-        assert json.loads(str(found["provenance"]))["dataset"] == TEST
+        assert found["id"].tolist() == list(open_dataset(TEST).ids)
+        assert found["feature"].dtype == np.float32
+        np.testing.assert_allclose(found["feature"], features_of(TEST, run)[0], rtol=1e-4, atol=1e-5)
+        assert found["label"].tolist() == [row["label"] for row in rows_of(alone.out)]
+        provenance = json.loads(str(found["transfer.features"]))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alone.csv", "found.csv", "found.npz"]
+    bank = extract(ExtractConfig(dataset=TEST, backbone=str(run), out=str(tmp_path / "bank.h5"), **CPU)).bank
+    assert provenance["attributes"].items() <= bank.attrs.items() and provenance["dataset"] == TEST
 
 
 def test_views_are_averaged_and_features_are_of_the_centre(source_run, features_of, tmp_path):
@@ -147,7 +150,7 @@ def test_views_are_averaged_and_features_are_of_the_centre(source_run, features_
     mirrored = predict(config(Path(run), TEST, tmp_path, views=2, features=str(features), overwrite=True, top=10))
     assert np.abs(mirrored.probabilities - found.probabilities).max() > 1e-3
     with np.load(features) as kept:
-        np.testing.assert_allclose(kept["features"], features_of(TEST, Path(run))[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(kept["feature"], features_of(TEST, Path(run))[0], rtol=1e-4, atol=1e-5)
 
 
 def test_a_folder_an_image_and_a_list(trained, photos, tmp_path):
@@ -180,7 +183,7 @@ def test_unreadable_images_are_rows_with_the_reason(trained, photos, tmp_path, m
         assert set(rows[i].values()) == {"", rows[i]["image"]}
     assert all(rows[i]["class"] and not rows[i]["error"] for i in (0, 2, 3, 5))
     with np.load(tmp_path / "found.npz") as kept:
-        assert kept["ids"].tolist() == ["a.png", "b/1.png", "b/c/2.png", "z.png"] and len(kept["features"]) == 4
+        assert kept["id"].tolist() == ["a.png", "b/1.png", "b/c/2.png", "z.png"] and len(kept["feature"]) == 4
     said = found.to_json()
     assert (said["images"], said["unreadable"]) == (6, 2)
     assert sum(row["images"] for row in said["classes"]) == 4
@@ -215,13 +218,13 @@ def test_parquet_holds_what_csv_holds(trained, photos, tmp_path):
         return "" if value is None else str(np.float32(value)) if isinstance(value, float) else str(value)
 
     assert [{name: text(value) for name, value in row.items()} for row in table.to_pylist()] == rows
-    provenance = json.loads(table.schema.metadata[b"provenance"])
+    provenance = json.loads(table.schema.metadata[b"transfer.predictions"])
     assert provenance["run"] == str(run) and provenance["dataset"] == f"images:{photos}"
 
 
 def test_parquet_without_its_package_is_one_line(trained, photos, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(InputError, match=r"Parquet needs the package pyarrow; run pip install 'transfer-toolkit"):
+    with pytest.raises(InputError, match=r'pyarrow; run pip install "transfer-toolkit\[parquet\]", or name'):
         predict(config(trained("softmax"), photos, tmp_path, out=str(tmp_path / "found.parquet")))
 
 

@@ -120,6 +120,31 @@ def test_a_later_start_reads_what_would_have_come(name):
         assert list(from_step(start)) == whole[start:]
 
 
+def in_processes(monkeypatch, processes: int, batch_size: int, parts: int, steps: int = 5) -> list[list[list[int]]]:
+    """What each process of a job reads of 30 images."""
+    monkeypatch.setattr(training_images, "world_size", lambda: processes)
+    found = []
+    for rank in range(processes):
+        monkeypatch.setattr(training_images, "rank", lambda rank=rank: rank)
+        sampler = build_sampler("shuffle", np.zeros(30, int), seed=5)
+        found.append(list(EpochBatches(sampler, batch_size, steps, parts=parts)))
+    return found
+
+
+@pytest.mark.parametrize(("processes", "parts"), [(1, 1), (1, 3), (2, 1), (2, 3), (3, 2)])
+def test_the_parts_of_all_processes_are_the_whole_epoch(monkeypatch, processes, parts):
+    found = in_processes(monkeypatch, processes, 6, parts)
+    assert all(len(own) == 5 * parts for own in found)
+    assert {len(part) for own in found for part in own} == {6 // parts // processes}
+    assert sorted(position for own in found for part in own for position in part) == list(range(30))
+
+
+@pytest.mark.parametrize(("processes", "batch_size", "parts"), [(2, 6, 2), (2, 3, 1), (1, 6, 4)])
+def test_parts_that_would_drop_images_are_refused(monkeypatch, processes, batch_size, parts):
+    with pytest.raises(InputError, match=f"^{batch_size} images cannot be shared out evenly among {processes} process"):
+        in_processes(monkeypatch, processes, batch_size, parts)
+
+
 def test_an_epoch_smaller_than_a_batch_is_one_batch():
     batches = list(EpochBatches(build_sampler("shuffle", [0, 1, 0], seed=0), 8, steps=3))
     assert [sorted(batch) for batch in batches] == [[0, 1, 2]] * 3

@@ -151,18 +151,6 @@ def test_small_images_first_and_large_ones_last(source_run, tmp_path, monkeypatc
     assert sides == [20] * 4 + [32] * 2
 
 
-def test_the_history_for_tensorboard(source_run, tmp_path):
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    data = {"dataset": TRAIN, "test": TEST, "init": str(source_run), "steps": 4, "augment": "none", "batch_size": 40}
-    result = finetune(FinetuneConfig(out=str(tmp_path / "run"), tensorboard=True, **data, **CPU))
-    events = EventAccumulator(str(result.run / "tensorboard")).Reload()
-    rows = list(csv.DictReader((result.run / "history.csv").open()))
-    found = [(event.step, event.value) for event in events.Scalars("train_loss")]
-    assert found == [(int(row["step"]), pytest.approx(float(row["train_loss"]))) for row in rows] and len(rows) == 2
-
-
 def test_a_test_set_with_a_foreign_class_is_refused_before_any_work(tmp_path, write_folder):
     train = write_folder(tmp_path / "train", {"blue": 2, "red": 0})
     test = write_folder(tmp_path / "test", {"blue": 2, "pink": 5})

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 import yaml
+from PIL import Image
 from support import DATA
 
 from features import open_dataset
+from finetune.model import ImageClassifier
 from finetune.run_directory import open_run
 from transfer.archives import unpack
 from transfer.cli import main
@@ -59,12 +64,20 @@ def test_a_folder_becomes_a_verdict_a_page_and_a_model(photographs, said, capsys
         assert right == pytest.approx(found["accuracy"][name]["value"])
     best = found["starts"][found["best"]]
     assert Path(found["model"], "metrics.json").read_text() == Path(best, "metrics.json").read_text()
-    assert all(sentence in Path(found["report"]).read_text() for sentence in found["sentences"][1:2])
+    page = html.unescape(Path(found["report"]).read_text())
+    assert all(sentence in page for sentence in found["sentences"])
     with Path(found["predictions"]["loose"]).open(newline="") as file:
         assert [row["image"] for row in csv.DictReader(file)] == ["new.png"]
 
+    # timm loads the model, and it has the run's logits.
+    network = timm.create_model(f"local-dir:{found['hub']}", pretrained=True).eval()
+    ours, _ = ImageClassifier.open(found["model"])
+    pixels = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(network(pixels), ours.eval()(pixels), rtol=1e-3, atol=1e-3)
+
     # Again: everything is reused. Then the model predicts, and the recipe runs by itself.
-    finished = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors") if "model" not in path.parts}
+    finished = {path: path.stat().st_mtime_ns for path in Path(out, "finetune").rglob("*.safetensors")}
     assert said("try", photographs, "--minutes", "30", *TWO_CORES) == found
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert said("predict", found["model"], photographs, "--out", "all.csv", *TWO_CORES)["images"] == 23
@@ -86,6 +99,10 @@ def test_a_folder_becomes_a_verdict_a_page_and_a_model(photographs, said, capsys
         (["photos", "--model", "efficientnet_lite"], "efficientnet_lite"),
         (["photos", "--out", "a,b"], "a dataset spec cannot contain this name"),
         (["photos", "--test", "others"], "no such directory: others"),
+        (
+            ["photos", "--model", "a", "b", "--source", "x.h5"],
+            "--source x.h5: is a bank, whose features are those of one",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(photographs, refused, change, message):
@@ -103,6 +120,53 @@ def test_too_few_photographs(photographs, refused):
     (photographs / "other").mkdir()
     shutil.copy(next(only.iterdir()), photographs / "other" / "x.png")
     assert "every class has a single image; none can be held out" in refused("try", photographs)
+
+
+def test_what_a_trial_rests_on_is_noticed_when_it_changes(photographs, said, refused):
+    """Copies of test images, in the photographs and in a source, are left out; new test images make a new plan."""
+    tests, source = Path("tests"), Path("source")
+    for label in range(3):
+        (tests / f"digit {label}").mkdir(parents=True)
+        first, second, *_ = sorted((photographs / f"digit {label}").glob("[0-9]*.png"))
+        mirrored = Image.open(first).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        mirrored.save(tests / f"digit {label}" / "mirrored.png")
+        shutil.copytree(photographs / f"digit {label}", source / f"other {label}")
+    argv = [
+        "try",
+        photographs,
+        "--test",
+        tests,
+        "--source",
+        f"folder:{source}?per_class=50",
+        "--minutes",
+        "0.01",
+        *TWO_CORES,
+    ]
+    found = said(*argv)
+    assert list(found["accuracy"]) == ["linear probe"]  # no time for more
+    assert "does not fit into this time" in found["sentences"][2]
+    recipe = yaml.safe_load(Path("runs/try-photos/recipe.yaml").read_text())
+    assert len(open_dataset(recipe["target"])) <= 22 - 3 and "exclude=" in recipe["target"]
+    assert len(open_dataset(recipe["sources"][0])) <= 22 - 3 and "exclude=" in recipe["sources"][0]
+
+    shutil.copy(second, tests / "digit 2" / "another.png")
+    assert said(*argv)["images"] == 4
+    assert (
+        str(second.relative_to(photographs))
+        not in open_dataset(yaml.safe_load(Path("runs/try-photos/recipe.yaml").read_text())["target"]).ids
+    )
+
+    with Path("runs/try-photos/recipe.yaml").open("a") as file:
+        file.write("# mine\n")
+    assert "recipe.yaml: was edited since the trial wrote it" in refused(*argv)
+
+
+def test_a_sampled_target_is_split_without_copies_between_the_parts(photographs, said):
+    argv = ["try", f"folder:{photographs}?per_class=5", "--minutes", "0.01", "--out", "runs/few", *TWO_CORES]
+    assert said(*argv)["images"] == 3
+    recipe = yaml.safe_load(Path("runs/few/recipe.yaml").read_text())
+    train, test = (set(open_dataset(recipe[part]).ids) for part in ("target", "test"))
+    assert not train & test and len(train) <= 15
 
 
 @pytest.mark.slow

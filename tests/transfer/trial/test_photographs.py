@@ -46,7 +46,7 @@ def test_a_table(photos):
     assert read_photographs("a.csv") == Photographs("csv:a.csv")
     (photos / "b.csv").write_text("image,label,split\nx.png,ant,train\ny.png,ant,test\n")
     assert read_photographs("b.csv") == Photographs("csv:b.csv@train", "csv:b.csv@test")
-    assert read_photographs("b.csv", "csv:c.csv") == Photographs("csv:b.csv", "csv:c.csv")
+    assert read_photographs("b.csv", "csv:c.csv") == Photographs("csv:b.csv@train", "csv:c.csv")
     (photos / "c.csv").write_text("image,label,split\nx.png,ant,a\ny.png,ant,b\n")
     assert read_photographs("c.csv") == Photographs("csv:c.csv")
 

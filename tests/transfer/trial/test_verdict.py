@@ -7,12 +7,13 @@ import pytest
 from scipy.stats import binomtest
 
 from transfer.trial.plan import CONTINUED, FINE_TUNED, PROBE
-from transfer.trial.verdict import judge, lead_of, optimism, sentences, wilson
+from transfer.trial.verdict import accuracy_of, judge, lead_of, optimism, sentences
 
 
 @pytest.mark.parametrize(("correct", "images"), [(0, 5), (5, 5), (17, 40), (589, 600)])
 def test_the_interval_of_an_accuracy_is_wilsons(correct, images):
-    found, expected = wilson(correct, images), binomtest(correct, images).proportion_ci(method="wilson")
+    found = accuracy_of(np.arange(images) < correct)
+    expected = binomtest(correct, images).proportion_ci(method="wilson")
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
     assert found.value == correct / images
 
@@ -59,7 +60,7 @@ def test_equals_are_tied_and_the_cheapest_is_the_best():
 def said(left_out=None, sources=(), **correct):
     names = {"probe": PROBE, "tuned": FINE_TUNED, "continued": CONTINUED}
     hits = {names[name]: np.arange(400) < number for name, number in correct.items()}
-    return sentences(judge(hits), "resnet50", left_out or {}, list(sources))
+    return sentences(judge(hits), "resnet50", left_out or {}, list(sources), pretraining=1200)
 
 
 def test_the_sentences_say_what_wins_by_how_much_and_what_a_choice_is_worth():
@@ -68,12 +69,15 @@ def test_the_sentences_say_what_wins_by_how_much_and_what_a_choice_is_worth():
     assert second.startswith("It beats the next best, linear probe, by +15.0 points (+11.")
     assert "give --source" in third
     _, second, third = said(probe=358, tuned=360, sources=["s"], left_out={CONTINUED: 30.2})
-    assert second.startswith("It is tied with linear probe: +0.5 points (") and "prefer the cheaper" in second
+    assert second.startswith("It is tied with linear probe, over which it leads by +0.5 points (")
+    assert second.endswith("do not tell these starts apart; the cheapest of them is linear probe.")
     assert third.endswith("does not fit into this time; --minutes 31 compares it.")
-    assert "is worth it here" in said(probe=300, tuned=340, continued=380, sources=["s"])[2]
-    assert "may be worth it" in said(probe=300, tuned=379, continued=380, sources=["s"])[2]
-    assert (
-        "is not worth it here: without it +10.0 points" in said(probe=300, tuned=380, continued=340, sources=["s"])[2]
-    )
-    assert "made no difference" in said(probe=300, tuned=381, continued=380, sources=["s"])[2]
+    won = said(probe=300, tuned=340, continued=380, sources=["s"])
+    assert won[2] == "Pre-training on chosen source classes, for 1,200 steps, is worth it here."
+    level = said(probe=300, tuned=379, continued=380, sources=["s"])
+    assert "may be worth it" in level[2] and level[1].endswith("the cheapest of them is fine-tuned.")
+    lost = said(probe=300, tuned=380, continued=340, sources=["s"])
+    assert "is not worth it here: the best start without it leads by +10.0 points (" in lost[2]
+    assert "makes no difference" in said(probe=300, tuned=381, continued=380, sources=["s"])[2]
     assert said(probe=300)[1] == "Nothing else was tried in this time."
+    assert said(probe=300, tuned=300)[1].endswith("do not tell these starts apart.")  # the probe is the cheapest

@@ -1,0 +1,88 @@
+"""``--dry-run`` says what would be done, agrees with what is done, and writes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TRAIN, TEST = "digits:@train?per_class=6", "digits:@test?per_class=4"
+NETWORK = ["--weights", "none", "--device", "cpu", "--precision", "fp32", "--workers", "0"]
+
+
+@pytest.fixture(autouse=True)
+def empty(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_an_extraction(said):
+    argv = ["extract", TRAIN, "--backbone", "resnet8", "--out", "bank.h5", *NETWORK]
+    found = said(*argv, "--dry-run")
+    assert found["reads"] == [f"60 images of 10 classes: {TRAIN}"] and found["writes"] == "bank.h5"
+    assert "features of 60 images by resnet8 at 32 px" in found["computes"][0] and found["seconds"] > 0
+    assert not found["exists"] and not list(Path().iterdir())
+    assert said(*argv)["images"] == 60 and said(*argv, "--dry-run")["exists"]
+    part = said(*argv[:-2], "--shard", "2/7", "--out", "part.h5", "--dry-run")["computes"][0]
+    assert "features of 9 images" in part and said(*argv, "--shard", "2/7", "--out", "part.h5")["images"] == 9
+
+
+def test_a_training_takes_the_steps_that_it_says(said):
+    argv = ["finetune", TRAIN, "--init", "resnet8", "--out", "run", "--test", TEST, "--epochs", "3", *NETWORK]
+    argv += ["--batch-size", "16"]
+    found = said(*argv, "--dry-run")
+    assert found["reads"] == [f"60 images of 10 classes: {TRAIN}", f"40 images of 10 classes: {TEST}"]
+    assert found["computes"][0].startswith("9 steps of 16 images, resnet8 at 32 px")
+    assert not list(Path().iterdir())
+    said(*argv)
+    assert Path("run/history.csv").read_text().splitlines()[-1].split(",")[1] == "9"
+
+
+def test_a_step_that_adds_up_batches_is_one_step(said):
+    argv = ["finetune", TRAIN, "--init", "resnet8", "--out", "run", "--epochs", "3", *NETWORK]
+    argv += ["--batch-size", "10", "--accumulate-grad-batches", "2"]
+    assert said(*argv, "--dry-run")["computes"][0].startswith("9 steps of 20 images")
+    said(*argv)
+    assert Path("run/history.csv").read_text().splitlines()[-1].split(",")[1] == "9"
+
+
+def test_other_trainings(said):
+    found = said("pretrain", TRAIN, "--backbone", "resnet8", "--steps", "5", "--out", "run", *NETWORK, "--dry-run")
+    assert found["computes"][0].startswith("5 steps of 128 images")
+    argv = ["fit-classifier", TRAIN, "--init", "resnet8", "--method", "ncm", "--out", "run", *NETWORK]
+    assert "and a classifier by ncm" in said(*argv, "--dry-run")["computes"][0]
+    assert not list(Path().iterdir())
+
+
+def test_a_recipe(said):
+    Path("recipe.yaml").write_text(
+        f"name: r\ntarget: {TRAIN}\ntest: {TEST}\nseeds: [0, 1]\narms: {{scratch: }}\nfinetune: {{steps: 2}}\n"
+    )
+    found = said("run", "recipe.yaml", "--dry-run")
+    assert found["computes"][-1] == "2 fine-tunings: scratch; seeds [0, 1]" and found["writes"] == "runs/r"
+    assert found["seconds"] is None
+
+
+def test_what_is_wrong_is_refused_as_without_it(refused):
+    assert "no such directory" in refused("extract", "folder:nowhere", "--out", "x.h5", "--dry-run")
+    assert "this command takes little time" in refused("compare", "a", "b", "--dry-run")
+
+
+def test_the_screen(capsys):
+    from transfer.cli import main
+
+    assert main(["extract", TRAIN, "--backbone", "resnet8", "--out", "bank.h5", *NETWORK, "--dry-run"]) == 0
+    words = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert words == ["would read", "would compute", "would write", "would take"]
+
+
+def test_the_demo_and_a_trial(said):
+    from PIL import Image
+
+    assert "18 fine-tunings" in said("demo", "--dry-run")["computes"][-1]
+    for name in ("a", "b"):
+        for i in range(10):
+            Path("photos", name).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (20 * i, 0, 200 if name == "a" else 0)).save(Path("photos", name, f"{i}.png"))
+    found = said("try", "photos", "--minutes", "600", "--device", "cpu", "--workers", "0", "--dry-run")
+    assert "starts: linear probe, fine-tuned, judged on 4 photographs" in found["computes"]
+    assert found["writes"] == "runs/try-photos" and not Path("runs").exists()

@@ -1,0 +1,174 @@
+"""How a trained model came about: its run, the runs that it started from, and the source classes that were chosen."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from features.backbones.family import is_address, is_path_of_run
+from features.dataset_spec import DatasetSpec, last_component
+from features.infrastructure.errors import InputError, flag
+from features.infrastructure.options import default_of
+from features.readers import SCHEMES
+from finetune.exporting.export import published_name
+from finetune.run_directory import IMMATERIAL, open_run
+from similarity import Subset
+from transfer.commands import COMMANDS
+from transfer.run_description import describe
+
+#: Options that name a subset file, with what the run does with its classes.
+_SUBSETS = {
+    "subset": "pre-trained on these classes",
+    "class_weights": "drawn in proportion to the weights of these classes",
+    "with_": "co-trained on these classes",
+}
+#: Options that are not published: they are about the machine of the run and the accounts of its user. The arguments of
+#: a callback may be anything, so a note names the class alone.
+_PRIVATE = {*IMMATERIAL, "device", "callbacks"} - {"out"}
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One run behind a model.
+
+    Attributes:
+        kind: Its command, such as ``pretrain``.
+        how: What it did, in a few words.
+        config: Its options, without those about the machine and without folders of it.
+        command: The command that repeats it.
+        environment: Its versions, its seed and when it began.
+        choices: Pairs of what it did with source classes, and the subset file that names them.
+        notes: What could not be read, and what the command leaves out.
+    """
+
+    kind: str
+    how: str
+    config: Mapping[str, Any]
+    command: str
+    environment: Mapping[str, Any]
+    choices: tuple[tuple[str, Subset], ...]
+    notes: tuple[str, ...]
+
+
+def lineage(location: str | Path) -> list[Step]:
+    """The run of a run directory or of a checkpoint in one, and those that it started from, the newest first.
+
+    Empty for a checkpoint outside of a run. A run or a subset file that has moved is a note of the step before it.
+    """
+    steps: list[Step] = []
+    path: Path | None = _directory(Path(location))
+    seen: set[Path] = set()
+    while path is not None and path.resolve() not in seen:
+        seen.add(path.resolve())
+        try:
+            run = open_run(path)
+        except InputError:
+            break
+        start, notes = _start(run, path)
+        choices, missing = _choices(run, path)
+        steps.append(_step(run, choices, (*notes, *missing)))
+        path = start
+    return steps
+
+
+def _directory(path: Path) -> Path | None:
+    """The run directory of a location; None if there is none."""
+    directory = path if path.is_dir() else path.parent.parent
+    return directory if (directory / "config.yaml").is_file() else None
+
+
+def _step(run: Mapping[str, Any], choices: tuple[tuple[str, Subset], ...], notes: tuple[str, ...]) -> Step:
+    config = {name: published(value) for name, value in run["config"].items() if name not in _PRIVATE}
+    kind = run["environment"].get("run", "")
+    command = _command(kind, config) if kind in COMMANDS else ""
+    if callbacks := run["config"].get("callbacks"):
+        paths = [one if isinstance(one, str) else one["class_path"] for one in callbacks]
+        names = [path.rpartition(".")[2] for path in paths]
+        notes = (*notes, f"it ran with the callbacks {', '.join(names)}, which the command leaves out")
+    return Step(kind, describe(config), config, command, run["environment"], choices, notes)
+
+
+def _command(kind: str, config: Mapping[str, Any]) -> str:
+    """The command line of a run: its options that are not the defaults."""
+    row = COMMANDS[kind]
+    typed = [kind]
+    for name in row.positional:
+        given = config.get(name) or []
+        typed += given if isinstance(given, list) else [given]
+    for option in fields(row.config()):
+        value = config.get(option.name)
+        if option.name in row.positional or value in (None, False, default_of(option)):
+            continue
+        words = [] if value is True else value if isinstance(value, list) else [value]
+        typed += [flag(option.name), *map(str, words)]
+    return f"transfer {shlex.join(typed)}"
+
+
+def selecting(subset: Subset) -> str:
+    """The command line of a choice of source classes, from the provenance of its file."""
+    known = subset.provenance
+    targets, sources = known.get("targets", ()), known.get("sources", ())
+    banks = [last_component(target.get("bank") or "TARGET.h5") for target in targets]
+    quotas = [target.get("quota") for target in targets]
+    typed = ["select", "--target", *(f"{bank}:{n}" if n else bank for bank, n in zip(banks, quotas, strict=True))]
+    typed += ["--source", *(last_component(source.get("bank") or "SOURCE.h5") for source in sources)]
+    shares = {target["asked_share"] for target in targets if target.get("asked_share") is not None}
+    options = {"images": known.get("images"), "coverage": shares.pop() if len(shares) == 1 else None}
+    options |= {"drop": len(known.get("dropped", ())) or None}
+    order = "influence" if "influence" in known else "strategy"  # what ordered the classes
+    options |= {name: known.get(name) for name in (order, "geometry", "min_count", "seed")}
+    for name, value in options.items():
+        if value is not None:
+            typed += [flag(name), last_component(str(value)) if name == "influence" else str(value)]
+    return f"transfer {shlex.join([*typed, '--out', 'subset.csv'])}"
+
+
+def published(value: Any) -> Any:
+    """A value of a configuration as it may be published: of paths on this machine, only the last component."""
+    if isinstance(value, list):
+        return [published(one) for one in value]
+    if isinstance(value, Mapping):
+        return {name: published(one) for name, one in value.items()}
+    if not isinstance(value, str):
+        return value
+    if value.partition(":")[0] in SCHEMES and ":" in value:
+        return " + ".join(str(DatasetSpec.parse(part).without_folders()) for part in value.split(" + "))
+    if is_address(value):
+        return published_name(value)
+    local = is_path_of_run(value) or (("/" in value or value.startswith(".")) and Path(value).exists())
+    return last_component(value) if local else value
+
+
+def _start(run: Mapping[str, Any], path: Path) -> tuple[Path | None, list[str]]:
+    """The directory of the run that a run started from, and a note if it is not there."""
+    start = run["config"].get("init") or run["config"].get("backbone") or ""
+    for place in _places(start, run, path):
+        if (found := _directory(place)) is not None:
+            return found, []
+    if is_path_of_run(start):
+        return None, [f"the run that it started from, {last_component(start)}, was not at hand"]
+    return None, []
+
+
+def _choices(run: Mapping[str, Any], path: Path) -> tuple[tuple[tuple[str, Subset], ...], list[str]]:
+    """The subset files of a run with what it did with their classes, and a note for each that cannot be read."""
+    found, notes = [], []
+    for option, use in _SUBSETS.items():
+        if file := run["config"].get(option):
+            try:
+                place = next((one for one in _places(file, run, path) if one.is_file()), Path(file))
+                found.append((use, Subset.read(place)))
+            except InputError:
+                notes.append(f"the file of its source classes, {last_component(file)}, was not at hand")
+    return tuple(found), notes
+
+
+def _places(name: str, run: Mapping[str, Any], path: Path) -> Iterator[Path]:
+    """Where a path of a run's configuration may lead: from here, or from the directory in which the run was started."""
+    yield Path(name)
+    out, here = Path(run["config"]["out"]), path.resolve()
+    if not out.is_absolute() and here.parts[-len(out.parts) :] == out.parts:
+        yield Path(*here.parts[: -len(out.parts)]) / name
