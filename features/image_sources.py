@@ -151,7 +151,11 @@ class FileImages:
         return FileImages(self.root, [self.paths[i] for i in indices])
 
     def fingerprint(self) -> bytes:
-        return self._on_disk[0].astype(np.int64).tobytes()
+        return self.sizes().tobytes()
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Return the (N,) sizes of the files in bytes; −1 if a file is missing."""
+        return self._on_disk[0].astype(np.int64)
 
     def modified(self) -> float:
         return float(self._on_disk[1].max(initial=0))

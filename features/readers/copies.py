@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.address_images import AddressImages
-from features.image_sources import ArrayImages, ChainedImages, FileImages, ImageSource
+from features.image_sources import ArrayImages, FileImages, ImageSource
 from features.infrastructure.console import say_once
 from features.infrastructure.errors import InputError
 from features.infrastructure.stores import Unanswered
@@ -39,30 +39,27 @@ def equal_images(source: ImageSource) -> NDArray[np.int64]:
     return numbers.astype(np.int64)
 
 
-def _keys(source: ImageSource, start: int = 0) -> Iterator[str]:
-    """A text for each image, the same for equal images; ``start`` numbers the images that have no other."""
-    if isinstance(source, ChainedImages):
-        for part, first in zip(source.sources, source.starts, strict=False):
-            yield from _keys(part, start + int(first))
-    elif isinstance(source, ArrayImages):
+def _keys(source: ImageSource) -> Iterator[str]:
+    """A text for each image, the same for equal images."""
+    if isinstance(source, ArrayImages):
         for pixels in source.pixels:
             yield hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
     elif isinstance(source, FileImages):
         files = [Path(source.root) / path for path in source.paths]
         looks = (lambda i: _glance(files[i]), lambda i: _content(files[i]))
-        yield from _file_keys([_size(file) for file in files], looks, start)
+        yield from _file_keys(source.sizes().tolist(), looks)
     elif isinstance(source, AddressImages):
         if source.root.is_web:
             say_once(f"{source.root}: a web server does not list sizes: its images are not compared for copies")
         sizes = [state.size for state in source.states]
-        yield from _file_keys(sizes, (partial(_stored_glance, source), partial(_stored, source)), start)
+        yield from _file_keys(sizes, (partial(_stored_glance, source), partial(_stored, source)))
     else:
-        yield from (f"#{start + i}" for i in range(len(source)))
+        yield from (f"#{i}" for i in range(len(source)))
 
 
-def _file_keys(sizes: Sequence[int], looks: Sequence[Callable[[int], str | None]], start: int) -> list[str]:
+def _file_keys(sizes: Sequence[int], looks: Sequence[Callable[[int], str | None]]) -> list[str]:
     """The keys of files of these sizes; ``looks`` compare those that are alike by then, by their positions."""
-    keys = [f"#{start + i}" for i in range(len(sizes))]
+    keys = [f"#{i}" for i in range(len(sizes))]
     alike = [(i, str(size)) for i, size in enumerate(sizes) if size > 0]
     with ThreadPoolExecutor(_READERS) as readers:
         for look in looks:
@@ -82,17 +79,10 @@ def _several(alike: list[tuple[int, str]]) -> list[tuple[int, str]]:
     return [one for one, several in zip(alike, count[number] > 1, strict=True) if several]
 
 
-def _size(file: Path) -> int:
-    try:
-        return os.stat(file).st_size
-    except (OSError, ValueError):  # reading the image reports it
-        return -1
-
-
 def _glance(file: Path) -> str | None:
     try:
         with file.open("rb") as opened:
-            opened.seek(max(0, (_size(file) - _GLANCE) // 2))
+            opened.seek(max(0, (os.fstat(opened.fileno()).st_size - _GLANCE) // 2))
             return hashlib.sha256(opened.read(_GLANCE)).hexdigest()
     except OSError:
         return None

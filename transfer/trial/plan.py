@@ -117,8 +117,8 @@ def recipe_arms(plan: Plan, model: str) -> dict[str, dict[str, Any]]:
     tuning = {"steps": plan.steps, "batch_size": BATCH}
     arms: dict[str, dict[str, Any]] = {
         PROBE: {"init": model, "finetune": {"method": "linear"}},
-        FINE_TUNED: {"init": model, "finetune": tuning},
+        FINE_TUNED: {"init": model, "finetune": dict(tuning)},
         CONTINUED: {"init": model, "strategy": DEFAULT_STRATEGY, "finetune": {"classifier": "probe", **tuning}},
-        SELECTED: {"strategy": DEFAULT_STRATEGY, "finetune": tuning},
+        SELECTED: {"strategy": DEFAULT_STRATEGY, "finetune": dict(tuning)},
     }
     return {start: arms[start] for start in plan.starts}

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from features import open_dataset
-from features.image_sources import ArrayImages, ChainedImages, FileImages
+from features.image_sources import ArrayImages, FileImages
 from features.infrastructure.errors import InputError
 from features.readers.copies import equal_images
 from features.readers.holdout import held_out
@@ -157,8 +157,6 @@ def test_equal_images_are_found_in_every_kind_of_source(photographs):
     pixels = np.random.default_rng(0).integers(0, 255, (5, 4, 4), dtype=np.uint8)
     pixels[3] = pixels[1]
     assert_groups(equal_images(ArrayImages(pixels)), [[0], [1, 3], [2], [4]])
-    chained = ChainedImages([files, ArrayImages(pixels)])
-    assert_groups(equal_images(chained), [[0, 2], [1, 3], [4], [5], [6], [7, 9], [8], [10]])
 
 
 def test_files_of_one_size_that_differ_in_one_byte_are_different(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from finetune.training.batches import batches_an_epoch
 from transfer.rates import Rates
@@ -86,4 +87,5 @@ def test_the_arms_are_those_of_the_plan():
     arms = recipe_arms(plan, "resnet50")
     assert list(arms) == list(plan.starts)
     assert arms[PROBE]["finetune"] == {"method": "linear"}
+    assert "&" not in yaml.safe_dump(arms)  # each arm can be edited by itself
     assert "init" not in arms[SELECTED] and arms[CONTINUED]["init"] == arms[FINE_TUNED]["init"] == "resnet50"
