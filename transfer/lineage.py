@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from features.backbones.family import is_address, is_path_of_run
+from features.backbones.family import is_model_address, is_path_of_run
 from features.dataset_spec import DatasetSpec, last_component
 from features.infrastructure.errors import InputError, flag
 from features.infrastructure.options import default_of
@@ -136,7 +136,7 @@ def published(value: Any) -> Any:
         return value
     if value.partition(":")[0] in SCHEMES and ":" in value:
         return " + ".join(str(DatasetSpec.parse(part).without_folders()) for part in value.split(" + "))
-    if is_address(value):
+    if is_model_address(value):
         return published_name(value)
     local = is_path_of_run(value) or (("/" in value or value.startswith(".")) and Path(value).exists())
     return last_component(value) if local else value

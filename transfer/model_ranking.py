@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from features import ExtractConfig, FeatureBank, extract, load_backbone, open_dataset
-from features.backbones.family import is_address
+from features.backbones.family import is_model_address
 from features.checkpoint import find_checkpoint, is_trained_model
 from features.infrastructure.addresses import Location, located
 from features.infrastructure.console import console
@@ -162,7 +162,9 @@ def _measured(model: str, config: RankModelsConfig, place_of: NDArray[np.int64] 
 def model_and_weights(model: str) -> tuple[str, str]:
     """The model and the weights of ``MODEL[:WEIGHTS]``."""
     name, colon, weights = model.rpartition(":")
-    whole = is_trained_model(model) or (is_address(model) and not is_address(name))  # hf-hub: is a part of the name
+    whole = is_trained_model(model) or (
+        is_model_address(model) and not is_model_address(name)
+    )  # hf-hub: is a part of the name
     return (name, weights) if colon and not whole else (model, "default")
 
 

@@ -90,7 +90,7 @@ def backbone_names() -> dict[str, list[str]]:
     return names
 
 
-def is_address(name: str) -> bool:
+def is_model_address(name: str) -> bool:
     """Whether a name is an address, such as ``hf-hub:OWNER/NAME``."""
     return ":" in name and _has_prefix(name, ":")
 

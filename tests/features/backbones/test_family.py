@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from features.backbones.family import FAMILIES, backbone_names, family_of, is_address, is_path_of_run
+from features.backbones.family import FAMILIES, backbone_names, family_of, is_model_address, is_path_of_run
 from features.infrastructure.entry_points import LOADED
 from features.infrastructure.errors import InputError
 
@@ -62,11 +62,11 @@ def test_a_run_that_is_there_needs_no_other_package(other_package, tmp_path, mon
     (tmp_path / "runs/pre/checkpoints/last.safetensors").touch()
     assert is_path_of_run("runs/pre") and not is_path_of_run("resnet50")
     assert not is_path_of_run("timm/resnet50") and not is_path_of_run("hf-hub:ann/birds")
-    assert is_address("hf-hub:ann/birds") and not is_address("runs/pre")
+    assert is_model_address("hf-hub:ann/birds") and not is_model_address("runs/pre")
     assert other_package not in sys.modules
 
 
 def test_prefixes_of_other_packages_count(other_package):
     assert not is_path_of_run("own/net") and is_path_of_run("runs/none")
-    assert is_address("own:net") and not is_address("own/net") and not is_address("runs:none")
+    assert is_model_address("own:net") and not is_model_address("own/net") and not is_model_address("runs:none")
     assert other_package in sys.modules
