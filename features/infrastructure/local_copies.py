@@ -25,6 +25,10 @@ _STAMPS = ("etag", "md5", "content-md5", "digest", "generation", "blob_id", "sha
 _TIMES = ("lastmodified", "last-modified", "mtime", "updated", "modified", "created")
 #: Bytes of a file whose copying is told.
 _LARGE = 2**26
+#: A lock for each path of a copy: threads that ask for one file wait for one transfer. A forked process has its own.
+_copying: dict[str, threading.Lock] = {}
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_copying.clear)
 
 
 def copy_of(address: str) -> Path:
@@ -36,11 +40,17 @@ def copy_of(address: str) -> Path:
     if found["type"] != "file":
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), without_secrets(address))
     file, size = _place(address, found), size_in(found)
-    if file.is_file():
-        return file
+    with _copying.setdefault(str(file), threading.Lock()):
+        if not file.is_file():
+            _copy(address, file, size)
+    return file
+
+
+def _copy(address: str, file: Path, size: int | None) -> None:
+    """Copy a file of a known size, or of one that the store does not say, whole or not at all."""
     if size is not None and size >= _LARGE:
         console.print(f"{without_secrets(address)}: copying {size / 2**20:,.0f} MiB to {file.parent}")
-    aside = file.with_name(f".{os.getpid()}-{threading.get_ident()}.part")
+    aside = file.with_name(f".{os.getpid()}.part")
 
     def copy(store: Any, path: str) -> None:
         store.get_file(path, str(aside))
@@ -52,7 +62,6 @@ def copy_of(address: str) -> Path:
         os.replace(aside, file)
     finally:
         aside.unlink(missing_ok=True)
-    return file
 
 
 def adopt(file: Path, address: str) -> None:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
@@ -79,13 +79,12 @@ def test_a_transfer_that_ends_early_is_made_again_and_never_used(web, monkeypatc
     assert not list(local_copies._place(other.full, other.info()).parent.iterdir())
 
 
-def test_several_threads_may_ask_at_once(memory):
-    fsspec.filesystem("memory").pipe_file(f"{memory}/a.txt", b"content" * 1000)
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(local_copy(located(f"{memory}/a.txt")))) for _ in range(8)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    assert len(set(found)) == 1 and len(found) == 8 and found[0].read_bytes() == b"content" * 1000
+def test_threads_that_ask_for_one_file_at_once_wait_for_one_transfer(web):
+    (web.root / "a.txt").write_bytes(b"content" * 1000)
+    address = located(f"{web.address}/a.txt")
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: local_copy(address), range(8)))
+    assert len(set(found)) == 1 and found[0].read_bytes() == b"content" * 1000 and gets(web) == 1
 
 
 def test_copies_are_removed_when_the_process_ends():
