@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format tests test-slow bench-quick hooks clean
+.PHONY: help demo test check docs format tests test-slow bench-quick hooks clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
@@ -14,12 +14,15 @@ help: ## List the targets
 demo: $(VENV)/.demo ## Install, then run the whole pipeline on data that the packages carry
 	$(BIN)/transfer demo --out runs/demo
 
-test: demo check tests bench-quick ## Run the demo, the linter, the type checker, the tests, and every benchmark at smoke size
+test: demo check docs tests bench-quick ## Run the demo, the linter, the type checker, the documentation, the tests, and every benchmark at smoke size
 
 check: $(VENV)/.test ## Run the linter and the type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.test ## Build the documentation in build/docs; a warning or a broken link fails
+	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
 
 tests: $(VENV)/.test ## Run the tests, except the slow ones
 	$(BIN)/python -m pytest -m "not slow"
@@ -47,5 +50,5 @@ $(VENV)/.demo: setup.cfg pyproject.toml
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,notebooks,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,docs,notebooks,test]'
 	touch $@

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "EXTENDING.md", "docs/in-your-own-loop.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/guides/extending.md")
 TOP = ("features", "similarity", "finetune", "transfer", "tests", "benchmarks", "recipes", "notebooks")
 
 

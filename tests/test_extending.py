@@ -1,4 +1,4 @@
-"""The examples of EXTENDING.md: each is one source file and one test, and the catalogue finds its row."""
+"""The examples of docs/guides/extending.md: each is one source file and one test, and the catalogue finds its row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from similarity import GEOMETRIES, MEASURES, STRATEGIES
 from transfer.commands.inspect import KINDS
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "EXTENDING.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "guides" / "extending.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, flags=re.S)
 EXAMPLES = list(zip(BLOCKS[::2], BLOCKS[1::2], strict=True))
 CATALOGUES: tuple[Catalogue[Any], ...] = (SCHEMES, STRATEGIES, MEASURES, LOSSES)

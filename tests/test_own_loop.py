@@ -12,7 +12,7 @@ import torch
 
 from similarity import emd
 
-PAGE = (Path(__file__).parents[1] / "docs" / "in-your-own-loop.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "guides" / "in-your-own-loop.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,75 @@
+"""Every code block of the README and of the documentation runs, in the order of its page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from page_blocks import OTHERS, PAGES, ROOT, Block, arguments_of, blocks_of, commands_of
+from page_world import build, published_weights
+
+from transfer.cli import main
+from transfer.command_line import read_command_line
+from transfer.commands import COMMANDS
+
+#: What is added to a command, unless the page gives one of the words: a page's budget is a user's, not a test's.
+SHORT = {
+    "pretrain": (("--steps", "--epochs"), ["--steps", "2", "--batch-size", "8"]),
+    "finetune": (("--steps", "--epochs"), ["--steps", "2", "--batch-size", "8"]),
+    "try": (("--minutes",), ["--minutes", "1"]),
+}
+#: Pages whose examples another test runs, and judges.
+ELSEWHERE = {"docs/guides/in-your-own-loop.md", "docs/guides/extending.md"}
+LANGUAGES = {"bash", "python", "yaml", "text", "toctree", "csv", "json", "bibtex", "math"}
+
+
+def marked(page: Path) -> Any:
+    return pytest.param(page, id=str(page))
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("torch")
+    published_weights(home)
+    return home
+
+
+def ignores_directives(block: Block) -> bool:
+    return bool(block.language) and not block.language.startswith("{")
+
+
+@pytest.mark.parametrize("page", [marked(page) for page in PAGES if str(page) not in ELSEWHERE])
+def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch, published, capsys):
+    blocks = [block for block in blocks_of(page) if ignores_directives(block)]
+    assert {block.language for block in blocks} <= LANGUAGES
+    if not any(block.language in ("bash", "python") for block in blocks):
+        return
+    build(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(published))
+    made: dict[str, Any] = {"__name__": "page"}
+    with torch.random.fork_rng():
+        for block in blocks:
+            if block.language == "python":
+                exec(compile("\n" * (block.line - 1) + block.text, str(ROOT / page), "exec"), made)
+            elif block.language == "bash":
+                for words in commands_of(block):
+                    given(block, words)
+    capsys.readouterr()
+
+
+def given(block: Block, words: list[str]) -> None:
+    """Run one command line of a page, or parse it."""
+    arguments = arguments_of(words)
+    where = f"{block.page}, block at line {block.line}: {' '.join(words)}"
+    if arguments is None:
+        assert words[0] in OTHERS, where
+    elif block.reason or words[0] == "torchrun":
+        command = COMMANDS[arguments[0]]
+        read_command_line(command.config(), arguments[1:], command.positional, where)
+    else:
+        given_ones, added = SHORT.get(arguments[0], ((), []))
+        long = not any(word in given_ones for word in arguments)
+        assert main([*arguments, *(added if long else [])]) == 0, where
