@@ -73,7 +73,7 @@ class RunDirectory:
             raise InputError(f"`out` {path}: is a file; name a directory for the run")
         if (path / "config.yaml").exists():
             self._require_same(config, resolved, inputs)
-        elif path.is_dir() and any(entry.name not in _FIRST and entry.suffix != ".part" for entry in path.iterdir()):
+        elif path.is_dir() and any(entry.name not in _FIRST and entry.suffix not in (".part", ".lock") for entry in path.iterdir()):
             raise InputError(f"`out` {path}: the directory is not empty and holds no run; name another")
         else:
             try:
