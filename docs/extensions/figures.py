@@ -21,7 +21,10 @@ INK = "#010203"
 COLOURS = ("#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06")
 #: Sides of a plot of one panel, in inches of 72 px.
 WIDTH, HEIGHT = 6.6, 3.1
-_STYLE = "width: 100%; max-width: 44rem; height: auto; stroke-linejoin: round; stroke-linecap: butt"
+_STYLE = "width: 100%; min-width: 28rem; max-width: 44rem; height: auto; stroke-linejoin: round; stroke-linecap: butt"
+_NAMES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+#: A narrow page shifts the plot sideways instead of making its text too small.
+_FRAME = '<div style="overflow-x: auto" tabindex="0">{}</div>'
 
 
 def svg(name: str, alt: str) -> str:
@@ -56,7 +59,7 @@ def svg(name: str, alt: str) -> str:
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px var(--font-stack)", text)
     head = f'<svg role="img" aria-label="{escape(alt)}" style="{_STYLE}"'
     first = r'<svg (?:[^>]*?)(viewBox="[^"]*")[^>]*>'
-    return re.sub(first, rf'{head} \1 xmlns="http://www.w3.org/2000/svg">', text, count=1)
+    return re.sub(first, rf"{head} \1 {_NAMES}>", text, count=1)
 
 
 class FigureOf(SphinxDirective):
@@ -71,7 +74,7 @@ class FigureOf(SphinxDirective):
         if "alt" not in self.options:
             raise self.error("say in `alt` what the plot shows")
         figure = nodes.figure()
-        figure += nodes.raw("", svg(self.arguments[0], self.options["alt"]), format="html")
+        figure += nodes.raw("", _FRAME.format(svg(self.arguments[0], self.options["alt"])), format="html")
         text = nodes.Element()
         self.state.nested_parse(self.content, self.content_offset, text)
         paragraph = text.children[0] if text.children else nodes.paragraph()

@@ -55,10 +55,13 @@ def similarities() -> Figure:
 def geometries() -> Figure:
     """Mean average precision of one strategy in each geometry."""
     columns, names = recorded("selection_quality")["columns"], ("euclidean", "cosine", "centred", "whitened")
+    names = (*names, "sqrt-whitened")
     figure, axes = plt.subplots(layout="constrained")
     for (column, words), dash in zip(PAIRS.items(), DASHES, strict=True):
-        means = [columns[column]["recipes"][f"{name} + nearest"]["mean"] for name in (*names, "sqrt-whitened")]
-        axes.plot([*names, "sqrt-whitened"], means, marker="o", markersize=4, linestyle=dash, label=words)
+        means = [columns[column]["recipes"][f"{name} + nearest"]["mean"] for name in names]
+        axes.plot(
+            [name.replace("-", "-\n") for name in names], means, marker="o", markersize=4, linestyle=dash, label=words
+        )
     axes.set(ylabel="mean average precision")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -94,6 +97,7 @@ def transport() -> Figure:
     axes.plot([row["sources"] for row in rows], [row["seconds"] for row in rows], "o-", label="semi-dual, with bounds")
     axes.plot([row["sources"] for row in exact], [row["pot_seconds"] for row in exact], "s", label="exact: ot.emd2")
     _logarithmic(axes, "x", "y")
+    axes.set_yticks([1, 2, 5, 10, 20, 50])
     axes.set(xlabel="source classes, for 1,000 target classes", ylabel="seconds")
     axes.legend()
     return figure
@@ -104,14 +108,15 @@ def interval_coverage() -> Figure:
     rows = recorded("interval_coverage")["simulated"]
     sizes = sorted({row["images"] for row in rows})
     figure, axes = plt.subplots(layout="constrained")
-    for key, words, dash in (("held", "as printed", "o-"), ("bare", "before it is extended", "s--")):
+    ways = (("held", "as printed", "o-", -0.03), ("bare", "before it is extended", "s--", 0.03))
+    for key, words, dash, shift in ways:
         held = [[row[key] for row in rows if row["images"] == size] for size in sizes]
         means = np.array([np.mean(of) for of in held])
         least = means - [min(of) for of in held]
-        axes.errorbar(range(len(sizes)), means, yerr=[least, 0 * least], fmt=dash, capsize=3, label=words)
+        axes.errorbar(np.arange(len(sizes)) + shift, means, yerr=[least, 0 * least], fmt=dash, capsize=3, label=words)
     axes.axhline(recorded("interval_coverage")["level"], color="0.5", linewidth=1)
     axes.set_xticks(range(len(sizes)), map(str, sizes))
-    axes.set(xlabel="images a class", ylabel="share that holds the true distance", ylim=(0.5, 1.02))
+    axes.set(xlabel="images a class", ylabel="share that holds the true distance", ylim=(0, 1.05))
     axes.legend(loc="lower right")
     return figure
 
@@ -125,6 +130,7 @@ def effective_numbers() -> Figure:
         right.plot(counts, class_balanced_weights(counts, beta), linestyle=dash, label=f"β = {beta}")
     _logarithmic(left, "x", "y")
     _logarithmic(right, "x")
+    left.set_xticks([1, 100, 10_000])
     left.set(xlabel="images n", ylabel="effective number")
     right.set(xlabel="images of the class", ylabel="weight, mean 1")
     left.legend(fontsize=9)
@@ -181,7 +187,7 @@ def classifiers() -> Figure:
         axes.bar(places + shift, values, 0.25, label=group, hatch=hatch, edgecolor="#010203", linewidth=0.6)
     axes.set_xticks(places, labels)
     axes.set(ylabel="accuracy, %")
-    axes.legend(ncols=3)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=3)
     return figure
 
 

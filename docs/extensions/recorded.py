@@ -36,7 +36,7 @@ def figure(text: str) -> str:
     Raises:
         ValueError: The file, a key or the format is wrong.
     """
-    path, _, form = text.rpartition("|")
+    path, _, form = " ".join(text.split()).rpartition("|")
     keys = [key.strip() for key in path.split(" > ")]
     try:
         value = recorded(keys[0])

@@ -75,10 +75,11 @@ def _command(command: Command) -> str:
         for option in options:
             name = option.dest
             several = {"+": " …", "*": " …"}.get(str(option.nargs), "")
-            typed = " ".join(filter(None, (*option.option_strings, str(option.metavar or "") + several)))
+            word = str(option.metavar or ("" if option.option_strings else name.upper()))
+            typed = " ".join(filter(None, (*option.option_strings, word + several)))
             parts.append(
                 _entry(
-                    f"`{typed.strip() or name.upper() + several}`",
+                    f"`{typed}`",
                     hints[name],
                     defaults[name],
                     _typed(docs.get(name, ""), command.positional),

@@ -32,8 +32,10 @@ class Table:
 
 
 def plus_minus(mean: float, error: float | None, form: str = ".1f") -> str:
-    """A mean and its error."""
-    return written(mean, form) if error is None else f"{written(mean, form)} ± {written(error, form.lstrip('+'))}"
+    """A mean and its error, kept in one line."""
+    if error is None:
+        return written(mean, form)
+    return f"{written(mean, form)} ± {written(error, form.lstrip('+'))}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 #: What an arm of an experiment is called.
@@ -107,7 +109,7 @@ def _geometries() -> Rows:
         rows = (found[column]["recipes"] for column in PAIRS)
         recipes = [f"{geometry} + nearest", f"{geometry} + mutual-proximity"]
         means = [[row[recipe]["mean"] for recipe in recipes] for row in rows]
-        yield f"`{geometry}`", *(f"{written(one, '.3f')} / {written(other, '.3f')}" for one, other in means)
+        yield f"`{geometry}`", *(f"{one:.3f}\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}{other:.3f}" for one, other in means)
 
 
 def _domains() -> Rows:
