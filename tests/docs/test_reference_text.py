@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
+from page_blocks import blocks_of
 from reference_text import ROWS, catalogue, commands, prose, recipe_keys, schemes
 
 from features.infrastructure.catalogue import Catalogue
@@ -114,3 +116,9 @@ def test_a_docstring_becomes_prose_of_markdown():
         """
 
     assert prose(function) == "Read `open_dataset`.\n\nMore of ``it``."
+
+
+def test_the_recipe_of_the_page_is_valid(tmp_path):
+    (block,) = (block for block in blocks_of(Path("docs/reference/recipes.md")) if block.language == "yaml")
+    (tmp_path / "recipe.yaml").write_text(block.text, encoding="utf-8")
+    assert list(Recipe.read(tmp_path / "recipe.yaml").arms) == ["scratch", "random", "paper", "default"]
