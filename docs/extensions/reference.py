@@ -25,17 +25,21 @@ def directive(text: Callable[..., str], arguments: int = 0) -> type[Generated]:
     return Written
 
 
-#: What a signature spells out, and its name in the code.
+#: What a signature spells out, without the names of modules, and its name in the code.
 _TYPES = {
-    r"_Buffer \| _SupportsArray.*? \| _NestedSequence\[complex \| bytes \| str\]": "ArrayLike",
-    r"(?:numpy\.)?ndarray\[tuple\[Any, \.\.\.\], (?:numpy\.)?dtype\[([^\[\]]*(?:\[[^\[\]]*\])?)\]\]": r"NDArray[\1]",
-    r"Annotated\[([^\[\]]*?), Range\([^)]*\)\]": r"\1",
+    r"_Buffer \| _SupportsArray\[.*?_NestedSequence\[complex \| bytes \| str\]": "ArrayLike",
+    r"ndarray\[tuple\[Any, \.\.\.\], dtype\[([^\[\]]*)\]\]": r"NDArray[\1]",
+    r"Annotated\[([^\[\]]*), Range\([^)]*\)\]": r"\1",
 }
+_MODULES = re.compile(r"~?\b(?:numpy|typing|features\.infrastructure\.options)\.(?:_?[a-z]\w*\.)*(?=[_A-Za-z])")
 
 
 def short_types(app: Sphinx, what: str, name: str, obj: object, options: object, *shown: str | None) -> Any:
     """Write the types of a signature and of what it returns as the code does."""
-    return tuple(text and reduce(lambda found, part: re.sub(*part, found), _TYPES.items(), text) for text in shown)
+    return tuple(
+        text and reduce(lambda found, part: re.sub(*part, found), _TYPES.items(), _MODULES.sub("", text))
+        for text in shown
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
