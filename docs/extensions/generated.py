@@ -15,9 +15,7 @@ class Generated(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         self.env.note_reread()  # the page depends on more than its own text
         # MyST adds the sections of a parsed text to the page itself, and what stands before the first one to ``found``.
-        page, found = self.state.document, nodes.Element()
-        while page.children and isinstance(page[-1], nodes.section):
-            page = page[-1]
+        page, found = self.state_machine.node, nodes.Element()
         place = len(page)
         found.document = self.state.document
         self.state.nested_parse(self.write().splitlines(), 0, found, match_titles=True)

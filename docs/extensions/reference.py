@@ -43,6 +43,7 @@ def short_types(app: Sphinx, what: str, name: str, obj: object, options: object,
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-signature", short_types)
     app.add_directive("commands", directive(commands))
     app.add_directive("schemes", directive(schemes))
