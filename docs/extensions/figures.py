@@ -38,6 +38,8 @@ def svg(name: str, alt: str) -> str:
         "svg.hashsalt": name,  # the same file from the same data, and ids that differ between plots
         "font.family": "sans-serif",
         "font.size": 10,
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
         "axes.spines.top": False,
         "axes.spines.right": False,
         "legend.frameon": False,

@@ -24,6 +24,7 @@ def test_a_plot_is_an_element_in_the_colours_of_the_page(name):
     assert root.get("role") == "img" and root.get("aria-label") == 'what "it" shows'
     assert not any(colour in text for colour in (INK, *COLOURS))
     assert "var(--figure-1)" in text and "currentColor" in text
+    assert "#ffffff" not in text  # the page's own background
     assert "<style" not in text  # it would hold for the whole page
     assert text == svg(name, 'what "it" shows')
     ids = re.findall(r'id="([^"]+)"', text)

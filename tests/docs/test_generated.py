@@ -73,7 +73,11 @@ def test_recorded_figures_tables_and_plots_are_on_the_page(build: Build) -> None
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("{recorded}`emd > no such key | d`", "no recorded figure"), (":::{figure-of} margins\nx\n:::", "say in `alt`")],
+    [
+        ("{recorded}`emd > no such key | d`", "no recorded figure"),
+        (":::{figure-of} margins\nx\n:::", "say in `alt`"),
+        ("$\\bigg x$", "index.md:3: WARNING: equation"),
+    ],
 )
 def test_what_is_wrong_is_a_warning(build: Build, text: str, expected: str) -> None:
     assert expected in build(f"# Title\n\n{text}\n")[1]
