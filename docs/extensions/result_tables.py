@@ -259,6 +259,16 @@ def _left_out() -> Rows:
         yield kind, plus_minus(100 * row["mean"], row["error"] and 100 * row["error"], "+.2f")
 
 
+def _influences() -> Rows:
+    found = recorded("influence")
+    designs = [found.get(design, {}).get("predicted_by", {}) for design in ("tenths", "halves")]
+    for name in dict.fromkeys(name for rows in designs for name in rows):
+        cells = [
+            plus_minus(rows[name]["mean"], rows[name]["error"], "+.2f") if name in rows else "" for rows in designs
+        ]
+        yield f"`{name}`", *cells
+
+
 def _gains() -> Rows:
     for name, row in recorded("measured_gains").items():
         if isinstance(row, dict) and "held" in row:
@@ -293,5 +303,6 @@ TABLES: dict[str, Table] = {
     "uses": _of("selection_pays", _uses, "choice, use", "top-1, %", "less random", "less all classes"),
     "correlations": _of("similarity_predicts", _correlations, "measure", "rank correlation", "95 % interval"),
     "left-out": _of("influence", _left_out, "left out", "points of probability over leaving out at random"),
+    "influences": _of("influence", _influences, "order by", "networks on tenths", "on halves"),
     "gains": _of("measured_gains", _gains, "choices, gain", "rank correlation", "error, points", "intervals hold"),
 }
