@@ -10,10 +10,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = tuple(sorted(path.relative_to(ROOT) for path in [ROOT / "README.md", *DOCS.rglob("*.md")]))
-#: A fence with what stands above it: `% parsed only: REASON` keeps its commands from being run, `% other data: WHAT` says
-#: that an output is of other data than those of the tests, and `% in FILE` that it shows lines of a file.
+#: A fence with what stands above it: `% parsed only: REASON` keeps its commands from being run, `% refused` says that
+#: they are wrong input, `% other data: WHAT` that an output is of other data than those of the tests, and `% in FILE`
+#: that it shows lines of a file.
 FENCE = re.compile(
-    r"^(?:% parsed only: (?P<reason>[^\n]+)\n|% other data: (?P<data>[^\n]+)\n|% in (?P<shown>[^\n]+)\n)?"
+    r"^(?:% parsed only: (?P<reason>[^\n]+)\n|% other data: (?P<data>[^\n]+)\n|% in (?P<shown>[^\n]+)\n"
+    r"|% (?P<refused>refused)\n)?"
     r"(?P<ticks>```+)(?P<language>[\w-]*)\n(?P<text>.*?)^(?P=ticks)$",
     re.M | re.S,
 )
@@ -37,6 +39,7 @@ class Block:
         reason: Why its commands are parsed and not run; empty if they are run.
         data: The data of an output, if they are not those of the tests.
         shown: The file whose lines it shows, if it shows a file.
+        refused: Not empty if its commands are wrong input.
     """
 
     page: Path
@@ -46,6 +49,7 @@ class Block:
     reason: str
     data: str
     shown: str
+    refused: str
 
     @property
     def file(self) -> str | None:
@@ -67,7 +71,7 @@ def blocks_of(page: Path) -> list[Block]:
             page,
             1 + text[: found.start("text")].count("\n"),
             *found.group("language", "text"),
-            *(found[name] or "" for name in ("reason", "data", "shown")),
+            *(found[name] or "" for name in ("reason", "data", "shown", "refused")),
         )
         for found in FENCE.finditer(text)
     ]

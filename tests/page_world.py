@@ -62,6 +62,7 @@ def build(root: Path) -> None:
         (image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if i else image).save(root / "LAKE" / f"{40 + i}.png")
     own_folders(root)
     features_elsewhere(root)
+    (root / "recipes").symlink_to(Path(__file__).parents[1] / "recipes")
 
 
 def own_folders(root: Path) -> None:
