@@ -10,12 +10,21 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = tuple(sorted(path.relative_to(ROOT) for path in [ROOT / "README.md", *DOCS.rglob("*.md")]))
-#: A fence with what stands above it: `% parsed only: REASON` keeps its commands from being run.
+#: A fence with what stands above it: `% parsed only: REASON` keeps its commands from being run, `% refused` says that
+#: they are wrong input, `% other data: WHAT` that an output is of other data than those of the tests, and `% in FILE`
+#: that it shows lines of a file.
 FENCE = re.compile(
-    r"^(?:% parsed only: (?P<reason>.+)\n)?(?P<ticks>```+)(?P<language>[\w-]*)\n(?P<text>.*?)^(?P=ticks)$", re.M | re.S
+    r"^(?:% parsed only: (?P<reason>[^\n]+)\n|% other data: (?P<data>[^\n]+)\n|% in (?P<shown>[^\n]+)\n"
+    r"|% (?P<refused>refused)\n)?"
+    r"(?P<ticks>```+)(?P<language>[\w-]*)\n(?P<text>.*?)^(?P=ticks)$",
+    re.M | re.S,
 )
+#: The first line of a block that is a file, such as `# recipe.yaml`.
+FILE = re.compile(r"# ([\w-]+\.\w+)\n")
 #: Programs that a page may name beside `transfer`; they are not run here.
-OTHERS = ("make", "pip", "python", "source", "eval", "torchrun", "export", "cd", "sbatch", "#")
+OTHERS = ("make", "pip", "python", "source", "eval", "torchrun", "srun", "export", "cd", "sbatch", "#")
+#: What a launcher puts in place of a word.
+VARIABLES = {"$SLURM_ARRAY_TASK_ID": "1"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,9 @@ class Block:
         language: The word after the fence.
         text: What is in it.
         reason: Why its commands are parsed and not run; empty if they are run.
+        data: The data of an output, if they are not those of the tests.
+        shown: The file whose lines it shows, if it shows a file.
+        refused: Not empty if its commands are wrong input.
     """
 
     page: Path
@@ -35,6 +47,20 @@ class Block:
     language: str
     text: str
     reason: str
+    data: str
+    shown: str
+    refused: str
+
+    @property
+    def file(self) -> str | None:
+        """The file that the block is, as its first line says."""
+        found = FILE.match(self.text) if self.language in ("yaml", "csv") else None
+        return found and found[1]
+
+    @property
+    def is_output(self) -> bool:
+        """Whether it shows what the commands above it print, or lines of a file that they write."""
+        return self.language == "text" or bool(self.shown)
 
 
 def blocks_of(page: Path) -> list[Block]:
@@ -42,7 +68,10 @@ def blocks_of(page: Path) -> list[Block]:
     text = (ROOT / page).read_text(encoding="utf-8")
     return [
         Block(
-            page, 1 + text[: found.start("text")].count("\n"), *found.group("language", "text"), found["reason"] or ""
+            page,
+            1 + text[: found.start("text")].count("\n"),
+            *found.group("language", "text"),
+            *(found[name] or "" for name in ("reason", "data", "shown", "refused")),
         )
         for found in FENCE.finditer(text)
     ]
@@ -50,12 +79,33 @@ def blocks_of(page: Path) -> list[Block]:
 
 def commands_of(block: Block) -> list[list[str]]:
     """The words of each command line of a block; a backslash at the end of a line goes on with the next."""
-    lines = block.text.replace("\\\n", " ").splitlines()
+    text = block.text.replace("\\\n", " ")
+    for name, value in VARIABLES.items():
+        text = text.replace(name, value)
+    lines = text.splitlines()
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
 def arguments_of(words: list[str]) -> list[str] | None:
-    """The arguments of `transfer` in a command line, also below torchrun; None for another program."""
-    if words[0] == "torchrun":
+    """The arguments of `transfer` in a command line, also below a launcher; None for another program."""
+    if words[0] in ("torchrun", "srun"):
         words = words[words.index("transfer") :]
     return words[1:] if words[0] == "transfer" else None
+
+
+def not_printed(block: Block, printed: str) -> list[str]:
+    """The lines of a shown output that are not in what was printed, figures and spaces aside.
+
+    A line with figures, if they are of other data, has names of these data too: it is not looked for. A line … leaves
+    lines out, and a printed line may be folded.
+    """
+    lines = [line for line in block.text.splitlines() if line.strip() not in ("", "…")]
+    if block.data:
+        lines = [line for line in lines if not re.search(r"\d", line)]
+    known = _shape(printed)
+    return [line for line in lines if _shape(line) not in known]
+
+
+def _shape(line: str) -> str:
+    """A text without its figures, and without the spaces that align it."""
+    return " ".join(re.sub(r"[-−+–]?\d[\d.,]*(?:e[-+]\d+)?", "0", line).split())

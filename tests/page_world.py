@@ -16,6 +16,7 @@ from PIL import Image
 
 BIRDS = ("001.Black_footed_Albatross", "002.Laysan_Albatross", "003.Sooty_Albatross", "004.Groove_billed_Ani")
 THINGS = ("n01530575", "n01531178", "n02981792", "n03000134", "n03075370", "n04591713")
+MUGS = ("bottle", "cup", "jug", "mug")
 SPECIES = ("Albatross", "Finch", "Oak", "Pine", "Viper")
 
 
@@ -56,6 +57,37 @@ def build(root: Path) -> None:
         layouts._put(root / "LAKE" / f"{i}.png", picture(BIRDS[i % 4] if i % 2 else THINGS[i % 6], 200 + i))
         if i < 6:
             layouts._put(root / "NEW" / f"{i}.png", picture(BIRDS[i % 3], 300 + i))
+    for i, file in enumerate(("002.Laysan_Albatross/8.png", "003.Sooty_Albatross/9.png")):  # test images in the lake
+        image = Image.open(data / "CUB_200_2011" / "images" / file)
+        (image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if i else image).save(root / "LAKE" / f"{40 + i}.png")
+    own_folders(root)
+    features_elsewhere(root)
+    (root / "recipes").symlink_to(Path(__file__).parents[1] / "recipes")
+
+
+def own_folders(root: Path) -> None:
+    """Two collections to rank, and products with test images and some that nobody has sorted."""
+    layouts.folder(root / "GARDEN", BIRDS, entries(BIRDS, 6, 400))
+    layouts.folder(root / "STUDIO", THINGS[2:], entries(THINGS[2:], 6, 400))
+    for split, start, of_each in (("train", 500, 8), ("test", 550, 4)):
+        layouts.folder(root / "PRODUCTS" / split, MUGS, entries(MUGS, of_each, start))
+
+
+def features_elsewhere(root: Path) -> None:
+    """Embeddings in the files that other programs write: Parquet, .npy with labels beside it, means in .npz."""
+    import pyarrow
+    import pyarrow.parquet
+
+    draw = np.random.default_rng(0)
+    centres = draw.normal(size=(6, 16)).astype(np.float32)
+    labels = np.arange(60) % 6
+    points = centres[labels] + 0.3 * draw.normal(size=(60, 16)).astype(np.float32)
+    species = [SPECIES[label] if label < 5 else "Moss" for label in labels]
+    columns = {"id": [f"{i}.jpg" for i in range(60)], "clip": list(points), "species": species}
+    pyarrow.parquet.write_table(pyarrow.table(columns), root / "emb.parquet")
+    np.save(root / "target.npy", points[:30] + 0.1)
+    (root / "labels.txt").write_text("".join(f"{species[i]}\n" for i in range(30)), encoding="utf-8")
+    np.savez(root / "means.npz", imagenet=centres, names=np.array(THINGS))
 
 
 def published_weights(home: Path) -> None:

@@ -1,4 +1,7 @@
-"""Every code block of the README and of the documentation runs, in the order of its page."""
+"""Every code block of the README and of the documentation runs, in the order of its page.
+
+An output that a page shows below its commands is what they print, but for the figures.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from page_blocks import OTHERS, PAGES, ROOT, Block, arguments_of, blocks_of, commands_of
+from page_blocks import OTHERS, PAGES, ROOT, Block, arguments_of, blocks_of, commands_of, not_printed
 from page_world import build, published_weights
 
 from transfer.cli import main
@@ -16,8 +19,8 @@ from transfer.commands import COMMANDS
 
 #: What is added to a command, unless the page gives one of the words: a page's budget is a user's, not a test's.
 SHORT = {
-    "pretrain": (("--steps", "--epochs"), ["--steps", "2", "--batch-size", "8"]),
-    "finetune": (("--steps", "--epochs"), ["--steps", "2", "--batch-size", "8"]),
+    "pretrain": (("--steps", "--epochs", "--config"), ["--steps", "2", "--batch-size", "8"]),
+    "finetune": (("--steps", "--epochs", "--config"), ["--steps", "2", "--batch-size", "8"]),
     "try": (("--minutes",), ["--minutes", "1"]),
 }
 #: Pages whose examples another test runs, and judges.
@@ -50,6 +53,7 @@ def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch, published, capsys
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(published))
     made: dict[str, Any] = {"__name__": "page"}
+    printed = ""
     with torch.random.fork_rng():
         for block in blocks:
             if block.language == "python":
@@ -57,7 +61,14 @@ def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch, published, capsys
             elif block.language == "bash":
                 for words in commands_of(block):
                     given(block, words)
-    capsys.readouterr()
+            elif block.file is not None:
+                Path(block.file).write_text(block.text, encoding="utf-8")
+            elif block.is_output:
+                known = Path(block.shown).read_text(encoding="utf-8") if block.shown else printed
+                missing = not_printed(block, known)
+                assert not missing, f"{page}, line {block.line}: {missing} are not in:\n{known}"
+            if block.language in ("python", "bash"):
+                printed = "".join(capsys.readouterr())
 
 
 def given(block: Block, words: list[str]) -> None:
@@ -66,10 +77,10 @@ def given(block: Block, words: list[str]) -> None:
     where = f"{block.page}, block at line {block.line}: {' '.join(words)}"
     if arguments is None:
         assert words[0] in OTHERS, where
-    elif block.reason or words[0] == "torchrun":
+    elif block.reason or words[0] in ("torchrun", "srun"):
         command = COMMANDS[arguments[0]]
         read_command_line(command.config(), arguments[1:], command.positional, where)
     else:
         given_ones, added = SHORT.get(arguments[0], ((), []))
         long = not any(word in given_ones for word in arguments)
-        assert main([*arguments, *(added if long else [])]) == 0, where
+        assert main([*arguments, *(added if long else [])]) == (2 if block.refused else 0), where
