@@ -6,6 +6,9 @@ import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 
+from pygments.lexers.special import TextLexer
+from sphinx.highlighting import lexers
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "extensions"))
 
@@ -46,5 +49,6 @@ napoleon_attr_annotations = False
 autodoc_member_order = "bysource"
 python_use_unqualified_type_names = True
 copybutton_prompt_text = "$ "
+lexers["csv"] = TextLexer()
 
 html_math_renderer = "mathml"
