@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -9,6 +10,7 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
 
 from features import FeatureBank, open_dataset
 from features.infrastructure.addresses import Location, located, on_disk
@@ -18,7 +20,7 @@ from finetune.evaluation.metrics import FEW, MANY
 from finetune.run_directory import open_run, read_classes
 from similarity import STRATEGIES
 from transfer.accuracies import accuracy_table
-from transfer.plots import arms_plot, classes_plot, counts_plot, examples, gallery, history_plot
+from transfer.plots import arms_plot, classes_plot, contact_sheet, counts_plot, examples, history_plot
 from transfer.recipe import Arm
 from transfer.run_description import describe
 from transfer.screen import console, say
@@ -110,7 +112,9 @@ def _experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | Non
     sources = {spec: open_dataset(spec) for spec in recipe["sources"]}
     target = open_dataset(result["target"])
     galleries = {
-        name: gallery([one for row in chosen[:GALLERY] for one in examples(sources[row["source"]], [row["class"]])])
+        name: contact_sheet(
+            [one for row in chosen[:GALLERY] for one in examples(sources[row["source"]], [row["class"]])]
+        )
         for name, chosen in result["selections"].items()
         if not STRATEGIES[recipe["arms"][name]["strategy"]].takes_all
     }
@@ -122,16 +126,16 @@ def _experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | Non
         mistakes_picture=_mistakes(verdict) if verdict is not None and verdict["mistakes"] else None,
         choices=[_arm(recipe["arms"][arm["arm"]]).describe(recipe["classes"]) for arm in result["arms"]],
         arms_picture=arms_plot(result["arms"]),
-        target_picture=gallery(examples(target, target.classes[:GALLERY])),
+        target_picture=contact_sheet(examples(target, target.classes[:GALLERY])),
         galleries=galleries,
-        tails={name: counts_plot(bank.counts, name) for name, bank in banks.items()},
+        tails={name: counts_plot({name: bank.counts}) for name, bank in banks.items()},
         bank_attrs={name: dict(bank.attrs) for name, bank in banks.items()},
         skipped={name: bank.skipped for name, bank in banks.items() if bank.skipped},
         recipe_yaml=yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True),
     )
 
 
-def _mistakes(verdict: Mapping[str, Any]) -> bytes:
+def _mistakes(verdict: Mapping[str, Any]) -> Figure:
     """The photographs that the best start took for another class, the most confident first."""
     test = open_dataset(verdict["test"])
     position = {id_: i for i, id_ in enumerate(test.ids)}
@@ -139,7 +143,7 @@ def _mistakes(verdict: Mapping[str, Any]) -> bytes:
     for row in verdict["mistakes"]:
         caption = f"{row['class']} → {row['predicted']} {100 * row['probability']:.0f} %"
         pictures.append((caption, test.image(position[row["image"]], 96).resize((96, 96))))
-    return gallery(pictures, lines=6)
+    return contact_sheet(pictures)
 
 
 def _arm(given: Mapping[str, Any]) -> Arm:
@@ -163,8 +167,14 @@ def _run_page(run: Mapping[str, Any]) -> str:
     )
 
 
+def _inline(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
 def _render(template: str, **values: Any) -> str:
     environment = Environment(loader=PackageLoader("transfer"), autoescape=True, undefined=StrictUndefined)
-    environment.filters["inline"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode()
+    environment.filters["inline"] = _inline
     environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.1f}"
     return environment.get_template(template).render(**values)

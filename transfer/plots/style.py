@@ -1,0 +1,70 @@
+"""What the plots have in common: colours, the frame, and names that are drawn as they are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it warns about every missing fallback font
+
+#: Inches of a figure of the width of a page.
+WIDTH = 7.0
+#: Text, what is compared, what stands out, and what is in the background. Those of data are from the palette of Okabe
+#: and Ito ("Color universal design", 2008), which people without full colour vision tell apart.
+INK, MAIN, ACCENT, QUIET = "#1f2937", "#0072B2", "#D55E00", "#6b7280"
+#: Colours and lines of several series: colours repeat with another line.
+COLOURS = (MAIN, ACCENT, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
+LINES = ("-", "--", ":", "-.")
+#: Class names that fit along an axis.
+NAMED = 40
+
+
+def frame(height: float, x: str = "", y: str = "", width: float = WIDTH) -> tuple[Figure, Axes]:
+    """An empty plot with its labels; width and height are in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    style(axes, x, y)
+    return figure, axes
+
+
+def style(axes: Axes, x: str, y: str) -> None:
+    """Label the axes, and take away what carries no data."""
+    axes.set_xlabel(x, parse_math=False)
+    axes.set_ylabel(y, parse_math=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=INK)
+
+
+def name_rows(axes: Axes, names: Sequence[str], width: float = WIDTH) -> None:
+    """Name the rows 0, 1, … of a plot, from the top down."""
+    longest = max(12, int(6 * width))  # characters that leave more than half of the width to the plot
+    axes.set_yticks(range(len(names)), [shortened(name, longest) for name in names], parse_math=False)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+
+
+def legend(axes: Axes, **options: Any) -> None:
+    """Add a legend whose names are drawn as they are."""
+    for text in axes.legend(frameon=False, fontsize=8, **options).get_texts():
+        text.set_parse_math(False)
+
+
+def annotate(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **options: Any) -> Text:
+    """Write a text beside a point of the data; the offset is in points."""
+    return axes.annotate(text, at, xytext=offset, textcoords="offset points", fontsize=8, parse_math=False, **options)
+
+
+def shortened(name: str, length: int = 40) -> str:
+    """A name of at most ``length`` characters; a longer one loses its middle, because ends tell names apart.
+
+    >>> shortened("Yellow_headed_Blackbird", 12)
+    'Yellow…kbird'
+    """
+    if len(name) <= length:
+        return name
+    kept = length - 1
+    return f"{name[: kept - kept // 2]}…{name[len(name) - kept // 2 :]}"
