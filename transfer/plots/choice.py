@@ -19,7 +19,7 @@ KINDS = {
     "target": (ACCENT, "^", 40, "target classes"),
 }
 #: Points of a map up to which each target class has its name beside it.
-_NAMED_POINTS = 15
+NAMED_POINTS = 15
 
 
 def curve_plot(curve: SelectionCurve, chosen: int | None = None, *, width: float = WIDTH) -> Figure:
@@ -90,7 +90,7 @@ def map_plot(points: Sequence[Mapping[str, Any]], *, width: float = WIDTH) -> Fi
             label=f"{name} ({len(mine):,})", rasterized=len(mine) > 500,
         )  # fmt: skip
     targets = [point for point in points if point["kind"] == "target"]
-    for point in targets if len(targets) <= _NAMED_POINTS else ():
+    for point in targets if len(targets) <= NAMED_POINTS else ():
         annotate(axes, shortened(str(point["class"]), 24), (point["x"], point["y"]), (5, 3), color=INK)
     axes.set_xticks([])
     axes.set_yticks([])

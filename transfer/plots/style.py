@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,14 +29,14 @@ def frame(height: float, x: str = "", y: str = "", width: float = WIDTH) -> tupl
     """An empty plot with its labels; width and height are in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
-    style(axes, x, y)
+    style(axes, x, y, width, height)
     return figure, axes
 
 
-def style(axes: Axes, x: str, y: str) -> None:
-    """Label the axes, and take away what carries no data."""
-    axes.set_xlabel(x, parse_math=False)
-    axes.set_ylabel(y, parse_math=False)
+def style(axes: Axes, x: str, y: str, width: float, height: float) -> None:
+    """Label axes of so many inches, in lines that fit, and take away what carries no data."""
+    axes.set_xlabel(textwrap.fill(x, int(11 * width)), parse_math=False)
+    axes.set_ylabel(textwrap.fill(y, int(11 * height)), parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=INK)
 

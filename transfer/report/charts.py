@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from similarity.selection.curve import SelectionCurve
-from transfer.plots.choice import KINDS
+from transfer.plots.choice import KINDS, NAMED_POINTS
 from transfer.plots.style import ACCENT, MAIN
 
 #: Version of the language that the library of the page reads.
@@ -41,14 +41,12 @@ def map_chart(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
     domain = list(names.values())
     kind = {"field": "kind", "type": "nominal"}
     axis = {"type": "quantitative", "axis": None, "scale": {"zero": False}}
-    return _spec(
-        rows,
-        height=380,
-        params=[{"name": "shown", "select": {"type": "point", "fields": ["kind"]}, "bind": "legend"}],
-        mark={"type": "point", "filled": True},
-        encoding={
-            "x": {"field": "x", **axis},
-            "y": {"field": "y", **axis},
+    place = {"x": {"field": "x", **axis}, "y": {"field": "y", **axis}}
+    marks = {
+        "params": [{"name": "shown", "select": {"type": "point", "fields": ["kind"]}, "bind": "legend"}],
+        "mark": {"type": "point", "filled": True},
+        "encoding": place
+        | {
             "color": {
                 **kind,
                 "scale": {"domain": domain, "range": [KINDS[name][0] for name in kinds]},
@@ -68,7 +66,14 @@ def map_chart(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 {"field": "kind", "title": "is one of"},
             ],
         },
-    )
+    }
+    targets = [point for point in points if point["kind"] == "target"]
+    names_of_targets = {
+        "data": {"values": [{key: point[key] for key in ("x", "y", "class")} for point in targets]},
+        "mark": {"type": "text", "align": "left", "dx": 7, "dy": -4, "limit": 110},
+        "encoding": place | {"text": {"field": "class"}},
+    }
+    return _spec(rows, height=380, layer=[marks, *([names_of_targets] if len(targets) <= NAMED_POINTS else [])])
 
 
 def curve_chart(curve: SelectionCurve, classes: Sequence[str], chosen: int) -> dict[str, Any]:
@@ -94,7 +99,13 @@ def curve_chart(curve: SelectionCurve, classes: Sequence[str], chosen: int) -> d
         "field": "of",
         "type": "nominal",
         "scale": {"domain": drawn, "range": [{"share served": ACCENT}.get(name, MAIN) for name in drawn]},
-        "legend": {"title": None, "orient": "bottom"},
+        "legend": {
+            "title": None,
+            "orient": "bottom",
+            "symbolType": "stroke",
+            "symbolStrokeWidth": 3,
+            "symbolOpacity": 1,
+        },
     }
     marks = [{"classes": curve.knee, "text": f"knee: {curve.knee:,}"}]
     if 0 < chosen <= size and chosen != curve.knee:
@@ -107,7 +118,7 @@ def curve_chart(curve: SelectionCurve, classes: Sequence[str], chosen: int) -> d
         {"field": "of", "title": "by"},
     ]
     line: dict[str, Any] = {
-        "mark": {"type": "line", "point": {"size": 18}},
+        "mark": {"type": "line", "point": {"size": 40, "opacity": 1 if len(kept) <= 40 else 0}},
         "encoding": {"x": place, "y": height, "color": series},
     }
     line["encoding"]["strokeDash"] = {"field": "of", "type": "nominal", "scale": {"domain": drawn}, "legend": None}

@@ -21,7 +21,12 @@ def training_cost(history: Sequence[Mapping[str, float]]) -> tuple[float, int] |
     if not history:
         return None
     seconds = sum(row["seconds"] for row in history)
-    return seconds, round(sum(row["seconds"] * row["images_per_second"] for row in history))
+    return seconds, _rounded(sum(row["seconds"] * row["images_per_second"] for row in history))
+
+
+def _rounded(number: float) -> int:
+    """A number to three digits: the rates of a history have no more."""
+    return int(float(f"{number:.3g}"))
 
 
 def arm_costs(arms: Sequence[Mapping[str, Any]], directory: Path) -> list[tuple[Any, ...]]:
@@ -43,7 +48,13 @@ def arm_costs(arms: Sequence[Mapping[str, Any]], directory: Path) -> list[tuple[
                 before = place_of(start, directory)
                 path, total = (before if before != path and "/" in start else None), first
         rows.append(
-            (arm["arm"], seconds_in_words(first[0]), first[1] or None, seconds_in_words(last[0]), last[1] or None)
+            (
+                arm["arm"],
+                seconds_in_words(first[0]),
+                _rounded(first[1]) or None,
+                seconds_in_words(last[0]),
+                _rounded(last[1]) or None,
+            )
         )
     return rows
 

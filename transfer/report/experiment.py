@@ -100,6 +100,7 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
             "Images of each class of the target and the sources, the largest class first",
             counts_plot,
             {name: bank.counts for name, bank in opened.items()},
+            next(iter(opened.values())).classes if len(opened) == 1 else None,
         ),
         skipped={name: bank.skipped for name, bank in opened.items() if bank.skipped},
         bank_attrs={name: dict(bank.attrs) for name, bank in opened.items()},

@@ -6,11 +6,13 @@ import base64
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from transfer.report.charts import library
 
@@ -70,7 +72,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "points": points, "number": number}
+    environment.filters |= {"percent": percent, "points": points, "number": number, "breakable": breakable}
     return environment
 
 
@@ -90,6 +92,15 @@ def points(difference: float | None) -> str:
     ('+9.1', '−0.0')
     """
     return "–" if difference is None else f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def breakable(name: str) -> Markup:
+    """A name that may be broken after the signs that join its words, instead of anywhere.
+
+    >>> breakable("a_<b>")
+    Markup('a_<wbr>&lt;b&gt;')
+    """
+    return Markup(re.sub(r"([_/.-])(?=\w|&)", r"\1<wbr>", str(escape(name))))
 
 
 def number(value: Any) -> str:
