@@ -171,6 +171,6 @@ def _choices(run: Mapping[str, Any], path: Path) -> tuple[tuple[tuple[str, Subse
 def _places(name: str, run: Mapping[str, Any], path: Path) -> Iterator[Path]:
     """Where a path of a run's configuration may lead: from here, or from the directory in which the run was started."""
     yield Path(name)
-    out, here = Path(run["config"]["out"]), path.resolve()
+    out, here = Path(run["config"].get("out") or path.resolve()), path.resolve()
     if not out.is_absolute() and here.parts[-len(out.parts) :] == out.parts:
         yield Path(*here.parts[: -len(out.parts)]) / name

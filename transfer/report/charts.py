@@ -37,7 +37,7 @@ def map_chart(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
     shapes = {"source": "circle", "chosen": "square", "target": "triangle-up"}
     order = list(KINDS)  # target classes are drawn last, on top
     ordered = sorted(points, key=lambda point: order.index(point["kind"]))
-    rows = [point | {"kind": names[point["kind"]]} for point in ordered]
+    rows = [point | {"kind": names[point["kind"]], "area": 2.5 * KINDS[point["kind"]][2]} for point in ordered]
     domain = list(names.values())
     kind = {"field": "kind", "type": "nominal"}
     axis = {"type": "quantitative", "axis": None, "scale": {"zero": False}}
@@ -53,11 +53,7 @@ def map_chart(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 "legend": {"title": None, "orient": "bottom", "direction": "horizontal", "columns": 2},
             },
             "shape": {**kind, "scale": {"domain": domain, "range": [shapes[name] for name in kinds]}},
-            "size": {
-                **kind,
-                "scale": {"domain": domain, "range": [2.5 * KINDS[name][2] for name in kinds]},
-                "legend": None,
-            },
+            "size": {"field": "area", "type": "quantitative", "scale": None, "legend": None},
             "opacity": {"condition": {"param": "shown", "value": 0.85}, "value": 0.08},
             "tooltip": [
                 {"field": "class", "title": "class"},
@@ -121,7 +117,7 @@ def curve_chart(curve: SelectionCurve, classes: Sequence[str], chosen: int) -> d
         "mark": {"type": "line", "point": {"size": 40, "opacity": 1 if len(kept) <= 40 else 0}},
         "encoding": {"x": place, "y": height, "color": series},
     }
-    line["encoding"]["strokeDash"] = {"field": "of", "type": "nominal", "scale": {"domain": drawn}, "legend": None}
+    line["encoding"]["strokeDash"] = {"field": "of", "type": "nominal", "scale": {"domain": drawn}}
     line["encoding"]["tooltip"] = tooltip
     rule = {"data": {"values": marks}, "mark": {"type": "rule", "strokeDash": [4, 3]}, "encoding": {"x": place}}
     text = {
@@ -139,7 +135,7 @@ def confusion_chart(cells: Sequence[Mapping[str, Any]], classes: Sequence[str]) 
     axis = {"type": "nominal", "sort": list(classes), "scale": {"domain": list(classes)}}
     return _spec(
         rows,
-        height={"step": 22 if len(classes) <= 15 else 14},
+        height=len(classes) * (22 if len(classes) <= 15 else 14),
         mark={"type": "rect"},
         encoding={
             "x": {"field": "predicted", "title": "predicted class", "axis": labels | {"labelAngle": -90}, **axis},
