@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from features.infrastructure.names import as_text
+
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it warns about every missing fallback font
 
 #: Inches of a figure of the width of a page.
@@ -60,11 +62,12 @@ def annotate(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float
 
 
 def shortened(name: str, length: int = 40) -> str:
-    """A name of at most ``length`` characters; a longer one loses its middle, because ends tell names apart.
+    """A name of at most ``length`` characters that can be drawn; a longer one loses its middle, for ends differ most.
 
     >>> shortened("Yellow_headed_Blackbird", 12)
     'Yellow…kbird'
     """
+    name = as_text(name)
     if len(name) <= length:
         return name
     kept = length - 1

@@ -92,7 +92,8 @@ def describe_choice(
     places, shares = most_serving(pool.points, pool.metric.points(target.means), marked, TOP)
     points = class_map(pool, target, chosen)
     curve = None
-    if len(pool) * len(target.classes) <= _PAIRS:
+    by_strategy = "influence" not in result["recipe"].get("select", {})  # else a table ordered the classes
+    if by_strategy and len(pool) * len(target.classes) <= _PAIRS:
         curve = curves_from(pool, [target], STRATEGIES[arm["strategy"]], seed=result["recipe"]["seeds"][0])[0]
     charts: dict[str, Mapping[str, Any]] = {"map": map_chart(points)}
     if curve is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import vl_convert
 from PIL import Image
 
 from features import FeatureBank
@@ -70,6 +71,8 @@ def test_the_map_and_the_curve_hold_every_class(results, read_page):
     assert {row["class"] for row in rows} >= {"digit 0", "digit 9"}
     assert max(row["covered"] for row in page.data["curve"]["data"]["values"]) == 100
     assert "the knee of the curve" in page.text
+    for chart in page.data.values():
+        assert vl_convert.vegalite_to_svg(chart).startswith("<svg")  # the library takes it
 
 
 def test_pictures_stand_in_for_charts_where_scripts_are_off(results, read_page):
