@@ -10,7 +10,19 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from similarity.selection.curve import SelectionCurve
-from transfer.plots.style import ACCENT, INK, MAIN, NAMED, QUIET, WIDTH, annotate, frame, legend, shortened
+from transfer.plots.style import (
+    ACCENT,
+    INK,
+    MAIN,
+    NAMED,
+    QUIET,
+    WIDTH,
+    annotate,
+    frame,
+    legend,
+    legend_below,
+    shortened,
+)
 
 #: What is drawn of each kind of point of a map: colour, marker, area in square points, and its name.
 KINDS = {
@@ -95,5 +107,5 @@ def map_plot(points: Sequence[Mapping[str, Any]], *, width: float = WIDTH) -> Fi
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    legend(axes, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3 if width >= 5 else 1)
+    legend_below(figure, 3 if width >= 5 else 1)
     return figure

@@ -21,7 +21,7 @@ from transfer.plots.style import (
     WIDTH,
     annotate,
     frame,
-    legend,
+    legend_below,
     name_rows,
     shortened,
 )
@@ -70,7 +70,7 @@ def counts_plot(
         axis.set_minor_locator(NullLocator())
     axes.set_xlim(0.9 if longest >= 100 else 0.5, longest + 0.5)
     _borders(axes, largest, longest)
-    legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    legend_below(figure)
     return figure
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from features.infrastructure.names import as_text
@@ -50,9 +51,18 @@ def name_rows(axes: Axes, names: Sequence[str], width: float = WIDTH) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
 
 
-def legend(axes: Axes, **options: Any) -> None:
-    """Add a legend whose names are drawn as they are."""
-    for text in axes.legend(frameon=False, fontsize=8, **options).get_texts():
+def legend(axes: Axes, loc: Literal["best", "lower right"] = "best") -> None:
+    """Add a legend within the axes, whose names are drawn as they are."""
+    _literal(axes.legend(loc=loc, frameon=False, fontsize=8))
+
+
+def legend_below(figure: Figure, columns: int = 1) -> None:
+    """Add a legend below the axes and their labels."""
+    _literal(figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=columns))
+
+
+def _literal(found: Legend) -> None:
+    for text in found.get_texts():
         text.set_parse_math(False)
 
 

@@ -103,9 +103,9 @@ def curve_chart(curve: SelectionCurve, classes: Sequence[str], chosen: int) -> d
             "symbolOpacity": 1,
         },
     }
-    marks = [{"classes": curve.knee, "text": f"knee: {curve.knee:,}"}]
+    marks = [{"classes": curve.knee, "text": f"knee: {curve.knee:,}", "at": 250}]
     if 0 < chosen <= size and chosen != curve.knee:
-        marks.append({"classes": chosen, "text": f"chosen: {chosen:,}"})
+        marks.append({"classes": chosen, "text": f"chosen: {chosen:,}", "at": 234})
     tooltip = [
         {"field": "classes", "title": "classes"},
         {"field": "added", "title": "the last one"},
@@ -123,7 +123,11 @@ def curve_chart(curve: SelectionCurve, classes: Sequence[str], chosen: int) -> d
     text = {
         "data": {"values": marks},
         "mark": {"type": "text", "align": "left", "dx": 4, "baseline": "bottom"},
-        "encoding": {"x": place, "y": {"value": 250}, "text": {"field": "text"}},
+        "encoding": {
+            "x": place,
+            "y": {"field": "at", "type": "quantitative", "scale": None},
+            "text": {"field": "text"},
+        },
     }
     return _spec(rows, height=260, layer=[line, rule, text])
 
@@ -136,6 +140,7 @@ def confusion_chart(cells: Sequence[Mapping[str, Any]], classes: Sequence[str]) 
     return _spec(
         rows,
         height=len(classes) * (22 if len(classes) <= 15 else 14),
+        view={"fill": "#f6f7f9"},  # the largest shares are dark
         mark={"type": "rect"},
         encoding={
             "x": {"field": "predicted", "title": "predicted class", "axis": labels | {"labelAngle": -90}, **axis},

@@ -34,7 +34,7 @@ def test_the_sizes_of_several_datasets_stand_in_one_plot():
     assert len(axes.figure.axes) == 1
     for line, given in zip(axes.lines, counts.values(), strict=False):
         assert line.get_ydata().tolist() == sorted(given, reverse=True)
-    assert texts(axes.get_legend().get_texts()) == ["b: 3 classes, 523 images", "a: 199 classes, 19,900 images"]
+    assert texts(axes.figure.legends[0].get_texts()) == ["b: 3 classes, 523 images", "a: 199 classes, 19,900 images"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("class, the largest first", "images of the class")
 
 
@@ -123,7 +123,7 @@ def test_a_map_tells_the_kinds_apart_by_shape_too():
     assert [scatter.get_offsets().tolist() for scatter in axes.collections] == [[[0, 0], [3, -3]], [[1, -1]], [[2, -2]]]
     assert len({scatter.get_paths()[0].vertices.tobytes() for scatter in axes.collections}) == 3
     assert texts(axes.texts) == [f"{MATHS}2"]
-    assert texts(axes.get_legend().get_texts())[1] == "chosen source classes (1)"
+    assert texts(figure.legends[0].get_texts())[1] == "chosen source classes (1)"
     figure.canvas.draw()
 
 
