@@ -46,13 +46,13 @@ def curve_plot(curve: SelectionCurve, chosen: int | None = None, *, width: float
         width: Inches.
     """
     figure, axes = frame(3.0, "chosen classes", "of what all source classes give, %", width)
-    classes = np.arange(1, len(curve.distance) + 1)
-    axes.plot(classes, 100 * curve.gain, "--", color=MAIN, label="gain in distance")
+    shown = thinned(len(curve.distance))
+    axes.plot(shown + 1, 100 * curve.gain[shown], "--", color=MAIN, label="gain in distance")
     if curve.share is not None:
-        axes.plot(classes, 100 * curve.share, "-", color=ACCENT, label="share served")
+        axes.plot(shown + 1, 100 * curve.share[shown], "-", color=ACCENT, label="share served")
     height = 100 * curve.covered
     marks = [(curve.knee, "D", f"knee: {curve.knee:,} classes")]
-    if chosen is not None and chosen <= len(classes):
+    if chosen is not None and chosen <= len(height):
         marks.append((chosen, "o", f"chosen: {chosen:,} classes"))
     for place, marker, text in marks:
         axes.plot([place], [height[place - 1]], marker, color=INK, label=text, markersize=7, mfc="none", mew=1.8)

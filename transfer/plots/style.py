@@ -7,10 +7,12 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Text
+from numpy.typing import NDArray
 
 from features.infrastructure.names import as_text
 
@@ -24,6 +26,8 @@ INK, MAIN, ACCENT, QUIET = "#1f2937", "#0072B2", "#D55E00", "#6b7280"
 #: Colours and lines of several series: colours repeat with another line.
 COLOURS = (MAIN, ACCENT, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 LINES = ("-", "--", ":", "-.")
+#: Points of a line at most: a page holds each of them.
+_POINTS = 2000
 #: Class names that fit along an axis.
 NAMED = 40
 
@@ -49,6 +53,13 @@ def name_rows(axes: Axes, names: Sequence[str], width: float = WIDTH) -> None:
     longest = max(12, int(6 * width))  # characters that leave more than half of the width to the plot
     axes.set_yticks(range(len(names)), [shortened(name, longest) for name in names], parse_math=False)
     axes.set_ylim(len(names) - 0.5, -0.5)
+
+
+def thinned(number: int) -> NDArray[np.int64]:
+    """At most :data:`_POINTS` of the positions 0 to ``number`` − 1 of a line, denser at its beginning."""
+    if number <= _POINTS:
+        return np.arange(number)
+    return np.unique(np.geomspace(1, number, _POINTS).round().astype(np.int64)) - 1
 
 
 def legend(axes: Axes, loc: Literal["best", "lower right"] = "best") -> None:

@@ -25,7 +25,7 @@ from transfer.report.pictures import Picture, Thumbnails, picture
 #: Source classes that are shown for each target class; target classes with pictures, open and folded; and by name.
 TOP, OPEN, PICTURED, NAMED = 3, 12, 60, 1000
 #: Distances of a pool to a target up to which the curve is computed for a page.
-_PAIRS = 50_000_000
+_PAIRS = 5_000_000
 
 
 @dataclass

@@ -38,6 +38,15 @@ def test_the_sizes_of_several_datasets_stand_in_one_plot():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("class, the largest first", "images of the class")
 
 
+def test_a_line_of_a_million_classes_has_few_points():
+    counts = np.arange(1_000_000, 0, -1)
+    line = counts_plot({"d": counts}).axes[0].lines[0]
+    x, y = line.get_xdata(), line.get_ydata()
+    assert len(x) <= 2000
+    assert (x[0], x[-1]) == (1, 1_000_000)
+    assert y.tolist() == counts[x - 1].tolist()
+
+
 def test_few_classes_have_bars_with_their_names():
     figure = counts_plot({"d": [2, 9, 5]}, ["two", MATHS, "five"])
     axes = figure.axes[0]
