@@ -22,6 +22,7 @@ from transfer.plots.style import (
     legend,
     legend_below,
     shortened,
+    thinned,
 )
 
 #: What is drawn of each kind of point of a map: colour, marker, area in square points, and its name.
