@@ -48,6 +48,21 @@ class SelectionCurve:
         reach = self.distance[0] - self.distance[-1]
         return (self.distance[0] - self.distance) / reach if reach > 0 else np.ones(len(self.distance))
 
+    @property
+    def covered(self) -> NDArray[np.float64]:
+        """(K,) how much of the target the first k classes cover, 0 to 1: their share, or without shares the gain."""
+        return self.gain if self.share is None else self.share
+
+    @property
+    def knee(self) -> int:
+        """The number of classes, 1 to K, beyond which one more covers less than a class does on average.
+
+        It is where ``covered`` lies highest above the straight line between its ends (Satopaa et al., "Finding a
+        kneedle in a haystack", ICDCS Workshops 2011).
+        """
+        line = np.linspace(self.covered[0], self.covered[-1], len(self.covered))
+        return int(np.argmax(self.covered - line)) + 1
+
 
 def selection_curves(
     targets: Sequence[FeatureBank],

@@ -163,7 +163,7 @@ def _dataset(config: InspectConfig) -> Inspection:
     advice = advise(counts)
     if config.plot is not None:
         with atomic_file(located(config.plot)) as aside:
-            aside.write_bytes(counts_plot(counts, config.what))
+            counts_plot({config.what: counts}, dataset.classes).savefig(aside, format="png", dpi=130)
     content = {
         **describe_tail(counts),
         "dataset": config.what,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.intervals import wilson
+from transfer.intervals import Figure, wilson
 from transfer.trial.plan import CONTINUED, FINE_TUNED, PROBE, SELECTED
 
 #: The normal quantile of a 95 % interval.
@@ -26,15 +26,6 @@ _HOW = {
 }
 #: Images that are resampled at once, which limits the memory.
 _BLOCK = 1 << 22
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
