@@ -2,8 +2,9 @@ from .backbones.loading import Backbone, backbone_names, load_backbone
 from .bank import FeatureBank
 from .dataset import ImageDataset, concatenate
 from .dataset_spec import DatasetSpec
-from .extraction.extractor import ExtractConfig, extract
+from .extraction.extractor import extract
 from .extraction.merging import MergeConfig, merge
+from .extraction.options import ExtractConfig
 from .extraction.own_parts import extract_features
 from .extraction.result import Extraction
 from .infrastructure.errors import InputError

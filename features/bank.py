@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from features.infrastructure.addresses import Location, located
+from features.infrastructure.addresses import Address, Location, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5 import atomic_hdf5, opened, read_attributes, read_text, readable, write_text
 from features.infrastructure.names import class_names
@@ -127,7 +127,9 @@ class FeatureBank:
         path = located(path)
         if not path.is_file():
             name = path if path.suffix in SUFFIXES else "BANK.h5"
-            raise InputError(f"{path}: no such feature bank; make one with: transfer extract DATASET --out {name}")
+            is_spec = not isinstance(path, Address) and ":" in str(path) and name == "BANK.h5"
+            dataset = f"folder:{path}" if path.is_dir() else str(path) if is_spec else "DATASET"
+            raise InputError(f"{path}: no such feature bank; make one with: transfer extract {dataset} --out {name}")
         with readable(path, "feature bank") as file:
             attrs = read_attributes(file)
             unknown = str(attrs.pop(_UNKNOWN, "")).split()

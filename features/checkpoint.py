@@ -11,16 +11,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import TEXT, atomic_file, write_text
 from features.infrastructure.names import class_names
 from features.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SCHEMA = "transfer.checkpoint"
 SCHEMA_VERSION = 1
@@ -77,6 +78,8 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str
         OSError: A file cannot be written; the error names it.
         TypeError: The card holds a value that JSON cannot. Nothing is written then.
     """
+    from safetensors.torch import save_file  # imports PyTorch
+
     card = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **card}
     text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
     try:

@@ -5,12 +5,16 @@ Sums are kept in float64. Memory is C × D for the class sums and D × D for the
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from features.infrastructure.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 #: A within-class sum of squares below this share of the total sum of squares is the round-off of long sums.
 _ROUND_OFF = 1e-12
@@ -27,6 +31,8 @@ class ClassStatistics:
     """
 
     def __init__(self, n_classes: int, dim: int) -> None:
+        import torch
+
         self.counts = torch.zeros(n_classes, dtype=torch.int64)
         self.sums = torch.zeros(n_classes, dim, dtype=torch.float64)
         self.squares = torch.zeros(n_classes, dim, dtype=torch.float64)
@@ -38,6 +44,8 @@ class ClassStatistics:
 
     def require_finite(self, where: str) -> None:
         """Raise an `InputError` that names the dataset ``where`` if a sum is NaN or infinite."""
+        import torch
+
         spoilt = int((~torch.isfinite(self.squares).all(dim=1)).sum())
         if spoilt:
             raise InputError(
@@ -47,6 +55,8 @@ class ClassStatistics:
 
     def add(self, features: Tensor, labels: Tensor) -> None:
         """Add features (B, D) of any float type, with labels (B,) int64, 0 to C − 1, on the CPU."""
+        import torch
+
         x = features.to(self.sums.device).double()
         # One matrix product sums the batch by class: index_add_ of single rows has no fixed order on GPUs.
         present, place, counts = torch.unique(labels, return_inverse=True, return_counts=True)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from features.image_sources import picture_size
 from features.infrastructure.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: A JPEG is decoded at a half, a quarter or an eighth of its size only if each side keeps at least this many times
 #: the pixels that are needed. With fewer, the class means of photos move by more than bfloat16 moves them.
@@ -83,6 +84,8 @@ class Preprocessing:
 
     def pixels(self, image: Image.Image) -> Tensor:
         """Resize and crop one RGB image to (3, image_size, image_size) uint8."""
+        import torch
+
         # Crop and resize in one pass, so that only the pixels of the crop are resampled. The box is that of Resize
         # followed by CenterCrop in torchvision and timm.
         lengths = picture_size(image)
@@ -99,6 +102,8 @@ class Preprocessing:
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Scale pixels (B, 3, H, W), uint8 or float in 0 … 255, to (B, 3, H, W) float32 on the same device."""
+        import torch
+
         scale = 255 * torch.tensor(self.std, device=pixels.device).view(1, 3, 1, 1)
         shift = 255 * torch.tensor(self.mean, device=pixels.device).view(1, 3, 1, 1)
         return (pixels.float() - shift) / scale

@@ -1,7 +1,12 @@
-from .classifier_fitting import FitClassifierConfig, fit_classifier
-from .evaluation.evaluator import EvaluateConfig, evaluate
+from .classifier_fitting import fit_classifier
+from .command_options.classifier_fitting import FitClassifierConfig
+from .command_options.evaluation import EvaluateConfig
+from .command_options.finetuning import FinetuneConfig
+from .command_options.prediction import PredictConfig
+from .command_options.pretraining import PretrainConfig
+from .evaluation.evaluator import evaluate
 from .evaluation.metrics import Metrics
-from .finetuning import FinetuneConfig, finetune
+from .finetuning import finetune
 from .heads import CosineHead
 from .losses import (
     ClassBalancedLoss,
@@ -14,8 +19,8 @@ from .losses import (
 )
 from .model import ImageClassifier
 from .prediction.prediction import Prediction
-from .prediction.predictor import PredictConfig, predict
-from .pretraining import PretrainConfig, pretrain
+from .prediction.predictor import predict
+from .pretraining import pretrain
 from .samplers import build_sampler
 from .shared_options import TrainingConfig
 from .training.fitting import TrainingResult

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset import ImageDataset, concatenate
-from features.dataset_spec import DatasetSpec
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
+from features.readers.plain_paths import labelled_spec
 from similarity.selection.subset import DIRECTORY, Subset
 
 
@@ -44,7 +44,7 @@ def open_sources(sources: Sequence[str], subset_file: str | None, option: str = 
     if subset_file is None:
         return _joined([open_dataset(spec) for spec in sources])
     subset = Subset.read(subset_file)
-    given = {str(DatasetSpec.parse(spec)): spec for spec in sources}  # no file has the secrets of an address
+    given = {str(labelled_spec(spec)): spec for spec in sources}  # no file has the secrets of an address
     named = _check_sources(subset, list(given), f"`{option}` {subset_file}")
     chosen_in = subset.provenance.get(DIRECTORY)
     try:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from features import FeatureBank
 from transfer.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +78,67 @@ def imported(code: str, module: str) -> bool:
 )
 def test_a_mistake_is_told_before_pytorch_is_imported(arguments: str) -> None:
     assert not imported(f"from transfer.cli import main; main({arguments.split()!r})", "torch")
+
+
+#: Libraries that take long to import.
+HEAVY = ("torch", "torchvision", "timm", "lightning", "faiss", "sklearn", "ot", "transformers")
+
+
+def imported_of(code: str, modules: Sequence[str], cwd: Path = ROOT) -> list[str]:
+    """Those of the modules that Python has imported after it has run some code, which prints to standard output."""
+    code += f"; import sys; print([name for name in {list(modules)} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd, env=environment())
+    return ast.literal_eval(done.stdout.splitlines()[-1])
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def test_an_unknown_option_of_any_command_imports_no_heavy_library() -> None:
+    code = (
+        f"from transfer.cli import main; assert [main([name, '--tpyo', 'x']) for name in {list(COMMANDS)}].count(2) == "
+    )
+    assert imported_of(code + str(len(COMMANDS)), HEAVY) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "modules"),
+    [
+        *((f"inspect {kind}", (*HEAVY, "matplotlib")) for kind in ("commands", "schemes", "uses", "geometries")),
+        *((f"inspect {kind}", (*HEAVY, "matplotlib")) for kind in ("strategies", "measures")),
+        *((f"inspect {kind}", ("matplotlib", "lightning", "sklearn", "faiss", "ot")) for kind in ("losses", "methods")),
+        ("inspect digits:@train", ("torch", "matplotlib", "timm", "lightning", "faiss", "ot")),
+        ("inspect TARGET.h5", (*HEAVY, "matplotlib")),
+        ("rank --target TARGET.h5 --source SOURCE.h5", ("torch", "matplotlib", "timm", "lightning", "faiss")),
+        ("select --target TARGET.h5 --source SOURCE.h5 --classes 2", ("torch", "matplotlib", "timm", "lightning")),
+    ],
+)
+def test_a_small_command_imports_what_it_needs(line: str, modules: Sequence[str], tmp_path: Path) -> None:
+    """The time of a command that computes little is that of its imports."""
+    rng = np.random.default_rng(0)
+    for name, classes in (("TARGET", 3), ("SOURCE", 5)):
+        bank(name, rng.normal(size=(classes, 4)), np.full(classes, 9)).write(tmp_path / f"{name}.h5")
+    code = f"from transfer.cli import main; assert main({line.split()}) == 0"
+    assert imported_of(code, modules, tmp_path) == []
+
+
+def bank(name: str, means: NDArray[np.float64], counts: NDArray[np.int64]) -> FeatureBank:
+    classes = tuple(f"class {i}" for i in range(len(means)))
+    about = {"dataset": f"folder:{name}", "backbone": "b", "weights_sha256": "w", "transform": "t", "pooling": "avg"}
+    ones = np.ones_like(means, dtype=np.float32)
+    return FeatureBank(classes, counts, means.astype(np.float32), ones, np.eye(means.shape[1], dtype=np.float32), about)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_ends_with_what_follows(command: str) -> None:
+    show = COMMANDS[command].show()
+    calls = {
+        node.func.id
+        for node in ast.walk(ast.parse(Path(inspect.getfile(show)).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert "show_next" in calls
 
 
 @pytest.mark.parametrize("module", ["numpy", "yaml", "rich"])

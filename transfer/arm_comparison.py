@@ -77,7 +77,7 @@ def headline(result: Mapping[str, Any]) -> str:
     if not found.tied:
         return f"{text}. No other arm is tied with it."
     what = "runs" if found.seeds > 1 else "test images"
-    return f"{text}. The {what} do not tell it from {_listed(found.tied)}."
+    return f"{text}. The {what} do not tell it from {listed(found.tied)}."
 
 
 def _subject(arm: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
@@ -99,5 +99,6 @@ def _reference(arms: Sequence[Mapping[str, Any]], found: ArmComparison) -> str |
     return next(iter([*chance, *scratch, *nearest]), None)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -112,7 +112,9 @@ def _run(command: Command, argv: list[str]) -> int:
             print(f"transfer {command.name}: --{name} {value} is what this command does; leave it out", file=sys.stderr)
         argv = rest
     try:
-        values, flags = read_command_line(config_type, argv, command.positional, f"transfer {command.name}")
+        values, flags = read_command_line(
+            config_type, argv, command.positional, f"transfer {command.name}", command.examples
+        )
     except InputError as error:
         raise InputError(f"{_of_another(command, argv) or error} (transfer {command.name} --help)") from error
     config, quiet = config_type(**values), console.quiet
@@ -149,8 +151,8 @@ def _show_lines(config: Any, result: Any) -> None:
 def _of_another(command: Command, argv: Sequence[str]) -> str:
     """What to say of the first typed option that this command lacks and another has; empty if there is none.
 
-    The other commands import PyTorch. They are not asked about a mere slip in one of the command's own options, which
-    share more letters than any two different options do.
+    The other commands are not asked about a mere slip in one of the command's own options, which share more letters
+    than any two different options do.
     """
     own = {field.name for field in fields(command.config())}
     for word in argv:
@@ -177,16 +179,23 @@ def _is_named(file: Any, values: Iterable[Any]) -> bool:
 
 
 def _help() -> str:
-    width = max(map(len, COMMANDS))
-    commands = "\n".join(f"  {name:<{width}}  {command.meaning}" for name, command in COMMANDS.items())
+    """The commands by the step of the job, with what each needs and gives: a screen of 80 columns."""
+    lines, before = [], ""
+    for row in COMMANDS.values():
+        step = "" if row.step == before else row.step
+        lines.append(f"{step:<9}{row.name:<15} {row.needs:<28}{row.gives}")
+        before = row.step
+    commands = "\n".join(lines)
     return f"""usage: transfer COMMAND [options]
 
-Choose what to pre-train on: domain similarity, source selection, class-balanced transfer learning.
+Choose what to pre-train on: domain similarity, source selection, transfer.
 
+{"step":<9}{"command":<15} {"needs":<28}gives
 {commands}
 
-transfer COMMAND --help explains a command. Begin with: transfer demo, or with your photographs: transfer try FOLDER
-To complete commands and options in the shell: eval "$(transfer --print-completion bash)" (or zsh, fish, …)"""
+transfer COMMAND --help explains a command, with examples.
+Begin with: transfer demo, or with your photographs: transfer try FOLDER
+Completion in the shell: eval "$(transfer --print-completion bash)" (or zsh)"""
 
 
 if __name__ == "__main__":

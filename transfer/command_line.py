@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import textwrap
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
@@ -39,7 +40,11 @@ class Flags:
 
 
 def read_command_line(
-    config_type: type, argv: Sequence[str], positional: Sequence[str] = (), prog: str | None = None
+    config_type: type,
+    argv: Sequence[str],
+    positional: Sequence[str] = (),
+    prog: str | None = None,
+    examples: Sequence[str] = (),
 ) -> tuple[dict[str, Any], Flags]:
     """Read the words of a command line, and the file of their ``--config``.
 
@@ -48,6 +53,7 @@ def read_command_line(
         argv: The words. Those that the command line and the file both give are taken from the command line.
         positional: Fields that are typed without an option, in this order.
         prog: The command, for the usage line.
+        examples: Command lines for the help, without the program's name.
 
     Returns:
         The fields with their values, all required ones among them, and the flags.
@@ -56,7 +62,7 @@ def read_command_line(
         InputError: An option is unknown, missing, or of the wrong type, or the file cannot be read.
         SystemExit: The help was asked for and has been printed.
     """
-    parser = argument_parser(config_type, positional, prog)
+    parser = argument_parser(config_type, positional, prog, examples)
     try:
         namespace, rest = parser.parse_known_intermixed_args(argv)
     except argparse.ArgumentError as error:
@@ -115,7 +121,7 @@ def read_option(config_type: type, name: str, argv: Sequence[str]) -> tuple[str 
 
 
 def argument_parser(
-    config_type: type, positional: Sequence[str] = (), prog: str | None = None
+    config_type: type, positional: Sequence[str] = (), prog: str | None = None, examples: Sequence[str] = ()
 ) -> argparse.ArgumentParser:
     """A parser with one option per field: ``keep_images`` becomes ``--keep-images``.
 
@@ -123,10 +129,13 @@ def argument_parser(
     dataclass inherits stand below the first line of the docstring of the dataclass that they come from. The arguments
     are those of :func:`read_command_line`.
     """
+    shown = "".join(f"\n  transfer {line}" for line in examples)
     parser = argparse.ArgumentParser(
         prog=prog,
-        description=parse(inspect.getdoc(config_type) or "").short_description,
-        epilog="--config FILE.yaml gives any of these options; the command line takes precedence over the file.",
+        description=textwrap.fill(parse(inspect.getdoc(config_type) or "").short_description or "", 79),
+        epilog="--config FILE.yaml gives any of these options; the command line takes\nprecedence over the file."
+        + (f"\n\nexamples:{shown}" if shown else ""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         exit_on_error=False,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,

@@ -14,7 +14,7 @@ from features import ExtractConfig, open_dataset
 from features.backbones.loading import Backbone, load_backbone
 from features.dataset import ImageDataset
 from features.extraction.class_means import class_means_of
-from features.extraction.origin import DEFAULT_BACKBONE
+from features.extraction.options import DEFAULT_BACKBONE
 from features.infrastructure.errors import InputError, as_typed
 from features.precomputed.rows import FeatureRows
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest, t
+from scipy.special import stdtrit  # scipy.stats takes long to import
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ def wilson(correct: int, images: int) -> tuple[float, float]:
     >>> [round(end, 3) for end in wilson(90, 100)]
     [0.826, 0.945]
     """
+    from scipy.stats import binomtest
+
     found = binomtest(correct, images).proportion_ci(confidence_level=0.95, method="wilson")
     return float(found.low), float(found.high)
 
@@ -43,7 +45,7 @@ def mean_of(values: Sequence[float]) -> Figure:
     >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
     (0.8, 0.552, 1.048)
     """
-    spread = float(t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    spread = float(stdtrit(len(values) - 1, 0.975)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     mean = float(np.mean(values))
     return Figure(mean, mean - spread, mean + spread)
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from features.backbones.family import is_model_address, is_path_of_run
 from features.dataset_spec import DatasetSpec, last_component
 from features.infrastructure.errors import InputError, flag
-from features.infrastructure.options import default_of
 from features.readers import SCHEMES
 from finetune.exporting.export import published_name
 from finetune.run_directory import IMMATERIAL, open_run
 from similarity import Subset
 from transfer.commands import COMMANDS
 from transfer.run_description import describe
+from transfer.typed_command import typed_command
 
 #: Options that name a subset file, with what the run does with its classes.
 _SUBSETS = {
@@ -85,28 +85,12 @@ def _directory(path: Path) -> Path | None:
 def _step(path: Path, run: Mapping[str, Any], choices: tuple[tuple[str, Subset], ...], notes: tuple[str, ...]) -> Step:
     config = {name: published(value) for name, value in run["config"].items() if name not in _PRIVATE}
     kind = run["environment"].get("run", "")
-    command = _command(kind, config) if kind in COMMANDS else ""
+    command = typed_command(kind, config) if kind in COMMANDS else ""
     if callbacks := run["config"].get("callbacks"):
         paths = [one if isinstance(one, str) else one["class_path"] for one in callbacks]
         names = [path.rpartition(".")[2] for path in paths]
         notes = (*notes, f"it ran with the callbacks {', '.join(names)}, which the command leaves out")
     return Step(kind, describe(config), config, command, run["environment"], choices, notes, path)
-
-
-def _command(kind: str, config: Mapping[str, Any]) -> str:
-    """The command line of a run: its options that are not the defaults."""
-    row = COMMANDS[kind]
-    typed = [kind]
-    for name in row.positional:
-        given = config.get(name) or []
-        typed += given if isinstance(given, list) else [given]
-    for option in fields(row.config()):
-        value = config.get(option.name)
-        if option.name in row.positional or value in (None, False, default_of(option)):
-            continue
-        words = [] if value is True else value if isinstance(value, list) else [value]
-        typed += [flag(option.name), *map(str, words)]
-    return f"transfer {shlex.join(typed)}"
 
 
 def selecting(subset: Subset) -> str:

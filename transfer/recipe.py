@@ -11,15 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from features.extraction.extractor import ExtractConfig
+from features import ExtractConfig
 from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import Range, check_ranges
 from features.infrastructure.suggestions import choice
-from finetune.classifier_fitting import FitClassifierConfig
+from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
 from finetune.classifiers.second_stage import METHODS
-from finetune.finetuning import FinetuneConfig
-from finetune.pretraining import PretrainConfig
 from finetune.run_directory import FINE_TUNED
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, GEOMETRIES, STRATEGIES
 from similarity.selection.strategy import with_shares

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from features.backbones.backbone import Backbone
 from features.backbones.hub_folder import hub_config
 from features.checkpoint import is_trained_model
 from features.infrastructure.addresses import on_disk
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from features.backbones.backbone import Backbone
 
 #: The backbone whose published weights need no network.
 OFFLINE = "efficientnet_lite0"

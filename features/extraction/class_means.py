@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from features.bank import FeatureBank
-from features.dataset_spec import DatasetSpec
-from features.extraction.origin import check_without_network
+from features.extraction.options import ExtractConfig, check_without_network
 from features.extraction.result import Extraction
 from features.extraction.resume import find_finished
 from features.infrastructure.addresses import located
@@ -17,9 +15,7 @@ from features.infrastructure.locks import locked
 from features.infrastructure.processes import world_size
 from features.precomputed.class_means import read_class_means
 from features.readers import SCHEMES, check_spec
-
-if TYPE_CHECKING:
-    from features.extraction.extractor import ExtractConfig
+from features.readers.plain_paths import labelled_spec
 
 
 def class_means_of(spec: str) -> FeatureBank | None:
@@ -28,7 +24,7 @@ def class_means_of(spec: str) -> FeatureBank | None:
     Raises:
         InputError: As of :func:`features.precomputed.class_means.read_class_means`.
     """
-    parsed = DatasetSpec.parse(spec)
+    parsed = labelled_spec(spec)
     scheme = SCHEMES.get(parsed.scheme)
     if scheme is None or scheme.holds_images:
         return None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 
@@ -20,7 +19,8 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.extraction.class_means import class_means_of, extract_class_means
 from features.extraction.merging import MergeConfig, merge
-from features.extraction.origin import DEFAULT_BACKBONE, Origin, origin_of
+from features.extraction.options import DEFAULT_BACKBONE, ExtractConfig
+from features.extraction.origin import Origin, origin_of
 from features.extraction.result import Extraction
 from features.extraction.resume import discard, find_finished, find_unfinished, resume_path
 from features.extraction.shard import Shard
@@ -31,60 +31,13 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_writable
 from features.infrastructure.interruptions import deferred
 from features.infrastructure.locks import locked
-from features.infrastructure.options import Machine, Range, check_ranges
 from features.infrastructure.processes import gather, rank, world_size
 from features.kept_features import KeptFeatures
 from features.readers import open_dataset
-from features.unreadable import MAX_UNREADABLE, OnError, check_unreadable
+from features.unreadable import check_unreadable
 
 #: Largest C × D whose sums are kept on a GPU: two arrays of 512 MiB.
 _SUMS_ON_DEVICE = 2**26
-
-
-@dataclass(frozen=True)
-class ExtractConfig(Machine):
-    """Extract a feature bank from images, or from features: class means, variances and the within-class covariance.
-
-    Attributes:
-        dataset: Dataset spec, such as cub:DATA/CUB_200_2011@train, or features:FILE that were computed elsewhere.
-        out: File or address of the bank (.h5); an existing bank that agrees with the options is reused.
-        backbone: A torchvision or timm name (by default resnet50), efficientnet_lite0 (offline), a run directory, or a
-            model elsewhere: hf-hub:OWNER/NAME, transformers:OWNER/NAME, or a folder in one of these formats. No network
-            runs for features:FILE, so that no option about networks or images can be given with it.
-        weights: default (published), none (random), or a state-dict file.
-        seed: Seed of random weights (`weights` none).
-        image_size: Side of the network's input in pixels; by default the network's own.
-        batch_size: Images per forward pass.
-        keep_images: Keep the feature of every image in the bank as well.
-        on_error: For an unreadable image, skip lists it in the bank and fail stops.
-        max_unreadable: Largest share of the dataset's images, 0 to 1, that may be unreadable.
-        shard: Extract one part: 3/8 is the third of eight. Make a bank of all parts with transfer merge.
-        checkpoint_seconds: Seconds between checkpoints, which take at most a twentieth of the time; 0 for every batch.
-        overwrite: Replace a bank that does not agree with the options.
-    """
-
-    dataset: str
-    out: str
-    backbone: str | None = None
-    weights: str = "default"
-    seed: Annotated[int, Range(0)] = 0
-    image_size: Annotated[int, Range(1)] | None = None
-    batch_size: Annotated[int, Range(1)] = 64
-    keep_images: bool = False
-    on_error: OnError = "skip"
-    max_unreadable: Annotated[float, Range(0, 1)] = MAX_UNREADABLE
-    shard: str | None = None
-    checkpoint_seconds: Annotated[float, Range(0)] = 60.0
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        if self.shard is not None:
-            parts = re.fullmatch(r"(\d+)/(\d+)", self.shard)
-            if parts is None or not 1 <= int(parts[1]) <= int(parts[2]):
-                raise InputError(
-                    f"`shard` {self.shard}: expected a number from 1 to the total, and the total, such as 3/8"
-                )
 
 
 def extract(config: ExtractConfig) -> Extraction:

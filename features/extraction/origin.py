@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 
 from features.backbones.backbone import Backbone
 from features.dataset import ImageDataset
 from features.decoding import ImageBatch
+from features.extraction.options import ExtractConfig, check_without_network
 from features.forward_pass import forward_pass
 from features.infrastructure.console import progress
 from features.infrastructure.devices import pick_device, pick_precision
-from features.infrastructure.errors import InputError
-from features.infrastructure.options import default_of
 from features.precomputed.provenance import attributes_of
 from features.precomputed.rows import FeatureRows
-
-if TYPE_CHECKING:
-    from features.extraction.extractor import ExtractConfig
-
-#: The network of an extraction that names none.
-DEFAULT_BACKBONE = "resnet50"
-#: Options of an extraction that mean something without a network.
-_WITHOUT_NETWORK = ("dataset", "out", "keep_images", "shard", "checkpoint_seconds", "overwrite")
 
 
 class Origin(Protocol):
@@ -57,16 +47,6 @@ def origin_of(dataset: ImageDataset, config: ExtractConfig, build: Callable[[], 
         check_without_network(dataset.spec, config)
         return _File(dataset, dataset.source)
     return _Network(dataset, config, build())
-
-
-def check_without_network(spec: str, config: ExtractConfig) -> None:
-    """Raise `InputError` for an option about a network, or about reading images, that is not at its default."""
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if field.name not in _WITHOUT_NETWORK and value != default_of(field):
-            raise InputError(
-                f"`{field.name}` {value}: the features of {spec} are computed already, without a network; leave it out"
-            )
 
 
 class _Network:

@@ -14,7 +14,8 @@ from torch import nn
 from features.backbones.loading import Backbone, load_backbone
 from features.backbones.own_network import own_backbone
 from features.bank import SUFFIXES
-from features.extraction.extractor import ExtractConfig, extract_parts
+from features.extraction.extractor import extract_parts
+from features.extraction.options import ExtractConfig
 from features.extraction.result import Extraction
 from features.infrastructure.addresses import Location, located
 from features.infrastructure.devices import pick_device

@@ -7,7 +7,6 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
@@ -50,6 +49,8 @@ def regroup(
         InputError: The bank keeps no image features, or another process writes ``out``.
         ValueError: The number of labels is not that of the images, or a class has no image.
     """
+    import torch
+
     kept = np.flatnonzero(labels >= 0)
     if len(np.unique(labels[kept])) != len(classes):
         raise ValueError(f"labels must give each of the {len(classes)} classes an image")

@@ -14,12 +14,10 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from features.bank import FeatureBank, Images, read_skipped, write_images, write_skipped
 from features.class_statistics import ClassStatistics
@@ -27,6 +25,9 @@ from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5 import atomic_hdf5, read_attributes, read_text, readable, write_text
 from features.intensities import say_assumed
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SCHEMA = "transfer.feature-shard"
 SCHEMA_VERSION = 1
@@ -109,6 +110,8 @@ class Shard:
     @classmethod
     def open(cls, path: Location) -> Shard:
         """Read a shard, complete or not; raise `InputError` if the file is missing or no shard of this version."""
+        import torch
+
         if not path.is_file():
             raise InputError(f"{path}: no such shard; make one with: transfer extract DATASET --shard 1/8 --out {path}")
         with readable(path, "shard") as file:

@@ -12,6 +12,7 @@ from features.dataset_spec import IN_PYTHON, DatasetSpec
 from features.infrastructure.addresses import is_address, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice
+from features.readers.plain_paths import labelled_spec
 from features.readers.rules import by_the_rules
 from features.readers.scheme import SCHEMES, Scheme
 from features.readers.spec_options import GENERIC_OPTIONS, apply_spec_options
@@ -44,7 +45,7 @@ def open_dataset(spec: str | DatasetSpec, *, images: bool = True) -> ImageDatase
         InputError: The spec cannot be read, or has no images where they are needed; the message says what was
             expected, what was found and what to type.
     """
-    spec = DatasetSpec.parse(spec) if isinstance(spec, str) else spec
+    spec = labelled_spec(spec) if isinstance(spec, str) else spec
     scheme = check_spec(spec)
     if images and not scheme.holds_images:
         raise spec.error(

@@ -1,13 +1,16 @@
-"""Paths in place of a dataset spec, as one types them who has images without labels."""
+"""Paths in place of a dataset spec: read as they are if labels do not matter, else answered with the spec to type."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from pathlib import Path
 
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.addresses import Address
 from features.infrastructure.errors import InputError
 from features.readers.checks import expanded
+from features.readers.class_folders import split_word
 from features.readers.scheme import SCHEMES
 
 
@@ -31,3 +34,31 @@ def spec_of(text: str, argument: str = "images") -> DatasetSpec:
             f"path of an image a line, or a dataset spec such as folder:DIR"
         )
     return DatasetSpec.parse(text)
+
+
+def labelled_spec(text: str) -> DatasetSpec:
+    """Parse a dataset spec of images with labels.
+
+    Raises:
+        InputError: It is no spec. For a path, the message holds the spec to type.
+    """
+    scheme, colon, _ = text.partition(":")
+    if not (colon and scheme in SCHEMES) and text:
+        for given in (DatasetSpec("folder", text), DatasetSpec.parse(f"folder:{text}")):
+            path = expanded(given.location)
+            if isinstance(path, Path) and os.path.exists(path) and (spec := _spec_at(path, given)) is not None:
+                raise InputError(f"dataset spec {text!r} has no scheme: for this path, type {spec}")
+    return DatasetSpec.parse(text)
+
+
+def _spec_at(path: Path, given: DatasetSpec) -> DatasetSpec | None:
+    """The spec of a path, with the split and the options that were given; None for a file of no known kind."""
+    recognised = (scheme.recognises(path) for scheme in SCHEMES.values())
+    spec = next((one for one in recognised if one is not None), None)
+    if spec is None and not path.is_dir():
+        return None
+    if spec is None:
+        below = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
+        trained = next((name for name in below if split_word(name) in ("train", "training")), None)
+        spec = DatasetSpec("folder", str(path), trained)
+    return replace(spec, split=given.split or spec.split, options=given.options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
@@ -40,6 +41,8 @@ class Scheme:
         holds_images: Whether there are images; without them there are features that were computed elsewhere.
         addresses: Whether the location, and the files and directories of its own options, may be addresses such as
             ``s3://bucket/birds`` (:mod:`features.infrastructure.addresses`).
+        recognises: Returns the spec of a path on the disk that has this scheme's layout, by the names of the files
+            there; None for another path. It is asked for a path that was given without a scheme.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Scheme:
     unlabelled: bool | Callable[[DatasetSpec], bool] = False
     holds_images: bool = True
     addresses: bool = False
+    recognises: Callable[[Path], DatasetSpec | None] = lambda path: None
 
     @property
     def needs_location(self) -> bool:

@@ -1,7 +1,5 @@
 """Random transforms of a whole batch of training images, chosen by name with :func:`augmentation`."""
 
-from finetune.augmentation.catalogue import AUGMENTATIONS, augmentation
-from finetune.augmentation.geometric import Augmentation, AugmentationRow
-from finetune.augmentation.mixing import Mixing
+import lazy_loader
 
-__all__ = ["AUGMENTATIONS", "Augmentation", "AugmentationRow", "Mixing", "augmentation"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

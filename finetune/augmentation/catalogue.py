@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice
-from finetune.augmentation.geometric import Augmentation, AugmentationRow
+
+if TYPE_CHECKING:
+    from finetune.augmentation.geometric import Augmentation
+
+
+@dataclass(frozen=True)
+class AugmentationRow:
+    """One row of :data:`finetune.augmentation.AUGMENTATIONS`.
+
+    Attributes:
+        name, meaning: Name on the command line and in recipes, and one line that says what it is. The name of an
+            addition to another one, as in ``crop-flip+cutout``, begins with +.
+        augmentation: What it does; an addition has steps before or after only.
+    """
+
+    name: str
+    meaning: str
+    augmentation: Augmentation
+
+    @property
+    def place(self) -> int:
+        """Additions come after the bases."""
+        return int(self.name.startswith("+"))
+
 
 AUGMENTATIONS = Catalogue("augmentation", AugmentationRow, "finetune.augmentation", "transfer.augmentations")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from finetune.augmentation.geometric import Augmentation, AugmentationRow
+from finetune.augmentation.catalogue import AugmentationRow
+from finetune.augmentation.geometric import Augmentation
 
 #: Side of the square as a share of the image's side.
 SIDE = 0.5

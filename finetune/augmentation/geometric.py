@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from finetune.augmentation.catalogue import AugmentationRow
+
 #: A random transform of a batch (B, 3, H, W) that keeps its shape and type; it draws from a CPU generator.
 Step = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -110,26 +112,6 @@ def _windows(pixels: Tensor, corners: Tensor, size: int) -> Tensor:
     rows, columns = (corners[:, :, None] + at).unbind(1)
     image = torch.arange(len(pixels), device=pixels.device)[:, None, None]
     return pixels.movedim(1, 3)[image, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
-
-
-@dataclass(frozen=True)
-class AugmentationRow:
-    """One row of :data:`finetune.augmentation.AUGMENTATIONS`.
-
-    Attributes:
-        name, meaning: Name on the command line and in recipes, and one line that says what it is. The name of an
-            addition to another one, as in ``crop-flip+cutout``, begins with +.
-        augmentation: What it does; an addition has steps before or after only.
-    """
-
-    name: str
-    meaning: str
-    augmentation: Augmentation
-
-    @property
-    def place(self) -> int:
-        """Additions come after the bases."""
-        return int(self.name.startswith("+"))
 
 
 BASES = (

@@ -10,11 +10,13 @@ Szegedy et al., "Rethinking the Inception Architecture", CVPR 2016, section 7 (l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ class Mixing:
         Images are (B, 3, S, S) float, labels (B,) of C classes. The result is images (B, 3, S, S) and class proportions
         (B, C), whose rows sum to 1.
         """
+        import torch
+        from torch.nn import functional as F
+
         target = F.one_hot(labels, n_classes).to(images)
         target = target * (1 - self.label_smoothing) + self.label_smoothing / n_classes
         if self.mixup or self.cutmix:
@@ -59,12 +64,16 @@ class Mixing:
 
 def _beta(alpha: float, n: int, generator: torch.Generator) -> Tensor:
     """(n,) draws of Beta(α, α)."""
+    import torch
+
     seed = int(torch.randint(2**62, (), generator=generator))
     return torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, n))
 
 
 def _outside_box(share: Tensor, size: int, generator: torch.Generator) -> Tensor:
     """(n, 1, size, size) 0 in a box of the area 1 − share of each image, 1 elsewhere."""
+    import torch
+
     half = (torch.sqrt(1 - share) * size / 2)[:, None, None]
     centre = torch.rand(len(share), 2, 1, generator=generator) * size
     at = torch.arange(size) + 0.5

@@ -13,7 +13,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from finetune.augmentation.geometric import Augmentation, AugmentationRow
+from finetune.augmentation.catalogue import AugmentationRow
+from finetune.augmentation.geometric import Augmentation
 
 #: An operation of images and strength, its strength at magnitude 1, and whether the sign of the strength is drawn.
 Operation = tuple[Callable[[Tensor, float], Tensor], float, bool]

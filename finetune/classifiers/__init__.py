@@ -1,20 +1,5 @@
 """Classifiers on a frozen representation: features (N, D) in, class scores (N, C) out."""
 
-from finetune.classifiers.feature_classifier import FeatureClassifier, LinearClassifier
-from finetune.classifiers.nearest import NearestClassMean, NearestNeighbours
-from finetune.classifiers.probe import LinearProbe
-from finetune.classifiers.retraining import ClassifierRetraining, LearnableWeightScaling
-from finetune.classifiers.tau import TauNormalisation, balanced_split, tau_normalise
+import lazy_loader
 
-__all__ = [
-    "ClassifierRetraining",
-    "FeatureClassifier",
-    "LearnableWeightScaling",
-    "LinearClassifier",
-    "LinearProbe",
-    "NearestClassMean",
-    "NearestNeighbours",
-    "TauNormalisation",
-    "balanced_split",
-    "tau_normalise",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

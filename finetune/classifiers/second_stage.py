@@ -9,20 +9,21 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from features.checkpoint import Checkpoint, find_checkpoint
 from features.dataset import ImageDataset
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
 from finetune.classifiers.feature_classifier import LinearClassifier
-from finetune.losses import LOSSES
+from finetune.losses.loss import LOSSES
 from finetune.run_directory import open_run
+
+if TYPE_CHECKING:
+    from torch import nn
 
 #: Where the nearest class mean measures; see :class:`finetune.classifiers.NearestClassMean`.
 Space = Literal["cosine", "euclidean", "centred"]
@@ -142,6 +143,8 @@ class FittedHead:
 
     def into(self, head: nn.Module) -> None:
         """Copy the state into a head of this kind."""
+        import torch
+
         head.load_state_dict({name: torch.as_tensor(np.asarray(value)) for name, value in self.state.items()})
 
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
-from features.dataset_spec import DatasetSpec
 from features.decoding import ImageBatch
 from features.infrastructure.addresses import Location
 from features.infrastructure.console import console
-from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_ending
-from features.infrastructure.options import Machine, Range, check_ranges
 from features.infrastructure.processes import rank
 from features.infrastructure.tables import write_table
 from features.intensities import say_assumed
 from features.readers import open_dataset
+from features.readers.plain_paths import labelled_spec
+from finetune.command_options.evaluation import EvaluateConfig
 from finetune.evaluation.arguments import check_order, check_outputs
 from finetune.evaluation.class_matching import align_classes
 from finetune.evaluation.image_pass import ForwardOptions, pass_over
@@ -28,39 +26,6 @@ from finetune.evaluation.metrics import FEW, MANY, Confusion, Metrics, evaluate_
 from finetune.evaluation.predictions import Predictions
 from finetune.evaluation.test_time_augmentation import Views
 from finetune.model import ImageClassifier
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(Machine):
-    """Evaluate a trained model: top-1, top-5, macro, many-, medium- and few-shot accuracy.
-
-    Attributes:
-        run: Run directory of transfer finetune or pretrain, or a checkpoint (.safetensors) in one.
-        dataset: Dataset spec to evaluate on; its classes are matched by name.
-        views: Views of each image whose probabilities are averaged: 1 (the centre), 2 (and its mirror image), 5
-            (centre and corners), 10 (and their mirror images).
-        many: A class with more training images belongs to "many".
-        few: A class with fewer training images belongs to "few", at most `many`; the classes between are "medium".
-        per_class: Write the accuracy of each class to this file (.csv).
-        overwrite: Replace an existing file.
-        batch_size: Images per forward pass.
-    """
-
-    run: str
-    dataset: str
-    views: Literal[1, 2, 5, 10] = 1
-    many: Annotated[int, Range(1)] = MANY
-    few: Annotated[int, Range(1)] = FEW
-    per_class: str | None = None
-    overwrite: bool = False
-    batch_size: Annotated[int, Range(1)] = 64
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        if self.per_class is not None:
-            check_ending(self.per_class, [".csv"], "`per_class`")
-        if self.few > self.many:
-            raise InputError(f"`few` {self.few}: expected at most `many`, which is {self.many}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +81,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
             or 5 or 10 views would all be the same (see :class:`~finetune.evaluation.test_time_augmentation.Views`).
     """
     check_order(config.run, config.dataset)
-    spec = DatasetSpec.parse(config.dataset)
+    spec = labelled_spec(config.dataset)
     check_outputs(config.run, spec, {"`per_class`": config.per_class}, overwrite=config.overwrite)
     model, card = ImageClassifier.open(config.run)
     dataset = open_dataset(config.dataset)

@@ -1,6 +1,5 @@
 """Trained classifiers in the formats that other programs run or load."""
 
-from finetune.exporting.export import Export, Exported, export_classifier, format_of
-from finetune.exporting.format import FORMATS
+import lazy_loader
 
-__all__ = ["FORMATS", "Export", "Exported", "export_classifier", "format_of"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

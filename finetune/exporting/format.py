@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from features.infrastructure.catalogue import Catalogue
-from finetune.model import ImageClassifier
+
+if TYPE_CHECKING:
+    from finetune.model import ImageClassifier
 
 
 @dataclass(frozen=True, eq=False)

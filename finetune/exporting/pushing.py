@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from features.backbones.downloading import fault
 from features.infrastructure.errors import InputError
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -55,6 +54,8 @@ class Hub:
         try:
             request()
         except Exception as error:  # of the hub's library and of the one below it, which differs by version
+            from features.backbones.downloading import fault  # imports PyTorch
+
             status = getattr(getattr(error, "response", None), "status_code", 0)
             why = fault(error)
             if status == 401:

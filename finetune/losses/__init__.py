@@ -1,28 +1,5 @@
 """Losses for class-imbalanced training, chosen by name with :func:`build_loss`."""
 
-from finetune.losses.class_balanced import ClassBalancedLoss, focal_loss, prior_bias, sigmoid_loss, softmax_loss
-from finetune.losses.class_weights import automatic_beta, class_balanced_weights, effective_number
-from finetune.losses.ldam import LDAMLoss, ldam_loss, ldam_margins
-from finetune.losses.logit_adjustment import LogitAdjustedLoss, log_prior
-from finetune.losses.loss import LOSSES, LongTailLoss, Loss, LossOptions, build_loss
+import lazy_loader
 
-__all__ = [
-    "LOSSES",
-    "ClassBalancedLoss",
-    "LDAMLoss",
-    "LogitAdjustedLoss",
-    "LongTailLoss",
-    "Loss",
-    "LossOptions",
-    "automatic_beta",
-    "build_loss",
-    "class_balanced_weights",
-    "effective_number",
-    "focal_loss",
-    "ldam_loss",
-    "ldam_margins",
-    "log_prior",
-    "prior_bias",
-    "sigmoid_loss",
-    "softmax_loss",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from finetune.evaluation.metrics import FEW, MANY
-from finetune.losses import class_balanced, logit_adjustment
 from finetune.losses.class_weights import automatic_beta, class_balanced_weights, effective_number
-from finetune.samplers import shuffle
+from finetune.losses.loss import DEFAULT_BALANCED_LOSS, DEFAULT_LOSS
+from finetune.samplers.catalogue import DEFAULT_SAMPLER
 
 #: β of the table, besides the automatic one: those of Cui et al. (CVPR 2019).
 BETAS = (0.9, 0.99, 0.999, 0.9999)
@@ -83,17 +83,16 @@ def advise(counts: ArrayLike) -> Advice:
     """
     present = _present(counts)
     factor = describe_tail(present)["imbalance"]
-    sampler = shuffle.SHUFFLE.name
     if factor < BALANCED:
         reason = f"the largest class has {factor:g} times the images of the smallest: there is little to correct"
         if factor == 1:
             reason = "all classes have the same number of images: there is nothing to correct"
-        return Advice(class_balanced.SOFTMAX.name, sampler, (reason,))
+        return Advice(DEFAULT_LOSS, DEFAULT_SAMPLER, (reason,))
     repeats = present.sum() / (len(present) * present.min())
     share = present.max() / present.sum()
     return Advice(
-        logit_adjustment.BALANCED_SOFTMAX.name,
-        sampler,
+        DEFAULT_BALANCED_LOSS,
+        DEFAULT_SAMPLER,
         (
             f"the largest class has {factor:g} times the images of the smallest: under plain softmax a rare class "
             f"starts with {1 / factor:.2g} of the odds of the largest ({100 * share:.2g} % of the images)",

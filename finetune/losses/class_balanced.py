@@ -29,16 +29,8 @@ from torch.nn import functional as F
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import mean_over_processes
 from finetune.losses.class_weights import class_balanced_weights, effective_number
-from finetune.losses.loss import (
-    Beta,
-    LongTailLoss,
-    Loss,
-    LossOptions,
-    Normalization,
-    checked_target,
-    checked_weight,
-    in_float32,
-)
+from finetune.losses.long_tail_loss import LongTailLoss, checked_target, checked_weight, in_float32
+from finetune.losses.loss import Beta, Loss, LossOptions, Normalization
 
 Kind = Literal["softmax", "sigmoid", "focal"]
 

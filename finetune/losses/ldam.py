@@ -17,7 +17,8 @@ from torch import Tensor
 from features.infrastructure.errors import InputError
 from finetune.losses.class_balanced import softmax_loss
 from finetune.losses.class_weights import class_balanced_weights, class_counts
-from finetune.losses.loss import Beta, LongTailLoss, Loss, LossOptions, checked_target, checked_weight, in_float32
+from finetune.losses.long_tail_loss import LongTailLoss, checked_target, checked_weight, in_float32
+from finetune.losses.loss import Beta, Loss, LossOptions
 
 #: Share of the training before the weights are switched on: the authors' epoch 160 of 200.
 DEFERRED = 0.8

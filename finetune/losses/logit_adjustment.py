@@ -15,7 +15,8 @@ from torch import Tensor
 from features.infrastructure.errors import InputError
 from finetune.losses.class_balanced import softmax_loss
 from finetune.losses.class_weights import class_counts
-from finetune.losses.loss import LongTailLoss, Loss, LossOptions
+from finetune.losses.long_tail_loss import LongTailLoss
+from finetune.losses.loss import Loss, LossOptions
 
 
 def log_prior(counts: ArrayLike, *, classes: Sequence[str] | None = None) -> NDArray[np.float64]:

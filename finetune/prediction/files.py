@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,9 @@ from features.kept_features import KeptFeatures
 from features.precomputed.feature_file import PROVENANCE
 from features.precomputed.formats.parquet import import_pyarrow
 from features.precomputed.writing import Rows, blocks_of, write_rows
-from finetune.prediction.prediction import Prediction
+
+if TYPE_CHECKING:
+    from finetune.prediction.prediction import Prediction
 
 CSV, PARQUET = ".csv", ".parquet"
 FEATURES = ".npz"

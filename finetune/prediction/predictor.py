@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,24 +15,20 @@ from features.infrastructure.addresses import located
 from features.infrastructure.console import console
 from features.infrastructure.devices import pick_device, pick_precision
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_ending
-from features.infrastructure.options import Machine, Range, check_ranges
 from features.infrastructure.processes import rank
 from features.infrastructure.provenance import versions
 from features.intensities import say_assumed
 from features.readers import open_dataset
 from features.readers.plain_paths import spec_of
 from features.readers.scheme import is_unlabelled
-from features.unreadable import MAX_UNREADABLE, OnError, check_unreadable
+from features.unreadable import check_unreadable
+from finetune.command_options.prediction import PredictConfig
 from finetune.evaluation.arguments import check_order, check_outputs
 from finetune.evaluation.class_matching import match_classes
 from finetune.evaluation.image_pass import pass_over
 from finetune.evaluation.test_time_augmentation import Views
 from finetune.model import ImageClassifier
 from finetune.prediction.files import (
-    CSV,
-    FEATURES,
-    PARQUET,
     check_parquet,
     kept_features,
     write_kept,
@@ -41,43 +36,6 @@ from finetune.prediction.files import (
 )
 from finetune.prediction.prediction import Prediction
 from finetune.prediction.ranked_classes import RankedClasses
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictConfig(Machine):
-    """Predict the classes of images with a trained model: one row an image, with probabilities.
-
-    Attributes:
-        run: Run directory of transfer finetune, fit-classifier or pretrain, or a checkpoint (.safetensors) in one.
-        images: A folder with images anywhere below it, an image, a text file with the path of an image a line, or a
-            dataset spec.
-        out: File or address of the predictions (.csv or .parquet).
-        top: Classes of each image, the most probable first; at most those of the model.
-        views: Views of each image whose probabilities are averaged: 1 (the centre), 2 (and its mirror image), 5
-            (centre and corners), 10 (and their mirror images).
-        features: Write the features of each readable image, those of its centre, to this file too (.npz).
-        on_error: For an unreadable image, skip writes a row with the reason in place of a class, and fail stops.
-        max_unreadable: Largest share of the images, 0 to 1, that may be unreadable.
-        overwrite: Replace existing files.
-        batch_size: Images per forward pass.
-    """
-
-    run: str
-    images: str
-    out: str
-    top: Annotated[int, Range(1)] = 5
-    views: Literal[1, 2, 5, 10] = 1
-    features: str | None = None
-    on_error: OnError = "skip"
-    max_unreadable: Annotated[float, Range(0, 1)] = MAX_UNREADABLE
-    overwrite: bool = False
-    batch_size: Annotated[int, Range(1)] = 64
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        check_ending(self.out, (CSV, PARQUET))
-        if self.features is not None:
-            check_ending(self.features, (FEATURES,), "`features`")
 
 
 def predict(config: PredictConfig) -> Prediction:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
-from finetune.samplers.class_sampler import power
-from finetune.samplers.sampler import DeferredSampler, EpochSampler, SamplerOptions, SamplerRow, checked_labels
+from finetune.samplers.sampler import SamplerOptions, SamplerRow
+
+if TYPE_CHECKING:
+    from finetune.samplers.epoch_sampler import EpochSampler
 
 SAMPLERS = Catalogue("sampler", SamplerRow, "finetune.samplers", "transfer.samplers")
 #: The sampler of a training that names none.
@@ -23,6 +25,8 @@ def find_sampler(name: str) -> SamplerRow:
     Raises ``InputError`` if the name is unknown.
     """
     if name.startswith("q="):
+        from finetune.samplers.class_sampler import power  # imports PyTorch
+
         try:
             q = float(name.removeprefix("q="))
         except ValueError:
@@ -51,6 +55,8 @@ def build_sampler(name: str, labels: ArrayLike, **options: Any) -> EpochSampler:
         InputError: The name is unknown, ``beta`` is out of range, or there are too few epochs for the sampler.
         ValueError: ``labels`` or another option is out of range.
     """
+    from finetune.samplers.epoch_sampler import DeferredSampler, checked_labels  # imports PyTorch
+
     row, truth, given = find_sampler(name), checked_labels(labels), SamplerOptions(**options)
     if given.epochs < 1:
         raise ValueError(f"`epochs` must be at least 1, got {given.epochs}")

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from finetune.samplers.sampler import EpochSampler, SamplerOptions, SamplerRow, checked_labels
+from finetune.samplers.epoch_sampler import EpochSampler, checked_labels
+from finetune.samplers.sampler import SamplerOptions, SamplerRow
 
 
 def class_probabilities(counts: ArrayLike, q: float) -> NDArray[np.float64]:

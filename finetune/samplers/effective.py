@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from finetune.losses.class_weights import effective_number
 from finetune.losses.loss import Beta
 from finetune.samplers.class_sampler import ClassSampler
-from finetune.samplers.sampler import EpochSampler, SamplerOptions, SamplerRow
+from finetune.samplers.epoch_sampler import EpochSampler
+from finetune.samplers.sampler import SamplerOptions, SamplerRow
 
 
 def effective_probabilities(counts: ArrayLike, beta: Beta) -> NDArray[np.float64]:

@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from features.infrastructure.errors import InputError
 from finetune.samplers.class_sampler import ClassSampler, class_probabilities
-from finetune.samplers.sampler import EpochSampler, SamplerOptions, SamplerRow
+from finetune.samplers.epoch_sampler import EpochSampler
+from finetune.samplers.sampler import SamplerOptions, SamplerRow
 
 
 def progressive_probabilities(counts: ArrayLike, progress: float) -> NDArray[np.float64]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.samplers.sampler import EpochSampler, SamplerRow
+from finetune.samplers.epoch_sampler import EpochSampler
+from finetune.samplers.sampler import SamplerRow
 
 
 class ShuffleSampler(EpochSampler):

@@ -15,10 +15,8 @@ from features.backbones.family import is_path_of_run
 from features.checkpoint import is_trained_model
 from features.infrastructure.addresses import on_disk
 from features.infrastructure.options import Machine, Range
-from finetune.augmentation import augmentation
-from finetune.augmentation.mixing import Mixing
-from finetune.losses import LOSSES, Loss, LossOptions
-from finetune.losses.loss import DEFAULT_LOSS
+from finetune.augmentation import Mixing, augmentation
+from finetune.losses.loss import DEFAULT_LOSS, LOSSES, Loss, LossOptions
 from finetune.samplers import DEFAULT_SAMPLER, SAMPLERS, find_sampler
 from finetune.shared_options.base import OptionGroup, Reader
 

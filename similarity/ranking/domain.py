@@ -111,6 +111,7 @@ class Ranking:
         without_intervals: Why no domain has intervals, in words: a centred geometry of fewer than three source classes,
             a source too large to resample, one image in every class, or class means alone. None if they have.
         dropped: Dataset specs of the sources without a class of ``min_count`` images.
+        given: Dataset specs of all sources in the order given, by which they are numbered.
     """
 
     target: str
@@ -124,6 +125,7 @@ class Ranking:
     expected: Expectation
     without_intervals: str | None = None
     dropped: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The output of ``transfer rank --json``."""

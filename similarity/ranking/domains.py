@@ -107,6 +107,7 @@ def rank_domains(
         expected=_expected(target, kept, ranked, geometry),
         without_intervals=_without_intervals(metric, target, kept) if bootstrap else None,
         dropped=tuple(bank.name for bank in sources if not (bank.counts >= min_count).any()),
+        given=tuple(bank.name for bank in sources),
     )
 
 

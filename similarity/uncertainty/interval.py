@@ -34,7 +34,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit  # scipy.stats takes a second to import
 
 from similarity.distances import pairwise_distances
 from similarity.uncertainty.sampling_error import MeanCloud
@@ -84,7 +84,7 @@ class Interval:
         mean = float(difference.mean())
         if spread == 0:
             return 0.5 if mean == 0 else float(mean < 0)
-        return float(student.cdf(-mean / spread, len(difference) - 1))
+        return float(stdtr(len(difference) - 1, -mean / spread))
 
 
 #: Returns the plan (S, T) for ground distances (S, T), source weights (S,) and target weights (T,).
@@ -141,7 +141,7 @@ def _interval(
     value = float((plan * np.sqrt(world.observed)).sum())
     estimate = float((plan * signed_root(world.unbiased)).sum())
     replicates = len(estimates)
-    width = float(student.ppf((1 + _LEVEL) / 2, replicates - 1)) * np.sqrt(1 + 1 / replicates)
+    width = float(stdtrit(replicates - 1, (1 + _LEVEL) / 2)) * np.sqrt(1 + 1 / replicates)
     middle, half = estimate - (estimates.mean() - centre), width * estimates.std(ddof=1)
     low = 0.0 if value <= noise.mean() + width * noise.std(ddof=1) else middle - half
     most = _DIAMETER if unit_length else np.inf

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.optimize import brentq
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from features.bank import FeatureBank
 from similarity.geometry import Geometry
@@ -137,7 +137,7 @@ def _inflation(of_image: NDArray[np.float64], counts: NDArray[np.int64]) -> floa
     """
     freedom, images = counts - 1.0, float(counts.sum())
     inside = float(freedom @ of_image)
-    lengths = chi2.ppf((np.arange(_STEPS) + 0.5) / _STEPS, _IMAGE_FREEDOM)
+    lengths = chdtri(_IMAGE_FREEDOM, 1 - (np.arange(_STEPS) + 0.5) / _STEPS)
     share = np.outer(of_image / images, lengths / lengths.mean())
 
     def beyond(inflation: float) -> float:

@@ -161,7 +161,7 @@ def test_a_full_disk_is_an_error_of_the_system(run, backbone, monkeypatch):
     def full(*_):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(module, "save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(OSError) as error:
         save_checkpoint(run / "checkpoints" / "last.safetensors", tensors(backbone), CARD)
     assert error.value.errno == errno.ENOSPC and error.value.filename.endswith("last.safetensors")
@@ -173,7 +173,7 @@ def test_a_write_that_breaks_off_leaves_the_old_checkpoint(run, backbone, monkey
         raise OSError("No space left on device")
 
     before = {path.name: path.read_bytes() for path in (run / "checkpoints").iterdir()}
-    monkeypatch.setattr(module, "save_file", break_off)
+    monkeypatch.setattr("safetensors.torch.save_file", break_off)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(run / "checkpoints" / "last.safetensors", tensors(backbone), CARD)
     monkeypatch.undo()

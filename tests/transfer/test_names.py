@@ -60,7 +60,7 @@ def test_every_name_is_listed_with_a_meaning(kind, capsys):
         assert isinstance(meaning, str) and len(meaning.split()) > 1, name
     assert main(["inspect", kind]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert shown == [as_typed(f"{name}: {meaning}") for name, meaning in listed.items()]
+    assert shown[: len(listed)] == [as_typed(f"{name}: {meaning}") for name, meaning in listed.items()]
 
 
 @pytest.mark.parametrize("kind", CASES)

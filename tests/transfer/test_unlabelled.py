@@ -56,7 +56,7 @@ def test_from_a_lake_of_images_to_a_pre_training(place, typed, monkeypatch):
     monkeypatch.chdir(place)
     extraction = [*NETWORK, "--weights", "none", "--workers", 0, "--keep-images", "--max-unreadable", 0.1]
     shown = typed("extract", "images:lake", "--out", "lake.h5", *extraction)
-    assert "1 classes, 48 images" in shown and "transfer cluster lake.h5 --out CLUSTERS.h5" in shown
+    assert "1 classes, 48 images" in shown and "transfer cluster lake.h5 --out lake-clusters.h5" in shown
     typed("extract", "folder:target", "--out", "target.h5", *extraction)
 
     shown = typed("cluster", "lake.h5", "--clusters", 6, "--out", "clusters.h5")

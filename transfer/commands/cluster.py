@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shlex
+
 from similarity import ClusterConfig, Clustering, cluster
 from transfer.screen import say, show_next
 
@@ -15,6 +17,6 @@ def show(config: ClusterConfig, result: Clustering) -> None:
         f"mean cosine similarity to the centre {found['cosine']:.4f}\nimages by cluster: {found['dataset']}"
     )
     show_next(
-        f"transfer select --target TARGET.h5 --source {config.out} --images 10000 --out subset.csv",
+        f"transfer select --target TARGET.h5 --source {shlex.quote(config.out)} --images 10000 --out subset.csv",
         "transfer pretrain --subset subset.csv --backbone resnet50 --out runs/pre",
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,12 +222,13 @@ def show(config: CompareConfig, result: Comparison) -> None:
     )
     if missing := [run.run for run in result.runs if not run.has_classes]:
         say(f"the difference has no ± without per_class.csv in the run: {', '.join(missing)}")
-        say(f"  transfer evaluate {missing[0]} TEST --per-class {missing[0]}/per_class.csv")
+        lacking = shlex.quote(missing[0])
+        say(f"  transfer evaluate {lacking} {shlex.quote(result.evaluated_on)} --per-class {lacking}/per_class.csv")
     if others := [run.run for run in result.runs if not run.same_groups]:
         say(f"many, medium and few are not the first run's classes: {', '.join(others)}")
     if result.unfinished:
         say(f"these runs are not finished and are left out: {', '.join(result.unfinished)}")
     if config.out is not None:
         say(f"the table: {config.out}")
-    best = max(result.runs, key=lambda run: run.figures["top1"] or 0.0)
-    show_next(f"transfer report {best.run}")
+    best = shlex.quote(max(result.runs, key=lambda run: run.figures["top1"] or 0.0).run)
+    show_next(f"transfer report {best}", f"transfer predict {best} PHOTOS --out predictions.csv")

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from transfer.commands.run import RunConfig, run, show
-from transfer.pipeline import Experiment
+from similarity import STRATEGIES
+from transfer.arm_comparison import ArmComparison, compare_arms, listed
+from transfer.commands.run import RunConfig, run, show_arms
+from transfer.recipe import SCRATCH
+from transfer.screen import console, say, show_next
 
-__all__ = ["DemoConfig", "demo", "show"]
+if TYPE_CHECKING:
+    from transfer.intervals import Figure
+    from transfer.pipeline import Experiment
 
 RECIPE = Path(__file__).parents[1] / "demo.yaml"
+#: The arm whose classes are chosen at random.
+_RANDOM = "random"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,3 +42,69 @@ def demo(config: DemoConfig) -> Experiment:
         return run(RunConfig(recipe=str(RECIPE), out=config.out))
     finally:
         torch.set_num_threads(threads)
+
+
+def show(config: DemoConfig, result: Experiment) -> None:
+    """Print the accuracy of each arm, what was seen and how sure it is, and the commands that follow."""
+    show_arms(result.content)
+    console.print()
+    for sentence in sentences(result.content):
+        say(sentence)
+    show_next(f"open {result.content['report']}", "transfer try PHOTOS/    (a folder of class folders)")
+
+
+def sentences(content: Mapping[str, Any]) -> list[str]:
+    """Three sentences: what pre-training gives, what choosing the classes gives, and which arms are tied.
+
+    Args:
+        content: The results of the demo's recipe.
+    """
+    arms = {arm["arm"]: arm for arm in content["arms"]}
+    whole = compare_arms(list(arms.values()))
+    chosen = [name for name, arm in arms.items() if arm["strategy"] and not _takes_no_choice(arm["strategy"])]
+    best = max(chosen, key=lambda name: whole.accuracy[name].value)
+    one, other = compare_arms([arms[best], arms[_RANDOM]]), compare_arms([arms[whole.best], arms[SCRATCH]])
+    return [_pretraining(other, whole.seeds), _choosing(one, best), _ties(whole)]
+
+
+def _takes_no_choice(strategy: str) -> bool:
+    return strategy == _RANDOM or STRATEGIES[strategy].takes_all
+
+
+def _pretraining(found: ArmComparison, seeds: int) -> str:
+    """The best arm beside training on the target alone."""
+    own, alone = (f"{100 * found.accuracy[name].value:.1f} %" for name in (found.best, SCRATCH))
+    if found.best == SCRATCH:
+        return (
+            f"Pre-training did not help: {SCRATCH}, trained on the target alone, is right on {own} of the test images."
+        )
+    shown = f"{seeds} seeds do not show that pre-training helps" if found.tied else "pre-training helps"
+    return (
+        f"{found.best} is right on {own} of the test images, and {SCRATCH}, trained on the target alone, on {alone}: a "
+        f"lead of {_points(found.lead[SCRATCH])}, so {shown}."
+    )
+
+
+def _choosing(found: ArmComparison, chosen: str) -> str:
+    """The best choice of classes beside as many at random."""
+    other = _RANDOM if found.best == chosen else chosen
+    gap = _points(found.lead[other])
+    if found.tied:
+        return f"It is not sure that choosing the classes beats chance: {found.best} leads {other} by {gap}."
+    worth = "is worth it" if found.best == chosen else "does harm here"
+    return f"Choosing the classes {worth}: {found.best} leads {other} by {gap}."
+
+
+def _ties(found: ArmComparison) -> str:
+    """The arms that the runs do not tell from the best."""
+    if not found.tied:
+        return f"{found.best} leads every other arm by more than the runs vary with the seed."
+    return (
+        f"{found.best} is tied with {listed(found.tied)}: {found.seeds} seeds, compared in pairs, do not tell these "
+        f"arms apart; more seeds narrow the intervals."
+    )
+
+
+def _points(gap: Figure) -> str:
+    low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in (gap.low, gap.high))
+    return f"{100 * gap.value:.1f} points (95 % interval {low} to {high})"

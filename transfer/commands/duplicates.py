@@ -6,6 +6,7 @@ from features.readers.scheme import is_unlabelled
 from similarity import Duplicates, DuplicatesConfig
 from similarity import find_duplicates as duplicates
 from transfer.screen import console, say, show_next, show_table
+from transfer.typed_command import again, short_name
 
 __all__ = ["DuplicatesConfig", "duplicates", "show"]
 
@@ -26,10 +27,15 @@ def show(config: DuplicatesConfig, result: Duplicates) -> None:
         f"image has a cosine of {result.next_cosine:.4f}), listed in {result.out}"
     )
     if result.clean_bank is not None:
-        say(f"bank without them: {result.clean_bank}")
+        clean = shlex.quote(str(result.clean_bank))
+        say(f"bank without them: {clean}")
         if is_unlabelled(result.source):
-            show_next(f"transfer cluster {result.clean_bank} --out CLUSTERS.h5")
+            show_next(f"transfer cluster {clean} --out {short_name(result.source)}-clusters.h5")
         else:
-            show_next(f"transfer select --target TARGET.h5 --source {result.clean_bank} --classes 100 --out subset.csv")
+            show_next(f"transfer select --target TARGET.h5 --source {clean} --classes 100 --out subset.csv")
     else:
-        show_next(f"transfer extract {shlex.quote(result.source)} --keep-images --out CLEAN.h5    (or --clean-bank)")
+        clean = f"{short_name(config.source)}-clean.h5"
+        show_next(
+            f"transfer extract {shlex.quote(result.source)} --keep-images --out {clean}",
+            f"{again('duplicates', config, clean_bank=clean, overwrite=True)}    (the same, without an image)",
+        )

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
-from finetune import EvaluateConfig, evaluate
+from finetune import EvaluateConfig
 from transfer.accuracies import show_figures
 from transfer.screen import console, say, show_next, show_table
+from transfer.typed_command import again
 
 __all__ = ["EvaluateConfig", "evaluate", "show"]
+
+
+def evaluate(config: EvaluateConfig) -> Any:
+    """Evaluate a trained model on a dataset; see :func:`finetune.evaluate`."""
+    from finetune import evaluate  # imports PyTorch
+
+    return evaluate(config)
 
 
 def show(config: EvaluateConfig, result: Any) -> None:
@@ -24,9 +33,9 @@ def show(config: EvaluateConfig, result: Any) -> None:
             for pair in figures["confusions"]
         ]
         show_table(["class", "taken for", ">images", ">share, %"], rows)
-    report = [f"transfer report {config.run}"] if Path(config.run).is_dir() else []  # not of a checkpoint alone
+    report = [f"transfer report {shlex.quote(config.run)}"] if Path(config.run).is_dir() else []  # no checkpoint alone
     if config.per_class is None:
-        show_next("the same with --per-class FILE.csv, for the accuracy of each class", *report)
+        show_next(f"{again('evaluate', config, per_class='classes.csv')}    (accuracy of each class)", *report)
     else:
         say(f"accuracy of each class: {config.per_class}")
         show_next(*report)

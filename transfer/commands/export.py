@@ -1,20 +1,21 @@
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from features.bank import SUFFIXES, FeatureBank
 from features.checkpoint import is_trained_model
 from features.infrastructure.addresses import Address, local_copy, located, on_disk
 from features.infrastructure.errors import InputError
 from features.precomputed.writing import WrittenFeatures, write_features
-from finetune.exporting import FORMATS, Export, Exported, export_classifier, format_of
-from finetune.exporting.export import check_export, metadata
+from finetune.exporting import FORMATS
 from finetune.exporting.pushing import Hub, check_repository
-from finetune.model import ImageClassifier
-from transfer.lineage import Step, lineage
-from transfer.model_card import model_card
 from transfer.screen import say, show_next
+
+if TYPE_CHECKING:
+    from finetune.exporting import Exported
+    from transfer.lineage import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,11 @@ def export(config: ExportConfig) -> Exporting | WrittenFeatures:
 
 def _export_model(config: ExportConfig) -> Exporting:
     """Export a trained model, and push it if that is asked for."""
+    from finetune.exporting.export import Export, check_export, export_classifier, format_of, metadata  # import PyTorch
+    from finetune.model import ImageClassifier
+    from transfer.lineage import lineage
+    from transfer.model_card import model_card
+
     row, out = format_of(config.format, config.out), located(config.out)
     for name, of_folder in (("push", "folder"), ("license", "model card")):
         if getattr(config, name) is not None and not row.holds:
@@ -132,7 +138,7 @@ def show(config: ExportConfig, result: Exporting | WrittenFeatures) -> None:
     """Print what was written and how well it was checked, and how to load it."""
     if isinstance(result, WrittenFeatures):
         say(f"{result.path}: a row {'an image' if result.of_images else 'a class'}, {result.rows:,} rows")
-        show_next(f"transfer extract features:{result.path} --out AGAIN.h5    (the same bank)")
+        show_next(f"transfer extract {shlex.quote(f'features:{result.path}')} --out again.h5    (the same bank)")
         return
     exported = result.exported
     checked = f"its logits are the run's within {exported.difference:.1g}"
@@ -140,6 +146,8 @@ def show(config: ExportConfig, result: Exporting | WrittenFeatures) -> None:
     if result.address is not None:
         say(f"uploaded to {result.address}")
     load = FORMATS[exported.format].load
-    if load is not None:
+    if load is None:
+        show_next(f"transfer report {shlex.quote(config.run)}")
+    else:
         place = str(exported.path) if config.push is None else f"hf-hub:{config.push}"
         show_next(f"{load(place)}    (in Python)")

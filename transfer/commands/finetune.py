@@ -1,21 +1,35 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
-from finetune import FinetuneConfig, FitClassifierConfig, TrainingResult, finetune
+from finetune import FinetuneConfig, FitClassifierConfig
 from transfer.accuracies import show_training
 from transfer.screen import show_next
+from transfer.typed_command import other_run, spec_of_test
+
+if TYPE_CHECKING:
+    from finetune import TrainingResult
 
 __all__ = ["FinetuneConfig", "finetune", "show"]
+
+
+def finetune(config: FinetuneConfig) -> TrainingResult:
+    """Fine-tune a backbone to a target; see :func:`finetune.finetune`."""
+    from finetune import finetune  # imports PyTorch
+
+    return finetune(config)
 
 
 def show(config: FinetuneConfig | FitClassifierConfig, result: TrainingResult) -> None:
     """Print the final figures, and the commands that follow."""
     show_training(config, result)
-    evaluated = "TARGET@test" if config.test is None else f"{shlex.quote(config.test)} --per-class FILE.csv"
+    run, test = shlex.quote(str(result.run)), config.test or spec_of_test(config.dataset)
+    evaluated = "TEST" if test is None else f"{shlex.quote(test)} --per-class {run}-classes.csv"
+    other = other_run(config.out, config.test)
     show_next(
-        f"transfer report {result.run}",
-        f"transfer evaluate {result.run} {evaluated}",
-        f"transfer compare OTHER_RUN {result.run}",
-        f"transfer predict {result.run} PHOTOS --out predictions.csv",
+        f"transfer report {run}",
+        f"transfer evaluate {run} {evaluated}",
+        *([] if other is None else [f"transfer compare {shlex.quote(other)} {run}"]),
+        f"transfer predict {run} PHOTOS --out predictions.csv",
     )

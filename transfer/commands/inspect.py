@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from features import FeatureBank, backbone_names, open_dataset
+from features import FeatureBank, open_dataset
 from features.bank import SUFFIXES
 from features.checkpoint import find_checkpoint
-from features.dataset_spec import DatasetSpec
 from features.extraction.class_means import class_means_of
 from features.infrastructure.addresses import Location, is_address, located, on_disk
 from features.infrastructure.errors import InputError, as_typed
@@ -18,22 +17,16 @@ from features.infrastructure.tables import read_columns, read_provenance, read_r
 from features.precomputed.provenance import attributes_of
 from features.precomputed.rows import FeatureRows
 from features.readers import SCHEMES
+from features.readers.plain_paths import labelled_spec
 from features.readers.spec_options import files_of
-from finetune.augmentation import AUGMENTATIONS
-from finetune.classifiers.second_stage import METHODS
-from finetune.exporting import FORMATS
-from finetune.losses import LOSSES
 from finetune.losses.advice import advise, beta_table, describe_tail
 from finetune.run_directory import open_run
-from finetune.samplers import sampler_meanings
-from similarity import GEOMETRIES, MEASURES, STRATEGIES, Subset
-from similarity.measures import Measure
+from similarity import Subset
 from similarity.selection.subset import REQUIRED_COLUMNS
 from transfer.accuracies import show_figures
-from transfer.commands import COMMANDS
-from transfer.plots import counts_plot
+from transfer.kinds import KINDS, USED_BY, kind_of, names_of
 from transfer.screen import console, say, show_next, show_table
-from transfer.uses import USES
+from transfer.typed_command import short_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +37,13 @@ class InspectConfig:
         what: A dataset spec, a bank (.h5), a run directory, a checkpoint, a subset or another table (.csv), or one of
             backbones, schemes, losses, samplers, methods, augmentations, geometries, strategies, uses, measures,
             formats, commands.
+        names: Of a kind, these names alone; * and ? stand for any letters, as in 'resnet*'.
         plot: A file (.png) for the number of images of each class of a dataset, largest class first.
         overwrite: Replace an existing file instead of refusing.
     """
 
     what: str
+    names: list[str] = field(default_factory=list)
     plot: str | None = None
     overwrite: bool = False
 
@@ -76,22 +71,6 @@ class Inspection:
 #: Class names of a dataset that are printed.
 NAMES = 8
 
-#: Kind of names → the names with their meanings.
-KINDS: dict[str, Callable[[], Mapping[str, Any]]] = {
-    "commands": lambda: {name: command.meaning for name, command in COMMANDS.items()},
-    "backbones": backbone_names,
-    "schemes": SCHEMES.meanings,
-    "losses": LOSSES.meanings,
-    "methods": METHODS.meanings,
-    "samplers": sampler_meanings,
-    "uses": lambda: {use.name: use.meaning for use in USES.values()},
-    "formats": FORMATS.meanings,
-    "augmentations": AUGMENTATIONS.meanings,
-    "geometries": GEOMETRIES.meanings,
-    "strategies": lambda: STRATEGIES.meanings(lambda row: row.meaning + ("; has shares" if row.has_shares else "")),
-    "measures": lambda: MEASURES.meanings(_measure),
-}
-
 
 def inspect(config: InspectConfig) -> Inspection:
     """Read what ``config.what`` holds.
@@ -104,7 +83,9 @@ def inspect(config: InspectConfig) -> Inspection:
     if config.plot is not None and (is_address(what) or what.partition(":")[0] not in SCHEMES):
         raise InputError(f"`plot` {config.plot}: draws the classes of a dataset; {what} is not one")
     if what in KINDS:
-        return Inspection("names", dict(KINDS[what]()))
+        return Inspection("names", names_of(what, config.names))
+    if config.names:
+        raise InputError(f"`names` {' '.join(config.names)}: are for a kind, one of {', '.join(KINDS)}; {what} is none")
     scheme, colon, _ = what.partition(":")
     if colon and scheme in SCHEMES and not is_address(what):  # before the suffixes: list:train.csv is a dataset
         return _dataset(config)
@@ -119,28 +100,15 @@ def inspect(config: InspectConfig) -> Inspection:
     checkpoint = find_checkpoint(path)
     if checkpoint is not None:
         return Inspection("checkpoint", dict(checkpoint.card))
-    if colon:
-        return _dataset(config)  # raises an error that suggests a scheme
+    if colon or path.exists():
+        return _dataset(config)  # raises an error that suggests a scheme, or the spec of the path
     near = did_you_mean(what, [*KINDS, *(f"{scheme}:" for scheme in SCHEMES)])
-    listed = next((kind for kind, names in KINDS.items() if _lists(names(), what)), "")
+    listed = "" if near else kind_of(what)
     where = f"; {what} is listed by: transfer inspect {listed}" if listed else ""
     raise InputError(
         f"{what}: not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or table (.csv), "
         f"and not one of {', '.join(KINDS)}{near or where}"
     )
-
-
-def _lists(names: Mapping[str, Any], what: str) -> bool:
-    """Whether a kind has a name, which may stand in a list by origin as those of backbones do."""
-    return what in names or any(what in listed for listed in names.values() if isinstance(listed, list))
-
-
-def _measure(measure: Measure) -> str:
-    """What a measure is, what it compares and what it needs."""
-    compared = "sources and models" if measure.compares == "both" else measure.compares
-    kept = measure.compares != "models" and any("images" in need for need in measure.needs)
-    images = " To compare sources it needs banks extracted with --keep-images." if kept else ""
-    return f"{measure.meaning}; {measure.direction} is better. Compares {compared}.{images}"
 
 
 def _table(path: Location) -> Inspection:
@@ -154,7 +122,7 @@ def _table(path: Location) -> Inspection:
 
 
 def _dataset(config: InspectConfig) -> Inspection:
-    check_new({"`plot`": config.plot}, read=files_of(DatasetSpec.parse(config.what)), overwrite=config.overwrite)
+    check_new({"`plot`": config.plot}, read=files_of(labelled_spec(config.what)), overwrite=config.overwrite)
     class_means = class_means_of(config.what)
     if class_means is not None:
         return Inspection("class means", _bank(class_means))
@@ -162,6 +130,8 @@ def _dataset(config: InspectConfig) -> Inspection:
     counts = dataset.counts
     advice = advise(counts)
     if config.plot is not None:
+        from transfer.plots import counts_plot  # imports matplotlib
+
         with atomic_file(located(config.plot)) as aside:
             counts_plot({config.what: counts}, dataset.classes).savefig(aside, format="png", dpi=130)
     content = {
@@ -190,6 +160,16 @@ def show(config: InspectConfig, result: Inspection) -> None:
         _show_dataset(config, result.content)
         return
     _show_entries(result.content)
+    what = shlex.quote(config.what)
+    follow = {
+        "bank": f"transfer rank --target {what} --source OTHER.h5 …",
+        "class means": f"transfer extract {what} --out {short_name(config.what)}.h5",
+        "run": f"transfer report {what}",
+        "checkpoint": f"transfer predict {what} PHOTOS --out predictions.csv",
+        "subset": f"transfer pretrain --subset {what} --backbone resnet50 --out runs/pre",
+        "names": USED_BY.get(config.what, ""),
+    }
+    show_next(*filter(None, [follow.get(result.kind, "")]))
 
 
 def _show_entries(content: Mapping[str, Any], indent: str = "") -> None:
@@ -230,14 +210,17 @@ def _show_dataset(config: InspectConfig, content: Mapping[str, Any]) -> None:
     named = [f"{name} ({images})" for name, images in list(per_class.items())[:NAMES]]
     more = f" and {len(per_class) - NAMES} more" if len(per_class) > NAMES else ""
     say(f"classes: {', '.join(named)}{more}")
-    spec = shlex.quote(content["dataset"])
+    spec, name = shlex.quote(content["dataset"]), short_name(content["dataset"])
     if "feature" in content:
         say(f"features: {content['feature']}, {content['dimensions']} a row, made by {content['backbone']}; no images")
-        show_next(f"transfer extract {spec} --out BANK.h5")
+        show_next(f"transfer extract {spec} --out {name}.h5")
         return
     if content["classes"] == 1:
         console.print("one class: there is nothing to classify, but cluster makes pseudo-classes of its images")
-        show_next(f"transfer extract {spec} --keep-images --out BANK.h5", "transfer cluster BANK.h5 --out CLUSTERS.h5")
+        show_next(
+            f"transfer extract {spec} --keep-images --out {name}.h5",
+            f"transfer cluster {name}.h5 --out {name}-clusters.h5",
+        )
         return
     console.print("\nclass-balanced weights of the largest and the smallest class for each β (their mean is 1):")
     rows = []
@@ -253,6 +236,6 @@ def _show_dataset(config: InspectConfig, content: Mapping[str, Any]) -> None:
     if config.plot is not None:
         say(f"plot: {config.plot}")
     show_next(
-        f"transfer extract {spec} --out BANK.h5",
-        f"transfer finetune {spec} --init BACKBONE --loss {advice['loss']} --out runs/NAME",
+        f"transfer extract {spec} --out {name}.h5",
+        f"transfer finetune {spec} --init resnet50 --loss {advice['loss']} --out runs/{name}",
     )

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
-from finetune import PredictConfig, Prediction, predict
-from finetune.prediction.prediction import UNSURE
+from finetune import PredictConfig
 from transfer.screen import console, say, show_next, show_table
+from transfer.typed_command import again
+
+if TYPE_CHECKING:
+    from finetune import Prediction
 
 __all__ = ["PredictConfig", "predict", "show"]
 
@@ -12,8 +16,17 @@ __all__ = ["PredictConfig", "predict", "show"]
 SHOWN = 10
 
 
+def predict(config: PredictConfig) -> Prediction:
+    """Predict the classes of images; see :func:`finetune.predict`."""
+    from finetune import predict  # imports PyTorch
+
+    return predict(config)
+
+
 def show(config: PredictConfig, result: Prediction) -> None:
     """Print the most frequent classes, how many images are unsure or unreadable, and the commands that follow."""
+    from finetune.prediction.prediction import UNSURE  # imports PyTorch
+
     classes = result.frequent()
     unreadable = f", {len(result.unreadable)} of them unreadable (see the column error)" if result.unreadable else ""
     say(f"{result.out}: {len(result)} images{unreadable}")
@@ -24,5 +37,6 @@ def show(config: PredictConfig, result: Prediction) -> None:
         say(f"features of the images: {result.features}")
     run, images = shlex.quote(config.run), shlex.quote(config.images)
     judged = images if result.labels is not None else "DATASET    (images whose classes are known)"
-    more = [] if result.features else ["the same with --features FILE.npz, for the features of the images"]
+    kept = again("predict", config, features="features.npz", overwrite=True)
+    more = [] if result.features else [f"{kept}    (the features of the images too)"]
     show_next(f"transfer evaluate {run} {judged}", *more)

@@ -15,6 +15,7 @@ from similarity.ranking.domain import BOOTSTRAP, DEFAULT_ORDER, ORDERS, TIED_BEL
 from similarity.uncertainty.interval import Interval
 from transfer.measure_table import LONGEST, require_one, show_measures
 from transfer.screen import console, say, show_next, show_table
+from transfer.typed_command import typed_command
 
 #: Rows of the explanation that are printed.
 EXPLAINED = 12
@@ -102,10 +103,12 @@ def show(config: RankConfig, result: Ranking) -> None:
     """Print the ranking with its intervals, the other measures, and the command that follows."""
     say(f"target {result.target}, geometry {result.geometry} ({result.geometry_steps})\n")
     numbered = max(len(domain.source) for domain in result.domains) > LONGEST
-    names = list(range(1, len(result.domains) + 1)) if numbered else [domain.source for domain in result.domains]
+    # The numbers are those of the command line, as in transfer select.
+    names = [result.given.index(one.source) + 1 if numbered else one.source for one in result.domains]
     _show_order(result, names, ">source" if numbered else "source")
-    for number, domain in enumerate(result.domains if numbered else (), start=1):
-        say(f"source {number}: {domain.source}")
+    for number, source in enumerate(result.given if numbered else (), start=1):
+        if source not in result.dropped:
+            say(f"source {number}: {source}")
     bounded = [domain.transport.gap for domain in result.domains if domain.transport.solver == "semi-dual"]
     if bounded:
         console.print(f"sets of this size are solved approximately: an EMD is too large by at most {max(bounded):.2%}")
@@ -126,11 +129,9 @@ def show(config: RankConfig, result: Ranking) -> None:
         show_measures([f"source {name}" if numbered else str(name) for name in names], taken)
     if config.explain is not None:
         _show_explanation(config, result)
-    given = {"geometry": config.geometry, "min-count": config.min_count}
-    usual = {"geometry": DEFAULT_GEOMETRY, "min-count": 0}
-    options = "".join(f" --{name} {value}" for name, value in given.items() if value != usual[name])
-    sources = " ".join(config.source)
-    show_next(f"transfer select --target {config.target} --source {sources}{options} --out subset.csv")
+    same = {"geometry": config.geometry, "min_count": config.min_count}
+    chosen = {"target": [config.target], "source": config.source, "out": "subset.csv"}
+    show_next(typed_command("select", chosen | same))
 
 
 def _show_order(result: Ranking, names: Sequence[str | int], source: str) -> None:

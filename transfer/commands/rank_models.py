@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ from similarity import MEASURES
 from similarity.measures import DEFAULT_MEASURE, measure_names
 from transfer.measure_table import LONGEST, require_one, show_measures
 from transfer.screen import console, say, show_next
+from transfer.typed_command import short_name, spec_of_test, typed_command
 
 if TYPE_CHECKING:
     from transfer.model_ranking import ModelRanking
@@ -109,6 +109,6 @@ def show(config: RankModelsConfig, result: ModelRanking) -> None:
         agreement = "; agreement: Kendall's weighted τ of each measure with it" if result.agreement else ""
         console.print(f"\ntest top-1: accuracy of a linear probe{agreement}")
     best = result.candidates[0]
-    option = f" --weights {best.weights}" if best.weights != "default" else ""
-    test = f" --test {shlex.quote(config.test)}" if config.test else ""
-    show_next(f"transfer finetune {shlex.quote(result.target)} --init {best.name}{option}{test} --out runs/NAME")
+    test, out = config.test or spec_of_test(config.target), f"runs/{short_name(config.target)}"
+    given = {"dataset": config.target, "init": best.name, "weights": best.weights, "test": test, "out": out}
+    show_next(typed_command("finetune", given))

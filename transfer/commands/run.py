@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from features.infrastructure.addresses import located, on_disk
 from features.infrastructure.errors import InputError
 from transfer.archives import unpack
-from transfer.pipeline import Experiment, run_recipe
 from transfer.recipe import Recipe
 from transfer.screen import console, say, show_next, show_table
+
+if TYPE_CHECKING:
+    from transfer.pipeline import Experiment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,8 @@ def run(config: RunConfig) -> Experiment:
     Raises:
         InputError: The recipe or its data is wrong.
     """
+    from transfer.pipeline import run_recipe  # imports PyTorch
+
     with _keys_as_in_yaml():
         recipe = Recipe.read(config.recipe)
     out = on_disk(config.out or f"runs/{recipe.name}", "`out`")
@@ -53,9 +59,17 @@ def _keys_as_in_yaml() -> Iterator[None]:
         raise InputError(re.sub(r"_?`", "", str(error))) from error
 
 
-def show(config: object, result: Experiment) -> None:
-    """Print the accuracy of each arm, the first chosen classes, and where the report is."""
+def show(config: RunConfig, result: Experiment) -> None:
+    """Print the accuracy of each arm, the first chosen classes, and the commands that follow."""
     content = result.content
+    show_arms(content)
+    best = max((run for arm in content["arms"] for run in arm["runs"]), key=lambda run: run["top1"])["run"]
+    predicting = f"transfer predict {shlex.quote(best)} PHOTOS --out predictions.csv    (by the best run)"
+    show_next(f"open {content['report']}", predicting)
+
+
+def show_arms(content: Mapping[str, Any]) -> None:
+    """Print the accuracy of each arm, the first classes that the last one chose, and how long it took."""
     rows = []
     for arm in content["arms"]:
         deviation = None if arm["top1_std"] is None else f"{100 * arm['top1_std']:.1f}"
@@ -66,4 +80,3 @@ def show(config: object, result: Experiment) -> None:
         first = ", ".join(row["class"] for row in content["selected"][:8])
         say(f"\nchosen by {content['arms'][-1]['arm']}: {first}, …")
     console.print(f"{content['seconds']:.0f} seconds")
-    show_next(f"open {content['report']}")

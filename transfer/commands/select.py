@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from similarity.selection.stability import stability_from
 from similarity.selection.subset import DIRECTORY
 from similarity.uncertainty.expected_gain import Expectation
 from transfer.screen import console, say, show_next, show_table
+from transfer.typed_command import again
 
 #: Chosen classes that are printed.
 SHOWN = 30
@@ -186,18 +188,20 @@ def show(config: SelectConfig, result: Selection) -> None:
     shown = rows[:SHOWN]
     ranked_by = "score" if config.influence is not None else STRATEGIES[config.strategy].ranked_by
     sources = list(dict.fromkeys(row.source for row in rows))
-    numbers = {source: number for number, source in enumerate(sources, start=1)}
+    # The numbers are those of the command line, as in transfer rank; the columns are called as in the file.
+    given = [source["dataset"] for source in result.subset.provenance["sources"]]
+    numbers = {source: number for number, source in enumerate(given, start=1) if source in sources}
     columns: dict[str, list[Any]] = {
         ">rank": [row.rank for row in shown],
         "class": [row.class_name for row in shown],
         ">images": ["–" if row.count is None else row.count for row in shown],
-        f">{ranked_by}": [row.distance for row in shown],
+        ">distance": [row.distance for row in shown],
     }
     if rows[0].weight is not None:
-        columns[">serves, %"] = [f"{100 * (row.weight or 0):.1f}" for row in shown]
+        columns[">weight, %"] = [f"{100 * (row.weight or 0):.1f}" for row in shown]
     if result.stability is not None:
-        again = {(row.source, row.class_name): row.share for row in result.stability.classes}
-        columns[">chosen again, %"] = [f"{100 * again[row.source, row.class_name]:.0f}" for row in shown]
+        repeated = {(row.source, row.class_name): row.share for row in result.stability.classes}
+        columns[">chosen again, %"] = [f"{100 * repeated[row.source, row.class_name]:.0f}" for row in shown]
     if len(sources) > 1:
         columns[">source"] = [numbers[row.source] for row in shown]
     targets = [target["dataset"] for target in result.subset.provenance["targets"]]
@@ -207,7 +211,7 @@ def show(config: SelectConfig, result: Selection) -> None:
     if len(rows) > len(shown):
         console.print(f"… and {len(rows) - len(shown)} more classes")
     for source, number in numbers.items():
-        say(f"source {number}: {source}" if len(sources) > 1 else f"source: {source}")
+        say(f"source {number}: {source}" if len(given) > 1 else f"source: {source}")
     if len(targets) > 1:
         for number, name in enumerate(targets, start=1):
             say(f"target {number}: {name}")
@@ -215,8 +219,11 @@ def show(config: SelectConfig, result: Selection) -> None:
     size = f"{len(rows)} classes" + (f" of {images} images" if all(row.count is not None for row in rows) else "")
     written = "" if config.out is None else f", written to {config.out}"
     scores = [row.distance for row in rows]
-    direction = f"; the lowest {ranked_by} is chosen first" if scores == sorted(scores) else ""
-    say(f"{size}{written}{direction}")
+    say(f"{size}{written}")
+    named = "the mean distance to the target" if ranked_by == "distance" else "the score of the strategy"
+    direction = ", of which the lowest is chosen first" if scores == sorted(scores) else ""
+    shares = "" if rows[0].weight is None else "; weight: the share of the target that a class serves"
+    say(f"distance: {named}{direction}{shares}")
     if dropped := result.subset.provenance.get("dropped"):
         names = ", ".join(row["class"] for row in dropped[:SHOWN]) + (", …" if len(dropped) > SHOWN else "")
         say(f"left out, the last one first: {names}")
@@ -232,12 +239,12 @@ def show(config: SelectConfig, result: Selection) -> None:
     if config.curve is not None:
         say(f"what each number of classes gains: {config.curve}")
     if config.out is None:
-        show_next("the same with --out subset.csv, to pre-train on these classes")
+        show_next(f"{again('select', config, out='subset.csv')}    (the file to pre-train on)")
     else:
         backbone = "resnet18" if images < FEW_IMAGES else "resnet50"
-        subset = f"--subset {config.out}"
+        subset = f"--subset {shlex.quote(config.out)}"
         if config.coverage == 1:  # the shares of all classes
-            subset = " ".join(f'"{source}"' for source in sources) + f" --class-weights {config.out}"
+            subset = f"{shlex.join(sources)} --class-weights {shlex.quote(config.out)}"
         if without := [source for source in sources if not holds_images(DatasetSpec.parse(source))]:
             say(f"{without[0]} has no images: write the dataset spec of its images into the column source, then")
         show_next(f"transfer pretrain {subset} --backbone {backbone} --out runs/pre")

@@ -6,6 +6,7 @@ import json
 import posixpath
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,4 +116,12 @@ def _class_names(categories: list[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 _MEANING = "iNaturalist 2017 to 2021 and any COCO-style JSON; ?root=DIR says where the images are"
-INAT = Scheme("inat", _MEANING, "inat:FILE.json", open_coco, {"root": ROOT_OPTION}, addresses=True)
+
+
+def _recognised(path: Path) -> DatasetSpec | None:
+    return DatasetSpec("inat", str(path)) if path.suffix == ".json" else None
+
+
+INAT = Scheme(
+    "inat", _MEANING, "inat:FILE.json", open_coco, {"root": ROOT_OPTION}, addresses=True, recognises=_recognised
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -77,10 +78,16 @@ def _column(spec: DatasetSpec, path: Location, columns: Sequence[str], option: s
 
 _KIND = "table of images"
 _MEANING = "a table with a column of image paths and one of labels; ?image=, ?label= name them, ?ending=.jpg is added"
+
+
+def _recognised(path: Path) -> DatasetSpec | None:
+    return DatasetSpec("csv", str(path)) if path.suffix == ".csv" else None
+
+
 _OPTIONS = {
     "image": SpecOption("COLUMN", f"the column of image paths; by default one called {', '.join(IMAGE_COLUMNS)}"),
     "label": SpecOption("COLUMN", f"the column of class names; by default one called {', '.join(LABEL_COLUMNS)}"),
     "root": ROOT_OPTION,
     "ending": SpecOption(".jpg", "what is added to each path, which may lack its ending"),
 }
-CSV = Scheme("csv", _MEANING, "csv:FILE.csv[@split]", open_csv, _OPTIONS, addresses=True)
+CSV = Scheme("csv", _MEANING, "csv:FILE.csv[@split]", open_csv, _OPTIONS, addresses=True, recognises=_recognised)

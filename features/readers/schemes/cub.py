@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -79,5 +80,19 @@ def _require(spec: DatasetSpec, keys: Mapping[str, str] | list[str], table: Mapp
             raise spec.error(f"{lacks} {key}; unpack the official archive anew")
 
 
-CUB = Scheme("cub", "CUB-200-2011 in its official text files", "cub:DIR[@train|@test]", open_cub, addresses=True)
+def _recognised(path: Path) -> DatasetSpec | None:
+    """NABirds alone has a hierarchy of classes."""
+    if not ((path / "images.txt").is_file() and (path / "image_class_labels.txt").is_file()):
+        return None
+    return DatasetSpec("nabirds" if (path / "hierarchy.txt").is_file() else "cub", str(path), "train")
+
+
+CUB = Scheme(
+    "cub",
+    "CUB-200-2011 in its official text files",
+    "cub:DIR[@train|@test]",
+    open_cub,
+    addresses=True,
+    recognises=_recognised,
+)
 NABIRDS = Scheme("nabirds", "NABirds in its official text files", "nabirds:DIR[@train|@test]", open_cub, addresses=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from features.readers.checks import (
     is_directory,
     numbered_lines,
 )
-from features.readers.folders import IMAGE_SUFFIXES, folders_at
+from features.readers.folders import IMAGE_SUFFIXES, folders_at, is_left_behind
 from features.readers.scheme import Scheme
 
 _EXPECTED = "a directory with images anywhere below it, an image, or a text file with the path of an image a line"
@@ -81,4 +82,25 @@ def _listed(spec: DatasetSpec, path: Location) -> list[str]:
 
 
 _MEANING = "images without labels: all below a folder, one file, or those a text file lists (?root=DIR); one class"
-IMAGES = Scheme("images", _MEANING, "images:DIR", open_images, {"root": ROOT_OPTION}, unlabelled=True, addresses=True)
+
+
+def _recognised(path: Path) -> DatasetSpec | None:
+    """An image, or a folder of images without class folders."""
+    if path.is_dir():
+        inside = [entry for entry in path.iterdir() if not is_left_behind(entry.name)]
+        loose = inside and not any(map(Path.is_dir, inside))
+    else:
+        loose = path.name.lower().endswith(IMAGE_SUFFIXES)
+    return DatasetSpec("images", str(path)) if loose else None
+
+
+IMAGES = Scheme(
+    "images",
+    _MEANING,
+    "images:DIR",
+    open_images,
+    {"root": ROOT_OPTION},
+    unlabelled=True,
+    addresses=True,
+    recognises=_recognised,
+)

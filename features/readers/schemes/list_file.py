@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from pathlib import Path
 
 import numpy as np
 
@@ -49,8 +50,14 @@ def open_list(spec: DatasetSpec) -> ImageDataset:
 
 
 _MEANING = "lines of 'relative/path label'; ?root=DIR says where the images are"
+
+
+def _recognised(path: Path) -> DatasetSpec | None:
+    return DatasetSpec("list", str(path)) if path.name.endswith((".txt", ".txt.gz")) else None
+
+
 _OPTIONS = {
     "root": ROOT_OPTION,
     "names": SpecOption("FILE", "a text file with the name of a class on each line; that of label 0 comes first"),
 }
-LIST = Scheme("list", _MEANING, "list:FILE.txt[.gz]", open_list, _OPTIONS, addresses=True)
+LIST = Scheme("list", _MEANING, "list:FILE.txt[.gz]", open_list, _OPTIONS, addresses=True, recognises=_recognised)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +100,11 @@ def _ids(spec: DatasetSpec, file: FeatureFile, rows: int) -> Sequence[str]:
     return ids
 
 
+def _recognised(path: Path) -> DatasetSpec | None:
+    known = {suffix for row in FORMATS.values() for suffix in row.suffixes}
+    return DatasetSpec("features", str(path)) if path.suffix in known else None
+
+
 FEATURES = Scheme(
     "features",
     f"features computed elsewhere ({', '.join(FORMATS)}), or class means with ?means=NAME",
@@ -108,4 +114,5 @@ FEATURES = Scheme(
     unlabelled=lambda spec: spec.options.get("label") == NO_LABEL,
     holds_images=False,
     addresses=True,
+    recognises=_recognised,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,8 +124,21 @@ def _whole(spec: DatasetSpec, path: Location, labels: Any) -> NDArray[np.int64]:
     return np.array(numbers, dtype=np.int64)
 
 
+def _is_dogs(path: Path) -> DatasetSpec | None:
+    return DatasetSpec("dogs", str(path), "train") if (path / "train_list.mat").is_file() else None
+
+
+def _is_cars(path: Path) -> DatasetSpec | None:
+    return None if _devkit_file(path, "cars_meta.mat") is None else DatasetSpec("cars", str(path), "train")
+
+
 DOGS = Scheme(
-    "dogs", "Stanford Dogs: train_list.mat, test_list.mat", "dogs:DIR[@train|@test]", open_dogs, addresses=True
+    "dogs",
+    "Stanford Dogs: train_list.mat, test_list.mat",
+    "dogs:DIR[@train|@test]",
+    open_dogs,
+    addresses=True,
+    recognises=_is_dogs,
 )
 CARS = Scheme(
     "cars",
@@ -132,4 +146,5 @@ CARS = Scheme(
     "cars:DIR[@train|@test]",
     open_cars,
     addresses=True,
+    recognises=_is_cars,
 )

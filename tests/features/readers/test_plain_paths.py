@@ -5,7 +5,7 @@ import pytest
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
-from features.readers.plain_paths import spec_of
+from features.readers.plain_paths import labelled_spec, spec_of
 
 
 def test_a_spec_stays_as_it_is():
@@ -40,3 +40,46 @@ def test_what_is_neither_is_refused(tmp_path):
         spec_of(str(tmp_path / "none"))
     with pytest.raises(InputError, match="unknown scheme 'foldr'; did you mean folder"):
         open_dataset(spec_of("foldr:x"))
+
+
+# Paths where a spec of labelled images is expected
+
+
+@pytest.mark.parametrize(
+    ("files", "given", "spec"),
+    [
+        (["a/1.jpg", "b/2.jpg"], "photos", "folder:photos"),
+        (["a/1.jpg", "b/2.jpg"], "photos/", "folder:photos"),
+        (["train/a/1.jpg", "test/a/2.jpg"], "photos", "folder:photos@train"),
+        (["train/a/1.jpg", "test/a/2.jpg"], "photos@test", "folder:photos@test"),
+        (["train/a/1.jpg", "test/a/2.jpg"], "photos?per_class=2", "folder:photos@train?per_class=2"),
+        (["1.jpg", "2.jpg"], "photos", "images:photos"),
+        (["images.txt", "image_class_labels.txt", "images/a/1.jpg"], "photos", "cub:photos@train"),
+        (["images.txt", "image_class_labels.txt", "hierarchy.txt"], "photos", "nabirds:photos@train"),
+        (["train_list.mat", "Images/a/1.jpg"], "photos", "dogs:photos@train"),
+        (["devkit/cars_meta.mat", "cars_train/1.jpg"], "photos", "cars:photos@train"),
+        (["labels.csv"], "photos/labels.csv", "csv:photos/labels.csv"),
+        (["train.json"], "photos/train.json", "inat:photos/train.json"),
+        (["train.txt"], "photos/train.txt", "list:photos/train.txt"),
+        (["rows.npz"], "photos/rows.npz", "features:photos/rows.npz"),
+        (["1.jpg"], "photos/1.jpg", "images:photos/1.jpg"),
+    ],
+)
+def test_a_path_is_answered_with_its_spec(tmp_path, monkeypatch, files, given, spec):
+    monkeypatch.chdir(tmp_path)
+    for name in files:
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with pytest.raises(InputError) as error:
+        open_dataset(given)
+    assert str(error.value) == f"dataset spec {given!r} has no scheme: for this path, type {spec}"
+    assert labelled_spec(spec) == DatasetSpec.parse(spec)
+
+
+@pytest.mark.parametrize("given", ["nowhere", "odd.xyz"])
+def test_what_is_no_dataset_is_told_the_form(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "odd.xyz").touch()
+    with pytest.raises(InputError, match="has no scheme: expected scheme:location"):
+        labelled_spec(given)

@@ -47,7 +47,7 @@ def test_the_screen(made_run, photos, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert f"{out}: 40 images, 1 of them unreadable (see the column error)" in shown
     assert "predicted classes:" in shown and "mean probability" in shown and "images are unsure" in shown
-    assert f"transfer evaluate {made_run} DATASET" in shown and "--features FILE.npz" in shown
+    assert f"transfer evaluate {made_run} DATASET" in shown and "--features features.npz" in shown
     features = ["--features", str(tmp_path / "found.npz"), "--overwrite"]
     assert main(["predict", str(made_run), TEST, "--out", str(out), *CPU, *features]) == 0
     shown = capsys.readouterr().out

@@ -84,7 +84,7 @@ def test_the_default_takes_what_serves_nine_tenths_and_says_so(banks, tmp_path, 
     printed = capsys.readouterr().out
     served = f"{target['chosen']} classes serve {100 * target['share']:.0f} % of it, as far as these sources can"
     assert f"{served} (classes needed: " in printed
-    assert f"{target['classes_for']['0.9']} for 90 %" in printed and "serves, %" in printed
+    assert f"{target['classes_for']['0.9']} for 90 %" in printed and "weight, %" in printed
     assert main(["inspect", str(curve)]) == 0 and "share" in capsys.readouterr().out
     fewer = select(SelectConfig(target=[banks["target"]], source=[banks["near"]], coverage=0.2))
     assert len(fewer.subset) <= len(result.subset)

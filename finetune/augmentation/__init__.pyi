@@ -1,0 +1,5 @@
+from .catalogue import AUGMENTATIONS, AugmentationRow, augmentation
+from .geometric import Augmentation
+from .mixing import Mixing
+
+__all__ = ["AUGMENTATIONS", "Augmentation", "AugmentationRow", "Mixing", "augmentation"]

@@ -1,0 +1,60 @@
+"""Configurations as command lines, which give the configuration again."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from transfer.command_line import read_command_line
+from transfer.commands import COMMANDS
+from transfer.typed_command import again, other_run, short_name, spec_of_test
+
+EXAMPLES = [example for row in COMMANDS.values() for example in row.examples if "--dry-run" not in example]
+
+
+@pytest.mark.parametrize("line", EXAMPLES)
+def test_a_command_line_gives_the_same_configuration(line):
+    name, *words = shlex.split(line)
+    row = COMMANDS[name]
+    config = row.config()(**read_command_line(row.config(), words, row.positional)[0])
+    program, typed, *others = shlex.split(again(name, config))
+    assert (program, typed) == ("transfer", name)
+    assert row.config()(**read_command_line(row.config(), others, row.positional)[0]) == config
+
+
+def test_changed_options_are_typed_and_defaults_are_not():
+    config = COMMANDS["predict"].config()(run="runs/my run", images="new", out="p.csv")
+    assert again("predict", config) == "transfer predict 'runs/my run' new --out p.csv"
+    assert again("predict", config, top=3) == "transfer predict 'runs/my run' new --out p.csv --top 3"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [
+        ("folder:data/my birds/@train?per_class=5", "my-birds"),
+        ("cub:CUB_200_2011@train", "CUB_200_2011"),
+        ("csv:a/table.csv", "table"),
+        ("list:train.txt.gz", "train"),
+        ("digits:@train", "digits"),
+        ("photos/", "photos"),
+    ],
+)
+def test_a_dataset_has_a_short_name(dataset, name):
+    assert short_name(dataset) == name and shlex.quote(name) == name
+
+
+def test_the_test_images_are_beside_those_of_a_training_split():
+    assert spec_of_test("cub:CUB@train?per_class=5") == "cub:CUB@test"
+    assert spec_of_test("folder:photos") is None
+
+
+def test_another_run_is_one_of_the_same_test_images(tmp_path):
+    for name, test in (("a", "digits:@test"), ("b", "digits:@train"), ("c", "digits:@test")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text("{}")
+        (tmp_path / name / "config.yaml").write_text(f"test: {test}\n")
+    assert other_run(str(tmp_path / "a"), None) is None
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "metrics.json").write_text("{")
+    assert other_run(str(tmp_path / "a"), "folder:x") is None
