@@ -14,8 +14,8 @@ PAGES = tuple(sorted(path.relative_to(ROOT) for path in [ROOT / "README.md", *DO
 #: they are wrong input, `% other data: WHAT` that an output is of other data than those of the tests, and `% in FILE`
 #: that it shows lines of a file. The README has no comments of MyST: `<!-- other data: WHAT -->`.
 FENCE = re.compile(
-    r"^(?:% parsed only: (?P<reason>[^\n]+)\n|(?:% |<!-- )other data: (?P<data>[^\n]+?)(?: -->)?\n|% in (?P<shown>[^\n]+)\n"
-    r"|% (?P<refused>refused)\n)?"
+    r"^(?:% parsed only: (?P<reason>[^\n]+)\n|(?:% |<!-- )other data: (?P<data>[^\n]+?)(?: -->)?\n"
+    r"|% in (?P<shown>[^\n]+)\n|% (?P<refused>refused)\n)?"
     r"(?P<ticks>```+)(?P<language>[\w-]*)\n(?P<text>.*?)^(?P=ticks)$",
     re.M | re.S,
 )

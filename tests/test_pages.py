@@ -19,7 +19,7 @@ from transfer.commands import COMMANDS
 
 #: What is added to a command, unless the page gives one of the words: a page's budget is a user's, not a test's.
 SHORT = {
-    "pretrain": (("--steps", "--epochs", "--config"), ["--steps", "2", "--batch-size", "8"]),
+    "pretrain": (("--steps", "--epochs", "--config"), ["--steps", "2", "--batch-size", "8", "--image-size", "64"]),
     "finetune": (("--steps", "--epochs", "--config"), ["--steps", "2", "--batch-size", "8"]),
     "try": (("--minutes",), ["--minutes", "1"]),
 }
