@@ -5,7 +5,8 @@
 - ``environment.json``: the inputs' hashes, versions, seed and command line
 - ``history.csv``: a line an epoch; ``log.txt``: the messages
 - ``checkpoints/``: the model, and of an unfinished run the state (:mod:`finetune.training.state`)
-- ``per_class.csv``: the final accuracy of each class; ``metrics.json``: the final figures
+- ``per_class.csv``: the final accuracy of each class; ``predictions.csv``: the class predicted for each evaluated image
+- ``metrics.json``: the final figures
 
 A run is finished if and only if ``metrics.json`` exists.
 """
@@ -211,6 +212,27 @@ def read_classes(directory: str | Path) -> list[dict[str, Any]]:
         raise InputError(f"{path}: holds a value that is not a number ({error})") from error
     if any(not 0 <= row["accuracy"] <= 1 for row in found) or len({row["class"] for row in found}) < len(found):
         raise InputError(f"{path}: expected each class once, with an accuracy from 0 to 1; write it anew with: {make}")
+    return found
+
+
+def read_predictions(path: Path) -> dict[str, list[Any]]:
+    """Read a table of predictions by its columns; empty lists if there is none, as in the runs of earlier versions.
+
+    The columns are ``image``, its id; ``class``, the predicted one; ``probability``, 0 to 1; and ``label``, the true
+    class. Unreadable images are left out. Raises ``InputError`` if a column is missing, or a probability is no number.
+    """
+    found: dict[str, list[Any]] = {name: [] for name in ("image", "class", "probability", "label")}
+    if not path.is_file():
+        return found
+    for line, row in read_rows(path, tuple(found), kind="table of predictions"):
+        if not row["class"]:
+            continue
+        try:
+            row["probability"] = float(row["probability"])  # type: ignore[assignment]
+        except ValueError as error:
+            raise InputError(f"{path} line {line}: the probability is not a number ({error})") from error
+        for name, column in found.items():
+            column.append(row[name])
     return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from similarity import STRATEGIES
 from transfer.intervals import Figure, difference_of, mean_of, share_of
 
 
@@ -51,3 +52,52 @@ def compare_arms(arms: Sequence[Mapping[str, Any]]) -> ArmComparison:
             lead[name] = difference_of(accuracy[best], accuracy[name])
     tied = tuple(name for name, one in lead.items() if one.low <= 0)
     return ArmComparison(best, accuracy, lead, tied, seeds)
+
+
+def headline(result: Mapping[str, Any]) -> str:
+    """One sentence of a recipe's results: the best arm, how sure its accuracy is, by how much it leads, and its ties.
+
+    The lead is over the first of these that there is: random classes, scratch, the next best arm.
+    """
+    arms, recipe = result["arms"], result["recipe"]
+    found, described = compare_arms(arms), {arm["arm"]: _subject(arm, recipe) for arm in arms}
+    own = found.accuracy[found.best]
+    text = (
+        f"{described[found.best]} ({found.best}) gives a top-1 accuracy of {100 * own.value:.1f} % "
+        f"(95 % interval {100 * own.low:.1f} to {100 * min(own.high, 1):.1f})"
+    )
+    beside = _reference(arms, found)
+    if beside is not None:
+        lead = found.lead[beside]
+        text += (
+            f", {100 * lead.value:.1f} points above {beside} ({100 * lead.low:+.1f} to {100 * lead.high:+.1f})"
+        ).replace("-", "−")
+    if not found.lead:
+        return f"{text}."
+    if not found.tied:
+        return f"{text}. No other arm is tied with it."
+    what = "runs" if found.seeds > 1 else "test images"
+    return f"{text}. The {what} do not tell it from {_listed(found.tied)}."
+
+
+def _subject(arm: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    if arm.get("strategy") is None:
+        return f"Starting from {arm['init']} as published" if arm.get("init") else "Training on the target alone"
+    row = STRATEGIES[arm["strategy"]]
+    if row.takes_all:
+        return "Pre-training on all source classes"
+    size = arm.get("classes") or recipe.get("classes")
+    return f"Pre-training on {'the' if size is None else f'{size:,}'} classes chosen by {row.name}"
+
+
+def _reference(arms: Sequence[Mapping[str, Any]], found: ArmComparison) -> str | None:
+    """The arm that the best one is held against."""
+    others = [arm for arm in arms if arm["arm"] != found.best]
+    chance = [arm["arm"] for arm in others if arm.get("strategy") == "random"]
+    scratch = [arm["arm"] for arm in others if arm.get("strategy") is None and not arm.get("init")]
+    nearest = sorted(found.lead, key=lambda name: found.lead[name].value)
+    return next(iter([*chance, *scratch, *nearest]), None)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -105,8 +105,8 @@ def _plane(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
     number = len(points)
     components = min(_COMPONENTS, number, points.shape[1])
-    reduced = PCA(components, svd_solver="auto", random_state=0).fit_transform(np.asarray(points, dtype=np.float64))
     if number < 5 or components < 2:  # too few for a perplexity
-        return np.column_stack([reduced, np.zeros((number, 2))])[:, :2]
+        return np.column_stack([points - points.mean(axis=0), np.zeros((number, 2))])[:, :2]
+    reduced = PCA(components, random_state=0).fit_transform(np.asarray(points, dtype=np.float64))
     perplexity = min(30.0, (number - 1) / 3)
     return TSNE(2, perplexity=perplexity, init="pca", random_state=0, max_iter=500).fit_transform(reduced)

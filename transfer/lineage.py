@@ -42,6 +42,7 @@ class Step:
         environment: Its versions, its seed and when it began.
         choices: Pairs of what it did with source classes, and the subset file that names them.
         notes: What could not be read, and what the command leaves out.
+        path: Its directory.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class Step:
     environment: Mapping[str, Any]
     choices: tuple[tuple[str, Subset], ...]
     notes: tuple[str, ...]
+    path: Path
 
 
 def lineage(location: str | Path) -> list[Step]:
@@ -69,7 +71,7 @@ def lineage(location: str | Path) -> list[Step]:
             break
         start, notes = _start(run, path)
         choices, missing = _choices(run, path)
-        steps.append(_step(run, choices, (*notes, *missing)))
+        steps.append(_step(path, run, choices, (*notes, *missing)))
         path = start
     return steps
 
@@ -80,7 +82,7 @@ def _directory(path: Path) -> Path | None:
     return directory if (directory / "config.yaml").is_file() else None
 
 
-def _step(run: Mapping[str, Any], choices: tuple[tuple[str, Subset], ...], notes: tuple[str, ...]) -> Step:
+def _step(path: Path, run: Mapping[str, Any], choices: tuple[tuple[str, Subset], ...], notes: tuple[str, ...]) -> Step:
     config = {name: published(value) for name, value in run["config"].items() if name not in _PRIVATE}
     kind = run["environment"].get("run", "")
     command = _command(kind, config) if kind in COMMANDS else ""
@@ -88,7 +90,7 @@ def _step(run: Mapping[str, Any], choices: tuple[tuple[str, Subset], ...], notes
         paths = [one if isinstance(one, str) else one["class_path"] for one in callbacks]
         names = [path.rpartition(".")[2] for path in paths]
         notes = (*notes, f"it ran with the callbacks {', '.join(names)}, which the command leaves out")
-    return Step(kind, describe(config), config, command, run["environment"], choices, notes)
+    return Step(kind, describe(config), config, command, run["environment"], choices, notes, path)
 
 
 def _command(kind: str, config: Mapping[str, Any]) -> str:
@@ -169,6 +171,6 @@ def _choices(run: Mapping[str, Any], path: Path) -> tuple[tuple[tuple[str, Subse
 def _places(name: str, run: Mapping[str, Any], path: Path) -> Iterator[Path]:
     """Where a path of a run's configuration may lead: from here, or from the directory in which the run was started."""
     yield Path(name)
-    out, here = Path(run["config"]["out"]), path.resolve()
+    out, here = Path(run["config"].get("out") or path.resolve()), path.resolve()
     if not out.is_absolute() and here.parts[-len(out.parts) :] == out.parts:
         yield Path(*here.parts[: -len(out.parts)]) / name

@@ -93,7 +93,7 @@ def run_recipe(recipe: Recipe, out: Path) -> Experiment:
         "seconds": round(time.perf_counter() - started, 1),
     }
     write_json(out / "result.json", content)
-    report(ReportConfig(run=str(out)))
+    report(ReportConfig(run=[str(out)]))
     return Experiment(out, content)
 
 

@@ -70,6 +70,8 @@ class Evaluation:
     Attributes:
         classes, train_counts: (C,) class names, and training images of each, those held out for the validation too.
         confusions: The pairs of classes with the largest share of images confused.
+        ids: (N,) the readable images, in the dataset's order.
+        predictions: The predictions for them.
         unreadable: Images that cannot be read, as (id, reason); they count nowhere.
     """
 
@@ -77,6 +79,8 @@ class Evaluation:
     classes: tuple[str, ...]
     train_counts: NDArray[np.int64]
     confusions: tuple[Confusion, ...]
+    ids: NDArray[np.object_]
+    predictions: Predictions
     unreadable: tuple[tuple[str, str], ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -95,6 +99,13 @@ class Evaluation:
             for i in np.flatnonzero(images)
         )
         write_table(path, provenance, ("class", "train_images", "images", "accuracy"), rows)
+
+    def write_predictions(self, path: str | Location, provenance: Mapping[str, Any]) -> None:
+        """Write ``image,class,probability,label``, one line for each image, as ``transfer predict`` calls them."""
+        names, found = np.array(self.classes, dtype=object), self.predictions
+        sure = found.confidence.astype(np.float32).astype(str)  # as few digits as tell it from others
+        rows = zip(self.ids, names[found.predicted], sure, names[found.labels], strict=True)
+        write_table(path, provenance, ("image", "class", "probability", "label"), rows)
 
 
 def evaluate(config: EvaluateConfig) -> Evaluation:
@@ -134,13 +145,15 @@ def evaluate_model(
     position = align_classes(dataset, model.classes, card.get("class_numbers"))
     network = Views(model, views, sigmoid=card["sigmoid"], scale=card["scale"])
 
-    def predictions_of(batch: ImageBatch) -> Predictions:
-        return Predictions.of(batch.values.cpu().numpy(), position[batch.labels.numpy()])
+    def predictions_of(batch: ImageBatch) -> tuple[Predictions, NDArray[np.int64]]:
+        found = Predictions.of(batch.values.cpu().numpy(), position[batch.labels.numpy()])
+        return found, np.asarray(batch.indices, dtype=np.int64)
 
     done = pass_over(dataset, network, network.preprocessing, options, predictions_of, "evaluate")
     for id_, reason in done.unreadable:
         console.print(f"skipped unreadable image {id_} ({reason})", markup=False, emoji=False)
-    predictions = Predictions.concatenate(done.parts)
+    parts, places = zip(*done.parts, strict=True)
+    predictions = Predictions.concatenate(parts)
     say_assumed(dataset.spec, done.assumed, len(predictions.labels))
     counts = np.asarray(card["train_counts"])
     return Evaluation(
@@ -148,5 +161,7 @@ def evaluate_model(
         classes=model.classes,
         train_counts=counts,
         confusions=worst_confusions(predictions.predicted, predictions.labels, len(model.classes)),
+        ids=np.array(dataset.ids, dtype=object)[np.concatenate(places)],
+        predictions=predictions,
         unreadable=tuple(done.unreadable),
     )

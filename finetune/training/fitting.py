@@ -146,6 +146,7 @@ def carry_out(
                 model.load_state_dict(last)
                 model.save(run.checkpoints / "last.safetensors", card)
             found.write_per_class(run.path / "per_class.csv", {"evaluated_on": judged.spec})
+            found.write_predictions(run.path / "predictions.csv", {"evaluated_on": judged.spec})
             run.finish(final)
         wait_for_all()
     metrics = found.metrics

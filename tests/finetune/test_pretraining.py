@@ -120,6 +120,7 @@ def test_a_run_and_its_reuse(sources, tmp_path):
         "log.txt",
         "metrics.json",
         "per_class.csv",
+        "predictions.csv",
     }
     assert {path.name for path in (result.run / "checkpoints").iterdir()} == {"last.safetensors", "last.json"}
     written = json.loads((result.run / "metrics.json").read_text())

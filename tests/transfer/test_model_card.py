@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -29,7 +30,16 @@ def checkpoint(**metrics: Any) -> dict[str, Any]:
 
 def step(*choices: tuple[str, Subset], config: dict[str, Any] | None = None, notes: tuple[str, ...] = ()) -> Step:
     made = CONFIG | (config or {})
-    return Step("finetune", "softmax, 30 epochs", made, "transfer finetune cub:CUB@train", ENVIRONMENT, choices, notes)
+    return Step(
+        "finetune",
+        "softmax, 30 epochs",
+        made,
+        "transfer finetune cub:CUB@train",
+        ENVIRONMENT,
+        choices,
+        notes,
+        Path("run"),
+    )
 
 
 def parsed(text: str) -> tuple[dict[str, Any], str]:

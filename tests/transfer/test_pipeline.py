@@ -80,7 +80,7 @@ def test_a_recipe_runs_to_its_page_and_reuses_every_step(
     assert {row["class"] for row in first["selected"]} <= set("abcdef")
     assert len(first["selections"]["all"]) == 6
     page = Path(first["report"]).read_text()
-    assert "<html" in page and 'src="http' not in page and page.count("data:image/png") >= 4
+    assert "<html" in page and 'src="http' not in page and page.count("data:image/svg+xml") >= 4
 
     # Nothing is trained or extracted again: any attempt would fail.
     import features.forward_pass

@@ -68,7 +68,7 @@ COMMANDS = {
         Command("export", "write a trained model or a bank for other programs, or publish it", ("run",)),
         Command("compare", "compare the figures of several runs", ("runs",)),
         Command("run", "run a whole recipe; finished steps are reused", ("recipe",)),
-        Command("report", "write one HTML page of a run or a recipe", ("run",)),
+        Command("report", "write one HTML page of a run, several runs, a recipe, copies or clusters", ("run",)),
         Command("demo", "run the whole job on embedded data, offline"),
         Command("inspect", "show what a dataset, bank or run holds, or list the names of a kind", ("what",)),
     )

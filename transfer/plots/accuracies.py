@@ -30,7 +30,7 @@ def arms_plot(arms: Sequence[Mapping[str, Any]], *, width: float = WIDTH) -> Fig
         width: Inches.
     """
     found = compare_arms(arms)
-    figure, axes = frame(0.42 * len(arms) + 1.0, "top-1 accuracy on the target's test images, %", width=width)
+    figure, axes = frame(0.42 * len(arms) + 1.0, "top-1 accuracy on test images, %", width=width)
     for row, arm in enumerate(arms):
         name, one = arm["arm"], found.accuracy[arm["arm"]]
         colour = ACCENT if name == found.best else MAIN

@@ -10,7 +10,20 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from similarity.selection.curve import SelectionCurve
-from transfer.plots.style import ACCENT, INK, MAIN, NAMED, QUIET, WIDTH, annotate, frame, legend, shortened
+from transfer.plots.style import (
+    ACCENT,
+    INK,
+    MAIN,
+    NAMED,
+    QUIET,
+    WIDTH,
+    annotate,
+    frame,
+    legend,
+    legend_below,
+    shortened,
+    thinned,
+)
 
 #: What is drawn of each kind of point of a map: colour, marker, area in square points, and its name.
 KINDS = {
@@ -19,7 +32,7 @@ KINDS = {
     "target": (ACCENT, "^", 40, "target classes"),
 }
 #: Points of a map up to which each target class has its name beside it.
-_NAMED_POINTS = 15
+NAMED_POINTS = 15
 
 
 def curve_plot(curve: SelectionCurve, chosen: int | None = None, *, width: float = WIDTH) -> Figure:
@@ -34,13 +47,13 @@ def curve_plot(curve: SelectionCurve, chosen: int | None = None, *, width: float
         width: Inches.
     """
     figure, axes = frame(3.0, "chosen classes", "of what all source classes give, %", width)
-    classes = np.arange(1, len(curve.distance) + 1)
-    axes.plot(classes, 100 * curve.gain, "--", color=MAIN, label="gain in distance")
+    shown = thinned(len(curve.distance))
+    axes.plot(shown + 1, 100 * curve.gain[shown], "--", color=MAIN, label="gain in distance")
     if curve.share is not None:
-        axes.plot(classes, 100 * curve.share, "-", color=ACCENT, label="share served")
+        axes.plot(shown + 1, 100 * curve.share[shown], "-", color=ACCENT, label="share served")
     height = 100 * curve.covered
     marks = [(curve.knee, "D", f"knee: {curve.knee:,} classes")]
-    if chosen is not None and chosen <= len(classes):
+    if chosen is not None and chosen <= len(height):
         marks.append((chosen, "o", f"chosen: {chosen:,} classes"))
     for place, marker, text in marks:
         axes.plot([place], [height[place - 1]], marker, color=INK, label=text, markersize=7, mfc="none", mew=1.8)
@@ -90,10 +103,10 @@ def map_plot(points: Sequence[Mapping[str, Any]], *, width: float = WIDTH) -> Fi
             label=f"{name} ({len(mine):,})", rasterized=len(mine) > 500,
         )  # fmt: skip
     targets = [point for point in points if point["kind"] == "target"]
-    for point in targets if len(targets) <= _NAMED_POINTS else ():
+    for point in targets if len(targets) <= NAMED_POINTS else ():
         annotate(axes, shortened(str(point["class"]), 24), (point["x"], point["y"]), (5, 3), color=INK)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    legend(axes, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3 if width >= 5 else 1)
+    legend_below(figure, 3 if width >= 5 else 1)
     return figure

@@ -21,9 +21,10 @@ from transfer.plots.style import (
     WIDTH,
     annotate,
     frame,
-    legend,
+    legend_below,
     name_rows,
     shortened,
+    thinned,
 )
 
 
@@ -56,7 +57,8 @@ def counts_plot(
     for number, (name, found) in enumerate(ordered.items()):
         colour, line = COLOURS[number % len(COLOURS)], LINES[number // len(COLOURS) % len(LINES)]
         label = f"{shortened(name, 44)}: {len(found):,} classes, {found.sum():,} images"
-        axes.plot(np.arange(1, len(found) + 1), np.maximum(found, 0.5), line, color=colour, label=label)
+        shown = thinned(len(found))
+        axes.plot(shown + 1, np.maximum(found[shown], 0.5), line, color=colour, label=label)
     axes.set_yscale("log")
     axes.set_ylim(0.7, 1.8 * max(largest, 1))
     for axis, most in ((axes.yaxis, largest), (axes.xaxis, longest)):
@@ -70,7 +72,7 @@ def counts_plot(
         axis.set_minor_locator(NullLocator())
     axes.set_xlim(0.9 if longest >= 100 else 0.5, longest + 0.5)
     _borders(axes, largest, longest)
-    legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    legend_below(figure)
     return figure
 
 

@@ -14,18 +14,21 @@ from transfer.plots.style import INK, NAMED, WIDTH, frame, shortened
 _NUMBERED = 12
 
 
-def confusion_plot(matrix: ArrayLike, classes: Sequence[str], *, width: float = WIDTH) -> Figure:
+def confusion_plot(
+    matrix: ArrayLike, classes: Sequence[str], *, totals: ArrayLike | None = None, width: float = WIDTH
+) -> Figure:
     """The share of each class that was classified as each class: rows are true, columns are predicted.
 
     Args:
-        matrix: (C, C) numbers of images; a row sums to the images of its class.
+        matrix: (C, C) numbers of images.
         classes: (C,) class names. They stand along the axes if they are few.
+        totals: (C,) images of each class, if the matrix is a part of a larger one; by default the sums of its rows.
         width: Inches.
     """
     counts = np.asarray(matrix)
     if counts.shape != (len(classes), len(classes)):
         raise ValueError(f"matrix must have a row and a column a class, {len(classes)}, got shape {counts.shape}")
-    share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    share = 100 * counts / np.maximum(counts.sum(axis=1) if totals is None else np.asarray(totals), 1)[:, None]
     named = len(classes) <= NAMED
     figure, axes = frame(width * 0.9, "predicted class", "true class", width)
     drawn = axes.imshow(share, cmap="cividis_r", vmin=0, vmax=100, interpolation="nearest")

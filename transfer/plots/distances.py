@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from transfer.plots.style import ACCENT, MAIN, QUIET, WIDTH, frame, legend, name_rows
+from transfer.plots.style import ACCENT, MAIN, QUIET, WIDTH, frame, legend_below, name_rows
 
 #: What the axis says of each distance.
 _MEANING = {"nearest_class_distance": "mean distance to the nearest source class", "emd": "Earth Mover's Distance"}
@@ -40,5 +40,5 @@ def domains_plot(
     axes.plot([], [], "o-", color=MAIN, label="less sampling noise, with 95 % interval")
     name_rows(axes, [str(domain["source"]) for domain in domains], width)
     axes.grid(axis="x", alpha=0.3)
-    legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=2 if width >= 5 else 1)
+    legend_below(figure, 2 if width >= 5 else 1)
     return figure

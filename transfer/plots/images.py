@@ -11,6 +11,7 @@ from PIL import Image
 
 from features.dataset import ImageDataset
 from features.image_sources import UnreadableImage
+from features.infrastructure.names import as_text
 from transfer.plots.style import INK, WIDTH
 
 #: Pixels of the side of a thumbnail.
@@ -39,7 +40,7 @@ def contact_sheet(
     letters = max(8, int(13 * side))
     for axes, (caption, image) in zip(frames, images, strict=False):  # the last row may be short
         axes.imshow(image, interpolation="nearest")
-        words = textwrap.wrap(caption.replace("_", " "), letters, max_lines=lines, placeholder=" …")
+        words = textwrap.wrap(as_text(caption).replace("_", " "), letters, max_lines=lines, placeholder=" …")
         axes.set_title("\n".join(words), fontsize=7.5, color=INK, pad=2, parse_math=False)
     return figure
 

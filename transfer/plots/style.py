@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.text import Text
+from numpy.typing import NDArray
+
+from features.infrastructure.names import as_text
 
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it warns about every missing fallback font
 
@@ -20,6 +26,8 @@ INK, MAIN, ACCENT, QUIET = "#1f2937", "#0072B2", "#D55E00", "#6b7280"
 #: Colours and lines of several series: colours repeat with another line.
 COLOURS = (MAIN, ACCENT, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 LINES = ("-", "--", ":", "-.")
+#: Points of a line at most: a page holds each of them.
+_POINTS = 2000
 #: Class names that fit along an axis.
 NAMED = 40
 
@@ -28,14 +36,14 @@ def frame(height: float, x: str = "", y: str = "", width: float = WIDTH) -> tupl
     """An empty plot with its labels; width and height are in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
-    style(axes, x, y)
+    style(axes, x, y, width, height)
     return figure, axes
 
 
-def style(axes: Axes, x: str, y: str) -> None:
-    """Label the axes, and take away what carries no data."""
-    axes.set_xlabel(x, parse_math=False)
-    axes.set_ylabel(y, parse_math=False)
+def style(axes: Axes, x: str, y: str, width: float, height: float) -> None:
+    """Label axes of so many inches, in lines that fit, and take away what carries no data."""
+    axes.set_xlabel(textwrap.fill(x, int(11 * width)), parse_math=False)
+    axes.set_ylabel(textwrap.fill(y, int(11 * height)), parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=INK)
 
@@ -47,9 +55,25 @@ def name_rows(axes: Axes, names: Sequence[str], width: float = WIDTH) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
 
 
-def legend(axes: Axes, **options: Any) -> None:
-    """Add a legend whose names are drawn as they are."""
-    for text in axes.legend(frameon=False, fontsize=8, **options).get_texts():
+def thinned(number: int) -> NDArray[np.int64]:
+    """At most :data:`_POINTS` of the positions 0 to ``number`` − 1 of a line, denser at its beginning."""
+    if number <= _POINTS:
+        return np.arange(number)
+    return np.unique(np.geomspace(1, number, _POINTS).round().astype(np.int64)) - 1
+
+
+def legend(axes: Axes, loc: Literal["best", "lower right"] = "best") -> None:
+    """Add a legend within the axes, whose names are drawn as they are."""
+    _literal(axes.legend(loc=loc, frameon=False, fontsize=8))
+
+
+def legend_below(figure: Figure, columns: int = 1) -> None:
+    """Add a legend below the axes and their labels."""
+    _literal(figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=columns))
+
+
+def _literal(found: Legend) -> None:
+    for text in found.get_texts():
         text.set_parse_math(False)
 
 
@@ -59,11 +83,12 @@ def annotate(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float
 
 
 def shortened(name: str, length: int = 40) -> str:
-    """A name of at most ``length`` characters; a longer one loses its middle, because ends tell names apart.
+    """A name of at most ``length`` characters that can be drawn; a longer one loses its middle, for ends differ most.
 
     >>> shortened("Yellow_headed_Blackbird", 12)
     'Yellow…kbird'
     """
+    name = as_text(name)
     if len(name) <= length:
         return name
     kept = length - 1

@@ -26,12 +26,12 @@ def history_plot(history: Sequence[Mapping[str, float]], *, width: float = WIDTH
     figure = Figure(figsize=(width, 2.6 * rows), layout="constrained")
     frames = figure.subplots(rows, columns, squeeze=False).flat
     loss = next(frames)
-    style(loss, "step", "training loss")
+    style(loss, "step", "training loss", width / columns, 2.6)
     loss.plot([row["step"] for row in history], [row["train_loss"] for row in history], "-", color=MAIN)
     loss.grid(alpha=0.3)
     if validated:
         accuracy = next(frames)
-        style(accuracy, "step", "accuracy on validation images, %")
+        style(accuracy, "step", "accuracy on validation images, %", width / columns, 2.6)
         for (column, name), colour, line in zip(_VALIDATION.items(), (ACCENT, MAIN), ("-", "--"), strict=True):
             found = [100 * row[column] for row in validated]
             accuracy.plot([row["step"] for row in validated], found, line, color=colour, label=name)

@@ -86,7 +86,7 @@ def try_starts(config: TrialConfig) -> Trial:
     experiment = run_recipe(Recipe.read(out / RECIPE), out)
     content = judged(config, out, given, known["plan"], experiment.content) | {"recipe": str(out / RECIPE)}
     write_json(out / VERDICT, content)
-    report(ReportConfig(run=str(out)))
+    report(ReportConfig(run=[str(out)]))
     content["hub"] = for_timm(content["model"], out)
     write_json(out / VERDICT, content)
     return Trial(out, content)

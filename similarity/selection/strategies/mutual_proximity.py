@@ -68,29 +68,80 @@ def mutual_proximity(
         target_weights: (T,) non-negative, not all zero. They weight the shares; a class without weight does not count.
     """
     counted = np.asarray(target_weights) > 0
-    target_points, target_weights = target_points[counted], target_weights[counted]
-    x, y, itself = _standardised(source_points, target_points)
-    own, theirs = _moments(x, x[itself], itself), _moments(y, x[itself])
+    evidence = _Evidence.of(source_points, target_points[counted])
+    scores, served = np.empty(len(source_points)), np.empty(len(source_points))
+    total = evidence.no_total()
+    for rows, block in evidence.blocks():
+        total = _log_of_sum(total, block)
+        scores[rows] = -_mean_of_two_largest(block)
+    weights = shares(target_weights[counted])
+    for rows, block in evidence.blocks():
+        served[rows] = np.exp(block - total.astype(np.float32)) @ weights
+    return scores, shares(served)
 
-    def evidence() -> Iterator[tuple[slice, _Block]]:
+
+def most_serving(
+    source_points: NDArray[np.floating], target_points: NDArray[np.floating], chosen: NDArray[np.bool_], top: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The chosen source classes that serve each target class most, and the shares p_ij that they carry.
+
+    Args:
+        source_points: (S, D) points of a geometry.
+        target_points: (T, D) points of the same geometry.
+        chosen: (S,) whether a source class is chosen; at least one is.
+        top: Source classes of each target class, K; all that are chosen if these are fewer.
+
+    Returns:
+        (T, K) positions among the source classes and (T, K) shares, the largest first. The shares of a target class
+        over all source classes sum to 1, those of chosen ones to at most 1.
+    """
+    evidence = _Evidence.of(source_points, target_points)
+    total, number = evidence.no_total(), len(target_points)
+    top = min(top, int(np.count_nonzero(chosen)))
+    places, most = np.empty((number, 0), dtype=np.int64), np.empty((number, 0), dtype=np.float32)
+    for rows, block in evidence.blocks():
+        total = _log_of_sum(total, block)
+        here = np.flatnonzero(chosen[rows])
+        candidates = np.concatenate([most, block[here].T], axis=1)
+        of = np.concatenate([places, np.broadcast_to(here + rows.start, (number, len(here)))], axis=1)
+        order = np.argsort(-candidates, axis=1, kind="stable")[:, :top]
+        most, places = (np.take_along_axis(table, order, axis=1) for table in (candidates, of))
+    return places, np.exp(most - total[:, None])
+
+
+@dataclass(frozen=True, eq=False)
+class _Evidence:
+    """The e_ij of source classes i and target classes j, computed in blocks of source classes."""
+
+    x: _Block
+    y: _Block
+    own: _Moments
+    theirs: _Moments
+
+    @classmethod
+    def of(cls, source_points: NDArray[np.floating], target_points: NDArray[np.floating]) -> _Evidence:
+        x, y, itself = _standardised(source_points, target_points)
+        return cls(x, y, _moments(x, x[itself], itself), _moments(y, x[itself]))
+
+    def blocks(self) -> Iterator[tuple[slice, _Block]]:
         """The e_ij of consecutive source classes, with their positions."""
-        for rows, logs in _log_distances(x, y):
+        own, theirs = self.own, self.theirs
+        for rows, logs in _log_distances(self.x, self.y):
             of_target = (logs - theirs.mean) / theirs.deviation
             logs -= own.mean[rows, None]
             logs /= own.deviation[rows, None]
             logs += of_target
             yield rows, np.negative(logs, out=logs)
 
-    scores, served = np.empty(len(x)), np.empty(len(x))
-    total = np.full(len(y), -np.inf)  # logarithm of Σ_i exp(e_ij)
-    for rows, block in evidence():
-        most = block.max(axis=0)
-        total = np.logaddexp(total, most + np.log(np.exp(block - most).sum(axis=0, dtype=np.float64)))
-        scores[rows] = -_mean_of_two_largest(block)
-    weights = shares(target_weights)
-    for rows, block in evidence():
-        served[rows] = np.exp(block - total.astype(np.float32)) @ weights
-    return scores, shares(served)
+    def no_total(self) -> NDArray[np.float64]:
+        """(T,) logarithm of Σ_i exp(e_ij) over no source class."""
+        return np.full(len(self.y), -np.inf)
+
+
+def _log_of_sum(total: NDArray[np.float64], block: _Block) -> NDArray[np.float64]:
+    """(T,) logarithm of Σ_i exp(e_ij), ``total``, with the source classes of a block added."""
+    most = block.max(axis=0)
+    return np.logaddexp(total, most + np.log(np.exp(block - most).sum(axis=0, dtype=np.float64)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ from finetune.evaluation.evaluator import EvaluateConfig, evaluate, evaluate_mod
 from finetune.evaluation.image_pass import score_images
 from finetune.evaluation.test_time_augmentation import Views
 from finetune.model import ImageClassifier
+from finetune.run_directory import read_predictions
 
 CLASSES = {"blue": 2, "green": 1, "red": 0, "yellow": 3}
 
@@ -246,6 +247,22 @@ def test_the_table_of_classes_and_the_confusions(model, folder, tmp_path):
     assert {(pair["true"], pair["predicted"]): pair["images"] for pair in told} == dict(Counter(wrong))
     assert [pair["share"] for pair in told] == sorted((wrong.count(pair) / 5 for pair in set(wrong)), reverse=True)
     assert found.to_json()["unreadable"] == 0
+
+
+def test_the_predictions_of_the_readable_images_read_back(model, folder, tmp_path):
+    (folder / "red" / "broken.jpg").write_bytes(b"no image")
+    dataset = open_dataset(f"folder:{folder}")
+    found = evaluate_model(model, dataset, CARD, options())
+    found.write_predictions(tmp_path / "predictions.csv", {})
+    read = read_predictions(tmp_path / "predictions.csv")
+    kept = [i for i, id_ in enumerate(dataset.ids) if "broken" not in id_]
+    readable = dataset.take(kept)
+    truth, order = by_hand(model, readable)
+    assert read["image"] == list(readable.ids)
+    assert read["label"] == [model.classes[i] for i in truth]
+    assert read["class"] == [model.classes[i] for i in order[:, 0]]
+    assert np.array(read["probability"], dtype=np.float32).tolist() == found.predictions.confidence.tolist()
+    assert read_predictions(tmp_path / "none.csv")["image"] == []
 
 
 def test_classes_without_names_are_matched_by_their_numbers(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from features.infrastructure.errors import InputError
-from similarity import STRATEGIES, select_classes, selection_curves, write_curves
+from similarity import STRATEGIES, SelectionCurve, select_classes, selection_curves, write_curves
 
 
 @pytest.fixture
@@ -65,8 +65,17 @@ def test_a_known_curve(make_bank):
     np.testing.assert_allclose(curve.distance, [50, 47.5, 45, 42.5, 25, 0])
     np.testing.assert_allclose(curve.gain, [0, 0.05, 0.1, 0.15, 0.5, 1])
     assert curve.share is None
+    # The line from 0 to 1 is 0, 0.2, 0.4, 0.6, 0.8, 1, and this gain never lies above it: no class is worth more.
+    assert curve.knee == 1
+    assert curve.covered.tolist() == curve.gain.tolist()
     (curve,) = selection_curves([target], [source], strategy="nearest-class", geometry="euclidean")
     np.testing.assert_allclose(curve.share, [0.5, 1])
+
+
+def test_the_knee_is_where_a_class_begins_to_cover_less_than_the_average_one():
+    distance = 1 - np.array([0.0, 0.5, 0.8, 0.9, 0.95, 1.0])
+    for share, knee in ((None, 3), (np.array([0.1, 0.2, 0.3, 0.8, 0.9, 1.0]), 4)):
+        assert SelectionCurve("t", 6, None, distance, share).knee == knee
 
 
 def test_every_target_draws_by_its_place_and_few_images_are_left_out(banks, make_bank):

@@ -43,7 +43,7 @@ def test_the_demo_measures_every_arm(capsys: pytest.CaptureFixture[str], monkeyp
     by_estimate, by_plug_in = ([domain[key] for domain in result["domains"]] for key in ranked)
     distances = by_plug_in if None in by_estimate else by_estimate
     assert len(distances) == len(pool) and distances == sorted(distances)
-    assert "data:image/png" in Path(result["report"]).read_text()
+    assert "data:image/svg+xml" in Path(result["report"]).read_text()
 
 
 def selected_classes(path: Path) -> list[str]:

@@ -6,7 +6,7 @@ from scipy.stats import spearmanr
 
 from similarity import select_classes
 from similarity.selection.strategies import mutual_proximity as module
-from similarity.selection.strategies.mutual_proximity import mutual_proximity
+from similarity.selection.strategies.mutual_proximity import most_serving, mutual_proximity
 
 
 def by_loops(x, y, weights):
@@ -46,6 +46,24 @@ def test_scores_and_shares_by_loops(n_targets, offset, monkeypatch):
     expected = by_loops(x, y, weights)
     np.testing.assert_allclose(scores, expected[0], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(served, expected[1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("block", [7, 1 << 20])
+def test_those_that_serve_a_class_most_are_the_chosen_ones_of_the_largest_share(block, monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", block)
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(30, 6)), rng.normal(size=(4, 6))
+    chosen = rng.random(30) < 0.4
+    places, shares = most_serving(x, y, chosen, 3)
+    # The share of one target class is that of a target of which only this class has weight.
+    for j in range(len(y)):
+        each = by_loops(x, y, np.eye(len(y))[j])[1]
+        expected = [i for i in np.argsort(-each) if chosen[i]][:3]
+        assert places[j].tolist() == expected
+        np.testing.assert_allclose(shares[j], each[expected], rtol=1e-4)
+    every, of_all = most_serving(x, y, np.ones(30, dtype=bool), 99)
+    assert every.shape == (4, 30)
+    np.testing.assert_allclose(of_all.sum(axis=1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("n_sources", [30, 300, 3000])  # above 2,048 a sample stands for all

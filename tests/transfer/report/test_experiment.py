@@ -1,0 +1,176 @@
+"""The page of a recipe and of a trial."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import vl_convert
+from PIL import Image
+
+from features import FeatureBank
+from similarity.selection.pool import SourcePool
+from similarity.selection.strategies.mutual_proximity import most_serving
+from transfer import ReportConfig, report
+
+
+def page_of(out: Path, read_page):
+    return read_page(report(ReportConfig(run=[str(out)])).path)
+
+
+def test_the_best_arm_is_named_wherever_it_stands_and_ties_are_told(results, read_page):
+    page = page_of(results(), read_page)
+    marked = [cells for style, cells in page.rows if style == "best"]
+    assert [cells[0] for cells in marked] == ["toolkit"]
+    arms = {cells[0]: cells for _, cells in page.rows if len(cells) == 6}
+    assert arms["last"][4].endswith("tied")  # 0.6 and 0.9 against 0.8 and 0.82
+    assert not arms["scratch"][4].endswith("tied")
+    assert arms["toolkit"][2] == "81.0"
+    assert arms["toolkit"][3] == "68.3 to 93.7"  # 81 ± 12.706·√2/√2, by Student's t of one degree of freedom
+    assert (
+        "Pre-training on 4 classes chosen by mutual-proximity (toolkit) gives a top-1 accuracy of 81.0 %" in page.text
+    )
+    assert "The runs do not tell it from last." in page.text
+    assert "Guessing gives 10.0 %" in page.text
+
+
+def test_every_arm_has_a_legend(results, read_page):
+    page = page_of(results(), read_page)
+    told = {cells[0]: cells[1] for _, cells in page.rows if len(cells) == 6}
+    assert told["scratch"] == "none: from scratch"
+    assert told["toolkit"].startswith("4 by mutual-proximity, euclidean: classes near to some of the target's classes")
+    assert told["last"] == "4 at random: classes drawn at random, the control"
+
+
+def test_each_target_class_has_the_chosen_classes_that_serve_it(results, read_page):
+    out = results()
+    page = page_of(out, read_page)
+    content = json.loads((out / "result.json").read_text())
+    target, source = (FeatureBank.open(path) for path in content["banks"].values())
+    pool = SourcePool.of([target], [source], "euclidean")
+    places, shares = most_serving(pool.points, pool.metric.points(target.means), np.arange(10) < 4, 3)
+    cards = re.findall(r'<div class="target">(.*?)</ol>', page.source, re.S)
+    assert len(cards) == 10
+    for j, card in enumerate(cards):
+        assert f"{target.classes[j]}</div>" in card
+        assert re.findall(r"([\d.]+) %<span", card) == [f"{100 * share:.1f}" for share in shares[j]]
+        assert all(pool.classes[i] in card for i in places[j])
+        assert card.count("<img") == 4
+
+
+def test_the_map_and_the_curve_hold_every_class(results, read_page):
+    page = page_of(results(), read_page)
+    rows = page.data["map"]["data"]["values"]
+    kinds = [row["kind"] for row in rows]
+    assert (kinds.count("target classes"), kinds.count("chosen source classes")) == (10, 4)
+    assert kinds.count("other source classes") == 6
+    assert {row["class"] for row in rows} >= {"digit 0", "digit 9"}
+    assert max(row["covered"] for row in page.data["curve"]["data"]["values"]) == 100
+    assert "the knee of the curve" in page.text
+    for chart in page.data.values():
+        assert vl_convert.vegalite_to_svg(chart).startswith("<svg")  # the library takes it
+
+
+def test_pictures_stand_in_for_charts_where_scripts_are_off(results, read_page):
+    page = page_of(results(), read_page)
+    for name in page.data:
+        figure = page.source[page.source.index(f'data-chart="chart-{name}"') :]
+        assert figure.index("data:image/svg+xml") < figure.index("</figure>")
+
+
+def test_names_are_text_in_markup_data_and_pictures(results, read_page):
+    evil = ["</script><img src=x onerror=alert(1)>", "$x^{2$", *(f"{{{{ {i} }}}}" for i in range(8))]
+    page = page_of(results(classes=evil), read_page)
+    assert "onerror" not in page.handlers
+    assert {row["class"] for row in page.data["map"]["data"]["values"]} >= set(evil)
+    assert "a & <b>" in page.text
+    assert evil[0] in page.text
+    assert evil[2] in page.text
+
+
+def test_sizes_costs_and_commands_are_there(results, read_page):
+    out = results(sources=("glyphs:DIGIT", "digits:@train?per_class=5"))
+    page = page_of(out, read_page)
+    assert page.source.count("Images of each class of the target and the sources") == 1  # one plot of all
+    assert "glyphs:DIGIT and digits:@train?per_class=5 cannot be told apart (70 %)." in page.text
+    costs = next(cells for _, cells in page.rows if cells and cells[0] == "toolkit" and len(cells) == 5)
+    assert costs == ["toolkit", "–", "–", "14 s", "200"]  # two runs of 7 seconds and 100 images
+    assert "1 min 15 s" in page.text
+    assert f"transfer run recipe.yaml --out {out}" in page.text
+    assert "Training loss of toolkit by step" in page.source
+
+
+def test_the_mistakes_of_the_best_arm_have_images(results, read_page):
+    page = page_of(results(), read_page)
+    assert "How toolkit does, seed 0" in page.text
+    assert page.data["confusion"]["data"]["values"]
+    assert page.source.count("that was taken for") > 10
+
+
+def test_results_that_moved_or_lost_files_have_a_page(results, tmp_path, read_page):
+    out = results()
+    moved = tmp_path / "elsewhere"
+    shutil.move(out, moved)
+    assert "How toolkit does" in page_of(moved, read_page).text
+    shutil.rmtree(moved / "finetune")
+    for bank in tmp_path.glob("bank*.h5"):
+        bank.unlink()
+    page = page_of(moved, read_page)
+    assert "What toolkit chose cannot be shown" in page.text
+    assert "The run of toolkit is not at hand" in page.text
+    assert not page.scripts
+
+
+def test_a_trial_has_its_verdict_of_these_runs(results, read_page):
+    out = results(top1=((0.5,), (0.8,), (0.6,)))
+    content = json.loads((out / "result.json").read_text())
+    figure = {"value": 0.8, "low": 0.7, "high": 0.9}
+    verdict = {
+        "sentences": ["toolkit is right on 80 %.", "It is tied with last.", "That is all."],
+        "best": "last",
+        "accuracy": dict.fromkeys(("scratch", "toolkit", "last"), figure),
+        "lead": {"scratch": figure, "toolkit": {"value": 0.1, "low": -0.1, "high": 0.3}},
+        "tied": ["toolkit"],
+        "optimism": 0.012,
+        "images": 40,
+        "starts": {arm["arm"]: arm["runs"][0]["run"] for arm in content["arms"]},
+        "left_out": {"other": 7.2},
+    }
+    (out / "verdict.json").write_text(json.dumps(verdict))
+    page = page_of(out, read_page)
+    assert "toolkit is right on 80 %." in page.text
+    assert [cells[0] for style, cells in page.rows if style == "best"] == ["last"]
+    assert ["toolkit", "80.0", "70.0 to 90.0", "+10.0 (−10.0 to +30.0), tied"] in [cells for _, cells in page.rows]
+    assert "about 1.2 points too high" in page.text
+    assert "other, with which the trial would take about 8 minutes" in page.text
+    assert "How last does" in page.text
+    verdict["starts"]["last"] = "another"
+    (out / "verdict.json").write_text(json.dumps(verdict))
+    assert "toolkit is right on 80 %." not in page_of(out, read_page).text
+
+
+@pytest.mark.parametrize("number", [3, 200, 5000])
+def test_the_page_has_a_sensible_size_for_any_number_of_classes(number, tmp_path, results, write_bank, read_page):
+    folder = tmp_path / "photos"
+    noise = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)
+    names = [f"a_class_of_some_length_{i:05d}" for i in range(number)]
+    for name in names:
+        (folder / name).mkdir(parents=True)
+    Image.fromarray(noise).save(folder / names[0] / "1.jpg")
+    for name in names[1:]:
+        (folder / name / "1.jpg").hardlink_to(folder / names[0] / "1.jpg")
+    out, spec = results(), f"folder:{folder}"
+    content = json.loads((out / "result.json").read_text())
+    means = np.random.default_rng(1).normal(size=(number, 6))
+    bank = write_bank("large", means, classes=names, dataset=spec)
+    content["banks"] = {spec: bank, "glyphs:DIGIT": content["banks"]["glyphs:DIGIT"]}
+    content["target"] = spec
+    (out / "result.json").write_text(json.dumps(content))
+    page = page_of(out, read_page)  # which is under 5 MB
+    assert page.source.count('class="target"') == min(number, 60)
+    if number == 5000:
+        assert "1000 further target classes by name; 3,940 more are left out" in page.text

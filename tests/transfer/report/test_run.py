@@ -1,0 +1,118 @@
+"""The page of one run, and of several."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import yaml
+
+from features.infrastructure.errors import InputError
+from features.infrastructure.files import write_json
+from features.infrastructure.tables import write_table
+from similarity import Subset, SubsetRow
+from transfer import ReportConfig, report
+from transfer.intervals import wilson
+from transfer.trial.verdict import lead_of
+
+
+def page_of(runs, read_page, **options):
+    return read_page(report(ReportConfig(run=[str(run) for run in runs], **options)).path)
+
+
+def test_a_run_has_its_accuracy_confusions_and_wrong_images(tmp_path, write_run, read_page):
+    page = page_of([write_run(tmp_path / "run")], read_page)
+    low, high = wilson(26, 40)  # 14 of the 40 images are wrong
+    assert (
+        f"Top-1 accuracy is 65.0 % (95 % interval {100 * low:.1f} to {100 * high:.1f}) on 40 test images" in page.text
+    )
+    cells = page.data["confusion"]["data"]["values"]
+    assert sum(cell["images"] for cell in cells) == 40
+    assert sum(cell["images"] for cell in cells if cell["true"] != cell["predicted"]) == 14
+    assert page.source.count("that was taken for digit") == 14  # each wrong image once
+    assert page.text.count("an image of digit") == 5
+    # Ten names fit along the axes, so they are there.
+    assert page.data["confusion"]["encoding"]["x"]["scale"]["domain"] == [f"digit {i}" for i in range(10)]
+
+
+def test_the_hash_of_the_images_is_no_row_of_its_table(tmp_path, write_run, read_page):
+    page = page_of([write_run(tmp_path / "run")], read_page)
+    figures = page.source[: page.source.index("Do it again")]
+    assert 64 * "ab" not in figures
+
+
+def test_a_run_without_predictions_keeps_its_page(tmp_path, write_run, read_page):
+    page = page_of([write_run(tmp_path / "run", predictions=False)], read_page)
+    assert not page.scripts
+    assert ["digit 0", "digit 1", "2", "50.0"] in [cells for _, cells in page.rows]
+    assert "has no predictions.csv" in page.text
+
+
+def test_a_run_says_what_it_was_pre_trained_on(tmp_path, write_run, read_page):
+    rows = tuple(SubsetRow("glyphs:GREEK", f"letter {i}", 9, i, 0.1, ("t",)) for i in range(1, 4))
+    Subset(rows, {"strategy": "mutual-proximity"}).write(tmp_path / "subset.csv")
+    before = write_run(tmp_path / "pre")
+    config = {"sources": ["glyphs:GREEK"], "subset": str(tmp_path / "subset.csv"), "backbone": "resnet8"}
+    config |= {"weights": "none", "loss": "softmax", "steps": 5, "out": str(before)}
+    (before / "config.yaml").write_text(yaml.safe_dump(config))
+    started = json.loads((before / "environment.json").read_text()) | {"run": "pretrain"}
+    write_json(before / "environment.json", started)
+    run = write_run(tmp_path / "run", config={"init": str(before), "weights": "default"})
+    page = page_of([run], read_page)
+    assert (
+        "It began with random weights of resnet8, was trained on 3 classes chosen by mutual-proximity of glyphs:GREEK, "
+        "and was then trained on digits:@train?per_class=3." in page.text
+    )
+    assert [cells[0] for _, cells in page.rows if cells and cells[0] in ("pretrain", "finetune")] == [
+        "pretrain",
+        "finetune",
+    ]
+    assert f"transfer finetune --config {run}/config.yaml --out AGAIN" in page.text
+
+
+def test_the_validation_is_shown_where_there_is_one(tmp_path, write_run, read_page):
+    validation = {"epoch": 2, "top1": 0.4321, "macro": 0.4}
+    run = write_run(tmp_path / "run", metrics={"judged_on": "training", "validation": validation})
+    columns = (
+        "epoch",
+        "step",
+        "lr",
+        "train_loss",
+        "images_per_second",
+        "seconds",
+        "validation_top1",
+        "validation_macro",
+    )
+    write_table(run / "history.csv", None, columns, [(1, 2, 0.1, 2.0, 10.0, 4.0, 0.4, 0.3)])
+    page = page_of([run], read_page)
+    assert "Top-1 accuracy is 43.2 % on the validation images, by which epoch 2 was chosen." in page.text
+    assert ["validation top1", "0.4321"] in [cells for _, cells in page.rows]
+    assert "accuracy on validation images" in page.text
+    of_training = write_run(tmp_path / "other", metrics={"judged_on": "training"})
+    assert "These are training images; add --test DATASET" in page_of([of_training], read_page).text
+
+
+def test_runs_are_compared_pair_by_pair(tmp_path, write_run, read_page, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = [write_run(tmp_path / name, wrong) for name, wrong in (("a", 3), ("b", 9), ("c", 8))]
+    path = report(ReportConfig(run=[str(run) for run in runs])).path
+    page = read_page(path)
+    assert path.name == "comparison.html"
+    assert [cells[0] for style, cells in page.rows if style == "best"] == [str(runs[1])]
+    right = [np.arange(40) % wrong != 0 for wrong in (3, 9, 8)]
+    lead = lead_of(right[1], right[0])
+    cells = next(cells for _, cells in page.rows if cells and cells[0] == str(runs[0]))
+    assert cells[4] == f"{100 * lead.value:+.1f} ({100 * lead.low:+.1f} to {100 * lead.high:+.1f})"
+    assert f"The images do not tell it from {runs[2]}." in page.text
+    with pytest.raises(InputError, match="is there already"):
+        report(ReportConfig(run=[str(run) for run in runs]))
+    (runs[0] / "predictions.csv").unlink()
+    assert "Leads are not known" in page_of(runs, read_page, overwrite=True).text
+
+
+def test_recipes_are_not_compared(results, tmp_path, write_run):
+    out = results()
+    with pytest.raises(InputError, match=re.escape(f"{out}: holds the results of a recipe; give its runs")):
+        report(ReportConfig(run=[str(out), str(write_run(tmp_path / "run"))], out=str(tmp_path / "page.html")))

@@ -1,0 +1,54 @@
+"""Which arm is best, and by how much."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from transfer.arm_comparison import compare_arms, headline
+from transfer.intervals import difference_of, share_of
+
+
+def arm(name: str, *top1: float, **others) -> dict:
+    given = {"strategy": None, "init": None, "classes": None}
+    return {"arm": name, "runs": [{"top1": one, "images": 200} for one in top1]} | given | others
+
+
+def test_over_seeds_the_lead_is_paired():
+    first, second = (0.70, 0.81, 0.75), (0.66, 0.76, 0.72)
+    found = compare_arms([arm("b", *second), arm("a", *first)])
+    assert found.best == "a"
+    gains = np.subtract(first, second)
+    expected = stats.ttest_1samp(gains, 0).confidence_interval(0.95)
+    assert (found.lead["b"].low, found.lead["b"].high) == pytest.approx(tuple(expected))
+    assert found.tied == ()  # although the intervals of the accuracies overlap
+    assert found.accuracy["a"].low < found.accuracy["b"].high
+
+
+def test_of_one_seed_the_test_images_tell():
+    found = compare_arms([arm("b", 0.60), arm("a", 0.70), arm("c", 0.68)])
+    assert found.accuracy["a"] == share_of(0.70, 200)
+    # Newcombe's table (Statistics in Medicine 1998, method 10, contrast a): 56/70 − 48/80 is 0.0524 to 0.3339.
+    contrast = difference_of(share_of(56 / 70, 70), share_of(48 / 80, 80))
+    assert (contrast.low, contrast.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    assert found.lead["b"] == difference_of(share_of(0.70, 200), share_of(0.60, 200))
+    assert found.tied == ("c",)
+
+
+def test_the_headline_names_the_best_its_lead_and_its_ties():
+    recipe = {"classes": 40}
+    arms = [
+        arm("scratch", 0.50, 0.52),
+        arm("random", 0.60, 0.62, strategy="random"),
+        arm("toolkit", 0.80, 0.82, strategy="mutual-proximity"),
+    ]
+    said = headline({"arms": arms, "recipe": recipe})
+    chosen = "Pre-training on 40 classes chosen by mutual-proximity (toolkit)"
+    assert said.startswith(f"{chosen} gives a top-1 accuracy of 81.0 % (95 % interval ")
+    assert "20.0 points above random (" in said
+    assert said.endswith("No other arm is tied with it.")
+    close = [*arms, arm("paper", 0.83, 0.78, strategy="nearest")]
+    assert headline({"arms": close, "recipe": recipe}).endswith("The runs do not tell it from paper.")
+    alone = headline({"arms": arms[:1], "recipe": recipe})
+    assert alone.startswith("Training on the target alone (scratch) gives")

@@ -1,0 +1,183 @@
+"""The page of a recipe's results, and of a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from features import FeatureBank
+from features.infrastructure.errors import InputError
+from finetune.run_directory import open_run
+from similarity import STRATEGIES
+from similarity.ranking.domain import TIED_BELOW
+from transfer.arm_comparison import compare_arms, headline
+from transfer.plots import arms_plot, counts_plot, domains_plot, history_plot
+from transfer.recipe import Arm
+from transfer.report.choice import Choice, describe_choice, shown_arm
+from transfer.report.costs import arm_costs, place_of, seconds_in_words
+from transfer.report.judgement import judgement
+from transfer.report.page import percent, points, render
+from transfer.report.pictures import Thumbnails, picture
+from transfer.uses import USES
+
+#: Chosen classes of an arm that are named.
+NAMED = 200
+
+
+def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None, directory: Path) -> str:
+    """The page of results, as ``result.json`` holds them.
+
+    Args:
+        result: The results of a recipe.
+        verdict: The verdict of a trial; None without one, or if it is of other runs.
+        directory: The directory of the results, in which files are looked for that have moved with it.
+    """
+    if verdict is not None and verdict["starts"] != {arm["arm"]: arm["runs"][0]["run"] for arm in result["arms"]}:
+        verdict = None
+    recipe, thumbnails, notes = result["recipe"], Thumbnails(), []
+    banks = {name: place_of(path, directory) for name, path in result["banks"].items()}
+    arms, found = {arm["arm"]: arm for arm in result["arms"]}, compare_arms(result["arms"])
+    best = found.best if verdict is None else verdict["best"]
+    choice: Choice | None = None
+    name = shown_arm(result)
+    if name is not None:
+        try:
+            choice = describe_choice(result, arms[name], banks, thumbnails)
+        except InputError as error:
+            notes.append(f"What {name} chose cannot be shown: {error}")
+    run_path = place_of(arms[best]["runs"][0]["run"], directory)
+    run = open_run(run_path) if (run_path / "metrics.json").is_file() else None
+    judged = (
+        None if run is None else judgement(run, thumbnails, directory / "predictions" / f"{best.replace(' ', '-')}.csv")
+    )
+    if run is None:
+        notes.append(f"The run of {best} is not at hand: {run_path}")
+    charts = dict(choice.charts) if choice is not None else {}
+    if judged is not None and judged.chart is not None:
+        charts["confusion"] = judged.chart
+    opened = {name: FeatureBank.open(path) for name, path in banks.items() if path.is_file()}
+    target = thumbnails.dataset(result["target"])
+    classes = () if target is None else target.classes
+    return render(
+        "experiment.html.j2",
+        charts,
+        result=result,
+        verdict=verdict,
+        headline=headline(result) if verdict is None else verdict["sentences"][0],
+        best=best,
+        arm_rows=_arm_rows(result),
+        arm_place=list(arms).index(best),
+        arms_picture=picture(
+            f"Top-1 accuracy of each arm with its interval; {best} is the best", arms_plot, result["arms"]
+        ),
+        seeds=found.seeds,
+        images=result["arms"][0]["runs"][0]["images"],
+        chance=1 / len(classes) if classes else None,
+        choice=choice,
+        target_thumbnails=_target(result["target"], classes, thumbnails) if choice is None else [],
+        chosen={
+            name: [(row["rank"], row["class"], row["source"], percent(row["weight"])) for row in rows[:NAMED]]
+            for name, rows in result["selections"].items()
+            if not STRATEGIES[recipe["arms"][name]["strategy"]].takes_all
+        },
+        domains_picture=_domains_picture(result["domains"]),
+        domain_rows=[_domain_row(domain) for domain in result["domains"]],
+        pairs=_neighbours(result["domains"]),
+        judged=judged,
+        history_picture=None
+        if run is None or not run["history"]
+        else picture(f"Training loss of {best} by step", history_plot, run["history"]),
+        costs=arm_costs(result["arms"], directory),
+        seconds=seconds_in_words(result["seconds"]),
+        counts_picture=None
+        if not opened
+        else picture(
+            "Images of each class of the target and the sources, the largest class first",
+            counts_plot,
+            {name: bank.counts for name, bank in opened.items()},
+            next(iter(opened.values())).classes if len(opened) == 1 else None,
+        ),
+        skipped={name: bank.skipped for name, bank in opened.items() if bank.skipped},
+        bank_attrs={name: dict(bank.attrs) for name, bank in opened.items()},
+        recipe_yaml=yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True),
+        directory=str(directory),
+        thumbnails=thumbnails,
+        notes=notes,
+    )
+
+
+def arm_of(given: Mapping[str, Any]) -> Arm:
+    """An arm of a recipe as it was run; earlier versions had fewer options."""
+    return Arm(**{option.name: given[option.name] for option in fields(Arm) if option.name in given})
+
+
+def _arm_rows(result: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """A row for each arm: what it is, its accuracy and interval, and what the best one has more."""
+    recipe, found = result["recipe"], compare_arms(result["arms"])
+    rows = []
+    for given in result["arms"]:
+        name, arm = given["arm"], arm_of(recipe["arms"][given["arm"]])
+        own, lead = found.accuracy[name], found.lead.get(name)
+        what = arm.describe(recipe["classes"])
+        if arm.strategy is not None:
+            meaning = STRATEGIES[arm.strategy].meaning
+            use = "" if arm.use == "subset" else f"; {USES[arm.use].meaning}"
+            what = f"{what}: {meaning}{use}"
+        leads = "best" if lead is None else f"{points(lead.value)} ({points(lead.low)} to {points(lead.high)})"
+        if name in found.tied:
+            leads += ", tied"
+        interval = f"{percent(own.low)} to {percent(min(own.high, 1))}"
+        rows.append(
+            (name, what, percent(own.value), interval, leads, " ".join(percent(r["top1"]) for r in given["runs"]))
+        )
+    return rows
+
+
+def _target(spec: str, classes: Sequence[str], thumbnails: Thumbnails, most: int = 60) -> list[tuple[str, str | None]]:
+    names = list(classes[:most])
+    return list(zip(names, thumbnails.of_classes(spec, names), strict=True))
+
+
+def _domains_picture(domains: Sequence[Mapping[str, Any]]) -> Any:
+    if not domains:
+        return None
+    return picture(f"Distance of {len(domains)} sources to the target, nearest first", domains_plot, domains)
+
+
+def _domain_row(domain: Mapping[str, Any]) -> tuple[Any, ...]:
+    estimate, (low, high) = domain["nearest_class_distance_estimate"], domain["nearest_class_distance_interval"]
+    known = estimate is not None and low is not None
+    sure = domain["nearer_than_next"]
+    return (
+        domain["source"],
+        domain["nearest_class_distance"],
+        f"{estimate:.4f} ({low:.4f} to {high:.4f})" if known else None,
+        "" if sure is None else f"{100 * sure:.0f}",
+        domain["emd"],
+        domain["similarity"],
+        domain["classes"],
+        domain["images"],
+    )
+
+
+def _neighbours(domains: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The paired comparison of each source with the next one, in a sentence."""
+    told = []
+    for one, other in pairwise(domains):
+        sure = one["nearer_than_next"]
+        if sure is None:
+            continue
+        if sure >= TIED_BELOW:
+            told.append(f"{one['source']} is nearer than {other['source']} ({100 * sure:.0f} % confidence).")
+        elif sure > 1 - TIED_BELOW:
+            told.append(f"{one['source']} and {other['source']} cannot be told apart ({100 * sure:.0f} %).")
+        else:
+            told.append(
+                f"Less sampling noise, {other['source']} is nearer than {one['source']} ({100 - 100 * sure:.0f} %)."
+            )
+    return told

@@ -1,0 +1,120 @@
+"""The page of one run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from transfer.accuracies import CAUTIONS, accuracy_table, judged_on
+from transfer.intervals import share_of
+from transfer.lineage import Step, lineage
+from transfer.plots import history_plot
+from transfer.report.costs import seconds_in_words, training_cost
+from transfer.report.judgement import judgement
+from transfer.report.page import percent, render
+from transfer.report.pictures import Thumbnails, picture
+from transfer.run_description import describe
+
+
+def run_page(run: Mapping[str, Any]) -> str:
+    """The page of a run, as :func:`finetune.run_directory.open_run` reads it."""
+    figures, thumbnails, steps = run["metrics"], Thumbnails(), lineage(run["path"])
+    judged = None if figures is None else judgement(run, thumbnails)
+    cost = training_cost(run["history"])
+    kind, config = run["environment"].get("run", ""), f"{run['path']}/config.yaml"
+    return render(
+        "run.html.j2",
+        {"confusion": judged.chart} if judged is not None and judged.chart is not None else {},
+        run=run,
+        how=describe(run["config"]),
+        headline="The run is not finished. The same command resumes from the last checkpoint, if there is one."
+        if figures is None
+        else _headline(run),
+        origin=_origin(steps),
+        steps=[_row(step) for step in reversed(steps)],
+        accuracies=None if figures is None else _accuracies(figures),
+        others={} if figures is None else _others(figures),
+        judged=judged,
+        history_picture=picture("Training loss by step", history_plot, run["history"]) if run["history"] else None,
+        validated=any("validation_top1" in row for row in run["history"]),
+        cost=None if cost is None else (seconds_in_words(cost[0]), cost[1]),
+        command=f"transfer {kind} --config {shlex.quote(config)} --out AGAIN" if kind else "",
+        config_yaml=yaml.safe_dump(run["config"], sort_keys=False, allow_unicode=True),
+        thumbnails=thumbnails,
+    )
+
+
+def _headline(run: Mapping[str, Any]) -> str:
+    """The accuracy of a run in a sentence: of its validation where it has no test, never of training images then."""
+    figures = run["metrics"]
+    judged = judged_on(figures, tested="test data" in run["environment"]["inputs"])
+    validation = figures.get("validation")
+    if judged == "training" and validation is not None and "top1" in validation:
+        return (
+            f"Top-1 accuracy is {percent(validation['top1'])} % on the validation images, by which epoch "
+            f"{validation['epoch']} was chosen. The figures below are of training images."
+        )
+    own = share_of(figures["top1"], figures["images"])
+    where = figures.get("evaluated_on", "")
+    text = (
+        f"Top-1 accuracy is {percent(own.value)} % (95 % interval {percent(own.low)} to {percent(own.high)}) on "
+        f"{figures['images']:,} {judged} images{f' of {where}' if where and judged == 'test' else ''}."
+    )
+    if caution := CAUTIONS.get(judged):
+        text += f" {caution[0].upper()}{caution[1:]}; add --test DATASET for the accuracy on other images."
+    return text
+
+
+def _origin(steps: Sequence[Step]) -> str:
+    """What a run was pre-trained on, in a sentence."""
+    if not steps:
+        return ""
+    first = steps[-1].config
+    start = first.get("init") or first.get("backbone") or ""
+    untrained = first.get("weights") == "none"
+    said = f"It began with random weights of {start}" if untrained else f"It began with {start} as published"
+    for step in reversed(steps[1:]):
+        said += f", was trained on {_data(step)}"
+    return f"{said}, and was then trained on {_data(steps[0])}."
+
+
+def _data(step: Step) -> str:
+    """The training data of a step."""
+    for use, subset in step.choices:
+        if use.startswith("pre-trained"):
+            strategy = subset.provenance.get("strategy")
+            how = f" chosen by {strategy}" if strategy else ""
+            return f"{len(subset):,} classes{how} of {' + '.join(subset.sources)}"
+    given = step.config.get("dataset") or step.config.get("sources") or step.config.get("subset") or "other data"
+    text = given if isinstance(given, str) else " + ".join(given)
+    for use, subset in step.choices:
+        text += f" ({use}: {len(subset):,})"
+    return text
+
+
+def _row(step: Step) -> tuple[str, ...]:
+    note = "".join(f" ({one})" for one in step.notes)
+    return step.kind, step.how + note, _data(step), step.command
+
+
+def _accuracies(figures: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """The table of accuracies, whose first column names its rows."""
+    (first, *names), rows = accuracy_table(figures)
+    return [first, *(f">{name}" for name in names)], rows
+
+
+def _others(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures that the table of accuracies does not hold."""
+    shown = {*accuracy_table(figures)[0], "images", "evaluated_on_sha256"}
+    plain = {
+        name.replace("_", " "): value
+        for name, value in figures.items()
+        if name not in shown and not isinstance(value, (Mapping, list))
+    }
+    validation = figures.get("validation") or {}
+    return plain | {
+        f"validation {name}": value for name, value in validation.items() if isinstance(value, (int, float))
+    }
