@@ -71,7 +71,7 @@ def test_it_is_stored_as_it_ran(path: Path) -> None:
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     outputs = [output for cell in cells for output in cell["outputs"]]
     assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
-    assert sum(SAME in cell["metadata"].get("tags", ()) for cell in cells) >= 2
+    assert any(SAME in cell["metadata"].get("tags", ()) for cell in cells)
 
 
 @each_notebook
