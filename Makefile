@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check docs format tests test-slow bench-quick hooks clean
+.PHONY: help demo test check docs notebooks format tests test-slow bench-quick hooks clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
@@ -23,6 +23,9 @@ check: $(VENV)/.test ## Run the linter and the type checker
 
 docs: $(VENV)/.test ## Build the documentation in build/docs; a warning or a broken link fails
 	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
+
+notebooks: $(VENV)/.test ## Run the notebooks, and store what they show
+	$(BIN)/python notebooks/execute.py notebooks/*.ipynb
 
 tests: $(VENV)/.test ## Run the tests, except the slow ones
 	$(BIN)/python -m pytest -m "not slow"

@@ -21,6 +21,7 @@ from .model import ImageClassifier
 from .prediction.prediction import Prediction
 from .prediction.predictor import predict
 from .pretraining import pretrain
+from .run_directory import open_run, read_classes
 from .samplers import build_sampler
 from .shared_options import TrainingConfig
 from .training.fitting import TrainingResult
@@ -47,7 +48,9 @@ __all__ = [
     "evaluate",
     "finetune",
     "fit_classifier",
+    "open_run",
     "predict",
     "pretrain",
     "prior_bias",
+    "read_classes",
 ]

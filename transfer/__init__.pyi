@@ -1,3 +1,5 @@
+from .arm_comparison import ArmComparison, compare_arms
+from .class_map import map_classes
 from .commands.compare import CompareConfig, compare
 from .commands.demo import DemoConfig, demo
 from .commands.export import ExportConfig, export
@@ -12,6 +14,7 @@ from .recipe import Arm, Recipe
 
 __all__ = [
     "Arm",
+    "ArmComparison",
     "CompareConfig",
     "DemoConfig",
     "Experiment",
@@ -24,9 +27,11 @@ __all__ = [
     "RunConfig",
     "SelectConfig",
     "compare",
+    "compare_arms",
     "demo",
     "export",
     "inspect",
+    "map_classes",
     "rank",
     "rank_models",
     "report",

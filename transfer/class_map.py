@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
+from features.infrastructure.errors import InputError
+from similarity import DEFAULT_GEOMETRY, Subset
+from similarity.selection.payoff import positions
 from similarity.selection.pool import SourcePool
 
 #: Classes of a map at most: chosen ones and targets first, then the nearest and a draw of the other source classes.
@@ -68,6 +71,31 @@ def class_map(
         for i in targets
     ]
     return [{"x": round(float(x), 3), "y": round(float(y), 3), **row} for (x, y), row in zip(plane, found, strict=True)]
+
+
+def map_classes(
+    target: FeatureBank,
+    sources: Sequence[FeatureBank],
+    subset: Subset | None = None,
+    *,
+    geometry: str = DEFAULT_GEOMETRY,
+    min_count: int = 0,
+) -> list[dict[str, Any]]:
+    """:func:`class_map` from the banks of a target and of its sources.
+
+    Args:
+        target: The target's bank.
+        sources: The sources' banks.
+        subset: The choice that is marked, made from these sources; None marks none.
+        geometry, min_count: As in :func:`similarity.select_classes`.
+
+    Raises:
+        InputError: The banks cannot be compared, or the subset names a source that is not among them.
+    """
+    if missing := set(() if subset is None else subset.sources) - {bank.name for bank in sources}:
+        raise InputError(f"`subset`: has classes of {min(missing)}, which is not among `sources`; give its bank too")
+    pool = SourcePool.of([target], sources, geometry, min_count)
+    return class_map(pool, target, [] if subset is None else positions(pool, subset.rows))
 
 
 def _plane(points: NDArray[np.float64]) -> NDArray[np.float64]:

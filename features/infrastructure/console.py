@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -12,8 +13,19 @@ from rich.text import Text
 
 from features.infrastructure.processes import rank
 
-#: For messages; standard output is kept for results. Of several processes, only rank 0 prints.
-console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False, quiet=rank() != 0)
+#: For messages; standard output is kept for results. Of several processes, only rank 0 prints. In a notebook they go to
+#: standard error too, as plain lines: Rich would make each an output of its own, and a bar would print at each refresh,
+#: because ipykernel says that its streams are terminals.
+console = Console(
+    stderr=True,
+    highlight=False,
+    soft_wrap=True,
+    markup=False,
+    emoji=False,
+    quiet=rank() != 0,
+    force_jupyter=False,
+    force_terminal=False if "ipykernel" in sys.modules else None,
+)
 
 #: Seconds between two lines if standard error is not a terminal.
 PLAIN_SECONDS = 60.0
