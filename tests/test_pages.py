@@ -5,6 +5,7 @@ An output that a page shows below its commands is what they print, but for the f
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,23 @@ def given(block: Block, words: list[str]) -> None:
         given_ones, added = SHORT.get(arguments[0], ((), []))
         long = not any(word in given_ones for word in arguments)
         assert main([*arguments, *(added if long else [])]) == (2 if block.refused else 0), where
+
+
+def block_of(text: str, **others: str) -> Block:
+    return Block(Path("page.md"), 1, "text", text, **{"reason": "", "data": "", "shown": "", "refused": ""} | others)
+
+
+def test_a_mark_is_that_of_the_next_fence_alone(tmp_path, monkeypatch):
+    (tmp_path / "page.md").write_text(
+        "% parsed only: hours\n```bash\na\n```\n\n```bash\nb\n```\n% refused\n```bash\nc\n```\n"
+    )
+    monkeypatch.setattr("page_blocks.ROOT", tmp_path)
+    marks = [(block.text, block.reason, block.refused) for block in blocks_of(Path("page.md"))]
+    assert marks == [("a\n", "hours", ""), ("b\n", "", ""), ("c\n", "", "refused")]
+
+
+def test_a_line_that_is_not_printed_is_found():
+    printed = "class  images\nowl        12\n\nall of them are\nknown\n"
+    shown = block_of("class images\n…\nowl 7\nall of them are known\nwren 7\nclass score\n")
+    assert not_printed(shown, printed) == ["wren 7", "class score"]
+    assert not_printed(replace(shown, data="others"), printed) == ["class score"]
