@@ -73,7 +73,7 @@ class RunDirectory:
             raise InputError(f"`out` {path}: is a file; name a directory for the run")
         if (path / "config.yaml").exists():
             self._require_same(config, resolved, inputs)
-        elif path.is_dir() and any(entry.name not in _FIRST and entry.suffix != ".part" for entry in path.iterdir()):
+        elif path.is_dir() and any(_is_foreign(entry) for entry in path.iterdir()):
             raise InputError(f"`out` {path}: the directory is not empty and holds no run; name another")
         else:
             try:
@@ -173,6 +173,11 @@ def open_run(path: str | Path) -> dict[str, Any]:
     history = [{name: float(value) for name, value in row.items()} for row in _read_history(directory)]
     figures = {"metrics": _read_metrics(directory), "history": history}
     return {"path": str(directory), "config": config, "environment": environment, **figures}
+
+
+def _is_foreign(entry: Path) -> bool:
+    """Whether a directory entry is of no run, not even of one that was killed at its beginning."""
+    return entry.name not in _FIRST and entry.suffix not in (".part", ".lock")
 
 
 def _read_metrics(directory: Path) -> dict[str, Any] | None:

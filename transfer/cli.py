@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from features.infrastructure.errors import InputError
+from features.infrastructure.interruptions import interruptible
 from features.infrastructure.processes import end_process, rank
 from features.infrastructure.secrets import without_secrets
 from features.infrastructure.suggestions import choice
@@ -42,9 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         command = COMMANDS.get(argv[0])
         return _refuse(argv[0], error.on_command_line(command.positional if command else ()))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         hint = "the same command resumes from the last checkpoint, if there is one"
-        print(f"transfer {argv[0]}: interrupted; {hint}", file=sys.stderr)
+        print(f"transfer {argv[0]}: stopped by {str(interruption) or 'SIGINT'}; {hint}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
@@ -122,7 +123,9 @@ def _run(command: Command, argv: list[str]) -> int:
 
             result, show = foresee(config), _show_lines
         else:
-            result, show = command.function()(config), command.show()
+            with interruptible():
+                result = command.function()(config)
+            show = command.show()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         if _is_named(error.filename, [*argv, *vars(config).values()]):
             raise InputError(f"{error.filename}: {error.strerror}; name another path") from error

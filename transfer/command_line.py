@@ -207,7 +207,7 @@ def check_mapping(config_type: type, values: Any, where: str = "") -> dict[str, 
             found[name] = convert(values[name], hints[name])
         except ValueError:
             words = " ".join(map(str, values[name])) if isinstance(values[name], list) else values[name]
-            raise InputError(f"{where}`{name}` {words}: expected {_in_words(hints[name])}") from None
+            raise InputError(f"{where}`{name}` {words}: expected {in_words(hints[name])}") from None
     return found
 
 
@@ -318,7 +318,7 @@ def _metavar(name: str, hint: Any) -> str:
     return name.upper() if others else {int: "N", float: "X"}.get(first, name.upper())
 
 
-def _in_words(hint: Any) -> str:
+def in_words(hint: Any) -> str:
     """What a type takes, for a message."""
     found = []
     for part in _parts(hint):

@@ -29,6 +29,7 @@ from features.infrastructure.console import console
 from features.infrastructure.devices import pick_device
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_writable
+from features.infrastructure.interruptions import deferred
 from features.infrastructure.locks import locked
 from features.infrastructure.options import Machine, Range, check_ranges
 from features.infrastructure.processes import gather, rank, world_size
@@ -192,9 +193,10 @@ def read_images(
 ) -> None:
     """Read into ``shard`` the images that it has not read yet; features that are kept go to ``features``.
 
-    A checkpoint is written every ``config.checkpoint_seconds``.
+    A checkpoint is written every ``config.checkpoint_seconds``, and when a signal asks the process to stop.
 
     Raises:
+        Interrupted: A signal asked the process to stop, and the checkpoint is written.
         InputError: Too many images are unreadable, or a feature is NaN or infinite.
     """
     passes = origin.batches(range(shard.position, shard.positions.stop))
@@ -203,7 +205,8 @@ def read_images(
     # Very many classes would fill a GPU, and accelerators other than CUDA lack float64.
     on_device = device.type == "cuda" and shard.statistics.sums.numel() <= _SUMS_ON_DEVICE
     shard.statistics.to(device if on_device else "cpu")
-    with closing(passes):  # so that an error ends the workers and the progress bar at once
+    # An error ends the workers and the progress bar at once.
+    with deferred() as requests, closing(passes):
         for batch in passes:
             if len(batch.indices):
                 with _one_thread():
@@ -217,13 +220,15 @@ def read_images(
             _check_unreadable(config, dataset, shard.skipped)
             now = time.perf_counter()
             wait = config.checkpoint_seconds
-            if now - saved >= (max(wait, 20 * cost) if wait > 0 else 0.0):  # at most a twentieth of the time
+            due = now - saved >= (max(wait, 20 * cost) if wait > 0 else 0.0)  # at most a twentieth of the time
+            if due or requests.name:
                 if features is not None:
                     features.flush()
                 shard.statistics.require_finite(dataset.spec)
                 shard.write(resume_path(located(config.out)))
                 saved = time.perf_counter()
                 cost = saved - now
+            requests.answer()
     shard.statistics.require_finite(dataset.spec)
     _check_unreadable(config, dataset, shard.skipped)
 

@@ -13,6 +13,7 @@ from typing import Any
 from features.infrastructure.addresses import Address, Location, located, working_file
 from features.infrastructure.errors import InputError
 from features.infrastructure.listings import Listing
+from features.infrastructure.locks import locked
 from features.infrastructure.secrets import without_secrets
 
 _WEB = "a web server takes no files; name a path, or an address in a store, such as s3://…"
@@ -34,16 +35,26 @@ def check_new(
         if name is None:
             continue
         path = located(name)
-        other = taken.setdefault(path.resolve(), argument)
+        other = taken.setdefault(_resolved(path, argument), argument)
         if not other:
             raise InputError(f"{argument} {path}: would replace what is read; name another file")
         if other != argument:
             raise InputError(f"{argument} {path}: is the file of {other} too; name another one")
         if path.is_file() and not overwrite:
             raise InputError(f"{argument} {path}: is there already; name another file or give `overwrite`")
+        if isinstance(path, Path) and path.exists() and not path.is_file() and not path.is_dir():
+            raise InputError(f"{argument} {path}: is a device or a pipe; name a file")
     for argument, name in files.items():
         if name is not None:
             check_writable(located(name), argument)
+
+
+def _resolved(path: Location, argument: str) -> Location:
+    """Return the file that a path names, through links."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # Python before 3.13 raises the second
+        raise InputError(f"{argument} {path}: is a link that leads to itself; name another file") from error
 
 
 def check_ending(path: str | Location, endings: Collection[str], argument: str = "`out`") -> None:
@@ -71,7 +82,7 @@ def check_writable(path: Location, argument: str = "`out`") -> None:
         raise InputError(f"{argument} {path}: there is no such bucket; make it, or name another one")
     if path.is_dir():
         raise InputError(f"{argument} {path}: is a directory; name a file in it")
-    _check_parent(working_file(path, ""), argument)
+    _check_parent(path, working_file(_resolved(path, argument), "").parent, argument)
 
 
 def check_new_folder(
@@ -103,7 +114,7 @@ def check_new_folder(
         raise InputError(f"{argument} {path}: would replace what is read; name another folder")
     if there and not overwrite:
         raise InputError(f"{argument} {path}: is there already; name another folder or give `overwrite`")
-    _check_parent(working_file(path, ""), argument)
+    _check_parent(path, working_file(path, "").parent, argument)
 
 
 def _names_in(folder: Location) -> list[str]:
@@ -118,15 +129,15 @@ def _is_below(path: Location, folder: Location) -> bool:
     return f"{path}/".startswith(f"{folder}/")
 
 
-def _check_parent(path: Path, argument: str) -> None:
-    """Make the directory of a path if it is missing, and check that it can be written to."""
+def _check_parent(path: Location, parent: Path, argument: str) -> None:
+    """Make the directory in which a path is written if it is missing, and check that it can be written to."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         fault = f"its directory cannot be made ({error.strerror})"
         raise InputError(f"{argument} {path}: {fault}; name another file") from error
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"{argument} {path}: {path.parent} cannot be written to; name another file")
+    if not os.access(parent, os.W_OK):
+        raise InputError(f"{argument} {path}: {parent} cannot be written to; name another file")
 
 
 #: How text files are encoded: UTF-8, in which paths that are not UTF-8 keep their bytes.
@@ -137,26 +148,27 @@ TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
 def atomic_file(path: Location) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; the file takes its name once it is complete and on the disk.
 
-    Missing directories are made. If the block raises, the old file stays. The name beside it is always the same, so
-    that the next write replaces what a killed process left. The file of an address is written to the working directory,
-    then stored as a whole; of two writers, the last one wins.
+    Missing directories are made. A link stays, and its file is replaced. If the block raises, the old file
+    stays. The name beside it is always the same, so that the next write replaces what a killed process left; of two
+    writers the second waits for the first. The file of an address is written to the working directory, then stored as
+    a whole. The last writer wins.
 
     Raises:
         InputError: The file is complete and its store does not take it; the message says where it is instead.
     """
-    if isinstance(path, Path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    path = path.resolve()
     aside = working_file(path, ".part", ".")
-    try:
-        yield aside
-        with aside.open("rb") as written:
-            os.fsync(written.fileno())
-        if isinstance(path, Path):
-            os.replace(aside, path)
-        else:
-            _store(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with locked(aside, wait=True):
+        try:
+            yield aside
+            with aside.open("rb") as written:
+                os.fsync(written.fileno())
+            if isinstance(path, Path):
+                os.replace(aside, path)
+            else:
+                _store(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def _store_all(folder: Path, address: Address) -> None:

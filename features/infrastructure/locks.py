@@ -21,8 +21,10 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOS
 
 
 @contextmanager
-def locked(out: Location, argument: str = "`out`") -> Iterator[None]:
+def locked(out: Location, argument: str = "`out`", *, wait: bool = False) -> Iterator[None]:
     """Hold the lock of ``out``, ``.NAME.lock`` beside it, for this process; messages call it ``argument``.
+
+    With ``wait`` it is held as soon as the other process has released it, instead of refusing.
 
     Some network file systems have no locks, and no store has; nothing is locked there, and a line says so.
 
@@ -30,7 +32,7 @@ def locked(out: Location, argument: str = "`out`") -> Iterator[None]:
     locks nothing. Threads of one process do not exclude each other. A missing parent directory is made.
 
     Raises:
-        InputError: Another process holds the lock; the message gives its number and its machine.
+        InputError: Without ``wait``, another process holds the lock; the message gives its number and its machine.
     """
     import fcntl
 
@@ -44,7 +46,7 @@ def locked(out: Location, argument: str = "`out`") -> Iterator[None]:
         with path.open("a+") as file:
             try:
                 # A record lock belongs to the process: its forked workers, which may outlive it, do not hold it.
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except (BlockingIOError, PermissionError) as error:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"

@@ -67,13 +67,13 @@ def check_ranges(config: Any) -> None:
         choices, types = choices_of(hints[field.name])
         if choices and value not in choices and not isinstance(value, types):
             expected = f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(choices[0])
-            words = ", or ".join([expected, *map(str, _ranges(hints[field.name]))])
+            words = ", or ".join([expected, *map(str, ranges_of(hints[field.name]))])
             faults.append(f"`{field.name}` {value}: expected {words}")
         for given in value if isinstance(value, (list, tuple)) else (value,):
             if isinstance(given, (int, float)) and not isinstance(given, bool):
                 faults += [
                     f"`{field.name}` {given}: expected {', or '.join([*map(str, choices), str(bounds)])}"
-                    for bounds in _ranges(hints[field.name])
+                    for bounds in ranges_of(hints[field.name])
                     if given not in bounds
                 ]
     if faults:
@@ -101,7 +101,7 @@ def choices_of(hint: Any) -> tuple[list[Any], tuple[type, ...]]:
     return [one for choices, _ in parts for one in choices], tuple(one for _, types in parts for one in types)
 
 
-def _ranges(hint: Any) -> list[Range]:
+def ranges_of(hint: Any) -> list[Range]:
     """Return the ranges at any depth of a type hint."""
     found = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Range)]
-    return found + [bounds for part in get_args(hint) for bounds in _ranges(part)]
+    return found + [bounds for part in get_args(hint) for bounds in ranges_of(part)]

@@ -17,10 +17,19 @@ from features.precomputed.provenance import attributes_of, check_model, written_
 from features.precomputed.rows import FeatureRows
 from features.readers.class_names import distinct_names, numbered_names
 from features.readers.rules import named_classes
+from features.readers.scheme import SpecOption
 
 #: Options of a file of one row a class, with the column that each is in a file that was written from a bank.
 USUAL = {"means": "mean", "names": "name", "counts": "count", "variances": "variance", "covariance": "covariance"}
-MEANS_OPTIONS = (*USUAL, "model")
+MODEL_OPTION = SpecOption("NAME", "the model that made the features; features of two models are not compared")
+MEANS_OPTIONS = {
+    "means": SpecOption("NAME", "for a file of class means: the array of means, one row a class"),
+    "names": SpecOption("NAME", "the names of the classes: an array, or a text file with one a line"),
+    "counts": SpecOption("NAME", "with `means`: the number of images of each class"),
+    "variances": SpecOption("NAME", "with `means`: the variances of each class"),
+    "covariance": SpecOption("NAME", "with `means`: the covariance within classes"),
+    "model": MODEL_OPTION,
+}
 #: Largest difference of a covariance and its transpose, relative to its largest value.
 _ROUND_OFF = 1e-4
 

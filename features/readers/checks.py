@@ -12,8 +12,12 @@ from typing import TypeVar
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.addresses import Address, Location, local_copy, located
 from features.infrastructure.suggestions import choice
+from features.readers.scheme import SpecOption
 
 LocationT = TypeVar("LocationT", Path, Address, Location)
+
+#: The option that :func:`image_root` reads.
+ROOT_OPTION = SpecOption("DIR", "the directory that the image paths start from; by default that of the file")
 
 
 def expanded(path: str) -> Location:

@@ -16,13 +16,20 @@ from features.infrastructure.tables import read_rows
 from features.readers.checks import existing_file, expanded
 from features.readers.copies import equal_images
 from features.readers.rules import with_images
+from features.readers.scheme import SpecOption
 
-#: The options of :func:`hold_out`, which reads the option ``seed`` too.
-HOLDOUT_OPTIONS = ("holdout", "part", "groups")
 #: Columns of the file of the option ``groups``.
 GROUP_COLUMNS = ("id", "group")
 #: Values of ``part``; the first is the default.
 KEPT, HELD_OUT = "kept", "held-out"
+#: The options of :func:`hold_out`, which reads the option ``seed`` too.
+HOLDOUT_OPTIONS = {
+    "holdout": SpecOption("SHARE", "without this share of the images of each class; copies of an image stay together"),
+    "part": SpecOption(KEPT, f"with `holdout`: `{HELD_OUT}` for the share that is held out"),
+    "groups": SpecOption(
+        "FILE.csv", f"with `holdout`: a table with the columns {' and '.join(GROUP_COLUMNS)}; a group stays together"
+    ),
+}
 
 
 def held_out(
@@ -89,7 +96,7 @@ def hold_out(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
         InputError: An option is malformed, or the file does not fit the dataset.
     """
     if "holdout" not in spec.options:
-        for name in HOLDOUT_OPTIONS[1:]:
+        for name in HOLDOUT_OPTIONS:
             if name in spec.options:
                 raise spec.error(f"{name}={spec.options[name]} is an option of holdout=…; give a share, such as 0.2")
         return dataset

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.catalogue import Catalogue
+
+
+@dataclass(frozen=True)
+class SpecOption:
+    """An option of a dataset spec, which is typed after ``?`` as ``name=value``.
+
+    Attributes:
+        value: What stands for the value, such as ``FILE``; or its default, where it has one.
+        meaning: What it does, in one line.
+    """
+
+    value: str
+    meaning: str
 
 
 @dataclass(frozen=True)
@@ -21,7 +34,7 @@ class Scheme:
         open: Opens a dataset without decoding an image. Called with the spec, and with the opened base dataset if the
             scheme has a ``base``. Raises `InputError` if the split or an option is invalid, a file is missing or
             malformed (the message names it, and the line), or an image has no label.
-        options: The names that it takes after ``?``, or a function of the spec that returns them.
+        options: The options that it takes after ``?`` by name, or a function of the spec that returns them.
         base: Returns the spec of the dataset that this one re-labels. None if the scheme reads images of its own.
         unlabelled: Whether the images have no labels, or a function of the spec that says it.
         holds_images: Whether there are images; without them there are features that were computed elsewhere.
@@ -33,7 +46,7 @@ class Scheme:
     meaning: str
     form: str
     open: Callable[..., ImageDataset]
-    options: Collection[str] | Callable[[DatasetSpec], Collection[str]] = ()
+    options: Mapping[str, SpecOption] | Callable[[DatasetSpec], Mapping[str, SpecOption]] = field(default_factory=dict)
     base: Callable[[DatasetSpec], DatasetSpec] | None = None
     unlabelled: bool | Callable[[DatasetSpec], bool] = False
     holds_images: bool = True

@@ -18,12 +18,16 @@ from features.infrastructure.tables import read_provenance, read_rows
 from features.readers.checks import existing_file, expanded
 from features.readers.holdout import HOLDOUT_OPTIONS, hold_out
 from features.readers.rules import with_images
-from features.readers.scheme import base_of
+from features.readers.scheme import SpecOption, base_of
 from features.readers.subsampling import DRAW_OPTIONS, draw
 
 EXCLUDE = "exclude"
 #: The options that every scheme takes.
-GENERIC_OPTIONS = (*DRAW_OPTIONS, *HOLDOUT_OPTIONS, EXCLUDE)
+GENERIC_OPTIONS = {
+    **DRAW_OPTIONS,
+    **HOLDOUT_OPTIONS,
+    EXCLUDE: SpecOption("FILE.csv[,…]", "without the images whose ids the files list, as `transfer duplicates` writes"),
+}
 #: Those that take a part of the images by chance.
 _CHANCE = (*DRAW_OPTIONS, *HOLDOUT_OPTIONS)
 
@@ -115,7 +119,7 @@ def _own(spec: DatasetSpec) -> list[str]:
     part. A list about a drawn part is refused if the draw comes after the exclusion, because images would be drawn that
     were never checked.
     """
-    names = [_name(str(spec), _CHANCE), _name(str(spec), DRAW_OPTIONS)]
+    names = [_name(str(spec), _CHANCE), _name(str(spec), tuple(DRAW_OPTIONS))]
     if EXCLUDE not in spec.options or _drawn_first(spec):
         names.append(_name(str(spec)))
     return names

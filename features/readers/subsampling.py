@@ -9,9 +9,14 @@ from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
+from features.readers.scheme import SpecOption
 
 #: The options of :func:`draw`.
-DRAW_OPTIONS = ("per_class", "imbalance", "seed")
+DRAW_OPTIONS = {
+    "per_class": SpecOption("K", "K images of each class, drawn at random; a class that has fewer keeps all"),
+    "imbalance": SpecOption("F", "a long tail: from the largest class down to 1/F of it, in the order of the labels"),
+    "seed": SpecOption("0", "the seed of `per_class`, `imbalance` and `holdout`"),
+}
 
 
 def long_tail_counts(largest: int, classes: int, imbalance: float) -> NDArray[np.int64]:

@@ -23,6 +23,7 @@ from features.backbones.loading import seeded
 from features.infrastructure.console import progress
 from features.infrastructure.devices import pick_device, pick_precision
 from features.infrastructure.errors import InputError
+from features.infrastructure.interruptions import Requests, deferred
 from features.infrastructure.processes import join_job, local_world_size, rank, world_size
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier
@@ -77,7 +78,7 @@ def train(
     Raises:
         InputError: The loss became NaN or infinite, memory ran out, a whole batch cannot be read, or a batch cannot be
             shared out among the processes.
-        KeyboardInterrupt: The user pressed Ctrl-C; the state that was written last stays.
+        Interrupted: A signal such as Ctrl-C asked the process to stop, and the state is written after the step.
     """
     device = pick_device(config.device)
     precision = pick_precision(config.precision, device)
@@ -108,7 +109,13 @@ def train(
         loader = PairedLoader(
             loader, source.loader(EpochBatches(shuffled, config.images_per_step, steps, step.start, parts), pinned)
         )
-    with _lightning_quiet(), _generators_restored(device), depthwise_in_float32(model), _failures_named(device, config):
+    with (
+        _lightning_quiet(),
+        _generators_restored(device),
+        depthwise_in_float32(model),
+        deferred() as callback.requests,
+        _failures_named(device, config, callback.requests),
+    ):
         network = model.backbone.network
         compiling = compiled(network, device, run.log) if config.compile else nullcontext()
         # Ours comes last, so that what it writes has the state of the others after the step.
@@ -159,11 +166,13 @@ def _trainer(
 
 
 @contextmanager
-def _failures_named(device: torch.device, config: TrainingConfig) -> Iterator[None]:
-    """Raise ``InputError`` when memory runs out or the compiler fails, and KeyboardInterrupt on Ctrl-C."""
+def _failures_named(device: torch.device, config: TrainingConfig, requests: Requests) -> Iterator[None]:
+    """Raise ``InputError`` when memory runs out or the compiler fails, and Interrupted when a signal has come."""
     try:
         yield
     except (torch.OutOfMemoryError, RuntimeError) as error:
+        if rank():
+            requests.answer()  # the first process has stopped, and this one has waited for its part of a step
         if config.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             reason = str(error).strip().partition("\n")[0]
             raise InputError(f"`compile`: the network cannot be compiled ({reason}); leave it out") from error
@@ -177,10 +186,10 @@ def _failures_named(device: torch.device, config: TrainingConfig) -> Iterator[No
     except MisconfigurationException as error:  # what a callback or a strategy needs and does not find
         raise InputError(f"Lightning refuses the training: {str(error).partition('. ')[0]}") from error
     except SystemExit as error:
-        # Lightning answers Ctrl-C by ending the process.
+        # Lightning answers an interruption by ending the process.
         if not isinstance(error.__context__, KeyboardInterrupt):
             raise
-        raise KeyboardInterrupt from error
+        raise error.__context__ from None
 
 
 @contextmanager

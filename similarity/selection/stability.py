@@ -40,7 +40,7 @@ class SelectionStability:
         subset: The selection from the banks themselves.
         classes: Every source class that was ever chosen: those of the subset in its order, then the others, most
             often chosen first.
-        jaccard: Mean over the replicates of |A ∩ B| / |A ∪ B|, with A the subset and B the replicate's choice; 1 if
+        jaccard: Mean over the replicates of ``|A ∩ B| / |A ∪ B|``, with A the subset and B the replicate's choice; 1 if
             every replicate chose the subset.
         replicates: Number of bootstrap replicates.
         seed: Seed of the resampling.

@@ -260,7 +260,8 @@ def test_ctrl_c(monkeypatch, capsys):
     assert main(["inspect", "losses"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "transfer inspect: interrupted; the same command resumes from the last checkpoint, if there is one\n"
+    hint = "the same command resumes from the last checkpoint, if there is one"
+    assert err == f"transfer inspect: stopped by SIGINT; {hint}\n"
 
 
 @pytest.mark.parametrize(

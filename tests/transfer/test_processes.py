@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from finetune import EvaluateConfig, FinetuneConfig, ImageClassifier, evaluate, 
 from finetune.evaluation.evaluator import evaluate_model
 from finetune.samplers import build_sampler
 from finetune.training.batches import EpochBatches
+from finetune.training.state import read_resume
 from finetune.training.validation import split_off
 from similarity import Subset, SubsetRow
 from transfer.cli import main
@@ -28,11 +31,14 @@ from transfer.cli import main
 CPU = ["--device", "cpu", "--precision", "fp32", "--workers", "0"]
 
 
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+LAUNCHER = [*TORCHRUN, "-m", "transfer.cli"]
+
+
 def two_processes(*command: str) -> subprocess.CompletedProcess[str]:
     """Run ``transfer`` as two processes of one job."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.run(
-        [*launcher, "-m", "transfer.cli", *command],
+        [*LAUNCHER, *command],
         capture_output=True,
         text=True,
         timeout=180,
@@ -107,6 +113,22 @@ def test_prediction(plain_network, tmp_path):
         assert together["id"].tolist() == alone["id"].tolist() and len(alone["id"]) == 29
         np.testing.assert_allclose(together["feature"], alone["feature"], rtol=1e-4, atol=1e-5)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.csv", "one.npz", "photos", "two.csv", "two.npz"]
+
+
+def test_a_job_that_a_scheduler_ends_keeps_its_state(tmp_path):
+    command = ["pretrain", "digits:@train?per_class=9", "--backbone", "resnet8", "--epochs", "999", *CPU]
+    job = subprocess.Popen(
+        [*LAUNCHER, *command, "--batch-size", "30", "--out", str(tmp_path / "run")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    while job.poll() is None and not (tmp_path / "run" / "history.csv").exists():
+        time.sleep(0.1)
+    job.send_signal(signal.SIGTERM)
+    _, said = job.communicate(timeout=120)
+    assert job.returncode != 0 and "transfer pretrain: stopped by SIGTERM; the same command resumes" in said
+    assert read_resume(tmp_path / "run" / "checkpoints")["step"] > 0
 
 
 @pytest.mark.parametrize("loss", ["softmax", "ldam-drw"])

@@ -15,7 +15,7 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
-from features.readers.checks import check_split, existing_file, expanded, image_root
+from features.readers.checks import ROOT_OPTION, check_split, existing_file, expanded, image_root
 from features.readers.class_names import distinct_names
 from features.readers.scheme import Scheme
 
@@ -115,4 +115,4 @@ def _class_names(categories: list[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 _MEANING = "iNaturalist 2017 to 2021 and any COCO-style JSON; ?root=DIR says where the images are"
-INAT = Scheme("inat", _MEANING, "inat:FILE.json", open_coco, ("root",), addresses=True)
+INAT = Scheme("inat", _MEANING, "inat:FILE.json", open_coco, {"root": ROOT_OPTION}, addresses=True)

@@ -12,8 +12,8 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.addresses import Location
 from features.infrastructure.tables import read_columns, read_rows
-from features.readers.checks import check_split, existing_file, expanded, image_root
-from features.readers.scheme import Scheme
+from features.readers.checks import ROOT_OPTION, check_split, existing_file, expanded, image_root
+from features.readers.scheme import Scheme, SpecOption
 
 #: Columns that are taken where the options ``image`` and ``label`` name none, by their names in lower case.
 IMAGE_COLUMNS = ("image", "path", "file", "filename", "file_name", "filepath", "image_path", "image_id", "img")
@@ -77,4 +77,10 @@ def _column(spec: DatasetSpec, path: Location, columns: Sequence[str], option: s
 
 _KIND = "table of images"
 _MEANING = "a table with a column of image paths and one of labels; ?image=, ?label= name them, ?ending=.jpg is added"
-CSV = Scheme("csv", _MEANING, "csv:FILE.csv[@split]", open_csv, ("image", "label", "root", "ending"), addresses=True)
+_OPTIONS = {
+    "image": SpecOption("COLUMN", f"the column of image paths; by default one called {', '.join(IMAGE_COLUMNS)}"),
+    "label": SpecOption("COLUMN", f"the column of class names; by default one called {', '.join(LABEL_COLUMNS)}"),
+    "root": ROOT_OPTION,
+    "ending": SpecOption(".jpg", "what is added to each path, which may lack its ending"),
+}
+CSV = Scheme("csv", _MEANING, "csv:FILE.csv[@split]", open_csv, _OPTIONS, addresses=True)

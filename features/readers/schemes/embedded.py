@@ -13,7 +13,7 @@ from features.dataset_spec import DatasetSpec
 from features.image_sources import ArrayImages
 from features.readers.checks import check_split
 from features.readers.glyph_rendering import FACES, enlarge, render_glyphs
-from features.readers.scheme import Scheme
+from features.readers.scheme import Scheme, SpecOption
 
 #: The first image of the second half of the digits. Each sheet holds one text of about 130 digits, and scikit-learn
 #: keeps the 14 sheets in order: images 0 to 904 are seven sheets, 905 to 1796 the other seven.
@@ -78,6 +78,10 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 GLYPHS = Scheme(
-    "glyphs", "printed characters, embedded: the demo's source", "glyphs:[SCRIPT,...]", open_glyphs, ("min_faces",)
+    "glyphs",
+    "printed characters, embedded: the demo's source",
+    "glyphs:[SCRIPT,...]",
+    open_glyphs,
+    {"min_faces": SpecOption("1", "the least number of font faces that draw a character differently: of its images")},
 )
 DIGITS = Scheme("digits", "handwritten digits, embedded: the demo's target", "digits:[@train|@test]", open_digits)

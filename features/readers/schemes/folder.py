@@ -14,7 +14,7 @@ from features.readers.class_folders import read_class_folders
 from features.readers.class_names import distinct_names
 from features.readers.folders import folders_at
 from features.readers.rules import with_images
-from features.readers.scheme import Scheme
+from features.readers.scheme import Scheme, SpecOption
 
 
 def open_folder(spec: DatasetSpec) -> ImageDataset:
@@ -55,4 +55,5 @@ def _readable_names(spec: DatasetSpec, root: Location, folders: Sequence[str]) -
 
 
 _MEANING = "one folder a class; ?names=FILE gives the folders readable names"
-FOLDER = Scheme("folder", _MEANING, "folder:DIR[@split]", open_folder, ("names",), addresses=True)
+_NAMES = SpecOption("FILE", "lines of `folder<TAB>name` in a file below DIR, such as words.txt: readable class names")
+FOLDER = Scheme("folder", _MEANING, "folder:DIR[@split]", open_folder, {"names": _NAMES}, addresses=True)

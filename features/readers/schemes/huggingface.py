@@ -19,7 +19,7 @@ from features.image_sources import read_image
 from features.infrastructure.suggestions import choice
 from features.readers.checks import check_split, expanded
 from features.readers.class_names import numbered_names
-from features.readers.scheme import Scheme
+from features.readers.scheme import Scheme, SpecOption
 
 
 class HubImages:
@@ -148,4 +148,9 @@ def _column(spec: DatasetSpec, features: Any, option: str, kind: str) -> str:
 
 
 _MEANING = "Hugging Face datasets, by name or saved on disk (extra hf)"
-HUGGINGFACE = Scheme("hf", _MEANING, "hf:NAME@split", open_hub, ("config", "image", "label"))
+_OPTIONS = {
+    "config": SpecOption("NAME", "the configuration, of a dataset that has several"),
+    "image": SpecOption("COLUMN", "the column of images; found by itself where there is one"),
+    "label": SpecOption("COLUMN", "the column of labels; found by itself where there is one"),
+}
+HUGGINGFACE = Scheme("hf", _MEANING, "hf:NAME@split", open_hub, _OPTIONS)

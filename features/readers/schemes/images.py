@@ -11,7 +11,15 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
 from features.infrastructure.addresses import Location
-from features.readers.checks import check_split, existing_file, expanded, image_root, is_directory, numbered_lines
+from features.readers.checks import (
+    ROOT_OPTION,
+    check_split,
+    existing_file,
+    expanded,
+    image_root,
+    is_directory,
+    numbered_lines,
+)
 from features.readers.folders import IMAGE_SUFFIXES, folders_at
 from features.readers.scheme import Scheme
 
@@ -73,4 +81,4 @@ def _listed(spec: DatasetSpec, path: Location) -> list[str]:
 
 
 _MEANING = "images without labels: all below a folder, one file, or those a text file lists (?root=DIR); one class"
-IMAGES = Scheme("images", _MEANING, "images:DIR", open_images, ("root",), unlabelled=True, addresses=True)
+IMAGES = Scheme("images", _MEANING, "images:DIR", open_images, {"root": ROOT_OPTION}, unlabelled=True, addresses=True)

@@ -9,10 +9,10 @@ import numpy as np
 from features.address_images import files_at
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.readers.checks import check_split, existing_file, expanded, image_root, numbered_lines
+from features.readers.checks import ROOT_OPTION, check_split, existing_file, expanded, image_root, numbered_lines
 from features.readers.class_names import folder_names, names_in_file
 from features.readers.folders import IMAGE_SUFFIXES
-from features.readers.scheme import Scheme
+from features.readers.scheme import Scheme, SpecOption
 
 
 def open_list(spec: DatasetSpec) -> ImageDataset:
@@ -49,4 +49,8 @@ def open_list(spec: DatasetSpec) -> ImageDataset:
 
 
 _MEANING = "lines of 'relative/path label'; ?root=DIR says where the images are"
-LIST = Scheme("list", _MEANING, "list:FILE.txt[.gz]", open_list, ("root", "names"), addresses=True)
+_OPTIONS = {
+    "root": ROOT_OPTION,
+    "names": SpecOption("FILE", "a text file with the name of a class on each line; that of label 0 comes first"),
+}
+LIST = Scheme("list", _MEANING, "list:FILE.txt[.gz]", open_list, _OPTIONS, addresses=True)

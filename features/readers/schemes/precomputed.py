@@ -10,18 +10,24 @@ from numpy.typing import NDArray
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.suggestions import choice
-from features.precomputed.class_means import MEANS_OPTIONS, holds_class_means
+from features.precomputed.class_means import MEANS_OPTIONS, MODEL_OPTION, holds_class_means
 from features.precomputed.columns import feature_column, label_column, values_of
 from features.precomputed.feature_file import FORMATS, FeatureFile, open_feature_file
 from features.precomputed.labels import Labels, classes_of
 from features.precomputed.provenance import check_model
 from features.precomputed.rows import FeatureRows
-from features.readers.scheme import Scheme
+from features.readers.scheme import Scheme, SpecOption
 
 #: The value of the option ``label`` for rows without labels.
 NO_LABEL = "none"
 #: Options of a file of one row an image.
-ROW_OPTIONS = ("feature", "label", "id", "names", "model")
+ROW_OPTIONS = {
+    "feature": SpecOption("NAME", "the column or array of features; found by itself where only one can be meant"),
+    "label": SpecOption("NAME", f"that of labels, or a second file; {NO_LABEL} for rows without labels"),
+    "id": SpecOption("NAME", "that of ids, or a second file; by default the numbers of the rows"),
+    "names": SpecOption("NAME", "the names of the classes: an array, or a text file with one a line"),
+    "model": MODEL_OPTION,
+}
 
 
 def open_features(spec: DatasetSpec) -> ImageDataset:
@@ -98,7 +104,7 @@ FEATURES = Scheme(
     f"features computed elsewhere ({', '.join(FORMATS)}), or class means with ?means=NAME",
     "features:FILE[@split]",
     open_features,
-    tuple(dict.fromkeys((*ROW_OPTIONS, *MEANS_OPTIONS))),
+    ROW_OPTIONS | MEANS_OPTIONS,
     unlabelled=lambda spec: spec.options.get("label") == NO_LABEL,
     holds_images=False,
     addresses=True,

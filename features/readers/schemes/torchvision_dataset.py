@@ -24,7 +24,7 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice, did_you_mean
 from features.readers.checks import existing_directory
 from features.readers.class_names import distinct_names, numbered_names
-from features.readers.scheme import Scheme
+from features.readers.scheme import Scheme, SpecOption
 
 #: Constructor arguments that choose a split, in order of preference.
 _SELECTORS = ("split", "train", "version", "image_set")
@@ -293,11 +293,17 @@ def _class_names(dataset: Any) -> tuple[str, ...] | None:
     return distinct_names(list(names), range(len(names)))
 
 
+def _arguments(spec: DatasetSpec) -> dict[str, SpecOption]:
+    """The arguments of the dataset's constructor that are words or numbers, such as `annotation_level=family`."""
+    of_class = _simple(_parameters(_find(spec, spec.location.partition(":")[0])))
+    return {word: SpecOption(str(default), f"`{word}` of the constructor") for word, default in of_class.items()}
+
+
 _MEANING = "any labelled image class of torchvision.datasets, such as Flowers102 or CIFAR100"
 TORCHVISION = Scheme(
     "torch",
     _MEANING,
     "torch:NAME:DIR@split",
     open_torchvision,
-    lambda spec: _simple(_parameters(_find(spec, spec.location.partition(":")[0]))),
+    _arguments,
 )

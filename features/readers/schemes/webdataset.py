@@ -32,7 +32,7 @@ from features.infrastructure.stores import answer
 from features.readers.checks import check_split, existing_file
 from features.readers.class_names import names_in_file, numbered_names
 from features.readers.folders import IMAGE_SUFFIXES, is_left_behind
-from features.readers.scheme import Scheme
+from features.readers.scheme import Scheme, SpecOption
 
 _IMAGE_ENDINGS = frozenset(suffix[1:] for suffix in IMAGE_SUFFIXES)
 _LABEL = "label (.cls, or label in .json)"
@@ -258,6 +258,9 @@ WEBDATASET = Scheme(
     "WebDataset tar shards, such as data/train-{0000..0099}.tar",
     "wds:PATTERN",
     open_shards,
-    options=("names", "image"),
+    options={
+        "names": SpecOption("FILE", "a text file with the name of a class on each line, for labels that are numbers"),
+        "image": SpecOption("ENDING", "the ending of the images, such as jpg, where a sample has several"),
+    },
     addresses=True,
 )

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from features import InputError, extract
+from features.class_statistics import ClassStatistics
 from features.extraction.shard import Shard
+from features.infrastructure.interruptions import Interrupted
 from features.infrastructure.locks import locked
 
 
@@ -128,6 +130,25 @@ def position(resume):
 def test_a_killed_extraction_goes_on_bit_for_bit(photos, whole, tmp_path):
     (at,) = kill_until_done(photos, tmp_path / "bank.h5", 1, 0)
     assert 0 < at < 120
+    assert_same_bits(tmp_path / "bank.h5", whole.path)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_writes_a_checkpoint_before_one_is_due(checkpointed, photos, whole, tmp_path, monkeypatch, name):
+    settings = checkpointed(photos, tmp_path / "bank.h5", checkpoint_seconds=3600)
+    add, batches = ClassStatistics.add, []
+
+    def counted(self, *arguments):
+        add(self, *arguments)
+        batches.append(None)
+        if len(batches) == 7:
+            signal.raise_signal(signal.Signals[name])
+
+    with monkeypatch.context() as patched, pytest.raises(Interrupted, match=f"^{name}$"):
+        patched.setattr(ClassStatistics, "add", counted)
+        extract(settings)
+    assert Shard.open(tmp_path / "bank.h5.resume").position == 28
+    assert extract(settings).read == 92
     assert_same_bits(tmp_path / "bank.h5", whole.path)
 
 

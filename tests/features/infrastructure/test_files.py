@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import fsspec
@@ -30,10 +32,15 @@ def folder(tmp_path, monkeypatch):
         ({"`out`": "a", "`curve`": "a"}, True, "`curve` a: is the file of `out` too; name another one"),
         ({"`out`": "."}, True, "`out` .: is a directory; name a file in it"),
         ({"`out`": "there.csv/a"}, True, "`out` there.csv/a: its directory cannot be made"),
+        ({"`out`": "pipe"}, True, "`out` pipe: is a device or a pipe; name a file"),
+        ({"`out`": "/dev/null"}, True, "`out` /dev/null: is a device or a pipe; name a file"),
+        ({"`out`": "round"}, True, "`out` round: is a link that leads to itself; name another file"),
     ],
 )
 def test_what_would_be_lost_or_cannot_be_written(files, overwrite, message, tmp_path):
     os.symlink("read.h5", tmp_path / "link.h5")
+    os.symlink("round", tmp_path / "round")
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError) as refusal:
         check_new(files, read=["read.h5"], overwrite=overwrite)
     assert message in str(refusal.value)
@@ -54,6 +61,37 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     assert json.loads(path.read_text(encoding="utf-8")) == {"ä": 1}
     assert [entry.name for entry in path.parent.iterdir()] == ["a.json"]
+
+
+def test_a_link_stays_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("old", "new"):
+        os.symlink(f"elsewhere/{name}.json", tmp_path / f"{name}.json")
+    write_json(tmp_path / "elsewhere" / "old.json", 1)
+    for name in ("old", "new"):
+        write_json(tmp_path / f"{name}.json", 2)
+        assert (tmp_path / f"{name}.json").is_symlink()
+        assert (tmp_path / "elsewhere" / f"{name}.json").read_text() == "2\n"
+
+
+def test_two_processes_that_write_one_file_do_not_mix(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from features.infrastructure.files import atomic_file
+for _ in range(60):
+    with atomic_file(Path("table")) as aside, aside.open("w") as file:
+        for _ in range(50):
+            file.write(sys.argv[1] * 99)
+            file.flush()
+"""
+    writers = [subprocess.Popen([sys.executable, "-c", code, letter], cwd=tmp_path) for letter in "ab"]
+    seen = set()
+    while any(writer.poll() is None for writer in writers):
+        if (tmp_path / "table").exists():
+            seen.add((tmp_path / "table").read_text())
+    assert [writer.returncode for writer in writers] == [0, 0] and seen <= {"a" * 4950, "b" * 4950} and seen
+    assert not list(tmp_path.glob(".table*"))
 
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):

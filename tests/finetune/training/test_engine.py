@@ -20,6 +20,7 @@ from tiny_training import Killed, history, interrupted, kill, options, same_weig
 
 from features.backbones.loading import load_backbone
 from features.infrastructure.errors import InputError
+from features.infrastructure.interruptions import Interrupted
 from finetune.finetuning import FinetuneConfig, finetune
 from finetune.losses import LOSSES, build_loss
 from finetune.run_directory import RunDirectory
@@ -27,6 +28,7 @@ from finetune.training import batches as training_images
 from finetune.training import callbacks, engine
 from finetune.training.batches import TrainingImages
 from finetune.training.engine import train
+from finetune.training.state import read_resume
 
 
 @pytest.mark.parametrize("optimizer", ["nesterov", "sgd", "adamw"])
@@ -124,13 +126,15 @@ def listening():
     signal.signal(signal.SIGINT, before)
 
 
-def test_ctrl_c_leaves_a_resumable_run(tmp_path, colours, monkeypatch, listening):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"])
+def test_a_signal_saves_the_state_after_its_step(tmp_path, colours, monkeypatch, listening, name):
     dataset, config = colours(9, 9), options(tmp_path / "run", steps=8)
     whole = trained(dataset, options(tmp_path / "whole", steps=8))
     with monkeypatch.context() as patched:
-        interrupted(patched, 3, 5, lambda: signal.raise_signal(signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt):
+        interrupted(patched, 3, 5, lambda: signal.raise_signal(signal.Signals[name]))
+        with pytest.raises(Interrupted, match=f"^{name}$"):
             trained(dataset, config)
+    assert read_resume(tmp_path / "run" / "checkpoints")["step"] == 6
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # the next Ctrl-C works
     assert same_weights(whole, trained(dataset, config))
 

@@ -1,0 +1,308 @@
+"""The tables of the benchmarks' page, each from the files that a benchmark has recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from recorded import RESULTS, recorded, written
+
+Rows = Iterable[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    Attributes:
+        file: The file of results, without its ending, without which there is no table.
+        head: The heads of the columns.
+        rows: Makes the rows of cells.
+    """
+
+    file: str
+    head: tuple[str, ...]
+    rows: Callable[[], Rows]
+
+    def markdown(self) -> str:
+        """The table as Markdown; all columns but the first are aligned to the right."""
+        marks = [":--", *["--:"] * (len(self.head) - 1)]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.head, marks, *self.rows()))
+
+
+def plus_minus(mean: float, error: float | None, form: str = ".1f") -> str:
+    """A mean and its error, kept in one line."""
+    if error is None:
+        return written(mean, form)
+    return f"{written(mean, form)} ± {written(error, form.lstrip('+'))}".replace(" ", "\N{NO-BREAK SPACE}")
+
+
+#: What an arm of an experiment is called.
+ARMS = {
+    "scratch": "nothing: from scratch",
+    "all": "all classes",
+    "random": "as many at random",
+    "paper": "the paper's choice",
+    "toolkit": "the default's choice",
+    "coverage": "`--strategy coverage`",
+    "local-scaling": "`local-scaling`, the default then",
+    "nearest": "`nearest` in the default geometry",
+}
+
+
+def _arms(name: str) -> Rows:
+    for arm in recorded(name)["arms"]:
+        deviation = arm["top1_std"] and 100 * arm["top1_std"]
+        yield ARMS[arm["arm"]], plus_minus(100 * arm["top1_mean"], deviation)
+
+
+#: Column of ``selection_quality.json`` → its head; those of pairs of classes, then those of other targets.
+PAIRS = {
+    "cifar100": "CIFAR-100",
+    "cifar100_224": "at 224 px",
+    "tiny_imagenet": "Tiny ImageNet",
+    "cifar100_by_tiny_imagenet": "CIFAR-100 from Tiny ImageNet",
+    "cub": "CUB",
+    "cub_other": "CUB, other species",
+}
+OTHERS = {
+    "by_tiny_imagenet_1": "1 class",
+    "by_tiny_imagenet_5": "5",
+    "by_tiny_imagenet_10": "10",
+    "by_tiny_imagenet_50": "50",
+    "cub_1": "1 species",
+    "cub_other_1": "1 other species",
+    "supervised": "ImageNet, supervised",
+    "moco": "MoCo",
+}
+#: Rows of both tables: geometry and strategy.
+CHOICES = {
+    "the paper: `euclidean`, `nearest`": "euclidean + nearest",
+    "`nearest`": "sqrt-whitened + nearest",
+    "`nearest-class`": "sqrt-whitened + nearest-class",
+    "`coverage`": "sqrt-whitened + coverage",
+    "`kernel-density`": "sqrt-whitened + kernel-density",
+    "`importance`": "sqrt-whitened + importance",
+    "`unbalanced-transport`": "sqrt-whitened + unbalanced-transport",
+    "`local-scaling`": "sqrt-whitened + local-scaling",
+    "**the default: `mutual-proximity`**": "sqrt-whitened + mutual-proximity",
+}
+
+
+def _precisions(columns: Iterable[str], with_error: bool) -> Rows:
+    found = recorded("selection_quality")["columns"]
+    for head, recipe in CHOICES.items():
+        rows = (found[column]["recipes"][recipe] for column in columns)
+        yield head, *(plus_minus(row["mean"], row["standard_error"] if with_error else None, ".3f") for row in rows)
+
+
+def _thinned() -> Rows:
+    for name, row in recorded("selection_quality")["columns"]["thinned"]["strategies"].items():
+        if name != "random":
+            yield f"`{name}`", written(row["spearman"], ".2f"), written(row["few_move_down"], "+.0%")
+
+
+def _geometries() -> Rows:
+    found = recorded("selection_quality")["columns"]
+    for geometry in ("euclidean", "cosine", "centred", "whitened", "sqrt-whitened"):
+        rows = (found[column]["recipes"] for column in PAIRS)
+        recipes = [f"{geometry} + nearest", f"{geometry} + mutual-proximity"]
+        means = [[row[recipe]["mean"] for recipe in recipes] for row in rows]
+        yield f"`{geometry}`", *(f"{one:.3f}\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}{other:.3f}" for one, other in means)
+
+
+def _domains() -> Rows:
+    cases = {"broad": "it is the broader one", "equal": "both are equally broad", "narrow": "it is narrow"}
+    for geometry, right in recorded("domain_ranking")["right"].items():
+        for case, words in cases.items():
+            shares = (right[case][name] for name in ("nearest-class", "emd"))
+            yield (
+                f"`{geometry}`",
+                words,
+                *(plus_minus(100 * s["right"], 100 * s["standard_error"], ".0f") for s in shares),
+            )
+
+
+def _semi_dual() -> Rows:
+    for row in recorded("emd")["semi-dual"]["rows"]:
+        exact = written(row["pot_seconds"], ".1f") if "pot_seconds" in row else "–"
+        size = f"{row['sources']:,} × {row['targets']:,}, {row['points']}"
+        yield size, written(row["seconds"], ".1f"), exact, written(row["gap"], ".3%"), written(row["peak_gib"], ".1f")
+
+
+def _solvers() -> Rows:
+    found = recorded("emd")
+    for name, words in (
+        ("ours, euclidean", "`similarity.emd`, raw means"),
+        ("ours, sqrt-whitened", "`similarity.emd`, the default geometry"),
+        ("POT, euclidean", "`ot.emd2`, raw means"),
+    ):
+        yield words, written(found[name]["seconds"], ".1f")
+
+
+def _selection_scale() -> Rows:
+    for row in recorded("selection_scale")["rows"]:
+        yield (
+            f"{row['sources']:,} × {row['targets']:,}",
+            written(row["seconds"], ".1f"),
+            written(row["peak_gib"], ".1f"),
+        )
+
+
+def _short() -> Rows:
+    for name, arm in recorded("selection_pays-short")["arms"].items():
+        if "less_random" in arm:
+            difference = plus_minus(arm["less_random"], arm["error_pairs"], "+.1f")
+            yield ARMS[name], written(arm["top1"], ".1f"), difference, f"{arm['groups_above']} of {arm['groups']}"
+
+
+def _zoo() -> Rows:
+    zoo = recorded("measures")["zoo"]
+    names = {
+        "efficientnet_lite0": "EfficientNet-Lite0, ImageNet weights",
+        "efficientnet_lite0:none": "the same, random weights",
+    }
+    for row in zoo["models"]:
+        model = row["model"].rpartition("/")[2]
+        values = (row["measures"][name] for name in MEASURED)
+        yield names.get(model, f"ResNet-8, {model}"), written(row["test_top1"], ".1%"), *map(_significant, values)
+    agreement = (written(zoo["agreement"][name], ".2f") for name in MEASURED)
+    yield "agreement with the accuracies (weighted τ)", "", *agreement
+
+
+def _significant(value: float | None) -> str:
+    """A value of a measure to four digits; a dash where it could not be taken."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value > 1e4 else written(value, ".4g")
+
+
+MEASURED = ("linear-probe", "knn", "logme", "h-score", "transrate", "gbc", "leep", "nce", "parameters")
+
+
+def _copies() -> Rows:
+    found = recorded("unlabelled")["duplicates"]
+    there = found["threshold 0.5"]
+    for kind, planted in found["copies"].items():
+        if kind != "real":
+            plain = there["plain_cosine"]["found"][kind]
+            yield kind, str(planted), str(there["found"][kind]), str(plain)
+
+
+def _related() -> Rows:
+    for kind, targets in recorded("unlabelled")["share_of_related_images"].items():
+        yield kind, *(plus_minus(100 * row["mean"], 100 * row["standard_error"]) for row in targets.values())
+
+
+#: Row of ``long-tail/``, its name, and the published top-1 error in percent.
+LONG_TAIL: dict[str, tuple[str, float | None]] = {
+    "softmax": ("softmax", 61.68),
+    "cb-sigmoid": ("class-balanced sigmoid, β = 0.9", None),
+    "cb-softmax": ("class-balanced softmax, β = 0.9", None),
+    "cb-focal": ("class-balanced focal, β = 0.9, γ = 1", 60.40),
+    "balanced-softmax": ("balanced softmax", 57.01),
+    "ldam-drw": ("LDAM-DRW", 57.96),
+    "softmax-ncm": ("softmax's features, `--method ncm`", None),
+    "softmax-tau": ("softmax's, `--method tau --tau 1`", 59.04),
+    "softmax-lws": ("softmax's, `--method lws`", 59.84),
+    "softmax-crt": ("softmax's, `--method crt`", 59.74),
+    "softmax-crt-augmented": ("softmax's, cRT on augmented images", 59.74),
+    "softmax-logit-adjusted": ("softmax's, `--method logit-adjusted`", None),
+    "balanced-softmax-crt": ("balanced softmax's, `--method crt`", None),
+    "ldam-drw-crt": ("LDAM-DRW's, `--method crt`", None),
+    "balanced-softmax-wd5e-4": ("balanced softmax, weight decay 0.0005", None),
+    "balanced-softmax-wd5e-4-crt": ("its features, `--method crt`", None),
+    "best": ("`recipes/training/cifar-lt-best.yaml`", None),
+}
+
+
+def _long_tail() -> Rows:
+    for name, (words, published) in LONG_TAIL.items():
+        found = json.loads((RESULTS / "long-tail" / f"{name}.json").read_text(encoding="utf-8"))["metrics"]
+        shares = (written(100 * found[group], ".1f") for group in ("many", "medium", "few"))
+        yield words, written(100 - 100 * found["top1"], ".2f"), "" if published is None else f"{published:.2f}", *shares
+
+
+def _coverage() -> Rows:
+    found: dict[tuple[str, str, int], list[float]] = {}
+    for row in recorded("interval_coverage")["simulated"]:
+        found.setdefault((row["distance"], row["geometry"], row["images"]), []).append(row["held"])
+    sizes = sorted({images for _, _, images in found})
+    for distance, geometry in dict.fromkeys(key[:2] for key in found):
+        cells = (found[distance, geometry, images] for images in sizes)
+        yield (
+            f"`{distance}`, `{geometry}`",
+            *(f"{written(sum(of) / len(of), '.0%')} ({written(min(of), '.0%')})" for of in cells),
+        )
+
+
+def _uses() -> Rows:
+    for name, arm in recorded("selection_pays")["pools"]["lake"]["labelled"]["few"].items():
+        top1 = [value for target, value in arm["top1"].items() if target != "birds"]
+        cells = [plus_minus(arm[key]["mean"], arm[key]["error"], "+.1f") if key in arm else "" for key in LESS]
+        yield name, written(sum(top1) / len(top1), ".1f"), *cells
+
+
+LESS = ("less_random", "less_all")
+
+
+def _correlations() -> Rows:
+    found = recorded("similarity_predicts")["within_target_rank_correlation"]
+    for name, row in sorted(found.items(), key=lambda entry: -entry[1]["mean"]):
+        low, high = (written(end, ".2f") for end in row["interval"])
+        yield f"`{name}`", written(row["mean"], ".2f"), f"{low} to {high}"
+
+
+def _left_out() -> Rows:
+    for kind, row in recorded("influence")["leave_out"].items():
+        yield kind, plus_minus(100 * row["mean"], row["error"] and 100 * row["error"], "+.2f")
+
+
+def _influences() -> Rows:
+    found = recorded("influence")
+    designs = [found.get(design, {}).get("predicted_by", {}) for design in ("tenths", "halves")]
+    for name in dict.fromkeys(name for rows in designs for name in rows):
+        cells = [
+            plus_minus(rows[name]["mean"], rows[name]["error"], "+.2f") if name in rows else "" for rows in designs
+        ]
+        yield f"`{name}`", *cells
+
+
+def _gains() -> Rows:
+    for name, row in recorded("measured_gains").items():
+        if isinstance(row, dict) and "held" in row:
+            held = f"{row['held']} of {row['choices']}"
+            yield name, written(row["rank_correlation"], ".2f"), written(row["error"], ".1f"), held
+
+
+def _of(file: str, rows: Callable[..., Rows], *head: str) -> Table:
+    return Table(file, head, rows)
+
+
+#: Every table by name.
+TABLES: dict[str, Table] = {
+    "demo": _of("demo", lambda: _arms("demo"), "pre-trained on", "top-1, %"),
+    "cub": _of("tiny-imagenet-to-cub", lambda: _arms("tiny-imagenet-to-cub"), "pre-trained on", "top-1, %"),
+    "pairs": _of("selection_quality", lambda: _precisions(PAIRS, True), "", *PAIRS.values()),
+    "sizes": _of("selection_quality", lambda: _precisions(OTHERS, False), "", *OTHERS.values()),
+    "geometries": _of("selection_quality", _geometries, "`nearest` / `mutual-proximity`", *PAIRS.values()),
+    "thinned": _of("selection_quality", _thinned, "strategy", "rank correlation", "classes of few images move down by"),
+    "domains": _of("domain_ranking", _domains, "geometry", "where", "`nearest-class`, %", "`emd`, %"),
+    "solvers": _of("emd", _solvers, "the paper's 21 distances", "seconds"),
+    "semi-dual": _of("emd", _semi_dual, "classes, points", "seconds", "`ot.emd2`, seconds", "gap", "GiB"),
+    "selection-scale": _of("selection_scale", _selection_scale, "classes", "seconds", "GiB"),
+    "short": _of("selection_pays-short", _short, "pre-trained on", "top-1, %", "less random", "targets above it"),
+    "zoo": _of("measures", _zoo, "model", "test accuracy", *(f"`{name}`" for name in MEASURED)),
+    "copies": _of("unlabelled", _copies, "copies that are", "planted", "found", "by plain cosine"),
+    "related": _of("unlabelled", _related, "chosen by, %", "CIFAR-100", "Tiny ImageNet", "CUB"),
+    "long-tail": _of(
+        "long-tail/softmax", _long_tail, "", "top-1 error, %", "published", "many, %", "medium, %", "few, %"
+    ),
+    "intervals": _of("interval_coverage", _coverage, "distance, geometry", "5 images a class", "20", "100"),
+    "uses": _of("selection_pays", _uses, "choice, use", "top-1, %", "less random", "less all classes"),
+    "correlations": _of("similarity_predicts", _correlations, "measure", "rank correlation", "95 % interval"),
+    "left-out": _of("influence", _left_out, "left out", "points of probability over leaving out at random"),
+    "influences": _of("influence", _influences, "order by", "networks on tenths", "on halves"),
+    "gains": _of("measured_gains", _gains, "choices, gain", "rank correlation", "error, points", "intervals hold"),
+}

@@ -1,0 +1,118 @@
+"""What the benchmarks' page says in words agrees with the recorded results; its figures are read when it is built."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from recorded import RESULTS, figure, recorded
+from result_tables import CHOICES, LONG_TAIL, TABLES
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+PLAIN = " ".join(PAGE.split())
+
+
+def test_every_table_is_on_the_page_once():
+    assert sorted(re.findall(r":::\{results\} (\S+)", PAGE)) == sorted(TABLES)
+
+
+def test_every_figure_on_the_page_is_recorded():
+    found = re.findall(r"\{recorded\}`([^`]+)`", PAGE)
+    assert len(found) > 15
+    assert all(figure(text) for text in found)
+
+
+def test_every_file_of_results_has_its_command_on_the_page():
+    for path in RESULTS.glob("*.json"):
+        assert f"benchmarks/results/{path.name}" in PAGE, path.name
+    for name in re.findall(r"^    (?:OMP_NUM_THREADS=1 )?python (benchmarks/\w+\.py)", PAGE, re.MULTILINE):
+        assert (ROOT / name).is_file()
+
+
+@pytest.mark.parametrize("name", [name for name, table in TABLES.items() if (RESULTS / f"{table.file}.json").is_file()])
+def test_a_table_has_a_cell_for_each_column(name):
+    lines = TABLES[name].markdown().splitlines()
+    assert len(lines) > 3
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_the_tables_of_related_classes_have_the_recorded_precisions():
+    columns = recorded("selection_quality")["columns"]
+    cells = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in TABLES["pairs"].markdown().splitlines()}
+    for head, recipe in CHOICES.items():
+        row = columns["cub"]["recipes"][recipe]
+        assert cells[head][5].split() == [f"{row['mean']:.3f}", "±", f"{row['standard_error']:.3f}"]
+
+
+def test_the_long_tail_has_every_row_and_its_figures():
+    files = {path.stem: json.loads(path.read_text())["metrics"] for path in (RESULTS / "long-tail").glob("*.json")}
+    assert files.keys() == LONG_TAIL.keys()
+    rows = TABLES["long-tail"].markdown().splitlines()[2:]
+    for row, (name, (words, _)) in zip(rows, LONG_TAIL.items(), strict=True):
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[:2] == [words, f"{100 - 100 * files[name]['top1']:.2f}"]
+        assert cells[3:] == [f"{100 * files[name][group]:.1f}" for group in ("many", "medium", "few")]
+
+
+def error(name: str) -> float:
+    return 100 - 100 * json.loads((RESULTS / "long-tail" / f"{name}.json").read_text())["metrics"]["top1"]
+
+
+def test_words_about_the_long_tail():
+    assert "gains between two and three and a half points" in PLAIN
+    second = [name for name in LONG_TAIL if name.startswith("softmax-")]
+    gains = [error("softmax") - error(name) for name in second]
+    assert min(gains) > 2 and max(gains) < 3.5
+    assert "a second classifier on top of them gains nothing" in PLAIN
+    for name in ("ldam-drw", "balanced-softmax"):
+        assert error(f"{name}-crt") >= error(name) - 1e-9
+    assert "gains more than any of these" in PLAIN
+    assert error("balanced-softmax") - error("balanced-softmax-wd5e-4") > max(gains)
+    assert min(LONG_TAIL, key=error) == "best"
+    weights = json.loads((RESULTS / "long-tail" / "balanced-softmax.json").read_text())["options"]["weight_decay"]
+    assert weights == 0.0002 and "weight decay 0.0002" in PLAIN
+
+
+def test_words_about_strategies():
+    columns = recorded("selection_quality")["columns"]
+
+    def mean(column: str, recipe: str) -> float:
+        return columns[column]["recipes"][recipe]["mean"]
+
+    names = [*TABLES["pairs"].head, *TABLES["sizes"].head]
+    assert len(names) == 16  # two empty heads
+    measured = [name for name in columns if "recipes" in columns[name]]
+    last = [min(CHOICES.values(), key=lambda r, c=c: mean(c, r)) == "euclidean + nearest" for c in measured]
+    assert sum(last) >= len(last) - 1  # "the worst in nearly every column"
+    pairs, fifty = "cifar100", "by_tiny_imagenet_50"
+    default, local = "sqrt-whitened + mutual-proximity", "sqrt-whitened + local-scaling"
+    lead = mean(pairs, local) - mean(pairs, default)
+    assert 0 < lead < columns[pairs]["recipes"][local]["standard_error"]
+    assert max(CHOICES.values(), key=lambda r: mean(fifty, r)) == "sqrt-whitened + nearest-class"
+    assert mean("cub_other", default) < mean("cub_other", "sqrt-whitened + nearest")
+
+
+def test_words_about_the_choice_in_accuracy():
+    arms = recorded("selection_pays-short")["arms"]
+    assert arms["all"]["less_random"] < -2 * arms["all"]["error_pairs"]
+    assert arms["paper"]["less_random"] < -2 * arms["paper"]["error_pairs"]
+    assert abs(arms["local-scaling"]["less_random"]) < arms["local-scaling"]["error_pairs"]
+
+
+def test_words_about_domains_and_copies():
+    right = recorded("domain_ranking")["right"]["sqrt-whitened"]
+    assert right["broad"]["nearest-class"]["right"] > right["broad"]["emd"]["right"]
+    assert right["narrow"]["emd"]["right"] > right["narrow"]["nearest-class"]["right"]
+    assert recorded("unlabelled")["duplicates"]["threshold 0.5"]["false_alarms"] == 0
+    assert recorded("unlabelled")["selection"] == "sqrt-whitened + local-scaling"
+
+
+def test_words_about_measures():
+    agreement = recorded("measures")["zoo"]["agreement"]
+    assert agreement["logme"] > 0.999 and agreement["leep"] > 0.999 > agreement["linear-probe"]
+    _, small, other, random_weights = (row["measures"] for row in recorded("measures")["zoo"]["models"])
+    for name in ("h-score", "transrate"):
+        assert random_weights[name] > max(small[name], other[name])

@@ -1,0 +1,85 @@
+"""Tables of benchmarks that are not finished yet, from what the benchmarks' own functions make of small results."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import result_tables
+from result_tables import TABLES, plus_minus
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch):
+    """A function that imports a module of the benchmarks."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    return load
+
+
+@pytest.fixture
+def cells_of(monkeypatch: pytest.MonkeyPatch):
+    """A function from a table and the content of its file to the cells, without no-break spaces."""
+
+    def cells(name: str, content: Any) -> list[list[str]]:
+        monkeypatch.setattr(result_tables, "recorded", lambda file: {TABLES[name].file: content}[file])
+        rows = TABLES[name].markdown().replace("\N{NO-BREAK SPACE}", " ").splitlines()[2:]
+        return [[cell.strip() for cell in row[1:-1].split("|")] for row in rows]
+
+    return cells
+
+
+def test_uses_of_a_choice(benchmark, cells_of):
+    rows = [
+        {"choice": choice, "use": "subset", "loss": "softmax", "target": target, "seed": "0", "top1": str(top1)}
+        for choice, top1s in (("all", (0.2, 0.4)), ("random", (0.3, 0.4)), ("default", (0.5, 0.7)))
+        for target, top1 in zip("ab", top1s, strict=True)
+    ]
+    few = benchmark("selection_pays_table").summary(rows)
+    assert cells_of("uses", {"pools": {"lake": {"labelled": {"few": few}}}}) == [
+        ["all, subset", "30.0", "−5.0 ± 5.0", ""],
+        ["random, subset", "35.0", "", "+5.0 ± 5.0"],
+        ["default, subset", "60.0", "+25.0 ± 5.0", "+30.0 ± 0.0"],
+    ]
+
+
+def test_influences_and_what_is_left_out(benchmark, cells_of):
+    table = benchmark("influence_table")
+    influences = np.array([[3.0, 1.0], [2.0, 2.0], [1.0, 3.0]])
+    places = {"sqrt-whitened x": np.array([[0, 2], [1, 1], [2, 0]]), "other": np.array([[0, 0], [1, 1], [2, 2]])}
+    tenths = {"predicted_by": table.prediction(influences, places, "sqrt-whitened x")}
+    rows = [{"left_out": kind, "for": "", "a": str(a), "b": str(a)} for kind, a in (("random", 0.5), ("worst", 0.6))]
+    content = {"tenths": tenths, "leave_out": table.left_out(rows, ["a", "b"])}
+    assert cells_of("influences", content) == [
+        ["`sqrt-whitened x`", "+1.00 ± 0.00", ""],
+        ["`other`", "+0.00 ± 1.00", ""],
+    ]
+    assert cells_of("left-out", content) == [["worst", "+10.00 ± 0.00"]]
+
+
+def test_correlations_are_in_descending_order(cells_of):
+    found = {"a": {"mean": 0.2, "interval": [-0.1, 0.5]}, "b": {"mean": 0.7, "interval": [0.5, 0.9]}}
+    assert cells_of("correlations", {"within_target_rank_correlation": found}) == [
+        ["`b`", "0.70", "0.50 to 0.90"],
+        ["`a`", "0.20", "−0.10 to 0.50"],
+    ]
+
+
+def test_gains(cells_of):
+    row = {"held": 7, "choices": 9, "rank_correlation": 0.5, "error": 2.04, "standard_deviation": 3.0}
+    content = {"command": "c", "probability": 0.8, "choices": [], "classes, over_random": row}
+    assert cells_of("gains", content) == [["classes, over_random", "0.50", "2.0", "7 of 9"]]
+
+
+def test_an_error_that_is_not_known_is_left_out():
+    assert plus_minus(-1.25, None, "+.1f") == "−1.2"
+    assert plus_minus(1.25, 0.5, "+.2f") == "+1.25\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.50"
