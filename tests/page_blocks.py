@@ -12,10 +12,10 @@ DOCS = ROOT / "docs"
 PAGES = tuple(sorted(path.relative_to(ROOT) for path in [ROOT / "README.md", *DOCS.rglob("*.md")]))
 #: A fence with what stands above it: `% parsed only: REASON` keeps its commands from being run, `% refused` says that
 #: they are wrong input, `% other data: WHAT` that an output is of other data than those of the tests, and `% in FILE`
-#: that it shows lines of a file. The README has no comments of MyST: `<!-- other data: WHAT -->`.
+#: that it shows lines of a file. Where a page is read outside of the documentation too, `<!-- other data: WHAT -->`.
 FENCE = re.compile(
-    r"^(?:% parsed only: (?P<reason>[^\n]+)\n|(?:% |<!-- )other data: (?P<data>[^\n]+?)(?: -->)?\n"
-    r"|% in (?P<shown>[^\n]+)\n|% (?P<refused>refused)\n)?"
+    r"^(?:(?:% |<!-- )(?:parsed only: (?P<reason>[^\n]+?)|other data: (?P<data>[^\n]+?)|in (?P<shown>[^\n]+?)"
+    r"|(?P<refused>refused))(?: -->)?\n)?"
     r"(?P<ticks>```+)(?P<language>[\w-]*)\n(?P<text>.*?)^(?P=ticks)$",
     re.M | re.S,
 )

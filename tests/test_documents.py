@@ -6,15 +6,21 @@ import re
 from pathlib import Path
 
 import pytest
+from page_blocks import PAGES, ROOT
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/guides/extending.md")
+DOCUMENTS = (*PAGES, Path("CONTRIBUTING.md"))
 TOP = ("features", "similarity", "finetune", "transfer", "tests", "benchmarks", "recipes", "notebooks")
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_the_files_that_a_document_names_are_there(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
-    paths = [path for path in re.findall(r"`([\w.-]+(?:/[\w.-]*)+)`", text) if path.split("/")[0] in TOP]
-    assert paths
-    assert not [path for path in paths if not (ROOT / path).exists()]
+def named_in(document: Path) -> list[str]:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return [path for path in re.findall(r"`([\w.-]+(?:/[\w.-]*)+)`", text) if path.split("/")[0] in TOP]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_the_files_that_a_document_names_are_there(document: Path) -> None:
+    assert not [path for path in named_in(document) if not (ROOT / path).exists()]
+
+
+def test_files_that_documents_name_are_found() -> None:
+    assert {"CONTRIBUTING.md", "docs/guides/extending.md"} <= {str(name) for name in DOCUMENTS if named_in(name)}

@@ -5,6 +5,7 @@ An output that a page shows below its commands is what they print, but for the f
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch, published, capsys
     made: dict[str, Any] = {"__name__": "page"}
     printed = ""
     with torch.random.fork_rng():
-        for block in blocks:
+        for number, block in enumerate(blocks):
             if block.language == "python":
                 exec(compile("\n" * (block.line - 1) + block.text, str(ROOT / page), "exec"), made)
             elif block.language == "bash":
@@ -63,7 +64,7 @@ def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch, published, capsys
                     given(block, words)
             elif block.file is not None:
                 Path(block.file).write_text(block.text, encoding="utf-8")
-            elif block.is_output:
+            elif block.is_output and any(above.language in ("python", "bash") for above in blocks[:number]):
                 known = Path(block.shown).read_text(encoding="utf-8") if block.shown else printed
                 missing = not_printed(block, known)
                 assert not missing, f"{page}, line {block.line}: {missing} are not in:\n{known}"
@@ -84,3 +85,23 @@ def given(block: Block, words: list[str]) -> None:
         given_ones, added = SHORT.get(arguments[0], ((), []))
         long = not any(word in given_ones for word in arguments)
         assert main([*arguments, *(added if long else [])]) == (2 if block.refused else 0), where
+
+
+def block_of(text: str, **others: str) -> Block:
+    return Block(Path("page.md"), 1, "text", text, **{"reason": "", "data": "", "shown": "", "refused": ""} | others)
+
+
+def test_a_mark_is_that_of_the_next_fence_alone(tmp_path, monkeypatch):
+    (tmp_path / "page.md").write_text(
+        "<!-- parsed only: hours -->\n```bash\na\n```\n\n```bash\nb\n```\n% refused\n```bash\nc\n```\n"
+    )
+    monkeypatch.setattr("page_blocks.ROOT", tmp_path)
+    marks = [(block.text, block.reason, block.refused) for block in blocks_of(Path("page.md"))]
+    assert marks == [("a\n", "hours", ""), ("b\n", "", ""), ("c\n", "", "refused")]
+
+
+def test_a_line_that_is_not_printed_is_found():
+    printed = "class  images\nowl        12\n\nall of them are\nknown\n"
+    shown = block_of("class images\n…\nowl 7\nall of them are known\nwren 7\nclass score\n")
+    assert not_printed(shown, printed) == ["wren 7", "class score"]
+    assert not_printed(replace(shown, data="others"), printed) == ["class score"]
