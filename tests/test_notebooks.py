@@ -7,6 +7,8 @@ import importlib
 import inspect
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,13 @@ def test_it_ends_with_the_readers_own_data(path: Path) -> None:
     checked = [check_keywords(call) for call in calls if isinstance(call.func, ast.Name)]
     assert any(checked)
     assert "folder:" in text, "a folder of images is what most readers have"
+
+
+def test_the_network_is_refused() -> None:
+    script = OFFLINE + "import urllib.request\nurllib.request.urlopen('http://example.org')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "this test has no network: example.org" in done.stderr
 
 
 @each_notebook
