@@ -27,8 +27,8 @@ docs: $(VENV)/.test ## Build the documentation in build/docs; a warning or a bro
 notebooks: $(VENV)/.test ## Run the notebooks, and store what they show
 	$(BIN)/python notebooks/execute.py notebooks/*.ipynb
 
-tests: $(VENV)/.test ## Run the tests, except the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+tests: $(VENV)/.test ## Run the tests, except the slow ones, on all cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile
 
 test-slow: $(VENV)/.test ## Run the slow tests: real archives at full size, every architecture, many kills of one run
 	$(BIN)/python -m pytest -m slow
