@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check docs notebooks format tests test-slow bench-quick hooks clean
+.PHONY: help demo test check docs pictures notebooks format tests test-slow bench-quick hooks clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
@@ -26,6 +26,9 @@ docs: $(VENV)/.test ## Build the documentation in build/docs; a warning or a bro
 
 notebooks: $(VENV)/.test ## Run the notebooks, and store what they show
 	$(BIN)/python notebooks/execute.py notebooks/*.ipynb
+
+pictures: $(VENV)/.demo ## Take the pictures of the documentation from the page of `make demo`, with Chromium
+	$(BIN)/python docs/pictures/take.py
 
 tests: $(VENV)/.test ## Run the tests, except the slow ones, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile

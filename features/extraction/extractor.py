@@ -159,7 +159,7 @@ def read_images(
     on_device = device.type == "cuda" and shard.statistics.sums.numel() <= _SUMS_ON_DEVICE
     shard.statistics.to(device if on_device else "cpu")
     # An error ends the workers and the progress bar at once.
-    with deferred() as requests, closing(passes):
+    with deferred() as request, closing(passes):
         for batch in passes:
             if len(batch.indices):
                 with _one_thread():
@@ -174,14 +174,14 @@ def read_images(
             now = time.perf_counter()
             wait = config.checkpoint_seconds
             due = now - saved >= (max(wait, 20 * cost) if wait > 0 else 0.0)  # at most a twentieth of the time
-            if due or requests.name:
+            if due or request.name:
                 if features is not None:
                     features.flush()
                 shard.statistics.require_finite(dataset.spec)
                 shard.write(resume_path(located(config.out)))
                 saved = time.perf_counter()
                 cost = saved - now
-            requests.answer()
+            request.answer()
     shard.statistics.require_finite(dataset.spec)
     _check_unreadable(config, dataset, shard.skipped)
 

@@ -148,10 +148,10 @@ TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
 def atomic_file(path: Location) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; the file takes its name once it is complete and on the disk.
 
-    Missing directories are made. A link stays, and its file is replaced. If the block raises, the old file
-    stays. The name beside it is always the same, so that the next write replaces what a killed process left; of two
-    writers the second waits for the first. The file of an address is written to the working directory, then stored as
-    a whole. The last writer wins.
+    Missing directories are made. A link stays, and its file is replaced. If the block raises, the old file stays. The
+    name beside it is always the same, so that the next write replaces what a killed process left; of two processes the
+    second waits for the first, and replaces its file. The file of an address is written to the working directory, then
+    stored as a whole.
 
     Raises:
         InputError: The file is complete and its store does not take it; the message says where it is instead.
@@ -194,35 +194,37 @@ def _store(file: Path, address: Address) -> None:
 def atomic_folder(path: Location) -> Iterator[Path]:
     """Yield a folder beside ``path`` for files; it takes the name once all of them are complete and on the disk.
 
-    A folder that is there is replaced as a whole. If the block raises, it stays. The files of an address are stored one
-    after the other, each as a whole, then others that were there are removed.
+    A folder that is there is replaced as a whole. If the block raises, it stays. Of two processes the second waits for
+    the first, and replaces its folder. The files of an address are stored one after the other, each as a whole, then
+    others that were there are removed.
     """
     path = path.resolve()
     if isinstance(path, Path):
         path.parent.mkdir(parents=True, exist_ok=True)
     aside, before = (working_file(path, f".{part}", ".") for part in ("part", "before"))
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    try:
-        yield aside
-        for file in aside.iterdir():
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        if isinstance(path, Address):
-            _store_all(aside, path)
-            return
-        if path.exists():  # no system replaces a folder that holds files in one step
-            shutil.rmtree(before, ignore_errors=True)
-            os.replace(path, before)
-        try:
-            os.replace(aside, path)
-        except OSError:
-            if before.exists():
-                os.replace(before, path)
-            raise
-        shutil.rmtree(before, ignore_errors=True)
-    finally:
+    with locked(aside, wait=True):
         shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        try:
+            yield aside
+            for file in aside.iterdir():
+                with file.open("rb") as written:
+                    os.fsync(written.fileno())
+            if isinstance(path, Address):
+                _store_all(aside, path)
+                return
+            if path.exists():  # no system replaces a folder that holds files in one step
+                shutil.rmtree(before, ignore_errors=True)
+                os.replace(path, before)
+            try:
+                os.replace(aside, path)
+            except OSError:
+                if before.exists():
+                    os.replace(before, path)
+                raise
+            shutil.rmtree(before, ignore_errors=True)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_text(path: Location, text: str) -> None:

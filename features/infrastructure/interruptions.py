@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from features.infrastructure.processes import world_size
 
@@ -24,11 +24,12 @@ class Interrupted(KeyboardInterrupt):
     """A signal has asked this process to stop; its text is the signal's name."""
 
 
-class Requests:
+class StopRequest:
     """Whether a signal has asked the process to stop, while that is deferred."""
 
     def __init__(self) -> None:
         self.name = ""
+        self.first = True
         self.owner = os.getpid()
 
     def note(self, number: int, frame: FrameType | None) -> None:
@@ -39,13 +40,13 @@ class Requests:
         if os.getpid() != self.owner:
             _in_child(number)
         elif self.name and number == signal.SIGINT and world_size() == 1:
-            _interrupt(number, frame)
+            raise Interrupted(signal.Signals(number).name)
         else:
             self.name = self.name or signal.Signals(number).name
 
-    def install(self) -> dict[int, Any]:
-        """Note the signals from now on; return what was done with them before."""
-        return _handled_by(self.note)
+    def listen(self) -> None:
+        """Note the signals from now on, also those that another library handles by now."""
+        _handle(self.note, {})
 
     def answer(self) -> None:
         """Raise :class:`Interrupted` if a signal was noted."""
@@ -55,39 +56,34 @@ class Requests:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let the signals raise :class:`Interrupted` in the block. A signal that the process ignores stays ignored."""
-    owner = os.getpid()
+    """Let the first signal raise :class:`Interrupted` in the block, and a second Ctrl-C again.
+
+    Other signals after the first do not disturb what is cleaned up. A signal that the process ignores stays ignored.
+    """
+    request = StopRequest()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == owner:
-            _interrupt(number, frame)
-        _in_child(number)
+        request.note(number, frame)
+        if os.getpid() == request.owner and request.first:
+            request.first = False
+            request.answer()
 
-    before = _handled_by(handle)
-    try:
+    with _handled_by(handle):
         yield
-    finally:
-        _restore(before)
 
 
 @contextmanager
-def deferred() -> Iterator[Requests]:
+def deferred() -> Iterator[StopRequest]:
     """Only note the signals in the block, which asks for them where its state is kept.
 
     Raises:
-        Interrupted: A signal came and the block has ended without an answer to it.
+        Interrupted: A signal came and the block has ended without an answer to it. An error of the block is raised
+            instead.
     """
-    requests = Requests()
-    before = requests.install()
-    try:
-        yield requests
-    finally:
-        _restore(before)
-    requests.answer()
-
-
-def _interrupt(number: int, _: FrameType | None) -> NoReturn:
-    raise Interrupted(signal.Signals(number).name)
+    request = StopRequest()
+    with _handled_by(request.note):
+        yield request
+    request.answer()
 
 
 def _in_child(number: int) -> None:
@@ -97,15 +93,28 @@ def _in_child(number: int) -> None:
         os.kill(os.getpid(), number)
 
 
-def _handled_by(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
-    """Give the signals a handler; return those that they had. Only the main thread can, and others change nothing."""
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Give the signals a handler in the block, and then those that they had."""
+    before: dict[int, Any] = {}
+    try:
+        _handle(handler, before)
+        yield
+    finally:
+        for number, handled in before.items():
+            signal.signal(number, handled)
+
+
+def _handle(handler: Callable[[int, FrameType | None], None], before: dict[int, Any]) -> None:
+    """Give the signals a handler, and put those that they had into ``before``.
+
+    Only the main thread can, and others change nothing. A signal that is ignored, or whose handler is not Python's and
+    could not be given back, is left alone.
+    """
     if threading.current_thread() is not threading.main_thread():
-        return {}
-    return {
-        number: signal.signal(number, handler) for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN
-    }
-
-
-def _restore(before: dict[int, Any]) -> None:
-    for number, handler in before.items():
-        signal.signal(number, handler)
+        return
+    for number in _SIGNALS:
+        handled = signal.getsignal(number)
+        if handled is not signal.SIG_IGN and handled is not None:
+            before[number] = handled
+            signal.signal(number, handler)

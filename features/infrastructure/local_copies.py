@@ -50,7 +50,7 @@ def _copy(address: str, file: Path, size: int | None) -> None:
     """Copy a file of a known size, or of one that the store does not say, whole or not at all."""
     if size is not None and size >= _LARGE:
         console.print(f"{without_secrets(address)}: copying {size / 2**20:,.0f} MiB to {file.parent}")
-    aside = file.with_name(f".{os.getpid()}.part")
+    aside = file.with_name(f".{os.uname().nodename}-{os.getpid()}.part")
 
     def copy(store: Any, path: str) -> None:
         store.get_file(path, str(aside))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from features.infrastructure.addresses import Address, Location
 from features.infrastructure.console import say_once
 from features.infrastructure.errors import InputError
 
+#: Seconds between two attempts to get a lock.
+_ASK_AGAIN = 0.05
 #: What file systems answer that have no locks, or whose lock daemon does not run.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
@@ -24,7 +27,7 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOS
 def locked(out: Location, argument: str = "`out`", *, wait: bool = False) -> Iterator[None]:
     """Hold the lock of ``out``, ``.NAME.lock`` beside it, for this process; messages call it ``argument``.
 
-    With ``wait`` it is held as soon as the other process has released it, instead of refusing.
+    With ``wait``, wait for the other process instead of raising.
 
     Some network file systems have no locks, and no store has; nothing is locked there, and a line says so.
 
@@ -46,10 +49,14 @@ def locked(out: Location, argument: str = "`out`", *, wait: bool = False) -> Ite
         with path.open("a+") as file:
             try:
                 # A record lock belongs to the process: its forked workers, which may outlive it, do not hold it.
-                fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError) as error:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
+                if wait:  # by asking again, because a signal does not end a call that waits
+                    say_once(f"{out}: waiting for process {holder}, which is writing it")
+                    time.sleep(_ASK_AGAIN)
+                    continue
                 held = f"another process is writing it (process {holder})"
                 raise InputError(f"{argument} {out}: {held}; wait for it or name another file") from error
             except OSError as error:

@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.interruptions import Requests
+from features.infrastructure.interruptions import StopRequest
 from features.infrastructure.processes import gather, rank, same_for_all, wait_for_all
 from finetune.evaluation.metrics import Metrics
 from finetune.run_directory import RunDirectory
@@ -47,11 +47,11 @@ class TrainingCallback(pl.Callback):
     ``an_epoch`` is the number of its steps, ``precision`` (``fp32`` or ``bf16``) that of the validation, and
     ``resumed`` the state of an unfinished training, empty for a new one. ``others`` are callbacks of the user, whose
     state is kept with that of the training if it is plain values and tensors. ``advance`` moves the progress bar; the
-    caller, who shows it, sets it, and ``requests``, the signals that ask the process to stop.
+    caller, who shows it, sets it, and ``request``, whether a signal asks the process to stop.
     """
 
     advance: Callable[..., None]
-    requests: Requests
+    request: StopRequest
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class TrainingCallback(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, _: Any) -> None:
         # Callbacks log by this number; Lightning itself sees only the steps that are left.
         trainer.fit_loop.epoch_loop._batches_that_stepped = self.step.start
-        self.requests.install()  # Lightning's own handler of SIGTERM would end the process as if it had finished
+        self.request.listen()  # Lightning's own handler of SIGTERM would end the process as if it had finished
         self.saved = time.monotonic()
         self._begin_epoch(**self.resumed)
 
@@ -106,10 +106,10 @@ class TrainingCallback(pl.Callback):
             self._begin_epoch()
             if self._stops_early(done):
                 trainer.should_stop = True
-        due = time.monotonic() - self.saved > CHECKPOINT_SECONDS or self.requests.name
+        due = time.monotonic() - self.saved > CHECKPOINT_SECONDS or self.request.name
         if rank() == 0 and due and done < steps and not trainer.should_stop:
             self._save(trainer.optimizers[0])
-            self.requests.answer()
+            self.request.answer()
 
     def _end_epoch(self, done: int, loggers: Sequence[Logger]) -> None:
         """Write the epoch's line of the history, after its validation, and log its figures."""

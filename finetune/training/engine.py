@@ -23,7 +23,7 @@ from features.backbones.loading import seeded
 from features.infrastructure.console import progress
 from features.infrastructure.devices import pick_device, pick_precision
 from features.infrastructure.errors import InputError
-from features.infrastructure.interruptions import Requests, deferred
+from features.infrastructure.interruptions import StopRequest, deferred
 from features.infrastructure.processes import join_job, local_world_size, rank, world_size
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier
@@ -113,8 +113,8 @@ def train(
         _lightning_quiet(),
         _generators_restored(device),
         depthwise_in_float32(model),
-        deferred() as callback.requests,
-        _failures_named(device, config, callback.requests),
+        deferred() as callback.request,
+        _failures_named(device, config, callback.request),
     ):
         network = model.backbone.network
         compiling = compiled(network, device, run.log) if config.compile else nullcontext()
@@ -166,13 +166,13 @@ def _trainer(
 
 
 @contextmanager
-def _failures_named(device: torch.device, config: TrainingConfig, requests: Requests) -> Iterator[None]:
+def _failures_named(device: torch.device, config: TrainingConfig, request: StopRequest) -> Iterator[None]:
     """Raise ``InputError`` when memory runs out or the compiler fails, and Interrupted when a signal has come."""
     try:
         yield
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if rank():
-            requests.answer()  # the first process has stopped, and this one has waited for its part of a step
+            request.answer()  # the first process has stopped, and this one has waited for its part of a step
         if config.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             reason = str(error).strip().partition("\n")[0]
             raise InputError(f"`compile`: the network cannot be compiled ({reason}); leave it out") from error

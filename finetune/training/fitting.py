@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Without a test set, at most this many training images are evaluated at the end.
 JUDGED = 2000
+#: The loss of a training that has learned nearly all it can wanders by less than this.
+_NOISE = 0.1
 
 
 @dataclass(frozen=True)
@@ -201,9 +203,9 @@ def _train(
 
 
 def _warn_if_lost(run: RunDirectory) -> None:
-    """Log a loss that ended above its first epoch: finite, but diverged."""
+    """Log a loss that ended well above its first epoch: finite, but diverged."""
     losses = [epoch["train_loss"] for epoch in open_run(run.path)["history"]]
-    if losses[-1] > losses[0]:
+    if losses[-1] > losses[0] + _NOISE:
         run.log(
             f"{run.path.name}: the training loss ended at {losses[-1]:.3g}, above the {losses[0]:.3g} of the first "
             f"epoch: the training diverged; give a smaller `lr`"

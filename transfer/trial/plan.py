@@ -26,7 +26,7 @@ BATCH, PASSES = 64, 10
 #: Share of the time that the features of the sources may take.
 FOR_FEATURES = 0.1
 #: Share of the time that is planned for; the rest allows for errors of the estimates.
-_PLANNED = 0.85
+_PLANNED = 0.75
 #: Seconds that a start takes whatever its size.
 _BESIDE = 5.0
 

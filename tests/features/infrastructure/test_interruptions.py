@@ -33,9 +33,9 @@ def test_a_signal_is_raised_in_the_block_alone(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_deferred_signal_waits_for_an_answer(name):
     steps = 0
-    with pytest.raises(Interrupted, match=f"^{name}$"), interruptible(), deferred() as requests:
+    with pytest.raises(Interrupted, match=f"^{name}$"), interruptible(), deferred() as request:
         for _ in range(5):
-            requests.answer()
+            request.answer()
             steps += 1
             if steps == 2:
                 signal.raise_signal(signal.Signals[name])
@@ -55,6 +55,26 @@ def test_a_second_ctrl_c_does_not_wait_but_a_launcher_sends_several(processes, m
     assert after == ["terminated", "interrupted"][:processes]
 
 
+def test_what_is_cleaned_up_is_not_disturbed():
+    done = []
+    with pytest.raises(Interrupted, match="SIGTERM"), interruptible():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGHUP)
+            done.append("cleaned up")
+    assert done == ["cleaned up"]
+
+
+def test_a_second_ctrl_c_ends_cleaning_up():
+    with pytest.raises(Interrupted, match="SIGINT"), interruptible():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+
+
 def test_a_signal_without_an_answer_is_raised_at_the_end():
     with pytest.raises(Interrupted, match="SIGINT"), deferred():
         signal.raise_signal(signal.SIGINT)
@@ -68,9 +88,9 @@ def test_an_error_of_the_block_is_not_hidden():
 
 def test_an_ignored_signal_stays_ignored():
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with interruptible(), deferred() as requests:
+    with interruptible(), deferred() as request:
         signal.raise_signal(signal.SIGHUP)
-        assert not requests.name
+        assert not request.name
 
 
 @pytest.mark.parametrize("block", ["interruptible", "deferred"])

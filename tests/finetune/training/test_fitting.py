@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -52,6 +53,15 @@ def test_the_best_epoch_by_the_validation_is_kept(source_run, tmp_path):
     model, card = ImageClassifier.open(result.run)
     again = evaluate_model(model, split.validation, card, EvaluateConfig(run="", dataset="", **CPU)).metrics
     assert again.macro == pytest.approx(best["macro"])
+
+
+@pytest.mark.parametrize(("last", "said"), [(0.099, False), (0.9, True)])
+def test_a_loss_that_wanders_near_zero_has_not_diverged(tmp_path, monkeypatch, last, said):
+    lines = []
+    run = SimpleNamespace(path=tmp_path / "run", log=lines.append)
+    monkeypatch.setattr(training, "open_run", lambda _: {"history": [{"train_loss": 0.057}, {"train_loss": last}]})
+    training._warn_if_lost(run)
+    assert bool(lines) == said and all("the training diverged" in line for line in lines)
 
 
 def test_the_judge_is_the_mean_over_the_classes(source_run, tmp_path, monkeypatch):
