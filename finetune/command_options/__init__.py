@@ -1,1 +1,1 @@
-"""The options of each command, one module each; none of them imports PyTorch, so that a wrong one is told at once."""
+"""The options of the trainers, of evaluation and of prediction, one module each; none of them imports PyTorch."""

@@ -15,25 +15,25 @@ class Nothing:
 
 
 @pytest.mark.parametrize(
-    ("words", "content", "new"),
+    ("words", "content", "new", "function"),
     [
-        (["rank", "--target", "digits:", "--model", "resnet8"], "{target: 'digits:', model: [resnet8]}", "rank-models"),
+        (["rank", "--target", "digits:", "--model", "resnet8"], "{target: 'digits:', model: [resnet8]}", "rank-models", "transfer.commands.rank_models.rank_models"),
         (
             ["finetune", "digits:", "--init", "a", "--out", "b", "--method", "ncm"],
             "{dataset: 'digits:', init: a, out: b, method: ncm, loss: softmax}",
             "fit-classifier",
+            "finetune.fit_classifier",
         ),
     ],
 )
-def test_an_option_that_has_moved_runs_the_command_that_has_it_now(monkeypatch, capsys, tmp_path, words, content, new):
+def test_an_option_that_has_moved_runs_the_command_that_has_it_now(monkeypatch, capsys, tmp_path, words, content, new, function):
     seen = []
 
     def instead(config):
         seen.append(config)
         raise InputError("`out` x: stop here")
 
-    function = new.replace("-", "_")
-    monkeypatch.setattr(f"transfer.commands.{function}.{function}", instead)
+    monkeypatch.setattr(function, instead)
     file = tmp_path / "options.yaml"
     file.write_text(content)
     old, option = words[0], words[-2]
@@ -49,7 +49,7 @@ def test_an_option_that_has_moved_runs_the_command_that_has_it_now(monkeypatch, 
 @pytest.mark.parametrize("content", ["{}", "{method: full, space: cosine}"])
 def test_fine_tuning_with_method_full_is_what_it_was(monkeypatch, capsys, tmp_path, content):
     seen = []
-    monkeypatch.setattr("transfer.commands.finetune.finetune", lambda config: seen.append(config) or Nothing())
+    monkeypatch.setattr("finetune.finetune", lambda config: seen.append(config) or Nothing())
     file = tmp_path / "options.yaml"
     file.write_text(content)
     words = ["digits:", "--init", "a", "--out", "b", "--json"]
