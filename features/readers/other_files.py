@@ -37,7 +37,7 @@ def _of_hdf5(path: Path) -> str | None:
         known = read_attributes(file)
     if known.get("schema") == SCHEMA:
         dataset = f", {known['dataset']}" if known.get("dataset") else ""
-        return f"is a feature bank; give it to transfer rank, select, cluster or duplicates, or give its dataset{dataset}"
+        return f"is a feature bank; give it to transfer rank, select, cluster or duplicates, or its dataset{dataset}"
     if str(known.get("schema")).startswith("transfer."):
         return "is a shard of a feature bank; give it to transfer merge"
     return None

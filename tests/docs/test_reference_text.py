@@ -86,7 +86,7 @@ def test_every_scheme_has_its_options_and_every_option_a_meaning():
         assert f"\n`?{name}={option.value}`" in found["Options of every scheme"]
     assert "\n`?seed=S`, default `0`\n: The seed of " in found["Options of every scheme"]
     assert "\n`?part=PART`, default `kept`\n: With " in found["Options of every scheme"]
-    assert "\n`?min_faces=K`, default `1`\n: The least " in found["glyphs"]
+    assert "\n`?min_faces=K`, default `1`\n: Only characters " in found["glyphs"]
     for name, scheme in SCHEMES.items():
         assert scheme.form in found[name]
         assert ":func:" not in found[name] and ":meth:" not in found[name] and "Raises:" not in found[name]

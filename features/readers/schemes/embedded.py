@@ -84,7 +84,7 @@ GLYPHS = Scheme(
     open_glyphs,
     {
         "min_faces": SpecOption(
-            "K", "the least number of font faces that draw a character differently: of its images", "1"
+            "K", "only characters with at least K images, one for each font face that draws them differently", "1"
         )
     },
 )

@@ -114,7 +114,7 @@ def test_what_is_there_instead_of_a_dataset_is_named(tmp_path, monkeypatch):
     save_checkpoint(Path("run/checkpoints/last.safetensors"), {"head.bias": torch.zeros(1)}, card)
     Subset((SubsetRow("folder:x", "owl", 3, 1, 0.5, ("t",)),)).write("subset.csv")
     for given, message in {
-        "photos.h5": "is a feature bank; give it to transfer rank, select, cluster or duplicates, or give its dataset, "
+        "photos.h5": "is a feature bank; give it to transfer rank, select, cluster or duplicates, or its dataset, "
         "folder:photos@train",
         "part.h5": "is a shard of a feature bank; give it to transfer merge",
         "run": "is a trained model; give the dataset that it is to be used on",
