@@ -61,7 +61,7 @@ def test_a_dataset_has_a_short_name(dataset, name):
         ("folder:photos", None),
         ("folder:photos@val", None),
         ("csv:t.csv@train?image=photo&holdout=0.2&root=pics&seed=3", "csv:t.csv@test?image=photo&root=pics"),
-        ("csv:<https://host/t.csv?version=2>@train?image=photo", "csv:<https://host/t.csv?version=2>@test?image=photo"),
+        ("csv:<https://host/t.csv?version=2>@train?image=photo", "csv:https://host/t.csv@test?image=photo"),
     ],
 )
 def test_the_test_images_are_beside_those_of_a_training_split(dataset, test):
