@@ -18,6 +18,7 @@ from finetune.training.extras import Extras
 from finetune.training.fitting import TrainingResult, fit
 from finetune.training.search import best_options
 from finetune.training.validation import check_validation
+from similarity import Subset
 
 
 def pretrain(config: PretrainConfig) -> TrainingResult:
@@ -28,12 +29,19 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
             does not know a class, or another run stands at ``out``.
     """
     config, chosen = resolve(config)
-    source = open_sources(config.sources, config.subset)
+    source, targets = open_sources(config.sources, config.subset), _targets(config)
     if config.search:
         check_validation(config.validation, config.test, source.images)
         config = best_options(config, pretrain, int(source.images.counts.min()))
     backbone = _network(config)
-    return fit(backbone, source.images, config, _extras(config, backbone, source), chosen)
+    result = fit(backbone, source.images, config, _extras(config, backbone, source), chosen)
+    return replace(result, targets=targets)
+
+
+def _targets(config: PretrainConfig) -> tuple[str, ...]:
+    """The dataset specs of the targets that the classes, or their weights, were chosen for."""
+    chosen = config.subset or config.class_weights
+    return () if chosen is None else Subset.read(chosen).targets
 
 
 def _network(config: PretrainConfig) -> Backbone:

@@ -10,13 +10,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = tuple(sorted(path.relative_to(ROOT) for path in [ROOT / "README.md", *DOCS.rglob("*.md")]))
-#: A fence with what stands above it: `% parsed only: REASON` keeps its commands from being run, `% refused` says that
-#: they are wrong input, `% other data: WHAT` that an output is of other data than those of the tests, and `% in FILE`
-#: that it shows lines of a file. Where a page is read outside of the documentation too, `<!-- other data: WHAT -->`.
+#: A fence, perhaps indented, with what stands above it: `% parsed only: REASON` keeps its commands from being run,
+#: `% refused` says that they are wrong input, `% other data: WHAT` that an output is of other data than those of the
+#: tests, and `% in FILE` that it shows lines of a file. Where a page is read outside of the documentation too,
+#: `<!-- other data: WHAT -->`.
 FENCE = re.compile(
-    r"^(?:(?:% |<!-- )(?:parsed only: (?P<reason>[^\n]+?)|other data: (?P<data>[^\n]+?)|in (?P<shown>[^\n]+?)"
+    r"^(?: *(?:% |<!-- )(?:parsed only: (?P<reason>[^\n]+?)|other data: (?P<data>[^\n]+?)|in (?P<shown>[^\n]+?)"
     r"|(?P<refused>refused))(?: -->)?\n)?"
-    r"(?P<ticks>```+)(?P<language>[\w-]*)\n(?P<text>.*?)^(?P=ticks)$",
+    r"(?P<indent> *)(?P<ticks>```+)(?P<language>[^`\n]*)\n(?P<text>.*?)^ *(?P=ticks) *$",
     re.M | re.S,
 )
 #: The first line of a block that is a file, such as `# recipe.yaml`.
@@ -34,7 +35,7 @@ class Block:
     Attributes:
         page: The page, from the repository's root.
         line: Its first line, counted from 1.
-        language: The word after the fence.
+        language: What stands behind the fence: a language, or a directive in braces with its argument.
         text: What is in it.
         reason: Why its commands are parsed and not run; empty if they are run.
         data: The data of an output, if they are not those of the tests.
@@ -52,6 +53,11 @@ class Block:
     refused: str
 
     @property
+    def is_directive(self) -> bool:
+        """Whether it is no code, but an instruction to the builder of the pages."""
+        return self.language.startswith("{")
+
+    @property
     def file(self) -> str | None:
         """The file that the block is, as its first line says."""
         found = FILE.match(self.text) if self.language in ("yaml", "csv") else None
@@ -64,13 +70,15 @@ class Block:
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """The blocks of a page, in their order."""
+    """The blocks of a page, in their order, those of directives among them; an open fence is an error."""
     text = (ROOT / page).read_text(encoding="utf-8")
+    assert len(re.findall(r"^ *```", text, re.M)) % 2 == 0, f"{page}: a fence is not closed"
     return [
         Block(
             page,
             1 + text[: found.start("text")].count("\n"),
-            *found.group("language", "text"),
+            found["language"].strip(),
+            re.sub(f"^ {{0,{len(found['indent'])}}}", "", found["text"], flags=re.M),
             *(found[name] or "" for name in ("reason", "data", "shown", "refused")),
         )
         for found in FENCE.finditer(text)

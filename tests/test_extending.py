@@ -21,7 +21,7 @@ from finetune.exporting import FORMATS
 from finetune.losses import LOSSES
 from finetune.samplers import SAMPLERS
 from similarity import GEOMETRIES, MEASURES, STRATEGIES
-from transfer.commands.inspect import KINDS
+from transfer.kinds import KINDS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "guides" / "extending.md").read_text(encoding="utf-8")
@@ -72,7 +72,8 @@ def test_an_example_works(added: Catalogue[Any], test: tuple[str, str], tmp_path
 def test_the_table_names_what_is_there(row: tuple[str, str, str]) -> None:
     name, file, package = row
     module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
-    assert inspect.isclass(getattr(module, name)) and (ROOT / package).is_dir()
+    assert inspect.isclass(getattr(module, name)) and getattr(module, name).__module__ == module.__name__
+    assert (ROOT / package).is_dir()
 
 
 def test_the_table_names_the_entry_points_of_every_kind() -> None:

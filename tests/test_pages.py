@@ -14,6 +14,7 @@ import torch
 from page_blocks import OTHERS, PAGES, ROOT, Block, arguments_of, blocks_of, commands_of, not_printed
 from page_world import build, published_weights
 
+from features.infrastructure.errors import InputError
 from transfer.cli import main
 from transfer.command_line import read_command_line
 from transfer.commands import COMMANDS
@@ -26,7 +27,7 @@ SHORT = {
 }
 #: Pages whose examples another test runs, and judges.
 ELSEWHERE = {"docs/guides/in-your-own-loop.md", "docs/guides/extending.md"}
-LANGUAGES = {"bash", "python", "yaml", "text", "toctree", "csv", "json", "bibtex", "math"}
+LANGUAGES = {"bash", "python", "yaml", "text", "csv", "json", "bibtex", "math"}
 
 
 def marked(page: Path) -> Any:
@@ -40,13 +41,9 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def ignores_directives(block: Block) -> bool:
-    return bool(block.language) and not block.language.startswith("{")
-
-
 @pytest.mark.parametrize("page", [marked(page) for page in PAGES if str(page) not in ELSEWHERE])
 def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch, published, capsys):
-    blocks = [block for block in blocks_of(page) if ignores_directives(block)]
+    blocks = [block for block in blocks_of(page) if not block.is_directive]
     assert {block.language for block in blocks} <= LANGUAGES
     if not any(block.language in ("bash", "python") for block in blocks):
         return
@@ -73,14 +70,15 @@ def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch, published, capsys
 
 
 def given(block: Block, words: list[str]) -> None:
-    """Run one command line of a page, or parse it."""
+    """Run one command line of a page, or read it and build its configuration."""
     arguments = arguments_of(words)
     where = f"{block.page}, block at line {block.line}: {' '.join(words)}"
     if arguments is None:
         assert words[0] in OTHERS, where
     elif block.reason or words[0] in ("torchrun", "srun"):
         command = COMMANDS[arguments[0]]
-        read_command_line(command.config(), arguments[1:], command.positional, where)
+        values, _ = read_command_line(command.config(), arguments[1:], command.positional, where)
+        assert command.config()(**values), where  # which checks the values
     else:
         given_ones, added = SHORT.get(arguments[0], ((), []))
         long = not any(word in given_ones for word in arguments)
@@ -91,13 +89,43 @@ def block_of(text: str, **others: str) -> Block:
     return Block(Path("page.md"), 1, "text", text, **{"reason": "", "data": "", "shown": "", "refused": ""} | others)
 
 
-def test_a_mark_is_that_of_the_next_fence_alone(tmp_path, monkeypatch):
-    (tmp_path / "page.md").write_text(
-        "<!-- parsed only: hours -->\n```bash\na\n```\n\n```bash\nb\n```\n% refused\n```bash\nc\n```\n"
-    )
+def page_of(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Block]:
+    (tmp_path / "page.md").write_text(text)
     monkeypatch.setattr("page_blocks.ROOT", tmp_path)
-    marks = [(block.text, block.reason, block.refused) for block in blocks_of(Path("page.md"))]
+    return blocks_of(Path("page.md"))
+
+
+def test_a_mark_is_that_of_the_next_fence_alone(tmp_path, monkeypatch):
+    text = "<!-- parsed only: hours -->\n```bash\na\n```\n\n```bash\nb\n```\n% refused\n```bash\nc\n```\n"
+    blocks = page_of(text, tmp_path, monkeypatch)
+    marks = [(block.text, block.reason, block.refused) for block in blocks]
     assert marks == [("a\n", "hours", ""), ("b\n", "", ""), ("c\n", "", "refused")]
+
+
+def test_a_directive_swallows_nothing_and_a_fence_may_be_indented(tmp_path, monkeypatch):
+    text = "```{toctree}\na\n```\n\n```bash\nb\n```\n"
+    text += "- item\n\n  % refused\n  ```bash\n  c\n    d\n  ```\n```{include} x.md\n```\n"
+    blocks = page_of(text, tmp_path, monkeypatch)
+    assert [(block.language, block.text, block.refused, block.is_directive) for block in blocks] == [
+        ("{toctree}", "a\n", "", True),
+        ("bash", "b\n", "", False),
+        ("bash", "c\n  d\n", "refused", False),
+        ("{include} x.md", "", "", True),
+    ]
+
+
+def test_an_open_fence_is_an_error(tmp_path, monkeypatch):
+    with pytest.raises(AssertionError, match=r"page\.md: a fence is not closed"):
+        page_of("```bash\na\n\n```bash\nb\n```\n", tmp_path, monkeypatch)
+
+
+def test_a_line_that_is_only_read_must_be_valid():
+    block = block_of("", reason="hours")
+    given(block, ["transfer", "extract", "digits:", "--out", "a.h5", "--shard", "3/8"])
+    words = ["transfer", "extract", "digits:", "--out", "a.h5", "--shard", "9/8"]
+    for launcher, marked in (([], block), (["torchrun"], block_of(""))):
+        with pytest.raises(InputError, match="`shard` 9/8"):
+            given(marked, [*launcher, *words])
 
 
 def test_a_line_that_is_not_printed_is_found():

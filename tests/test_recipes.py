@@ -19,6 +19,7 @@ from finetune.training.optimizer import build_optimizer, rate
 from transfer import RunConfig
 from transfer.cli import main
 from transfer.command_line import read_yaml
+from transfer.commands import COMMANDS
 from transfer.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
@@ -50,8 +51,8 @@ def configured(path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return Nothing()
 
     monkeypatch.chdir(ROOT)
-    module = f"transfer.commands.{arguments[0].replace('-', '_')}"
-    monkeypatch.setattr(f"{module}.{arguments[0].replace('-', '_')}", instead)
+    function = arguments[0].replace("-", "_")
+    monkeypatch.setattr(f"{COMMANDS[arguments[0]].home or f'transfer.commands.{function}'}.{function}", instead)
     assert main([*arguments, "--json"]) == 0
     return seen[0]
 

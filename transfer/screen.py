@@ -22,6 +22,11 @@ def say(line: str) -> None:
     console.print(without_secrets(line), soft_wrap=True)
 
 
+def show_page(path: Any) -> None:
+    """Print where the page of a result is; a browser opens it."""
+    say(f"page: {path}")
+
+
 def show_next(*lines: str) -> None:
     """Print the commands that follow, if any."""
     if lines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from features.dataset_spec import DatasetSpec
 from features.infrastructure.addresses import is_address
 from features.infrastructure.errors import InputError, flag
 from features.infrastructure.options import default_of
+from features.readers.spec_options import GENERIC_OPTIONS
 from finetune.run_directory import open_run
 from transfer.commands import COMMANDS
 
@@ -25,7 +26,8 @@ def typed_command(name: str, options: Mapping[str, Any]) -> str:
         typed += given if isinstance(given, list) else [given]
     for option in fields(row.config()):
         value = options.get(option.name)
-        if option.name in row.positional or value in (None, False, default_of(option)):
+        is_given = value is not None and value is not False and value != default_of(option)
+        if option.name in row.positional or not is_given:
             continue
         words = [] if value is True else value if isinstance(value, list) else [value]
         typed += [flag(option.name), *map(str, words)]
@@ -53,9 +55,15 @@ def short_name(dataset: str) -> str:
 
 
 def spec_of_test(dataset: str) -> str | None:
-    """The spec of the test images beside those that are trained on; None if the spec does not name a training split."""
+    """The spec of the test images beside those that are trained on; None if the spec does not name a training split.
+
+    The options of the scheme are kept, such as the folder of the images. Those that take a part of the images are not.
+    """
     spec = DatasetSpec.parse(dataset)
-    return f"{spec.scheme}:{spec.location}@test" if spec.split == "train" else None
+    if spec.split != "train":
+        return None
+    own = {name: value for name, value in spec.options.items() if name not in GENERIC_OPTIONS}
+    return str(replace(spec, split="test", options=own))
 
 
 def other_run(run: str, test: str | None) -> str | None:

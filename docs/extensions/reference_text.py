@@ -25,7 +25,7 @@ from similarity.ranking.domain import ORDERS
 from similarity.selection.strategy import Strategy
 from transfer.command_line import argument_parser, field_docs, in_words
 from transfer.commands import COMMANDS, Command
-from transfer.commands.inspect import KINDS
+from transfer.kinds import KINDS
 from transfer.recipe import Arm, Recipe
 from transfer.uses import USES, Use
 
@@ -52,7 +52,7 @@ _SECTION = re.compile(r"^(Args|Raises|Returns|Yields|Attributes):", re.MULTILINE
 
 
 def commands() -> str:
-    """Every command: usage, what it does, the function of Python, and its options as the help groups them."""
+    """Every command: usage, what it does, its function in Python if there is one, and its options as in the help."""
     return "\n\n".join(map(_command, COMMANDS.values()))
 
 
@@ -63,8 +63,9 @@ def _command(command: Command) -> str:
         f"(command-{command.name})=\n## transfer {command.name}",
         f"{_escaped(parser.description or command.meaning)}",
         f"```text\n{parser.usage % {'prog': parser.prog}}\n```",
-        f"In Python: `{_public_name(command.function())}({config.__name__}(…))`.",
     ]
+    if function := _public_name(command.function()):
+        parts.append(f"In Python: `{function}({config.__name__}(…))`.")
     docs, hints = field_docs(config), get_type_hints(config, include_extras=True)
     defaults = {field.name: default_of(field) for field in fields(config)}
     for group in parser._action_groups:  # those of the help
@@ -107,9 +108,11 @@ def _scheme(scheme: Scheme) -> str:
 
 
 def _options(options: Mapping[str, SpecOption]) -> str:
-    return "\n\n".join(
-        f"`?{name}={option.value}`\n: {_sentence(_escaped(option.meaning))}" for name, option in options.items()
-    )
+    entries = []
+    for name, option in options.items():
+        default = "" if option.default is None else f", default `{option.default}`"
+        entries.append(f"`?{name}={option.value}`{default}\n: {_sentence(_escaped(option.meaning))}")
+    return "\n\n".join(entries)
 
 
 def recipe_keys() -> str:
@@ -197,11 +200,11 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
-def _public_name(function: Any) -> str:
-    """The name under which a package exports a function; else that of its module."""
+def _public_name(function: Any) -> str | None:
+    """The name under which a package exports a function; None if none does."""
     for package in PACKAGES:
         module = importlib.import_module(package)
         for name in module.__all__:
             if getattr(module, name) is function:
                 return f"{package}.{name}"
-    return f"{function.__module__}.{function.__name__}"
+    return None

@@ -25,7 +25,7 @@ KEPT, HELD_OUT = "kept", "held-out"
 #: The options of :func:`hold_out`, which reads the option ``seed`` too.
 HOLDOUT_OPTIONS = {
     "holdout": SpecOption("SHARE", "without this share of the images of each class; copies of an image stay together"),
-    "part": SpecOption(KEPT, f"with `holdout`: `{HELD_OUT}` for the share that is held out"),
+    "part": SpecOption("PART", f"with `holdout`: `{HELD_OUT}` for the share that is held out", KEPT),
     "groups": SpecOption(
         "FILE.csv", f"with `holdout`: a table with the columns {' and '.join(GROUP_COLUMNS)}; a group stays together"
     ),

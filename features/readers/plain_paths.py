@@ -11,6 +11,7 @@ from features.infrastructure.addresses import Address
 from features.infrastructure.errors import InputError
 from features.readers.checks import expanded
 from features.readers.class_folders import split_word
+from features.readers.other_files import other_file
 from features.readers.scheme import SCHEMES
 
 
@@ -40,13 +41,17 @@ def labelled_spec(text: str) -> DatasetSpec:
     """Parse a dataset spec of images with labels.
 
     Raises:
-        InputError: It is no spec. For a path, the message holds the spec to type.
+        InputError: It is no spec. For a path, the message holds the spec to type, or says what else is there.
     """
     scheme, colon, _ = text.partition(":")
     if not (colon and scheme in SCHEMES) and text:
         for given in (DatasetSpec("folder", text), DatasetSpec.parse(f"folder:{text}")):
             path = expanded(given.location)
-            if isinstance(path, Path) and os.path.exists(path) and (spec := _spec_at(path, given)) is not None:
+            if not isinstance(path, Path) or not os.path.exists(path):
+                continue
+            if (other := other_file(path)) is not None:
+                raise InputError(f"{path}: expected a dataset, and this {other}")
+            if (spec := _spec_at(path, given)) is not None:
                 raise InputError(f"dataset spec {text!r} has no scheme: for this path, type {spec}")
     return DatasetSpec.parse(text)
 

@@ -16,12 +16,14 @@ class SpecOption:
     """An option of a dataset spec, which is typed after ``?`` as ``name=value``.
 
     Attributes:
-        value: What stands for the value, such as ``FILE``; or its default, where it has one.
+        value: What stands for the value, such as ``FILE``.
         meaning: What it does, in one line.
+        default: The value of a spec without the option; None if this is not a value that could be typed.
     """
 
     value: str
     meaning: str
+    default: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Scheme:
         addresses: Whether the location, and the files and directories of its own options, may be addresses such as
             ``s3://bucket/birds`` (:mod:`features.infrastructure.addresses`).
         recognises: Returns the spec of a path on the disk that has this scheme's layout, by the names of the files
-            there; None for another path. It is asked for a path that was given without a scheme.
+            there or the beginning of the file; None for another path. It is asked for a path that was given without a
+            scheme.
     """
 
     name: str

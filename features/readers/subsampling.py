@@ -15,7 +15,7 @@ from features.readers.scheme import SpecOption
 DRAW_OPTIONS = {
     "per_class": SpecOption("K", "K images of each class, drawn at random; a class that has fewer keeps all"),
     "imbalance": SpecOption("F", "a long tail: from the largest class down to 1/F of it, in the order of the labels"),
-    "seed": SpecOption("0", "the seed of `per_class`, `imbalance` and `holdout`"),
+    "seed": SpecOption("S", "the seed of `per_class`, `imbalance` and `holdout`", "0"),
 }
 
 

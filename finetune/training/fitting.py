@@ -41,11 +41,19 @@ _NOISE = 0.1
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A finished run: its directory, its final figures, and whether it was finished before."""
+    """A finished run.
+
+    Attributes:
+        run: Its directory.
+        metrics: Its final figures.
+        reused: Whether it was finished before.
+        targets: Dataset specs of the targets that its source classes, or their weights, were chosen for.
+    """
 
     run: Path
     metrics: dict[str, Any]
     reused: bool
+    targets: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {"run": str(self.run), "reused": self.reused, **self.metrics}

@@ -62,6 +62,11 @@ class Subset:
         """Dataset specs of the sources, each once, in the order of the rows."""
         return tuple(dict.fromkeys(row.source for row in self.rows))
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Dataset specs of the targets, each once, in the order of the rows."""
+        return tuple(dict.fromkeys(target for row in self.rows for target in row.targets))
+
     def classes_of(self, source: str) -> tuple[str, ...]:
         """Names of the classes chosen from one source, best first."""
         return tuple(row.class_name for row in self.rows if row.source == source)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from page_blocks import blocks_of
-from reference_text import ROWS, catalogue, commands, prose, recipe_keys, schemes
+from reference_text import PACKAGES, ROWS, catalogue, commands, prose, recipe_keys, schemes
 
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import flag
@@ -16,7 +17,7 @@ from features.readers.scheme import SCHEMES
 from features.readers.spec_options import GENERIC_OPTIONS
 from transfer.command_line import argument_parser
 from transfer.commands import COMMANDS
-from transfer.commands.inspect import KINDS
+from transfer.kinds import KINDS
 from transfer.recipe import Arm, Recipe
 
 
@@ -64,6 +65,15 @@ def test_an_option_has_its_type_range_choices_and_default(of_command):
     assert "`similarity.find_duplicates(DuplicatesConfig(…))`" in of_command["transfer duplicates"]
 
 
+def test_the_function_in_python_and_its_configuration_are_promised(of_command):
+    line = re.compile(r"^In Python: `(\w+)\.(\w+)\((\w+)\(…\)\)`\.$", re.MULTILINE)
+    named = {command: line.findall(text) for command, text in of_command.items()}
+    assert [command for command, found in named.items() if len(found) != 1] == ["transfer try"]
+    for ((package, function, config),) in filter(None, named.values()):
+        assert package in PACKAGES and {function, config} <= set(importlib.import_module(package).__all__)
+    assert named["transfer finetune"] == [("finetune", "finetune", "FinetuneConfig")]
+
+
 def test_other_options_are_as_typed_and_marked(of_command):
     loss = of_command["transfer pretrain"]
     assert not re.search(r"(?<![`\w-])--[a-z]", re.sub(r"```text.*?```", "", loss, flags=re.DOTALL))
@@ -73,14 +83,18 @@ def test_every_scheme_has_its_options_and_every_option_a_meaning():
     found = sections(schemes())
     assert list(found) == ["Options of every scheme", *SCHEMES]
     for name, option in GENERIC_OPTIONS.items():
-        assert f"`?{name}={option.value}`\n: " in found["Options of every scheme"]
+        assert f"\n`?{name}={option.value}`" in found["Options of every scheme"]
+    assert "\n`?seed=S`, default `0`\n: The seed of " in found["Options of every scheme"]
+    assert "\n`?part=PART`, default `kept`\n: With " in found["Options of every scheme"]
+    assert "\n`?min_faces=K`, default `1`\n: Only characters " in found["glyphs"]
     for name, scheme in SCHEMES.items():
         assert scheme.form in found[name]
         assert ":func:" not in found[name] and ":meth:" not in found[name] and "Raises:" not in found[name]
         if not callable(scheme.options):
             for option, row in scheme.options.items():
                 assert row.value and len(row.meaning) > 10
-                assert f"`?{option}={row.value}`\n: " in found[name]
+                default = "" if row.default is None else f", default `{row.default}`"
+                assert f"`?{option}={row.value}`{default}\n: " in found[name]
 
 
 def test_a_recipe_has_every_key_of_itself_and_of_its_arms():

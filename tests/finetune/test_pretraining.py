@@ -135,6 +135,7 @@ def test_a_run_and_its_reuse(sources, tmp_path):
     again = pretrain(config)
     assert again.reused
     assert again.metrics == result.metrics
+    assert again.targets == result.targets == ("t",)  # of the subset file, which is read before the training
     assert (result.run / "checkpoints" / "last.safetensors").read_bytes() == before
 
     subset_file(tmp_path / "s.csv", ("folder:second", "three"), ("folder:first", "one"))

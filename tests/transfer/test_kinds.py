@@ -33,7 +33,7 @@ def test_a_pattern_without_a_match_is_refused(capsys):
     assert main(["inspect", "losses", "qqq*"]) == 2
     assert "NAMES qqq*: none of the losses has this name" in capsys.readouterr().err
     assert main(["inspect", "digits:", "x"]) == 2
-    assert "NAMES x: are for a kind" in capsys.readouterr().err
+    assert "NAMES x: can be given with a kind alone" in capsys.readouterr().err
 
 
 def test_every_kind_says_which_command_takes_its_names(capsys):

@@ -33,7 +33,7 @@ def test_an_option_that_has_moved_runs_the_command_that_has_it_now(monkeypatch, 
         raise InputError("`out` x: stop here")
 
     function = new.replace("-", "_")
-    monkeypatch.setattr(f"transfer.commands.{function}.{function}", instead)
+    monkeypatch.setattr(f"{COMMANDS[new].home or f'transfer.commands.{function}'}.{function}", instead)
     file = tmp_path / "options.yaml"
     file.write_text(content)
     old, option = words[0], words[-2]
@@ -49,7 +49,7 @@ def test_an_option_that_has_moved_runs_the_command_that_has_it_now(monkeypatch, 
 @pytest.mark.parametrize("content", ["{}", "{method: full, space: cosine}"])
 def test_fine_tuning_with_method_full_is_what_it_was(monkeypatch, capsys, tmp_path, content):
     seen = []
-    monkeypatch.setattr("transfer.commands.finetune.finetune", lambda config: seen.append(config) or Nothing())
+    monkeypatch.setattr("finetune.finetune", lambda config: seen.append(config) or Nothing())
     file = tmp_path / "options.yaml"
     file.write_text(content)
     words = ["digits:", "--init", "a", "--out", "b", "--json"]

@@ -19,7 +19,7 @@ from finetune.samplers import SAMPLERS
 from similarity import GEOMETRIES, MEASURES, STRATEGIES
 from transfer.cli import main
 from transfer.commands import COMMANDS
-from transfer.commands.inspect import KINDS
+from transfer.kinds import KINDS
 from transfer.uses import USES
 
 TRAIN = "finetune digits: --init resnet8 --weights none --out run"

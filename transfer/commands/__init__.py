@@ -2,13 +2,15 @@
 
 The module of ``rank-models`` is ``rank_models``. It holds the configuration ``RankModelsConfig``, whose fields are the
 options; the function ``rank_models``, from a configuration to a result with ``to_json()``; and ``show``, which prints
-the result as tables. The rows are read without importing the modules, so that ``transfer --help`` answers at once.
+the result as tables. Where another package has the configuration and the function, the row names it as its ``home``,
+and the module holds ``show`` alone. The rows are read without importing the modules, so that ``transfer --help``
+answers at once.
 """
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 
@@ -21,6 +23,7 @@ class Command:
         meaning: What it does, in one line.
         positional: Arguments that are typed without an option, in this order.
         noun: What the module, the function and the configuration are called, if not as the command.
+        home: The package that exports the function and the configuration, if not the module of the command.
         step: The step of the job: all of them, features, choose, train, judge or use.
         needs, gives: What it reads, and what is there afterwards, in a few words.
         examples: Command lines for its help, without the word ``transfer``.
@@ -30,29 +33,34 @@ class Command:
     meaning: str
     positional: tuple[str, ...] = ()
     noun: str = ""
-    step: str = ""
-    needs: str = ""
-    gives: str = ""
-    examples: tuple[str, ...] = ()
+    _: KW_ONLY
+    home: str = ""
+    step: str
+    needs: str
+    gives: str
+    examples: tuple[str, ...]
 
     def config(self) -> Any:
         """The configuration dataclass."""
-        return self._get("".join(word.capitalize() for word in self._words) + "Config")
+        return self._of_home("".join(word.capitalize() for word in self._words) + "Config")
 
     def function(self) -> Any:
         """The function from a configuration to a result."""
-        return self._get("_".join(self._words))
+        return self._of_home("_".join(self._words))
 
     def show(self) -> Any:
         """The function that prints a configuration's result."""
-        return self._get("show")
+        return self._module().show
 
     @property
     def _words(self) -> list[str]:
         return (self.noun or self.name).split("-")
 
-    def _get(self, name: str) -> Any:
-        return getattr(importlib.import_module(f"{__name__}.{'_'.join(self._words)}"), name)
+    def _module(self) -> Any:
+        return importlib.import_module(f"{__name__}.{'_'.join(self._words)}")
+
+    def _of_home(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.home) if self.home else self._module(), name)
 
 
 #: Every command by its name, in the order of the job.
@@ -107,6 +115,7 @@ COMMANDS = {
             "extract",
             "extract a feature bank from images",
             ("dataset",),
+            home="features",
             step="features",
             needs="a dataset",
             gives="a feature bank (.h5)",
@@ -120,6 +129,7 @@ COMMANDS = {
             "merge",
             "merge the shards of a feature bank",
             ("shards",),
+            home="features",
             step="features",
             needs="the shards of a bank",
             gives="the bank (.h5)",
@@ -141,6 +151,7 @@ COMMANDS = {
             "cluster",
             "cluster unlabelled images into pseudo-classes",
             ("bank",),
+            home="similarity",
             step="features",
             needs="a bank of unlabelled images",
             gives="a bank of pseudo-classes",
@@ -185,6 +196,7 @@ COMMANDS = {
             "pretrain",
             "train a backbone on source classes",
             ("sources",),
+            home="finetune",
             step="train",
             needs="sources, and a choice",
             gives="a trained backbone (run)",
@@ -198,6 +210,7 @@ COMMANDS = {
             "finetune",
             "transfer a backbone to the target",
             ("dataset",),
+            home="finetune",
             step="train",
             needs="a dataset, a backbone",
             gives="a trained model (run)",
@@ -211,6 +224,7 @@ COMMANDS = {
             "fit-classifier",
             "fit a classifier to the frozen features of a backbone",
             ("dataset",),
+            home="finetune",
             step="train",
             needs="a dataset, a backbone",
             gives="a classifier on it (run)",
@@ -223,6 +237,7 @@ COMMANDS = {
             "evaluate",
             "measure the accuracy of a trained model",
             ("run", "dataset"),
+            home="finetune",
             step="judge",
             needs="a run, a dataset",
             gives="accuracies, confusions",
@@ -253,6 +268,7 @@ COMMANDS = {
             "predict",
             "predict the classes of images with a trained model",
             ("run", "images"),
+            home="finetune",
             step="use",
             needs="a run, images",
             gives="their classes (.csv)",

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
-from similarity import ClusterConfig, Clustering, cluster
 from transfer.screen import say, show_next
 
-__all__ = ["ClusterConfig", "cluster", "show"]
+if TYPE_CHECKING:
+    from similarity import ClusterConfig, Clustering
 
 
 def show(config: ClusterConfig, result: Clustering) -> None:

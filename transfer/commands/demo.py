@@ -9,7 +9,7 @@ from similarity import STRATEGIES
 from transfer.arm_comparison import ArmComparison, compare_arms, listed
 from transfer.commands.run import RunConfig, run, show_arms
 from transfer.recipe import SCRATCH
-from transfer.screen import console, say, show_next
+from transfer.screen import console, say, show_next, show_page
 
 if TYPE_CHECKING:
     from transfer.intervals import Figure
@@ -50,7 +50,8 @@ def show(config: DemoConfig, result: Experiment) -> None:
     console.print()
     for sentence in sentences(result.content):
         say(sentence)
-    show_next(f"open {result.content['report']}", "transfer try PHOTOS/    (a folder of class folders)")
+    show_page(result.content["report"])
+    show_next("transfer try PHOTOS/    (a folder of class folders)")
 
 
 def sentences(content: Mapping[str, Any]) -> list[str]:

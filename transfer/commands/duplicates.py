@@ -37,5 +37,5 @@ def show(config: DuplicatesConfig, result: Duplicates) -> None:
         clean = f"{short_name(config.source)}-clean.h5"
         show_next(
             f"transfer extract {shlex.quote(result.source)} --keep-images --out {clean}",
-            f"{again('duplicates', config, clean_bank=clean, overwrite=True)}    (the same, without an image)",
+            f"{again('duplicates', config, clean_bank=clean, overwrite=True)}    (the same bank; decodes no image)",
         )

@@ -2,21 +2,14 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from finetune import EvaluateConfig
 from transfer.accuracies import show_figures
 from transfer.screen import console, say, show_next, show_table
 from transfer.typed_command import again
 
-__all__ = ["EvaluateConfig", "evaluate", "show"]
-
-
-def evaluate(config: EvaluateConfig) -> Any:
-    """Evaluate a trained model on a dataset; see :func:`finetune.evaluate`."""
-    from finetune import evaluate  # imports PyTorch
-
-    return evaluate(config)
+if TYPE_CHECKING:
+    from finetune import EvaluateConfig
 
 
 def show(config: EvaluateConfig, result: Any) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -11,17 +12,8 @@ from transfer.typed_command import again, short_name
 if TYPE_CHECKING:
     from features import Extraction
 
-__all__ = ["ExtractConfig", "extract", "show"]
-
 #: Up to this many shards are listed by name.
 MOST_SHARDS = 8
-
-
-def extract(config: ExtractConfig) -> Extraction:
-    """Extract a feature bank; see :func:`features.extract`."""
-    from features import extract  # imports PyTorch
-
-    return extract(config)
 
 
 def show(config: ExtractConfig | MergeConfig, result: Extraction) -> None:
@@ -54,11 +46,21 @@ def show(config: ExtractConfig | MergeConfig, result: Extraction) -> None:
 def _other_shards(config: ExtractConfig) -> list[str]:
     """The command of the next shard, and that which merges all of them once they are there."""
     number, total = (config.shard or "1/1").split("/")
-    before, found, behind = config.out.rpartition(number)
-    if not found:
+    parts = _around(config.out, number)
+    if parts is None:
         return [f"transfer merge SHARD.h5 … --out {short_name(config.dataset)}.h5    (all {total} shards)"]
+    before, behind = parts
     following = str(int(number) % int(total) + 1)
     more = again("extract", config, shard=f"{following}/{total}", out=f"{before}{following}{behind}")
     shards = [shlex.quote(f"{before}{i}{behind}") for i in range(1, int(total) + 1)]
     listed = " ".join(shards if len(shards) <= MOST_SHARDS else [*shards[:2], "…", shards[-1]])
     return [f"{more}    (each of {total} once)", f"transfer merge {listed} --out {short_name(config.dataset)}.h5"]
+
+
+def _around(out: str, number: str) -> tuple[str, str] | None:
+    """The texts before and behind the number of a shard in the name of its bank, such as ``inat-`` and ``.h5``.
+
+    None if it is no number of the name by itself, or more than one: the ending .h5 and the folders do not count.
+    """
+    found = list(re.finditer(rf"(?<!\d){number}(?!\d)(?=[^/]*\.[^/.]*$)", out))
+    return (out[: found[0].start()], out[found[0].end() :]) if len(found) == 1 else None

@@ -3,22 +3,12 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from finetune import FinetuneConfig, FitClassifierConfig
 from transfer.accuracies import show_training
 from transfer.screen import show_next
 from transfer.typed_command import other_run, spec_of_test
 
 if TYPE_CHECKING:
-    from finetune import TrainingResult
-
-__all__ = ["FinetuneConfig", "finetune", "show"]
-
-
-def finetune(config: FinetuneConfig) -> TrainingResult:
-    """Fine-tune a backbone to a target; see :func:`finetune.finetune`."""
-    from finetune import finetune  # imports PyTorch
-
-    return finetune(config)
+    from finetune import FinetuneConfig, FitClassifierConfig, TrainingResult
 
 
 def show(config: FinetuneConfig | FitClassifierConfig, result: TrainingResult) -> None:

@@ -85,7 +85,10 @@ def inspect(config: InspectConfig) -> Inspection:
     if what in KINDS:
         return Inspection("names", names_of(what, config.names))
     if config.names:
-        raise InputError(f"`names` {' '.join(config.names)}: are for a kind, one of {', '.join(KINDS)}; {what} is none")
+        raise InputError(
+            f"`names` {' '.join(config.names)}: can be given with a kind alone, one of {', '.join(KINDS)}; {what} is "
+            f"no kind"
+        )
     scheme, colon, _ = what.partition(":")
     if colon and scheme in SCHEMES and not is_address(what):  # before the suffixes: list:train.csv is a dataset
         return _dataset(config)

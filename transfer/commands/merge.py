@@ -1,4 +1,3 @@
-from features import MergeConfig, merge
 from transfer.commands.extract import show
 
-__all__ = ["MergeConfig", "merge", "show"]
+__all__ = ["show"]

@@ -3,24 +3,14 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from finetune import PredictConfig
 from transfer.screen import console, say, show_next, show_table
 from transfer.typed_command import again
 
 if TYPE_CHECKING:
-    from finetune import Prediction
-
-__all__ = ["PredictConfig", "predict", "show"]
+    from finetune import PredictConfig, Prediction
 
 #: The most frequent classes that are printed.
 SHOWN = 10
-
-
-def predict(config: PredictConfig) -> Prediction:
-    """Predict the classes of images; see :func:`finetune.predict`."""
-    from finetune import predict  # imports PyTorch
-
-    return predict(config)
 
 
 def show(config: PredictConfig, result: Prediction) -> None:

@@ -12,7 +12,7 @@ from features.infrastructure.addresses import located, on_disk
 from features.infrastructure.errors import InputError
 from transfer.archives import unpack
 from transfer.recipe import Recipe
-from transfer.screen import console, say, show_next, show_table
+from transfer.screen import console, say, show_next, show_page, show_table
 
 if TYPE_CHECKING:
     from transfer.pipeline import Experiment
@@ -65,7 +65,8 @@ def show(config: RunConfig, result: Experiment) -> None:
     show_arms(content)
     best = max((run for arm in content["arms"] for run in arm["runs"]), key=lambda run: run["top1"])["run"]
     predicting = f"transfer predict {shlex.quote(best)} PHOTOS --out predictions.csv    (by the best run)"
-    show_next(f"open {content['report']}", predicting)
+    show_page(content["report"])
+    show_next(predicting)
 
 
 def show_arms(content: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from features.bank import SUFFIXES
 from features.infrastructure.addresses import located
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import Machine, Range, check_ranges
-from transfer.screen import console, say, show_next, show_table
+from transfer.screen import console, say, show_next, show_page, show_table
 
 if TYPE_CHECKING:
     from transfer.trial.trying import Trial
@@ -87,9 +87,9 @@ def show(config: TrialConfig, result: Trial) -> None:
         )
     for name, file in content["predictions"].items():
         say(f"{name} images are predicted: {file}")
-    say(f"\nmodel: {content['model']}\npage:  {content['report']}")
+    say(f"\nmodel: {content['model']}")
+    show_page(content["report"])
     show_next(
-        f"open {content['report']}",
         f"transfer predict {content['model']} NEW_PHOTOGRAPHS/ --out predictions.csv",
         *(
             []

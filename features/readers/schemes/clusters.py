@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.addresses import Location
-from features.infrastructure.tables import read_provenance, read_rows, write_table
+from features.infrastructure.errors import InputError
+from features.infrastructure.tables import read_columns, read_provenance, read_rows, write_table
 from features.readers.checks import check_split, existing_file, expanded, is_file
 from features.readers.scheme import Scheme
 
@@ -103,4 +105,23 @@ def _kind(path: Location) -> dict[str, str]:
 
 
 _MEANING = "another dataset by the clusters that transfer cluster found"
-CLUSTERS = Scheme("clusters", _MEANING, "clusters:FILE.csv", open_clusters, base=base_of_clusters, addresses=True)
+
+
+def _recognised(path: Path) -> DatasetSpec | None:
+    """A table of ids and clusters."""
+    try:
+        is_table = path.suffix == ".csv" and read_columns(path, **_kind(path)) == COLUMNS
+    except InputError:  # it is not text
+        return None
+    return DatasetSpec("clusters", str(path)) if is_table else None
+
+
+CLUSTERS = Scheme(
+    "clusters",
+    _MEANING,
+    "clusters:FILE.csv",
+    open_clusters,
+    base=base_of_clusters,
+    addresses=True,
+    recognises=_recognised,
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ _LISTS: dict[str, dict[str, tuple[type, ...]]] = {
     "annotations": {"image_id": (int, str), "category_id": (int, str)},
     "categories": {"id": (int, str), "name": (str, int)},
 }
+#: Bytes of a file by which it is recognised; what comes before the lists is a few lines about the dataset.
+_BEGINNING = 1 << 16
 
 
 def open_coco(spec: DatasetSpec) -> ImageDataset:
@@ -119,7 +122,12 @@ _MEANING = "iNaturalist 2017 to 2021 and any COCO-style JSON; ?root=DIR says whe
 
 
 def _recognised(path: Path) -> DatasetSpec | None:
-    return DatasetSpec("inat", str(path)) if path.suffix == ".json" else None
+    """A JSON file of which one of the lists begins in the first part; other JSON has many uses."""
+    if path.suffix != ".json" or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        begins = re.search(rb'"(%s)"\s*:\s*\[' % "|".join(_LISTS).encode(), file.read(_BEGINNING))
+    return DatasetSpec("inat", str(path)) if begins else None
 
 
 INAT = Scheme(

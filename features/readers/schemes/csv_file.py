@@ -88,6 +88,6 @@ _OPTIONS = {
     "image": SpecOption("COLUMN", f"the column of image paths; by default one called {', '.join(IMAGE_COLUMNS)}"),
     "label": SpecOption("COLUMN", f"the column of class names; by default one called {', '.join(LABEL_COLUMNS)}"),
     "root": ROOT_OPTION,
-    "ending": SpecOption(".jpg", "what is added to each path, which may lack its ending"),
+    "ending": SpecOption("ENDING", "what is added to each path, such as .jpg, where the table leaves it out"),
 }
 CSV = Scheme("csv", _MEANING, "csv:FILE.csv[@split]", open_csv, _OPTIONS, addresses=True, recognises=_recognised)

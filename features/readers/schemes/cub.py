@@ -80,11 +80,21 @@ def _require(spec: DatasetSpec, keys: Mapping[str, str] | list[str], table: Mapp
             raise spec.error(f"{lacks} {key}; unpack the official archive anew")
 
 
-def _recognised(path: Path) -> DatasetSpec | None:
-    """NABirds alone has a hierarchy of classes."""
-    if not ((path / "images.txt").is_file() and (path / "image_class_labels.txt").is_file()):
-        return None
-    return DatasetSpec("nabirds" if (path / "hierarchy.txt").is_file() else "cub", str(path), "train")
+def _is_cub(path: Path) -> DatasetSpec | None:
+    return DatasetSpec("cub", str(path), "train") if _holds_files(path) and not _holds_hierarchy(path) else None
+
+
+def _is_nabirds(path: Path) -> DatasetSpec | None:
+    return DatasetSpec("nabirds", str(path), "train") if _holds_files(path) and _holds_hierarchy(path) else None
+
+
+def _holds_files(path: Path) -> bool:
+    return (path / "images.txt").is_file() and (path / "image_class_labels.txt").is_file()
+
+
+def _holds_hierarchy(path: Path) -> bool:
+    """Whether there is a hierarchy of classes, which NABirds alone has."""
+    return (path / "hierarchy.txt").is_file()
 
 
 CUB = Scheme(
@@ -93,6 +103,13 @@ CUB = Scheme(
     "cub:DIR[@train|@test]",
     open_cub,
     addresses=True,
-    recognises=_recognised,
+    recognises=_is_cub,
 )
-NABIRDS = Scheme("nabirds", "NABirds in its official text files", "nabirds:DIR[@train|@test]", open_cub, addresses=True)
+NABIRDS = Scheme(
+    "nabirds",
+    "NABirds in its official text files",
+    "nabirds:DIR[@train|@test]",
+    open_cub,
+    addresses=True,
+    recognises=_is_nabirds,
+)

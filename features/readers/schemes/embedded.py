@@ -82,6 +82,10 @@ GLYPHS = Scheme(
     "printed characters, embedded: the demo's source",
     "glyphs:[SCRIPT,...]",
     open_glyphs,
-    {"min_faces": SpecOption("1", "the least number of font faces that draw a character differently: of its images")},
+    {
+        "min_faces": SpecOption(
+            "K", "only characters with at least K images, one for each font face that draws them differently", "1"
+        )
+    },
 )
 DIGITS = Scheme("digits", "handwritten digits, embedded: the demo's target", "digits:[@train|@test]", open_digits)

@@ -296,7 +296,9 @@ def _class_names(dataset: Any) -> tuple[str, ...] | None:
 def _arguments(spec: DatasetSpec) -> dict[str, SpecOption]:
     """The arguments of the dataset's constructor that are words or numbers, such as `annotation_level=family`."""
     of_class = _simple(_parameters(_find(spec, spec.location.partition(":")[0])))
-    return {word: SpecOption(str(default), f"`{word}` of the constructor") for word, default in of_class.items()}
+    return {
+        word: SpecOption("VALUE", f"`{word}` of the constructor", str(default)) for word, default in of_class.items()
+    }
 
 
 _MEANING = "any labelled image class of torchvision.datasets, such as Flowers102 or CIFAR100"
