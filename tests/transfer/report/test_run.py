@@ -144,3 +144,35 @@ def test_runs_without_leads_say_why(tmp_path, write_run, read_page, monkeypatch)
     table.unlink()
     page = page_of(["one", "the other"], read_page, overwrite=True)
     assert "Leads are not known: the other has no predictions.csv." in page.text
+
+
+@pytest.mark.parametrize(
+    ("evaluated_on", "shown"),
+    [
+        ("digits:@test?per_class=4", True),
+        ("digits:@test?per_class=2", False),  # it lacks some of the images
+        ("folder:gone", False),  # and no other dataset stands in, although the training data has such images
+        ("2 images a class held out of digits:@test?per_class=4", True),
+        ("2 images a class held out of digits:@test?per_class=2", False),
+    ],
+)
+def test_wrong_images_are_those_of_the_dataset_that_judged(evaluated_on, shown, tmp_path, write_run, read_page):
+    held = evaluated_on.rpartition(" of ")[2] if " of " in evaluated_on else "digits:@test?per_class=4"
+    run = write_run(tmp_path / "run", metrics={"evaluated_on": evaluated_on}, config={"dataset": held})
+    page = page_of([run], read_page)
+    assert (page.source.count("that was taken for digit") > 0) == shown
+    assert ("The images that judged the run are not at hand" in page.text) != shown
+
+
+def test_a_start_that_is_missing_is_not_called_published(tmp_path, write_run, read_page):
+    gone = tmp_path / "gone" / "pre"
+    run = write_run(tmp_path / "run", config={"init": str(gone), "weights": "default"})
+    page = page_of([run], read_page)
+    assert "It began with an earlier run, pre, which is not at hand, and was then trained on" in page.text
+    assert "as published" not in page.text
+
+
+def test_a_run_of_an_earlier_version_has_a_page(tmp_path, write_run, read_page):
+    run = write_run(tmp_path / "run")
+    write_json(run / "environment.json", {})
+    assert " A run: softmax" in page_of([run], read_page).text
