@@ -16,7 +16,7 @@ class ArmComparison:
 
     Attributes:
         best: The arm of the highest mean accuracy, the first of equals.
-        accuracy: Arm → mean top-1 accuracy, 0 to 1, with its 95 % interval.
+        accuracy: Arm → mean top-1 accuracy, 0 to 1, with its 95 % interval, which is within 0 to 1.
         lead: Other arm → accuracy of the best less that of the other, with its 95 % interval.
         tied: Arms that the runs do not tell from the best: the interval of the lead has 0 inside.
         seeds: Number of runs of each arm. Intervals are those of the mean over the seeds, with leads paired over them;
