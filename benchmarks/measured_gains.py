@@ -72,7 +72,8 @@ def of_classes(pool: str) -> Iterator[dict[str, Any]]:
             for seed in of_target[target.name]:
                 bank = experiment.bank(f"target-{target.name}-{seed}", few(target, seed))
                 among = SourcePool.of([bank], experiment.sources, DEFAULT_GEOMETRY)
-                chosen = positions(among, Subset.read(experiment.file(choice, target, seed)).rows)
+                rows = Subset.read(experiment.file(choice, target, seed)).rows
+                chosen = positions(among, [(row.source, row.class_name) for row in rows])
                 near = nearness(among.distances(bank), bank.counts, chosen)
                 sizes.append({**case(len(chosen) / len(among), bank), "nearness": near})
             mean = {name: np.mean([of[name] for of in sizes]) for name in sizes[0]}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from similarity import STRATEGIES
-from transfer.intervals import Figure, difference_of, mean_of, share_of
+from transfer.intervals import Estimate, difference_of, mean_of, points, share_of
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class ArmComparison:
 
     Attributes:
         best: The arm of the highest mean accuracy, the first of equals.
-        accuracy: Arm → mean top-1 accuracy, 0 to 1, with its 95 % interval.
+        accuracy: Arm → mean top-1 accuracy, 0 to 1, with its 95 % interval, which is within 0 to 1.
         lead: Other arm → accuracy of the best less that of the other, with its 95 % interval.
         tied: Arms that the runs do not tell from the best: the interval of the lead has 0 inside.
         seeds: Number of runs of each arm. Intervals are those of the mean over the seeds, with leads paired over them;
@@ -24,8 +24,8 @@ class ArmComparison:
     """
 
     best: str
-    accuracy: Mapping[str, Figure]
-    lead: Mapping[str, Figure]
+    accuracy: Mapping[str, Estimate]
+    lead: Mapping[str, Estimate]
     tied: tuple[str, ...]
     seeds: int
 
@@ -40,7 +40,7 @@ def compare_arms(arms: Sequence[Mapping[str, Any]]) -> ArmComparison:
     top1 = {arm["arm"]: [run["top1"] for run in arm["runs"]] for arm in arms}
     images = arms[0]["runs"][0]["images"]
     seeds = len(arms[0]["runs"])
-    accuracy = {name: mean_of(found) if seeds > 1 else share_of(found[0], images) for name, found in top1.items()}
+    accuracy = {name: _accuracy(found, images) for name, found in top1.items()}
     best = max(accuracy, key=lambda name: accuracy[name].value)  # the first of equals
     lead = {}
     for name, found in top1.items():
@@ -54,6 +54,14 @@ def compare_arms(arms: Sequence[Mapping[str, Any]]) -> ArmComparison:
     return ArmComparison(best, accuracy, lead, tied, seeds)
 
 
+def _accuracy(top1: Sequence[float], images: int) -> Estimate:
+    """The accuracy of an arm by that of its seeds, with an interval within 0 to 1, as Student's may not be."""
+    if len(top1) == 1:
+        return share_of(top1[0], images)
+    found = mean_of(top1)
+    return Estimate(found.value, max(found.low, 0.0), min(found.high, 1.0))
+
+
 def headline(result: Mapping[str, Any]) -> str:
     """One sentence of a recipe's results: the best arm, how sure its accuracy is, by how much it leads, and its ties.
 
@@ -64,14 +72,13 @@ def headline(result: Mapping[str, Any]) -> str:
     own = found.accuracy[found.best]
     text = (
         f"{described[found.best]} ({found.best}) gives a top-1 accuracy of {100 * own.value:.1f} % "
-        f"(95 % interval {100 * own.low:.1f} to {100 * min(own.high, 1):.1f})"
+        f"(95 % interval {100 * own.low:.1f} to {100 * own.high:.1f})"
     )
     beside = _reference(arms, found)
     if beside is not None:
         lead = found.lead[beside]
-        text += (
-            f", {100 * lead.value:.1f} points above {beside} ({100 * lead.low:+.1f} to {100 * lead.high:+.1f})"
-        ).replace("-", "−")
+        led = points(lead.value).removeprefix("+")
+        text += f", {led} points above {beside} ({points(lead.low)} to {points(lead.high)})"
     if not found.lead:
         return f"{text}."
     if not found.tied:

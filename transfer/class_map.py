@@ -14,7 +14,7 @@ from similarity import DEFAULT_GEOMETRY, Subset
 from similarity.selection.payoff import positions
 from similarity.selection.pool import SourcePool
 
-#: Classes of a map at most: chosen ones and targets first, then the nearest and a draw of the other source classes.
+#: Classes of a map at most.
 MOST = 800
 #: Principal components that are projected.
 _COMPONENTS = 50
@@ -36,8 +36,8 @@ def class_map(
             each at most, other source classes to what is left.
 
     Returns:
-        Mappings with ``x`` and ``y``; ``class``; ``dataset``, its spec; ``images``, None where they are not known; and
-        ``kind``: ``source``, ``chosen`` or ``target``.
+        Mappings with ``x`` and ``y``; ``class``; ``dataset``, its spec; ``images``, None where they are not known;
+        ``kind``: ``source``, ``chosen`` or ``target``; and ``of``, the classes of its kind, also those left out.
     """
     rng = np.random.default_rng(0)
 
@@ -46,6 +46,7 @@ def class_map(
 
     picked = np.zeros(len(pool), dtype=bool)
     picked[np.asarray(chosen, dtype=np.int64)] = True
+    number = int(picked.sum())
     targets = drawn(np.arange(len(target.classes)), most // 3)
     marked = drawn(np.flatnonzero(picked), most // 3)
     others = drawn(np.flatnonzero(~picked), most - len(targets) - len(marked))
@@ -57,6 +58,7 @@ def class_map(
             "dataset": pool.banks[pool.bank[i]].name,
             "images": int(pool.counts[i]) if pool.banks[pool.bank[i]].counts_known else None,
             "kind": "chosen" if picked[i] else "source",
+            "of": number if picked[i] else len(pool) - number,
         }
         for i in (*marked, *others)
     ]
@@ -67,6 +69,7 @@ def class_map(
             "dataset": target.name,
             "images": None if counts is None else int(counts[i]),
             "kind": "target",
+            "of": len(target.classes),
         }
         for i in targets
     ]
@@ -95,7 +98,8 @@ def map_classes(
     if missing := set(() if subset is None else subset.sources) - {bank.name for bank in sources}:
         raise InputError(f"`subset`: has classes of {min(missing)}, which is not among `sources`; give its bank too")
     pool = SourcePool.of([target], sources, geometry, min_count)
-    return class_map(pool, target, [] if subset is None else positions(pool, subset.rows))
+    rows = () if subset is None else subset.rows
+    return class_map(pool, target, positions(pool, [(row.source, row.class_name) for row in rows]))
 
 
 def _plane(points: NDArray[np.float64]) -> NDArray[np.float64]:

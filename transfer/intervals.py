@@ -11,12 +11,21 @@ from scipy.special import stdtrit  # scipy.stats takes long to import
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A number and its 95 % interval."""
 
     value: float
     low: float
     high: float
+
+
+def points(difference: float) -> str:
+    """A difference of two shares in points, with its sign.
+
+    >>> points(0.0912), points(-0.0004)
+    ('+9.1', '−0.0')
+    """
+    return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def wilson(correct: int, images: int) -> tuple[float, float]:
@@ -33,12 +42,12 @@ def wilson(correct: int, images: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def share_of(share: float, images: int) -> Figure:
+def share_of(share: float, images: int) -> Estimate:
     """A share of ``images``, 0 to 1, with Wilson's interval."""
-    return Figure(share, *wilson(round(share * images), images))
+    return Estimate(share, *wilson(round(share * images), images))
 
 
-def mean_of(values: Sequence[float]) -> Figure:
+def mean_of(values: Sequence[float]) -> Estimate:
     """The mean of at least two values, with the interval of Student's t: of runs that differ in their seeds.
 
     >>> found = mean_of([0.7, 0.8, 0.9])
@@ -47,10 +56,10 @@ def mean_of(values: Sequence[float]) -> Figure:
     """
     spread = float(stdtrit(len(values) - 1, 0.975)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     mean = float(np.mean(values))
-    return Figure(mean, mean - spread, mean + spread)
+    return Estimate(mean, mean - spread, mean + spread)
 
 
-def difference_of(one: Figure, other: Figure) -> Figure:
+def difference_of(one: Estimate, other: Estimate) -> Estimate:
     """The difference of two independent shares by their intervals.
 
     It is method 10 of Newcombe ("Interval estimation for the difference", Statistics in Medicine 17, 1998).
@@ -59,4 +68,4 @@ def difference_of(one: Figure, other: Figure) -> Figure:
     value = one.value - other.value
     low = math.hypot(one.value - one.low, other.high - other.value)
     high = math.hypot(one.high - one.value, other.value - other.low)
-    return Figure(value, value - low, value + high)
+    return Estimate(value, value - low, value + high)

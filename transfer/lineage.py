@@ -43,6 +43,7 @@ class Step:
         choices: Pairs of what it did with source classes, and the subset file that names them.
         notes: What could not be read, and what the command leaves out.
         path: Its directory.
+        lost: The name of the run that it started from, if that was not at hand; else empty.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Step:
     choices: tuple[tuple[str, Subset], ...]
     notes: tuple[str, ...]
     path: Path
+    lost: str = ""
 
 
 def lineage(location: str | Path) -> list[Step]:
@@ -69,9 +71,10 @@ def lineage(location: str | Path) -> list[Step]:
             run = open_run(path)
         except InputError:
             break
-        start, notes = _start(run, path)
+        start, lost = _start(run, path)
         choices, missing = _choices(run, path)
-        steps.append(_step(path, run, choices, (*notes, *missing)))
+        notes = [f"the run that it started from, {lost}, was not at hand"] if lost else []
+        steps.append(_step(path, run, choices, (*notes, *missing), lost))
         path = start
     return steps
 
@@ -82,7 +85,13 @@ def _directory(path: Path) -> Path | None:
     return directory if (directory / "config.yaml").is_file() else None
 
 
-def _step(path: Path, run: Mapping[str, Any], choices: tuple[tuple[str, Subset], ...], notes: tuple[str, ...]) -> Step:
+def _step(
+    path: Path,
+    run: Mapping[str, Any],
+    choices: tuple[tuple[str, Subset], ...],
+    notes: tuple[str, ...],
+    lost: str,
+) -> Step:
     config = {name: published(value) for name, value in run["config"].items() if name not in _PRIVATE}
     kind = run["environment"].get("run", "")
     command = typed_command(kind, config) if kind in COMMANDS else ""
@@ -90,7 +99,7 @@ def _step(path: Path, run: Mapping[str, Any], choices: tuple[tuple[str, Subset],
         paths = [one if isinstance(one, str) else one["class_path"] for one in callbacks]
         names = [path.rpartition(".")[2] for path in paths]
         notes = (*notes, f"it ran with the callbacks {', '.join(names)}, which the command leaves out")
-    return Step(kind, describe(config), config, command, run["environment"], choices, notes, path)
+    return Step(kind, describe(config), config, command, run["environment"], choices, notes, path, lost)
 
 
 def selecting(subset: Subset) -> str:
@@ -128,15 +137,13 @@ def published(value: Any) -> Any:
     return last_component(value) if local else value
 
 
-def _start(run: Mapping[str, Any], path: Path) -> tuple[Path | None, list[str]]:
-    """The directory of the run that a run started from, and a note if it is not there."""
+def _start(run: Mapping[str, Any], path: Path) -> tuple[Path | None, str]:
+    """The directory of the run that a run started from, or the name of that run if it is not there."""
     start = run["config"].get("init") or run["config"].get("backbone") or ""
     for place in _places(start, run, path):
         if (found := _directory(place)) is not None:
-            return found, []
-    if is_path_of_run(start):
-        return None, [f"the run that it started from, {last_component(start)}, was not at hand"]
-    return None, []
+            return found, ""
+    return None, last_component(start) if is_path_of_run(start) else ""
 
 
 def _choices(run: Mapping[str, Any], path: Path) -> tuple[tuple[tuple[str, Subset], ...], list[str]]:

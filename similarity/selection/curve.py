@@ -34,6 +34,7 @@ class SelectionCurve:
         distance: (K,) mean distance of the target's classes, weighted by their images, to the nearest of the first k
             classes. It never rises, and its last value is that of all classes.
         share: (K,) share of the target that the first k classes serve; None if the strategy has no shares.
+        classes: (K,) positions in the pool of the classes, in the order taken; None if they are not known.
     """
 
     target: str
@@ -41,6 +42,7 @@ class SelectionCurve:
     images: NDArray[np.int64] | None
     distance: NDArray[np.float64]
     share: NDArray[np.float64] | None
+    classes: NDArray[np.int64] | None = None
 
     @property
     def gain(self) -> NDArray[np.float64]:
@@ -94,7 +96,7 @@ def curves_from(
         order = found.classes[:end]
         share = None if found.shares is None else np.cumsum(found.shares[order])
         images = None if pool.uncounted is not None else np.cumsum(pool.counts[order])
-        curves.append(SelectionCurve(target.name, len(pool), images, objective[:end], share))
+        curves.append(SelectionCurve(target.name, len(pool), images, objective[:end], share, order))
     return tuple(curves)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
+from features.infrastructure.errors import InputError
 from similarity.selection.pool import SourcePool
 from similarity.selection.subset import Subset, SubsetRow
 from similarity.uncertainty.expected_gain import Expectation, case, expected_gain, nearness
@@ -34,12 +35,21 @@ def expected_gains(pool: SourcePool, targets: Sequence[FeatureBank], subset: Sub
     return found
 
 
-def positions(pool: SourcePool, rows: Sequence[SubsetRow]) -> NDArray[np.int64]:
-    """Positions in the pool of the classes of a subset."""
+def positions(pool: SourcePool, classes: Iterable[tuple[str, str]]) -> NDArray[np.int64]:
+    """Positions in the pool of some classes, each given by the dataset spec of its source and its name.
+
+    Raises:
+        InputError: The pool lacks one of them.
+    """
     origin = zip(pool.bank, pool.classes, strict=True)
     place = {(pool.banks[bank].name, name): i for i, (bank, name) in enumerate(origin)}
-    return np.array([place[row.source, row.class_name] for row in rows])
+    try:
+        return np.array([place[one] for one in classes], dtype=np.int64)
+    except KeyError as error:
+        source, name = error.args[0]
+        raise InputError(f"the banks have no class {name!r} of {source}") from error
 
 
 def _nearness(pool: SourcePool, target: FeatureBank, rows: Sequence[SubsetRow]) -> float:
-    return nearness(pool.distances(target), target.counts, positions(pool, rows))
+    chosen = positions(pool, [(row.source, row.class_name) for row in rows])
+    return nearness(pool.distances(target), target.counts, chosen)

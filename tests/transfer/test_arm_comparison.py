@@ -52,3 +52,19 @@ def test_the_headline_names_the_best_its_lead_and_its_ties():
     assert headline({"arms": close, "recipe": recipe}).endswith("The runs do not tell it from paper.")
     alone = headline({"arms": arms[:1], "recipe": recipe})
     assert alone.startswith("Training on the target alone (scratch) gives")
+
+
+def test_an_accuracy_and_its_interval_are_within_0_and_1():
+    found = compare_arms([arm("low", 0.0, 0.2), arm("high", 0.8, 1.0)])
+    expected = stats.ttest_1samp([0.0, 0.2], 0).confidence_interval(0.95)
+    assert (expected.low < 0, expected.high > 1) == (True, True)
+    assert (found.accuracy["low"].low, found.accuracy["low"].high) == (0, 1)
+    assert (found.accuracy["high"].low, found.accuracy["high"].high) == (0, 1)
+    wide = compare_arms([arm("low", 0.0, 0.6), arm("high", 1.0, 0.6)]).lead["low"]
+    assert wide.low < -1 and wide.high > 1  # a lead is as wide as the seeds say
+
+
+def test_a_name_keeps_its_hyphen_beside_negative_numbers():
+    arms = [arm("all-classes", 0.50, 0.60, strategy="random"), arm("best", 0.60, 0.52)]
+    said = headline({"arms": arms, "recipe": {"classes": 4}})
+    assert "points above all-classes (−" in said

@@ -39,6 +39,7 @@ def test_a_map_of_many_classes_is_thinned(opened):
     found = class_map(pool, target, np.arange(30), most=15)
     kinds = [point["kind"] for point in found]
     assert (kinds.count("target"), kinds.count("chosen"), kinds.count("source")) == (5, 5, 5)
+    assert {(point["kind"], point["of"]) for point in found} == {("target", 8), ("chosen", 30), ("source", 10)}
 
 
 def test_a_few_classes_have_a_map_too(write_bank):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from similarity import STRATEGIES
 from transfer.arm_comparison import ArmComparison, compare_arms, listed
 from transfer.commands.run import RunConfig, run, show_arms
+from transfer.intervals import Estimate, points
 from transfer.recipe import SCRATCH
 from transfer.screen import console, say, show_next, show_page
 
 if TYPE_CHECKING:
-    from transfer.intervals import Figure
     from transfer.pipeline import Experiment
 
 RECIPE = Path(__file__).parents[1] / "demo.yaml"
@@ -106,6 +106,5 @@ def _ties(found: ArmComparison) -> str:
     )
 
 
-def _points(gap: Figure) -> str:
-    low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in (gap.low, gap.high))
-    return f"{100 * gap.value:.1f} points (95 % interval {low} to {high})"
+def _points(gap: Estimate) -> str:
+    return f"{100 * gap.value:.1f} points (95 % interval {points(gap.low)} to {points(gap.high)})"

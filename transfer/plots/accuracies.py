@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from finetune.evaluation.metrics import FEW, MANY
-from transfer.arm_comparison import compare_arms
+from transfer.arm_comparison import ArmComparison, compare_arms
 from transfer.intervals import wilson
 from transfer.plots.style import ACCENT, INK, MAIN, NAMED, WIDTH, annotate, frame, name_rows
 
@@ -20,17 +20,25 @@ from transfer.plots.style import ACCENT, INK, MAIN, NAMED, WIDTH, annotate, fram
 NONE = 0.5
 
 
-def arms_plot(arms: Sequence[Mapping[str, Any]], *, width: float = WIDTH) -> Figure:
+def arms_plot(
+    arms: Sequence[Mapping[str, Any]],
+    comparison: ArmComparison | None = None,
+    *,
+    label: str = "top-1 accuracy on test images, %",
+    width: float = WIDTH,
+) -> Figure:
     """Top-1 accuracy of each arm: its runs, their mean and its 95 % interval; the best arm is coloured.
 
     Arms that the runs do not tell from the best are named so; see :mod:`transfer.arm_comparison`.
 
     Args:
         arms: ``arms`` of the results of a recipe: mappings with ``arm`` and ``runs``.
+        comparison: The best arm, the accuracies and the ties that are drawn; None for those of ``compare_arms``.
+        label: What the axis says.
         width: Inches.
     """
-    found = compare_arms(arms)
-    figure, axes = frame(0.42 * len(arms) + 1.0, "top-1 accuracy on test images, %", width=width)
+    found = compare_arms(arms) if comparison is None else comparison
+    figure, axes = frame(0.42 * len(arms) + 1.0, label, width=width)
     for row, arm in enumerate(arms):
         name, one = arm["arm"], found.accuracy[arm["arm"]]
         colour = ACCENT if name == found.best else MAIN
@@ -40,8 +48,6 @@ def arms_plot(arms: Sequence[Mapping[str, Any]], *, width: float = WIDTH) -> Fig
         axes.plot([100 * one.value], [row], "|", color=colour, markersize=16, markeredgewidth=2.5, label=f"mean {name}")
     ends = {found.best: " (best)"} | dict.fromkeys(found.tied, " (tied)")
     name_rows(axes, [arm["arm"] + ends.get(arm["arm"], "") for arm in arms], width)
-    low, high = axes.get_xlim()
-    axes.set_xlim(max(low, -2), min(high, 102))
     axes.grid(axis="x", alpha=0.3)
     axes.spines["left"].set_visible(False)
     return figure

@@ -86,21 +86,31 @@ def shares_plot(shares: ArrayLike, targets: Sequence[str], sources: Sequence[str
     return figure
 
 
+def number_of(points: Sequence[Mapping[str, Any]], kind: str) -> str:
+    """The classes of a kind on a map, and of how many they are if it holds a part: ``266 of 5,000``."""
+    mine = [point for point in points if point["kind"] == kind]
+    total = mine[0].get("of", len(mine)) if mine else 0
+    return f"{len(mine):,}" if len(mine) == total else f"{len(mine):,} of {total:,}"
+
+
 def map_plot(points: Sequence[Mapping[str, Any]], *, width: float = WIDTH) -> Figure:
     """Source and target classes in the plane; chosen source classes are marked, and a few target classes named.
 
     Args:
         points: Mappings with ``x``, ``y``, ``class`` and ``kind``, which is ``source``, ``chosen`` or ``target``, as
-            :func:`transfer.class_map.class_map` gives them.
+            :func:`transfer.class_map.class_map` gives them. With ``of``, the number of classes of a kind, the legend
+            says how many of them are drawn.
         width: Inches.
     """
     figure, axes = frame(0.75 * width, width=width)
     for kind, (colour, marker, area, name) in KINDS.items():
         mine = [point for point in points if point["kind"] == kind]
+        if not mine:
+            continue
         x, y = ([point[axis] for point in mine] for axis in ("x", "y"))
         axes.scatter(
             x, y, s=area, c=colour, marker=marker, linewidths=0, alpha=0.45 if kind == "source" else 0.9,
-            label=f"{name} ({len(mine):,})", rasterized=len(mine) > 500,
+            label=f"{name} ({number_of(points, kind)})", rasterized=len(mine) > 500,
         )  # fmt: skip
     targets = [point for point in points if point["kind"] == "target"]
     for point in targets if len(targets) <= NAMED_POINTS else ():

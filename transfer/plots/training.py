@@ -16,8 +16,8 @@ def history_plot(history: Sequence[Mapping[str, float]], *, width: float = WIDTH
     """Training loss by step, and beside it the accuracy on the validation images where there is a validation.
 
     Args:
-        history: Rows of ``history.csv`` with ``step``, ``train_loss`` and perhaps ``validation_top1`` and
-            ``validation_macro``.
+        history: Rows of ``history.csv`` with ``step``, ``train_loss`` and perhaps ``validation_top1``, and with it
+            perhaps ``validation_macro``.
         width: Inches.
     """
     validated = [row for row in history if "validation_top1" in row]
@@ -33,8 +33,10 @@ def history_plot(history: Sequence[Mapping[str, float]], *, width: float = WIDTH
         accuracy = next(frames)
         style(accuracy, "step", "accuracy on validation images, %", width / columns, 2.6)
         for (column, name), colour, line in zip(_VALIDATION.items(), (ACCENT, MAIN), ("-", "--"), strict=True):
-            found = [100 * row[column] for row in validated]
-            accuracy.plot([row["step"] for row in validated], found, line, color=colour, label=name)
+            known = [row for row in validated if column in row]
+            if known:
+                steps, found = [row["step"] for row in known], [100 * row[column] for row in known]
+                accuracy.plot(steps, found, line, color=colour, label=name)
         accuracy.grid(alpha=0.3)
         legend(accuracy)
     return figure

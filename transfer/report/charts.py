@@ -57,9 +57,9 @@ def map_chart(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "opacity": {"condition": {"param": "shown", "value": 0.85}, "value": 0.08},
             "tooltip": [
                 {"field": "class", "title": "class"},
-                {"field": "dataset", "title": "of"},
+                {"field": "dataset", "title": "dataset"},
                 {"field": "images", "title": "images"},
-                {"field": "kind", "title": "is one of"},
+                {"field": "kind", "title": "kind"},
             ],
         },
     }
@@ -73,7 +73,13 @@ def map_chart(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def curve_chart(curve: SelectionCurve, classes: Sequence[str], chosen: int) -> dict[str, Any]:
-    """What each number of classes covers; ``classes`` (K,) are the names in the order taken."""
+    """What each number of classes covers.
+
+    Args:
+        curve: The curve.
+        classes: (K,) class names in the order taken; empty if they are not known.
+        chosen: Number of classes to mark; 0 for none.
+    """
     size = len(curve.distance)
     kept = np.unique(np.concatenate([np.linspace(0, size - 1, min(size, _POINTS)).astype(int), [curve.knee - 1]]))
     rows = [

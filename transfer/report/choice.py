@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,18 @@ from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
 from similarity import STRATEGIES, SelectionCurve
 from similarity.selection.curve import curves_from
+from similarity.selection.payoff import positions
 from similarity.selection.pool import SourcePool
 from similarity.selection.strategies.mutual_proximity import most_serving
-from transfer.arm_comparison import compare_arms
+from transfer.arm_comparison import compare_arms, listed
 from transfer.class_map import class_map
 from transfer.plots import curve_plot, map_plot
+from transfer.plots.choice import number_of
 from transfer.report.charts import curve_chart, map_chart
 from transfer.report.pictures import Picture, Thumbnails, picture
 
-#: Source classes that are shown for each target class; target classes with pictures, open and folded; and by name.
-TOP, OPEN, PICTURED, NAMED = 3, 12, 60, 1000
+#: Source classes that are shown for each target class; target classes with pictures, and further ones by name.
+TOP, PICTURED, NAMED = 3, 60, 1000
 #: Distances of a pool to a target up to which the curve is computed for a page.
 _PAIRS = 5_000_000
 
@@ -34,21 +35,23 @@ class Choice:
 
     Attributes:
         arm: Its name.
-        classes: Number of chosen classes.
+        available: Number of source classes, chosen or not.
         served: Target classes with pictures, each with the chosen classes that serve it most.
         named: Rows of further target classes: the name, and the class that serves it most with its share.
         left: Number of target classes beyond those.
-        map_picture, curve_picture: The map and the curve; None if there is none.
+        map_picture, map_note: The map, and which part of the classes it holds, if not all.
+        curve_picture: The curve; None if there is none.
         charts: The same to point at, by name.
         knee: Sentence on the curve.
     """
 
     arm: str
-    classes: int
+    available: int
     served: Sequence[Mapping[str, Any]]
     named: Sequence[Sequence[Any]]
     left: int
-    map_picture: Picture | None
+    map_picture: Picture
+    map_note: str
     curve_picture: Picture | None
     charts: Mapping[str, Mapping[str, Any]]
     knee: str
@@ -68,59 +71,56 @@ def shown_arm(result: Mapping[str, Any]) -> str | None:
 
 
 def describe_choice(
-    result: Mapping[str, Any], arm: Mapping[str, Any], banks: Mapping[str, Path], thumbnails: Thumbnails
+    result: Mapping[str, Any], arm: Mapping[str, Any], banks: Mapping[str, FeatureBank], thumbnails: Thumbnails
 ) -> Choice:
     """Describe the choice of an arm for the first seed.
 
     Args:
         result: The results of a recipe.
         arm: One of its arms.
-        banks: Dataset spec of the target and of each source → the file of its bank.
+        banks: Dataset spec of the target and of each source → its bank, as far as it is at hand.
         thumbnails: Where pictures come from.
 
     Raises:
         InputError: A bank is not there, or lacks a chosen class.
     """
-    opened = {name: FeatureBank.open(path) for name, path in banks.items()}
-    target = opened.pop(result["target"])
+    if missing := [spec for spec in result["banks"] if spec not in banks]:
+        raise InputError(f"the bank of {listed(missing)} is not at hand")
+    target = banks[result["target"]]
+    sources = [banks[spec] for spec in result["banks"] if spec != result["target"]]
     least = result["recipe"].get("select", {}).get("min_count", 0)
-    pool = SourcePool.of([target], list(opened.values()), arm["geometry"], least)
+    pool = SourcePool.of([target], sources, arm["geometry"], least)
     rows = result["selections"][arm["arm"]]
-    chosen = _positions(pool, rows)
+    chosen = positions(pool, [(row["source"], row["class"]) for row in rows])
     marked = np.zeros(len(pool), dtype=bool)
     marked[chosen] = True
-    places, shares = most_serving(pool.points, pool.metric.points(target.means), marked, TOP)
+    places, shares = most_serving(pool.points, pool.metric.points(target.means), marked, TOP, PICTURED + NAMED)
     points = class_map(pool, target, chosen)
-    curve = None
+    curve, taken, knee = None, 0, ""
     by_strategy = "influence" not in result["recipe"].get("select", {})  # else a table ordered the classes
     if by_strategy and len(pool) * len(target.classes) <= _PAIRS:
         curve = curves_from(pool, [target], STRATEGIES[arm["strategy"]], seed=result["recipe"]["seeds"][0])[0]
+        taken = _taken(curve, chosen)
+        knee = _knee(curve, taken, len(rows))
     charts: dict[str, Mapping[str, Any]] = {"map": map_chart(points)}
     if curve is not None:
-        charts["curve"] = curve_chart(curve, [row["class"] for row in rows], len(rows))
+        order = () if curve.classes is None else curve.classes
+        charts["curve"] = curve_chart(curve, [pool.classes[i] for i in order], taken)
     return Choice(
         arm=arm["arm"],
-        classes=len(rows),
+        available=len(pool),
         served=_served(pool, target, places, shares, thumbnails),
         named=[
             (target.classes[j], pool.classes[places[j, 0]], f"{100 * shares[j, 0]:.1f}")
             for j in range(min(PICTURED, len(target.classes)), min(PICTURED + NAMED, len(target.classes)))
         ],
         left=max(0, len(target.classes) - PICTURED - NAMED),
-        map_picture=picture(_map_alt(points), map_plot, points),
-        curve_picture=None if curve is None else picture(_knee(curve, len(rows)), curve_plot, curve, len(rows)),
+        map_picture=picture(f"Map of {_kinds(points)}", map_plot, points),
+        map_note=_thinned(points),
+        curve_picture=None if curve is None else picture(knee, curve_plot, curve, taken or None),
         charts=charts,
-        knee="" if curve is None else _knee(curve, len(rows)),
+        knee=knee,
     )
-
-
-def _positions(pool: SourcePool, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
-    origin = zip(pool.bank, pool.classes, strict=True)
-    place = {(pool.banks[bank].name, name): i for i, (bank, name) in enumerate(origin)}
-    try:
-        return np.array([place[row["source"], row["class"]] for row in rows], dtype=np.int64)
-    except KeyError as error:
-        raise InputError(f"the banks have no class {error.args[0][1]!r} of {error.args[0][0]}") from error
 
 
 def _served(
@@ -155,18 +155,37 @@ def _served(
     return found
 
 
-def _knee(curve: SelectionCurve, chosen: int) -> str:
-    """The curve in a sentence."""
-    what = "of the target is served by" if curve.share is not None else "of the gain in distance comes from"
-    text = f"{100 * curve.covered[curve.knee - 1]:.0f} % {what} the first {curve.knee:,} classes, the knee of the curve"
-    if 0 < chosen <= len(curve.covered) and chosen != curve.knee:
-        text += f", and {100 * curve.covered[chosen - 1]:.0f} % by the {chosen:,} that were chosen"
-    return f"{text}. {curve.available:,} classes are available."
+def _taken(curve: SelectionCurve, chosen: NDArray[np.int64]) -> int:
+    """The number of chosen classes if these are the first ones of a curve, else 0."""
+    if curve.classes is None or not np.array_equal(np.sort(chosen), np.sort(curve.classes[: len(chosen)])):
+        return 0
+    return len(chosen)
 
 
-def _map_alt(points: Sequence[Mapping[str, Any]]) -> str:
-    kinds = [point["kind"] for point in points]
-    return (
-        f"Map of {kinds.count('target')} target classes, {kinds.count('chosen')} chosen and {kinds.count('source')} "
-        f"other source classes"
-    )
+def _knee(curve: SelectionCurve, taken: int, chosen: int) -> str:
+    """The curve in sentences; ``taken`` is the number of chosen classes if they are its first ones, else 0."""
+    verb, what = ("serve", "of the target") if curve.share is not None else ("give", "of the gain in distance")
+    first = f"first {curve.knee:,} classes" if curve.knee > 1 else "first class"
+    end = "" if curve.knee > 1 else "s"
+    text = f"Up to the knee of the curve, the {first} {verb}{end} "
+    text += f"{100 * curve.covered[curve.knee - 1]:.0f} % {what}"
+    if taken and taken != curve.knee:
+        text += f"; the {taken:,} that were chosen {verb} {100 * curve.covered[taken - 1]:.0f} %"
+    text += f". {curve.available:,} classes are available."
+    if chosen > len(curve.covered):
+        text += f" The curve ends before the {chosen:,} that were chosen."
+    elif not taken:
+        text += f" The {chosen:,} chosen classes are not the first ones of this curve, so that they are not marked."
+    return text
+
+
+def _kinds(points: Sequence[Mapping[str, Any]]) -> str:
+    """How many classes of each kind a map holds."""
+    target, chosen, source = (number_of(points, kind) for kind in ("target", "chosen", "source"))
+    return f"{target} target classes, {chosen} chosen and {source} other source classes"
+
+
+def _thinned(points: Sequence[Mapping[str, Any]]) -> str:
+    """Which part of the classes a map holds, in a sentence; empty if it holds all."""
+    kinds = _kinds(points)
+    return f"It shows {kinds}, drawn at random." if " of " in kinds else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from finetune.run_directory import read_predictions
-from transfer.commands.compare import CompareConfig, Comparison, compare
-from transfer.intervals import Figure, share_of
+from transfer.arm_comparison import ArmComparison, listed
+from transfer.commands.compare import ComparedRun, CompareConfig, Comparison, compare
+from transfer.intervals import Estimate, points, share_of
 from transfer.plots import arms_plot
-from transfer.report.page import percent, points, render
+from transfer.report.page import percent, render
 from transfer.report.pictures import picture
-from transfer.trial.verdict import judge
+from transfer.trial.verdict import lead_of
 
 
 def comparison_page(runs: Sequence[str]) -> str:
@@ -24,57 +26,79 @@ def comparison_page(runs: Sequence[str]) -> str:
         InputError: As :func:`transfer.commands.compare.compare`.
     """
     found = compare(CompareConfig(runs=list(runs)))
-    lead = _leads(found)
-    best = max(found.runs, key=lambda run: run.figures["top1"] or 0.0).run
-    arms = [{"arm": run.run, "runs": [{"top1": run.figures["top1"], "images": found.images}]} for run in found.runs]
+    compared, unpaired = compare_runs(found)
+    names = [run.run for run in found.runs]
+    arms = [{"arm": run.run, "runs": [{"top1": run.figures["top1"]}]} for run in found.runs]
+    alt = f"Top-1 accuracy of {len(arms)} runs with intervals; {compared.best} is the best"
+    label = f"top-1 accuracy on {found.judged_on} images, %"
     return render(
         "comparison.html.j2",
         found=found,
-        headline=_headline(found, best, lead),
-        rows=[_row(run, found, lead) for run in found.runs],
-        best=[run.run for run in found.runs].index(best),
-        arms_picture=picture(f"Top-1 accuracy of {len(arms)} runs with intervals; {best} is the best", arms_plot, arms),
+        headline=_headline(compared),
+        rows=[_row(run, compared) for run in found.runs],
+        best=names.index(compared.best),
+        arms_picture=picture(alt, arms_plot, arms, compared, label=label),
         groups=[
             (run.run, *(percent(run.figures[name]) for name in ("macro", "many", "medium", "few")), _gain(run))
             for run in found.runs
         ],
-        paired=bool(lead),
+        unpaired=unpaired,
+        command=shlex.join(["transfer", "report", *names, "--out", "comparison.html"]),
     )
 
 
-def _leads(found: Comparison) -> Mapping[str, Figure]:
-    """Run → accuracy of the best less its own, paired over the images; empty if a run has no table of predictions."""
-    tables = {run.run: read_predictions(Path(run.run) / "predictions.csv") for run in found.runs}
-    images = next(iter(tables.values()))["image"]
-    if not images or any(table["image"] != images for table in tables.values()):
-        return {}
-    correct = {name: np.array(table["class"]) == np.array(table["label"]) for name, table in tables.items()}
-    return judge(correct).lead
+def compare_runs(found: Comparison) -> tuple[ArmComparison, str]:
+    """Compare runs with the best one in pairs over the images, by their tables of predictions.
+
+    Returns:
+        The comparison, and why no lead is known, which is empty if the leads are known.
+    """
+    accuracy = {run.run: share_of(run.figures["top1"] or 0.0, found.images) for run in found.runs}
+    best = max(accuracy, key=lambda name: accuracy[name].value)
+    tables = {name: read_predictions(Path(name) / "predictions.csv") for name in accuracy}
+    why = _unpaired(tables)
+    lead: Mapping[str, Estimate] = {}
+    if not why:
+        correct = {name: np.array(table["class"]) == np.array(table["label"]) for name, table in tables.items()}
+        lead = {name: lead_of(correct[best], hits) for name, hits in correct.items() if name != best}
+    tied = tuple(name for name, one in lead.items() if one.low <= 0)
+    return ArmComparison(best, accuracy, lead, tied, seeds=1), why
 
 
-def _headline(found: Comparison, best: str, lead: Mapping[str, Figure]) -> str:
-    own = share_of(next(run.figures["top1"] or 0.0 for run in found.runs if run.run == best), found.images)
+def _unpaired(tables: Mapping[str, Mapping[str, Sequence[Any]]]) -> str:
+    """Why the tables of predictions of the runs do not pair; empty if they do."""
+    if missing := [name for name, table in tables.items() if not table["image"]]:
+        return f"{listed(missing)} {'has' if len(missing) == 1 else 'have'} no predictions.csv"
+    first, *rest = tables
+    if others := [name for name in rest if tables[name]["image"] != tables[first]["image"]]:
+        lists = "lists" if len(others) == 1 else "list"
+        return f"predictions.csv of {listed(others)} {lists} other images than that of {first}, or in another order"
+    return ""
+
+
+def _headline(found: ArmComparison) -> str:
+    own = found.accuracy[found.best]
     text = (
-        f"{best} is the most accurate: {percent(own.value)} % (95 % interval {percent(own.low)} to {percent(own.high)})"
+        f"{found.best} is the most accurate: {percent(own.value)} % "
+        f"(95 % interval {percent(own.low)} to {percent(own.high)})"
     )
-    tied = [name for name, one in lead.items() if one.low <= 0]
-    if tied:
-        return f"{text}. The images do not tell it from {', '.join(tied)}."
-    if lead:
-        name, nearest = min(lead.items(), key=lambda one: one[1].value)
+    if found.tied:
+        return f"{text}. The images do not tell it from {listed(found.tied)}."
+    if found.lead:
+        name, nearest = min(found.lead.items(), key=lambda one: one[1].value)
         return f"{text}, {points(nearest.value)} points ({points(nearest.low)} to {points(nearest.high)}) over {name}."
     return f"{text}."
 
 
-def _row(run: Any, found: Comparison, lead: Mapping[str, Figure]) -> tuple[Any, ...]:
-    own, one = share_of(run.figures["top1"], found.images), lead.get(run.run)
+def _row(run: ComparedRun, found: ArmComparison) -> tuple[Any, ...]:
+    own, one = found.accuracy[run.run], found.lead.get(run.run)
     behind = "" if one is None else f"{points(one.value)} ({points(one.low)} to {points(one.high)})"
-    if one is not None and one.low <= 0:
+    if run.run in found.tied:
         behind += ", tied"
     return run.run, run.how, percent(own.value), f"{percent(own.low)} to {percent(own.high)}", behind
 
 
-def _gain(run: Any) -> str:
+def _gain(run: ComparedRun) -> str:
     if run.gain is None:
         return ""
     return points(run.gain) + ("" if run.gain_error is None else f" ± {100 * run.gain_error:.1f}")

@@ -39,8 +39,9 @@ def arm_costs(arms: Sequence[Mapping[str, Any]], directory: Path) -> list[tuple[
         first, last = [0.0, 0], [0.0, 0]
         for one in arm["runs"]:
             path: Path | None = place_of(one["run"], directory)
-            total = last
-            while path is not None and (path / "config.yaml").is_file():
+            total, seen = last, set()
+            while path is not None and path.resolve() not in seen and (path / "config.yaml").is_file():
+                seen.add(path.resolve())
                 run = open_run(path)
                 for column, value in enumerate(training_cost(run["history"]) or (0, 0)):
                     total[column] += value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from itertools import pairwise
@@ -15,13 +16,14 @@ from features.infrastructure.errors import InputError
 from finetune.run_directory import open_run
 from similarity import STRATEGIES
 from similarity.ranking.domain import TIED_BELOW
-from transfer.arm_comparison import compare_arms, headline
+from transfer.arm_comparison import ArmComparison, compare_arms, headline
+from transfer.intervals import points
 from transfer.plots import arms_plot, counts_plot, domains_plot, history_plot
 from transfer.recipe import Arm
 from transfer.report.choice import Choice, describe_choice, shown_arm
 from transfer.report.costs import arm_costs, place_of, seconds_in_words
 from transfer.report.judgement import judgement
-from transfer.report.page import percent, points, render
+from transfer.report.page import percent, render
 from transfer.report.pictures import Thumbnails, picture
 from transfer.uses import USES
 
@@ -39,15 +41,17 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
     """
     if verdict is not None and verdict["starts"] != {arm["arm"]: arm["runs"][0]["run"] for arm in result["arms"]}:
         verdict = None
-    recipe, thumbnails, notes = result["recipe"], Thumbnails(), []
+    recipe, thumbnails = result["recipe"], Thumbnails()
+    notes: list[str] = []
     banks = {name: place_of(path, directory) for name, path in result["banks"].items()}
+    opened = _opened(banks, notes)
     arms, found = {arm["arm"]: arm for arm in result["arms"]}, compare_arms(result["arms"])
     best = found.best if verdict is None else verdict["best"]
     choice: Choice | None = None
     name = shown_arm(result)
     if name is not None:
         try:
-            choice = describe_choice(result, arms[name], banks, thumbnails)
+            choice = describe_choice(result, arms[name], opened, thumbnails)
         except InputError as error:
             notes.append(f"What {name} chose cannot be shown: {error}")
     run_path = place_of(arms[best]["runs"][0]["run"], directory)
@@ -60,7 +64,7 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
     charts = dict(choice.charts) if choice is not None else {}
     if judged is not None and judged.chart is not None:
         charts["confusion"] = judged.chart
-    opened = {name: FeatureBank.open(path) for name, path in banks.items() if path.is_file()}
+    counted = {name: bank for name, bank in opened.items() if bank.counts_known}
     target = thumbnails.dataset(result["target"])
     classes = () if target is None else target.classes
     return render(
@@ -70,10 +74,12 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
         verdict=verdict,
         headline=headline(result) if verdict is None else verdict["sentences"][0],
         best=best,
-        arm_rows=_arm_rows(result),
+        arm_rows=_arm_rows(result, found),
         arm_place=list(arms).index(best),
-        arms_picture=picture(
-            f"Top-1 accuracy of each arm with its interval; {best} is the best", arms_plot, result["arms"]
+        arms_picture=None
+        if verdict is not None
+        else picture(
+            f"Top-1 accuracy of each arm with its interval; {best} is the best", arms_plot, result["arms"], found
         ),
         seeds=found.seeds,
         images=result["arms"][0]["runs"][0]["images"],
@@ -95,20 +101,32 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
         costs=arm_costs(result["arms"], directory),
         seconds=seconds_in_words(result["seconds"]),
         counts_picture=None
-        if not opened
+        if not counted
         else picture(
             "Images of each class of the target and the sources, the largest class first",
             counts_plot,
-            {name: bank.counts for name, bank in opened.items()},
-            next(iter(opened.values())).classes if len(opened) == 1 else None,
+            {name: bank.counts for name, bank in counted.items()},
+            next(iter(counted.values())).classes if len(counted) == 1 else None,
         ),
+        uncounted=[name for name in opened if name not in counted],
         skipped={name: bank.skipped for name, bank in opened.items() if bank.skipped},
         bank_attrs={name: dict(bank.attrs) for name, bank in opened.items()},
         recipe_yaml=yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True),
-        directory=str(directory),
+        command=shlex.join(["transfer", "run", "recipe.yaml", "--out", str(directory)]),
         thumbnails=thumbnails,
         notes=notes,
     )
+
+
+def _opened(banks: Mapping[str, Path], notes: list[str]) -> dict[str, FeatureBank]:
+    """The banks that can be read, by dataset spec; the others are noted."""
+    opened = {}
+    for spec, path in banks.items():
+        try:
+            opened[spec] = FeatureBank.open(path)
+        except InputError as error:
+            notes.append(f"The feature bank of {spec} is not at hand: {error}")
+    return opened
 
 
 def arm_of(given: Mapping[str, Any]) -> Arm:
@@ -116,10 +134,9 @@ def arm_of(given: Mapping[str, Any]) -> Arm:
     return Arm(**{option.name: given[option.name] for option in fields(Arm) if option.name in given})
 
 
-def _arm_rows(result: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+def _arm_rows(result: Mapping[str, Any], found: ArmComparison) -> list[tuple[Any, ...]]:
     """A row for each arm: what it is, its accuracy and interval, and what the best one has more."""
-    recipe, found = result["recipe"], compare_arms(result["arms"])
-    rows = []
+    recipe, rows = result["recipe"], []
     for given in result["arms"]:
         name, arm = given["arm"], arm_of(recipe["arms"][given["arm"]])
         own, lead = found.accuracy[name], found.lead.get(name)
@@ -131,7 +148,7 @@ def _arm_rows(result: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         leads = "best" if lead is None else f"{points(lead.value)} ({points(lead.low)} to {points(lead.high)})"
         if name in found.tied:
             leads += ", tied"
-        interval = f"{percent(own.low)} to {percent(min(own.high, 1))}"
+        interval = f"{percent(own.low)} to {percent(own.high)}"
         rows.append(
             (name, what, percent(own.value), interval, leads, " ".join(percent(r["top1"]) for r in given["runs"]))
         )
@@ -175,9 +192,11 @@ def _neighbours(domains: Sequence[Mapping[str, Any]]) -> list[str]:
         if sure >= TIED_BELOW:
             told.append(f"{one['source']} is nearer than {other['source']} ({100 * sure:.0f} % confidence).")
         elif sure > 1 - TIED_BELOW:
-            told.append(f"{one['source']} and {other['source']} cannot be told apart ({100 * sure:.0f} %).")
+            pair = f"{one['source']} and {other['source']}"
+            told.append(f"{pair} cannot be told apart: the first is nearer with {100 * sure:.0f} % confidence.")
         else:
             told.append(
-                f"Less sampling noise, {other['source']} is nearer than {one['source']} ({100 - 100 * sure:.0f} %)."
+                f"After correction for sampling noise, {other['source']} is nearer than {one['source']} "
+                f"({100 - 100 * sure:.0f} % confidence)."
             )
     return told

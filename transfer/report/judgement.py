@@ -95,27 +95,28 @@ def _confusions(
         return
     found.confusions = [(names[pair.true], names[pair.predicted], pair.images, percent(pair.share)) for pair in pairs]
     _matrix(found, names, true, guess)
-    spec = _images_of(run, predicted["image"][0], thumbnails)
-    if spec is None:
-        found.note = "The images that judged the run are not at hand, so that none are shown."
-        return
     sure, shown = np.array(predicted["probability"]), set()
     wrong = np.flatnonzero(true != guess)
     wrong = wrong[np.argsort(-sure[wrong], kind="stable")]
-    examples = []
+    of_pairs = []
     for pair in pairs[:PAIRS]:
         mine = wrong[(true[wrong] == pair.true) & (guess[wrong] == pair.predicted)][:IMAGES]
         shown.update(mine.tolist())
-        examples.append(
-            {
-                "true": names[pair.true],
-                "predicted": names[pair.predicted],
-                "images": _images(mine, predicted, spec, thumbnails),
-                "reference": thumbnails.of_classes(spec, [names[pair.predicted]])[0],
-            }
-        )
-    found.examples = examples
+        of_pairs.append((names[pair.true], names[pair.predicted], mine))
     rest = np.array([i for i in wrong[: WRONG + len(shown)] if i not in shown][:WRONG], dtype=np.int64)
+    spec = _images_of(run, [predicted["image"][i] for i in (*shown, *rest)], thumbnails)
+    if spec is None:
+        found.note = "The images that judged the run are not at hand, so that none are shown."
+        return
+    found.examples = [
+        {
+            "true": one,
+            "predicted": other,
+            "images": _images(mine, predicted, spec, thumbnails),
+            "reference": thumbnails.of_classes(spec, [other])[0],
+        }
+        for one, other, mine in of_pairs
+    ]
     found.wrong = _images(rest, predicted, spec, thumbnails)
 
 
@@ -172,16 +173,16 @@ def _matrix(found: Judgement, names: Sequence[str], true: NDArray[np.int64], gue
     )
 
 
-def _images_of(run: Mapping[str, Any], image: str, thumbnails: Thumbnails) -> str | None:
-    """The spec of the dataset that holds an image which judged a run; None if it is not at hand.
+def _images_of(run: Mapping[str, Any], images: Sequence[str], thumbnails: Thumbnails) -> str | None:
+    """The spec of the dataset that judged a run, if all of some images are in it; None if it is not at hand.
 
-    Images that were held out of the training images have no spec of their own.
+    Images that were held out of the training data have no spec of their own: they are looked for in these data. Ids of
+    several datasets may be the same, so that the one that has the images must be the only one.
     """
     config = run["config"]
-    given = [run["metrics"].get("evaluated_on"), config.get("test"), config.get("validation"), config.get("dataset")]
-    given += config.get("sources") or []
-    tried = Thumbnails()  # whose failures are no news to the reader
-    for spec in dict.fromkeys(one for one in given if isinstance(one, str)):
-        if (dataset := tried.dataset(spec)) is not None and image in dataset.ids:
-            return spec
-    return None
+    judged = run["metrics"].get("evaluated_on") or config.get("test") or ""
+    given = judged.split(" + ")
+    if " " in judged.partition(":")[0]:  # no spec, but a number of images of one
+        given = [config.get("dataset"), *(config.get("sources") or ())]
+    found = [spec for spec in dict.fromkeys(given) if isinstance(spec, str) and thumbnails.holds(spec, images)]
+    return found[0] if len(found) == 1 else None

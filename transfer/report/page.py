@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from transfer.intervals import points
 from transfer.report.charts import library
 
 #: Nothing is loaded from anywhere: pictures stand in their addresses, and only the scripts of the page run.
@@ -83,15 +84,6 @@ def percent(share: float | None) -> str:
     ('81.5', '–')
     """
     return "–" if share is None else f"{100 * share:.1f}"
-
-
-def points(difference: float | None) -> str:
-    """A difference of two shares in points.
-
-    >>> points(0.0912), points(-0.0004)
-    ('+9.1', '−0.0')
-    """
-    return "–" if difference is None else f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def breakable(name: str) -> Markup:

@@ -95,16 +95,25 @@ class Thumbnails:
             self._examples[spec, name] = encoded(found[name]) if name in found else None
         return [self._examples[spec, name] for name in classes]
 
+    def holds(self, spec: str, ids: Sequence[str]) -> bool:
+        """Whether a dataset can be opened, and has all of some images."""
+        return all(id_ in self._places(spec) for id_ in ids)
+
     def of_images(self, spec: str, ids: Sequence[str]) -> list[str | None]:
         """The address of each image by its id; None for one that is not there, or cannot be read."""
         dataset = self.dataset(spec)
         if dataset is None:
             return [None] * len(ids)
-        if spec not in self._positions:
-            self._positions[spec] = {id_: i for i, id_ in enumerate(dataset.ids)}
-        places = [self._positions[spec].get(id_) for id_ in ids]
+        places = [self._places(spec).get(id_) for id_ in ids]
         images = [None if place is None else thumbnail(dataset, place) for place in places]
         return [None if image is None else encoded(image) for image in images]
+
+    def _places(self, spec: str) -> Mapping[str, int]:
+        """The position of each image by its id; empty for a dataset that cannot be opened."""
+        if spec not in self._positions:
+            dataset = self.dataset(spec)
+            self._positions[spec] = {} if dataset is None else {id_: i for i, id_ in enumerate(dataset.ids)}
+        return self._positions[spec]
 
     def of_groups(self, spec: str, groups: Mapping[str, NDArray[np.int64]]) -> dict[str, list[str]]:
         """The addresses of the readable ones of the images at some positions of a dataset, group by group."""

@@ -24,11 +24,14 @@ def run_page(run: Mapping[str, Any]) -> str:
     figures, thumbnails, steps = run["metrics"], Thumbnails(), lineage(run["path"])
     judged = None if figures is None else judgement(run, thumbnails)
     cost = training_cost(run["history"])
-    kind, config = run["environment"].get("run", ""), f"{run['path']}/config.yaml"
+    begun = run["environment"]  # runs of earlier versions say less
+    kind, config = begun.get("run", ""), f"{run['path']}/config.yaml"
     return render(
         "run.html.j2",
         {"confusion": judged.chart} if judged is not None and judged.chart is not None else {},
         run=run,
+        kind=kind,
+        started=begun.get("started", ""),
         how=describe(run["config"]),
         headline="The run is not finished. The same command resumes from the last checkpoint, if there is one."
         if figures is None
@@ -50,7 +53,7 @@ def run_page(run: Mapping[str, Any]) -> str:
 def _headline(run: Mapping[str, Any]) -> str:
     """The accuracy of a run in a sentence: of its validation where it has no test, never of training images then."""
     figures = run["metrics"]
-    judged = judged_on(figures, tested="test data" in run["environment"]["inputs"])
+    judged = judged_on(figures, tested="test data" in run["environment"].get("inputs", {}))
     validation = figures.get("validation")
     if judged == "training" and validation is not None and "top1" in validation:
         return (
@@ -72,10 +75,14 @@ def _origin(steps: Sequence[Step]) -> str:
     """What a run was pre-trained on, in a sentence."""
     if not steps:
         return ""
-    first = steps[-1].config
-    start = first.get("init") or first.get("backbone") or ""
-    untrained = first.get("weights") == "none"
-    said = f"It began with random weights of {start}" if untrained else f"It began with {start} as published"
+    first = steps[-1]
+    start = first.config.get("init") or first.config.get("backbone") or ""
+    if first.lost:
+        said = f"It began with an earlier run, {first.lost}, which is not at hand"
+    elif first.config.get("weights") == "none":
+        said = f"It began with random weights of {start}"
+    else:
+        said = f"It began with {start} as published"
     for step in reversed(steps[1:]):
         said += f", was trained on {_data(step)}"
     return f"{said}, and was then trained on {_data(steps[0])}."

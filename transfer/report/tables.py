@@ -80,7 +80,6 @@ def _clusters_page(path: Path) -> str:
     return render(
         "clusters.html.j2",
         path=str(path),
-        base=dataset.spec,
         clusters=[(dataset.classes[i], int(counts[i]), pictures[dataset.classes[i]]) for i in order[:CLUSTERS]],
         number=len(order),
         images=len(dataset),

@@ -20,20 +20,34 @@
     };
   }
 
-  async function draw() {
-    for (const view of views.splice(0)) view.finalize();
-    for (const holder of document.querySelectorAll("[data-chart]")) {
+  async function drawOne(holder) {
+    const place = holder.querySelector(".live");
+    try {
       const spec = JSON.parse(document.getElementById(holder.dataset.chart).textContent);
       const options = { mode: "vega-lite", ast: true, actions: false, renderer: "svg", defaultStyle: false };
       options.config = theme();
       options.tooltip = { theme: dark.matches ? "dark" : "light" };
-      const place = holder.querySelector(".live");
       views.push(await vegaEmbed(place, spec, options));
       place.querySelector("svg").setAttribute("aria-hidden", "true");
+      place.setAttribute("role", "img");
+      place.setAttribute("aria-label", holder.querySelector(".still img").alt);
       holder.classList.add("drawn");
+    } catch (error) {
+      // The picture stays, and the other charts are drawn.
+      holder.classList.remove("drawn");
+      place.removeAttribute("role");
+      place.removeAttribute("aria-label");
+      place.replaceChildren();
+      console.error(error);
     }
   }
 
-  dark.addEventListener("change", draw);
-  draw();
+  async function draw() {
+    for (const view of views.splice(0)) view.finalize();
+    for (const holder of document.querySelectorAll("[data-chart]")) await drawOne(holder);
+  }
+
+  let drawn = draw();
+  // One drawing after the other: two at once would share the places of the charts.
+  dark.addEventListener("change", () => (drawn = drawn.then(draw)));
 })();

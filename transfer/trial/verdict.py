@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.intervals import Figure, wilson
+from transfer.intervals import Estimate, wilson
 from transfer.trial.plan import CONTINUED, FINE_TUNED, PROBE, SELECTED
 
 #: The normal quantile of a 95 % interval.
@@ -42,8 +42,8 @@ class Verdict:
     """
 
     best: str
-    accuracy: Mapping[str, Figure]
-    lead: Mapping[str, Figure]
+    accuracy: Mapping[str, Estimate]
+    lead: Mapping[str, Estimate]
     tied: tuple[str, ...]
     optimism: float
     images: int
@@ -72,13 +72,13 @@ def judge(correct: Mapping[str, NDArray[np.bool_]], seed: int = 0) -> Verdict:
     )
 
 
-def accuracy_of(hits: NDArray[np.bool_]) -> Figure:
+def accuracy_of(hits: NDArray[np.bool_]) -> Estimate:
     """The share of (N,) images that were classified correctly, and Wilson's interval."""
     correct, images = int(hits.sum()), hits.size
-    return Figure(correct / images, *wilson(correct, images))
+    return Estimate(correct / images, *wilson(correct, images))
 
 
-def lead_of(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> Figure:
+def lead_of(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> Estimate:
     """The difference of two accuracies on the same (N,) images, and its interval.
 
     Half an image is added to each of the four cells of the table of both (Agresti and Min, "Simple improved confidence
@@ -87,7 +87,7 @@ def lead_of(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> Figure:
     gained, lost, images = int((one & ~other).sum()), int((other & ~one).sum()), one.size
     b, c, n = gained + 0.5, lost + 0.5, images + 2
     spread = _Z * math.sqrt(b + c - (b - c) ** 2 / n) / n
-    return Figure((gained - lost) / images, (b - c) / n - spread, (b - c) / n + spread)
+    return Estimate((gained - lost) / images, (b - c) / n - spread, (b - c) / n + spread)
 
 
 def optimism(hits: NDArray[np.bool_], seed: int) -> float:
@@ -159,5 +159,5 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def _points(lead: Figure) -> str:
+def _points(lead: Estimate) -> str:
     return f"{100 * lead.value:+.1f} points ({100 * lead.low:+.1f} to {100 * lead.high:+.1f})"

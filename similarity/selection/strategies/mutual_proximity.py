@@ -27,7 +27,7 @@ several sources. And a deviation is shrunk towards that of all points, which mat
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -81,7 +81,11 @@ def mutual_proximity(
 
 
 def most_serving(
-    source_points: NDArray[np.floating], target_points: NDArray[np.floating], chosen: NDArray[np.bool_], top: int
+    source_points: NDArray[np.floating],
+    target_points: NDArray[np.floating],
+    chosen: NDArray[np.bool_],
+    top: int,
+    first: int | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The chosen source classes that serve each target class most, and the shares p_ij that they carry.
 
@@ -90,13 +94,14 @@ def most_serving(
         target_points: (T, D) points of the same geometry.
         chosen: (S,) whether a source class is chosen; at least one is.
         top: Source classes of each target class, K; all that are chosen if these are fewer.
+        first: Number of target classes to evaluate, the first ones; None for all. All of them set the scale.
 
     Returns:
-        (T, K) positions among the source classes and (T, K) shares, the largest first. The shares of a target class
-        over all source classes sum to 1, those of chosen ones to at most 1.
+        (T, K) positions among the source classes and (T, K) shares, the largest first, of the T target classes that are
+        evaluated. The shares of a target class over all source classes sum to 1, those of chosen ones to at most 1.
     """
-    evidence = _Evidence.of(source_points, target_points)
-    total, number = evidence.no_total(), len(target_points)
+    evidence = _Evidence.of(source_points, target_points).of_first(first)
+    total, number = evidence.no_total(), len(evidence.y)
     top = min(top, int(np.count_nonzero(chosen)))
     places, most = np.empty((number, 0), dtype=np.int64), np.empty((number, 0), dtype=np.float32)
     for rows, block in evidence.blocks():
@@ -122,6 +127,11 @@ class _Evidence:
     def of(cls, source_points: NDArray[np.floating], target_points: NDArray[np.floating]) -> _Evidence:
         x, y, itself = _standardised(source_points, target_points)
         return cls(x, y, _moments(x, x[itself], itself), _moments(y, x[itself]))
+
+    def of_first(self, number: int | None) -> _Evidence:
+        """The evidence of the first target classes alone; None for all."""
+        theirs = _Moments(self.theirs.mean[:number], self.theirs.deviation[:number])
+        return replace(self, y=self.y[:number], theirs=theirs)
 
     def blocks(self) -> Iterator[tuple[slice, _Block]]:
         """The e_ij of consecutive source classes, with their positions."""

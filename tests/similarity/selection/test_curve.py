@@ -28,12 +28,14 @@ def test_the_curve_is_that_of_the_classes_chosen(banks, strategy):
     (curve,) = selection_curves([target], sources, strategy=strategy, geometry="euclidean", seed=3)
     means = {(bank.name, name): mean for bank in sources for name, mean in zip(bank.classes, bank.means, strict=True)}
     assert curve.available == 9
+    names = list(means)
     for size in range(1, len(curve.distance) + 1):
         rows = select_classes([target], sources, classes=size, strategy=strategy, geometry="euclidean", seed=3).rows
         chosen = np.stack([means[row.source, row.class_name] for row in rows])
         nearest = cdist(chosen, target.means).min(axis=0)
         assert curve.distance[size - 1] == pytest.approx(np.average(nearest, weights=target.counts), rel=1e-6)
         assert curve.images[size - 1] == sum(row.count for row in rows)
+        assert {names[i] for i in curve.classes[:size]} == {(row.source, row.class_name) for row in rows}
     assert (np.diff(curve.distance) <= 0).all() and curve.gain[-1] == 1
     assert curve.distance[-1] == pytest.approx(  # further classes gain nothing
         np.average(cdist(np.stack(list(means.values())), target.means).min(axis=0), weights=target.counts), rel=1e-6

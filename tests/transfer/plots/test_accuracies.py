@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from transfer.intervals import mean_of, wilson
+from transfer.arm_comparison import ArmComparison
+from transfer.intervals import Estimate, mean_of, wilson
 from transfer.plots import arms_plot, classes_plot, models_plot
 from transfer.plots.style import ACCENT, MAIN
 
@@ -42,6 +43,16 @@ def test_arms_have_names_and_ties_are_told():
     close = [*ARMS[:2], {"arm": "last", "runs": [{"top1": 0.83, "images": 100}, {"top1": 0.76, "images": 100}]}]
     names = [tick.get_text() for tick in arms_plot(close).axes[0].get_yticklabels()]
     assert names == ["scratch", "toolkit (best)", "last (tied)"]
+
+
+def test_a_comparison_that_was_made_elsewhere_is_drawn_as_it_is():
+    accuracy = {"scratch": Estimate(0.5, 0.4, 0.6), "toolkit": Estimate(0.7, 0.6, 0.8), "last": Estimate(0.6, 0.5, 0.7)}
+    made = ArmComparison("toolkit", accuracy, {}, ("scratch",), 1)
+    figure = arms_plot(ARMS, made, label="top-1 accuracy on validation images, %")
+    axes = figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["scratch (tied)", "toolkit (best)", "last"]
+    assert lines(figure)["interval toolkit"].get_xdata() == pytest.approx([60, 80])
+    assert axes.get_xlabel() == "top-1 accuracy on validation images, %"
 
 
 def test_few_classes_have_their_names_and_intervals():

@@ -90,6 +90,8 @@ def test_a_training_has_its_loss_and_its_validation():
         assert [line.get_ydata().tolist() for line in accuracy.lines] == [[50, 50], [25, 25]]
         assert accuracy.get_ylabel().replace("\n", " ") == "accuracy on validation images, %"
         assert texts(accuracy.get_legend().get_texts()) == ["top-1", "mean of the classes"]
+    _, accuracy = history_plot([row | {"validation_top1": 0.5} for row in rows]).axes
+    assert texts(accuracy.get_legend().get_texts()) == ["top-1"]
 
 
 def curve(share) -> SelectionCurve:
@@ -134,6 +136,13 @@ def test_a_map_tells_the_kinds_apart_by_shape_too():
     assert texts(axes.texts) == [f"{MATHS}2"]
     assert texts(figure.legends[0].get_texts())[1] == "chosen source classes (1)"
     figure.canvas.draw()
+
+
+def test_the_legend_of_a_map_says_of_how_many_classes_it_is():
+    given = [("target", 5000), ("target", 5000), ("source", 1)]
+    points = [{"x": i, "y": i, "class": f"c{i}", "kind": kind, "of": of} for i, (kind, of) in enumerate(given)]
+    legend = texts(map_plot(points).legends[0].get_texts())
+    assert legend == ["other source classes (1)", "target classes (2 of 5,000)"]  # none is chosen
 
 
 def test_a_confusion_matrix_is_in_shares_of_the_true_class():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 import re
 from collections.abc import Callable
@@ -73,6 +74,13 @@ class Page(HTMLParser):
     @property
     def text(self) -> str:
         return re.sub(r"\s+", " ", "".join(self.pieces))
+
+    @property
+    def drawn(self) -> list[str]:
+        """The texts within its plots."""
+        plots = [address for address in self.loaded if address.startswith("data:image/svg+xml;base64,")]
+        decoded = [base64.b64decode(address.partition(",")[2]).decode() for address in plots]
+        return [html.unescape(text) for one in decoded for text in re.findall(r"<text[^>]*>([^<]*)</text>", one)]
 
     def check(self) -> None:
         """The page needs nothing else, and runs nothing but its own scripts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ import vl_convert
 from PIL import Image
 
 from features import FeatureBank
+from similarity import STRATEGIES
+from similarity.selection.curve import curves_from
 from similarity.selection.pool import SourcePool
 from similarity.selection.strategies.mutual_proximity import most_serving
 from transfer import ReportConfig, report
+from transfer.report.costs import arm_costs
 
 
 def page_of(out: Path, read_page):
@@ -53,6 +57,7 @@ def test_each_target_class_has_the_chosen_classes_that_serve_it(results, read_pa
     target, source = (FeatureBank.open(path) for path in content["banks"].values())
     pool = SourcePool.of([target], [source], "euclidean")
     places, shares = most_serving(pool.points, pool.metric.points(target.means), np.arange(10) < 4, 3)
+    assert "over all 10 source classes sum to 100 %" in page.text
     cards = re.findall(r'<div class="target">(.*?)</ol>', page.source, re.S)
     assert len(cards) == 10
     for j, card in enumerate(cards):
@@ -96,7 +101,8 @@ def test_sizes_costs_and_commands_are_there(results, read_page):
     out = results(sources=("glyphs:DIGIT", "digits:@train?per_class=5"))
     page = page_of(out, read_page)
     assert page.source.count("Images of each class of the target and the sources") == 1  # one plot of all
-    assert "glyphs:DIGIT and digits:@train?per_class=5 cannot be told apart (70 %)." in page.text
+    told = "cannot be told apart: the first is nearer with 70 % confidence."
+    assert f"glyphs:DIGIT and digits:@train?per_class=5 {told}" in page.text
     costs = next(cells for _, cells in page.rows if cells and cells[0] == "toolkit" and len(cells) == 5)
     assert costs == ["toolkit", "–", "–", "14 s", "200"]  # two runs of 7 seconds and 100 images
     assert "1 min 15 s" in page.text
@@ -113,9 +119,11 @@ def test_the_mistakes_of_the_best_arm_have_images(results, read_page):
 
 def test_results_that_moved_or_lost_files_have_a_page(results, tmp_path, read_page):
     out = results()
-    moved = tmp_path / "elsewhere"
+    moved = tmp_path / "else where"
     shutil.move(out, moved)
-    assert "How toolkit does" in page_of(moved, read_page).text
+    page = page_of(moved, read_page)
+    assert "How toolkit does" in page.text
+    assert f"transfer run recipe.yaml --out '{moved}'" in page.text
     shutil.rmtree(moved / "finetune")
     for bank in tmp_path.glob("bank*.h5"):
         bank.unlink()
@@ -174,3 +182,68 @@ def test_the_page_has_a_sensible_size_for_any_number_of_classes(number, tmp_path
     assert page.source.count('class="target"') == min(number, 60)
     if number == 5000:
         assert "1000 further target classes by name; 3,940 more are left out" in page.text
+        kinds = "266 of 5,000 target classes, 4 chosen and 6 other source classes"
+        assert f"It shows {kinds}, drawn at random." in page.text
+        assert {"target classes (266 of 5,000)", "chosen source classes (4)"} <= set(page.drawn)
+
+
+@pytest.mark.parametrize("strategy", ["mutual-proximity", "coverage"])
+def test_the_curve_names_its_own_classes_and_marks_its_first_ones_alone(strategy, results, read_page):
+    out = results()
+    content = json.loads((out / "result.json").read_text())
+    target, source = (FeatureBank.open(path) for path in content["banks"].values())
+    pool = SourcePool.of([target], [source], "euclidean")
+    (curve,) = curves_from(pool, [target], STRATEGIES[strategy])
+    order = [pool.classes[i] for i in curve.classes]
+    number = 3 if curve.knee == 4 else 4
+    assert len(order) > number
+    content["arms"][1]["strategy"] = content["recipe"]["arms"]["toolkit"]["strategy"] = strategy
+    row = content["selections"]["toolkit"][0]
+    for chosen, marked in ((order[:number], True), (order[-number:], False)):
+        content["selections"]["toolkit"] = [row | {"class": name} for name in chosen]
+        (out / "result.json").write_text(json.dumps(content))
+        page = page_of(out, read_page)
+        rows = page.data["curve"]["data"]["values"]
+        assert [row["added"] for row in rows if row["of"] == "share served"] == order
+        marks = [mark["text"] for mark in page.data["curve"]["layer"][1]["data"]["values"]]
+        assert (f"chosen: {number}" in marks) == marked
+        assert (f"chosen: {number} classes" in page.drawn) == marked
+        assert ("chosen classes are not the first ones of this curve" in page.text) != marked
+
+
+def test_a_broken_bank_does_not_end_the_page(results, read_page):
+    out = results()
+    content = json.loads((out / "result.json").read_text())
+    Path(content["banks"]["glyphs:DIGIT"]).write_text("no bank")
+    page = page_of(out, read_page)
+    assert "The feature bank of glyphs:DIGIT is not at hand" in page.text
+    assert "What toolkit chose cannot be shown: the bank of glyphs:DIGIT is not at hand" in page.text
+    assert any(text.startswith("images of the class in digits:@train") for text in page.drawn)
+
+
+def test_a_bank_of_unknown_counts_has_no_line_among_the_sizes(results, read_page):
+    out = results()
+    content = json.loads((out / "result.json").read_text())
+    path = content["banks"]["glyphs:DIGIT"]
+    bank = FeatureBank.open(path)
+    replace(bank, counts_known=False, variances=None, within_covariance=None).write(path)
+    page = page_of(out, read_page)
+    assert "The plot leaves out glyphs:DIGIT: the number of images of each class is not known." in page.text
+    assert not any("glyphs:DIGIT: 10 classes" in text for text in page.drawn)
+
+
+def test_runs_that_start_from_each_other_cost_what_they_cost_once(tmp_path, write_run):
+    one, other = tmp_path / "one", tmp_path / "other"
+    write_run(one, config={"init": str(other)})
+    write_run(other, config={"init": str(one)})
+    arms = [{"arm": "round", "runs": [{"run": str(one)}]}]
+    assert arm_costs(arms, tmp_path) == [("round", "7 s", 100, "7 s", 100)]
+
+
+def test_a_source_that_is_nearer_after_correction_is_named_first(results, read_page):
+    out = results(sources=("glyphs:DIGIT", "digits:@train?per_class=5"))
+    content = json.loads((out / "result.json").read_text())
+    content["domains"][0]["nearer_than_next"] = 0.02
+    (out / "result.json").write_text(json.dumps(content))
+    told = "digits:@train?per_class=5 is nearer than glyphs:DIGIT (98 % confidence)."
+    assert f"After correction for sampling noise, {told}" in page_of(out, read_page).text

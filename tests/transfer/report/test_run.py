@@ -116,3 +116,63 @@ def test_recipes_are_not_compared(results, tmp_path, write_run):
     out = results()
     with pytest.raises(InputError, match=re.escape(f"{out}: holds the results of a recipe; give its runs")):
         report(ReportConfig(run=[str(out), str(write_run(tmp_path / "run"))], out=str(tmp_path / "page.html")))
+
+
+def test_the_picture_of_runs_has_the_ties_of_their_table(tmp_path, write_run, read_page, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    judged = {"judged_on": "validation"}
+    # b gets right what a does and 6 images more: unpaired intervals would call them tied. c has as many right as b.
+    for name, wrong in (("a", 4), ("b", 12), ("c", 11)):
+        write_run(tmp_path / name, wrong, metrics=judged)
+    page = page_of(["a", "b", "c"], read_page)
+    leads = {cells[0]: cells[4] for _, cells in page.rows if len(cells) == 5 and cells[0] in ("a", "b", "c")}
+    assert {name: lead.endswith("tied") for name, lead in leads.items()} == {"a": False, "b": False, "c": True}
+    assert {"a", "b (best)", "c (tied)", "top-1 accuracy on validation images, %"} <= set(page.drawn)
+    assert not {"a (tied)", "b", "c"} & set(page.drawn)
+
+
+def test_runs_without_leads_say_why(tmp_path, write_run, read_page, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, wrong in (("one", 3), ("the other", 9)):
+        write_run(tmp_path / name, wrong)
+    table = tmp_path / "the other" / "predictions.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))  # without the last image
+    page = page_of(["one", "the other"], read_page)
+    assert "Leads are not known: predictions.csv of the other lists other images than that of one, or in" in page.text
+    assert not any("(tied)" in text for text in page.drawn)
+    assert "transfer report one 'the other' --out comparison.html" in page.text
+    table.unlink()
+    page = page_of(["one", "the other"], read_page, overwrite=True)
+    assert "Leads are not known: the other has no predictions.csv." in page.text
+
+
+@pytest.mark.parametrize(
+    ("evaluated_on", "shown"),
+    [
+        ("digits:@test?per_class=4", True),
+        ("digits:@test?per_class=2", False),  # it lacks some of the images
+        ("folder:gone", False),  # and no other dataset stands in, although the training data has such images
+        ("2 images a class held out of digits:@test?per_class=4", True),
+        ("2 images a class held out of digits:@test?per_class=2", False),
+    ],
+)
+def test_wrong_images_are_those_of_the_dataset_that_judged(evaluated_on, shown, tmp_path, write_run, read_page):
+    held = evaluated_on.rpartition(" of ")[2] if " of " in evaluated_on else "digits:@test?per_class=4"
+    run = write_run(tmp_path / "run", metrics={"evaluated_on": evaluated_on}, config={"dataset": held})
+    page = page_of([run], read_page)
+    assert (page.source.count("that was taken for digit") > 0) == shown
+    assert ("The images that judged the run are not at hand" in page.text) != shown
+
+
+def test_a_start_that_is_missing_is_not_called_published(tmp_path, write_run, read_page):
+    gone = tmp_path / "gone" / "pre"
+    run = write_run(tmp_path / "run", config={"init": str(gone), "weights": "default"})
+    page = page_of([run], read_page)
+    assert "It began with an earlier run, pre, which is not at hand, and was then trained on" in page.text
+    assert "as published" not in page.text
+
+
+def test_a_run_of_an_earlier_version_has_a_page(tmp_path, write_run, read_page):
+    run = write_run(tmp_path / "run")
+    write_json(run / "environment.json", {})
+    assert " A run: " in page_of([run], read_page).text

@@ -61,6 +61,9 @@ def test_those_that_serve_a_class_most_are_the_chosen_ones_of_the_largest_share(
         expected = [i for i in np.argsort(-each) if chosen[i]][:3]
         assert places[j].tolist() == expected
         np.testing.assert_allclose(shares[j], each[expected], rtol=1e-4)
+    some, of_some = most_serving(x, y, chosen, 3, first=2)
+    assert some.tolist() == places[:2].tolist()
+    np.testing.assert_allclose(of_some, shares[:2], rtol=1e-5)
     every, of_all = most_serving(x, y, np.ones(30, dtype=bool), 99)
     assert every.shape == (4, 30)
     np.testing.assert_allclose(of_all.sum(axis=1), 1, rtol=1e-5)
