@@ -11,7 +11,7 @@ import numpy as np
 
 from finetune.run_directory import read_predictions
 from transfer.arm_comparison import ArmComparison, listed
-from transfer.commands.compare import ComparedRun, CompareConfig, Comparison, compare
+from transfer.commands.compare import CompareConfig, ComparedRun, Comparison, compare
 from transfer.intervals import Estimate, points, share_of
 from transfer.plots import arms_plot
 from transfer.report.page import percent, render
