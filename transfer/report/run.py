@@ -53,7 +53,7 @@ def run_page(run: Mapping[str, Any]) -> str:
 def _headline(run: Mapping[str, Any]) -> str:
     """The accuracy of a run in a sentence: of its validation where it has no test, never of training images then."""
     figures = run["metrics"]
-    judged = judged_on(figures, tested="test data" in run["environment"].get("inputs", {}))
+    judged = judged_on(figures, tested="test data" in run["environment"]["inputs"])
     validation = figures.get("validation")
     if judged == "training" and validation is not None and "top1" in validation:
         return (

@@ -19,7 +19,6 @@ from similarity.selection.curve import curves_from
 from similarity.selection.pool import SourcePool
 from similarity.selection.strategies.mutual_proximity import most_serving
 from transfer import ReportConfig, report
-from transfer.report.costs import arm_costs
 
 
 def page_of(out: Path, read_page):
@@ -233,6 +232,8 @@ def test_a_bank_of_unknown_counts_has_no_line_among_the_sizes(results, read_page
 
 
 def test_runs_that_start_from_each_other_cost_what_they_cost_once(tmp_path, write_run):
+    from transfer.report.costs import arm_costs  # the package would hide the function `report` from other tests
+
     one, other = tmp_path / "one", tmp_path / "other"
     write_run(one, config={"init": str(other)})
     write_run(other, config={"init": str(one)})

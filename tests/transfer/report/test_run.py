@@ -174,5 +174,5 @@ def test_a_start_that_is_missing_is_not_called_published(tmp_path, write_run, re
 
 def test_a_run_of_an_earlier_version_has_a_page(tmp_path, write_run, read_page):
     run = write_run(tmp_path / "run")
-    write_json(run / "environment.json", {})
+    write_json(run / "environment.json", {"inputs": {}})
     assert " A run: " in page_of([run], read_page).text
