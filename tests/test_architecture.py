@@ -156,3 +156,12 @@ def test_every_command_is_one_module_of_its_name(command: str) -> None:
 
 def test_a_training_imports_torchvision_only_where_it_is_used() -> None:
     assert not imported("import finetune; finetune.FinetuneConfig", "torchvision")
+
+
+@pytest.mark.parametrize("name", ["features", "similarity", "finetune", "transfer"])
+def test_a_public_name_is_not_hidden_by_a_module(name):
+    """Importing a submodule sets its name in the package, where the function of that name was."""
+    package = importlib.import_module(name)
+    places = Path(str(package.__file__)).parent.iterdir()
+    modules = {path.stem for path in places if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert not modules & {public for public in package.__all__ if callable(getattr(package, public))}

@@ -74,11 +74,11 @@ def report(config: ReportConfig) -> Report:
     _check(config, (path for path in place.rglob("*") if path.is_file() and path != page))
     finished, result = True, place / "result.json"
     if result.is_file():
-        from transfer.report.experiment import experiment_page
+        from transfer.pages.experiment import experiment_page
 
         text = experiment_page(json.loads(result.read_text(**TEXT)), _verdict(place), place)
     elif (place / "config.yaml").is_file():
-        from transfer.report.run import run_page
+        from transfer.pages.run import run_page
 
         run = open_run(place)
         finished, text = run["metrics"] is not None, run_page(run)
@@ -91,7 +91,7 @@ def report(config: ReportConfig) -> Report:
 
 
 def _of_several(config: ReportConfig) -> Report:
-    from transfer.report.comparison import comparison_page
+    from transfer.pages.comparison import comparison_page
 
     places = [on_disk(run, "`run`") for run in config.run]
     for place in places:
@@ -104,7 +104,7 @@ def _of_several(config: ReportConfig) -> Report:
 
 
 def _of_table(config: ReportConfig, table: Path) -> Report:
-    from transfer.report.tables import table_page
+    from transfer.pages.tables import table_page
 
     page = table.with_suffix(".html")
     _check(config, [table])

@@ -18,10 +18,10 @@ from similarity.selection.pool import SourcePool
 from similarity.selection.strategies.mutual_proximity import most_serving
 from transfer.arm_comparison import compare_arms, listed
 from transfer.class_map import class_map
+from transfer.pages.charts import curve_chart, map_chart
+from transfer.pages.pictures import Picture, Thumbnails, picture
 from transfer.plots import curve_plot, map_plot
 from transfer.plots.choice import number_of
-from transfer.report.charts import curve_chart, map_chart
-from transfer.report.pictures import Picture, Thumbnails, picture
 
 #: Source classes that are shown for each target class; target classes with pictures, and further ones by name.
 TOP, PICTURED, NAMED = 3, 60, 1000

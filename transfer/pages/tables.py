@@ -13,8 +13,8 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.tables import read_columns, read_rows
 from features.readers.schemes import clusters
 from similarity import duplicates
-from transfer.report.page import render
-from transfer.report.pictures import Thumbnails
+from transfer.pages.page import render
+from transfer.pages.pictures import Thumbnails
 
 #: Pairs that are shown, and pairs that are named.
 PAIRS, NAMED_PAIRS = 100, 1000

@@ -232,7 +232,7 @@ def test_a_bank_of_unknown_counts_has_no_line_among_the_sizes(results, read_page
 
 
 def test_runs_that_start_from_each_other_cost_what_they_cost_once(tmp_path, write_run):
-    from transfer.report.costs import arm_costs  # the package would hide the function `report` from other tests
+    from transfer.pages.costs import arm_costs  # the package would hide the function `report` from other tests
 
     one, other = tmp_path / "one", tmp_path / "other"
     write_run(one, config={"init": str(other)})

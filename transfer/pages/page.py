@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from transfer.intervals import points
-from transfer.report.charts import library
+from transfer.pages.charts import library
 
 #: Nothing is loaded from anywhere: pictures stand in their addresses, and only the scripts of the page run.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from finetune.evaluation.metrics import FEW, MANY, worst_confusions
 from finetune.run_directory import read_classes, read_predictions
+from transfer.pages.charts import confusion_chart
+from transfer.pages.page import percent
+from transfer.pages.pictures import Picture, Thumbnails, picture
 from transfer.plots import classes_plot, confusion_plot
 from transfer.plots.style import NAMED
-from transfer.report.charts import confusion_chart
-from transfer.report.page import percent
-from transfer.report.pictures import Picture, Thumbnails, picture
 
 #: Classes that are listed by name, worst first; pairs of classes with their images; and images of each pair.
 WORST, PAIRS, IMAGES = 10, 5, 4

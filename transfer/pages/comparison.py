@@ -13,9 +13,9 @@ from finetune.run_directory import read_predictions
 from transfer.arm_comparison import ArmComparison, listed
 from transfer.commands.compare import CompareConfig, ComparedRun, Comparison, compare
 from transfer.intervals import Estimate, points, share_of
+from transfer.pages.page import percent, render
+from transfer.pages.pictures import picture
 from transfer.plots import arms_plot
-from transfer.report.page import percent, render
-from transfer.report.pictures import picture
 from transfer.trial.verdict import lead_of
 
 

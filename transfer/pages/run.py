@@ -11,11 +11,11 @@ import yaml
 from transfer.accuracies import CAUTIONS, accuracy_table, judged_on
 from transfer.intervals import share_of
 from transfer.lineage import Step, lineage
+from transfer.pages.costs import seconds_in_words, training_cost
+from transfer.pages.judgement import judgement
+from transfer.pages.page import percent, render
+from transfer.pages.pictures import Thumbnails, picture
 from transfer.plots import history_plot
-from transfer.report.costs import seconds_in_words, training_cost
-from transfer.report.judgement import judgement
-from transfer.report.page import percent, render
-from transfer.report.pictures import Thumbnails, picture
 from transfer.run_description import describe
 
 

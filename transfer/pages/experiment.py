@@ -18,13 +18,13 @@ from similarity import STRATEGIES
 from similarity.ranking.domain import TIED_BELOW
 from transfer.arm_comparison import ArmComparison, compare_arms, headline
 from transfer.intervals import points
+from transfer.pages.choice import Choice, describe_choice, shown_arm
+from transfer.pages.costs import arm_costs, place_of, seconds_in_words
+from transfer.pages.judgement import judgement
+from transfer.pages.page import percent, render
+from transfer.pages.pictures import Thumbnails, picture
 from transfer.plots import arms_plot, counts_plot, domains_plot, history_plot
 from transfer.recipe import Arm
-from transfer.report.choice import Choice, describe_choice, shown_arm
-from transfer.report.costs import arm_costs, place_of, seconds_in_words
-from transfer.report.judgement import judgement
-from transfer.report.page import percent, render
-from transfer.report.pictures import Thumbnails, picture
 from transfer.uses import USES
 
 #: Chosen classes of an arm that are named.
