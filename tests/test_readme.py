@@ -43,6 +43,14 @@ def selection_quality() -> list[str]:
     ]
 
 
+def selection_pays() -> list[str]:
+    arm = recorded("selection_pays.json")["pools"]["lake"]["labelled"]["few"]["default, subset"]
+    random, every = arm["less_random"], arm["less_all"]
+    assert len(random["targets"]) == 11  # ten, and the union of five of them
+    means = ", ".join(f"{one['mean']:+.1f} ± {one['error']:.1f}" for one in (random, every))
+    return [f"{means}; of 50 birds {random['targets']['birds']:+.1f}, {every['targets']['birds']:+.1f}"]
+
+
 def domain_ranking() -> list[str]:
     right = recorded("domain_ranking.json")["right"]["sqrt-whitened"]
     broad = right[next(iter(right))]
@@ -103,6 +111,7 @@ def demo() -> list[str]:
 
 ROWS: dict[str, Callable[[], list[str]]] = {
     "selection_quality.json": selection_quality,
+    "selection_pays.json": selection_pays,
     "domain_ranking.json": domain_ranking,
     "emd.json": emd,
     "selection_scale.json": selection_scale,

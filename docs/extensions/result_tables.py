@@ -237,14 +237,15 @@ def _coverage() -> Rows:
         )
 
 
-def _uses() -> Rows:
-    for name, arm in recorded("selection_pays")["pools"]["lake"]["labelled"]["few"].items():
+def _uses(labelled: str) -> Rows:
+    for name, arm in recorded("selection_pays")["pools"]["lake"]["labelled"][labelled].items():
         top1 = [value for target, value in arm["top1"].items() if target != "birds"]
         cells = [plus_minus(arm[key]["mean"], arm[key]["error"], "+.1f") if key in arm else "" for key in LESS]
         yield name, written(sum(top1) / len(top1), ".1f"), *cells
 
 
 LESS = ("less_random", "less_all")
+USES = ("choice, use", "top-1, %", "less random", "less all classes")
 
 
 def _correlations() -> Rows:
@@ -300,7 +301,8 @@ TABLES: dict[str, Table] = {
         "long-tail/softmax", _long_tail, "", "top-1 error, %", "published", "many, %", "medium, %", "few, %"
     ),
     "intervals": _of("interval_coverage", _coverage, "distance, geometry", "5 images a class", "20", "100"),
-    "uses": _of("selection_pays", _uses, "choice, use", "top-1, %", "less random", "less all classes"),
+    "uses": _of("selection_pays", lambda: _uses("few"), *USES),
+    "uses-all": _of("selection_pays", lambda: _uses("all"), *USES),
     "correlations": _of("similarity_predicts", _correlations, "measure", "rank correlation", "95 % interval"),
     "left-out": _of("influence", _left_out, "left out", "points of probability over leaving out at random"),
     "influences": _of("influence", _influences, "order by", "networks on tenths", "on halves"),

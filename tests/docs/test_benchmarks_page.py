@@ -112,6 +112,35 @@ def test_words_about_the_choice_in_accuracy():
     assert abs(arms["local-scaling"]["less_random"]) < arms["local-scaling"]["error_pairs"]
 
 
+def test_words_about_every_use_of_a_choice():
+    lake = recorded("selection_pays")["pools"]["lake"]["labelled"]
+    few, every = lake["few"], lake["all"]
+
+    def gains(arm: str, over: str = "less_random", labelled: dict = few) -> list[float]:
+        return [value for target, value in labelled[arm][over]["targets"].items() if target != "birds"]
+
+    def mean(arm: str, labelled: dict = few) -> float:
+        return labelled[arm]["less_random"]["mean"]
+
+    error = few["default, subset"]["less_random"]["error"]
+    assert "on every target more than all classes, and on nine of ten more than random ones" in PLAIN
+    assert sum(gain > 0 for gain in gains("default, subset", "less_all")) == 10
+    assert sum(gain > 0 for gain in gains("default, subset")) == 9
+    assert "It reaches the choice by hand" in PLAIN and "`local-scaling`, is level with it" in PLAIN
+    for other in ("hand, subset", "former, subset"):
+        assert abs(mean(other) - mean("default, subset")) < error / 2
+    assert "the paper's choice lies between chance and these" in PLAIN
+    assert 2 * few["paper, subset"]["less_random"]["error"] < mean("paper, subset") < mean("default, subset") - error
+    assert "Going on from a network of all classes gains less" in PLAIN and "so does drawing all classes" in PLAIN
+    for other in ("default, continued", "default, weighted"):
+        assert few[other]["less_all"]["mean"] < few["default, subset"]["less_all"]["mean"] - error
+    assert "Co-training loses" in PLAIN and mean("default, co-trained") < 0
+    assert "The class-balanced softmax undoes the gain" in PLAIN
+    assert abs(mean("default, subset, cb-softmax")) < error
+    assert abs(mean("default, subset, balanced-softmax") - mean("default, subset")) < error / 2
+    assert "the same choice gains less" in PLAIN and mean("default, subset", every) < mean("default, subset")
+
+
 def test_words_about_domains_and_copies():
     right = recorded("domain_ranking")["right"]["sqrt-whitened"]
     assert "Where the source with the related classes is broad, the Earth Mover's Distance makes it pay" in PLAIN
