@@ -22,7 +22,7 @@ SHOWN = 20
 _FIGURES = {"top1": "top-1 accuracy", "top5": "top-5 accuracy", "macro": "mean accuracy of the classes"}
 #: What images a model was judged on, by ``judged_on`` of the metrics.
 _JUDGED = {
-    "test": "on test images, looked at once, after the training",
+    "test": "after the training on test images; if they also chose this model among others, the figure is too high",
     "validation": "on the validation images, by which its epoch was chosen, so that the figures are too high",
     "training": "on images of its own training, so that the figures say nothing of other images",
 }

@@ -87,7 +87,7 @@ def lead_of(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> Estimate:
     gained, lost, images = int((one & ~other).sum()), int((other & ~one).sum()), one.size
     b, c, n = gained + 0.5, lost + 0.5, images + 2
     spread = _Z * math.sqrt(b + c - (b - c) ** 2 / n) / n
-    return Estimate((gained - lost) / images, (b - c) / n - spread, (b - c) / n + spread)
+    return Estimate((gained - lost) / images, max(-1.0, (b - c) / n - spread), min(1.0, (b - c) / n + spread))
 
 
 def optimism(hits: NDArray[np.bool_], seed: int) -> float:
@@ -130,7 +130,7 @@ def _second(verdict: Verdict) -> str:
     if not verdict.lead:
         return "Nothing else was tried in this time."
     if verdict.tied:
-        others = " and ".join(f"{name}, over which it leads by {_points(verdict.lead[name])}" for name in verdict.tied)
+        others = " and ".join(f"{name} (a lead of {_points(verdict.lead[name])})" for name in verdict.tied)
         cheapest = next(name for name in verdict.accuracy if name in (verdict.best, *verdict.tied))
         advice = "" if cheapest == verdict.best else f"; the cheapest of them is {cheapest}"
         return f"It is tied with {others}: the photographs do not tell these starts apart{advice}."

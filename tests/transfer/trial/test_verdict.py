@@ -69,7 +69,7 @@ def test_the_sentences_say_what_wins_by_how_much_and_what_a_choice_is_worth():
     assert second.startswith("It beats the next best, linear probe, by +15.0 points (+11.")
     assert "give --source" in third
     _, second, third = said(probe=358, tuned=360, sources=["s"], left_out={CONTINUED: 30.2})
-    assert second.startswith("It is tied with linear probe, over which it leads by +0.5 points (")
+    assert second.startswith("It is tied with linear probe (a lead of +0.5 points (")
     assert second.endswith("do not tell these starts apart; the cheapest of them is linear probe.")
     assert third.endswith("does not fit into this time; --minutes 31 compares it.")
     won = said(probe=300, tuned=340, continued=380, sources=["s"])
