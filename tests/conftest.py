@@ -1,11 +1,25 @@
 """Real data, where there is some; a web server, and a store in memory."""
 
+import os
+import signal
 import tarfile
 import uuid
 
 import pytest
 from servers import WebServer
 from support import DATA
+
+os.environ.pop("COLUMNS", None)  # workers of pytest-xdist have one, and tables are as wide as it says
+
+
+@pytest.fixture
+def listening():
+    """Signals are heard, also where the tests were started in the background or by nohup and inherit them ignored."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")]
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -134,7 +134,9 @@ def test_a_killed_extraction_goes_on_bit_for_bit(photos, whole, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_writes_a_checkpoint_before_one_is_due(checkpointed, photos, whole, tmp_path, monkeypatch, name):
+def test_a_signal_writes_a_checkpoint_before_one_is_due(
+    checkpointed, photos, whole, tmp_path, monkeypatch, listening, name
+):
     settings = checkpointed(photos, tmp_path / "bank.h5", checkpoint_seconds=3600)
     add, batches = ClassStatistics.add, []
 

@@ -13,13 +13,7 @@ from features.infrastructure.interruptions import Interrupted, deferred, interru
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 
 
-@pytest.fixture(autouse=True)
-def handlers():
-    """Every signal is handled, also where the tests were started with one ignored, and is as before in the end."""
-    before = {name: signal.signal(signal.Signals[name], signal.default_int_handler) for name in NAMES}
-    yield
-    for name, handler in before.items():
-        signal.signal(signal.Signals[name], handler)
+pytestmark = pytest.mark.usefixtures("listening")
 
 
 @pytest.mark.parametrize("name", NAMES)

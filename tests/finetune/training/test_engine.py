@@ -118,14 +118,6 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, colours, monkeypat
             assert one[name] == other[name]
 
 
-@pytest.fixture
-def listening():
-    """Ctrl-C is heard, also where the tests were started in the background and inherit it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"])
 def test_a_signal_saves_the_state_after_its_step(tmp_path, colours, monkeypatch, listening, name):
     dataset, config = colours(9, 9), options(tmp_path / "run", steps=8)
