@@ -66,7 +66,7 @@ def _extras(config: PretrainConfig, backbone: Backbone, source: SourceClasses) -
         kept = kept_classifier(config.init, backbone, source.origin)
         extras = extras.keeping(kept, config.balanced_by())
     if config.class_weights is not None:
-        shares = class_shares(config.class_weights, source.origin)
+        shares = class_shares(config.class_weights, source)
         if config.floor == 0 and not shares.all():
             never = source.images.classes[int(shares.argmin())]
             raise InputError(

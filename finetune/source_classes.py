@@ -24,10 +24,12 @@ class SourceClasses:
     Attributes:
         images: The images of all classes, as one dataset.
         origin: (C,) dataset spec of each class, and its name there. In ``images``, equal names of two sources differ.
+        whole: The sources with all of their classes.
     """
 
     images: ImageDataset
     origin: tuple[tuple[str, str], ...]
+    whole: tuple[ImageDataset, ...]
 
 
 def open_sources(sources: Sequence[str], subset_file: str | None, option: str = "subset") -> SourceClasses:
@@ -42,15 +44,30 @@ def open_sources(sources: Sequence[str], subset_file: str | None, option: str = 
             file cannot be read.
     """
     if subset_file is None:
-        return _joined([open_dataset(spec) for spec in sources])
+        whole = [open_dataset(spec) for spec in sources]
+        return _joined(whole, whole)
     subset = Subset.read(subset_file)
     given = {str(labelled_spec(spec)): spec for spec in sources}  # no file has the secrets of an address
     named = _check_sources(subset, list(given), f"`{option}` {subset_file}")
     chosen_in = subset.provenance.get(DIRECTORY)
     try:
-        return _joined([_restricted(_opened(given.get(spec, spec), chosen_in), subset) for spec in sorted(named)])
+        opened = [_opened(given.get(spec, spec), chosen_in) for spec in sorted(named)]
+        chosen = [_restricted(dataset, subset) for dataset in opened]
     except InputError as error:
         raise InputError(f"`{option}` {subset_file}: {error}") from error
+    _check_unchanged(opened, subset, f"`{option}` {subset_file}")
+    return _joined(chosen, opened)
+
+
+def _check_unchanged(datasets: Sequence[ImageDataset], subset: Subset, where: str) -> None:
+    """Raise `InputError` if a source has other images or labels than when its classes were chosen."""
+    then = {source["dataset"]: source.get("manifest_sha256") for source in subset.provenance.get("sources", [])}
+    for dataset in datasets:
+        if then.get(dataset.spec) and then[dataset.spec] != dataset.manifest_sha256:
+            raise InputError(
+                f"{where}: {dataset.spec} has changed since its classes were chosen (other images, labels or file "
+                f"sizes); extract its bank and choose again, or remove the first line of the file to use it as it is now"
+            )
 
 
 def _opened(spec: str, directory: object) -> ImageDataset:
@@ -69,18 +86,20 @@ def _opened(spec: str, directory: object) -> ImageDataset:
     return open_dataset(spec)
 
 
-def class_shares(weights_file: str, origin: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+def class_shares(weights_file: str, source: SourceClasses) -> NDArray[np.float64]:
     """(C,) share of the targets that each class serves, from the column ``weight`` of a subset file.
 
-    ``origin`` is that of :class:`SourceClasses`. A class that is not in the file has the share 0.
+    A class that is not in the file has the share 0.
 
     Raises:
-        InputError: The file cannot be read, names a class that is not trained on, or lacks a weight.
+        InputError: The file cannot be read, names a class that is not trained on, or lacks a weight; or a source has
+            changed since.
     """
     where, subset = f"`class_weights` {weights_file}", Subset.read(weights_file)
-    _check_sources(subset, list(dict.fromkeys(spec for spec, _ in origin)), where)
-    position = {class_: i for i, class_ in enumerate(origin)}
-    found = np.zeros(len(origin))
+    _check_sources(subset, [dataset.spec for dataset in source.whole], where)
+    _check_unchanged(source.whole, subset, where)
+    position = {class_: i for i, class_ in enumerate(source.origin)}
+    found = np.zeros(len(source.origin))
     for row in subset.rows:
         if row.weight is None:
             raise InputError(
@@ -106,9 +125,9 @@ def _check_sources(subset: Subset, sources: Sequence[str], where: str) -> tuple[
     return subset.sources
 
 
-def _joined(datasets: Sequence[ImageDataset]) -> SourceClasses:
+def _joined(datasets: Sequence[ImageDataset], whole: Sequence[ImageDataset]) -> SourceClasses:
     origin = tuple((dataset.spec, name) for dataset in datasets for name in dataset.classes)
-    return SourceClasses(concatenate(datasets), origin)
+    return SourceClasses(concatenate(datasets), origin, tuple(whole))
 
 
 def _restricted(dataset: ImageDataset, subset: Subset) -> ImageDataset:

@@ -21,7 +21,8 @@ from features.extraction.relabelling import regroup
 from features.infrastructure.addresses import Location, located
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import atomic_file, check_ending, check_new
+from features.infrastructure.files import check_ending, check_new
+from features.infrastructure.joint_files import atomic_files, finish_joint_files
 from features.infrastructure.options import Range, check_ranges
 from features.readers import open_dataset
 from features.readers.schemes.clusters import write_clusters
@@ -118,6 +119,7 @@ def cluster(config: ClusterConfig) -> Clustering:
     bank = FeatureBank.open(config.bank)
     base = DatasetSpec.parse(bank.name)
     read: list[str | Location] = [config.bank, *files_of(base)]
+    finish_joint_files([out, table])
     check_new({"`out`": out, "the table beside `out`": table}, read=read, overwrite=config.overwrite)
     _, ids = bank.image_labels()
     _check(bank, ids)
@@ -139,11 +141,11 @@ def cluster(config: ClusterConfig) -> Clustering:
     provenance = {"bank": config.bank, "clusters": n_clusters, "iterations": config.iterations}
     provenance |= {"seed": config.seed, "backbone": bank.attrs.get("backbone")}
     rows = zip(ids, (names[label] for label in labels.tolist()), strict=True)
-    with atomic_file(table) as aside:  # the table takes its name once the bank is written
+    with atomic_files([out, table]) as (new_bank, aside):
         write_clusters(aside, bank.name, str(bank.attrs["manifest_sha256"]), rows, provenance)
         manifest = open_dataset(DatasetSpec("clusters", str(aside)), images=False).manifest_sha256
         attrs = {"dataset": str(spec), "split": None, "manifest_sha256": manifest}
-        regroup(bank, labels, names, out, attrs=attrs, keep_images=config.keep_images)
+        regroup(bank, labels, names, new_bank, attrs=attrs, keep_images=config.keep_images)
     return Clustering(out, str(spec), tuple(counts[order].tolist()), n_clusters - len(order), cosine)
 
 

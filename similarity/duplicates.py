@@ -24,7 +24,8 @@ from features.extraction.relabelling import regroup
 from features.infrastructure.addresses import Location, located
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import atomic_file, check_new
+from features.infrastructure.files import check_new
+from features.infrastructure.joint_files import atomic_files, finish_joint_files
 from features.infrastructure.options import Range, check_ranges
 from features.infrastructure.tables import write_table
 from features.readers import open_dataset
@@ -136,6 +137,8 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
     out, clean = located(config.out), None if config.clean_bank is None else located(config.clean_bank)
     source = FeatureBank.open(config.source)
     read: list[str | Location] = [config.source, *config.against, *files_of(DatasetSpec.parse(source.name))]
+    outputs = [out] if clean is None else [out, clean]
+    finish_joint_files(outputs)
     check_new({"`out`": out, "`clean_bank`": clean}, read=read, overwrite=config.overwrite)
     targets = [FeatureBank.open(path) for path in config.against]
     for target in targets:
@@ -177,11 +180,11 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
     if clean is not None and len(found) == len(ids):
         raise InputError(f"`clean_bank` {clean}: all images of {source.name} are copies, so none would be left")
     spec = excluding(DatasetSpec.parse(source.name), out)
-    with atomic_file(out) as aside:  # the list takes its name once the bank is written
+    with atomic_files(outputs) as (aside, *new_bank):
         write_table(aside, provenance, COLUMNS, map(astuple, rows))
-        if clean is not None:
+        for clean_aside in new_bank:
             without = open_dataset(excluding(DatasetSpec.parse(source.name), aside), images=False)
-            _write_clean(source, found, without, str(spec), clean)
+            _write_clean(source, found, without, str(spec), clean_aside, f"`clean_bank` {clean}")
     rest = float(best[best < threshold].max(initial=-1))
     return Duplicates(tuple(rows), threshold, str(spec), len(ids), rest, out, clean)
 
@@ -261,9 +264,12 @@ def _near(source: FeatureBank, images: int, sought: NDArray[np.floating], size: 
 
 
 def _write_clean(
-    source: FeatureBank, found: NDArray[np.int64], dataset: ImageDataset, spec: str, out: Location
+    source: FeatureBank, found: NDArray[np.int64], dataset: ImageDataset, spec: str, out: Location, where: str
 ) -> None:
-    """Write the bank that an extraction of ``dataset``, the source without its copies, would write."""
+    """Write the bank that an extraction of ``dataset``, the source without its copies, would write.
+
+    Messages call the bank ``where``.
+    """
     labels, ids = source.image_labels()
     position = {name: i for i, name in enumerate(dataset.classes)}
     of_class = np.array([position.get(name, -1) for name in source.classes], dtype=np.int64)
@@ -272,12 +278,12 @@ def _write_clean(
     left = np.bincount(kept[kept >= 0], minlength=len(dataset.classes))
     if not left.all():
         name = dataset.classes[int(np.argmin(left))]
-        raise InputError(f"`clean_bank` {out}: class {name!r} has unreadable images only; remove the class")
+        raise InputError(f"{where}: class {name!r} has unreadable images only; remove the class")
     read = {id_ for id_, _ in source.skipped}
     expected = [id_ for id_ in dataset.ids if id_ not in read]
     if [id_ for id_, label in zip(ids, kept.tolist(), strict=True) if label >= 0] != expected:
         raise InputError(
-            f"`clean_bank` {out}: {source.path} does not hold the remaining images of {source.name}, perhaps because "
+            f"{where}: {source.path} does not hold the remaining images of {source.name}, perhaps because "
             f"two images have the same id; extract {spec!r} instead"
         )
     attrs = {"dataset": spec, "manifest_sha256": dataset.manifest_sha256}

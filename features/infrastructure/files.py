@@ -163,12 +163,21 @@ def atomic_file(path: Location) -> Iterator[Path]:
             yield aside
             with aside.open("rb") as written:
                 os.fsync(written.fileno())
-            if isinstance(path, Path):
-                os.replace(aside, path)
-            else:
-                _store(aside, path)
+            put_in_place(aside, path)
         finally:
             aside.unlink(missing_ok=True)
+
+
+def put_in_place(aside: Path, path: Location) -> None:
+    """Give a complete file on the disk its name, or store it at its address.
+
+    Raises:
+        InputError: The store does not take it; the message says where the file is instead.
+    """
+    if isinstance(path, Path):
+        os.replace(aside, path)
+    else:
+        _store(aside, path)
 
 
 def _store_all(folder: Path, address: Address) -> None:

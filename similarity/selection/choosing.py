@@ -142,5 +142,6 @@ def _provenance(bank: FeatureBank) -> dict[str, object]:
         "bank": str(bank.path) if bank.path else None,
         "backbone": bank.attrs.get("backbone"),
         "weights_sha256": bank.attrs.get("weights_sha256"),
+        "manifest_sha256": bank.attrs.get("manifest_sha256"),
         "images": bank.images_in,
     }

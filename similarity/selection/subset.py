@@ -98,7 +98,7 @@ class Subset:
             for name in (row.source, row.class_name, *row.targets):
                 if name != name.strip() or len(name.splitlines()) > 1:
                     raise InputError(
-                        f"{path}: the name {name!r} cannot stand in a subset file, because it begins or ends with a "
+                        f"the name {name!r} cannot stand in a subset file, because it begins or ends with a "
                         f"space or holds a line end; rename it in the dataset"
                     )
         rows = (

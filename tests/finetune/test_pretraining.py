@@ -14,11 +14,12 @@ from support import picture
 
 from features.checkpoint import find_checkpoint
 from features.infrastructure.errors import InputError
+from features.readers import open_dataset
 from finetune.finetuning import FinetuneConfig, finetune
 from finetune.pretraining import PretrainConfig, pretrain
 from finetune.samplers import ClassSampler
 from finetune.shared_options import resolve
-from finetune.source_classes import open_sources
+from finetune.source_classes import class_shares, open_sources
 from finetune.training import engine
 from similarity.selection.subset import Subset, SubsetRow
 
@@ -80,6 +81,32 @@ def test_what_the_subset_names_must_be_there(sources, tmp_path):
         open_sources([], file)
     with pytest.raises(InputError, match="no such subset file"):
         open_sources(sources, "none.csv")
+
+
+def test_a_source_that_changed_after_the_choice_is_refused(sources, tmp_path):
+    file = tmp_path / "s.csv"
+    rows = tuple(
+        SubsetRow("folder:first", name, 6, rank, 0.5, ("t",), 0.5) for rank, name in enumerate(["one", "two"], 1)
+    )
+    provenance = {"sources": [{"dataset": "folder:first", "manifest_sha256": open_dataset(sources[0]).manifest_sha256}]}
+    Subset(rows, provenance).write(file)
+    assert open_sources([], str(file)).images.classes == ("one", "two")
+    source = open_sources(sources[:1], None)
+    assert class_shares(str(file), source).tolist() == [0, 0.5, 0.5]
+
+    one, two = tmp_path / "first/one", tmp_path / "first/two"
+    one.rename(tmp_path / "aside")
+    two.rename(one)
+    (tmp_path / "aside").rename(two)
+    message = r"`subset` .*s\.csv: folder:first has changed since its classes were chosen .*; extract its bank"
+    with pytest.raises(InputError, match=message):
+        open_sources([], str(file))
+    with pytest.raises(InputError, match=message):
+        open_sources(sources[:1], str(file))
+    with pytest.raises(InputError, match=r"`class_weights` .*s\.csv: folder:first has changed since"):
+        class_shares(str(file), open_sources(sources[:1], None))
+    file.write_text(file.read_text().partition("\n")[2])  # as the message says
+    assert open_sources([], str(file)).images.classes == ("one", "two")
 
 
 def test_a_signed_source_is_the_one_that_the_subset_names_without_its_signature(web, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from features import FeatureBank, open_dataset
+from features.infrastructure.errors import InputError
 from finetune.source_classes import open_sources
 from similarity import Subset
 from transfer.cli import main
@@ -72,6 +73,12 @@ def test_from_a_lake_of_images_to_a_pre_training(place, typed, monkeypatch):
     images = open_sources([], "subset.csv").images
     assert images.classes == tuple(sorted(row.class_name for row in Subset.read("subset.csv").rows))
     assert len(images) == sum(row.count for row in Subset.read("subset.csv").rows)
+
+    other = ["cluster", "lake.h5", "--clusters", 5, "--out", "clusters.h5", "--overwrite"]
+    typed(*other)  # after the choice
+    with pytest.raises(InputError, match=r"clusters:clusters\.csv has changed since its classes were chosen"):
+        open_sources([], "subset.csv")
+    typed("cluster", "lake.h5", "--clusters", 6, "--out", "clusters.h5", "--overwrite")
 
     training = ["--epochs", 1, "--batch-size", 8, "--out", "run", "--json"]
     run = typed("pretrain", "--subset", "subset.csv", *NETWORK, *training)

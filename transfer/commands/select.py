@@ -13,6 +13,7 @@ from features.dataset_spec import DatasetSpec
 from features.infrastructure.addresses import is_address, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_new
+from features.infrastructure.joint_files import atomic_files, finish_joint_files
 from features.infrastructure.options import Range, check_ranges
 from features.readers.scheme import holds_images
 from similarity import (
@@ -131,12 +132,13 @@ def select(config: SelectConfig) -> Selection:
         InputError: A bank cannot be read or compared, a size is not possible, or a file exists.
     """
     paths, quotas = zip(*(_quota(text) for text in config.target), strict=True)
-    written = {"`out`": config.out, "`curve`": config.curve}
+    named = {"`out`": config.out, "`curve`": config.curve}
+    written = {argument: located(path) for argument, path in named.items() if path is not None}
     tables = [] if config.influence is None else [config.influence]
+    finish_joint_files([*written.values()])
     check_new(written, read=[*paths, *config.source, *tables], overwrite=config.overwrite)
     for argument, path in written.items():
-        if path is not None:
-            check_ending(path, (".csv",), argument)
+        check_ending(path, (".csv",), argument)
     targets, sources = ([FeatureBank.open(path) for path in group] for group in (paths, config.source))
     pool = SourcePool.of(targets, sources, config.geometry, config.min_count)
     strategy, seed = _strategy(config), config.seed
@@ -156,12 +158,15 @@ def select(config: SelectConfig) -> Selection:
     stability = None
     if config.resample:
         stability = stability_from(pool, targets, subset, strategy, sizes, replicates=config.resample, seed=seed)
-    if config.curve is not None:
-        options = {"strategy": strategy.name, "seed": seed, "geometry": config.geometry}
-        write_curves(curves, config.curve, options | {"min_count": config.min_count} | of_table)
     if config.out is not None:
         subset = replace(subset, provenance={**subset.provenance, DIRECTORY: os.getcwd()})
-        subset.write(config.out)
+    with atomic_files([*written.values()]) as asides:
+        beside = dict(zip(written, asides, strict=True))
+        if "`out`" in beside:
+            subset.write(beside["`out`"])
+        if "`curve`" in beside:
+            options = {"strategy": strategy.name, "seed": seed, "geometry": config.geometry}
+            write_curves(curves, beside["`curve`"], options | {"min_count": config.min_count} | of_table)
     return Selection(subset, config.out, expected, curves, stability)
 
 
