@@ -66,7 +66,7 @@ def _check_unchanged(datasets: Sequence[ImageDataset], subset: Subset, where: st
         if then.get(dataset.spec) and then[dataset.spec] != dataset.manifest_sha256:
             raise InputError(
                 f"{where}: {dataset.spec} has changed since its classes were chosen (other images, labels or file "
-                f"sizes); extract its bank and choose again, or remove the first line of the file to use it as it is now"
+                f"sizes); extract its bank and choose again, or remove the file's first line to use it as it is"
             )
 
 
