@@ -142,7 +142,7 @@ class RunDirectory:
         if rank() != 0:
             return
         line = as_typed(line)
-        console.print(line, markup=False, emoji=False)
+        console.print(line)
         stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
         with (self.path / "log.txt").open("a", **TEXT) as file:
             file.write(f"{stamp} {line}\n")

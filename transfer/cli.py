@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.interruptions import interruptible
+from features.infrastructure.names import as_text
 from features.infrastructure.processes import end_process, rank
 from features.infrastructure.secrets import without_secrets
 from features.infrastructure.suggestions import choice
@@ -26,6 +27,8 @@ from transfer.commands import COMMANDS, Command
 _LAUNCHER_ENDS_OTHERS = 10.0
 #: Options that another command has since an earlier version: command → (option, the command that has it now).
 MOVED = {"rank": ("model", "rank-models"), "finetune": ("method", "fit-classifier")}
+#: What the system answers when nothing more can be written.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,10 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
         return 1
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno in _FULL:
+            where = f"{error.filename}: " if error.filename else ""
+            return _refuse(argv[0], f"{where}the disk is full; free some space and give the command again")
+        if not isinstance(error.filename, (str, bytes, os.PathLike)):
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        return _refuse(argv[0], f"{where}the disk is full; free some space and give the command again")
+        fault = f"{os.fsdecode(error.filename)}: {error.strerror}"
+        return _refuse(argv[0], f"{fault}; check the path, its permissions and the disk, and give the command again")
 
 
 def start() -> NoReturn:
@@ -70,6 +76,7 @@ def _refuse(command: str, message: str) -> int:
     """
     if rank():
         time.sleep(_LAUNCHER_ENDS_OTHERS)
+    message = as_text(" ".join(message.splitlines()))  # one line, whatever the names in it hold
     print(f"transfer {command}: error: {message}", file=sys.stderr)
     return 2
 

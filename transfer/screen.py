@@ -6,13 +6,12 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from features.infrastructure.console import LiteralConsole, literal
 from features.infrastructure.secrets import without_secrets
 
-# Class names and paths are printed literally: [a] is no style and :a: no picture.
-console = Console(highlight=False, markup=False, emoji=False)
+console = LiteralConsole()
 if not console.is_terminal and "COLUMNS" not in os.environ:
     console.width = 10_000  # lines of a pipe or a file are not folded
 
@@ -48,4 +47,4 @@ def show_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else literal(str(value))

@@ -6,22 +6,45 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from features.infrastructure.names import as_text
 from features.infrastructure.processes import rank
+
+
+class LiteralConsole(Console):
+    """A console that prints text as it is: no markup, no emoji, and no control character but the line end.
+
+    A name out of a dataset cannot move the cursor or change the screen; see
+    :func:`features.infrastructure.names.as_text`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(literal(one) if isinstance(one, str) else one for one in objects), **options)
+
+
+def literal(text: str) -> str:
+    r"""Return a text of one or more lines as a terminal can show it.
+
+    >>> literal("a\x1b[31m\nb")
+    'a\\x1b[31m\nb'
+    """
+    return "\n".join(map(as_text, text.split("\n")))
+
 
 #: For messages; standard output is kept for results. Of several processes, only rank 0 prints. In a notebook they go to
 #: standard error too, as plain lines: Rich would make each an output of its own, and a bar would print at each refresh,
 #: because ipykernel says that its streams are terminals.
-console = Console(
+console = LiteralConsole(
     stderr=True,
-    highlight=False,
     soft_wrap=True,
-    markup=False,
-    emoji=False,
     quiet=rank() != 0,
     force_jupyter=False,
     force_terminal=False if "ipykernel" in sys.modules else None,
@@ -58,6 +81,7 @@ def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
     if rank() != 0:
         yield lambda n=1, note="": None
         return
+    description = literal(description)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
-from features.infrastructure.console import console
+from features.infrastructure.console import console, say_once
 from features.infrastructure.errors import InputError
 from features.readers.class_names import number_in
 
@@ -36,7 +36,11 @@ def match_classes(
 def align_classes(
     dataset: ImageDataset, classes: Sequence[str], numbers: Sequence[int] | None = None
 ) -> NDArray[np.int64]:
-    """The positions of :func:`match_classes`; raises ``InputError`` if a class of ``dataset`` is not in ``classes``."""
+    """The positions of :func:`match_classes`; a line on standard error says which classes have no image.
+
+    Raises:
+        InputError: A class of ``dataset`` is not in ``classes``.
+    """
     found = match_classes(dataset, classes, numbers)
     unknown = [dataset.classes[i] for i in np.flatnonzero(found < 0)]
     if unknown:
@@ -45,6 +49,13 @@ def align_classes(
             f"{dataset.spec}: class {unknown[0]!r} is not one of the {len(classes)} classes of the training "
             f"({len(unknown)} of {len(dataset.classes)} are not); give images of those classes"
             + ("; the files of one dataset name no class: add ?names=FILE to its list" if unnamed else "")
+        )
+    judged = np.isin(np.arange(len(classes)), found[dataset.counts > 0])
+    if not judged.all():
+        without = classes[int(judged.argmin())]
+        say_once(
+            f"{dataset.spec}: has images of {judged.sum()} of the {len(classes)} classes of the training, none of "
+            f"{without!r}; its figures say nothing of the others"
         )
     return found
 

@@ -116,7 +116,7 @@ def evaluate_model(
 
     done = pass_over(dataset, network, network.preprocessing, options, predictions_of, "evaluate")
     for id_, reason in done.unreadable:
-        console.print(f"skipped unreadable image {id_} ({reason})", markup=False, emoji=False)
+        console.print(f"skipped unreadable image {id_} ({reason})")
     parts, places = zip(*done.parts, strict=True)
     predictions = Predictions.concatenate(parts)
     say_assumed(dataset.spec, done.assumed, len(predictions.labels))

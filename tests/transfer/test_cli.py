@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from features.infrastructure.errors import InputError
 from transfer.cli import main
 
 TRAIN, TEST = "digits:@train?per_class=5", "digits:@test?per_class=4"
@@ -210,7 +211,6 @@ def test_ctrl_c(monkeypatch, capsys):
         RuntimeError("a bug"),
         FileNotFoundError(),
         FileNotFoundError(errno.ENOENT, "No such file or directory"),
-        FileNotFoundError(errno.ENOENT, "No such file or directory", "/nowhere/templates/page.html"),
         PermissionError(errno.EACCES, "Permission denied", 3),
     ],
 )
@@ -264,13 +264,25 @@ def test_the_installed_command():
     assert done.stderr == "transfer extrac: error: there is no such command; did you mean extract?\n"
 
 
-def test_a_full_disk_is_one_line(monkeypatch, capsys):
-    def full(_):
-        raise OSError(errno.ENOSPC, "No space left on device", "runs/pre/history.csv")
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/pre/history.csv"),
+            "runs/pre/history.csv: the disk is full; free some space and give the command again",
+        ),
+        (OSError(errno.ENOSPC, "No space left"), "the disk is full; free some space and give the command again"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "data/a.png"),
+            "data/a.png: Permission denied; check the path, its permissions and the disk, and give the command again",
+        ),
+        (InputError("x\nfake: error: \x1b[31my"), r"x fake: error: \x1b[31my"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(error, said, monkeypatch, capsys):
+    def fail(_):
+        raise error
 
-    monkeypatch.setattr("transfer.commands.inspect.inspect", full)
+    monkeypatch.setattr("transfer.commands.inspect.inspect", fail)
     assert main(["inspect", "losses"]) == 2
-    said = capsys.readouterr().err
-    assert said == (
-        "transfer inspect: error: runs/pre/history.csv: the disk is full; free some space and give the command again\n"
-    )
+    assert capsys.readouterr().err == f"transfer inspect: error: {said}\n"

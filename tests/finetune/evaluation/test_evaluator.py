@@ -162,6 +162,16 @@ def test_a_checkpoint_is_evaluated_and_never_replaced(model, folder, tmp_path):
     assert all(file.read_bytes() == content for file, content in kept.items())
 
 
+def test_classes_without_a_test_image_are_said(folder, capsys):
+    dataset = open_dataset(f"folder:{folder}")
+    align_classes(dataset, dataset.classes)
+    assert not capsys.readouterr().err
+    align_classes(dataset, ("red", "violet", "yellow", "green", "blue", "pink"))
+    assert "has images of 4 of the 6 classes of the training, none of 'violet'" in capsys.readouterr().err
+    align_classes(dataset.take(np.flatnonzero(dataset.labels != 0)), dataset.classes)  # a class without an image
+    assert "has images of 3 of the 4 classes of the training, none of 'blue'" in capsys.readouterr().err
+
+
 def test_positions_by_name(folder):
     dataset = open_dataset(f"folder:{folder}")
     assert align_classes(dataset, ("red", "violet", "yellow", "green", "blue")).tolist() == [4, 3, 0, 2]
