@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check docs pictures notebooks format tests test-slow bench-quick hooks clean
+.PHONY: help demo test check docs pictures notebooks format tests test-slow bench-quick faults hooks clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
@@ -38,6 +38,9 @@ test-slow: $(VENV)/.test ## Run the slow tests: real archives at full size, ever
 
 bench-quick: $(VENV)/.test ## Run every benchmark at smoke size: it shows that they work, and measures nothing
 	$(BIN)/python benchmarks/quick.py
+
+faults: $(VENV)/.test ## Disturb every command 400 times: kills, full disks, damaged files, two at once; print what came of it
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/faults.py
 
 format: $(VENV)/.test ## Fix what the linter can fix, and format
 	$(BIN)/ruff check --fix .

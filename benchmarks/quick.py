@@ -18,6 +18,7 @@ from recording import ROOT
 #: Benchmarks, with what is typed behind them. The first ones unpack images and make features that others read.
 FIRST = ("selection_quality", "selection_pays")
 COMMANDS = (
+    "faults",
     "similarity_predicts",
     "influence",
     "unlabelled",
