@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check docs pictures notebooks format tests test-slow bench-quick faults hooks clean
+.PHONY: help demo test check docs pictures notebooks format tests test-slow bench-quick faults audit hooks clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
@@ -45,6 +45,10 @@ faults: $(VENV)/.test ## Disturb every command 400 times: kills, full disks, dam
 format: $(VENV)/.test ## Fix what the linter can fix, and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+audit: $(VENV)/.test ## Look the installed packages up in the databases of known vulnerabilities; needs a network
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit --skip-editable
 
 hooks: $(VENV)/.test ## Check every commit before git makes it
 	$(BIN)/pre-commit install
