@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,10 @@ def _check_parent(path: Location, parent: Path, argument: str) -> None:
         raise InputError(f"{argument} {path}: {parent} cannot be written to; name another file")
 
 
+#: What the system says where a file cannot be written because there is no room for it, or no sound disk.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
 #: How text files are encoded: UTF-8, in which paths that are not UTF-8 keep their bytes.
 TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
 
@@ -165,10 +170,25 @@ def atomic_file(path: Location) -> Iterator[Path]:
                 os.fsync(written.fileno())
             if isinstance(path, Path):
                 os.replace(aside, path)
+                _keep_name(path)
             else:
                 _store(aside, path)
+        except OSError as error:
+            if error.errno not in NO_ROOM or error.filename is not None:
+                raise
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         finally:
             aside.unlink(missing_ok=True)
+
+
+def _keep_name(path: Path) -> None:
+    """Return when the new name of a file is on the disk; some file systems cannot tell."""
+    with suppress(OSError):
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _store_all(folder: Path, address: Address) -> None:
@@ -222,6 +242,7 @@ def atomic_folder(path: Location) -> Iterator[Path]:
                 if before.exists():
                     os.replace(before, path)
                 raise
+            _keep_name(path)
             shutil.rmtree(before, ignore_errors=True)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
