@@ -114,12 +114,15 @@ class FeatureBank:
             raise InputError(f"{path}: no such feature bank; make one with: transfer extract {dataset} --out {name}")
         with stored(path, _KIND) as content:
             attrs = content.attributes
-            if attrs.get("schema") != SCHEMA:
+            if str(attrs.get("schema")) != SCHEMA:
                 raise InputError(
                     f"{path}: an HDF5 file, but not a feature bank (schema is {attrs.get('schema')!r}); "
                     f"shards become a bank with: transfer merge"
                 )
-            if attrs.get("schema_version") != SCHEMA_VERSION or not attrs.get("complete"):
+            if str(attrs.get("schema_version")) != str(SCHEMA_VERSION) or str(attrs.get("complete")) not in (
+                "True",
+                "1",
+            ):
                 raise InputError(
                     f"{path}: schema version {attrs.get('schema_version')}, complete={attrs.get('complete')}; "
                     f"expected a complete bank of version {SCHEMA_VERSION}; extract it again"

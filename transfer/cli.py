@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from features.infrastructure.errors import InputError
+from features.infrastructure.files import NO_ROOM
 from features.infrastructure.interruptions import interruptible
 from features.infrastructure.processes import end_process, rank
 from features.infrastructure.secrets import without_secrets
@@ -51,10 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
         return 1
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in NO_ROOM:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        return _refuse(argv[0], f"{where}the disk is full; free some space and give the command again")
+        fault = "the disk is full" if error.errno == errno.ENOSPC else os.strerror(error.errno)
+        return _refuse(argv[0], f"{where}{fault}; free some space and give the command again")
 
 
 def start() -> NoReturn:

@@ -121,7 +121,7 @@ class Shard:
             raise InputError(f"{path}: no such shard; make one with: transfer extract DATASET --shard 1/8 --out {path}")
         with stored(path, _KIND) as content:
             attrs = content.attributes
-            if attrs.get("schema") != SCHEMA or attrs.get("schema_version") != SCHEMA_VERSION:
+            if str(attrs.get("schema")) != SCHEMA or str(attrs.get("schema_version")) != str(SCHEMA_VERSION):
                 raise InputError(
                     f"{path}: an HDF5 file, but not a shard of this version (schema is {attrs.get('schema')!r} "
                     f"{attrs.get('schema_version')}); expected {SCHEMA} {SCHEMA_VERSION}"

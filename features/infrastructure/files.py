@@ -174,7 +174,7 @@ def atomic_file(path: Location) -> Iterator[Path]:
             else:
                 _store(aside, path)
         except OSError as error:
-            if error.errno not in NO_ROOM or error.filename is not None:
+            if error.errno not in NO_ROOM or error.filename not in (None, str(aside)):
                 raise
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         finally:

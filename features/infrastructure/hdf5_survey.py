@@ -68,8 +68,9 @@ def _attributes(file: h5py.File, heap: bool) -> bool:
         attribute = file.attrs.get_id(name)
         in_heap = _is_in_heap(attribute.get_type())
         has_heap |= in_heap
-        if attribute.get_storage_size() > _SMALL:
-            raise Suspect(f"the attribute {name} has {attribute.get_storage_size():,} bytes")
+        declared = attribute.get_space().get_simple_extent_npoints() * attribute.get_type().get_size()
+        if declared > _SMALL:
+            raise Suspect(f"the attribute {name} has {declared:,} bytes")
         if heap or not in_heap:
             file.attrs[name]
     return has_heap

@@ -19,10 +19,10 @@ class Unfailing(io.RawIOBase):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path, self._file = path, path.open("w+b", buffering=0)
-        self._fault: OSError | None = None
+        self._fault: BaseException | None = None
 
     def check(self) -> None:
-        """Raise an `OSError` with the name of the file if something could not be written."""
+        """Raise what has failed: an `OSError` with the name of the file, or an interruption."""
         if self._fault is not None:
             raise self._fault
 
@@ -57,3 +57,5 @@ class Unfailing(io.RawIOBase):
             yield
         except OSError as error:
             self._fault = OSError(error.errno, error.strerror, str(self._path))
+        except KeyboardInterrupt as error:  # a signal
+            self._fault = error

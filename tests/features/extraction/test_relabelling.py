@@ -1,6 +1,5 @@
 """A bank of kept images under other labels is the bank that an extraction with those labels makes."""
 
-import h5py
 import numpy as np
 import pytest
 import torch
