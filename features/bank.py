@@ -16,6 +16,7 @@ from features.infrastructure.addresses import Address, Location, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5 import Writer, atomic_hdf5
 from features.infrastructure.hdf5_content import Content, stored
+from features.infrastructure.held_files import HeldFile
 from features.infrastructure.names import class_names
 
 SCHEMA = "transfer.feature-bank"
@@ -71,8 +72,8 @@ class FeatureBank:
     skipped: tuple[tuple[str, str], ...] = ()
     path: Location | None = None
     counts_known: bool = True
-    #: What tells the file with the features of the images from another that takes its place; None if it has none.
-    _images: tuple[int, ...] | None = field(default=None, repr=False)
+    #: The file with the features of the images; None if it has none.
+    _images: HeldFile | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         where = str(self.path or self.name)
@@ -151,7 +152,7 @@ class FeatureBank:
                 skipped=tuple(read_skipped(content)),
                 path=path,
                 counts_known="count" not in unknown,
-                _images=content.identity if "image/feature" in content else None,
+                _images=content.hold() if "image/feature" in content else None,
             )
 
     @property

@@ -118,7 +118,7 @@ def _again(shard: Shard) -> Shard:
     assert shard.path is not None
     found = Shard.open(shard.path)
     if found.attrs != shard.attrs or found.skipped != shard.skipped:
-        raise InputError(f"{shard.name}: was replaced while it was in use; give the command again")
+        raise InputError(f"{shard.name}: was changed while it was in use; give the command again")
     return found
 
 

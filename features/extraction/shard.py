@@ -29,6 +29,7 @@ from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5 import atomic_hdf5
 from features.infrastructure.hdf5_content import Content, stored
+from features.infrastructure.held_files import HeldFile
 from features.intensities import say_assumed
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ class Shard:
     kept: list[int] | None = None
     path: Location | None = None
     features_crc32: int | None = None
-    #: What tells the file with image features from another that takes its place; None if it has none.
-    _images: tuple[int, ...] | None = None
+    #: The file with the features of images; None if it has none.
+    _images: HeldFile | None = None
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -139,7 +140,7 @@ class Shard:
                 kept=_kept(content) if "image/index" in content else None,
                 path=path,
                 features_crc32=attrs.pop("features_crc32", None),
-                _images=content.identity if "image/feature" in content else None,
+                _images=content.hold() if "image/feature" in content else None,
             )
             shard._check()
             return shard

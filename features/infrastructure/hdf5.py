@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.files import atomic_file
 from features.infrastructure.hdf5_survey import Suspect, survey
 from features.infrastructure.hdf5_vetting import fault_of, reason
+from features.infrastructure.held_files import HeldFile, identity
 from features.infrastructure.secrets import without_secrets
 from features.infrastructure.unfailing import Unfailing
 
@@ -34,15 +35,23 @@ _MOST_VETTED = 2**14
 
 
 @contextmanager
-def readable(path: Location, kind: str) -> Iterator[h5py.File]:
+def readable(path: Location, kind: str, held: HeldFile | None = None) -> Iterator[h5py.File]:
     """Open an HDF5 file that messages call ``kind``; any fault of its content becomes an `InputError`.
+
+    The content is the one that is ``held``, where that is given, whatever has become of the path.
 
     Nothing of it is read before it is vetted, once in a process: see :mod:`features.infrastructure.hdf5_vetting`.
     """
-    file = None
     try:
-        file = _opened(local_copy(path))
-        yield file
+        with ExitStack() as stack:
+            raw = None if held is None or held.path is None else stack.enter_context(held.path.open("rb", buffering=0))
+            # HDF5 itself opens no file whose name is gone.
+            file = stack.enter_context(_opened(local_copy(path)) if raw is None else h5py.File(raw, "r"))
+            if held is not None:
+                opened = file.id.get_vfd_handle() if raw is None else raw.fileno()
+                if identity(os.fstat(opened)) != held.identity:
+                    raise InputError(f"{path}: the {kind} was changed while it was in use; give the command again")
+            yield file
     except InputError:
         raise
     except Suspect as error:
@@ -54,19 +63,11 @@ def readable(path: Location, kind: str) -> Iterator[h5py.File]:
             ) from error
         fault = error.args[0] if isinstance(error, KeyError) and error.args else error
         raise InputError(f"{path}: not a readable {kind} ({fault}); {remedy(kind)}") from error
-    finally:
-        if file is not None:
-            file.close()
 
 
 def remedy(kind: str) -> str:
     """What to do about a damaged file of a kind, as the end of a sentence."""
     return "extract it again" if kind in ("feature bank", "shard") else "save it again, or fetch it again"
-
-
-def identity(status: os.stat_result) -> tuple[int, ...]:
-    """What tells one content of a path from another."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _opened(path: Path) -> h5py.File:

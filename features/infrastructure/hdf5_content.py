@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 from features.infrastructure import hdf5_checksums as checksums
 from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
-from features.infrastructure.hdf5 import identity, read_attributes, readable, remedy
+from features.infrastructure.hdf5 import read_attributes, readable, remedy
+from features.infrastructure.held_files import HeldFile
 
 #: Kinds of numbers by the kinds of NumPy's types.
 _KINDS = {"floats": "f", "whole numbers": "iu"}
@@ -29,18 +29,20 @@ class Content:
 
     Attributes:
         attributes: Of the file, but for its checksum.
-        identity: What tells this content of the path from another.
         changed: The first thing found that is not what was written; empty if there is none.
     """
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
-        self.identity = identity(os.fstat(file.id.get_vfd_handle()))
         self.attributes = read_attributes(file)
         self._checksum, self.changed = self.attributes.get(checksums.OF_FILE), ""
         if self._checksum is not None and self._checksum != checksums.of_file(file, self.attributes):
             self.changed = "its attributes or its list of datasets"
         self.attributes.pop(checksums.OF_FILE, None)
+
+    def hold(self) -> HeldFile:
+        """Return the content of the path, to be opened again."""
+        return HeldFile.of(self._file.id.get_vfd_handle())
 
     def __contains__(self, name: str) -> bool:
         return isinstance(self._file.get(name), h5py.Dataset)
@@ -122,17 +124,15 @@ class Content:
 
 
 @contextmanager
-def stored(path: Location, kind: str, expected: tuple[int, ...] | None = None) -> Iterator[Content]:
-    """Open a file that messages call ``kind``, and which is the one of the identity ``expected``, if that is given.
+def stored(path: Location, kind: str, held: HeldFile | None = None) -> Iterator[Content]:
+    """Open a file that messages call ``kind``, with the content that is ``held``, if that is given.
 
     Raises:
         InputError: It cannot be read, is damaged, or something in it is not what was written. Where that is wrong in
             itself, the message is about that: what is noticed by a checksum alone is told at the end of the block.
     """
-    with readable(path, kind) as file:
+    with readable(path, kind, held) as file:
         content = Content(file)
-        if expected is not None and content.identity != expected:
-            raise InputError(f"{path}: the {kind} was replaced while it was in use; give the command again")
         yield content
         if content.changed:
             raise InputError(f"{path}: not a readable {kind} ({content.fault}); {remedy(kind)}")

@@ -127,10 +127,12 @@ def _surveyed(path: Path) -> str | None:
     return None
 
 
-def reason(error: Exception) -> str:
-    """What an error says about the file that was read."""
+def reason(error: Exception) -> str | None:
+    """What an error says about the file that was read; None if it is about the system, and shows again."""
     from features.infrastructure.hdf5_survey import Suspect
 
+    if isinstance(error, OSError) and error.errno is not None:
+        return None
     if isinstance(error, MemoryError):
         return "damaged: it needs more memory than a file of its size can"
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
