@@ -52,7 +52,7 @@ class KeptFeatures:
 
     def append(self, features: NDArray[np.float32]) -> None:
         """Add the features (B, D) of a batch; an `OSError` names the file."""
-        rest = np.ascontiguousarray(features, dtype=np.float32).data.cast("B")
+        rest = np.ascontiguousarray(features, dtype=np.float32).reshape(-1).view(np.uint8).data
         self.crc32 = zlib.crc32(rest, self.crc32)
         try:
             while rest:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from features.bank import OF_MEANS, FeatureBank
 from features.bank_checks import fault_of_covariance
 from features.dataset_spec import DatasetSpec
+from features.infrastructure.errors import InputError
 from features.precomputed.columns import feature_column, values_of
 from features.precomputed.feature_file import FeatureFile, open_feature_file
 from features.precomputed.provenance import attributes_of, check_model, written_from_bank
@@ -54,6 +55,10 @@ def read_class_means(spec: DatasetSpec) -> FeatureBank | None:
             option is for one row an image.
     """
     file = open_feature_file(spec)
+    try:
+        file.check_seal()
+    except InputError as error:
+        raise spec.error(str(error)) from error
     if not holds_class_means(spec, file):
         return None
     others = [name for name in spec.options if name not in MEANS_OPTIONS]
