@@ -15,8 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from features.infrastructure.errors import InputError
-from features.infrastructure.files import NO_ROOM
+from features.infrastructure.errors import NO_ROOM, InputError
 from features.infrastructure.interruptions import interruptible
 from features.infrastructure.processes import end_process, rank
 from features.infrastructure.secrets import without_secrets

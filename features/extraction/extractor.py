@@ -22,7 +22,14 @@ from features.extraction.merging import MergeConfig, merge
 from features.extraction.options import DEFAULT_BACKBONE, ExtractConfig
 from features.extraction.origin import Origin, origin_of
 from features.extraction.result import Extraction
-from features.extraction.resume import discard, discard_left, find_finished, find_unfinished, resume_path
+from features.extraction.resume import (
+    discard,
+    discard_left,
+    discard_unused,
+    find_finished,
+    find_unfinished,
+    resume_path,
+)
 from features.extraction.shard import Shard
 from features.infrastructure.addresses import located
 from features.infrastructure.console import console
@@ -126,6 +133,7 @@ def _make(
     with ExitStack() as stack:
         features = None
         if shard.kept is not None:
+            stack.callback(discard_unused, out)
             kept = KeptFeatures(resume_path(out, ".features"), origin.dim, len(shard.kept))
             features = stack.enter_context(closing(kept))
         read_images(shard, dataset, origin, config, features)

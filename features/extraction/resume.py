@@ -110,6 +110,12 @@ def discard(out: Location) -> None:
         path.unlink(missing_ok=True)
 
 
+def discard_unused(out: Location) -> None:
+    """Remove features to which no checkpoint refers, because there is none."""
+    if not resume_path(out).exists():
+        resume_path(out, ".features").unlink(missing_ok=True)
+
+
 def discard_left(out: Location) -> None:
     """Do what :func:`discard` does for an output that is finished, unless another process is making it again.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from features.infrastructure.addresses import Address, Location, located, working_file
-from features.infrastructure.errors import InputError
+from features.infrastructure.errors import NO_ROOM, InputError
 from features.infrastructure.listings import Listing
 from features.infrastructure.locks import locked
 from features.infrastructure.secrets import without_secrets
@@ -139,10 +138,6 @@ def _check_parent(path: Location, parent: Path, argument: str) -> None:
         raise InputError(f"{argument} {path}: {fault}; name another file") from error
     if not os.access(parent, os.W_OK):
         raise InputError(f"{argument} {path}: {parent} cannot be written to; name another file")
-
-
-#: What the system says where a file cannot be written because there is no room for it, or no sound disk.
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 #: How text files are encoded: UTF-8, in which paths that are not UTF-8 keep their bytes.

@@ -1,8 +1,6 @@
 """The feature bank: its file, what it refuses, and when two of them can be compared."""
 
-import gc
 import os
-import pickle
 from pathlib import Path
 
 import h5py
@@ -10,7 +8,6 @@ import numpy as np
 import pytest
 
 from features.bank import COMPARABLE, FeatureBank
-from features.infrastructure import held_files
 from features.infrastructure.errors import InputError
 
 ATTRS = {
@@ -300,53 +297,6 @@ def test_a_bank_is_called_by_its_dataset_then_its_file(tmp_path):
     nameless = FeatureBank(**parts(attrs={}))
     assert nameless.name == "feature bank"
     assert nameless.write(tmp_path / "bank.h5").name == str(tmp_path / "bank.h5")
-
-
-@pytest.mark.parametrize("is_held", [True, False])
-def test_a_bank_goes_on_with_its_file_when_another_takes_its_place(tmp_path, monkeypatch, is_held):
-    if not is_held:  # as where there are too many banks, or in another process
-        monkeypatch.setattr(held_files, "_MOST", 0)
-    features, labels, ids = images()
-    bank = FeatureBank(**parts()).write(tmp_path / "bank.h5", (features, labels, ids))
-    FeatureBank(**parts()).write(tmp_path / "bank.h5", (features + 1, labels, ids[::-1]))
-    if is_held:
-        np.testing.assert_array_equal(bank.images()[0], features)
-        np.testing.assert_array_equal(np.concatenate(list(bank.at_least(7).image_blocks())), features)
-        assert bank.image_labels()[1] == ids
-        bank.path.unlink()
-        np.testing.assert_array_equal(bank.images()[0], features)
-    else:
-        message = f"{bank.path}: the feature bank was changed while it was in use; give the command again"
-        for read in (bank.images, bank.image_labels, lambda: list(bank.image_blocks())):
-            assert refused(read) == message
-        bank.path.unlink()
-        assert refused(bank.images).startswith(f"{bank.path}: the feature bank cannot be read (No such file or dir")
-
-
-def test_a_bank_that_was_sent_to_another_process_reads_its_file_or_says_that_it_has_changed(tmp_path):
-    bank = FeatureBank(**parts()).write(tmp_path / "bank.h5", images())
-    sent = pickle.loads(pickle.dumps(bank))
-    np.testing.assert_array_equal(sent.images()[0], images()[0])
-    FeatureBank(**parts()).write(tmp_path / "bank.h5", images())
-    assert "was changed while it was in use" in refused(sent.images)
-
-
-def test_a_bank_that_is_edited_in_place_is_not_mixed(tmp_path):
-    bank = FeatureBank(**parts()).write(tmp_path / "bank.h5", images())
-    with h5py.File(bank.path, "r+") as file:
-        file["image/feature"][0, 0] = 7
-    assert "was changed while it was in use" in refused(bank.images)
-
-
-def test_files_that_are_held_are_let_go(tmp_path):
-    gc.collect()
-    before = len(os.listdir("/dev/fd"))
-    banks = [FeatureBank(**parts()).write(tmp_path / f"{i}.h5", images()) for i in range(100)]
-    assert before < len(os.listdir("/dev/fd")) <= before + held_files._MOST
-    assert all(len(bank.images()[2]) == 5 for bank in banks)
-    del banks
-    gc.collect()
-    assert len(os.listdir("/dev/fd")) == before
 
 
 @pytest.mark.parametrize("place", ["memory", "web"])
