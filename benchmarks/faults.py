@@ -22,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 from disturbing.child import run
-from disturbing.damage import damage
 from disturbing.faults import (
     LOST,
     SILENT,
@@ -48,7 +47,7 @@ KINDS = {
     "disk full": (disk_full, 3),
     "forbidden": (forbidden, 1),
     "two at once": (two_at_once, 1),
-    "damaged file": (lambda lab, job, rng: damaged(lab, job, rng, damage), 6),
+    "damaged file": (damaged, 6),
 }
 #: Kills of one process of four, which take minutes each.
 RANKS = 3

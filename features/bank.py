@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from features.bank_checks import check_attributes, check_statistics, fault_of_covariance
 from features.infrastructure.addresses import Address, Location, located
 from features.infrastructure.errors import InputError
-from features.infrastructure.hdf5 import atomic_hdf5, opened, read_attributes, read_text, readable, write_text
+from features.infrastructure.hdf5 import Writer, atomic_hdf5
+from features.infrastructure.hdf5_content import Content, stored
+from features.infrastructure.held_files import HeldFile
 from features.infrastructure.names import class_names
 
 SCHEMA = "transfer.feature-bank"
@@ -33,6 +35,8 @@ _UNKNOWN = "unknown"
 OF_MEANS = "of_class_means"
 #: What the attribute ``backbone`` begins with if features were computed elsewhere, and nobody said by which model.
 UNKNOWN_MODEL = "unknown model "
+#: What messages call the file.
+_KIND = "feature bank"
 #: Largest relative deviation of the mean squared length of features that were scaled to length 1, in float16 too.
 _UNIT_LENGTH = 1e-3
 
@@ -68,35 +72,14 @@ class FeatureBank:
     skipped: tuple[tuple[str, str], ...] = ()
     path: Location | None = None
     counts_known: bool = True
+    #: The file with the features of the images; None if it has none.
+    _images: HeldFile | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        where = self.path or self.name
-        n_classes, width = len(self.classes), self.means.shape[-1] if self.means.ndim else 0
-        shapes = {
-            "counts": (n_classes,),
-            "means": (n_classes, width),
-            "variances": (n_classes, width),
-            "within_covariance": (width, width),
-        }
-        held = {name: array for name in shapes if (array := getattr(self, name)) is not None}
-        for name, array in held.items():
-            if array.shape != shapes[name]:
-                raise InputError(f"{where}: {name} has shape {array.shape}, expected {shapes[name]}")
-        if n_classes == 0:
-            raise InputError(f"{where}: the bank has no class")
-        if len(set(self.classes)) != n_classes:
-            twice = Counter(self.classes).most_common(1)[0][0]
-            raise InputError(f"{where}: the class name {twice!r} occurs twice")
-        if not (self.counts > 0).all():
-            worst = int(np.argmin(self.counts))
-            fault = f"class {self.classes[worst]!r} has count {self.counts[worst]}"
-            raise InputError(f"{where}: {fault}; every count must be positive")
-        for name, array in held.items():
-            if not np.isfinite(array).all():
-                raise InputError(f"{where}: {name} holds NaN or infinity; extract the bank again")
-        if self.variances is not None and (self.variances < 0).any():
-            raise InputError(f"{where}: variances holds a negative value; extract the bank again")
-        if not self.counts_known and len(held) > 2:
+        where = str(self.path or self.name)
+        held = {"means": self.means, "variances": self.variances, "within_covariance": self.within_covariance}
+        check_statistics(where, self.classes, self.counts, held)
+        if not self.counts_known and (self.variances is not None or self.within_covariance is not None):
             raise InputError(f"{where}: variances or a covariance without the number of images of each class")
 
     @property
@@ -130,74 +113,87 @@ class FeatureBank:
             is_spec = not isinstance(path, Address) and ":" in str(path) and name == "BANK.h5"
             dataset = f"folder:{path}" if path.is_dir() else str(path) if is_spec else "DATASET"
             raise InputError(f"{path}: no such feature bank; make one with: transfer extract {dataset} --out {name}")
-        with readable(path, "feature bank") as file:
-            attrs = read_attributes(file)
-            unknown = str(attrs.pop(_UNKNOWN, "")).split()
-            if attrs.get("schema") != SCHEMA:
+        with stored(path, _KIND) as content:
+            attrs = content.attributes
+            if str(attrs.get("schema")) != SCHEMA:
                 raise InputError(
                     f"{path}: an HDF5 file, but not a feature bank (schema is {attrs.get('schema')!r}); "
                     f"shards become a bank with: transfer merge"
                 )
-            if attrs.get("schema_version") != SCHEMA_VERSION or not attrs.get("complete"):
+            if str(attrs.get("schema_version")) != str(SCHEMA_VERSION) or str(attrs.get("complete")) not in (
+                "True",
+                "1",
+            ):
                 raise InputError(
                     f"{path}: schema version {attrs.get('schema_version')}, complete={attrs.get('complete')}; "
                     f"expected a complete bank of version {SCHEMA_VERSION}; extract it again"
                 )
+            check_attributes(attrs)
+            unknown = attrs.pop(_UNKNOWN, "").split()
+            classes = class_names(content.text("class/name"))
+            means = content.array("class/mean", "floats", (len(classes), None)).astype(np.float32, copy=False)
+            n_classes, width = means.shape
+
+            def known(statistic: str, name: str, *shape: int) -> NDArray[np.float32] | None:
+                return None if statistic in unknown else content.array(name, "floats", shape).astype("f4", copy=False)
+
+            covariance = known("covariance", "within/covariance", width, width)
+            if covariance is not None and (fault := fault_of_covariance(covariance)):
+                raise InputError(f"{path}: within/covariance {fault}; extract the bank again")
             return cls(
-                classes=class_names(read_text(file, "class/name")),
-                counts=np.ones(len(file["class/mean"]), np.int64) if "count" in unknown else file["class/count"][:],
-                means=file["class/mean"][:],
-                variances=None if "variance" in unknown else file["class/variance"][:],
-                within_covariance=None if "covariance" in unknown else file["within/covariance"][:],
+                classes=classes,
+                counts=np.ones(n_classes, np.int64)
+                if "count" in unknown
+                else content.array("class/count", "whole numbers", (n_classes,)).astype(np.int64, copy=False),
+                means=means,
+                variances=known("variance", "class/variance", n_classes, width),
+                within_covariance=covariance,
                 attrs=attrs,
-                skipped=tuple(read_skipped(file)),
+                skipped=tuple(read_skipped(content)),
                 path=path,
                 counts_known="count" not in unknown,
+                _images=content.hold() if "image/feature" in content else None,
             )
 
     @property
     def keeps_images(self) -> bool:
         """Whether the file holds the feature of every image."""
-        if self.path is None:
-            return False
-        with opened(self.path) as file:
-            return "image/feature" in file
+        return self.path is not None and self._images is not None
 
     def images(self) -> Images:
         """Read the features (N, D), labels (N,) and ids (N,) of the images; see :meth:`image_labels` for errors."""
-        labels, ids = self.image_labels()
-        with opened(self._file) as file:
-            features = file["image/feature"][:]
-        return features if len(features) == len(ids) else features[self._labels_of_file() >= 0], labels, ids
+        with self._stored() as content:
+            labels = self._labels(content)
+            ids = content.text("image/id", len(labels))
+            features = content.matrix("image/feature", (len(labels), self.means.shape[1]))
+        kept = np.flatnonzero(labels >= 0)
+        if len(kept) == len(labels):
+            return features, labels, ids
+        return features[kept], labels[kept], [ids[i] for i in kept]
 
     def image_labels(self) -> tuple[NDArray[np.int64], list[str]]:
         """Read the labels (N,) and ids (N,) of the images whose features are kept.
 
         Raises:
-            InputError: The bank was made without ``keep_images``.
+            InputError: The bank was made without ``keep_images``, its file is damaged, or another has taken its place.
         """
-        labels = self._labels_of_file()
-        with opened(self._file) as file:
-            ids = read_text(file, "image/id")
+        with self._stored() as content:
+            labels = self._labels(content)
+            ids = content.text("image/id", len(labels))
         kept = np.flatnonzero(labels >= 0)
         return labels[kept], ids if len(kept) == len(ids) else [ids[i] for i in kept]
 
     def image_blocks(self, rows: int = 4096) -> Iterator[NDArray[np.floating]]:
-        """Yield the features of :meth:`images` in the same order, reading ``rows`` images of the file at a time."""
-        kept = self._labels_of_file() >= 0
-        with opened(self._file) as file:
-            for start in range(0, len(kept), rows):
-                yield file["image/feature"][start : start + rows][kept[start : start + rows]]
+        """Yield the features of :meth:`images` in the same order, reading about ``rows`` images at a time."""
+        with self._stored() as content:
+            kept, start = self._labels(content) >= 0, 0
+            for block in content.blocks("image/feature", (len(kept), self.means.shape[1]), rows):
+                yield block[kept[start : start + len(block)]]
+                start += len(block)
 
-    @property
-    def _file(self) -> Location:
-        """The file that the bank was read from."""
-        assert self.path is not None
-        return self.path
-
-    def _labels_of_file(self) -> NDArray[np.int64]:
-        """Read the label of each image in the file; −1 if its class was dropped by :meth:`at_least`."""
-        if not self.keeps_images:
+    def _stored(self) -> AbstractContextManager[Content]:
+        """Open the file that the bank was read from, for its images."""
+        if self.path is None or self._images is None:
             raise InputError(
                 f"{self.name}: the bank keeps no image features; "
                 + (
@@ -206,8 +202,12 @@ class FeatureBank:
                     else "extract it again with `keep_images`"
                 )
             )
-        with opened(self._file) as file:
-            classes, labels = class_names(read_text(file, "class/name")), file["image/label"][:]
+        return stored(self.path, _KIND, self._images)
+
+    def _labels(self, content: Content) -> NDArray[np.int64]:
+        """Read the label of each image in the file; −1 if its class was dropped by :meth:`at_least`."""
+        classes = class_names(content.text("class/name"))
+        labels = read_labels(content, len(classes))
         position = {name: label for label, name in enumerate(self.classes)}
         return np.array([position.get(name, -1) for name in classes], dtype=np.int64)[labels]
 
@@ -232,14 +232,14 @@ class FeatureBank:
         }
         unknown = [name.partition("/")[2] for name, array in figures.items() if array is None]
         attrs = {**self.attrs, "schema": SCHEMA, "schema_version": SCHEMA_VERSION}
-        with atomic_hdf5(path, attrs | ({_UNKNOWN: " ".join(unknown)} if unknown else {})) as file:
-            write_text(file, "class/name", self.classes)
+        with atomic_hdf5(path, attrs | ({_UNKNOWN: " ".join(unknown)} if unknown else {})) as writer:
+            writer.text("class/name", self.classes)
             for name, array in figures.items():
                 if array is not None:
-                    file[name] = array
-            write_skipped(file, self.skipped)
+                    writer.array(name, array)
+            write_skipped(writer, self.skipped)
             if images is not None:
-                write_images(file, images)
+                write_images(writer, images)
         return FeatureBank.open(path)
 
     def require_comparable(self, other: FeatureBank) -> None:
@@ -304,20 +304,31 @@ def _mean_square(bank: FeatureBank) -> float | None:
     return float(np.average(squares.sum(axis=1), weights=bank.counts))
 
 
-def write_images(file: h5py.File, images: Images) -> None:
+def write_images(writer: Writer, images: Images) -> None:
     """Store the features (N, D), labels (N,) and ids (N,) of images in a bank or a shard."""
     features, labels, ids = images
-    file["image/feature"] = features
-    file["image/label"] = labels.astype(np.int64)
-    write_text(file, "image/id", ids)
+    writer.array("image/feature", features)
+    writer.array("image/label", labels.astype(np.int64))
+    writer.text("image/id", ids)
 
 
-def write_skipped(file: h5py.File, skipped: Sequence[tuple[str, str]]) -> None:
+def read_labels(content: Content, n_classes: int) -> NDArray[np.int64]:
+    """Read the labels (N,) of images from a bank or a shard; raise `ValueError` if one is of no class."""
+    labels = content.array("image/label", "whole numbers", (None,)).astype(np.int64, copy=False)
+    wrong = (labels < 0) | (labels >= n_classes)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(f"image/label, row {row}: label {labels[row]}, but there are {n_classes} classes")
+    return labels
+
+
+def write_skipped(writer: Writer, skipped: Sequence[tuple[str, str]]) -> None:
     """Store unreadable images, as (id, reason), in a bank or a shard."""
-    write_text(file, "skipped/id", [id_ for id_, _ in skipped])
-    write_text(file, "skipped/reason", [reason for _, reason in skipped])
+    writer.text("skipped/id", [id_ for id_, _ in skipped])
+    writer.text("skipped/reason", [reason for _, reason in skipped])
 
 
-def read_skipped(file: h5py.File) -> list[tuple[str, str]]:
+def read_skipped(content: Content) -> list[tuple[str, str]]:
     """Read what :func:`write_skipped` has stored."""
-    return list(zip(read_text(file, "skipped/id"), read_text(file, "skipped/reason"), strict=True))
+    ids = content.text("skipped/id")
+    return list(zip(ids, content.text("skipped/reason", len(ids)), strict=True))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+#: Bytes that are read at a time.
+_BLOCK = 2**24
 
 
 class KeptFeatures:
@@ -16,11 +20,18 @@ class KeptFeatures:
         path: The file.
         dim: Width D of the features.
         rows: Number of rows to keep; rows after them were written after the last checkpoint.
+        scratch: Whether nothing needs the file after this process: it has no name then, and goes however that ends.
+
+    Attributes:
+        crc32: CRC-32 of all rows.
     """
 
-    def __init__(self, path: Path, dim: int, rows: int) -> None:
+    def __init__(self, path: Path, dim: int, rows: int = 0, *, scratch: bool = False) -> None:
         self.path, self.dim = path, dim
-        self._file = path.open("r+b" if rows else "w+b")
+        self.crc32 = self.checksum(path, dim, rows)
+        self._file = path.open("r+b" if rows else "w+b", buffering=0)
+        if scratch:
+            path.unlink()
         self._file.truncate(rows * dim * 4)
         self._file.seek(0, os.SEEK_END)
 
@@ -29,20 +40,35 @@ class KeptFeatures:
         """Return the number of complete rows of a file; 0 if it is missing."""
         return path.stat().st_size // (4 * dim) if path.exists() else 0
 
+    @staticmethod
+    def checksum(path: Path, dim: int, rows: int) -> int:
+        """Return the CRC-32 of the first rows of a file."""
+        found, left = 0, 4 * dim * rows
+        if rows:
+            with path.open("rb") as file:
+                while left and (block := file.read(min(left, _BLOCK))):
+                    found, left = zlib.crc32(block, found), left - len(block)
+        return found
+
     def append(self, features: NDArray[np.float32]) -> None:
-        """Add the features (B, D) of a batch."""
-        self._file.write(np.ascontiguousarray(features, dtype=np.float32).data)
+        """Add the features (B, D) of a batch; an `OSError` names the file."""
+        rest = np.ascontiguousarray(features, dtype=np.float32).reshape(-1).view(np.uint8).data
+        self.crc32 = zlib.crc32(rest, self.crc32)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def flush(self) -> None:
         """Return when all rows are on the disk."""
-        self._file.flush()
         os.fsync(self._file.fileno())
 
     def array(self) -> NDArray[np.float32]:
         """Return all rows, (N, D), as an array that is read from the disk when it is used."""
         self.flush()
-        rows = self.rows(self.path, self.dim)
-        return np.memmap(self.path, np.float32, "r", shape=(rows, self.dim)) if rows else np.empty((0, self.dim), "f4")
+        rows = os.fstat(self._file.fileno()).st_size // (4 * self.dim)
+        return np.memmap(self._file, np.float32, "r", shape=(rows, self.dim)) if rows else np.empty((0, self.dim), "f4")
 
     def close(self) -> None:
         """Close the file."""

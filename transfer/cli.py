@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from features.infrastructure.errors import InputError
+from features.infrastructure.errors import NO_ROOM, InputError
 from features.infrastructure.interruptions import interruptible
 from features.infrastructure.names import as_text
 from features.infrastructure.processes import end_process, rank
@@ -27,8 +27,6 @@ from transfer.commands import COMMANDS, Command
 _LAUNCHER_ENDS_OTHERS = 10.0
 #: Options that another command has since an earlier version: command → (option, the command that has it now).
 MOVED = {"rank": ("model", "rank-models"), "finetune": ("method", "fit-classifier")}
-#: What the system answers when nothing more can be written.
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,9 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
         return 1
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in NO_ROOM:
             where = f"{error.filename}: " if error.filename else ""
-            return _refuse(argv[0], f"{where}the disk is full; free some space and give the command again")
+            fault = "the disk is full" if error.errno == errno.ENOSPC else os.strerror(error.errno)
+            return _refuse(argv[0], f"{where}{fault}; free some space and give the command again")
         if not isinstance(error.filename, (str, bytes, os.PathLike)):
             raise
         fault = f"{os.fsdecode(error.filename)}: {error.strerror}"
@@ -76,8 +75,7 @@ def _refuse(command: str, message: str) -> int:
     """
     if rank():
         time.sleep(_LAUNCHER_ENDS_OTHERS)
-    message = as_text(" ".join(message.splitlines()))  # one line, whatever the names in it hold
-    print(f"transfer {command}: error: {message}", file=sys.stderr)
+    print(f"transfer {command}: error: {as_text(message)}", file=sys.stderr)
     return 2
 
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 
 from disturbing.child import Ended, Running, run
 from disturbing.contents import contents, is_left
+from disturbing.mutations import mutations
 from disturbing.world import Job
 
 #: What may come of a fault. Only the first is right.
@@ -158,13 +159,14 @@ def two_at_once(lab: Lab, job: Job, rng: np.random.Generator) -> Outcome:
         return _goes_on(lab, job, folder, next(ended for ended in both if ended.status == 0))
 
 
-def damaged(lab: Lab, job: Job, rng: np.random.Generator, mutate: Callable[..., tuple[str, bytes]]) -> Outcome:
+def damaged(lab: Lab, job: Job, rng: np.random.Generator) -> Outcome:
     """A file that the command reads is damaged: it is refused in one line or said, or the result is the same."""
     with lab.copy() as folder:
         path = folder / job.reads[int(rng.integers(len(job.reads)))]
         whole = path.read_bytes()
-        how, bytes_ = mutate(whole, rng)
-        path.write_bytes(bytes_)
+        kinds = list(mutations(whole, int(rng.integers(1 << 30))))
+        how, changed = kinds[int(rng.integers(len(kinds)))]
+        path.write_bytes(changed)
         ended = run(folder, job.argv)
         where = f"{path.relative_to(folder)}, {how}"
         if ended.status == 0:

@@ -7,7 +7,7 @@ import time
 from features.bank import FeatureBank
 from features.extraction.options import ExtractConfig, check_without_network
 from features.extraction.result import Extraction
-from features.extraction.resume import find_finished
+from features.extraction.resume import discard, find_finished
 from features.infrastructure.addresses import located
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
@@ -49,6 +49,7 @@ def extract_class_means(bank: FeatureBank, config: ExtractConfig) -> Extraction:
         found = None if config.overwrite else find_finished(out, bank.attrs, modified=0.0, keep_images=False)
         if found is None:
             bank.write(out)
+        discard(out)
     if found is not None:
         console.print(f"{out}: already extracted, reused")
     seconds = 0.0 if found is not None else time.perf_counter() - started

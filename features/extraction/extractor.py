@@ -22,7 +22,14 @@ from features.extraction.merging import MergeConfig, merge
 from features.extraction.options import DEFAULT_BACKBONE, ExtractConfig
 from features.extraction.origin import Origin, origin_of
 from features.extraction.result import Extraction
-from features.extraction.resume import discard, find_finished, find_unfinished, resume_path
+from features.extraction.resume import (
+    discard,
+    discard_left,
+    discard_unused,
+    find_finished,
+    find_unfinished,
+    resume_path,
+)
 from features.extraction.shard import Shard
 from features.infrastructure.addresses import located
 from features.infrastructure.console import console
@@ -108,6 +115,7 @@ def _extract_in_this_process(
             if found is None:
                 return _make(config, dataset, origin, attrs, positions)
     _check_unreadable(config, dataset, found.skipped)
+    discard_left(out)
     console.print(f"{out}: already extracted, reused")
     return Extraction(out, len(found.classes), int(found.counts.sum()), len(found.skipped), 0, 0.0)
 
@@ -125,6 +133,7 @@ def _make(
     with ExitStack() as stack:
         features = None
         if shard.kept is not None:
+            stack.callback(discard_unused, out)
             kept = KeptFeatures(resume_path(out, ".features"), origin.dim, len(shard.kept))
             features = stack.enter_context(closing(kept))
         read_images(shard, dataset, origin, config, features)
@@ -177,6 +186,7 @@ def read_images(
             if due or request.name:
                 if features is not None:
                     features.flush()
+                    shard.features_crc32 = features.crc32
                 shard.statistics.require_finite(dataset.spec)
                 shard.write(resume_path(located(config.out)))
                 saved = time.perf_counter()

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import NDArray
 
-from features.bank import IDENTITY, SUFFIXES, Images
+from features.bank import IDENTITY, SUFFIXES, Images, read_labels
 from features.class_statistics import ClassStatistics
 from features.extraction.result import Extraction
 from features.extraction.shard import Shard
 from features.infrastructure.addresses import located, working_file
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_new
-from features.infrastructure.hdf5 import opened, read_text
 from features.infrastructure.locks import locked
 from features.infrastructure.options import Range, check_ranges
 from features.kept_features import KeptFeatures
@@ -68,17 +68,16 @@ def merge(config: MergeConfig) -> Extraction:
         limit = max(float(shard.attrs.get("max_unreadable", MAX_UNREADABLE)) for shard in shards)
     check_unreadable(str(shards[0].attrs["dataset"]), skipped, shards[-1].positions.stop, limit)
     with locked(out), ExitStack() as stack:
-        whole = Shard.open(shards[0].file)
+        whole = _again(shards[0])
         for shard in shards[1:]:
-            whole.statistics.merge(Shard.open(shard.file).statistics)
+            whole.statistics.merge(_again(shard).statistics)
         whole.skipped, whole.assumed = skipped, sum((shard.assumed for shard in shards), Counter())
         # The oldest date: the bank is out of date if an image changed after any shard had begun.
         whole.attrs = {**whole.attrs, "created": min(str(shard.attrs["created"]) for shard in shards)}
         images = None
         if whole.keeps_images:
-            aside = working_file(out, ".merge.features")
-            stack.callback(aside.unlink, missing_ok=True)
-            features = stack.enter_context(closing(KeptFeatures(aside, whole.statistics.sums.shape[1], 0)))
+            aside = KeptFeatures(working_file(out, ".merge.features"), whole.statistics.sums.shape[1], scratch=True)
+            features = stack.enter_context(closing(aside))
             images = _images(shards, features)
         whole.bank().write(out, images)
     images_in = int(whole.counts.sum())
@@ -114,14 +113,28 @@ def _check_whole(shards: Sequence[Shard]) -> None:
         raise InputError(f"{first.name}: shards of different totals ({', '.join(given)}); give those of one total")
 
 
+def _again(shard: Shard) -> Shard:
+    """Open the file of a shard again, for its sums; raise `InputError` if another shard has taken its place."""
+    assert shard.path is not None
+    found = Shard.open(shard.path)
+    if found.attrs != shard.attrs or found.skipped != shard.skipped:
+        raise InputError(f"{shard.name}: was changed while it was in use; give the command again")
+    return found
+
+
 def _images(shards: Sequence[Shard], features: KeptFeatures) -> Images:
     """Read the images of all shards; their features go through a file on the disk."""
     labels: list[np.ndarray] = []
     ids: list[str] = []
     for shard in shards:
-        with opened(shard.file) as file:
-            for start in range(0, len(file["image/feature"]), 4096):
-                features.append(file["image/feature"][start : start + 4096])
-            labels.append(file["image/label"][:])
-            ids += read_text(file, "image/id")
+        with shard.stored_images() as content:
+            labels.append(read_labels(content, len(shard.classes)))
+            ids += content.text("image/id", len(labels[-1]))
+        for block in _blocks(shard, len(labels[-1]), features.dim):
+            features.append(block)
     return features.array(), np.concatenate(labels), ids
+
+
+def _blocks(shard: Shard, rows: int, width: int) -> Iterator[NDArray[np.floating]]:
+    with shard.stored_images() as content:
+        yield from content.blocks("image/feature", (rows, width), 4096)

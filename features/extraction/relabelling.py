@@ -61,9 +61,8 @@ def regroup(
     with locked(out), ExitStack() as stack:
         features = None
         if keep_images:
-            aside = working_file(out, ".features")
-            stack.callback(aside.unlink, missing_ok=True)
-            features = stack.enter_context(closing(KeptFeatures(aside, bank.means.shape[1], 0)))
+            kept_aside = KeptFeatures(working_file(out, ".features"), bank.means.shape[1], scratch=True)
+            features = stack.enter_context(closing(kept_aside))
         advance = stack.enter_context(progress("class statistics", len(labels)))
         position = 0
         for block in bank.image_blocks(_BLOCK):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from features.extraction.shard import Shard
 from features.infrastructure.addresses import Location, working_file
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError, difference
+from features.infrastructure.locks import locked
 from features.kept_features import KeptFeatures
 
 
@@ -74,9 +76,9 @@ def find_unfinished(
         if not overwrite:
             raise InputError(f"`out` {out}: an unfinished {_other(shard.attrs, attrs)}")
         fault = "of another extraction"
-    elif shard.kept is not None and KeptFeatures.rows(resume_path(out, ".features"), dim) < len(shard.kept):
-        fault = "its file of features is not complete"
-    elif shard.attrs.get("torch") != attrs["torch"]:
+    elif shard.kept is not None:
+        fault = _fault_of_features(resume_path(out, ".features"), dim, shard)
+    if fault is None and shard.attrs.get("torch") != attrs["torch"]:
         console.print(f"{path}: made with torch {shard.attrs.get('torch')}; the last digits may differ from now on")
     if fault is not None:
         console.print(f"{path}: {fault}; starting from the first image")
@@ -87,6 +89,16 @@ def find_unfinished(
     return shard
 
 
+def _fault_of_features(features: Path, dim: int, shard: Shard) -> str | None:
+    """What is wrong with the file of features of an unfinished shard. That of an earlier release has no checksum."""
+    rows = len(shard.kept or ())
+    if KeptFeatures.rows(features, dim) < rows:
+        return "its file of features is not complete"
+    if shard.features_crc32 not in (None, KeptFeatures.checksum(features, dim, rows)):
+        return "its file of features is damaged"
+    return None
+
+
 def resume_path(out: Location, ending: str = "") -> Path:
     """Return the path of the checkpoint of ``out``, or of a file with an ending that belongs to it, on the disk."""
     return working_file(out, f".resume{ending}")
@@ -94,8 +106,28 @@ def resume_path(out: Location, ending: str = "") -> Path:
 
 def discard(out: Location) -> None:
     """Remove the checkpoint of an unfinished extraction, then the features that it refers to."""
-    for path in (resume_path(out), resume_path(out, ".features")):
+    for path in _parts(out):
         path.unlink(missing_ok=True)
+
+
+def discard_unused(out: Location) -> None:
+    """Remove features to which no checkpoint refers, because there is none."""
+    if not resume_path(out).exists():
+        resume_path(out, ".features").unlink(missing_ok=True)
+
+
+def discard_left(out: Location) -> None:
+    """Do what :func:`discard` does for an output that is finished, unless another process is making it again.
+
+    Such a checkpoint was left by a process that was killed between writing the output and removing it.
+    """
+    if any(path.exists() for path in _parts(out)):
+        with suppress(InputError, OSError), locked(out):
+            discard(out)
+
+
+def _parts(out: Location) -> tuple[Path, Path]:
+    return resume_path(out), resume_path(out, ".features")
 
 
 def _differing(found: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
@@ -113,6 +145,9 @@ def _other(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
 
 
 def _changed_since(modified: float, attrs: Mapping[str, Any]) -> bool:
-    """Whether an image was changed after the extraction began; dates in the future are ignored."""
-    began = datetime.fromisoformat(attrs["created"]).timestamp()
+    """Whether an image was changed after the extraction began, or that is unknown; dates in the future are ignored."""
+    try:
+        began = datetime.fromisoformat(attrs.get("created", "")).timestamp()
+    except ValueError:
+        began = 0.0
     return began < modified <= time.time()

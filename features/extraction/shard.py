@@ -5,25 +5,31 @@ A shard is one HDF5 file. It has the attributes of a feature bank, with ``schema
 (of the next image to read). Its datasets are ``class/name``, ``class/count``, ``class/sum`` and ``class/square``
 (C, D), ``within/scatter`` (D, D), all sums in float64, ``skipped/id`` and ``skipped/reason``. If image features are
 kept, a complete shard has ``image/feature``, ``image/label`` and ``image/id`` like a bank. An incomplete one has
-``image/index`` (positions in the dataset), and its features are in a plain float32 file beside it.
+``image/index`` (positions in the dataset) and the attribute ``features_crc32``, and its features are in a plain float32
+file beside it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank, Images, read_skipped, write_images, write_skipped
+from features.bank_checks import check_attributes, check_counts, fault_of_covariance
 from features.class_statistics import ClassStatistics
 from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
-from features.infrastructure.hdf5 import atomic_hdf5, read_attributes, read_text, readable, write_text
+from features.infrastructure.hdf5 import atomic_hdf5
+from features.infrastructure.hdf5_content import Content, stored
+from features.infrastructure.held_files import HeldFile
 from features.intensities import say_assumed
 
 if TYPE_CHECKING:
@@ -31,6 +37,10 @@ if TYPE_CHECKING:
 
 SCHEMA = "transfer.feature-shard"
 SCHEMA_VERSION = 1
+#: What messages call the file.
+_KIND = "shard"
+#: The number of a shard and of how many.
+_NUMBER = re.compile("[0-9]{1,9}/[0-9]{1,9}")
 
 
 @dataclass(eq=False)
@@ -47,7 +57,7 @@ class Shard:
         assumed: Number of images by what was assumed about their intensities: see :mod:`features.intensities`.
         kept: (N,) positions of the images whose features are kept; None if features are not kept.
         path: The file that it was read from; None for a shard in memory.
-        keeps_images: Whether that file holds image features.
+        features_crc32: CRC-32 of the file of features that are kept, while the shard is not complete.
     """
 
     attrs: Mapping[str, Any]
@@ -59,7 +69,9 @@ class Shard:
     assumed: Counter[str] = field(default_factory=Counter)
     kept: list[int] | None = None
     path: Location | None = None
-    keeps_images: bool = False
+    features_crc32: int | None = None
+    #: The file with the features of images; None if it has none.
+    _images: HeldFile | None = None
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -70,12 +82,6 @@ class Shard:
     def name(self) -> str:
         """The name of the shard in messages: its path, else its dataset spec."""
         return str(self.path or self.attrs.get("dataset"))
-
-    @property
-    def file(self) -> Location:
-        """The file that a shard was read from."""
-        assert self.path is not None
-        return self.path
 
     @property
     def _assumptions(self) -> dict[str, str]:
@@ -97,45 +103,72 @@ class Shard:
             "position": self.position,
             **self._assumptions,
         }
-        with atomic_hdf5(path, attrs) as file:
-            write_text(file, "class/name", self.classes)
+        if images is None and self.kept is not None:
+            attrs["features_crc32"] = self.features_crc32
+        with atomic_hdf5(path, attrs) as writer:
+            writer.text("class/name", self.classes)
             for name, held in _sums(self.statistics).items():
-                file[name] = held.cpu().numpy()
-            write_skipped(file, self.skipped)
+                writer.array(name, held.cpu().numpy())
+            write_skipped(writer, self.skipped)
             if images is not None:
-                write_images(file, images)
+                write_images(writer, images)
             elif self.kept is not None:
-                file["image/index"] = np.array(self.kept, dtype=np.int64)
+                writer.array("image/index", np.array(self.kept, dtype=np.int64))
 
     @classmethod
     def open(cls, path: Location) -> Shard:
         """Read a shard, complete or not; raise `InputError` if the file is missing or no shard of this version."""
-        import torch
-
         if not path.is_file():
             raise InputError(f"{path}: no such shard; make one with: transfer extract DATASET --shard 1/8 --out {path}")
-        with readable(path, "shard") as file:
-            attrs = read_attributes(file)
-            if attrs.get("schema") != SCHEMA or attrs.get("schema_version") != SCHEMA_VERSION:
+        with stored(path, _KIND) as content:
+            attrs = content.attributes
+            if str(attrs.get("schema")) != SCHEMA or str(attrs.get("schema_version")) != str(SCHEMA_VERSION):
                 raise InputError(
                     f"{path}: an HDF5 file, but not a shard of this version (schema is {attrs.get('schema')!r} "
                     f"{attrs.get('schema_version')}); expected {SCHEMA} {SCHEMA_VERSION}"
                 )
-            statistics = ClassStatistics(*file["class/sum"].shape)
-            for name, held in _sums(statistics).items():
-                held.copy_(torch.from_numpy(file[name][:]))
-            return cls(
+            check_attributes(attrs)
+            classes = tuple(content.text("class/name"))
+            shard = cls(
                 attrs=attrs,
-                classes=tuple(read_text(file, "class/name")),
+                classes=classes,
                 positions=range(attrs["first"], attrs["last"]),
                 position=attrs["position"],
-                statistics=statistics,
-                skipped=read_skipped(file),
-                assumed=Counter(json.loads(attrs.pop("assumed", "{}"))),
-                kept=file["image/index"][:].tolist() if "image/index" in file else None,
+                statistics=_statistics(path, content, classes),
+                skipped=read_skipped(content),
+                assumed=_assumed(attrs.pop("assumed", "{}")),
+                kept=_kept(content) if "image/index" in content else None,
                 path=path,
-                keeps_images="image/feature" in file,
+                features_crc32=attrs.pop("features_crc32", None),
+                _images=content.hold() if "image/feature" in content else None,
             )
+            shard._check()
+            return shard
+
+    @property
+    def keeps_images(self) -> bool:
+        """Whether its file holds image features."""
+        return self._images is not None
+
+    def stored_images(self) -> AbstractContextManager[Content]:
+        """Open its file, for the images; raise `InputError` if another has taken its place."""
+        assert self.path is not None
+        return stored(self.path, _KIND, self._images)
+
+    def _check(self) -> None:
+        """Raise `ValueError` if what was read does not agree with itself."""
+        read, first, last = int(self.counts.sum()), self.positions.start, self.positions.stop
+        done = self.position - first
+        if not 0 <= first <= self.position <= last:
+            raise ValueError(f"its positions are {first}, {self.position} and {last}")
+        if read + len(self.skipped) != done:
+            raise ValueError(f"it counts {read} images and {len(self.skipped)} unreadable ones of {done}")
+        if self.kept is not None and len(self.kept) != read:
+            raise ValueError(f"image/index holds {len(self.kept)} positions; expected {read}")
+        if "shard" in self.attrs and not _NUMBER.fullmatch(self.attrs["shard"]):
+            raise ValueError(f"its attribute shard is {self.attrs['shard']!r}; expected 1/8, for example")
+        if missing := [name for name in ("dataset", "created") if name not in self.attrs]:
+            raise ValueError(f"it has no attribute {missing[0]}")
 
     def bank(self) -> FeatureBank:
         """Return the bank of the images that have been read, in memory; raise `InputError` if a class has none."""
@@ -155,6 +188,45 @@ class Shard:
             attrs={name: value for name, value in self.attrs.items() if name not in _OWN} | self._assumptions,
             skipped=tuple(self.skipped),
         )
+
+
+def _statistics(path: Location, content: Content, classes: Sequence[str]) -> ClassStatistics:
+    """Read the sums; raise `ValueError` if they are none."""
+    import torch
+
+    n_classes, width = len(classes), content.array("within/scatter", "floats", (None, None)).shape[1]
+    shapes = {"class/count": (n_classes,), "within/scatter": (width, width)}
+    statistics = ClassStatistics(0, 0)
+    read: dict[str, NDArray[Any]] = {}
+    for name in _sums(statistics):
+        kind: Literal["floats", "whole numbers"] = "whole numbers" if name == "class/count" else "floats"
+        found = content.array(name, kind, shapes.get(name, (n_classes, width)))
+        read[name] = found.astype(np.int64 if name == "class/count" else np.float64, copy=False)
+        if not np.isfinite(read[name]).all():
+            raise ValueError(f"{name} holds NaN or infinity")
+    check_counts(str(path), classes, read["class/count"], least=0)
+    if (read["class/square"] < 0).any():
+        raise ValueError("class/square holds a negative sum of squares")
+    if fault := fault_of_covariance(read["within/scatter"]):
+        raise ValueError(f"within/scatter {fault}")
+    statistics.counts, statistics.sums, statistics.squares, statistics.scatter = map(torch.from_numpy, read.values())
+    return statistics
+
+
+def _assumed(text: str) -> Counter[str]:
+    """Read what was assumed; raise `ValueError` if it is something else."""
+    found = json.loads(text)
+    if not isinstance(found, dict) or not all(isinstance(count, int) for count in found.values()):
+        raise ValueError(f"its attribute assumed is {text!r}")
+    return Counter(found)
+
+
+def _kept(content: Content) -> list[int]:
+    """Read the positions of images; raise `ValueError` if they do not ascend."""
+    found = content.array("image/index", "whole numbers", (None,))
+    if len(found) and (found[0] < 0 or (np.diff(found) <= 0).any()):
+        raise ValueError("image/index holds positions that do not ascend")
+    return [int(position) for position in found.tolist()]
 
 
 def _sums(statistics: ClassStatistics) -> dict[str, Tensor]:

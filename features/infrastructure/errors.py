@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Collection
 from typing import Any
 
 from features.infrastructure.secrets import without_secrets
 
+#: What the system says where a file cannot be written because there is no room for it, or no sound disk.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 #: How a message names an argument: by its Python name in backticks.
 _ARGUMENT = re.compile(r"`([a-z][a-z0-9_]*)`")
 

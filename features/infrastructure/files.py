@@ -6,12 +6,12 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from features.infrastructure.addresses import Address, Location, located, working_file
-from features.infrastructure.errors import InputError
+from features.infrastructure.errors import NO_ROOM, InputError
 from features.infrastructure.listings import Listing
 from features.infrastructure.locks import locked
 from features.infrastructure.secrets import without_secrets
@@ -164,6 +164,10 @@ def atomic_file(path: Location) -> Iterator[Path]:
             with aside.open("rb") as written:
                 os.fsync(written.fileno())
             put_in_place(aside, path)
+        except OSError as error:
+            if error.errno not in NO_ROOM or error.filename not in (None, str(aside)):
+                raise
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         finally:
             aside.unlink(missing_ok=True)
 
@@ -176,8 +180,19 @@ def put_in_place(aside: Path, path: Location) -> None:
     """
     if isinstance(path, Path):
         os.replace(aside, path)
+        _keep_name(path)
     else:
         _store(aside, path)
+
+
+def _keep_name(path: Path) -> None:
+    """Return when the new name of a file is on the disk; some file systems cannot tell."""
+    with suppress(OSError):
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _store_all(folder: Path, address: Address) -> None:
@@ -231,6 +246,7 @@ def atomic_folder(path: Location) -> Iterator[Path]:
                 if before.exists():
                     os.replace(before, path)
                 raise
+            _keep_name(path)
             shutil.rmtree(before, ignore_errors=True)
         finally:
             shutil.rmtree(aside, ignore_errors=True)

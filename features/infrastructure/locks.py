@@ -9,7 +9,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -69,8 +69,8 @@ def locked(out: Location, argument: str = "`out`", *, wait: bool = False) -> Ite
             if not _is_at(path, file):
                 continue  # the last holder removed this file after we had opened it
             file.truncate(0)
-            file.write(f"{os.getpid()} on {os.uname().nodename}")
-            file.flush()
+            with suppress(OSError):  # a full disk has no room for a name, and locks all the same
+                os.write(file.fileno(), f"{os.getpid()} on {os.uname().nodename}".encode())
             try:
                 yield
             finally:

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import OF_MEANS, FeatureBank
+from features.bank_checks import fault_of_covariance
 from features.dataset_spec import DatasetSpec
+from features.infrastructure.errors import InputError
 from features.precomputed.columns import feature_column, values_of
 from features.precomputed.feature_file import FeatureFile, open_feature_file
 from features.precomputed.provenance import attributes_of, check_model, written_from_bank
@@ -30,8 +32,6 @@ MEANS_OPTIONS = {
     "covariance": SpecOption("NAME", "with `means`: the covariance within classes"),
     "model": MODEL_OPTION,
 }
-#: Largest difference of a covariance and its transpose, relative to its largest value.
-_ROUND_OFF = 1e-4
 
 
 def holds_class_means(spec: DatasetSpec, file: FeatureFile) -> bool:
@@ -55,6 +55,10 @@ def read_class_means(spec: DatasetSpec) -> FeatureBank | None:
             option is for one row an image.
     """
     file = open_feature_file(spec)
+    try:
+        file.check_seal()
+    except InputError as error:
+        raise spec.error(str(error)) from error
     if not holds_class_means(spec, file):
         return None
     others = [name for name in spec.options if name not in MEANS_OPTIONS]
@@ -103,9 +107,10 @@ def _covariance(spec: DatasetSpec, file: FeatureFile, width: int) -> NDArray[np.
     else:
         found = _matrix(file, feature_column(spec, file, "covariance"))
     if found is not None:
-        scale = np.abs(found).max(initial=0)
-        if found.shape != (width, width) or np.abs(found - found.T).max(initial=0) > _ROUND_OFF * scale:
+        if found.shape != (width, width):
             raise spec.error(f"the covariance has the shape {found.shape}; expected {(width, width)}, symmetric")
+        if fault := fault_of_covariance(found):
+            raise spec.error(f"the covariance {fault}; save it again")
     return found
 
 

@@ -18,6 +18,7 @@ from features.dataset_spec import DatasetSpec
 from features.infrastructure.addresses import Location, local_copy
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
+from features.precomputed.seals import is_whole
 from features.readers.checks import existing_file, expanded
 
 #: Name of the array or of the metadata of a file that holds its provenance as JSON.
@@ -59,6 +60,7 @@ class FeatureFile(ABC):
     columns: Mapping[str, Column]
     provenance: Mapping[str, Any]
     _hashed: tuple[int, int, int] | None = None
+    _sealed_from: int | None = None
 
     @abstractmethod
     def values(self, name: str) -> NDArray[Any] | list[str]:
@@ -93,13 +95,21 @@ class FeatureFile(ABC):
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the content."""
+        """SHA-256 of the content; raises `InputError` if that is not what was written."""
+        self.check_seal()
         self._hashed = self._status()
         digest = hashlib.sha256()
         with self.path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
         return digest.hexdigest()
+
+    def check_seal(self) -> None:
+        """Raise `InputError` if the file has a seal, and its content is not what was written."""
+        if self._sealed_from is None:
+            return
+        if not is_whole(local_copy(self.path), self._sealed_from, expected=bool(self.provenance.get("sealed"))):
+            raise self.error("damaged, or edited since it was written from a bank; export the bank again")
 
     def check_unchanged(self) -> None:
         """Raise `InputError` if the file has changed since it was hashed."""
@@ -159,12 +169,21 @@ def array_column(dtype: np.dtype[Any], shape: tuple[int, ...]) -> Column:
 
 
 def provenance_in(text: str | None) -> dict[str, Any]:
-    """Return a provenance from its JSON; empty if there is none, or it is something else."""
+    """Return a provenance from its JSON; empty if there is none, or it is something else.
+
+    Raises:
+        ValueError: It is no provenance that this toolkit has written.
+    """
     try:
         found = json.loads(text) if text else {}
     except json.JSONDecodeError:
         return {}
-    return found if isinstance(found, dict) and found.get("schema") == PROVENANCE else {}
+    if not isinstance(found, dict) or found.get("schema") != PROVENANCE:
+        return {}
+    kinds = {"dataset": str, "column": str, "width": int, "attributes": dict}
+    if wrong := [name for name, kind in kinds.items() if not isinstance(found.get(name), kind)]:
+        raise ValueError(f"the {wrong[0]} of its provenance is {found.get(wrong[0])!r}")
+    return found
 
 
 @dataclass(frozen=True)

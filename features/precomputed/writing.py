@@ -19,6 +19,7 @@ from features.infrastructure.addresses import Location, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import atomic_file, check_ending, check_new
 from features.infrastructure.secrets import without_secrets
+from features.precomputed import seals
 from features.precomputed.feature_file import PROVENANCE
 from features.precomputed.formats.parquet import COVARIANCE, import_pyarrow
 from features.precomputed.provenance import HOW
@@ -27,6 +28,8 @@ from features.precomputed.provenance import HOW
 _ROWS = 1 << 13
 #: Largest covariance in the metadata of Parquet, in bytes: pyarrow reads texts of at most 100 MB.
 _MOST_METADATA = 75_000_000
+#: Bytes behind the metadata of Parquet: its length and the name of the format.
+_END = 8
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,10 @@ def _provenance(bank: FeatureBank, column: str) -> dict[str, Any]:
 
 def _write_parquet(rows: Rows, path: Path) -> None:
     arrow, parquet = import_pyarrow(path)
-    metadata = {PROVENANCE: without_secrets(json.dumps(rows.provenance))}
+    metadata = {
+        PROVENANCE: without_secrets(json.dumps({**rows.provenance, "sealed": True})),
+        seals.NAME: seals.UNKNOWN.decode(),
+    }
     if rows.covariance is not None:
         content = rows.covariance.astype("<f4").tobytes()
         if len(content) > _MOST_METADATA:
@@ -157,7 +163,7 @@ def _write_parquet(rows: Rows, path: Path) -> None:
     schema = arrow.schema([*kinds.items(), *((name, vector) for name in rows.features)], metadata)
     done = 0
     # Dictionaries do not shorten floats, and cost half of the time.
-    with parquet.ParquetWriter(path, schema, use_dictionary=list(kinds)) as file:
+    with parquet.ParquetWriter(path, schema, use_dictionary=list(kinds), write_page_checksum=True) as file:
         for blocks in zip(*(blocks() for blocks in rows.features.values()), strict=True):
             part = slice(done, done + len(blocks[0]))
             arrays = [arrow.array(of[part], kinds[name]) for name, of in rows.values.items()]
@@ -165,6 +171,10 @@ def _write_parquet(rows: Rows, path: Path) -> None:
             arrays += [arrow.FixedSizeListArray.from_arrays(numbers, rows.width) for numbers in flat]
             file.write_table(arrow.table(arrays, schema=schema))
             done = part.stop
+    size = path.stat().st_size
+    with path.open("rb") as written:
+        written.seek(size - _END)
+        seals.seal(path, size - _END - int.from_bytes(written.read(4), "little"))
 
 
 def _write_npz(rows: Rows, path: Path) -> None:
@@ -176,6 +186,8 @@ def _write_npz(rows: Rows, path: Path) -> None:
         if rows.covariance is not None:
             _add(archive, "covariance", [rows.covariance.astype(np.float32)], rows.covariance.shape)
         _add(archive, PROVENANCE, [np.array(without_secrets(json.dumps(rows.provenance)))], ())
+        archive.comment = f"{seals.NAME}: ".encode() + seals.UNKNOWN
+    seals.seal(path, path.stat().st_size - len(archive.comment))
 
 
 def _add(archive: zipfile.ZipFile, name: str, blocks: Iterable[NDArray[Any]], shape: tuple[int, ...]) -> None:

@@ -35,7 +35,7 @@ def other_file(path: Path) -> str | None:
 def _of_hdf5(path: Path) -> str | None:
     with readable(path, "file") as file:
         known = read_attributes(file)
-    if known.get("schema") == SCHEMA:
+    if str(known.get("schema")) == SCHEMA:
         dataset = f", {known['dataset']}" if known.get("dataset") else ""
         return f"is a feature bank; give it to transfer rank, select, cluster or duplicates, or its dataset{dataset}"
     if str(known.get("schema")).startswith("transfer."):

@@ -25,7 +25,7 @@ def test_what_is_not_known_has_no_dataset_in_the_file(tmp_path):
     assert dict(back.attrs).keys() == of_means().write(tmp_path / "again.h5").attrs.keys()
     with h5py.File(tmp_path / "bank.h5") as file:
         assert set(file["class"]) == {"name", "mean"} and "within" not in file
-        assert file.attrs["unknown"] == "count variance covariance"
+        assert file.attrs["unknown"].decode() == "count variance covariance"
     np.testing.assert_array_equal(back.write(tmp_path / "third.h5").means, MEANS)
 
 

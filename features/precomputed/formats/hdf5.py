@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from features.bank import SCHEMA, SUFFIXES
 from features.infrastructure.addresses import Location
-from features.infrastructure.hdf5 import readable
+from features.infrastructure.hdf5 import read_attributes, readable
 from features.precomputed.feature_file import ArrayFile, Column, FileFormat, array_column
 
 #: What messages call such a file.
@@ -32,7 +32,7 @@ class Hdf5File(ArrayFile):
                 columns[name] = Column("text", len(item), "text") if text else array_column(item.dtype, item.shape)
 
         with readable(path, _KIND) as file:
-            if file.attrs.get("schema") == SCHEMA:
+            if str(read_attributes(file).get("schema")) == SCHEMA:
                 raise self.error("is a feature bank already; give it to transfer rank, select, cluster or duplicates")
             file.visititems(add)
 

@@ -24,6 +24,9 @@ from features.precomputed.feature_file import (
 )
 from features.precomputed.formats.npy import OBJECTS, array_header
 
+#: Bytes at the end of a file that may hold its comment.
+_END = 2**10
+
 
 class NpzFile(FeatureFile):
     """The arrays of a ``.npz`` file."""
@@ -36,7 +39,13 @@ class NpzFile(FeatureFile):
         self.columns = {
             name: array_column(dtype, shape) for name, (shape, _, dtype) in self._headers.items() if name != PROVENANCE
         }
-        self.provenance = provenance_in(str(self._whole(PROVENANCE)) if PROVENANCE in self._headers else None)
+        try:
+            self.provenance = provenance_in(str(self._whole(PROVENANCE)) if PROVENANCE in self._headers else None)
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            raise self.error(f"not a readable .npz file ({error})") from error
+        self._sealed_from = max(local_copy(path).stat().st_size - _END, 0)
 
     def values(self, name: str) -> NDArray[Any] | list[str]:
         return as_values(self._whole(name))

@@ -18,6 +18,8 @@ from features.precomputed.feature_file import BLOCK, PROVENANCE, Column, Feature
 
 #: Key of the metadata that holds a covariance, as base64 of float32 numbers.
 COVARIANCE = "transfer.within_covariance"
+#: Bytes behind the metadata: its length and the name of the format.
+_END = 8
 #: Bytes that are read at a time of each column; without it a whole row group is read at once.
 _BUFFER = 1 << 20
 
@@ -43,8 +45,9 @@ class ParquetFile(FeatureFile):
             self.columns = {field.name: self._column(field.type, rows) for field in file.schema_arrow}
             sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
             metadata = file.metadata.metadata or {}
+            self._sealed_from = local_copy(path).stat().st_size - file.metadata.serialized_size - _END
+            self.provenance = provenance_in(metadata.get(PROVENANCE.encode(), b"").decode())
         self._starts = np.cumsum([0, *sizes])
-        self.provenance = provenance_in(metadata.get(PROVENANCE.encode(), b"").decode())
         self._covariance = metadata.get(COVARIANCE.encode())
 
     def values(self, name: str) -> NDArray[Any] | list[str]:
@@ -74,8 +77,11 @@ class ParquetFile(FeatureFile):
     def covariance(self) -> NDArray[np.float32] | None:
         if self._covariance is None:
             return None
-        found = np.frombuffer(base64.b64decode(self._covariance), dtype="<f4")
-        return found.reshape(math.isqrt(len(found)), -1).astype(np.float32)
+        try:
+            found = np.frombuffer(base64.b64decode(self._covariance, validate=True), dtype="<f4")
+            return found.reshape(math.isqrt(len(found)), -1).astype(np.float32)
+        except ValueError as error:
+            raise self.error(f"not a readable Parquet file (its covariance: {error})") from error
 
     def width(self, name: str) -> int:
         found = self.columns[name].width
@@ -122,9 +128,13 @@ class ParquetFile(FeatureFile):
     def _open(self) -> Iterator[Any]:
         """Open the file; a fault of its content is an `InputError`."""
         try:
-            with self._parquet.ParquetFile(local_copy(self.path), buffer_size=_BUFFER, pre_buffer=False) as file:
+            with self._parquet.ParquetFile(
+                local_copy(self.path), buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True
+            ) as file:
                 yield file
-        except (self._arrow.ArrowException, OSError) as error:
+        except (self._arrow.ArrowException, OSError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
             raise self.error(f"not a readable Parquet file ({error})") from error
 
 

@@ -222,3 +222,25 @@ def test_features_that_are_not_finite_end_it_and_are_in_no_checkpoint(checkpoint
     with pytest.raises(InputError, match=r"gave NaN or infinite features in . classes; check its weights"):
         extract(checkpointed(photos, out, weights=str(tmp_path / "nan.pth")))
     assert sorted(path.name for path in tmp_path.iterdir() if ".resume.features" not in path.name) == ["nan.pth"]
+
+
+def test_a_changed_byte_of_the_features_is_noticed(checkpointed, interrupted, photos, whole, tmp_path, capsys):
+    out = tmp_path / "bank.h5"
+    interrupted(checkpointed(photos, out), 9)
+    features = tmp_path / "bank.h5.resume.features"
+    content = bytearray(features.read_bytes())
+    content[1001] ^= 4
+    features.write_bytes(content)
+    extract(checkpointed(photos, out))
+    assert "its file of features is damaged; starting from the first image" in capsys.readouterr().err
+    assert_same_bits(out, whole.path)
+
+
+@pytest.mark.parametrize("left", [(".resume.features",), (".resume", ".resume.features")])
+def test_what_a_kill_has_left_beside_a_finished_bank_goes(checkpointed, photos, tmp_path, left):
+    settings = checkpointed(photos, tmp_path / "bank.h5")
+    extract(settings)
+    for ending in left:
+        (tmp_path / f"bank.h5{ending}").write_bytes(b"left")
+    assert extract(settings).reused
+    assert [entry.name for entry in tmp_path.iterdir()] == ["bank.h5"]

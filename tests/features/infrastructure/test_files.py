@@ -1,7 +1,9 @@
 """Files that a command is asked to write: what is there stays."""
 
+import errno
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,14 @@ import pytest
 
 from features.infrastructure.addresses import located
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import atomic_file, atomic_folder, check_new, check_new_folder, write_json
+from features.infrastructure.files import (
+    atomic_file,
+    atomic_folder,
+    check_new,
+    check_new_folder,
+    write_json,
+    write_text,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -211,3 +220,26 @@ def test_no_file_has_the_secret_of_an_address(tmp_path):
     write_json(tmp_path / "config.json", {"dataset": "list:<https://me:SECRET@h/a.txt?SECRET>@val?seed=1"})
     content = json.loads((tmp_path / "config.json").read_text())
     assert content == {"dataset": "list:<https://h/a.txt>@val?seed=1"}
+
+
+def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path, monkeypatch):
+    synced = []
+
+    def fsync(descriptor, original=os.fsync):
+        synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        if synced[-1]:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "a.txt", "text")
+    assert (tmp_path / "a.txt").read_text() == "text"
+    assert synced == [False, True]  # the content before the name
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_no_room_names_the_file(tmp_path, number):
+    with pytest.raises(OSError) as caught, atomic_file(tmp_path / "new" / "a.txt"):
+        raise OSError(number, "no room")
+    assert caught.value.errno == number and caught.value.filename == str(tmp_path / "new" / "a.txt")
+    assert not list((tmp_path / "new").iterdir())

@@ -1,0 +1,91 @@
+"""What holds for the class statistics and the attributes of every bank, whoever made it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.infrastructure.errors import InputError
+
+#: Attributes that are text. That of the image size is text too where there was no image.
+_TEXTS = frozenset(
+    {
+        *("schema", "dataset", "origin", "split", "manifest_sha256", "created", "torch", "shard", "assumed", "unknown"),
+        *("backbone", "weights", "weights_sha256", "transform", "pooling", "precision"),
+    }
+)
+#: Largest deviation of a covariance from what every covariance is, relative to its largest value: by rounding.
+_ROUND_OFF = 1e-4
+#: More images than any dataset has; the sum of more could overflow.
+_MOST_IMAGES = 2**53
+
+
+def check_attributes(attributes: Mapping[str, Any]) -> None:
+    """Raise `ValueError` if an attribute is no plain value, or no text where one is expected."""
+    for name, value in attributes.items():
+        if not isinstance(value, str if name in _TEXTS else (str, bool, int, float)):
+            expected = "a text" if name in _TEXTS else "a text or a number"
+            raise ValueError(f"its attribute {name} is {value!r}; expected {expected}")
+
+
+def check_statistics(
+    where: str, classes: Sequence[str], counts: NDArray[Any], known: Mapping[str, NDArray[Any] | None]
+) -> None:
+    """Raise `InputError`, about ``where``, if class statistics are not what statistics of images can be.
+
+    ``known`` holds the ``means``, ``variances`` and ``within_covariance``, or None for what is not known.
+    """
+    means = known["means"]
+    assert means is not None
+    n_classes, width = len(classes), means.shape[-1] if means.ndim else 0
+    shapes = {"within_covariance": (width, width), "counts": (n_classes,)}
+    held = {"counts": counts, **{name: array for name, array in known.items() if array is not None}}
+    for name, array in held.items():
+        expected = shapes.get(name, (n_classes, width))
+        if array.shape != expected:
+            raise InputError(f"{where}: {name} has shape {array.shape}, expected {expected}")
+    if n_classes == 0:
+        raise InputError(f"{where}: the bank has no class")
+    if len(set(classes)) != n_classes:
+        twice = Counter(classes).most_common(1)[0][0]
+        raise InputError(f"{where}: the class name {twice!r} occurs twice")
+    for name, array in held.items():
+        if not np.isfinite(array).all():
+            raise InputError(f"{where}: {name} holds NaN or infinity; extract the bank again")
+    check_counts(where, classes, counts, least=1)
+    variances = held.get("variances")
+    if variances is not None and (variances < 0).any():
+        worst = classes[int(np.argmin(variances.min(axis=1)))]
+        raise InputError(f"{where}: variances holds a negative value for class {worst!r}; extract the bank again")
+
+
+def check_counts(where: str, classes: Sequence[str], counts: NDArray[Any], least: int) -> None:
+    """Raise `InputError`, about ``where``, if the number of images of a class is no whole number, or too small."""
+    wrong = (counts < least) | (counts > _MOST_IMAGES) | (counts != np.rint(counts))
+    if wrong.any():
+        worst = int(np.argmax(wrong))
+        expected = "every count must be positive" if least else "no count can be negative"
+        fault = f"class {classes[worst]!r} has count {counts[worst]}"
+        raise InputError(f"{where}: {fault}; {expected if counts[worst] < least else 'counts are whole numbers'}")
+    if counts.sum(dtype=np.float64) > _MOST_IMAGES:
+        raise InputError(f"{where}: counts of {counts.sum(dtype=np.float64):.0f} images in all; extract the bank again")
+
+
+def fault_of_covariance(covariance: NDArray[Any]) -> str:
+    """Say what is wrong with a square matrix (D, D) that shall be a covariance; an empty text if nothing is."""
+    scale = np.abs(covariance).max(initial=0)
+    tolerance = _ROUND_OFF * scale
+    diagonal = covariance.diagonal().astype(np.float64)
+    if np.abs(covariance - covariance.T).max(initial=0) > tolerance:
+        return "is not symmetric"
+    if (diagonal < -tolerance).any():
+        return "holds a negative variance"
+    # No two features vary together by more than they vary.
+    bound = np.sqrt(diagonal.clip(min=0))
+    if (np.abs(covariance) > np.multiply.outer(bound, bound) + tolerance).any():
+        return "holds a covariance that is larger than its variances"
+    return ""
