@@ -16,12 +16,6 @@ SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("*.py"))
 RESULTS = sorted((BENCHMARKS / "results").rglob("*.json"))
 
 
-@pytest.fixture(autouse=True)
-def on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As ``python benchmarks/NAME.py`` finds its neighbours."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_benchmark_can_be_imported(name: str) -> None:
     module = importlib.import_module(name)
