@@ -1,13 +1,12 @@
 """A checkpoint of a trained model: its tensors as safetensors, everything else as a JSON card. No pickle.
 
-``checkpoints/NAME.safetensors`` holds ``backbone.*`` and ``head.*``; ``checkpoints/NAME.json`` is the card, with a digest
-of the tensors' file. Only this module knows the layout.
+``checkpoints/NAME.safetensors`` holds ``backbone.*`` and ``head.*``; ``checkpoints/NAME.json`` is the card, with a
+digest of the tensors' file. Only this module knows the layout.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.files import atomic_file
 from features.infrastructure.names import class_names
 from features.infrastructure.options import Range
-from features.infrastructure.regular_files import open_regular
+from features.infrastructure.regular_files import file_sha256
 from features.infrastructure.shapes import Count, fault_in
 from features.infrastructure.structured_files import read_json, write_sealed_json
 from features.preprocessing import Preprocessing
@@ -36,7 +35,6 @@ SCHEMA_VERSION = 1
 _TENSORS, _BACKBONE = "tensors_sha256", "weights_sha256"
 #: What to do about a damaged checkpoint.
 RESTORE = "restore the checkpoint from a copy, or train again"
-_BLOCK = 1 << 20
 
 
 class _Required(TypedDict):
@@ -119,8 +117,8 @@ class Checkpoint:
 
     def _other(self) -> InputError:
         return InputError(
-            f"{self.path}: its tensors are not those that its card states, {self.path.with_suffix('.json').name}; a byte "
-            f"has changed, or the two are of different trainings: {RESTORE}"
+            f"{self.path}: its tensors are not those that its card {self.path.with_suffix('.json').name} states: a byte "
+            f"has changed, or the two are of different trainings; {RESTORE}"
         )
 
 
@@ -132,11 +130,7 @@ def _sha256(path: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _sha256_of(path: Path, *_: int) -> str:
-    digest = hashlib.sha256()
-    with open_regular(path, "file of tensors") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+    return file_sha256(path, "file of tensors")
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> Checkpoint:

@@ -18,8 +18,9 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 
     digest = hashlib.sha256()
     for name, value in sorted(tensors.items()):
+        bytes_of = value.detach().cpu().contiguous().flatten().view(torch.uint8)
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(bytes_of.numpy().data)
     return digest.hexdigest()
 
 

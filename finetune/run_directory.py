@@ -96,9 +96,7 @@ class RunDirectory:
             except OSError as error:
                 raise InputError(f"`out` {path}: cannot be written ({error.strerror or error})") from error
 
-    def _begin(
-        self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str], workers: int | None
-    ) -> None:
+    def _begin(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str], workers: int | None) -> None:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         options = without_secrets(yaml.safe_dump(_plain(resolved), sort_keys=False, allow_unicode=True))
         environment = {
@@ -218,7 +216,7 @@ def _read_metrics(directory: Path) -> dict[str, Any] | None:
 
 
 def _read_history(directory: Path, columns: Collection[str]) -> list[dict[str, str]]:
-    """The rows of the history, which have ``columns`` and whose values are finite numbers, as they stand in the file."""
+    """The rows of the history as they stand in the file; they have ``columns``, and their values are finite numbers."""
     path = directory / "history.csv"
     if not path.is_file():
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from io import BufferedReader
@@ -11,6 +12,7 @@ from typing import BinaryIO
 from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
 
+_BLOCK = 1 << 20
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a pipe",
@@ -59,6 +61,15 @@ def read_limited(path: Location, kind: str, limit: int, *, advice: str = "") -> 
     if len(content) > limit:
         raise InputError(f"{path}: not a readable {kind} (it has more than {limit >> 20} MiB); name another file")
     return content
+
+
+def file_sha256(path: Location, kind: str) -> str:
+    """Return the SHA-256 of a file; arguments and errors are those of :func:`open_regular`."""
+    digest = hashlib.sha256()
+    with open_regular(path, kind) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _require_regular(path: Path, kind: str, mode: int) -> None:

@@ -1,7 +1,7 @@
 """A digest in a text file of everything else in it, by which a reader notices that a byte has changed.
 
-The digest stands at the beginning: ``# {"sha256": "…"`` in a table, ``{"sha256": "…"`` in JSON. It is the SHA-256 of the
-file with zeros in its place. A mark at the beginning of UTF-8 and the kind of the line ends do not count, because
+The digest stands at the beginning: ``# {"sha256": "…"`` in a table, ``{"sha256": "…"`` in JSON. It is the SHA-256 of
+the file with zeros in its place. A mark at the beginning of UTF-8 and the kind of the line ends do not count, because
 editors and version control change them.
 
 A person may edit a sealed file: what it says then is used, and a line says that it has changed. Files of earlier
@@ -20,7 +20,7 @@ from features.infrastructure.console import warn_once
 
 #: The name of the digest, and what stands in its place while it is computed.
 SEAL, UNSEALED = "sha256", "0" * 64
-_STATED = re.compile(rb'[^0-9A-Za-z]{0,6}\{[^0-9A-Za-z]{1,8}sha256[^0-9A-Za-z]{1,8}([0-9a-f]{64})(?![0-9A-Za-z])')
+_STATED = re.compile(rb"[^0-9A-Za-z]{0,6}\{[^0-9A-Za-z]{1,8}sha256[^0-9A-Za-z]{1,8}([0-9a-f]{64})(?![0-9A-Za-z])")
 #: A seal of which a byte has changed.
 _DAMAGED = re.compile(rb"[^0-9A-Za-z]{0,6}\{[^0-9A-Za-z]{1,8}(sha256|\S{0,8}[^0-9A-Za-z]{1,8}[0-9a-f]{30})")
 _BOM = b"\xef\xbb\xbf"

@@ -1,4 +1,4 @@
-"""What the content of a JSON or YAML file must look like, said as a type: ``dict[str, Range of numbers]``, a ``TypedDict``.
+"""What the content of a JSON or YAML file must look like, said as a type such as ``dict[str, int]`` or a ``TypedDict``.
 
 A file that a crash has damaged, or a person edited, is checked here once, when it is read. What reads its fields then
 need not expect a missing key or a text in place of a number.
@@ -7,6 +7,7 @@ need not expect a missing key or a text in place of a number.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -73,7 +74,7 @@ def fault_in(value: Any, hint: Any, place: str = "") -> str:
     if origin is tuple:
         if len(value) != len(inner):
             return f"{_named(place)} has {len(value)} values; expected {len(inner)}"
-        pairs = zip(value, inner, strict=True)
+        pairs: Iterable[tuple[Any, Any]] = zip(value, inner, strict=True)
     elif origin is list:
         if inner[0] in (str, Any) and set(map(type, value)) <= {str}:
             return ""  # a million class names
@@ -111,7 +112,9 @@ def _class_of(hint: Any) -> Any:
 
 
 def _wrong(value: Any, hint: Any, place: str) -> str:
-    shown = repr(value) if isinstance(value, (str, int, float, bool, type(None))) else _WORDS.get(type(value), "another")
+    shown = (
+        repr(value) if isinstance(value, (str, int, float, bool, type(None))) else _WORDS.get(type(value), "another")
+    )
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
     return f"{_named(place)} is {shown}; expected {_expected(hint)}"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from features.infrastructure.addresses import Location
+from features.infrastructure.addresses import Location, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import TEXT, atomic_file
 from features.infrastructure.regular_files import read_limited
@@ -72,12 +72,13 @@ def write_sealed_json(path: Location, content: Mapping[str, Any]) -> None:
         seal(aside)
 
 
-def read_yaml(path: Location, kind: str = "YAML file", shape: Any = Any, *, advice: str = "") -> Any:
+def read_yaml(path: str | Location, kind: str = "YAML file", shape: Any = Any, *, advice: str = "") -> Any:
     """Read a YAML file of plain values; an empty one is None. Arguments and errors are those of :func:`read_json`.
 
     Raises:
         InputError: Also if its aliases stand for more than :data:`MOST_VALUES` values, or one for itself.
     """
+    path = located(path)
     return parse_yaml(read_limited(path, kind, LARGEST_YAML, advice=advice), path, kind, shape, advice=advice)
 
 
@@ -164,7 +165,7 @@ def _refuse(text: str) -> Any:
 
 
 def _check(content: Any) -> None:
-    """Raise ``ValueError`` for values that nothing here can use: too deep, not finite, or text that no file can hold."""
+    """Raise ``ValueError`` for values that nothing here can use: too deep, infinite, or text that no file can hold."""
     level, depth = [content], 0
     while level:
         depth += 1

@@ -16,8 +16,8 @@ from itertools import chain
 from typing import Any
 
 from features.infrastructure.addresses import Location, located
-from features.infrastructure.errors import InputError
 from features.infrastructure.console import warn_once
+from features.infrastructure.errors import InputError
 from features.infrastructure.files import TEXT, atomic_file
 from features.infrastructure.regular_files import open_regular
 from features.infrastructure.seals import SEAL, UNSEALED, SealedReader, say_if_changed, seal
@@ -141,7 +141,7 @@ def _lines(path: Location, kind: str, make: str) -> Iterator[str]:
                 if len(line) == LONGEST_LINE:
                     raise InputError(f"{path}: not a readable {kind} (a line has more than {LONGEST_LINE:,} letters)")
                 yield line
-            say_if_changed(path, file.raw.seal, _command(make))  # type: ignore[attr-defined]
+            say_if_changed(path, file.raw.seal, _command(make))
     except OSError as error:
         raise InputError(f"{path}: not a readable {kind} ({error})") from error
 

@@ -36,7 +36,7 @@ def read_torch(path: Path, kind: str, inert: type | None = None) -> Any:
 
 
 def _check_archive(path: Path, kind: str) -> None:
-    """Raise ``ValueError`` for an archive with a changed byte, or with parts that would take more memory than it has."""
+    """Raise ``ValueError`` for an archive with a changed byte, or with parts that are larger than it is."""
     with open_regular(path, kind) as file:
         if not zipfile.is_zipfile(file):
             return  # the format of early versions has no checksums

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from features.infrastructure.addresses import is_address, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.options import Range, check_ranges
+from features.infrastructure.regular_files import file_sha256
 from features.readers.scheme import holds_images
 from similarity import (
     DEFAULT_GEOMETRY,
@@ -149,7 +149,7 @@ def select(config: SelectConfig) -> Selection:
     subset = select_from(pool, targets, strategy, sizes, seed=seed)
     of_table: dict[str, Any] = {}
     if config.influence is not None:
-        digest = hashlib.sha256(located(config.influence).read_bytes()).hexdigest()
+        digest = file_sha256(located(config.influence), "table of influences")
         of_table = {"influence": config.influence, "influence_sha256": digest}
         subset = replace(subset, provenance={**subset.provenance, **of_table})
     expected = expected_gains(pool, targets, subset)
