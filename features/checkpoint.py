@@ -117,8 +117,8 @@ class Checkpoint:
 
     def _other(self) -> InputError:
         return InputError(
-            f"{self.path}: its tensors are not those that its card {self.path.with_suffix('.json').name} states: a byte "
-            f"has changed, or the two are of different trainings; {RESTORE}"
+            f"{self.path}: its tensors are not those that its card {self.path.with_suffix('.json').name} states: a "
+            f"byte has changed, or the two are of different trainings; {RESTORE}"
         )
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from features.image_sources import picture_size
 from features.infrastructure.errors import InputError
+from features.infrastructure.options import LONGEST_SIDE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 #: A JPEG is decoded at a half, a quarter or an eighth of its size only if each side keeps at least this many times
 #: the pixels that are needed. With fewer, the class means of photos move by more than bfloat16 moves them.
 DETAIL = 3
-
-#: Pixels of the longest side that an image is resized to: such an input takes a gigabyte.
-LARGEST_SIDE = 16_384
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -54,8 +52,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.image_size < 1 or self.resize < self.image_size:
             raise InputError(f"image size {self.image_size} must be at least 1 and at most the resize {self.resize}")
-        if self.resize > LARGEST_SIDE:
-            raise InputError(f"image size {self.image_size}: expected sides of at most {LARGEST_SIDE} pixels")
+        if self.resize > LONGEST_SIDE:
+            raise InputError(f"image size {self.image_size}: expected sides of at most {LONGEST_SIDE} pixels")
         if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, (*self.mean, *self.std))):
             raise InputError("the mean and the standard deviation of pixels: expected three numbers each")
         if min(self.std) <= 0:

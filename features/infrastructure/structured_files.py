@@ -72,7 +72,9 @@ def write_sealed_json(path: Location, content: Mapping[str, Any]) -> None:
         seal(aside)
 
 
-def read_yaml(path: str | Location, kind: str = "YAML file", shape: Any = Any, *, advice: str = "") -> Any:
+def read_yaml(
+    path: str | Location, kind: str = "YAML file", shape: Any = Any, *, advice: str = "expected a YAML file"
+) -> Any:
     """Read a YAML file of plain values; an empty one is None. Arguments and errors are those of :func:`read_json`.
 
     Raises:

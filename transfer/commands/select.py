@@ -12,7 +12,7 @@ from features.dataset_spec import DatasetSpec
 from features.infrastructure.addresses import is_address, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_new
-from features.infrastructure.options import Range, check_ranges
+from features.infrastructure.options import LARGEST_SEED, MOST_REPEATS, Range, check_ranges
 from features.infrastructure.regular_files import file_sha256
 from features.readers.scheme import holds_images
 from similarity import (
@@ -81,8 +81,8 @@ class SelectConfig:
     influence: str | None = None
     geometry: str = DEFAULT_GEOMETRY
     min_count: Annotated[int, Range(0)] = 0
-    resample: Annotated[int, Range(0)] = 0
-    seed: Annotated[int, Range(0)] = 0
+    resample: Annotated[int, Range(0, MOST_REPEATS)] = 0
+    seed: Annotated[int, Range(0, LARGEST_SEED)] = 0
     overwrite: bool = False
 
     def __post_init__(self) -> None:

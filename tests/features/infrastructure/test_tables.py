@@ -1,20 +1,24 @@
 """Tables are whole or not there, and say how they came about."""
 
 import csv
+import hashlib
 import json
 import os
 
 import pytest
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.tables import read_rows, write_table
+from features.infrastructure.tables import read_provenance, read_rows, write_table
 
 
 def test_provenance_header_and_rows(tmp_path):
     path = tmp_path / "new" / "t.csv"
     write_table(path, {"made": "here", "Käse": [1]}, ("name", "value"), [("a, b", 0.1), ('"c"', 1 / 3)])
     first, *rest = path.read_text(encoding="utf-8").splitlines()
-    assert json.loads(first.removeprefix("# ")) == {"made": "here", "Käse": [1]}
+    digest, *others = json.loads(first.removeprefix("# ")).items()
+    zeros = path.read_bytes().replace(digest[1].encode(), b"0" * 64)
+    assert digest == ("sha256", hashlib.sha256(zeros).hexdigest()) and dict(others) == {"made": "here", "Käse": [1]}
+    assert read_provenance(path, kind="table") == dict(others)
     header, *rows = csv.reader(rest)
     assert header == ["name", "value"]
     assert [(name, float(value)) for name, value in rows] == [("a, b", 0.1), ('"c"', 1 / 3)]
