@@ -196,7 +196,7 @@ def open_run(path: str | Path) -> dict[str, Any]:
     directory = on_disk(path, "the run")
     config, environment = _read_start(directory)
     metrics, history = _read_metrics(directory), _read_history(directory, _HISTORY)
-    if metrics is not None and history:
+    if metrics is not None and (directory / "history.csv").is_file():
         _say_if_other(directory / "history.csv", environment.get("history_sha256"), _LARGEST_HISTORY)
     figures = {"metrics": metrics, "history": [{name: float(value) for name, value in row.items()} for row in history]}
     return {"path": str(directory), "config": config, "environment": environment, **figures}

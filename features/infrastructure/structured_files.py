@@ -53,11 +53,11 @@ def read_json(path: Location, kind: str, shape: Any = Any, *, advice: str = "", 
         raise _unreadable(path, kind, str(error), advice) from error
     if isinstance(found, dict):
         found.pop(SEAL, None)
+    if fault := fault_in(found, shape):
+        raise _unreadable(path, kind, fault, advice)
     seal_ = Seal()
     seal_.update(content)
     say_if_changed(path, seal_, maker)
-    if fault := fault_in(found, shape):
-        raise _unreadable(path, kind, fault, advice)
     return found
 
 

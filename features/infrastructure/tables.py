@@ -81,6 +81,9 @@ def read_rows(
                 f"close every quote, and put quotes around a value that holds a comma"
             )
         yield line, dict(zip(header, values, strict=True))
+    if columns and not header:
+        advice = f"make one with: {make}" if make else "restore it from a copy"
+        raise InputError(f"{path}: not a readable {kind} (it is empty; expected {','.join(columns)}); {advice}")
 
 
 def read_columns(path: str | Location, *, kind: str, make: str = "") -> tuple[str, ...]:
