@@ -11,6 +11,7 @@ from PIL import Image
 
 from features.image_sources import picture_size
 from features.infrastructure.errors import InputError
+from features.infrastructure.options import LONGEST_SIDE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,6 +52,12 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.image_size < 1 or self.resize < self.image_size:
             raise InputError(f"image size {self.image_size} must be at least 1 and at most the resize {self.resize}")
+        if self.resize > LONGEST_SIDE:
+            raise InputError(f"image size {self.image_size}: expected sides of at most {LONGEST_SIDE} pixels")
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, (*self.mean, *self.std))):
+            raise InputError("the mean and the standard deviation of pixels: expected three numbers each")
+        if min(self.std) <= 0:
+            raise InputError(f"the standard deviations of pixels {list(self.std)}: expected numbers above 0")
         if self.interpolation not in _RESAMPLING:
             raise InputError(f"interpolation {self.interpolation!r} is not one of {', '.join(_RESAMPLING)}")
 

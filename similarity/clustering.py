@@ -23,7 +23,7 @@ from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.joint_files import atomic_files, finish_joint_files
-from features.infrastructure.options import Range, check_ranges
+from features.infrastructure.options import MOST_REPEATS, Range, check_ranges
 from features.readers import open_dataset
 from features.readers.schemes.clusters import write_clusters
 from features.readers.spec_options import files_of
@@ -53,7 +53,7 @@ class ClusterConfig:
     bank: str
     out: str
     clusters: Annotated[int | None, Range(2)] = None
-    iterations: Annotated[int, Range(1)] = 10
+    iterations: Annotated[int, Range(1, MOST_REPEATS)] = 10
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     keep_images: bool = False
     overwrite: bool = False

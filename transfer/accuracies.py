@@ -42,7 +42,8 @@ def show_accuracies(figures: Mapping[str, Any]) -> None:
 def show_figures(figures: Mapping[str, Any]) -> None:
     """Print the table of accuracies and the calibration error."""
     show_accuracies(figures)
-    console.print(f"\nexpected calibration error {figures['calibration_error']:.4f}")
+    if figures.get("calibration_error") is not None:  # scores that are no probabilities have none
+        console.print(f"\nexpected calibration error {figures['calibration_error']:.4f}")
 
 
 def judged_on(figures: Mapping[str, Any], *, tested: bool) -> str:

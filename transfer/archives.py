@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from features.infrastructure.addresses import Address, Location, local_copy
-from features.infrastructure.console import progress
+from features.infrastructure.console import progress, say_once
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import write_json
 from features.infrastructure.listings import FileState
 from features.infrastructure.locks import locked
+from features.infrastructure.structured_files import read_json, write_sealed_json
+
+
+class _Known(TypedDict):
+    size: int
+    modified: int
+
+
+class _Marker(_Known, total=False):
+    """What a marker records of the archive that was unpacked."""
+
+    version: str
+    entries: list[str]
 
 
 def unpack(archives: Sequence[str], data: Location, out: Path) -> Path:
@@ -53,12 +64,21 @@ def _state(source: Location) -> dict[str, Any]:
 
 def _is_unpacked(source: Location, marker: Path) -> bool:
     """Whether the archive as it is now has been unpacked."""
-    return marker.is_file() and json.loads(marker.read_text()).items() >= _state(source).items()
+    return _recorded(marker).items() >= _state(source).items()
+
+
+def _recorded(marker: Path) -> dict[str, Any]:
+    """What a marker says was unpacked; empty without a marker, and for a damaged one, so that it is unpacked again."""
+    try:
+        return read_json(marker, "marker of an archive", _Marker) if marker.is_file() else {}
+    except InputError as error:
+        say_once(f"{error}; the archive is unpacked again")
+        return {}
 
 
 def _unpack(source: Location, out: Path, marker: Path) -> None:
     state = _state(source)  # taken before it is read: an archive that changes meanwhile is unpacked again
-    earlier = json.loads(marker.read_text())["entries"] if marker.is_file() else []
+    earlier = _recorded(marker).get("entries", [])
     aside = out / f".{source.name}.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
@@ -84,4 +104,4 @@ def _unpack(source: Location, out: Path, marker: Path) -> None:
         shutil.rmtree(out / entry, ignore_errors=True)
         os.replace(aside / entry, out / entry)
     aside.rmdir()
-    write_json(marker, state | {"entries": entries})
+    write_sealed_json(marker, state | {"entries": entries})

@@ -99,7 +99,7 @@ def _start(argv: list[str]) -> int:
 
 
 def _run(command: Command, argv: list[str]) -> int:
-    from features.infrastructure.console import console
+    from features.infrastructure.console import console, warn_once
     from transfer.command_line import read_command_line, read_option
 
     # POT imports PyTorch as one of its backends, which takes longer than a ranking, and is given NumPy arrays alone.
@@ -122,6 +122,7 @@ def _run(command: Command, argv: list[str]) -> int:
         )
     except InputError as error:
         raise InputError(f"{_of_another(command, argv) or error} (transfer {command.name} --help)") from error
+    warn_once.cache_clear()  # what an earlier command of this process has said is said again
     config, quiet = config_type(**values), console.quiet
     console.quiet = quiet or flags.quiet
     try:

@@ -12,14 +12,13 @@ import textwrap
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import yaml
 from docstring_parser import parse
 
 from features.infrastructure.errors import InputError, as_typed, flag
 from features.infrastructure.options import default_of
+from features.infrastructure.structured_files import read_yaml
 from features.infrastructure.suggestions import choice, did_you_mean
 
 Config = TypeVar("Config")
@@ -86,7 +85,7 @@ def read_command_line(
         raise InputError("--config is given twice; give one YAML file")
     if "" in files:
         raise InputError("--config: expected a YAML file")
-    given = check_mapping(config_type, read_yaml(files[0]), f"--config {files[0]}: ") if files else {}
+    given = check_mapping(config_type, read_yaml(files[0]) or {}, f"--config {files[0]}: ") if files else {}
     words = [typed.pop(name) for name in positional if name in typed]
     if len(words) < len(positional):  # those that are typed are the ones that the file does not give
         positional = sorted(positional, key=lambda name: name in given)
@@ -173,7 +172,9 @@ def argument_parser(
         "--json", action="store_true", help="Print the result alone, as JSON, on standard output."
     )
     groups["options"].add_argument(
-        "--quiet", action="store_true", help="Print no progress and no notes on standard error, only errors."
+        "--quiet",
+        action="store_true",
+        help="Print no progress and no notes on standard error, only warnings and errors.",
     )
     groups["options"].add_argument(
         "--dry-run", action="store_true", help="Say what would be read, computed and written, and how long it takes."
@@ -232,30 +233,6 @@ def from_mapping(config_type: type[Config], values: Any, where: str) -> Config:
         return config_type(**given)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML would take the last one silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        if twice := [key for i, key in enumerate(keys) if key in keys[:i]]:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: str | Path) -> Any:
-    """The content of a YAML file.
-
-    Raises:
-        InputError: There is no such file, it is not YAML, or a key stands twice in one mapping.
-    """
-    try:
-        return yaml.load(Path(path).read_text(encoding="utf-8"), _Loader) or {}
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; expected a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a readable YAML file ({error})") from error
 
 
 def field_docs(config_type: type) -> dict[str, str]:

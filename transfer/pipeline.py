@@ -20,8 +20,8 @@ import numpy as np
 from features import ExtractConfig, FeatureBank, extract, open_dataset
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import TEXT, write_json
 from features.infrastructure.provenance import versions
+from features.infrastructure.structured_files import write_sealed_json
 from finetune import FinetuneConfig, PretrainConfig, finetune, fit_classifier, pretrain
 from finetune.evaluation.class_matching import align_classes
 from similarity import Subset
@@ -30,6 +30,7 @@ from transfer.commands.rank import RankConfig, rank
 from transfer.commands.report import ReportConfig, report
 from transfer.commands.select import SelectConfig, select
 from transfer.recipe import Arm, Recipe
+from transfer.result_files import RESULT, read_ranking
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,10 @@ def run_recipe(recipe: Recipe, out: Path) -> Experiment:
             runs.append(steps.arm_run(name, arm, subset, seed))
         top1 = np.array([one["top1"] for one in runs])
         deviation = float(top1.std(ddof=1)) if len(top1) > 1 else None
-        arms.append({"arm": name, "top1_mean": float(top1.mean()), "top1_std": deviation, "runs": runs} | asdict(arm))
+        arms.append(
+            {"arm": name, "top1_mean": float(top1.mean()), "top1_std": deviation, "runs": runs}
+            | without_workers(asdict(arm))
+        )
     last = list(recipe.arms)[-1]
     content = {
         "name": recipe.name,
@@ -86,13 +90,13 @@ def run_recipe(recipe: Recipe, out: Path) -> Experiment:
         "arms": arms,
         "domains": domains,
         "selections": selections,
-        "recipe": asdict(recipe),
+        "recipe": without_workers(asdict(recipe)),
         "banks": {bank.name: str(bank.path) for bank in (first, *sources)},
         "versions": versions(),
         "report": str(out / "report.html"),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    write_json(out / "result.json", content)
+    write_sealed_json(out / RESULT, content)
     report(ReportConfig(run=[str(out)]))
     return Experiment(out, content)
 
@@ -139,8 +143,9 @@ class _Steps:
         config = from_mapping(RankConfig, self.recipe.rank | banks, "rank")
         path = self.out / "rankings" / f"{_slug(target.name, asdict(config))}.json"
         if not path.is_file():
-            write_json(path, rank(replace(config, explain=str(path.with_suffix(".csv")), overwrite=True)).to_json())
-        return json.loads(path.read_text(**TEXT))["domains"]
+            found = rank(replace(config, explain=str(path.with_suffix(".csv")), overwrite=True))
+            write_sealed_json(path, found.to_json())
+        return read_ranking(path)
 
     def subset(self, name: str, arm: Arm, target: FeatureBank, sources: Sequence[FeatureBank], seed: int) -> str | None:
         """The subset file of an arm; None if the arm does not pre-train."""
@@ -193,7 +198,7 @@ class _Steps:
         self, config_type: type[Config], place: str, name: str, fields: Mapping[str, Any], *key: Any, **fixed: Any
     ) -> Config:
         """The configuration of a step; the name of its output in ``place`` ends in a key of its fields and inputs."""
-        out = str(self.out / place.format(_slug(name, fields, *key)))
+        out = str(self.out / place.format(_slug(name, without_workers(fields), *key)))
         return from_mapping(config_type, {**fields, **fixed, "out": out}, f"recipe {self.recipe.name}")
 
     def _pretrained(self, name: str, arm: Arm, subset: str, seed: int) -> str:
@@ -226,6 +231,13 @@ def _training_key(subset: str, weighted: bool = False) -> list[Any]:
     """What a training reads of a subset file: its classes in one order, and their weights where they are drawn by."""
     rows = Subset.read(subset).rows
     return [sorted((row.source, row.class_name, (row.weight or 0.0) if weighted else 0.0) for row in rows)]
+
+
+def without_workers(value: Any) -> Any:
+    """Options without the numbers of workers, which make no difference to a result, at any depth."""
+    if isinstance(value, Mapping):
+        return {name: without_workers(one) for name, one in value.items() if name != "workers"}
+    return [without_workers(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _slug(name: str, *parts: Any) -> str:

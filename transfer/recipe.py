@@ -7,21 +7,23 @@ arm is one answer. All arms share the budget and the seeds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from features import ExtractConfig
-from features.infrastructure.addresses import Location
+from features.infrastructure.addresses import Location, is_address
 from features.infrastructure.errors import InputError
+from features.infrastructure.names import fault_in_file_name
 from features.infrastructure.options import Range, check_ranges
+from features.infrastructure.structured_files import read_yaml
 from features.infrastructure.suggestions import choice
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
 from finetune.classifiers.second_stage import METHODS
 from finetune.run_directory import FINE_TUNED
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, GEOMETRIES, STRATEGIES
 from similarity.selection.strategy import with_shares
-from transfer.command_line import from_mapping, read_yaml
+from transfer.command_line import from_mapping
 from transfer.commands.rank import RankConfig
 from transfer.commands.select import SelectConfig
 from transfer.uses import USES, Use
@@ -124,12 +126,17 @@ class Arm:
         return f"{described}; from {self.init} as published" if self.init else described
 
 
+def arm_of(given: Mapping[str, Any]) -> Arm:
+    """An arm of a recipe as it was run; earlier versions had fewer options."""
+    return Arm(**{option.name: given[option.name] for option in fields(Arm) if option.name in given})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A whole experiment.
 
     Attributes:
-        name: Name of the experiment.
+        name: Name of the experiment, and of the folder of its results.
         sources: Dataset specs of the sources; none if no arm chooses classes.
         target: Dataset spec of the target's training images. {seed} in it is replaced by the seed of each run, so that
             every seed draws its own images (digits:@train?per_class=2&seed={seed}) and selects for them.
@@ -165,6 +172,19 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if fault := fault_in_file_name(self.name):
+            raise InputError(f"`name` {self.name!r:.60}: {fault}; the results stand in a folder of this name")
+        for name in self.archives:
+            path = PurePosixPath(name)
+            outside = ".." in path.parts or (path.is_absolute() and not is_address(name))
+            if outside or "\0" in name or not path.name:
+                raise InputError(f"`archives` {name!r:.60}: expected the name of a file in `data`")
+        if odd := [
+            name for name in self.arms if not isinstance(name, str) or not name.strip() or not name.isprintable()
+        ]:
+            raise InputError(
+                f"`arms` {odd[0]!r:.60}: expected a name of letters, digits and signs; put quotes around it"
+            )
 
     @classmethod
     def read(cls, path: str | Path) -> Recipe:
@@ -173,7 +193,7 @@ class Recipe:
         Raises:
             InputError: The file cannot be read, or an option in it is wrong.
         """
-        recipe = from_mapping(cls, read_yaml(path), str(path))
+        recipe = from_mapping(cls, read_yaml(path, "recipe") or {}, str(path))
         arms = {name: from_mapping(Arm, given or {}, f"{path}, arm {name}") for name, given in recipe.arms.items()}
         for name, arm in arms.items():
             if arm.strategy is None and arm.init is None and name != SCRATCH:
@@ -183,8 +203,8 @@ class Recipe:
                 )
         if not arms or not recipe.seeds:
             raise InputError(f"{path}: an experiment needs at least one arm and one seed")
-        if len(set(recipe.seeds)) < len(recipe.seeds) or min(recipe.seeds) < 0:
-            raise InputError(f"{path}: seeds {recipe.seeds}: expected different integers of at least 0")
+        if len(set(recipe.seeds)) < len(recipe.seeds) or not 0 <= min(recipe.seeds) <= max(recipe.seeds) < 2**32:
+            raise InputError(f"{path}: seeds {recipe.seeds}: expected different integers of at least 0 and below 2^32")
         recipe = replace(recipe, arms=arms)
         recipe._check_steps(str(path))
         return recipe
@@ -279,6 +299,13 @@ class Recipe:
             return spec.replace("{data}", str(data))
 
         return replace(self, sources=list(map(at, self.sources)), target=at(self.target), test=at(self.test))
+
+    def with_workers(self, workers: int) -> Recipe:
+        """The recipe whose steps read images in so many processes, which makes no difference to their results."""
+        given = {"workers": workers}
+        arms = {name: replace(arm, finetune=arm.finetune and arm.finetune | given) for name, arm in self.arms.items()}
+        steps = {step: getattr(self, step) | given for step in ("extract", "pretrain", "finetune")}
+        return replace(self, arms=arms, **steps)
 
     def target_at(self, seed: int) -> str:
         """The target's spec for one seed."""

@@ -14,13 +14,13 @@ _UNTOLD = {*IMMATERIAL, "test", "device"}
 
 def describe(config: Mapping[str, Any]) -> str:
     """A description of the options of one run, such as ``softmax, 30 epochs from resnet50``."""
-    start = Path(config.get("init") or config["backbone"]).name
+    start = Path(config.get("init") or config.get("backbone") or "").name
     untrained = config.get("weights") == "none"
     method = config.get("method", FINE_TUNED)
     if method != FINE_TUNED:
         tau = "" if config.get("tau") is None else f" {config['tau']:g}"
         return f"{method}{tau} on {'untrained ' * untrained}{start}"
-    words = [config["loss"]]
+    words = [config.get("loss") or "unknown loss"]
     if config.get("sampler", "shuffle") != "shuffle":
         words.append(f"sampler {config['sampler']}")
     if config.get("class_weights"):
@@ -29,7 +29,7 @@ def describe(config: Mapping[str, Any]) -> str:
         words.append(f"co-trained on {Path(config['with_']).name}")
     budget = "epochs" if config.get("steps") is None else "steps"
     way = f"of {start} from scratch" if untrained else f"from {start}"
-    return ", ".join([*words, f"{config[budget]} {budget} {way}"])
+    return ", ".join([*words, f"{config.get(budget) or ''} {budget} {way}".strip()])
 
 
 def describe_all(configs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -7,7 +7,15 @@ from dataclasses import dataclass, fields
 from typing import Annotated
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.options import Machine, Range, check_ranges, default_of
+from features.infrastructure.options import (
+    LARGEST_BATCH,
+    LARGEST_SEED,
+    LONGEST_SIDE,
+    Machine,
+    Range,
+    check_ranges,
+    default_of,
+)
 from features.unreadable import MAX_UNREADABLE, OnError
 
 #: The network of an extraction that names none.
@@ -42,9 +50,9 @@ class ExtractConfig(Machine):
     out: str
     backbone: str | None = None
     weights: str = "default"
-    seed: Annotated[int, Range(0)] = 0
-    image_size: Annotated[int, Range(1)] | None = None
-    batch_size: Annotated[int, Range(1)] = 64
+    seed: Annotated[int, Range(0, LARGEST_SEED)] = 0
+    image_size: Annotated[int, Range(1, LONGEST_SIDE)] | None = None
+    batch_size: Annotated[int, Range(1, LARGEST_BATCH)] = 64
     keep_images: bool = False
     on_error: OnError = "skip"
     max_unreadable: Annotated[float, Range(0, 1)] = MAX_UNREADABLE

@@ -25,12 +25,18 @@ class Range:
     def __contains__(self, value: float) -> bool:
         reaches = value > self.low if self.above else value >= self.low
         ends = value < self.high if self.below else value <= self.high
-        return reaches and ends and math.isfinite(value)
+        return reaches and ends and (isinstance(value, int) or math.isfinite(value))  # of any size, unlike a float
 
     def __str__(self) -> str:
         low = "" if self.low == -math.inf else f"{'above' if self.above else 'at least'} {self.low:.10g}"
         high = "" if self.high == math.inf else f"{'below' if self.below else 'at most'} {self.high:.10g}"
         return " and ".join(filter(None, (low, high))) or "a finite number"
+
+
+#: Bounds that no machine or training reaches, so that a slip is told before any work: images at once, passes, steps,
+#: pixels of a side, repetitions, and processes.
+LARGEST_BATCH, MOST_EPOCHS, MOST_STEPS, LONGEST_SIDE = 2**20, 10**6, 10**8, 2**14
+MOST_REPEATS, MOST_WORKERS, LARGEST_SEED = 10**6, 1024, 2**32 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +51,7 @@ class Machine:
 
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    workers: Annotated[int, Range(0)] | None = None
+    workers: Annotated[int, Range(0, MOST_WORKERS)] | None = None
 
     def machine(self) -> dict[str, Any]:
         """Return the options of the machine alone, for the configurations of the steps of a command."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending
-from features.infrastructure.options import Machine, Range, check_ranges
+from features.infrastructure.options import LARGEST_BATCH, Machine, Range, check_ranges
 from finetune.evaluation.metrics import FEW, MANY
 
 
@@ -34,7 +34,7 @@ class EvaluateConfig(Machine):
     few: Annotated[int, Range(1)] = FEW
     per_class: str | None = None
     overwrite: bool = False
-    batch_size: Annotated[int, Range(1)] = 64
+    batch_size: Annotated[int, Range(1, LARGEST_BATCH)] = 64
 
     def __post_init__(self) -> None:
         check_ranges(self)

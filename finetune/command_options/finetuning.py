@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from features.infrastructure.options import Range
+from features.infrastructure.options import LARGEST_BATCH, Range
 from finetune.losses.loss import DEFAULT_LOSS
 from finetune.run_directory import FINE_TUNED
 from finetune.shared_options import TrainingOptions, resolve
@@ -47,7 +47,7 @@ class FinetuneConfig(TrainingOptions, StartingPoint):
     loss: str = DEFAULT_LOSS
     classifier: Literal["new", "probe", "keep"] | None = None
     interpolate: Annotated[float, Range(0, 1, above=True)] | None = None
-    batch_size: Annotated[int, Range(2)] = 64
+    batch_size: Annotated[int, Range(2, LARGEST_BATCH)] = 64
     with_: str | None = None
     with_weight: Positive = 0.3
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from features.infrastructure.files import check_ending
-from features.infrastructure.options import Machine, Range, check_ranges
+from features.infrastructure.options import LARGEST_BATCH, Machine, Range, check_ranges
 from features.unreadable import MAX_UNREADABLE, OnError
 from finetune.prediction.files import CSV, FEATURES, PARQUET
 
@@ -39,7 +39,7 @@ class PredictConfig(Machine):
     on_error: OnError = "skip"
     max_unreadable: Annotated[float, Range(0, 1)] = MAX_UNREADABLE
     overwrite: bool = False
-    batch_size: Annotated[int, Range(1)] = 64
+    batch_size: Annotated[int, Range(1, LARGEST_BATCH)] = 64
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any
 
-from features.infrastructure.options import Range
+from features.infrastructure.options import LARGEST_BATCH, Range
 from finetune.shared_options.base import OptionGroup, Reader
 from finetune.training.lightning_parts import check_callbacks, check_logger, check_strategy, logger_options
 
@@ -31,7 +31,7 @@ class LightningOptions(OptionGroup):
     """
 
     gradient_clip_val: Annotated[float, Range(0)] = 0.0
-    accumulate_grad_batches: Annotated[int, Range(1)] = 1
+    accumulate_grad_batches: Annotated[int, Range(1, LARGEST_BATCH)] = 1
     compile: bool = False
     logger: str | None = None
     logger_options: list[str] | dict[str, Any] = field(default_factory=list)

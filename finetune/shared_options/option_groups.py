@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from features.backbones.family import is_path_of_run
 from features.checkpoint import is_trained_model
 from features.infrastructure.addresses import on_disk
-from features.infrastructure.options import Machine, Range
+from features.infrastructure.options import LARGEST_BATCH, LONGEST_SIDE, MOST_EPOCHS, MOST_STEPS, Machine, Range
 from finetune.augmentation import Mixing, augmentation
 from finetune.losses.loss import DEFAULT_LOSS, LOSSES, Loss, LossOptions
 from finetune.samplers import DEFAULT_SAMPLER, SAMPLERS, find_sampler
@@ -88,8 +88,8 @@ class Images(OptionGroup):
             network's own, or 1 if a classifier or a probe is fitted to the features of a published model.
     """
 
-    batch_size: Annotated[int, Range(2)] = 64
-    image_size: Annotated[int, Range(1)] | None = None
+    batch_size: Annotated[int, Range(2, LARGEST_BATCH)] = 64
+    image_size: Annotated[int, Range(1, LONGEST_SIDE)] | None = None
     crop_pct: Annotated[float, Range(0, 1, above=True)] | None = None
 
 
@@ -104,9 +104,9 @@ class Budget(OptionGroup):
             (Cui et al. 2018).
     """
 
-    epochs: Annotated[int, Range(1)] | None = None
-    steps: Annotated[int, Range(1)] | None = None
-    small_size: Annotated[int, Range(1)] | None = None
+    epochs: Annotated[int, Range(1, MOST_EPOCHS)] | None = None
+    steps: Annotated[int, Range(1, MOST_STEPS)] | None = None
+    small_size: Annotated[int, Range(1, LONGEST_SIDE)] | None = None
 
     def contradictions(self) -> list[str]:
         both = self.epochs is not None and self.steps is not None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar
 
-from features.infrastructure.options import Range
+from features.infrastructure.options import LARGEST_BATCH, Range
 from finetune.losses.loss import DEFAULT_LOSS, LossOptions
 from finetune.samplers import DEFAULT_SAMPLER
 from finetune.shared_options.base import Choice, resolve
@@ -40,7 +40,7 @@ class TrainingOptions(
     #: Options of earlier versions with another value → what says the same now.
     REPLACED: ClassVar[Mapping[tuple[str, Any], tuple[str, Any]]] = {("tensorboard", True): ("logger", "tensorboard")}
 
-    batch_size: Annotated[int, Range(2)] = 128
+    batch_size: Annotated[int, Range(2, LARGEST_BATCH)] = 128
 
     @property
     def images_per_step(self) -> int:

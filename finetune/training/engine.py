@@ -95,11 +95,14 @@ def train(
         run.log(f"{run.path.name}: co-trained on {len(source.labels)} images of {len(classes)} source classes")
         with seeded(config.seed + SOURCE_SEED):
             co_training = CoTraining(ImageClassifier(model.backbone, classes), extras.co_training.weight)
-    step = TrainingStep(model, loss, config, steps, resumed, extras.interpolate, co_training)
+    if resumed.get("step", 0) > steps:
+        raise InputError(f"`out` {run.path}: is at step {resumed['step']} of {steps}; name another directory")
+    others = build_callbacks(config.callbacks)
+    with state.fitting(run.checkpoints) if resumed else nullcontext():
+        step = TrainingStep(model, loss, config, steps, resumed, extras.interpolate, co_training)
+        callback = TrainingCallback(run, step, an_epoch, validator, precision, resumed, others)
     if resumed:
         run.log(f"{run.path.name}: resumed after step {step.start} of {steps}")
-    others = build_callbacks(config.callbacks)
-    callback = TrainingCallback(run, step, an_epoch, validator, precision, resumed, others)
     logger = None if config.logger is None else build_logger(config.logger, config.logger_options, run.path)
     pinned = device.type == "cuda"
     sampler = _sampler(images, config, extras, math.ceil(steps / an_epoch))

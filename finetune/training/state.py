@@ -10,30 +10,93 @@ processes at once, so that they would have to agree on the time after every step
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
+from features.infrastructure.errors import InputError
 from features.infrastructure.files import atomic_file
+from features.infrastructure.options import Range
+from features.infrastructure.shapes import Count, Share, fault_in
+from features.infrastructure.torch_files import read_torch
+from features.tensors import check_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _RESUME, _BEST = "resume.ckpt", "best.ckpt"
+#: What to do about a damaged state.
+_AGAIN = "restore it from a copy, or delete both of resume.ckpt and best.ckpt to train from the beginning"
+
+
+class _Epoch(TypedDict):
+    loss: float
+    images: Count
+    seconds: Annotated[float, Range(0)]
+
+
+class _BestSoFar(TypedDict):
+    epoch: Count
+
+
+class _BestFigures(_BestSoFar, total=False):
+    top1: Share
+    top5: Share
+    macro: Share
+    images: Count
+
+
+class _State(TypedDict):
+    step: Annotated[int, Range(1)]
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+
+
+class _Resumable(_State, total=False):
+    """The content of ``resume.ckpt``; that of earlier versions may lack the rest."""
+
+    epoch: _Epoch
+    best: _BestFigures
+    callbacks: dict[str, Any]
+    average: dict[str, Any]
+    start: dict[str, Any]
+    co_trained_head: dict[str, Any]
+
+
+class _BestWeights(TypedDict):
+    epoch: Annotated[int, Range(1)]
+    model: dict[str, Any]
 
 
 def read_resume(checkpoints: Path) -> dict[str, Any]:
     """The state that was written last; empty if there is none.
 
     ``best`` is ``{"epoch": 0}`` if a better epoch was kept after the state was written: that epoch is trained again.
+
+    Raises:
+        InputError: The state, or the weights of the best epoch that it names, are missing or damaged.
     """
     if not (checkpoints / _RESUME).is_file():
         return {}
-    state = _read(checkpoints / _RESUME)
-    best = state["best"]["epoch"]
-    if best and not ((checkpoints / _BEST).is_file() and read_best(checkpoints)[0] == best):
+    state = _read(checkpoints / _RESUME, _Resumable)
+    best = state.get("best", {"epoch": 0})["epoch"]
+    if best and (kept := read_best(checkpoints)[0]) != best:
+        if kept < best:
+            raise _damaged(checkpoints / _BEST, f"it holds epoch {kept}; the best one is {best}")
         state["best"] = {"epoch": 0}
     return state
+
+
+@contextmanager
+def fitting(checkpoints: Path) -> Iterator[None]:
+    """Turn an error of the block, which takes a state over, into an `InputError`: the state is of another network."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise _damaged(checkpoints / _RESUME, " ".join(str(error).split())[:300] or type(error).__name__) from error
 
 
 def write_resume(checkpoints: Path, state: Mapping[str, Any]) -> None:
@@ -42,8 +105,8 @@ def write_resume(checkpoints: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_best(checkpoints: Path) -> tuple[int, dict[str, Tensor]]:
-    """The number of the best epoch, from 1, and its weights."""
-    best = _read(checkpoints / _BEST)
+    """The number of the best epoch, from 1, and its weights; raises ``InputError`` if they are missing or damaged."""
+    best = _read(checkpoints / _BEST, _BestWeights)
     return int(best["epoch"]), best["model"]
 
 
@@ -58,11 +121,23 @@ def delete(checkpoints: Path) -> None:
         (checkpoints / name).unlink(missing_ok=True)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    import torch
-
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+def _read(path: Path, shape: Any) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = read_torch(path, "state of an unfinished training")
+    except InputError as error:
+        raise _damaged(path, "it is not there" if not path.exists() else str(error)) from error
+    except Exception as error:  # PyTorch raises errors of any type on a file that it did not write
+        raise _damaged(path, " ".join(str(error).split())[:300] or type(error).__name__) from error
+    if fault := fault_in(state, shape):
+        raise _damaged(path, fault)
+    check_finite(
+        {name: value for name, value in state["model"].items() if hasattr(value, "isfinite")}, str(path), _AGAIN
+    )
     return state
+
+
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(f"{path}: the state of the unfinished training cannot be used ({reason}); {_AGAIN}")
 
 
 def _write(path: Path, state: Mapping[str, Any]) -> None:

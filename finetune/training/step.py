@@ -51,6 +51,10 @@ class TrainingStep(pl.LightningModule):
         self.model, self.loss, self.config, self.steps = model, loss, config, steps
         self.co_training = co_training
         self.start, self.optimizer_state = resumed.get("step", 0), resumed.get("optimizer")
+        own = model.state_dict()
+        for part in (resumed[name] for name in ("average", "start") if name in resumed):
+            if unlike := [name for name in own if own[name].shape != part[name].shape]:
+                raise ValueError(f"{unlike[0]} has another shape")
         self.frozen = freeze(model, config.freeze)
         self.pull = PullToStart(model, config.l2_sp) if config.l2_sp else None
         self.average = WeightAverage(model, config.ema, resumed.get("average")) if config.ema else None
@@ -126,7 +130,7 @@ class TrainingStep(pl.LightningModule):
         heads = [] if self.co_training is None else [self.co_training.classifier.head]
         optimizer = build_optimizer(self.model, self.config, *heads)
         if self.optimizer_state is not None:
-            optimizer.load_state_dict(self.optimizer_state)
+            _load(optimizer, self.optimizer_state)
 
         def share(done: int) -> float:
             return rate(self.start + done, self.steps, self.config)
@@ -156,6 +160,18 @@ class TrainingStep(pl.LightningModule):
         if self.between is not None:
             state["start"] = self.between.start
         return state
+
+
+def _load(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take over the state of an optimizer; raises ``InputError`` if it is that of other parameters."""
+    try:
+        optimizer.load_state_dict(state)
+        kept = ((mine, value) for mine, values in optimizer.state.items() for value in values.values())
+        alike = all(value.shape == mine.shape for mine, value in kept if isinstance(value, Tensor) and value.ndim)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
+        alike = False
+    if not alike:
+        raise InputError("resume.ckpt: its state of the optimizer does not fit the network; delete it to train anew")
 
 
 def _shrunk(pixels: Tensor, share: float) -> Tensor:

@@ -112,7 +112,10 @@ def held_out_of(location: str, dataset: ImageDataset, per_class: int) -> ImageDa
                 f"{dataset.spec}; give the spec of a dataset"
             )
         before = earlier["config"].get("init") or earlier["config"].get("backbone") or ""
-    held = split_off(dataset, per_class, run["config"]["seed"]).validation
+    seed = run["config"].get("seed")
+    if not isinstance(seed, int):
+        raise InputError(f"`validation` {per_class}: {location}/config.yaml has no `seed`; give the spec of a dataset")
+    held = split_off(dataset, per_class, seed).validation
     assert held is not None  # for a number was given
     return held
 

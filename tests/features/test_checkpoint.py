@@ -1,6 +1,7 @@
 """A checkpoint: tensors beside a card."""
 
 import errno
+import hashlib
 import json
 
 import pytest
@@ -51,7 +52,9 @@ def test_what_is_saved_is_found(run, backbone):
         found = find_checkpoint(place)
         assert found.path == run / "checkpoints" / "last.safetensors"
         assert (found.backbone, found.classes, found.preprocessing) == ("resnet8", ("auk", "Überflieger"), RECIPE)
-        assert found.card == json.loads(json.dumps(CARD)) | {"schema": "transfer.checkpoint", "schema_version": 1}
+        digest = hashlib.sha256(found.path.read_bytes()).hexdigest()
+        known = {"schema": "transfer.checkpoint", "schema_version": 1, "tensors_sha256": digest}
+        assert found.card == json.loads(json.dumps(CARD)) | known
     assert set(found.state("head.")) == {"weight", "bias"} and found.state("none.") == {}
     for name, value in backbone.network.state_dict().items():
         assert torch.equal(found.state("backbone.")[name], value)
@@ -87,18 +90,18 @@ def test_where_there_is_none_the_answer_is_none(tmp_path):
 @pytest.mark.parametrize(
     ("card", "complaint"),
     [
-        (None, "the checkpoint's card cannot be read"),
-        ("{", "the checkpoint's card cannot be read"),
-        ("[1]", "not a checkpoint card of schema transfer.checkpoint version 1"),
+        (None, "no such checkpoint card; restore the checkpoint from a copy, or train again"),
+        ("{", "not a readable checkpoint card ("),
+        ("[1]", "not a readable checkpoint card (its content is a list; expected names with values)"),
         (json.dumps(CARD), "not a checkpoint card of schema"),
         (json.dumps(CARD | {"schema": "transfer.checkpoint", "schema_version": 2}), "not a checkpoint card of schema"),
-        ({"backbone": None}, "a field of the card is missing or invalid ('backbone')"),
+        ({"backbone": None}, "not a readable checkpoint card ('backbone' is missing)"),
         ({"classes": None}, "'classes'"),
         ({"preprocessing": None}, "'preprocessing'"),
         ({"preprocessing": {"image_size": 8}}, "'mean'"),
         ({"preprocessing": RECIPE.to_json() | {"zoom": 2}}, "zoom"),
         ({"preprocessing": RECIPE.to_json() | {"image_size": 99}}, "image size 99"),
-        ({"classes": 3}, "a field of the card"),
+        ({"classes": 3}, "'classes' is 3; expected a list"),
     ],
 )
 def test_a_card_that_cannot_be_used_is_refused(run, card, complaint):
@@ -141,7 +144,10 @@ def test_damaged_tensors_are_refused(run):
     path = run / "checkpoints" / "last.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     message = refused(load_backbone, str(run))
-    assert message.startswith(f"{path}: the checkpoint's tensors cannot be read")
+    assert message.startswith(f"{path}: its tensors are not those that its card last.json states: a byte has changed")
+    card = path.with_suffix(".json")  # of an earlier version, without a digest
+    card.write_text(json.dumps({n: v for n, v in json.loads(card.read_text()).items() if not n.endswith("sha256")}))
+    assert refused(load_backbone, str(run)).startswith(f"{path}: the checkpoint's tensors cannot be read")
 
 
 def test_tensors_of_another_network_are_refused(run, backbone):

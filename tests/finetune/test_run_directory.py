@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 
+import numpy as np
 import pytest
 import yaml
 
 from features.infrastructure.errors import InputError
+from finetune.evaluation.metrics import evaluate_scores
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
 from finetune.run_directory import RunDirectory, open_run
@@ -19,6 +21,10 @@ INPUTS = {"training data": "abc", "initial weights": "def"}
 
 def config(out, **options) -> PretrainConfig:
     return resolve(PretrainConfig(**{"sources": ["digits:@train"], "out": str(out), "seed": 3} | options))[0]
+
+
+#: Final figures, as :meth:`finetune.evaluation.metrics.Metrics.to_json` gives them.
+FIGURES = {"evaluated_on": "digits:@test", **evaluate_scores(np.eye(3), [0, 1, 1], [200, 50, 5]).to_json()}
 
 
 @pytest.fixture
@@ -44,8 +50,8 @@ def test_a_new_run_holds_its_configuration_and_its_environment(run):
 def test_the_same_run_goes_on(run, tmp_path):
     again = RunDirectory(run.path, config(run.path), INPUTS)
     assert again.metrics is None
-    run.finish({"top1": 0.5})
-    assert RunDirectory(run.path, config(run.path), INPUTS).metrics == {"top1": 0.5}
+    run.finish(FIGURES)
+    assert RunDirectory(run.path, config(run.path), INPUTS).metrics == FIGURES
 
 
 def test_what_does_not_change_the_result_may_change(run, monkeypatch):
@@ -158,14 +164,15 @@ def test_what_is_said_is_kept_as_it_is(run, capsys):
 
 
 def test_a_run_is_read_back_for_a_report(run):
-    run.record({"epoch": 1, "train_loss": 2.5})
+    epoch = {"epoch": 1, "step": 6, "train_loss": 2.5, "images_per_second": 9.5, "seconds": 0.5}
+    run.record(epoch)
     read = open_run(run.path)
     assert read["config"]["backbone"] == "resnet50"
     assert read["environment"]["seed"] == 3
     assert read["metrics"] is None
-    assert read["history"] == [{"epoch": 1.0, "train_loss": 2.5}]
-    run.finish({"top1": 1.0})
-    assert open_run(run.path)["metrics"] == {"top1": 1.0}
+    assert read["history"] == [epoch]
+    run.finish(FIGURES)
+    assert open_run(run.path)["metrics"] == FIGURES
 
 
 def test_what_a_run_does_not_read_is_not_written_and_it_is_reused_all_the_same(tmp_path):

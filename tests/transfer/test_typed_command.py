@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 
+import numpy as np
 import pytest
 
+from finetune.evaluation.metrics import evaluate_scores
 from transfer.command_line import read_command_line
 from transfer.commands import COMMANDS
 from transfer.typed_command import again, other_run, short_name, spec_of_test
@@ -72,7 +75,8 @@ def test_another_run_is_one_of_the_same_test_images(tmp_path):
     tests = {"a": "digits:@test", "b": "digits:@train", "c": "digits:@test", "d": "digits:@test"}
     for age, (name, test) in enumerate(tests.items()):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "metrics.json").write_text("{}")
+        figures = {"evaluated_on": test} | evaluate_scores(np.eye(3), [0, 1, 1], [5, 5, 5]).to_json()
+        (tmp_path / name / "metrics.json").write_text(json.dumps(figures))
         (tmp_path / name / "config.yaml").write_text(f"test: {test}\n")
         (tmp_path / name / "environment.json").write_text('{"inputs": {}}')
         os.utime(tmp_path / name / "metrics.json", (1000 - age, 1000 - age))

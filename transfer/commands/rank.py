@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_new
-from features.infrastructure.options import Range, check_ranges
+from features.infrastructure.options import LARGEST_SEED, MOST_REPEATS, Range, check_ranges
 from features.infrastructure.suggestions import choice
 from similarity import DEFAULT_GEOMETRY, MEASURES, Ranking, explain, rank_domains, write_explanation
 from similarity.measures import measure_names
@@ -51,8 +51,8 @@ class RankConfig:
     geometry: str = DEFAULT_GEOMETRY
     gamma: Annotated[float, Range(0, above=True)] | None = None
     min_count: Annotated[int, Range(0)] = 0
-    bootstrap: Annotated[int, Range(0)] = BOOTSTRAP
-    seed: Annotated[int, Range(0)] = 0
+    bootstrap: Annotated[int, Range(0, MOST_REPEATS)] = BOOTSTRAP
+    seed: Annotated[int, Range(0, LARGEST_SEED)] = 0
     explain: str | None = None
     overwrite: bool = False
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from features.bank import SUFFIXES
 from features.infrastructure.addresses import located
 from features.infrastructure.errors import InputError
-from features.infrastructure.options import Machine, Range, check_ranges
+from features.infrastructure.options import LARGEST_SEED, Machine, Range, check_ranges
 from similarity import MEASURES
 from similarity.measures import DEFAULT_MEASURE, measure_names
 from transfer.measure_table import LONGEST, require_one, show_measures
@@ -39,7 +39,7 @@ class RankModelsConfig(Machine):
     by: str | None = None
     test: str | None = None
     cache: str = "banks/zoo"
-    seed: Annotated[int, Range(0)] = 0
+    seed: Annotated[int, Range(0, LARGEST_SEED)] = 0
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +7,11 @@ from typing import Any
 
 from features.infrastructure.addresses import Location, located, on_disk
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import TEXT, check_ending, check_new, write_text
+from features.infrastructure.files import check_ending, check_new, write_text
 from finetune.run_directory import open_run
+from transfer.result_files import RESULT, read_result, read_verdict
 from transfer.screen import console, say, show_next
 
-#: The file of a trial beside a recipe's results; see :mod:`transfer.trial`.
-VERDICT = "verdict.json"
 #: Name of the page in its directory, and of the page of several runs.
 PAGE, COMPARISON = "report.html", "comparison.html"
 
@@ -72,11 +70,11 @@ def report(config: ReportConfig) -> Report:
         return _of_table(config, place)
     page = place / PAGE
     _check(config, (path for path in place.rglob("*") if path.is_file() and path != page))
-    finished, result = True, place / "result.json"
+    finished, result = True, place / RESULT
     if result.is_file():
         from transfer.pages.experiment import experiment_page
 
-        text = experiment_page(json.loads(result.read_text(**TEXT)), _verdict(place), place)
+        text = experiment_page(read_result(result), read_verdict(place), place)
     elif (place / "config.yaml").is_file():
         from transfer.pages.run import run_page
 
@@ -95,7 +93,7 @@ def _of_several(config: ReportConfig) -> Report:
 
     places = [on_disk(run, "`run`") for run in config.run]
     for place in places:
-        if (place / "result.json").is_file():
+        if (place / RESULT).is_file():
             raise InputError(f"{place}: holds the results of a recipe; give its runs, or it alone")
     page = Path(COMPARISON)
     read = (path for place in places for path in place.rglob("*") if path.is_file())
@@ -127,9 +125,3 @@ def show(config: ReportConfig, result: Report) -> None:
     if not result.finished:
         console.print("the run is not finished: the page has no final figures")
     show_next(f"open {result.path}    (in a browser)")
-
-
-def _verdict(directory: Path) -> dict[str, Any] | None:
-    """The verdict of a trial whose results stand in a directory; None without one."""
-    file = directory / VERDICT
-    return json.loads(file.read_text(**TEXT)) if file.is_file() else None

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 from collections.abc import Mapping
@@ -14,7 +13,8 @@ from features.infrastructure.addresses import is_address, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.joint_files import atomic_files, finish_joint_files
-from features.infrastructure.options import Range, check_ranges
+from features.infrastructure.options import LARGEST_SEED, MOST_REPEATS, Range, check_ranges
+from features.infrastructure.regular_files import file_sha256
 from features.readers.scheme import holds_images
 from similarity import (
     DEFAULT_GEOMETRY,
@@ -82,8 +82,8 @@ class SelectConfig:
     influence: str | None = None
     geometry: str = DEFAULT_GEOMETRY
     min_count: Annotated[int, Range(0)] = 0
-    resample: Annotated[int, Range(0)] = 0
-    seed: Annotated[int, Range(0)] = 0
+    resample: Annotated[int, Range(0, MOST_REPEATS)] = 0
+    seed: Annotated[int, Range(0, LARGEST_SEED)] = 0
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -151,7 +151,7 @@ def select(config: SelectConfig) -> Selection:
     subset = select_from(pool, targets, strategy, sizes, seed=seed)
     of_table: dict[str, Any] = {}
     if config.influence is not None:
-        digest = hashlib.sha256(located(config.influence).read_bytes()).hexdigest()
+        digest = file_sha256(located(config.influence), "table of influences")
         of_table = {"influence": config.influence, "influence_sha256": digest}
         subset = replace(subset, provenance={**subset.provenance, **of_table})
     expected = expected_gains(pool, targets, subset)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from features.bank import SUFFIXES
 from features.infrastructure.addresses import located
 from features.infrastructure.errors import InputError
-from features.infrastructure.options import Machine, Range, check_ranges
+from features.infrastructure.options import LARGEST_SEED, Machine, Range, check_ranges
 from transfer.screen import console, say, show_next, show_page, show_table
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ class TrialConfig(Machine):
     unlabelled: str | None = None
     source: list[str] = field(default_factory=list)
     model: list[str] = field(default_factory=lambda: ["efficientnet_lite0"])
-    minutes: Annotated[float, Range(0, above=True)] = 20.0
+    minutes: Annotated[float, Range(0, 10**6, above=True)] = 20.0
     out: str | None = None
-    seed: Annotated[int, Range(0)] = 0
+    seed: Annotated[int, Range(0, LARGEST_SEED)] = 0
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import yaml
 
 from features import FeatureBank
 from features.infrastructure.errors import InputError
+from features.infrastructure.names import file_name
 from finetune.run_directory import open_run
 from similarity import STRATEGIES
 from similarity.ranking.domain import TIED_BELOW
@@ -24,7 +24,7 @@ from transfer.pages.judgement import judgement
 from transfer.pages.page import percent, render
 from transfer.pages.pictures import Thumbnails, picture
 from transfer.plots import arms_plot, counts_plot, domains_plot, history_plot
-from transfer.recipe import Arm
+from transfer.recipe import arm_of
 from transfer.uses import USES
 
 #: Chosen classes of an arm that are named.
@@ -56,9 +56,7 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
             notes.append(f"What {name} chose cannot be shown: {error}")
     run_path = place_of(arms[best]["runs"][0]["run"], directory)
     run = open_run(run_path) if (run_path / "metrics.json").is_file() else None
-    judged = (
-        None if run is None else judgement(run, thumbnails, directory / "predictions" / f"{best.replace(' ', '-')}.csv")
-    )
+    judged = None if run is None else judgement(run, thumbnails, directory / "predictions" / f"{file_name(best)}.csv")
     if run is None:
         notes.append(f"The run of {best} is not at hand: {run_path}")
     charts = dict(choice.charts) if choice is not None else {}
@@ -127,11 +125,6 @@ def _opened(banks: Mapping[str, Path], notes: list[str]) -> dict[str, FeatureBan
         except InputError as error:
             notes.append(f"The feature bank of {spec} is not at hand: {error}")
     return opened
-
-
-def arm_of(given: Mapping[str, Any]) -> Arm:
-    """An arm of a recipe as it was run; earlier versions had fewer options."""
-    return Arm(**{option.name: given[option.name] for option in fields(Arm) if option.name in given})
 
 
 def _arm_rows(result: Mapping[str, Any], found: ArmComparison) -> list[tuple[Any, ...]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError, as_typed
 from features.infrastructure.files import write_text
+from features.infrastructure.names import file_name
 from finetune import PredictConfig, Prediction, predict
 from transfer.commands.export import ExportConfig, export
 from transfer.trial.photographs import Photographs
@@ -41,7 +42,7 @@ def judged(
     """
     recipe, runs = result["recipe"], {arm["arm"]: arm["runs"][0]["run"] for arm in result["arms"]}
     found = {
-        name: _predicted(config, run, recipe["test"], out / "predictions" / f"{name.replace(' ', '-')}.csv")
+        name: _predicted(config, run, recipe["test"], out / "predictions" / f"{file_name(name)}.csv")
         for name, run in runs.items()
     }
     verdict = judge({name: _correct(one) for name, one in found.items()}, config.seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -86,7 +87,10 @@ def prepare(
     plan = make_plan(*images, seen, rates, seconds, time.perf_counter() - began)
     for start, minutes in plan.left_out.items():
         console.print(f"left out: {start}, with which it would take about {math.ceil(minutes)} minutes")
-    machine = {name: value for name, value in config.machine().items() if value != getattr(Machine, name)}
+    # The recipe is the same with any number of workers.
+    machine = {
+        name: value for name, value in config.machine().items() if name != "workers" and value != getattr(Machine, name)
+    }
     arms = recipe_arms(plan, model)
     for arm in arms.values():
         arm["finetune"] |= machine
@@ -137,7 +141,7 @@ def _groups(config: TrialConfig, out: Path, spec: str) -> dict[str, str]:
     together = np.flatnonzero(np.bincount(groups)[groups] > 1)
     if _too_narrow(bank, len(ids) * (len(ids) - 1) // 2) or not len(together):
         return {}
-    table = out / f"groups-{str(bank.attrs['manifest_sha256'])[:8]}.csv"
+    table = out / f"groups-{_key(bank)}.csv"
     write_table(table, {"dataset": spec}, GROUP_COLUMNS, [(ids[i], int(groups[i])) for i in together])
     console.print(f"{len(together)} photographs are like another, and stay on one side with it: {table}")
     return {"groups": str(table)}
@@ -150,7 +154,7 @@ def _without_copies(out: Path, name: str, bank: FeatureBank, judged: FeatureBank
         return bank
     if _too_narrow(bank, len(bank.image_labels()[1]) * len(judged.image_labels()[1])):
         return bank
-    key, listed = str(bank.attrs["manifest_sha256"])[:8], str(out / f"copies-in-{name}.csv")
+    key, listed = _key(bank), str(out / f"copies-in-{name}.csv")
     given: dict[str, Any] = {"source": str(bank.path), "against": [str(judged.path)], "out": listed, "overwrite": True}
     copies = len(find_duplicates(DuplicatesConfig(**given)).rows)
     if not copies:
@@ -159,6 +163,11 @@ def _without_copies(out: Path, name: str, bank: FeatureBank, judged: FeatureBank
     clean = str(out / "banks" / f"{name}-without-copies-{key}.h5")
     find_duplicates(DuplicatesConfig(**given, clean_bank=clean))
     return FeatureBank.open(clean)
+
+
+def _key(bank: FeatureBank) -> str:
+    """A part of a file's name that tells banks apart, whatever a bank says of itself."""
+    return re.sub("[^0-9a-f]", "", str(bank.attrs["manifest_sha256"]))[:8]
 
 
 def _too_narrow(bank: FeatureBank, pairs: int) -> bool:

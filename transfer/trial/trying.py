@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -19,11 +18,15 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.addresses import located, on_disk
 from features.infrastructure.errors import InputError, difference
-from features.infrastructure.files import TEXT, write_json, write_text
+from features.infrastructure.files import TEXT, write_text
+from features.infrastructure.regular_files import read_limited
+from features.infrastructure.secrets import without_secrets
+from features.infrastructure.structured_files import LARGEST_YAML, write_sealed_json
 from finetune.evaluation.class_matching import align_classes
-from transfer.commands.report import VERDICT, ReportConfig, report
-from transfer.pipeline import run_recipe
+from transfer.commands.report import ReportConfig, report
+from transfer.pipeline import run_recipe, without_workers
 from transfer.recipe import Recipe
+from transfer.result_files import TRIAL, VERDICT, read_trial
 from transfer.trial.judging import for_timm, judged
 from transfer.trial.photographs import as_spec, read_photographs
 from transfer.trial.preparing import prepare
@@ -31,8 +34,8 @@ from transfer.trial.preparing import prepare
 if TYPE_CHECKING:
     from transfer.commands.trial import TrialConfig
 
-#: Files of a trial in its directory.
-RECIPE, OPTIONS = "recipe.yaml", "trial.json"
+#: The recipe of a trial in its directory.
+RECIPE = "recipe.yaml"
 #: Options of a trial that may change without making it another one.
 _IMMATERIAL = ("minutes", "out", "device", "precision", "workers")
 
@@ -78,17 +81,23 @@ def try_starts(config: TrialConfig) -> Trial:
     known = _same_trial(config, out, inputs)
     if known is None:
         recipe, plan = prepare(config, out, given, whole, opened, banks, began)
-        text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
+        text = without_secrets(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
         write_text(out / RECIPE, text)
         planned = {"left_out": dict(plan.left_out), "pretraining": plan.pretraining}
-        known = {"options": asdict(config), "inputs": inputs, "recipe_sha256": _sha256(text), "plan": planned}
-        write_json(out / OPTIONS, known)
-    experiment = run_recipe(Recipe.read(out / RECIPE), out)
+        known = {
+            "options": without_workers(asdict(config)),
+            "inputs": inputs,
+            "recipe_sha256": _sha256(text.encode(**TEXT)),
+            "plan": planned,
+        }
+        write_sealed_json(out / TRIAL, known)
+    written = Recipe.read(out / RECIPE)
+    experiment = run_recipe(written if config.workers is None else written.with_workers(config.workers), out)
     content = judged(config, out, given, known["plan"], experiment.content) | {"recipe": str(out / RECIPE)}
-    write_json(out / VERDICT, content)
+    write_sealed_json(out / VERDICT, content)
     report(ReportConfig(run=[str(out)]))
     content["hub"] = for_timm(content["model"], out)
-    write_json(out / VERDICT, content)
+    write_sealed_json(out / VERDICT, content)
     return Trial(out, content)
 
 
@@ -114,8 +123,8 @@ def _check(whole: ImageDataset) -> None:
         raise InputError(f"{whole.spec}: every class has a single image; none can be held out to judge by")
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+def _sha256(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
 
 
 def _same_trial(config: TrialConfig, out: Path, inputs: Sequence[str]) -> Mapping[str, Any] | None:
@@ -124,17 +133,17 @@ def _same_trial(config: TrialConfig, out: Path, inputs: Sequence[str]) -> Mappin
     Raises:
         InputError: The directory holds another trial, or its recipe was edited.
     """
-    if not (out / OPTIONS).is_file():
+    known = read_trial(out)
+    if known is None:
         return None
-    known = json.loads((out / OPTIONS).read_text(**TEXT))
     there, asked = known["options"], asdict(config)
     for name in (name for name in asked if name not in _IMMATERIAL):
         if there.get(name) != asked[name]:
             found = difference(name, there.get(name), asked[name])
             raise InputError(f"`out` {out}: holds another trial ({found}); name another directory")
-    if there["minutes"] != config.minutes or known["inputs"] != inputs or not (out / RECIPE).is_file():
+    if there.get("minutes") != config.minutes or known["inputs"] != inputs or not (out / RECIPE).is_file():
         return None
-    if _sha256((out / RECIPE).read_text(**TEXT)) != known["recipe_sha256"]:
+    if _sha256(read_limited(out / RECIPE, "recipe", LARGEST_YAML)) != known["recipe_sha256"]:
         raise InputError(
             f"{out / RECIPE}: was edited since the trial wrote it; run it with: transfer run {out / RECIPE}"
         )

@@ -159,6 +159,7 @@ def test_the_table_on_the_screen_and_on_disk(make_run, tmp_path, capsys):
     with out.open(encoding="utf-8") as file:
         about = json.loads(file.readline().removeprefix("#"))
         rows = list(csv.DictReader(file))
+    assert len(about.pop("sha256")) == 64
     assert about == {"evaluated_on": "birds@test", "images": 7, "first": runs[0]}
     assert [float(row["macro"]) for row in rows] == pytest.approx([1 / 3, 11 / 12])
     assert main(["compare", *runs, "--out", str(out)]) == 2  # it is there
@@ -226,5 +227,5 @@ def test_bad_input_is_one_line(make_run, tmp_path):
         with pytest.raises(InputError, match=said):
             compare(CompareConfig(runs=[one, other]))
     (Path(other) / "metrics.json").write_text('{"top1": 0.')
-    with pytest.raises(InputError, match=r"metrics\.json: the run's figures cannot be read"):
+    with pytest.raises(InputError, match=r"metrics\.json: not a readable table of the run's figures"):
         compare(CompareConfig(runs=[one, other]))

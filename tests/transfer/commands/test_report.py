@@ -69,7 +69,8 @@ def test_a_run_that_is_not_finished_is_told_as_such(tmp_path: Path, capsys: pyte
 def test_the_classes_of_a_run_are_drawn_and_the_worst_are_named(tmp_path: Path, counts: tuple[int, ...]) -> None:
     run = tmp_path / "run"
     write_json(run / "environment.json", {"run": "finetune", "started": "today", "inputs": {}, "versions": {}})
-    write_json(run / "metrics.json", evaluate_scores(np.eye(3), [0, 1, 1], counts).to_json())
+    figures = {"evaluated_on": "digits:@test"} | evaluate_scores(np.eye(3), [0, 1, 1], counts).to_json()
+    write_json(run / "metrics.json", figures)
     (run / "config.yaml").write_text("loss: softmax\ninit: resnet8\nepochs: 3\n")
     rows = zip(("hawk", "<wren>", "owl"), counts, (1, 2, 0), (1.0, 0.5, 0.25), strict=True)
     write_table(run / "per_class.csv", {}, ("class", "train_images", "images", "accuracy"), rows)

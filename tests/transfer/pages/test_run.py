@@ -73,7 +73,7 @@ def test_a_run_says_what_it_was_pre_trained_on(tmp_path, write_run, read_page):
 
 
 def test_the_validation_is_shown_where_there_is_one(tmp_path, write_run, read_page):
-    validation = {"epoch": 2, "top1": 0.4321, "macro": 0.4}
+    validation = {"epoch": 2, "top1": 0.4321, "macro": 0.4, "images": 10}
     run = write_run(tmp_path / "run", metrics={"judged_on": "training", "validation": validation})
     columns = (
         "epoch",
