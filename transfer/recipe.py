@@ -15,7 +15,7 @@ from features import ExtractConfig
 from features.infrastructure.addresses import Location, is_address
 from features.infrastructure.errors import InputError
 from features.infrastructure.names import fault_in_file_name
-from features.infrastructure.options import Range, check_ranges
+from features.infrastructure.options import MOST_CLASSES, Range, check_ranges
 from features.infrastructure.structured_files import read_yaml
 from features.infrastructure.suggestions import choice
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
@@ -54,8 +54,8 @@ class Arm:
     strategy: str | None = None
     use: str = "subset"
     geometry: str = DEFAULT_GEOMETRY
-    classes: Annotated[int, Range(1)] | None = None
-    drop: Annotated[int, Range(1)] | None = None
+    classes: Annotated[int, Range(1, MOST_CLASSES)] | None = None
+    drop: Annotated[int, Range(1, MOST_CLASSES)] | None = None
     floor: Annotated[float, Range(0, 1, below=True)] = PretrainConfig.floor
     with_weight: Annotated[float, Range(0, above=True)] = FinetuneConfig.with_weight
     init: str | None = None
@@ -158,7 +158,7 @@ class Recipe:
     target: str
     test: str
     arms: dict[str, Any]
-    classes: Annotated[int, Range(1)] | None = None
+    classes: Annotated[int, Range(1, MOST_CLASSES)] | None = None
     sources: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     extract: dict[str, Any] = field(default_factory=dict)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from features.infrastructure.names import as_text
 from features.infrastructure.secrets import without_secrets
 
 #: What the system says where a file cannot be written because there is no room for it, or no sound disk.
@@ -20,11 +21,12 @@ class InputError(ValueError):
 
     The message is one line that says what is wrong, where, and what to do. It names arguments by their Python names in
     backticks, as in ``"`min_count` -1: expected at least 0"``; the command line prints them as options and ends with
-    status 2, without a traceback. Addresses in it lose their credentials and signatures.
+    status 2, without a traceback. Addresses in it lose their credentials and signatures, and what a file holds cannot
+    change the screen.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(without_secrets(" ".join(message.split())))
+        super().__init__(as_text(without_secrets(" ".join(message.split()))))
 
     def on_command_line(self, positional: Collection[str] = ()) -> str:
         """Return the message with every argument as it is typed: ``--min-count`` for ``min_count``."""

@@ -34,9 +34,9 @@ class Range:
 
 
 #: Bounds that no machine or training reaches, so that a slip is told before any work: images at once, passes, steps,
-#: pixels of a side, repetitions, and processes.
+#: pixels of a side, repetitions, processes, and classes or images of a data set.
 LARGEST_BATCH, MOST_EPOCHS, MOST_STEPS, LONGEST_SIDE = 2**20, 10**6, 10**8, 2**14
-MOST_REPEATS, MOST_WORKERS, LARGEST_SEED = 10**6, 1024, 2**32 - 1
+MOST_REPEATS, MOST_WORKERS, MOST_CLASSES, LARGEST_SEED = 10**6, 1024, 10**12, 2**32 - 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from features.infrastructure.addresses import is_address, located
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.joint_files import atomic_files, finish_joint_files
-from features.infrastructure.options import LARGEST_SEED, MOST_REPEATS, Range, check_ranges
+from features.infrastructure.options import LARGEST_SEED, MOST_CLASSES, MOST_REPEATS, Range, check_ranges
 from features.infrastructure.regular_files import file_sha256
 from features.readers.scheme import holds_images
 from similarity import (
@@ -72,10 +72,10 @@ class SelectConfig:
 
     target: list[str]
     source: list[str]
-    classes: Annotated[int, Range(1)] | None = None
-    images: Annotated[int, Range(1)] | None = None
+    classes: Annotated[int, Range(1, MOST_CLASSES)] | None = None
+    images: Annotated[int, Range(1, MOST_CLASSES)] | None = None
     coverage: Annotated[float, Range(0, 1, above=True)] | None = None
-    drop: Annotated[int, Range(1)] | None = None
+    drop: Annotated[int, Range(1, MOST_CLASSES)] | None = None
     out: str | None = None
     curve: str | None = None
     strategy: str = DEFAULT_STRATEGY

@@ -88,7 +88,7 @@ def test_no_flipped_bit_of_a_table_is_passed_over(tmp_path, monkeypatch, capsys)
                 continue
             told = capsys.readouterr().err
             warn_once.cache_clear()
-            assert told in (CHANGED, DAMAGED, CHANGED + DAMAGED), (place, bit, told)
+            assert told and set(told.splitlines(keepends=True)) <= {CHANGED, DAMAGED}, (place, bit, told)
             said += 1
             assert len(rows) >= 2 or about != provenance or rows != ROWS
     assert refused > 10 and said > 300
