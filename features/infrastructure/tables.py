@@ -25,6 +25,8 @@ from features.infrastructure.secrets import without_secrets
 
 #: Characters of the longest line, which is that of the provenance.
 LONGEST_LINE = 1 << 26
+#: Text that a spreadsheet would run as a formula, perhaps behind apostrophes; a number is none.
+_FORMULA = re.compile(r"'*([=@\t\r]|[+-](?!\d+(\.\d*)?([eE][+-]?\d+)?$))")
 #: How the line of a provenance looks, also one that is damaged.
 _JSON = re.compile(r"""[{}]|["']\s*:""")
 
@@ -35,7 +37,8 @@ def write_table(
     """Write a table, completely or not at all; floats in ``rows`` are written so that they read back bit for bit.
 
     Without ``provenance`` the table begins with its header, as any program reads it. Addresses in it lose credentials
-    and signatures.
+    and signatures. Text that a spreadsheet would run as a formula, such as ``=1+1``, has an apostrophe before it, which
+    reading takes away.
     """
     with atomic_file(located(path)) as aside:
         with aside.open("w", newline="", **TEXT) as file:
@@ -44,7 +47,7 @@ def write_table(
                 file.write(without_secrets(f"# {json.dumps(head, ensure_ascii=False)}\n"))
             table = csv.writer(file, lineterminator="\n")
             table.writerow(columns)
-            table.writerows(rows)
+            table.writerows([_literal(value) for value in row] for row in rows)
         if provenance is not None:
             seal(aside)  # in a second pass: a digest of each row would take longer than writing it
 
@@ -124,12 +127,22 @@ def _rows(path: Location, kind: str, make: str) -> Iterator[tuple[int, list[str]
     line = skipped + 1
     try:
         for values in reader:
-            values = [value.strip() for value in values]
+            values = [_unquoted(value.strip()).strip() for value in values]
             if any(values):
                 yield line, values
             line = skipped + reader.line_num + 1  # the next row begins here: a quoted value may hold line ends
     except csv.Error as error:  # such as a value of more than 131,072 letters, which a quote that stays open makes
         raise InputError(f"{path} line {line}: not a row of a CSV file ({error})") from error
+
+
+def _literal(value: Any) -> Any:
+    """Return a value of a table with an apostrophe before what a spreadsheet would take for a formula."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+def _unquoted(value: str) -> str:
+    """Undo :func:`_literal`."""
+    return value[1:] if value.startswith("'") and _FORMULA.match(value) else value
 
 
 def _lines(path: Location, kind: str, make: str) -> Iterator[str]:

@@ -160,3 +160,17 @@ def test_a_table_is_streamed(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 1_000_000 < path.stat().st_size
     finally:
         tracemalloc.stop()
+
+
+FORMULAS = ("=1+1", "+x", "-x", "@SUM(A1)", '=HYPERLINK("http://x")', "-1+1", "'=1", "''@x", "-", "=", "\t=1")
+PLAIN = ("a", "-1", "+2.5", "-1e-3", "1-2", "it's", "'quoted'", "''", "", "#x", "-0.25")
+
+
+@pytest.mark.parametrize("text", FORMULAS + PLAIN)
+def test_a_spreadsheet_runs_no_name_and_the_name_reads_back(text, tmp_path):
+    write_table(tmp_path / "t.csv", {}, ("name", "number"), [(text, -0.5)])
+    with (tmp_path / "t.csv").open(newline="") as file:
+        cell, number = list(csv.reader(file))[2]
+    assert cell == (f"'{text}" if text in FORMULAS else text) and number == "-0.5"
+    ((_, row),) = read_rows(tmp_path / "t.csv", ("name",), kind="table")
+    assert row == {"name": text.strip(), "number": "-0.5"}
