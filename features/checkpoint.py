@@ -1,30 +1,68 @@
 """A checkpoint of a trained model: its tensors as safetensors, everything else as a JSON card. No pickle.
 
-``checkpoints/NAME.safetensors`` holds ``backbone.*`` and ``head.*``; ``checkpoints/NAME.json`` is the card. Only this
-module knows the layout.
+``checkpoints/NAME.safetensors`` holds ``backbone.*`` and ``head.*``; ``checkpoints/NAME.json`` is the card, with a digest
+of the tensors' file. Only this module knows the layout.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from safetensors import SafetensorError, safe_open
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import TEXT, atomic_file, write_text
+from features.infrastructure.files import atomic_file
 from features.infrastructure.names import class_names
+from features.infrastructure.options import Range
+from features.infrastructure.regular_files import open_regular
+from features.infrastructure.shapes import Count, fault_in
+from features.infrastructure.structured_files import read_json, write_sealed_json
 from features.preprocessing import Preprocessing
+from features.tensors import check_finite, tensors_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SCHEMA = "transfer.checkpoint"
 SCHEMA_VERSION = 1
+#: The card's entry for the SHA-256 of the file of tensors; cards of earlier versions have that of the backbone alone.
+_TENSORS, _BACKBONE = "tensors_sha256", "weights_sha256"
+#: What to do about a damaged checkpoint.
+RESTORE = "restore the checkpoint from a copy, or train again"
+_BLOCK = 1 << 20
+
+
+class _Required(TypedDict):
+    backbone: str
+    preprocessing: dict[str, Any]
+    classes: list[str]
+
+
+class Card(_Required, total=False):
+    """What a card holds; cards that others write may lack what is about a classifier."""
+
+    dim: Annotated[int, Range(1)]
+    weights_sha256: str
+    tensors_sha256: str
+    blueprint: dict[str, Any]
+    head: str
+    sigmoid: bool
+    scale: Annotated[float, Range(0, above=True)]
+    train_counts: list[Count]
+    classifier_counts: list[Count]
+    class_numbers: list[int]
+    origin: list[tuple[str, str]]
+    balanced_by: str | None
+    data: str
+    metrics: dict[str, Any]
+    fit: str
 
 
 @dataclass(frozen=True)
@@ -60,13 +98,45 @@ class Checkpoint:
         return Preprocessing.from_json(self.card["preprocessing"])
 
     def state(self, prefix: str) -> dict[str, Tensor]:
-        """Read the tensors whose names begin with ``prefix``, by name without it; raise `InputError` if damaged."""
+        """Read the tensors whose names begin with ``prefix``, by name without it.
+
+        Raises:
+            InputError: The file is damaged, is not the one that the card states, or holds a value that is no number.
+        """
+        stated = self.card.get(_TENSORS)
+        if stated is not None and stated != _sha256(self.path):
+            raise self._other()
         try:
             with safe_open(self.path, "pt") as file:
                 names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-                return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+                found = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
         except (OSError, SafetensorError) as error:
-            raise InputError(f"{self.path}: the checkpoint's tensors cannot be read ({error})") from error
+            raise InputError(f"{self.path}: the checkpoint's tensors cannot be read ({error}); {RESTORE}") from error
+        if stated is None and prefix == "backbone." and self.card.get(_BACKBONE) not in (None, tensors_sha256(found)):
+            raise self._other()
+        check_finite(found, str(self.path), RESTORE)
+        return found
+
+    def _other(self) -> InputError:
+        return InputError(
+            f"{self.path}: its tensors are not those that its card states, {self.path.with_suffix('.json').name}; a byte "
+            f"has changed, or the two are of different trainings: {RESTORE}"
+        )
+
+
+def _sha256(path: Path) -> str:
+    """The SHA-256 of a file, computed once for each state of it: a model is read in two parts."""
+    state = path.stat()
+    return _sha256_of(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _sha256_of(path: Path, *_: int) -> str:
+    digest = hashlib.sha256()
+    with open_regular(path, "file of tensors") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> Checkpoint:
@@ -81,13 +151,14 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str
     from safetensors.torch import save_file  # imports PyTorch
 
     card = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **card}
-    text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
+    json.dumps(card)  # before any file is written
     try:
         with atomic_file(path) as aside:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside)
+            card[_TENSORS] = _sha256(aside)
     except SafetensorError as error:
         raise OSError(errno.ENOSPC if "os error 28" in str(error) else errno.EIO, str(error), str(path)) from error
-    write_text(path.with_suffix(".json"), text)
+    write_sealed_json(path.with_suffix(".json"), card)
     return Checkpoint(path, card)
 
 
@@ -115,15 +186,19 @@ def find_checkpoint(location: str | Path) -> Checkpoint | None:
     if path is None:
         return None
     card_path = path.with_suffix(".json")
-    try:
-        card = json.loads(card_path.read_text(**TEXT))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{card_path}: the checkpoint's card cannot be read ({error})") from error
-    if not isinstance(card, dict) or card.get("schema") != SCHEMA or card.get("schema_version") != SCHEMA_VERSION:
+    card = read_json(card_path, "checkpoint card", dict[str, Any], advice=RESTORE)
+    if card.get("schema") != SCHEMA or card.get("schema_version") != SCHEMA_VERSION:
         raise InputError(f"{card_path}: not a checkpoint card of schema {SCHEMA} version {SCHEMA_VERSION}")
+    if fault := fault_in(card, Card):
+        raise InputError(f"{card_path}: not a readable checkpoint card ({fault}); {RESTORE}")
     checkpoint = Checkpoint(path, card)
     try:
-        _ = checkpoint.backbone, checkpoint.classes, checkpoint.preprocessing
+        _ = checkpoint.preprocessing
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{card_path}: a field of the card is missing or invalid ({error})") from error
+        raise InputError(f"{card_path}: 'preprocessing' is invalid ({error}); {RESTORE}") from error
+    for name in ("train_counts", "classifier_counts", "class_numbers", "origin"):
+        if name in card and len(card[name]) != len(card["classes"]):
+            raise InputError(
+                f"{card_path}: {name!r} has {len(card[name])} entries for {len(card['classes'])} classes; {RESTORE}"
+            )
     return checkpoint

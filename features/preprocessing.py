@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: the pixels that are needed. With fewer, the class means of photos move by more than bfloat16 moves them.
 DETAIL = 3
 
+#: Pixels of the longest side that an image is resized to: such an input takes a gigabyte.
+LARGEST_SIDE = 16_384
+
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -51,6 +54,12 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.image_size < 1 or self.resize < self.image_size:
             raise InputError(f"image size {self.image_size} must be at least 1 and at most the resize {self.resize}")
+        if self.resize > LARGEST_SIDE:
+            raise InputError(f"image size {self.image_size}: expected sides of at most {LARGEST_SIDE} pixels")
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, (*self.mean, *self.std))):
+            raise InputError("the mean and the standard deviation of pixels: expected three numbers each")
+        if min(self.std) <= 0:
+            raise InputError(f"the standard deviations of pixels {list(self.std)}: expected numbers above 0")
         if self.interpolation not in _RESAMPLING:
             raise InputError(f"interpolation {self.interpolation!r} is not one of {', '.join(_RESAMPLING)}")
 

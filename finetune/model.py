@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from features.backbones.loading import Backbone, load_backbone
-from features.checkpoint import find_checkpoint, save_checkpoint
+from features.checkpoint import RESTORE, Checkpoint, find_checkpoint, save_checkpoint
 from features.infrastructure.errors import InputError
+from features.tensors import check_tensors
 from finetune.heads import HEADS
 
 
@@ -73,12 +74,32 @@ class ImageClassifier(nn.Module):
                 f"{location}: no trained model there; expected a finished run directory "
                 f"(with checkpoints/last.safetensors)"
             )
-        head = checkpoint.card["head"]
+        head = checkpoint.card.get("head")
         if head not in HEADS:
             raise InputError(f"{checkpoint.path}: its head is {head!r}; this version knows {', '.join(HEADS)}")
+        if missing := [name for name in ("sigmoid", "scale", "train_counts") if name not in checkpoint.card]:
+            raise InputError(f"{checkpoint.path.with_suffix('.json')}: {missing[0]!r} is missing; {RESTORE}")
+        state = checkpoint.state("head.")
         model = cls(load_backbone(str(location)), checkpoint.classes, head)
-        model.head.load_state_dict(checkpoint.state("head."))
+        fill_head(model.head, state, checkpoint)
         return model, checkpoint.card
+
+
+def fill_head(head: nn.Module, state: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
+    """Load the tensors of a checkpoint's head.
+
+    Raises:
+        InputError: One is missing or has another shape, such as that of another number of classes.
+    """
+    try:
+        head.load_state_dict(dict(state))
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{checkpoint.path}: its head does not fit the {len(checkpoint.classes)} classes of its card ({reason}); "
+            f"{RESTORE}"
+        ) from error
+    check_tensors(state, head.state_dict(), str(checkpoint.path), RESTORE)
 
 
 def as_scores(logits: Tensor, sigmoid: bool) -> Tensor:

@@ -2,7 +2,8 @@
 
 - ``config.yaml``: the resolved configuration, only of options that the run reads
   (``transfer COMMAND --config RUN/config.yaml`` runs it again)
-- ``environment.json``: the inputs' hashes, versions, seed and command line
+- ``environment.json``: the inputs' hashes, versions, seed, workers and command line, and digests of ``config.yaml`` and
+  of the finished ``history.csv``
 - ``history.csv``: a line an epoch; ``log.txt``: the messages
 - ``checkpoints/``: the model, and of an unfinished run the state (:mod:`finetune.training.state`)
 - ``per_class.csv``: the final accuracy of each class; ``predictions.csv``: the class predicted for each evaluated image
@@ -14,7 +15,8 @@ A run is finished if and only if ``metrics.json`` exists.
 from __future__ import annotations
 
 import csv
-import json
+import hashlib
+import math
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -27,15 +29,18 @@ from typing import Any
 import yaml
 
 from features.infrastructure.addresses import on_disk
-from features.infrastructure.console import console
+from features.infrastructure.console import console, warn_once
 from features.infrastructure.errors import InputError, as_typed, difference
-from features.infrastructure.files import TEXT, atomic_file, write_json, write_text
+from features.infrastructure.files import TEXT, atomic_file, write_text
 from features.infrastructure.locks import locked
 from features.infrastructure.options import default_of
 from features.infrastructure.processes import gather, rank, wait_for_all
 from features.infrastructure.provenance import versions
+from features.infrastructure.regular_files import read_limited
 from features.infrastructure.secrets import without_secrets
+from features.infrastructure.structured_files import LARGEST_YAML, parse_yaml, read_json, write_sealed_json
 from features.infrastructure.tables import read_rows
+from finetune.run_shapes import Environment, Figures, RunOptions
 from finetune.training import state
 
 #: What runs of fine-tuning have as ``method``, which earlier versions wrote into all runs.
@@ -44,6 +49,12 @@ FINE_TUNED = "full"
 _FIRST = ("environment.json", "checkpoints")
 #: Options that do not change the result of a run, which may therefore be resumed with others.
 IMMATERIAL = ("out", "workers", "strategy", "logger", "logger_options", "tensorboard")
+#: Columns that the history of a run has at least.
+_HISTORY = ("epoch", "step", "train_loss", "images_per_second", "seconds")
+#: What to do about a damaged file of a run.
+_RESTORE = "restore it from a copy, or train again into another directory"
+#: Bytes of the largest history.
+_LARGEST_HISTORY = 1 << 26
 
 
 class RunDirectory:
@@ -78,23 +89,30 @@ class RunDirectory:
             raise InputError(f"`out` {path}: the directory is not empty and holds no run; name another")
         else:
             try:
-                read = {name: value for name, value in resolved.items() if name not in without_effect}
-                self._begin(config, read, inputs)
+                # The workers make no difference, and the file of one run is the same with any number of them.
+                left_out = {*without_effect, "workers"}
+                read = {name: value for name, value in resolved.items() if name not in left_out}
+                self._begin(config, read, inputs, resolved.get("workers"))
             except OSError as error:
                 raise InputError(f"`out` {path}: cannot be written ({error.strerror or error})") from error
 
-    def _begin(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+    def _begin(
+        self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str], workers: int | None
+    ) -> None:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
+        options = without_secrets(yaml.safe_dump(_plain(resolved), sort_keys=False, allow_unicode=True))
         environment = {
             "run": re.sub("(?<=[a-z])(?=[A-Z])", "-", type(config).__name__.removesuffix("Config")).lower(),
             "inputs": dict(inputs),
             "seed": resolved.get("seed"),
+            "workers": workers,
             "versions": versions(),
             "argv": sys.argv,
             "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "config_sha256": _sha256(options.encode(**TEXT)),
         }
-        write_json(self.path / "environment.json", environment)
-        write_text(self.path / "config.yaml", yaml.safe_dump(_plain(resolved), sort_keys=False, allow_unicode=True))
+        write_sealed_json(self.path / "environment.json", environment)
+        write_text(self.path / "config.yaml", options)
 
     def _require_same(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         there, environment = _read_start(self.path)
@@ -134,8 +152,16 @@ class RunDirectory:
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Write the final figures, which makes the run a finished one."""
-        if rank() == 0:
-            write_json(self.path / "metrics.json", dict(metrics))
+        if rank() != 0:
+            return
+        history = self.path / "history.csv"
+        if history.is_file():
+            environment = _read_start(self.path)[1]
+            write_sealed_json(
+                self.path / "environment.json",
+                environment | {"history_sha256": _sha256(read_limited(history, "history", _LARGEST_HISTORY))},
+            )
+        write_sealed_json(self.path / "metrics.json", metrics)
 
     def log(self, line: str) -> None:
         """Print a line and add it to ``log.txt``; arguments in backticks become options of the command line."""
@@ -156,7 +182,7 @@ class RunDirectory:
         """Add an epoch to ``history.csv``, in place of that epoch and later ones, which a resumed run repeats."""
         if rank() != 0:
             return
-        rows = [old for old in _read_history(self.path) if int(old["epoch"]) < int(row["epoch"])]
+        rows = [old for old in _read_history(self.path, _HISTORY[:1]) if int(old["epoch"]) < int(row["epoch"])]
         with atomic_file(self.path / "history.csv") as aside, aside.open("w", newline="", **TEXT) as file:
             writer = csv.DictWriter(file, list(row))
             writer.writeheader()
@@ -171,8 +197,10 @@ def open_run(path: str | Path) -> dict[str, Any]:
     """
     directory = on_disk(path, "the run")
     config, environment = _read_start(directory)
-    history = [{name: float(value) for name, value in row.items()} for row in _read_history(directory)]
-    figures = {"metrics": _read_metrics(directory), "history": history}
+    metrics, history = _read_metrics(directory), _read_history(directory, _HISTORY)
+    if metrics is not None and history:
+        _say_if_other(directory / "history.csv", environment.get("history_sha256"), _LARGEST_HISTORY)
+    figures = {"metrics": metrics, "history": [{name: float(value) for name, value in row.items()} for row in history]}
     return {"path": str(directory), "config": config, "environment": environment, **figures}
 
 
@@ -183,18 +211,35 @@ def _is_foreign(entry: Path) -> bool:
 
 def _read_metrics(directory: Path) -> dict[str, Any] | None:
     path = directory / "metrics.json"
-    try:
-        return json.loads(path.read_text(**TEXT)) if path.is_file() else None
-    except ValueError as error:
-        raise InputError(f"{path}: the run's figures cannot be read ({error})") from error
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = read_json(path, "table of the run's figures", Figures, advice=_RESTORE)
+    return found
 
 
-def _read_history(directory: Path) -> list[dict[str, str]]:
+def _read_history(directory: Path, columns: Collection[str]) -> list[dict[str, str]]:
+    """The rows of the history, which have ``columns`` and whose values are finite numbers, as they stand in the file."""
     path = directory / "history.csv"
     if not path.is_file():
         return []
-    with path.open(newline="", **TEXT) as file:
-        return list(csv.DictReader(file))
+    rows = []
+    for line, row in read_rows(path, ("epoch",), kind="history of the run"):
+        if missing := [name for name in columns if name not in row]:
+            raise InputError(f"{path}: column {missing[0]!r} is missing; {_RESTORE}")
+        if not row["epoch"].isdecimal() or int(row["epoch"]) < 1:
+            raise InputError(f"{path} line {line}: epoch is {row['epoch']!r}; expected a whole number; {_RESTORE}")
+        for name, value in row.items():
+            if not _is_finite(value):
+                raise InputError(f"{path} line {line}: {name} is {value!r}; expected a number; {_RESTORE}")
+        rows.append(row)
+    return rows
+
+
+def _is_finite(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def read_classes(directory: str | Path) -> list[dict[str, Any]]:
@@ -213,10 +258,14 @@ def read_classes(directory: str | Path) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = [
             {"class": row["class"], **{name: to(row[name]) for name, to in numbers.items()}} for _, row in rows
         ]
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"{path}: holds a value that is not a number ({error})") from error
     if any(not 0 <= row["accuracy"] <= 1 for row in found) or len({row["class"] for row in found}) < len(found):
         raise InputError(f"{path}: expected each class once, with an accuracy from 0 to 1; write it anew with: {make}")
+    if any(not 0 <= row[name] < 2**63 for row in found for name in ("train_images", "images")):
+        raise InputError(f"{path}: expected numbers of images of at least 0; write it anew with: {make}")
     return found
 
 
@@ -236,6 +285,8 @@ def read_predictions(path: Path) -> dict[str, list[Any]]:
             row["probability"] = float(row["probability"])  # type: ignore[assignment]
         except ValueError as error:
             raise InputError(f"{path} line {line}: the probability is not a number ({error})") from error
+        if not 0 <= row["probability"] <= 1 + 1e-5:  # type: ignore[operator]  # float32 may exceed 1 by rounding
+            raise InputError(f"{path} line {line}: the probability must be from 0 to 1, got {row['probability']}")
         for name, column in found.items():
             column.append(row[name])
     return found
@@ -245,17 +296,28 @@ def _read_start(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The configuration and the environment that a run wrote when it began."""
     if not directory.exists():
         raise InputError(f"{directory}: no such run directory")
+    options, begun = directory / "config.yaml", directory / "environment.json"
+    if not (options.is_file() and begun.is_file()):
+        raise InputError(f"{directory}: no run there; expected a directory that holds config.yaml and environment.json")
     try:
-        config = yaml.safe_load((directory / "config.yaml").read_text(**TEXT))
-        environment = json.loads((directory / "environment.json").read_text(**TEXT))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = "" if isinstance(error, FileNotFoundError) else f" ({error})"
-        raise InputError(
-            f"{directory}: no run there; expected a directory that holds config.yaml and environment.json{reason}"
-        ) from error
-    if not isinstance(config, dict) or not isinstance(environment, dict) or "inputs" not in environment:
-        raise InputError(f"{directory}: no run there; its config.yaml or environment.json is not one of a run")
+        content = read_limited(options, "configuration of a run", LARGEST_YAML)
+        config = parse_yaml(content, options, "configuration of a run", RunOptions, advice=_RESTORE)
+        environment = read_json(begun, "environment of a run", Environment, advice=_RESTORE)
+    except InputError as error:
+        raise InputError(f"{directory}: no run there, or a damaged one: {error}") from error
+    _say_if_other(options, environment.get("config_sha256"), LARGEST_YAML)
     return config, environment
+
+
+def _sha256(content: bytes) -> str:
+    """The SHA-256 of a text, whatever its line ends are."""
+    return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
+
+
+def _say_if_other(path: Path, sha256: str | None, limit: int) -> None:
+    """Say that a file of a run is not the one that the run wrote; earlier versions have no digest of it."""
+    if sha256 is not None and (found := _sha256(read_limited(path, "file of a run", limit))) != sha256:
+        warn_once(f"{path}: changed since the run wrote it; what it says now is used", found)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from features.infrastructure.errors import InputError
 from features.preprocessing import Preprocessing
+from features.tensors import check_tensors, tensors_sha256
 
 
 class Backbone(nn.Module):
@@ -53,17 +52,13 @@ class Backbone(nn.Module):
 
     def weights_sha256(self) -> str:
         """Return the SHA-256 of every parameter and buffer, in the order of their names."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.network.state_dict().items()):
-            digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-        return digest.hexdigest()
+        return tensors_sha256(self.network.state_dict())
 
     def fill(self, state: Mapping[str, Any], where: str) -> None:
         """Load tensors by name from ``state``, which messages call ``where``; further tensors are ignored.
 
         Raises:
-            InputError: A tensor is missing or has another shape.
+            InputError: A tensor is missing, has another shape, or holds numbers of another kind.
         """
         expected = self.network.state_dict()
         missing = [name for name in expected if not isinstance(state.get(name), Tensor)]
@@ -73,4 +68,5 @@ class Backbone(nn.Module):
                 f"{where}: does not fit {self.name}: {len(missing)} of {len(expected)} tensors are missing and "
                 f"{len(wrong)} have another shape, first {(missing + wrong)[0]!r}"
             )
+        check_tensors(state, expected, where, "give the weights of this network")
         self.network.load_state_dict({name: state[name] for name in expected})

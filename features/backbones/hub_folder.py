@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from features.infrastructure.files import TEXT
+from features.infrastructure.errors import InputError
+from features.infrastructure.structured_files import read_json
 
 #: The files of a model in such a folder.
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def hub_config(location: str | Path) -> dict[str, Any]:
-    """Read ``config.json`` of a folder; empty if there is none, or it holds no mapping."""
+    """Read ``config.json`` of a folder; empty if there is none, or it cannot be read as a mapping."""
     path = Path(location) / CONFIG
     try:
-        found = json.loads(path.read_text(**TEXT)) if path.is_file() else {}
-    except (OSError, ValueError):
+        found: dict[str, Any] = read_json(path, "configuration of a model", dict[str, Any]) if path.is_file() else {}
+    except (InputError, OSError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return found

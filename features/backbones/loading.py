@@ -13,6 +13,7 @@ from features.backbones.twins import from_twin
 from features.backbones.weights_file import read_weights
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
+from features.tensors import check_tensors
 
 __all__ = ["Backbone", "backbone_names", "check_image_size", "load_backbone"]
 
@@ -95,5 +96,6 @@ def _fill_from_file(backbone: Backbone, family: Family, file: str) -> None:
         if found is None:
             raise weights.misfit(expected, backbone.name)
         state, said = found, f"{len(found)} tensors, which have the names of another library"
+    check_tensors(state, expected, weights.where, "give a file of trained weights")
     backbone.network.load_state_dict({**expected, **state})
     console.print(f"{file}: {said}")

@@ -11,14 +11,15 @@ import pickle
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from features.infrastructure.errors import InputError
+from features.infrastructure.torch_files import read_torch
 
 #: Buffer of batch normalisation that files of early versions of torch lack; nothing here reads it.
 BATCH_COUNTER = "num_batches_tracked"
@@ -30,6 +31,8 @@ _PREFERRED = (
 )
 #: Names that a message lists.
 _LISTED = 3
+#: Levels of mappings in which tensors are looked for, and tensors that a file may hold.
+_DEEPEST, _MOST_TENSORS = 8, 1_000_000
 
 
 class _Inert:
@@ -180,7 +183,9 @@ def read_weights(file: str) -> WeightsFile:
         raise InputError(f"`weights` {file}: no such file; expected default, none, or a state-dict file")
     content: Any
     try:
-        content = load_file(path) if _is_safetensors(path) else _unpickled(path)
+        content = load_file(path) if _is_safetensors(path) else read_torch(path, "weights file", _Inert)
+    except InputError:
+        raise
     except Exception as error:  # decoders raise errors of any type on a file that holds no state dict
         reason = printable(str(error)) or type(error).__name__
         if isinstance(error, pickle.UnpicklingError):  # torch would advise to run the code
@@ -189,7 +194,9 @@ def read_weights(file: str) -> WeightsFile:
     if not isinstance(content, Mapping):
         held = "a pickled object" if isinstance(content, _Inert) else f"a {type(content).__name__}"
         raise InputError(f"`weights` {file}: holds {held}; expected a state dict, tensors by name")
-    found = list(_tensors(content, ""))
+    found = list(islice(_tensors(content, ""), _MOST_TENSORS + 1))
+    if len(found) > _MOST_TENSORS:
+        raise InputError(f"`weights` {file}: holds more than {_MOST_TENSORS:,} tensors; expected a state dict")
     if not found:
         raise InputError(
             f"`weights` {file}: holds no tensor by name, only {some(content) or 'nothing'}; save a state_dict()"
@@ -215,22 +222,16 @@ def _is_safetensors(path: Path) -> bool:
         return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
 
 
-def _unpickled(path: Path) -> Any:
-    try:
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except Exception:  # an early format, or no such file at all, which reading it tells
-        names = []
-    with torch.serialization.safe_globals([(_Inert, name) for name in names]):
-        return torch.load(path, map_location="cpu", weights_only=True)
+def _tensors(content: Mapping[Any, Any], container: str, above: tuple[int, ...] = ()) -> Iterator[tuple[str, str, Tensor]]:
+    """Every tensor in nested mappings: the path of its mapping, its name there, and itself.
 
-
-def _tensors(content: Mapping[Any, Any], container: str) -> Iterator[tuple[str, str, Tensor]]:
-    """Every tensor in nested mappings: the path of its mapping, its name there, and itself."""
+    Nothing is deeper than :data:`_DEEPEST`: a pickle can hold a mapping that holds itself.
+    """
     for name, value in content.items():
         if isinstance(value, Tensor):
             yield container, str(name), value
-        elif isinstance(value, Mapping):
-            yield from _tensors(value, f"{container}{name}.")
+        elif isinstance(value, Mapping) and len(above) < _DEEPEST and id(value) not in above:
+            yield from _tensors(value, f"{container}{name}.", (*above, id(value)))
 
 
 def _is_inside(network: nn.Module, name: str) -> bool:

@@ -37,6 +37,20 @@ def say_once(line: str) -> None:
     console.print(line)
 
 
+@cache
+def warn_once(line: str, content: str = "") -> None:
+    """Print a line once for each ``content`` that it is about, also where notes are not wanted.
+
+    It is for what may give another result than the user expects.
+    """
+    if rank() == 0:
+        quiet, console.quiet = console.quiet, False
+        try:
+            console.print(line)
+        finally:
+            console.quiet = quiet
+
+
 class _RateColumn(ProgressColumn):
     """Finished items per second."""
 

@@ -25,7 +25,7 @@ class Range:
     def __contains__(self, value: float) -> bool:
         reaches = value > self.low if self.above else value >= self.low
         ends = value < self.high if self.below else value <= self.high
-        return reaches and ends and math.isfinite(value)
+        return reaches and ends and (isinstance(value, int) or math.isfinite(value))  # of any size, unlike a float
 
     def __str__(self) -> str:
         low = "" if self.low == -math.inf else f"{'above' if self.above else 'at least'} {self.low:.10g}"

@@ -1,22 +1,32 @@
 """CSV tables below one comment line that holds their provenance as JSON.
 
 The user may edit them by hand: blank lines, comment lines, spaces around values, further columns and any order of the
-columns are accepted.
+columns are accepted. The provenance begins with a digest of the file (:mod:`features.infrastructure.seals`), so that a
+reader says if a file has changed since it was written.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from io import TextIOWrapper
+from io import BufferedReader, TextIOWrapper
 from itertools import chain
 from typing import Any
 
 from features.infrastructure.addresses import Location, located
 from features.infrastructure.errors import InputError
+from features.infrastructure.console import warn_once
 from features.infrastructure.files import TEXT, atomic_file
+from features.infrastructure.regular_files import open_regular
+from features.infrastructure.seals import SEAL, UNSEALED, SealedReader, say_if_changed, seal
 from features.infrastructure.secrets import without_secrets
+
+#: Characters of the longest line, which is that of the provenance.
+LONGEST_LINE = 1 << 26
+#: How the line of a provenance looks, also one that is damaged.
+_JSON = re.compile(r"""[{}]|["']\s*:""")
 
 
 def write_table(
@@ -27,15 +37,16 @@ def write_table(
     Without ``provenance`` the table begins with its header, as any program reads it. Addresses in it lose credentials
     and signatures.
     """
-    with (
-        atomic_file(located(path)) as aside,
-        aside.open("w", newline="", **TEXT) as file,
-    ):
+    with atomic_file(located(path)) as aside:
+        with aside.open("w", newline="", **TEXT) as file:
+            if provenance is not None:
+                head = {SEAL: UNSEALED} | dict(provenance)
+                file.write(without_secrets(f"# {json.dumps(head, ensure_ascii=False)}\n"))
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(columns)
+            table.writerows(rows)
         if provenance is not None:
-            file.write(without_secrets(f"# {json.dumps(dict(provenance), ensure_ascii=False)}\n"))
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(columns)
-        table.writerows(rows)
+            seal(aside)  # in a second pass: a digest of each row would take longer than writing it
 
 
 def read_rows(
@@ -44,7 +55,8 @@ def read_rows(
     """Yield the line number and the stripped values by column of each row of a table.
 
     The header must hold ``columns`` once each; others are allowed. Messages call the file ``kind``, such as ``subset
-    file``, and name the command ``make`` that makes such a file, if there is one.
+    file``, and name the command ``make`` that makes such a file, if there is one. A line on standard error says at the
+    end if the file has changed since it was written.
 
     Raises:
         InputError: The file is missing, is not text or not CSV, lacks a column, or a row has too few or too many
@@ -81,11 +93,17 @@ def read_provenance(path: str | Location, *, kind: str, make: str = "") -> dict[
     first = next((line for line in _lines(located(path), kind, make) if line.strip()), "").strip()
     if first.startswith('"'):  # as a spreadsheet saves it
         first = next(csv.reader([first]))[0]
+    if not first.startswith("#"):
+        return {}
     try:
-        found = json.loads(first.removeprefix("#")) if first.startswith("#") else {}
-    except json.JSONDecodeError:
-        return {}  # another comment
-    return found if isinstance(found, dict) else {}
+        found = json.loads(first.removeprefix("#"))
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict):
+        return {name: value for name, value in found.items() if name != SEAL}
+    if _JSON.search(first):  # not another comment
+        warn_once(f"{path}: its first line, which says what it was made of, is damaged; it is read without it", first)
+    return {}
 
 
 def _rows(path: Location, kind: str, make: str) -> Iterator[tuple[int, list[str]]]:
@@ -107,23 +125,30 @@ def _rows(path: Location, kind: str, make: str) -> Iterator[tuple[int, list[str]
             if any(values):
                 yield line, values
             line = skipped + reader.line_num + 1  # the next row begins here: a quoted value may hold line ends
-    except csv.Error as error:
+    except csv.Error as error:  # such as a value of more than 131,072 letters, which a quote that stays open makes
         raise InputError(f"{path} line {line}: not a row of a CSV file ({error})") from error
 
 
 def _lines(path: Location, kind: str, make: str) -> Iterator[str]:
-    """Yield the lines of a text file with their line ends."""
+    """Yield the lines of a text file with their line ends; say at the end if it has changed since it was written."""
     try:
-        with path.open("rb") as file:
+        with BufferedReader(SealedReader(open_regular(path, kind, make)), 1 << 16) as file:
             binary = b"\0" in file.peek()  # known before its first line is taken for a header
-            for line in TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=""):
+            text = TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+            while line := text.readline(LONGEST_LINE):
                 if binary or "\0" in line:
                     raise InputError(f"{path}: not a readable {kind} (it is not text)")
+                if len(line) == LONGEST_LINE:
+                    raise InputError(f"{path}: not a readable {kind} (a line has more than {LONGEST_LINE:,} letters)")
                 yield line
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such {kind}{f'; make one with: {make}' if make else ''}") from None
+            say_if_changed(path, file.raw.seal, _command(make))  # type: ignore[attr-defined]
     except OSError as error:
         raise InputError(f"{path}: not a readable {kind} ({error})") from error
+
+
+def _command(make: str) -> str:
+    """The command of a command line, such as ``transfer select``; empty for none."""
+    return " ".join(make.split()[:2])
 
 
 def _is_comment(line: str) -> bool:

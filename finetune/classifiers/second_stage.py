@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from features.checkpoint import Checkpoint, find_checkpoint
+from features.checkpoint import RESTORE, Checkpoint, find_checkpoint
 from features.dataset import ImageDataset
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
@@ -70,10 +70,16 @@ class TrainedClassifier:
         checkpoint = find_checkpoint(location)
         if checkpoint is None:
             raise InputError(f"`init` {location}: {option} starts from a trained classifier; give a finished run")
-        kind = checkpoint.card["head"]
+        kind = checkpoint.card.get("head")
         if kind != "linear":
             raise InputError(f"`init` {location}: {option} needs a linear classifier, and this run's is {kind}")
         head, balanced_by = checkpoint.state("head."), _balanced_by(location, checkpoint)
+        shapes = [tuple(head[name].shape) for name in ("weight", "bias") if name in head]
+        rows = len(checkpoint.classes)
+        if len(shapes) != 2 or len(shapes[0]) != 2 or shapes[0][0] != rows or shapes[1] != (rows,):
+            raise InputError(f"{checkpoint.path}: its head is of {shapes}, its card of {rows} classes; {RESTORE}")
+        if not all(head[name].is_floating_point() for name in ("weight", "bias")):
+            raise InputError(f"{checkpoint.path}: its head holds whole numbers; {RESTORE}")
         sigmoid = bool(checkpoint.card.get("sigmoid"))
         return cls(head["weight"].numpy(), head["bias"].numpy(), sigmoid, balanced_by, location), checkpoint.classes
 
@@ -113,7 +119,9 @@ def images_per_class(
     """
     if checkpoint is None or set(checkpoint.classes) != set(classes):
         return None
-    stated = checkpoint.card.get(entry, checkpoint.card["train_counts"])  # earlier versions wrote only these
+    stated = checkpoint.card.get(entry, checkpoint.card.get("train_counts"))  # earlier versions wrote only these
+    if stated is None:
+        raise InputError(f"{checkpoint.path.with_suffix('.json')}: 'train_counts' is missing; {RESTORE}")
     counts = dict(zip(checkpoint.classes, stated, strict=True))
     return np.array([counts[name] for name in classes], dtype=np.int64)
 
