@@ -33,7 +33,7 @@ _EXTENT = (-1, -1)
 
 
 #: Formats of Pillow that are read; the first two are tried first. Not among them are those that another program would
-#: draw (EPS, WMF), those that hold a file of any format, which Pillow would open (IPTC), those that hold no picture, and
+#: draw (EPS, WMF), one that holds a file of any format, which Pillow would open (IPTC), those that hold no picture, and
 #: FITS, whose offset Pillow does not apply.
 _READ = (
     "JPEG", "PNG", "AVIF", "BMP", "CUR", "DDS", "DIB", "GIF", "ICNS", "ICO", "JPEG2000", "JXL", "MPO", "PCX", "PPM",

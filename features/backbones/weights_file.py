@@ -222,7 +222,9 @@ def _is_safetensors(path: Path) -> bool:
         return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
 
 
-def _tensors(content: Mapping[Any, Any], container: str, above: tuple[int, ...] = ()) -> Iterator[tuple[str, str, Tensor]]:
+def _tensors(
+    content: Mapping[Any, Any], container: str, above: tuple[int, ...] = ()
+) -> Iterator[tuple[str, str, Tensor]]:
     """Every tensor in nested mappings: the path of its mapping, its name there, and itself.
 
     Nothing is deeper than :data:`_DEEPEST`: a pickle can hold a mapping that holds itself.

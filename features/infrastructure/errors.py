@@ -6,8 +6,11 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from features.infrastructure.names import as_text
 from features.infrastructure.secrets import without_secrets
 
+#: Characters of the longest message; a value in it may be longer.
+LONGEST = 2_000
 #: How a message names an argument: by its Python name in backticks.
 _ARGUMENT = re.compile(r"`([a-z][a-z0-9_]*)`")
 
@@ -21,7 +24,10 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(without_secrets(" ".join(message.split())))
+        line = as_text(" ".join(message.split()))  # a path or a value may hold what a terminal obeys
+        if len(line) > LONGEST:  # what to do stands at the end
+            line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
+        super().__init__(without_secrets(line))
 
     def on_command_line(self, positional: Collection[str] = ()) -> str:
         """Return the message with every argument as it is typed: ``--min-count`` for ``min_count``."""

@@ -30,7 +30,7 @@ def check_new(
     Raises:
         InputError: A file exists, is named twice, is read by the command, or cannot be written.
     """
-    taken = {located(path).resolve(): "" for path in read}
+    taken = {_resolved(located(path), "the file"): "" for path in read}
     for argument, name in files.items():
         if name is None:
             continue

@@ -14,8 +14,8 @@ _HIDDEN = (
     "\xad\u034f\u115f\u1160\u17b4\u17b5\u200b\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
     "\ud800-\udfff"
 )
-#: Characters that join letters or choose their form, which many scripts and pictures need: not behind a letter of ASCII,
-#: or where nothing stands before them. A digit may have a form for a key. The letters of flags stand behind a flag.
+#: Characters that join letters or choose their form, which many scripts and pictures need, but nothing needs at the
+#: beginning or behind ASCII, except that a digit has a form for a key. The letters of flags stand behind a flag.
 _JOINERS, _TAGS = "\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef", "\U000e0000-\U000e007f"
 _ESCAPED = re.compile(
     f"[{_HIDDEN}]|(?<![^\x00-\x7f{_HIDDEN}{_TAGS}])(?!(?<=[0-9#*])\ufe0f\u20e3)[{_JOINERS}]+"

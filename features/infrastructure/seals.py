@@ -20,7 +20,7 @@ from features.infrastructure.console import warn_once
 
 #: The name of the digest, and what stands in its place while it is computed.
 SEAL, UNSEALED = "sha256", "0" * 64
-_STATED = re.compile(rb'[^0-9A-Za-z]{0,6}\{[^0-9A-Za-z]{1,8}sha256[^0-9A-Za-z]{1,8}([0-9a-f]{64})(?![0-9A-Za-z])')
+_STATED = re.compile(rb"[^0-9A-Za-z]{0,6}\{[^0-9A-Za-z]{1,8}sha256[^0-9A-Za-z]{1,8}([0-9a-f]{64})(?![0-9A-Za-z])")
 #: A seal of which a byte has changed.
 _DAMAGED = re.compile(rb"[^0-9A-Za-z]{0,6}\{[^0-9A-Za-z]{1,8}(sha256|\S{0,8}[^0-9A-Za-z]{1,8}[0-9a-f]{30})")
 _BOM = b"\xef\xbb\xbf"

@@ -111,7 +111,9 @@ def _class_of(hint: Any) -> Any:
 
 
 def _wrong(value: Any, hint: Any, place: str) -> str:
-    shown = repr(value) if isinstance(value, (str, int, float, bool, type(None))) else _WORDS.get(type(value), "another")
+    shown = (
+        repr(value) if isinstance(value, (str, int, float, bool, type(None))) else _WORDS.get(type(value), "another")
+    )
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
     return f"{_named(place)} is {shown}; expected {_expected(hint)}"
 

@@ -16,8 +16,8 @@ from itertools import chain
 from typing import Any
 
 from features.infrastructure.addresses import Location, located
-from features.infrastructure.errors import InputError
 from features.infrastructure.console import warn_once
+from features.infrastructure.errors import InputError
 from features.infrastructure.files import TEXT, atomic_file
 from features.infrastructure.regular_files import open_regular
 from features.infrastructure.seals import SEAL, UNSEALED, SealedReader, say_if_changed, seal

@@ -59,7 +59,7 @@ SHARDS: dict[str, tuple[Callable[[], bytes], Mapping[str, int] | str | None]] = 
     "no end": (lambda: sample(), {"ant": 1}),
     "an absolute name": (lambda: sample() + sample("/etc/b") + _END, {"ant": 2}),
     "a name that leaves": (lambda: sample() + sample("../../b") + _END, {"ant": 2}),
-    "a name with backslashes": (lambda: sample() + sample("..\\b") + _END, {"ant": 2}),
+    "a name with backslashes": (lambda: sample() + sample("b\\c") + _END, {"ant": 2}),
     "a name with a new line": (lambda: sample() + sample("b\nid") + _END, {"ant": 2}),
     "a name of 10,000 characters": (lambda: sample() + sample("b" * 10_000) + _END, {"ant": 2}),
     "no name": (lambda: sample() + member("", b"x") + _END, None),
@@ -80,7 +80,7 @@ SHARDS: dict[str, tuple[Callable[[], bytes], Mapping[str, int] | str | None]] = 
         + member("x", b"x\n".ljust(512, b"\0")) + _END,
         "",
     ),
-    "a size below 0": (lambda: sample() + header("b.png", _BACK) + _END, "damaged"),
+    "a size below 0": (lambda: sample() + header("b.png", _BACK) + _END, "below 0"),
     "a first size below 0": (lambda: header("b.png", _BACK) + sample() + _END, ""),
     "a size of -512 by an attribute": (lambda: sample() + _pax(size="-512") + header("b.png", b"00000000000\0") + _END, ""),
     "a size of -1536 by an attribute": (lambda: sample() + _pax(size="-1536") + header("b.png", b"00000000000\0") + _END, ""),
@@ -182,7 +182,11 @@ def _archive(content: bytes, name: str = "x.tar") -> Callable[[Path], Callable[[
             finally:
                 outside = {path.name for path in folder.iterdir()} - {"data", "out"}
                 assert not outside and not Path("/written").exists()
-                left = [path for path in (folder / "out").rglob("*") if path.is_symlink() or not (path.is_file() or path.is_dir())]
+                left = [
+                    path
+                    for path in (folder / "out").rglob("*")
+                    if path.is_symlink() or not (path.is_file() or path.is_dir())
+                ]
                 assert not left, left
             return {"ant": len(list((folder / "out").rglob("a.png")))}
 
@@ -214,7 +218,9 @@ def cases() -> Cases:
         right = None if name in _EITHER else {"ant": 1} if name == "a plain file" else line
         yield Case(f"an archive with {name}", _archive(whole), right)
         yield Case(f"a compressed archive with {name}", _archive(gzip.compress(whole), "x.tar.gz"), right)
-    yield Case("an archive of half its bytes", _archive(gzip.compress(start * 50)[:-30], "x.tar.gz"), "cannot be unpacked")
+    yield Case(
+        "an archive of half its bytes", _archive(gzip.compress(start * 50)[:-30], "x.tar.gz"), "cannot be unpacked"
+    )
     yield Case("an archive that is none", _archive(b"no tar file"), "cannot be unpacked")
     yield Case("an archive of 2 GB of zeros in 2 MB", _Lazy(), "times")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -24,7 +25,7 @@ from features.readers import open_dataset
 from transfer.cli import main
 
 #: Bytes of address space beyond those of a process that has imported everything.
-MEMORY = 3 << 29
+MEMORY = 3 << 30
 #: Images of a dataset that are decoded.
 DECODED = 64
 _NETWORK = ("--backbone", "resnet8", "--weights", "none", "--device", "cpu", "--workers", "0")
@@ -52,9 +53,7 @@ def outcome(case: Case, folder: Path) -> dict[str, Any]:
     except InputError as error:
         found["refused"] = str(error)
     if isinstance(given, str):
-        found["commands"] = {
-            name: command(line) for name, line in command_lines(case, given, folder / "out").items()
-        }
+        found["commands"] = {name: command(line) for name, line in command_lines(case, given, folder / "out").items()}
     return found
 
 
@@ -121,6 +120,7 @@ def _answer(cases: Mapping[str, Case], answers: IO[str]) -> None:
             except BaseException as error:
                 found = {"raised": f"{type(error).__name__}: {error}"[:500], "trace": traceback.format_exc()[-3000:]}
             os.chdir("/")
+            gc.collect()
             if ran := sorted(path.name for path in Path(folder).rglob("run-by-*")):
                 found["ran"] = ran
         print(json.dumps(found), file=answers, flush=True)

@@ -60,7 +60,12 @@ class Guard:
 
     def _start(self) -> subprocess.Popen[str]:
         paths = [str(_TESTS.parent), str(_TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+        }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "hostile.child"],
             stdin=subprocess.PIPE,

@@ -9,7 +9,9 @@ from typing import Any
 from hostile.case import Case
 
 #: Characters that move the cursor, turn the direction of text or are not seen, which no line may hold.
-_HOSTILE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u061c\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_HOSTILE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u061c\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 #: A line of a message; progress and notices are other lines.
 _ERROR = re.compile(r"^transfer \S+: error: .", re.MULTILINE)
 
@@ -39,7 +41,7 @@ def fault(case: Case, found: Mapping[str, Any]) -> str | None:
         unreadable = found["unreadable"]
         if isinstance(case.right, Mapping) and case.unreadable >= 0 and len(unreadable) != case.unreadable:
             return f"{len(unreadable)} images cannot be read in place of {case.unreadable}: {unreadable[:2]}"
-        if any("MemoryError" in reason or "memory" in reason.lower() for reason in unreadable):
+        if any("MemoryError" in reason or "allocate" in reason for reason in unreadable):
             return f"out of memory: {unreadable[:2]}"
         for name in (*found["classes"], *found["ids"]):
             if _HOSTILE.search(name):
