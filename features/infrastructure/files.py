@@ -55,6 +55,8 @@ def _resolved(path: Location, argument: str) -> Location:
         return path.resolve()
     except (OSError, RuntimeError) as error:  # Python before 3.13 raises the second
         raise InputError(f"{argument} {path}: is a link that leads to itself; name another file") from error
+    except ValueError as error:
+        raise InputError(f"{argument} {str(path)!r}: no file can have this name; name another file") from error
 
 
 def check_ending(path: str | Location, endings: Collection[str], argument: str = "`out`") -> None:

@@ -162,9 +162,11 @@ def provenance_in(text: str | None) -> dict[str, Any]:
     """Return a provenance from its JSON; empty if there is none, or it is something else."""
     try:
         found = json.loads(text) if text else {}
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) and found.get("schema") == PROVENANCE else {}
+    is_ours = isinstance(found, dict) and found.get("schema") == PROVENANCE
+    whole = is_ours and isinstance(found.get("attributes"), dict) and isinstance(found.get("dataset"), str)
+    return found if whole else {}
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,29 @@ from layouts import PNG
 
 #: What may stand in JSON in the place of what is meant.
 VALUES: dict[str, Any] = {
-    "null": None, "-1": -1, "1.5": 1.5, "NaN": float("nan"), "infinity": float("inf"), "10^30": 10**30,
-    "nothing": "", "[]": [], "[[1]]": [[1]], "{}": {}, "true": True, "NUL": "\0", "two lines": "a\nb", "half a pair": "\ud800",
-    "a million characters": "x" * 10**6, "an escape sequence": "\x1b[2J", "right to left": "\u202egnp.a",
-}  # fmt: skip
-_FIELDS = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id", "name", "supercategory")}  # fmt: skip
+    "null": None,
+    "-1": -1,
+    "1.5": 1.5,
+    "NaN": float("nan"),
+    "infinity": float("inf"),
+    "10^30": 10**30,
+    "nothing": "",
+    "[]": [],
+    "[[1]]": [[1]],
+    "{}": {},
+    "true": True,
+    "NUL": "\0",
+    "two lines": "a\nb",
+    "half a pair": "\ud800",
+    "a million characters": "x" * 10**6,
+    "an escape sequence": "\x1b[2J",
+    "right to left": "\u202egnp.a",
+}
+_FIELDS = {
+    "images": ("id", "file_name"),
+    "annotations": ("image_id", "category_id"),
+    "categories": ("id", "name", "supercategory"),
+}
 _GOOD: dict[str, list[dict[str, Any]]] = {
     "images": [{"id": 0, "file_name": "a.png"}, {"id": 1, "file_name": "b.png"}],
     "annotations": [{"image_id": 0, "category_id": 0}, {"image_id": 1, "category_id": 1}],
@@ -79,13 +97,21 @@ def _labels() -> dict[str, Any]:
     import numpy as np
 
     return {
-        "text": np.array([["a"], ["b"]], dtype=object), "NaN": np.array([[np.nan], [1.0]]),
-        "infinity": np.array([[np.inf], [1.0]]), "a fraction": np.array([[1.5], [1.0]]),
-        "0": np.array([[0.0], [1.0]]), "10^300": np.array([[1e300], [1.0]]),
-        "complex numbers": np.array([[1 + 2j], [1.0]]), "three": np.ones((3, 1)), "none": np.zeros((0, 0)),
-        "a struct": {"a": 1}, "a matrix": np.ones((2, 2)), "truth": np.array([[True], [True]]),
-        "2^64 - 1": np.array([[2**64 - 1], [1]], dtype=np.uint64), "cells in cells": np.array([[np.array([[1.0]])], [2.0]], dtype=object),
-    }  # fmt: skip
+        "text": np.array([["a"], ["b"]], dtype=object),
+        "NaN": np.array([[np.nan], [1.0]]),
+        "infinity": np.array([[np.inf], [1.0]]),
+        "a fraction": np.array([[1.5], [1.0]]),
+        "0": np.array([[0.0], [1.0]]),
+        "10^300": np.array([[1e300], [1.0]]),
+        "complex numbers": np.array([[1 + 2j], [1.0]]),
+        "three": np.ones((3, 1)),
+        "none": np.zeros((0, 0)),
+        "a struct": {"a": 1},
+        "a matrix": np.ones((2, 2)),
+        "truth": np.array([[True], [True]]),
+        "2^64 - 1": np.array([[2**64 - 1], [1]], dtype=np.uint64),
+        "cells in cells": np.array([[np.array([[1.0]])], [2.0]], dtype=object),
+    }
 
 
 def _matlab(part: str, name: str) -> Callable[[Path], str]:
@@ -148,14 +174,19 @@ _MATLAB_FILES: dict[str, Callable[[], bytes]] = {
     "an array of 2^31 numbers": lambda: _HEAD + matrix(6, (2**31 - 1, 1), _doubles(1, 2), name=b"labels"),
     "cells of 10^9": lambda: _HEAD + matrix(1, (10**9, 1), name=b"file_list"),
     "cells of -1": lambda: _HEAD + matrix(1, (-1, 1), name=b"file_list"),
-    "structs of 10^9": lambda: _HEAD + matrix(2, (10**9, 1), element(5, struct.pack("<I", 8)), element(1, b"a".ljust(8, b"\0")), name=b"labels"),
+    "structs of 10^9": lambda: (
+        _HEAD
+        + matrix(2, (10**9, 1), element(5, struct.pack("<I", 8)), element(1, b"a".ljust(8, b"\0")), name=b"labels")
+    ),
     "a thousand dimensions": lambda: _HEAD + matrix(6, (1,) * 1000, _doubles(1), name=b"labels"),
     "an element of 4 GB": lambda: _HEAD + struct.pack("<II", 14, 2**32 - 1) + bytes(64),
     "numbers of 4 GB": lambda: _HEAD + matrix(6, (2**29, 1), struct.pack("<II", 9, 2**32 - 8), name=b"labels"),
     "cells nested 10^5 deep": lambda: _HEAD + _nested(100_000),
     "compressed cells nested 10^5 deep": lambda: _HEAD + _compressed(_nested(100_000)),
     "a compressed array of 1 GB": lambda: _HEAD + _compressed_zeros(1 << 30),
-    "compressed within compressed": lambda: _HEAD + _compressed(_compressed(matrix(6, (1, 1), _doubles(1), name=b"labels"))),
+    "compressed within compressed": lambda: (
+        _HEAD + _compressed(_compressed(matrix(6, (1, 1), _doubles(1), name=b"labels")))
+    ),
     "an object": lambda: _HEAD + matrix(3, (1, 1), element(1, b"double"), name=b"labels"),
     "a function": lambda: _HEAD + matrix(16, (1, 1), name=b"labels"),
     "an opaque object": lambda: _HEAD + matrix(17, (1, 1), element(1, b"MCOS"), name=b"labels"),
@@ -164,7 +195,7 @@ _MATLAB_FILES: dict[str, Callable[[], bytes]] = {
     "an old array of 10^18 numbers": lambda: _v4(10**9, 10**9),
     "an old array of -1 numbers": lambda: _v4(-1, 1),
     "an old sparse array": lambda: _v4(10**9, 3, 2),
-}  # fmt: skip
+}
 
 
 def _compressed(content: bytes) -> bytes:
@@ -212,8 +243,22 @@ def cases() -> Cases:
         yield Case(f"JSON with {name}", _json(lambda e=encode, g=good: e(g)), {"s/a (0)": 1, "s/a (1)": 1})
     yield Case("JSON of 100,000 images", _hundred_thousand, {f"c{i}": 1000 for i in range(100)}, 64)
     for part in ("labels", "file_list"):
-        for name in ("text", "NaN", "infinity", "a fraction", "0", "10^300", "complex numbers", "three", "none",
-                     "a struct", "a matrix", "truth", "2^64 - 1", "cells in cells"):  # fmt: skip
+        for name in (
+            "text",
+            "NaN",
+            "infinity",
+            "a fraction",
+            "0",
+            "10^300",
+            "complex numbers",
+            "three",
+            "none",
+            "a struct",
+            "a matrix",
+            "truth",
+            "2^64 - 1",
+            "cells in cells",
+        ):
             yield Case(f"{name} as {part} in MATLAB", _matlab(part, name), None, -1)
     for name, content in _MATLAB_FILES.items():
         yield Case(f"a MATLAB file of dogs: {name}", _matlab_file("dogs", content), "")

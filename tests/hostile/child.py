@@ -12,11 +12,11 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
 from hostile.case import Case
-from hostile.make_corpus import CASES
 
 from features.image_sources import UnreadableImage
 from features.infrastructure import console
@@ -37,12 +37,15 @@ def outcome(case: Case, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     try:
         if isinstance(given, str):
-            dataset = open_dataset(given)
+            features = given.startswith("features:")
+            dataset = open_dataset(given, images=not features)
             found["classes"] = dict(zip(dataset.classes, dataset.counts.tolist(), strict=True))
             found["ids"] = list(dataset.ids[:DECODED])
             assert dataset.manifest_sha256
             reasons = []
-            for i in range(min(len(dataset), DECODED)):
+            if features:
+                assert sum(len(block) for block in dataset.source.blocks(range(len(dataset)))) == len(dataset)
+            for i in range(0 if features else min(len(dataset), DECODED)):
                 try:
                     dataset.image(i)
                 except UnreadableImage as error:
@@ -53,7 +56,10 @@ def outcome(case: Case, folder: Path) -> dict[str, Any]:
     except InputError as error:
         found["refused"] = str(error)
     if isinstance(given, str):
-        found["commands"] = {name: command(line) for name, line in command_lines(case, given, folder / "out").items()}
+        found["commands"] = {
+            name: command(line) | {"lazy": given.startswith("features:")}
+            for name, line in command_lines(case, given, folder / "out").items()
+        }
     return found
 
 
@@ -86,16 +92,14 @@ def serve() -> None:
     """Read the names of cases, and answer each with what became of it, one line of JSON each."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    import datasets  # noqa: F401  # memory is limited from here on
-    import pyarrow.parquet  # noqa: F401
-    import safetensors.torch  # noqa: F401
-    import scipy.io  # noqa: F401
-    import torchvision.datasets  # noqa: F401
-
+    given = import_module(sys.argv[1])
+    for name in given.NEEDS:
+        with contextlib.suppress(ImportError):  # of an extra
+            import_module(name)  # memory is limited from here on
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    cases = {case.name: case for case in CASES}
+    cases = {case.name: case for case in given.CASES}
     with tempfile.TemporaryDirectory() as programs:
         _pretend(Path(programs) / "gs")
         os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
@@ -121,7 +125,7 @@ def _answer(cases: Mapping[str, Case], answers: IO[str]) -> None:
                 found = {"raised": f"{type(error).__name__}: {error}"[:500], "trace": traceback.format_exc()[-3000:]}
             os.chdir("/")
             gc.collect()
-            if ran := sorted(path.name for path in Path(folder).rglob("run-by-*")):
+            if ran := [name for _, *names in os.walk(folder) for name in sum(names, []) if name.startswith("run-by-")]:
                 found["ran"] = ran
         print(json.dumps(found), file=answers, flush=True)
 

@@ -55,7 +55,7 @@ NAMES: dict[str, tuple[str, str | None]] = {
     "a path": ("a/b\\c", None),
     "a path above": ("../../a", None),
     "quotes": ("'a' \"b\" “c” «d»", None),
-    "commas": (",,;\t,", None),
+    "commas": (",,;,", None),
     "a hash": ("#a", None),
     "the word nan": ("nan", None),
     "the word None": ("None", None),

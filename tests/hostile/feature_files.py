@@ -60,7 +60,9 @@ NPY: dict[str, Callable[[], bytes]] = {
     "10^12 numbers of no bytes": lambda: npy(_head("(1000000000000,)", "|V0")),
     "texts of 2 GB": lambda: npy(_head("(1,)", "<U500000000"), _FOUR),
     "an unknown type": lambda: npy(_head("(4, 2)", "x9"), _FOUR),
-    "a type nested deep": lambda: npy("{'descr': " + "[('a', " * 500 + "'<f4'" + ")]" * 500 + ", 'fortran_order': False, 'shape': (4, 2), }", _FOUR),
+    "a type nested deep": lambda: npy(
+        "{'descr': " + "[('a', " * 500 + "'<f4'" + ")]" * 500 + ", 'fortran_order': False, 'shape': (4, 2), }", _FOUR
+    ),
     "a header nested deep": lambda: npy("(" * 4000 + ")" * 4000, _FOUR),
     "a header of minus signs": lambda: npy("-" * 9000 + "1", _FOUR),
     "a header that calls": lambda: npy("__import__('os').mkdir('run-by-a-header')", _FOUR),
@@ -75,7 +77,7 @@ NPY: dict[str, Callable[[], bytes]] = {
     "complex numbers": lambda: _saved(np.ones((4, 2), complex)),
     "no rows": lambda: _saved(np.ones((0, 2), "f4")),
     "no columns": lambda: _saved(np.ones((4, 0), "f4")),
-}  # fmt: skip
+}
 
 
 def _zip(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -98,7 +100,9 @@ NPZ: dict[str, Callable[[], bytes]] = {
     "10^12 rows": lambda: _zip({"feature.npy": npy(_head("(1000000000000, 2)"), _FOUR), "label.npy": _LABELS}),
     "labels of 10^12": lambda: _zip({"feature.npy": _GOOD, "label.npy": npy(_head("(1000000000000,)", "<i8"), _FOUR)}),
     "1 GB of zeros": lambda: _zip({"feature.npy": npy(_head("(500000, 500)"), bytes(10**9)), "label.npy": _LABELS}),
-    "labels of 1 GB": lambda: _zip({"feature.npy": _GOOD, "label.npy": npy(_head("(4,)", "<U60000000"), bytes(4 * 240_000_000))}),
+    "labels of 1 GB": lambda: _zip(
+        {"feature.npy": _GOOD, "label.npy": npy(_head("(4,)", "<U60000000"), bytes(4 * 240_000_000))}
+    ),
     "objects": lambda: _zip({"feature.npy": NPY["objects"](), "label.npy": _LABELS}),
     "objects as labels": lambda: _zip({"feature.npy": _GOOD, "label.npy": NPY["objects"]()}),
     "a pickle": lambda: _zip({"feature.npy": PICKLE, "label.npy": _LABELS}),
@@ -109,9 +113,11 @@ NPZ: dict[str, Callable[[], bytes]] = {
     "half of it": lambda: _zip({"feature.npy": _GOOD, "label.npy": _LABELS})[:-40],
     "text": lambda: b"no archive" * 99,
     "a pickle for an archive": lambda: PICKLE,
-    "provenance nested deep": lambda: _zip({"feature.npy": _GOOD, "label.npy": _LABELS, "transfer.features.npy": _saved(np.array("[" * 100_000))}),
+    "provenance nested deep": lambda: _zip(
+        {"feature.npy": _GOOD, "label.npy": _LABELS, "transfer.features.npy": _saved(np.array("[" * 100_000))}
+    ),
     "a fifo by its mode": lambda: _zip({"feature.npy": _GOOD}),
-}  # fmt: skip
+}
 
 
 def _tensors(header: Any, content: bytes = b"", size: int | None = None) -> bytes:
@@ -195,7 +201,10 @@ def _pickled(layout: str, file: str) -> Callable[[Path], str]:
 
 #: Where the classes of torchvision keep files in which Python or PyTorch could find a pickle.
 _TORCH = {
-    "CIFAR10:X@train": [f"cifar-10-batches-py/{name}" for name in ("batches.meta", "test_batch", *(f"data_batch_{i}" for i in range(1, 6)))],
+    "CIFAR10:X@train": [
+        f"cifar-10-batches-py/{name}"
+        for name in ("batches.meta", "test_batch", *(f"data_batch_{i}" for i in range(1, 6)))
+    ],
     "CIFAR100:X@test": [f"cifar-100-python/{name}" for name in ("meta", "test", "train")],
     "MNIST:X@train": ["MNIST/processed/training.pt", "MNIST/processed/test.pt"],
     "FashionMNIST:X@train": ["FashionMNIST/processed/training.pt", "FashionMNIST/processed/test.pt"],
@@ -208,7 +217,7 @@ _TORCH = {
     "StanfordCars:X@train": ["stanford_cars/devkit/cars_train_annos.mat", "stanford_cars/devkit/cars_meta.mat"],
     "PCAM:X@train": ["pcam/camelyonpatch_level_2_split_train_y.h5"],
     "CelebA:X@train": ["celeba/list_attr_celeba.txt", "celeba/identity_CelebA.txt"],
-}  # fmt: skip
+}
 
 
 def _torch(location: str, files: list[str]) -> Callable[[Path], str]:
@@ -249,12 +258,22 @@ _HUB: dict[str, dict[str, str | bytes]] = {
     "a state nested deep": {"state.json": "[" * 100_000, "dataset_info.json": "{}"},
     "a state of numbers": {"state.json": "5", "dataset_info.json": "5"},
     "a state whose files leave": {
-        "state.json": json.dumps({"_data_files": [{"filename": "../../x.arrow"}], "_fingerprint": "a", "_format_columns": None, "_format_kwargs": {}, "_format_type": None, "_output_all_columns": False, "_split": "train"}),
+        "state.json": json.dumps(
+            {
+                "_data_files": [{"filename": "../../x.arrow"}],
+                "_fingerprint": "a",
+                "_format_columns": None,
+                "_format_kwargs": {},
+                "_format_type": None,
+                "_output_all_columns": False,
+                "_split": "train",
+            }
+        ),
         "dataset_info.json": "{}",
     },
     "a state of pickles": {"state.json": PICKLE, "dataset_info.json": PICKLE},
     "metadata that leaves": {"train/metadata.csv": "file_name,label\n../../../x.png,1\n", "train/a.png": PNG},
-}  # fmt: skip
+}
 
 
 def cases() -> Cases:
@@ -267,9 +286,14 @@ def cases() -> Cases:
         for name, content in members.items():
             yield Case(f"{kind}: {name}", _features(f"f{ending}", content), None)
     for layout, files in {
-        "list": ("list.txt", "names.txt"), "csv": ("list.csv",), "inat": ("all.json",), "cub": ("images.txt", "classes.txt"),
-        "cars": ("cars_meta.mat", "cars_train_annos.mat"), "dogs": ("train_list.mat",), "wds": ("s.tar",),
-    }.items():  # fmt: skip
+        "list": ("list.txt", "names.txt"),
+        "csv": ("list.csv",),
+        "inat": ("all.json",),
+        "cub": ("images.txt", "classes.txt"),
+        "cars": ("cars_meta.mat", "cars_train_annos.mat"),
+        "dogs": ("train_list.mat",),
+        "wds": ("s.tar",),
+    }.items():
         for file in files:
             right = None if file in ("names.txt",) else ""
             yield Case(f"a pickle as {file} of {layout}", _pickled(layout, file), right)

@@ -7,7 +7,6 @@ import os
 import selectors
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,15 @@ _TESTS = Path(__file__).parents[1]
 
 
 class Guard:
-    """A process that reads hostile inputs, one after the other."""
+    """A process that reads hostile inputs, one after the other.
 
-    def __init__(self) -> None:
+    Args:
+        cases: The module that has them, as ``CASES``.
+        patience: Seconds in which each must end.
+    """
+
+    def __init__(self, cases: str = "hostile.make_corpus", patience: float = PATIENCE) -> None:
+        self._cases, self._patience = cases, patience
         self._process: subprocess.Popen[str] | None = None
 
     def outcome(self, name: str) -> dict[str, Any]:
@@ -31,13 +36,13 @@ class Guard:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(name) + "\n")
         self._process.stdin.flush()
-        line = self._line(PATIENCE)
+        line = self._line(self._patience)
         if line:
             found: dict[str, Any] = json.loads(line)
             return found
         self._process.kill()
         status, self._process = self._process.wait(), None
-        return {"hang": PATIENCE} if line is None else {"died": status}
+        return {"hang": self._patience} if line is None else {"died": status}
 
     def _line(self, seconds: float) -> str | None:
         """The next line of the process; empty if it has ended, None if there is none after some seconds."""
@@ -45,10 +50,6 @@ class Guard:
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             return self._process.stdout.readline() if selector.select(seconds) else None
-
-    def outcomes(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Return what became of cases, by their names."""
-        return {name: self.outcome(name) for name in names}
 
     def close(self) -> None:
         """End the process."""
@@ -65,9 +66,10 @@ class Guard:
             "PYTHONPATH": os.pathsep.join(paths),
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
+            "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "hostile.child"],
+            [sys.executable, "-m", "hostile.child", self._cases],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -95,7 +95,7 @@ FOREIGN = {
     "nothing": b"",
     "a byte": b"\0",
     "zeros": b"\0" * 4096,
-    "text": "no image\n".encode(),
+    "text": b"no image\n",
     "half a PNG": PNG[: len(PNG) // 2],
 }
 _JP2_SIZE = struct.pack(">HIIIIIIIIH", 0, 100_000, 100_000, 0, 0, 100_000, 100_000, 0, 0, 1) + b"\x07\x01\x01"
@@ -107,14 +107,20 @@ BOMBS = {
     "PNG of 2^31 columns": png(2**31 - 1, 1),
     "PNG of 2^31 rows": png(1, 2**31 - 1),
     "GIF of 4.3 Gpx": saved("GIF")[:6] + struct.pack("<HH", 65535, 65535) + saved("GIF")[10:],
-    "GIF with a frame of 4.3 Gpx": saved("GIF").replace(struct.pack("<HHHH", 0, 0, 8, 8), struct.pack("<4H", 0, 0, 65535, 65535)),
+    "GIF with a frame of 4.3 Gpx": saved("GIF").replace(
+        struct.pack("<HHHH", 0, 0, 8, 8), struct.pack("<4H", 0, 0, 65535, 65535)
+    ),
     "BMP of 3.6 Gpx": saved("BMP")[:18] + struct.pack("<ii", 60_000, 60_000) + saved("BMP")[26:],
     "BMP of 3.6 Gpx upside down": saved("BMP")[:18] + struct.pack("<ii", 60_000, -60_000) + saved("BMP")[26:],
     "TIFF of 2.5 Gpx": tiff(*_tags(50_000, 50_000)),
     "TIFF of 2^32 columns": tiff(*_tags(2**32 - 1, 1)),
     "JPEG of 4.3 Gpx": saved("JPEG").replace(struct.pack(">BHH", 8, 8, 8), struct.pack(">BHH", 8, 65500, 65500), 1),
     "JPEG 2000 of 10 Gpx": b"\xff\x4f\xff\x51" + struct.pack(">H", len(_JP2_SIZE) + 2) + _JP2_SIZE + b"\0" * 40,
-    "WebP of 268 Mpx": b"RIFF" + struct.pack("<I", 30) + b"WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xfe\x3f\0" * 2 + b"VP8 \0\0\0\0",
+    "WebP of 268 Mpx": b"RIFF"
+    + struct.pack("<I", 30)
+    + b"WEBPVP8X\x0a\0\0\0\0\0\0\0"
+    + b"\xfe\x3f\0" * 2
+    + b"VP8 \0\0\0\0",
     "PPM of 3.6 Gpx": b"P6 60000 60000 255\n" + b"\0" * 100,
     "plain PPM of 3.6 Gpx": b"P3 60000 60000 255\n0 0 0\n",
     "PFM of 3.6 Gpx": b"Pf 60000 60000 -1.0\n" + b"\0" * 100,
@@ -122,7 +128,11 @@ BOMBS = {
     "TGA of 4.3 Gpx": b"\0\0\2" + b"\0" * 9 + struct.pack("<HHBB", 65535, 65535, 24, 0) + b"\0" * 100,
     "PSD of 900 Mpx": b"8BPS\0\1" + b"\0" * 6 + struct.pack(">HIIHH", 3, 30_000, 30_000, 8, 3) + b"\0" * 100,
     "SGI of 4.3 Gpx": b"\x01\xda\0\1\0\3" + struct.pack(">HHH", 65535, 65535, 3) + b"\0" * 600,
-    "PCX of 4.3 Gpx": b"\x0a\x05\x01\x08" + struct.pack("<4H", 0, 0, 65534, 65534) + b"\0" * 53 + b"\x03\xff\xff" + b"\0" * 70,
+    "PCX of 4.3 Gpx": b"\x0a\x05\x01\x08"
+    + struct.pack("<4H", 0, 0, 65534, 65534)
+    + b"\0" * 53
+    + b"\x03\xff\xff"
+    + b"\0" * 70,
     "DDS of 3.6 Gpx": saved("DDS")[:12] + struct.pack("<II", 60_000, 60_000) + saved("DDS")[20:],
     "QOI of 3.6 Gpx": b"qoif" + struct.pack(">IIBB", 60_000, 60_000, 3, 0) + b"\xfd" * 100,
     "XBM of 3.6 Gpx": b"#define a_width 60000\n#define a_height 60000\nstatic char a_bits[] = {\n0x00 };\n",
@@ -130,7 +140,11 @@ BOMBS = {
     "XPM of 3.6 Gpx": b'/* XPM */\nstatic char *a[] = {\n"60000 60000 1 1",\n"a c #000000",\n"a"};\n',
     "Sun raster of 3.6 Gpx": struct.pack(">8I", 0x59A66A95, 60_000, 60_000, 24, 100, 1, 0, 0) + b"\0" * 100,
     "ICO with a PNG of 3.6 Gpx": struct.pack("<HHHBBBBHHII", 0, 1, 1, 0, 0, 0, 0, 1, 32, 400, 22) + png(60_000, 60_000),
-    "ICNS with a PNG of 3.6 Gpx": b"icns" + struct.pack(">I", 500) + b"ic10" + struct.pack(">I", 400) + png(60_000, 60_000).ljust(400, b"\0"),
+    "ICNS with a PNG of 3.6 Gpx": b"icns"
+    + struct.pack(">I", 500)
+    + b"ic10"
+    + struct.pack(">I", 400)
+    + png(60_000, 60_000).ljust(400, b"\0"),
     "PNG with a negative count": b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffIHDR" + b"\0" * 40,
     "PNG of 0 pixels": png(0, 0),
     "TIFF of 0 pixels": tiff(*_tags(0, 0)),
@@ -139,7 +153,7 @@ BOMBS = {
     "TIFF with 65,535 samples": tiff(*_tags(4, 4, (277, 3, 1, 65_535))),
     "TIFF whose strips end beyond it": tiff(*_tags(4, 4, (279, 4, 1, 2**31))),
     "TIFF without tags": tiff(),
-}  # fmt: skip
+}
 
 
 def _zeros(n: int) -> bytes:

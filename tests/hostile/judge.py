@@ -59,7 +59,7 @@ def _told(told: Mapping[str, Any], refused: bool, name: str) -> str | None:
         return f"status {told['status']}"
     if (told["status"] == 2) != (len(lines) == 1):
         return f"status {told['status']} with {len(lines)} lines of error: {told['err'][-300:]}"
-    if refused and name == "inspect" and told["status"] != 2:
+    if refused and name == "inspect" and told["status"] != 2 and not told["lazy"]:
         return "not refused"
     if not refused and name == "inspect" and told["status"] != 0:
         return f"refused: {told['err'][-300:]}"

@@ -45,11 +45,27 @@ LABELS = {
 }
 #: Specs of one special file X, beside the class folder ``f/ant`` with an image.
 OTHERS = (
-    "images:X.jpg", "images:X.txt", "images:X.txt.gz", "list:X.txt", "list:X.txt.gz", "csv:X.csv", "inat:X.json",
-    "clusters:X.csv", "wds:X.tar", "features:X.npy", "features:X.npz", "features:X.parquet", "features:X.safetensors",
-    "features:X.h5", "folder:f?exclude=X.csv", "folder:f?holdout=0.5&groups=X.csv", "folder:f?names=../X.txt",
-    "list:l.txt?root=X.d", "features:y.npy?label=X.txt", "features:y.npy?label=X.npy",
-)  # fmt: skip
+    "images:X.jpg",
+    "images:X.txt",
+    "images:X.txt.gz",
+    "list:X.txt",
+    "list:X.txt.gz",
+    "csv:X.csv",
+    "inat:X.json",
+    "clusters:X.csv",
+    "wds:X.tar",
+    "features:X.npy",
+    "features:X.npz",
+    "features:X.parquet",
+    "features:X.safetensors",
+    "features:X.h5",
+    "folder:f?exclude=X.csv",
+    "folder:f?holdout=0.5&groups=X.csv",
+    "folder:f?names=../X.txt",
+    "list:l.txt?root=X.d",
+    "features:y.npy?label=X.txt",
+    "features:y.npy?label=X.npy",
+)
 #: Endings of a special file that is given without a scheme.
 ENDINGS = (".jpg", ".txt", ".csv", ".json", ".h5", ".npy", ".tar", ".ckpt", "")
 #: Those that a folder may have, or a link that may be one's own file later.

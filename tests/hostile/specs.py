@@ -38,8 +38,8 @@ SPECS: dict[str, dict[str, int] | str | None] = {
     "folder:D?per_class=1.5": "per_class",
     "folder:D?per_class=1e3": "per_class",
     "folder:D?per_class=nan": "per_class",
-    "folder:D?per_class=99999999999999999999": {"ant": 3, "bee": 3},
-    "folder:D?per_class=1&seed=18446744073709551616": {"ant": 1, "bee": 1},
+    "folder:D?per_class=99999999999999999999": "per_class",
+    "folder:D?per_class=1&seed=18446744073709551616": "seed",
     "folder:D?per_class=1&seed=-1": "seed",
     "folder:D?imbalance=nan": "imbalance",
     "folder:D?imbalance=inf": "imbalance",
@@ -92,7 +92,7 @@ SPECS: dict[str, dict[str, int] | str | None] = {
     "digits:\0": "",
     "digits:@" + "a" * 5000: "",
     "wds:D": "",
-    "wds:D/*.tar": "no file",
+    "wds:D/*.tar": {"ant": 1},
     "wds:\0": "",
     "wds:D/s.tar": {"ant": 1},
     "wds:D/{s,s,s}.tar": {"ant": 1},
@@ -118,7 +118,7 @@ SPECS: dict[str, dict[str, int] | str | None] = {
     "wds:pipe:cat D/s.tar": "",
     "wds:D/loops/" + "*/" * 30 + "s.tar": "",
     "wds:D/**/**/**/**/**/**/**/s.tar": "",
-}  # fmt: skip
+}
 
 
 def _spec(text: str) -> Callable[[Path], str]:
@@ -150,17 +150,21 @@ LINKS: dict[str, tuple[list[tuple[str, str]], dict[str, int] | None]] = {
         {"ant": 5, "bee": 3},
     ),
     "ten folders in all others": (
-        [(f"ant/{i}/{j}", f"../{j}") for i in range(10) for j in range(10) if i != j], {"ant": 13, "bee": 3}
+        [(f"ant/{i}/{j}", f"../{j}") for i in range(10) for j in range(10) if i != j],
+        {"ant": 13, "bee": 3},
     ),
     "ten folders elsewhere in all others": (
-        [("ant/all", "../../else/0"), *((f"../else/{i}/{j}", f"../{j}") for i in range(10) for j in range(10) if i != j)],
+        [
+            ("ant/all", "../../else/0"),
+            *((f"../else/{i}/{j}", f"../{j}") for i in range(10) for j in range(10) if i != j),
+        ],
         {"ant": 13, "bee": 3},
     ),
     "a link to itself": ([("ant/loop", "loop")], None),
     "links to each other": ([("ant/a", "b"), ("ant/b", "a")], None),
     "a folder elsewhere": ([("ant/more", "../../else")], {"ant": 4, "bee": 3}),
     "a folder elsewhere, twice": ([("ant/more", "../../else"), ("ant/again", "../../else")], {"ant": 4, "bee": 3}),
-}  # fmt: skip
+}
 
 
 def _links(links: list[tuple[str, str]]) -> Callable[[Path], str]:

@@ -17,7 +17,7 @@ from features.dataset import ImageDataset
 from features.dataset_spec import IN_PYTHON, DatasetSpec
 from features.image_sources import read_image
 from features.infrastructure.suggestions import choice
-from features.readers.checks import check_split, expanded
+from features.readers.checks import check_split, expanded, is_directory, is_file
 from features.readers.class_names import numbered_names, sorted_classes
 from features.readers.scheme import Scheme, SpecOption
 
@@ -105,12 +105,12 @@ def _import_datasets(spec: DatasetSpec) -> ModuleType:
 def _load(spec: DatasetSpec, datasets: ModuleType) -> Any:
     """The split as a ``datasets.Dataset``."""
     path = expanded(spec.location)
-    if path.exists() and not path.is_dir():
+    if is_file(path):
         raise spec.error(f"{path} is a file; expected a name of the hub, or a folder")
-    if path.is_dir() and (path / f"{path.resolve().name}.py").exists():
+    if is_directory(path) and (path / f"{path.resolve().name}.py").exists():
         raise spec.error(f"{path} holds a loading script, which is not run; keep the data files alone, or save_to_disk")
-    saved = (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
-    name = str(path) if path.is_dir() else spec.location
+    saved = is_file(path / "dataset_dict.json") or is_file(path / "state.json")
+    name = str(path) if is_directory(path) else spec.location
     early = int(datasets.__version__.partition(".")[0]) < 4  # later versions run no loading scripts at all
     no_scripts = {"trust_remote_code": False} if early else {}
     try:
