@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -36,7 +37,7 @@ _EXTENT = (-1, -1)
 #: draw (EPS, WMF), one that holds a file of any format, which Pillow would open (IPTC), those that hold no picture, and
 #: FITS, whose offset Pillow does not apply.
 _READ = (
-    "JPEG", "PNG", "AVIF", "BMP", "CUR", "DDS", "DIB", "GIF", "ICNS", "ICO", "JPEG2000", "JXL", "MPO", "PCX", "PPM",
+    "JPEG", "PNG", "AVIF", "BMP", "CUR", "DDS", "DIB", "GIF", "ICNS", "ICO", "IM", "JPEG2000", "JXL", "MPO", "PCX", "PPM",
     "PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM",
 )  # fmt: skip
 
@@ -140,7 +141,7 @@ def _require_file(path: str | Path) -> None:
     except (OSError, ValueError) as error:  # the latter for a path that no file can have
         raise UnreadableImage(getattr(error, "strerror", None) or str(error)) from error
     if not is_file:
-        raise UnreadableImage("a folder" if os.path.isdir(path) else "a pipe or a device, not a file")
+        raise UnreadableImage(os.strerror(errno.EISDIR) if os.path.isdir(path) else "a pipe or a device, not a file")
 
 
 @cache

@@ -53,13 +53,13 @@ def text_lines(path: Location, kind: str = "text file") -> Iterator[str]:
         with open_regular(path, kind) as file:
             binary = io.BufferedReader(_Unpacked(file), 1 << 16) if path.suffix == ".gz" else file
             if binary.peek(4)[:4].startswith(_MARKS):  # type: ignore[attr-defined]
-                raise InputError(f"{path}: the {kind} is in UTF-16; save it as UTF-8")
+                raise InputError(f"{path} is in UTF-16; save it as UTF-8")
             text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape")
             while line := text.readline(LONGEST_LINE):
                 if len(line) == LONGEST_LINE:
-                    raise InputError(f"{path}: the {kind} has a line that is longer than {LONGEST_LINE:,} characters")
+                    raise InputError(f"{path} has a line that is longer than {LONGEST_LINE:,} characters")
                 if "\0" in line:
-                    raise InputError(f"{path}: the {kind} is not text in UTF-8; save it as text")
+                    raise InputError(f"{path} is no text file in UTF-8; name another one, or save it as UTF-8")
                 yield line
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: the {kind} cannot be read ({error}); copy it anew") from error
+        raise InputError(f"{path} cannot be read: {error}; copy it anew") from error

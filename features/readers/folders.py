@@ -55,8 +55,8 @@ class Folders(Protocol):
     def images_below(self, folder: str) -> list[str]:
         """Return the sorted POSIX paths, relative to the root, of the images anywhere below ``folder``.
 
-        Images are recognised by their endings (:data:`IMAGE_SUFFIXES`, in any case). Symbolic links are followed, to
-        each folder once; a line says which are not. What :func:`is_left_behind` tells is skipped. A broken link with an
+        Images are recognised by their endings (:data:`IMAGE_SUFFIXES`, in any case). Symbolic links are followed,
+        but not to a folder that they are in, and behind a link to each folder once. What :func:`is_left_behind` tells is skipped. A broken link with an
         image's ending is listed, so that reading it reports it.
 
         Raises:
@@ -111,7 +111,7 @@ class _DiskFolders:
                     if is_left_behind(entry.name):
                         continue
                     if _is_folder(entry):
-                        if entry.is_symlink() and _leads_back(entry):
+                        if entry.is_symlink() and _leads_back(entry.path):
                             say_once(f"{entry.path} leads to a folder that it is in, and is left out")
                         else:
                             found.append(entry.name)
@@ -123,19 +123,18 @@ class _DiskFolders:
 
     def images_below(self, folder: str) -> list[str]:
         found: list[str] = []
-        links = self._below(folder, found)
-        walked = [os.path.realpath(self.where(folder))]
-        while links:  # after the folders themselves, so that an image has its path without a link
-            link = min(links)
-            links.remove(link)
+        links = [link for link in self._below(folder, found) if not _leads_back(self.where(link))]
+        walked = [os.path.realpath(self.where(place)) for place in (folder, *links)]
+        nested = {link for place in links for link in self._below(place, found)}
+        while nested:  # links behind links may lead to each other: each folder once
+            link = min(nested)
+            nested.remove(link)
             target = os.path.realpath(self.where(link))
-            if any(target == root or target.startswith(os.path.join(root, "")) for root in walked):
+            if any(_holds(place, target) or _holds(target, place) for place in walked):
                 say_once(f"{self.where(link)} leads to a folder whose images are listed already, and is left out")
-            elif any(root.startswith(os.path.join(target, "")) for root in walked):
-                say_once(f"{self.where(link)} leads to a folder that holds this one, and is left out")
             else:
                 walked.append(target)
-                links |= self._below(link, found)
+                nested |= self._below(link, found)
         return sorted(found)
 
     def _below(self, folder: str, found: list[str]) -> set[str]:
@@ -178,11 +177,14 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _leads_back(link: os.DirEntry[str]) -> bool:
-    """Whether a link leads to a folder that contains it."""
-    target = os.path.realpath(link.path)
-    here = os.path.realpath(os.path.dirname(link.path))
-    return here == target or here.startswith(os.path.join(target, ""))
+def _leads_back(link: str) -> bool:
+    """Whether a link leads to a folder that it is in."""
+    return _holds(os.path.realpath(link), os.path.realpath(os.path.dirname(link)))
+
+
+def _holds(folder: str, other: str) -> bool:
+    """Whether another folder is the same one, or in it."""
+    return folder == other or other.startswith(os.path.join(folder, ""))
 
 
 def _refuse_lost_folder(spec: DatasetSpec, entry: os.DirEntry[str]) -> None:

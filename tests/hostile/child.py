@@ -96,6 +96,8 @@ def serve() -> None:
     for name in given.NEEDS:
         with contextlib.suppress(ImportError):  # of an extra
             import_module(name)  # memory is limited from here on
+    gc.collect()
+    gc.freeze()  # so that collecting after each case is quick
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -111,7 +111,9 @@ def _load(spec: DatasetSpec, datasets: ModuleType) -> Any:
         raise spec.error(f"{path} holds a loading script, which is not run; keep the data files alone, or save_to_disk")
     saved = is_file(path / "dataset_dict.json") or is_file(path / "state.json")
     name = str(path) if is_directory(path) else spec.location
-    early = int(datasets.__version__.partition(".")[0]) < 4  # later versions run no loading scripts at all
+    early = (
+        int(getattr(datasets, "__version__", "4").partition(".")[0]) < 4
+    )  # later versions run no loading scripts at all
     no_scripts = {"trust_remote_code": False} if early else {}
     try:
         if saved:
