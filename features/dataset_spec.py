@@ -20,6 +20,8 @@ from features.infrastructure.addresses import BRACKETED, is_address
 from features.infrastructure.errors import InputError
 from features.infrastructure.secrets import without_secrets
 
+#: Integers of options are below it; arrays hold no larger ones.
+_LARGEST = 2**63
 #: The scheme of datasets that were given in Python, which no command can open.
 IN_PYTHON = "python"
 
@@ -137,8 +139,8 @@ class DatasetSpec:
             value = int(self.options[name])
         except ValueError:
             value = minimum - 1
-        if value < minimum:
-            raise self.error(f"{name}={self.options[name]} is not an integer of at least {minimum}")
+        if not minimum <= value < _LARGEST:
+            raise self.error(f"{name}={self.options[name]} is not an integer of at least {minimum} with 64 bits")
         return value
 
     def error(self, message: str) -> InputError:

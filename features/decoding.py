@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -24,6 +25,9 @@ Batch = TypeVar("Batch")
 
 #: More worker processes cost more memory than they save time.
 MAX_WORKERS = 64
+
+#: How PyTorch says that a worker process was ended, and by which signal.
+_LOST_WORKER = re.compile(r"DataLoader worker \(pid.*?\) (?:exited unexpectedly|is killed by signal: ([^.]*))")
 
 
 @dataclass(frozen=True)
@@ -147,13 +151,31 @@ class _Told(Dataset):
 
 
 class _Loader(DataLoader[Batch]):
-    """Raises an `InputError` that takes the place of a batch."""
+    """Raises an `InputError` that takes the place of a batch, and one for a worker process that was ended."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        for batch in super().__iter__():
-            if isinstance(batch, InputError):
-                raise batch
-            yield batch
+        try:
+            for batch in super().__iter__():
+                if isinstance(batch, InputError):
+                    raise batch
+                yield batch
+        except RuntimeError as error:
+            if lost := lost_worker(error):
+                raise InputError(lost) from error
+            raise
+
+
+def lost_worker(error: RuntimeError) -> str:
+    """Return what to say of an error about a worker process that something else has ended; empty for another error.
+
+    PyTorch raises it where a batch is awaited, or in the handler of a signal, so at any place of the program.
+    """
+    found = _LOST_WORKER.search(str(error))
+    if not found:
+        return ""
+    how = f" ({found[1]})" if found[1] else ""
+    advice = "give fewer `workers` or a smaller `batch_size`"
+    return f"a worker process that reads images was ended{how}, mostly for lack of memory: {advice}"
 
 
 def default_workers(dataset: ImageDataset) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import warnings
 from collections.abc import Sequence
 from functools import cache, cached_property
@@ -31,10 +33,13 @@ _TURNS = {
 _EXTENT = (-1, -1)
 
 
-#: Formats of Pillow that another program would draw, that hold no image, or (FITS) whose offset it does not apply.
-_NOT_READ = frozenset({"EPS", "WMF", "PDF", "MPEG", "HDF5", "GRIB", "BUFR", "FITS"})
-#: Formats that are tried first.
-_FIRST = ("JPEG", "PNG")
+#: Formats of Pillow that are read; the first two are tried first. Not among them are those that another program would
+#: draw (EPS, WMF), one that holds a file of any format, which Pillow would open (IPTC), those that hold no picture, and
+#: FITS, whose offset Pillow does not apply.
+_READ = (
+    "JPEG", "PNG", "AVIF", "BMP", "CUR", "DDS", "DIB", "GIF", "ICNS", "ICO", "IM", "JPEG2000", "JXL", "MPO", "PCX",
+    "PPM", "PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM",
+)  # fmt: skip
 
 
 class UnreadableImage(Exception):
@@ -108,6 +113,8 @@ def read_image(path: str | Path | IO[bytes], min_side: int | None = None) -> Ima
         UnreadableImage: The file is missing, is not an image, is damaged, or has more pixels than
             ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
+    if isinstance(path, (str, Path)):
+        _require_file(path)
     try:
         with warnings.catch_warnings():
             # Pillow raises at twice its limit and warns above the limit; here both are errors.
@@ -122,16 +129,27 @@ def read_image(path: str | Path | IO[bytes], min_side: int | None = None) -> Ima
         raise UnreadableImage("not an image, or of an unknown format such as HEIC") from error
     except Exception as error:  # on a damaged file, decoders raise various errors
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        if isinstance(error, FileNotFoundError):
-            reason = f"there is no file {path}"
         raise UnreadableImage(reason or type(error).__name__) from error
+
+
+def _require_file(path: str | Path) -> None:
+    """Raise :class:`UnreadableImage` for what is no file: a pipe or a device may have no end."""
+    try:
+        is_file = stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError as error:
+        raise UnreadableImage(f"there is no file {path}") from error
+    except (OSError, ValueError) as error:  # the latter for a path that no file can have
+        raise UnreadableImage(getattr(error, "strerror", None) or str(error)) from error
+    if not is_file:
+        raise UnreadableImage(os.strerror(errno.EISDIR) if os.path.isdir(path) else "a pipe or a device, not a file")
 
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """The formats that are read."""
+    """The formats that are read: those of Pillow itself, and those that another package has added to it."""
     Image.init()
-    return (*_FIRST, *(name for name in Image.ID if name not in _NOT_READ.union(_FIRST)))
+    added = (name for name in Image.ID if not Image.OPEN[name][0].__module__.startswith("PIL."))
+    return (*(name for name in _READ if name in Image.OPEN), *added)
 
 
 class FileImages:

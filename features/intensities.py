@@ -8,7 +8,7 @@ least range that holds the largest value is taken, and :data:`NOTE` says so in t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,8 @@ _BELOW = 0.05
 _UPPER_BYTE_OF_14 = 63
 #: More of an intensity of 8 bits than round-off takes away.
 _ROUND_OFF = 0.01
+#: Intensities that are scaled at a time.
+_BAND = 1 << 20
 #: Bands of transparency, by mode.
 _ALPHA = {"LA": 1, "RGBA": 3, "PA": 1}
 _SINGLE = ("I", "F")
@@ -125,7 +127,7 @@ def _scaled(values: NDArray[Any], encoding: Encoding) -> tuple[NDArray[np.uint8]
     first, last = encoding.low or 0.0, encoding.high
     if last is not None and last > first and first <= low and high <= last:
         if (first, last) == (0, 65535):
-            return (values.astype(np.int64) >> 8).astype(np.uint8), ""
+            return _shifted(values, 8), ""
         stretched = (first, last) == (low, high)  # some writers state the image's extremes instead of black and white
         note = "the range of its own values, which the file states" if stretched else ""
         return _to_uint8(values, first, last), note
@@ -141,7 +143,7 @@ def _scaled(values: NDArray[Any], encoding: Encoding) -> tuple[NDArray[np.uint8]
     depths = sorted({*_DEPTHS, own}) if own in _CONTAINERS else [own]
     depth = next((depth for depth in depths if high < 2**depth), int(high).bit_length())
     note = "" if depth == own else f"{depth} bits in {own}"
-    return (values.astype(np.int64) >> (depth - 8)).astype(np.uint8), note
+    return _shifted(values, depth - 8), note
 
 
 def _to_uint8(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
@@ -149,8 +151,25 @@ def _to_uint8(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8
 
     0.01 is added first so that float error does not lower a value.
     """
-    scaled = (values.astype(np.float64) - low) * (255 / (high - low)) + _ROUND_OFF
-    return scaled.clip(0, 255).astype(np.uint8)
+    found = np.empty(values.shape, dtype=np.uint8)
+    for rows in _bands(values):
+        scaled = (values[rows].astype(np.float64) - low) * (255 / (high - low)) + _ROUND_OFF
+        found[rows] = scaled.clip(0, 255)
+    return found
+
+
+def _shifted(values: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+    """Integers without their lower bits, as uint8."""
+    found = np.empty(values.shape, dtype=np.uint8)
+    for rows in _bands(values):
+        found[rows] = values[rows].astype(np.int64) >> bits
+    return found
+
+
+def _bands(values: NDArray[Any]) -> Iterator[slice]:
+    """Rows that are worked on at a time, so that a large picture needs little memory beside its own."""
+    step = max(1, _BAND // max(values.shape[1], 1))
+    return (slice(start, start + step) for start in range(0, len(values), step))
 
 
 def _first(value: Any, default: Any = None) -> Any:

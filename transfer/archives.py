@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import tarfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -14,7 +16,12 @@ from features.infrastructure.console import progress, say_once
 from features.infrastructure.errors import InputError
 from features.infrastructure.listings import FileState
 from features.infrastructure.locks import locked
+from features.infrastructure.regular_files import open_regular
 from features.infrastructure.structured_files import read_json, write_sealed_json
+from features.infrastructure.tar_files import TAR_ERRORS, is_sparse, open_tar
+
+#: What an archive may become, in times its size and in bytes beyond that.
+_RATIO, _FREE = 100, 1 << 20
 
 
 class _Known(TypedDict):
@@ -76,6 +83,22 @@ def _recorded(marker: Path) -> dict[str, Any]:
         return {}
 
 
+def _members(archive: tarfile.TarFile, source: Location, aside: Path) -> list[tarfile.TarInfo]:
+    """The members, each a file or a folder that stays in the folder ``aside``; raises `InputError` for another one."""
+    members, size, most = [], 0, _FREE + _RATIO * local_copy(source).stat().st_size
+    for member in archive:
+        inside = (aside / member.name).resolve().is_relative_to(aside.resolve())
+        if not inside or not (member.isfile() or member.isdir()):
+            raise InputError(f"{source}: {member.name} leaves the folder or is a link or device; remove it")
+        if is_sparse(member):
+            raise InputError(f"{source}: {member.name} is sparse; pack it as a plain file")
+        size += member.size
+        if size > most:  # said before the reader passes over it
+            raise InputError(f"{source}: becomes more than {_RATIO} times its size; unpack it yourself if it is sound")
+        members.append(member)
+    return members
+
+
 def _unpack(source: Location, out: Path, marker: Path) -> None:
     state = _state(source)  # taken before it is read: an archive that changes meanwhile is unpacked again
     earlier = _recorded(marker).get("entries", [])
@@ -83,18 +106,16 @@ def _unpack(source: Location, out: Path, marker: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
-        with tarfile.open(local_copy(source)) as archive:
+        with open_regular(local_copy(source), "archive") as file, open_tar(file, "r:*") as archive:
             archive.extraction_filter = getattr(tarfile, "data_filter", None)  # older Pythons have none
-            members = archive.getmembers()
-            for member in members:
-                inside = (aside / member.name).resolve().is_relative_to(aside.resolve())
-                if not inside or not (member.isfile() or member.isdir()):
-                    raise InputError(f"{source}: {member.name} leaves the folder or is a link or device; remove it")
+            members = _members(archive, source, aside)
             with progress(f"unpack {source.name}", len(members)) as advance:
                 for member in members:
                     archive.extract(member, aside)
                     advance()
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except InputError:
+        raise
+    except (*TAR_ERRORS, OSError, zlib.error, lzma.LZMAError) as error:
         raise InputError(f"{source}: cannot be unpacked ({error})") from error
     entries = sorted(entry.name for entry in aside.iterdir())
     foreign = [entry for entry in entries if (out / entry).exists() and entry not in earlier]

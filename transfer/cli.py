@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from features.infrastructure.errors import NO_ROOM, InputError
+from features.infrastructure.errors import NO_ROOM, InputError, as_typed
 from features.infrastructure.interruptions import interruptible
 from features.infrastructure.names import as_text
 from features.infrastructure.processes import end_process, rank
@@ -48,6 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = "the same command resumes from the last checkpoint, if there is one"
         print(f"transfer {argv[0]}: stopped by {str(interruption) or 'SIGINT'}; {hint}", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        from features.decoding import lost_worker
+
+        if not (line := lost_worker(error)):
+            raise
+        return _refuse(argv[0], as_typed(line))
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
         return 1

@@ -11,9 +11,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-#: Keys, attributes and columns that two undisturbed runs of one command do not share; sha256 is the digest of a file
-#: with its dates.
-_VOLATILE = frozenset({"created", "started", "argv", "seconds", "directory", "images_per_second", "sha256"})
+#: Keys, attributes and columns that two undisturbed runs of one command do not share; the digests are those of files
+#: with dates or durations.
+_VOLATILE = frozenset(
+    {"created", "started", "argv", "seconds", "directory", "images_per_second", "sha256", "history_sha256"}
+)
 #: Files of a run that are for people: they are checked to be there, not compared.
 _UNCOMPARED = frozenset({"log.txt", "report.html"})
 #: Endings of files that a killed command may leave for the next one; none may be there after that one.

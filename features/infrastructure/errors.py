@@ -12,6 +12,8 @@ from features.infrastructure.secrets import without_secrets
 
 #: What the system says where a file cannot be written because there is no room for it, or no sound disk.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+#: Characters of the longest message; a value in it may be longer.
+LONGEST = 2_000
 #: How a message names an argument: by its Python name in backticks.
 _ARGUMENT = re.compile(r"`([a-z][a-z0-9_]*)`")
 
@@ -26,7 +28,10 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(as_text(without_secrets(" ".join(message.split()))))
+        line = as_text(" ".join(message.split()))  # a path or a value may hold what a terminal obeys
+        if len(line) > LONGEST:  # what to do stands at the end
+            line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
+        super().__init__(without_secrets(line))
 
     def on_command_line(self, positional: Collection[str] = ()) -> str:
         """Return the message with every argument as it is typed: ``--min-count`` for ``min_count``."""

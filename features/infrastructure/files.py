@@ -30,7 +30,7 @@ def check_new(
     Raises:
         InputError: A file exists, is named twice, is read by the command, or cannot be written.
     """
-    taken = {located(path).resolve(): "" for path in read}
+    taken = {_resolved(located(path), "the file"): "" for path in read}
     for argument, name in files.items():
         if name is None:
             continue
@@ -55,6 +55,8 @@ def _resolved(path: Location, argument: str) -> Location:
         return path.resolve()
     except (OSError, RuntimeError) as error:  # Python before 3.13 raises the second
         raise InputError(f"{argument} {path}: is a link that leads to itself; name another file") from error
+    except ValueError as error:
+        raise InputError(f"{argument} {str(path)!r}: no file can have this name; name another file") from error
 
 
 def check_ending(path: str | Location, endings: Collection[str], argument: str = "`out`") -> None:

@@ -6,20 +6,42 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-#: Characters that move the cursor, end a line or change the screen.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+#: Characters that move the cursor, end a line or change the screen; that turn the direction of the text around them; or
+#: that are not seen, so that two names look alike. Halves of a pair of UTF-16 are no characters.
+_HIDDEN = (
+    "\x00-\x1f\x7f-\x9f\u2028\u2029"
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+    "\xad\u034f\u115f\u1160\u17b4\u17b5\u200b\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
+    "\ud800-\udfff"
+)
+#: Characters that join letters or choose their form, which many scripts and pictures need, but nothing needs at the
+#: beginning or behind ASCII, except that a digit has a form for a key. The letters of flags stand behind a flag.
+_JOINERS, _TAGS = "\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef", "\U000e0000-\U000e007f"
+_ESCAPED = re.compile(
+    f"[{_HIDDEN}]|(?<![^\x00-\x7f{_HIDDEN}{_TAGS}])(?!(?<=[0-9#*])\ufe0f\u20e3)[{_JOINERS}]+"
+    f"|(?<![\U0001f3f4{_TAGS}])[{_TAGS}]+"
+)
+#: Halves of a pair that stand for no byte.
+_HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 #: Bytes of the longest name of a file, less those of endings.
 _LONGEST = 200
 
 
 def as_text(name: str) -> str:
-    r"""Return a name without bytes that are not UTF-8 and without control characters: ``\xe9`` stands for such a byte.
+    r"""Return a name as it can be stored, printed and told from others: ``\xe9`` stands for a byte that is not UTF-8.
 
-    >>> as_text("caf\udce9"), as_text("a\x1b[31m")
-    ('caf\\xe9', 'a\\x1b[31m')
+    Such escapes also stand for control characters, for those that turn the direction of text, and for those that are
+    not seen. Equal names have equal texts.
+
+    >>> as_text("caf\udce9"), as_text("a\x1b[31m"), as_text("\u202etac")
+    ('caf\\xe9', 'a\\x1b[31m', '\\u202etac')
     """
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    text = _HALVES.sub(_escape, name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _ESCAPED.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 def class_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -33,7 +55,7 @@ def class_name(name: str) -> str:
 
     Folders that come from a Mac have decomposed names: an e and an accent instead of é.
     """
-    return unicodedata.normalize("NFC", as_text(name))
+    return unicodedata.normalize("NFC", as_text(unicodedata.normalize("NFC", name)))  # an escape may take an accent
 
 
 def file_name(name: str) -> str:
@@ -57,7 +79,7 @@ def fault_in_file_name(name: str) -> str:
         return "it holds a slash"
     if name.strip(" .") == "":
         return "it has dots alone"
-    if _CONTROL.search(name):
+    if _ESCAPED.search(name):
         return "it holds a control character"
     try:
         long = len(name.encode("utf-8", "surrogateescape")) > _LONGEST

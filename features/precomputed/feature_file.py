@@ -176,7 +176,7 @@ def provenance_in(text: str | None) -> dict[str, Any]:
     """
     try:
         found = json.loads(text) if text else {}
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(found, dict) or found.get("schema") != PROVENANCE:
         return {}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import zlib
+import posixpath
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from features.address_images import AddressImages, files_at
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import Address, Location, local_copy, located
+from features.image_sources import FileImages
+from features.infrastructure.addresses import Address, Location, located
+from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice
+from features.infrastructure.text_lines import text_lines
 from features.readers.scheme import SpecOption
 
 LocationT = TypeVar("LocationT", Path, Address, Location)
@@ -65,6 +68,10 @@ def image_root(spec: DatasetSpec, default: Location) -> Location:
     return existing_directory(spec, expanded(spec.options["root"]), "the directory that the image paths start from")
 
 
+#: What to do about paths that leave the root, where it can be said.
+ROOT_REMEDY = "give ?root=DIR, a folder that holds all images (?root=/ for any)"
+
+
 def check_split(spec: DatasetSpec, available: Sequence[str]) -> None:
     """Raise `InputError` for a split that is not in ``available``; a spec without a split passes."""
     if spec.split is None or spec.split in available:
@@ -77,16 +84,30 @@ def check_split(spec: DatasetSpec, available: Sequence[str]) -> None:
 def numbered_lines(spec: DatasetSpec, path: Location) -> Iterator[tuple[int, str]]:
     """Yield the lines of ``path`` that are not blank, stripped, each with its number from 1.
 
-    Bytes that are not UTF-8 become surrogates, as in the file names of :mod:`os`, so that such a path still opens.
+    Raises:
+        InputError: The file cannot be read; see :func:`features.infrastructure.text_lines.text_lines`.
+    """
+    try:
+        for number, line in enumerate(text_lines(path), start=1):
+            if stripped := line.strip():
+                yield number, stripped
+    except InputError as error:
+        raise spec.error(str(error)) from error
+
+
+def images_below(
+    spec: DatasetSpec, root: Location, paths: Sequence[str], remedy: str = "correct the file"
+) -> tuple[list[str], FileImages | AddressImages]:
+    """Return the paths of images that a file lists, in one form, and the images below ``root``.
+
+    A path may not lead out of the root, by ``..`` or from the root of the disk: the file may come from elsewhere.
 
     Raises:
-        InputError: The file cannot be read, or is a damaged gzip file.
+        InputError: A path leads out of the root; the message ends in ``remedy``.
     """
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(local_copy(path), "rt", encoding="utf-8-sig", errors="surrogateescape") as file:
-            for number, line in enumerate(file, start=1):
-                if stripped := line.strip():
-                    yield number, stripped
-    except (OSError, EOFError, zlib.error) as error:
-        raise spec.error(f"{path} cannot be read: {error}") from error
+    found = [posixpath.normpath(path) for path in paths]
+    inside = "" if isinstance(root, Address) else os.path.join(os.path.abspath(root), "")
+    for path in found:
+        if (path.startswith(("/", "../")) or path == "..") and not (inside and path.startswith(inside)):
+            raise spec.error(f"the path {path!r} leaves {root}, where the paths of images start; {remedy}")
+    return found, files_at(root, found)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset_spec import DatasetSpec
 from features.readers.checks import existing_file, expanded, numbered_lines
+
+#: Digits of the largest label; larger ones overflow int64.
+_DIGITS = 18
 
 
 def distinct_names(names: Sequence[str], keys: Iterable[object]) -> tuple[str, ...]:
@@ -19,6 +23,22 @@ def distinct_names(names: Sequence[str], keys: Iterable[object]) -> tuple[str, .
     """
     times = Counter(names)
     return tuple(name if times[name] == 1 else f"{name} ({key})" for name, key in zip(names, keys, strict=True))
+
+
+def sorted_classes(names: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return the different names in sorted order, and the position of each name's among them, (N,) int64.
+
+    An array of texts would have the width of the longest one in each of its N entries.
+
+    >>> sorted_classes(["owl", "hen", "owl"])
+    (('hen', 'owl'), array([1, 0, 1]))
+    """
+    place: dict[str, int] = {}
+    codes = np.fromiter((place.setdefault(name, len(place)) for name in names), dtype=np.int64, count=len(names))
+    classes = sorted(place)
+    order = np.empty(len(classes), dtype=np.int64)
+    order[[place[name] for name in classes]] = np.arange(len(classes))
+    return tuple(classes), order[codes]
 
 
 def numbered_names(values: Iterable[int]) -> tuple[str, ...]:
@@ -33,7 +53,7 @@ def numbered_names(values: Iterable[int]) -> tuple[str, ...]:
 def number_in(name: str) -> int | None:
     """Return the label that :func:`numbered_names` made a name for; None for other names."""
     number = name.removeprefix("class_")
-    return int(number) if name.startswith("class_") and number.isdecimal() else None
+    return int(number) if name.startswith("class_") and number.isdecimal() and len(number) <= _DIGITS else None
 
 
 def names_in_file(spec: DatasetSpec, values: Sequence[int]) -> tuple[str, ...]:

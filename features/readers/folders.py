@@ -10,6 +10,7 @@ from features.address_images import AddressImages, files_at
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
 from features.infrastructure.addresses import Address, Location
+from features.infrastructure.console import say_once
 from features.infrastructure.listings import Listing
 
 #: Endings of image files, in lower case. Files of kinds that Pillow does not read (the last two lines) are images too:
@@ -54,9 +55,9 @@ class Folders(Protocol):
     def images_below(self, folder: str) -> list[str]:
         """Return the sorted POSIX paths, relative to the root, of the images anywhere below ``folder``.
 
-        Images are recognised by their endings (:data:`IMAGE_SUFFIXES`, in any case). Symbolic links are followed. What
-        :func:`is_left_behind` tells is skipped. A broken link with an image's ending is listed, so that reading it
-        reports it.
+        Images are recognised by their endings (:data:`IMAGE_SUFFIXES`, in any case). Symbolic links are followed,
+        but not to a folder that they are in, and behind a link to each folder once. What :func:`is_left_behind` tells
+        is skipped. A broken link with an image's ending is listed, so that reading it reports it.
 
         Raises:
             InputError: A folder cannot be listed, or a broken link may have been a folder.
@@ -109,8 +110,11 @@ class _DiskFolders:
                 for entry in entries:
                     if is_left_behind(entry.name):
                         continue
-                    if entry.is_dir():
-                        found.append(entry.name)
+                    if _is_folder(entry):
+                        if entry.is_symlink() and _leads_back(entry.path):
+                            say_once(f"{entry.path} leads to a folder that it is in, and is left out")
+                        else:
+                            found.append(entry.name)
                     else:
                         _refuse_lost_folder(self.spec, entry)
         except OSError as error:
@@ -118,7 +122,24 @@ class _DiskFolders:
         return sorted(found)
 
     def images_below(self, folder: str) -> list[str]:
-        found, pending = [], [folder]
+        found: list[str] = []
+        links = [link for link in self._below(folder, found) if not _leads_back(self.where(link))]
+        walked = [os.path.realpath(self.where(place)) for place in (folder, *links)]
+        nested = {link for place in links for link in self._below(place, found)}
+        while nested:  # links behind links may lead to each other: each folder once
+            link = min(nested)
+            nested.remove(link)
+            target = os.path.realpath(self.where(link))
+            if any(_holds(place, target) or _holds(target, place) for place in walked):
+                say_once(f"{self.where(link)} leads to a folder whose images are listed already, and is left out")
+            else:
+                walked.append(target)
+                nested |= self._below(link, found)
+        return sorted(found)
+
+    def _below(self, folder: str, found: list[str]) -> set[str]:
+        """Add the images below a folder to those that are found, and return the links to folders there."""
+        links, pending = set(), [folder]
         while pending:
             folder = pending.pop()
             try:
@@ -131,8 +152,10 @@ class _DiskFolders:
                         # and reading it reports the fault.
                         if entry.name.lower().endswith(IMAGE_SUFFIXES):
                             found.append(path)
-                        elif entry.is_dir():
-                            if not (entry.is_symlink() and _leads_back(entry)):
+                        elif _is_folder(entry):
+                            if entry.is_symlink():
+                                links.add(path)
+                            else:
                                 pending.append(path)
                         else:
                             _refuse_lost_folder(self.spec, entry)
@@ -140,17 +163,28 @@ class _DiskFolders:
                 raise self.spec.error(
                     f"{error.filename or self.root} cannot be listed: {error.strerror or error}"
                 ) from error
-        return sorted(found)
+        return links
 
     def images(self, paths: Sequence[str]) -> FileImages | AddressImages:
         return FileImages(self.root, paths)
 
 
-def _leads_back(link: os.DirEntry[str]) -> bool:
-    """Whether a link leads to a folder that contains it, whose images are listed already."""
-    target = os.path.realpath(link.path)
-    here = os.path.realpath(os.path.dirname(link.path))
-    return here == target or here.startswith(target + os.sep)
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one; a link that leads to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _leads_back(link: str) -> bool:
+    """Whether a link leads to a folder that it is in."""
+    return _holds(os.path.realpath(link), os.path.realpath(os.path.dirname(link)))
+
+
+def _holds(folder: str, other: str) -> bool:
+    """Whether another folder is the same one, or in it."""
+    return folder == other or other.startswith(os.path.join(folder, ""))
 
 
 def _refuse_lost_folder(spec: DatasetSpec, entry: os.DirEntry[str]) -> None:

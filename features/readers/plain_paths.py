@@ -49,6 +49,8 @@ def labelled_spec(text: str) -> DatasetSpec:
             path = expanded(given.location)
             if not isinstance(path, Path) or not os.path.exists(path):
                 continue
+            if not (os.path.isfile(path) or os.path.isdir(path)):
+                raise InputError(f"{path}: is a pipe or a device; expected a dataset, a folder or a file")
             if (other := other_file(path)) is not None:
                 raise InputError(f"{path}: expected a dataset, and this {other}")
             if (spec := _spec_at(path, given)) is not None:

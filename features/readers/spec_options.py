@@ -15,7 +15,7 @@ from features.dataset_spec import DatasetSpec, split_outside
 from features.infrastructure.addresses import Address, Location
 from features.infrastructure.names import as_text
 from features.infrastructure.tables import read_provenance, read_rows
-from features.readers.checks import existing_file, expanded
+from features.readers.checks import existing_file, expanded, is_file
 from features.readers.holdout import HOLDOUT_OPTIONS, hold_out
 from features.readers.rules import with_images
 from features.readers.scheme import SpecOption, base_of
@@ -53,7 +53,7 @@ def apply_spec_options(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset
 def files_of(spec: DatasetSpec) -> Iterator[Location]:
     """Yield the files, other than images, that a dataset reads: its location, groups, exclusions, and its base's."""
     location = expanded(spec.location)
-    is_read = isinstance(location, Address) or location.is_file()  # no file that a command writes is a folder
+    is_read = isinstance(location, Address) or is_file(location)  # no file that a command writes is a folder
     if is_read:
         yield location
     yield from map(expanded, split_outside(spec.options.get("groups", ""), ","))

@@ -22,7 +22,10 @@ from features.precomputed.feature_file import (
     as_values,
     provenance_in,
 )
-from features.precomputed.formats.npy import OBJECTS, array_header
+from features.precomputed.formats.npy import HEADER_ERRORS, OBJECTS, array_header, check_size
+
+#: What an archive may become, in times its size and in bytes beyond that: labels that repeat are packed very well.
+_RATIO, _FREE = 100, 1 << 28
 
 #: Bytes at the end of a file that may hold its comment.
 _END = 2**10
@@ -76,16 +79,22 @@ class NpzFile(FeatureFile):
         """Open the archive; a fault of its content is an `InputError`."""
         try:
             with zipfile.ZipFile(local_copy(self.path)) as archive:
+                parts = archive.infolist()
+                packed = sum(part.compress_size for part in parts)
+                if sum(part.file_size for part in parts) > _FREE + _RATIO * packed:
+                    raise ValueError(f"it becomes more than {_RATIO} times its size")
                 yield archive
-        except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, NotImplementedError) as error:
-            if isinstance(error, InputError):
-                raise
+        except InputError:
+            raise
+        except (*HEADER_ERRORS, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
             raise self.error(f"not a readable .npz file ({error})") from error
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     with archive.open(name) as file:
-        return array_header(file, np.lib.format.read_magic(file))
+        shape, fortran, dtype = array_header(file, np.lib.format.read_magic(file))
+        check_size(shape, dtype, archive.getinfo(name).file_size - file.tell())
+        return shape, fortran, dtype
 
 
 NPZ = FileFormat("npz", "arrays by name", (".npz",), NpzFile)

@@ -22,6 +22,8 @@ COVARIANCE = "transfer.within_covariance"
 _END = 8
 #: Bytes that are read at a time of each column; without it a whole row group is read at once.
 _BUFFER = 1 << 20
+#: Rows that a byte of a file can hold, where all of them are equal; a row has a feature at least.
+_ROWS_A_BYTE = 64
 
 
 def import_pyarrow(path: Location) -> tuple[Any, Any]:
@@ -42,6 +44,9 @@ class ParquetFile(FeatureFile):
         self._arrow, self._parquet = import_pyarrow(path)
         with self._open() as file:
             rows = file.metadata.num_rows
+            most = _ROWS_A_BYTE * local_copy(path).stat().st_size
+            if not 0 <= rows <= most:
+                raise self.error(f"not a readable Parquet file (it states {rows:,} rows, and can hold {most:,})")
             self.columns = {field.name: self._column(field.type, rows) for field in file.schema_arrow}
             sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
             metadata = file.metadata.metadata or {}
@@ -132,9 +137,9 @@ class ParquetFile(FeatureFile):
                 local_copy(self.path), buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True
             ) as file:
                 yield file
-        except (self._arrow.ArrowException, OSError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
+        except InputError:
+            raise
+        except (self._arrow.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
             raise self.error(f"not a readable Parquet file ({error})") from error
 
 

@@ -23,6 +23,8 @@ from features.readers.checks import check_split, existing_file, expanded, is_fil
 from features.readers.scheme import Scheme
 
 COLUMNS = ("id", "cluster")
+#: Files of clusters, each of which has the next one as its base.
+_LONGEST_CHAIN = 16
 
 
 def write_clusters(
@@ -51,6 +53,8 @@ def base_of_clusters(spec: DatasetSpec) -> DatasetSpec:
     base = further = _provenance(spec)[0]
     seen = {expanded(spec.location).resolve()}
     while further.scheme == spec.scheme and is_file(file := expanded(further.location)):
+        if len(seen) > _LONGEST_CHAIN:
+            raise spec.error(f"is made of more than {_LONGEST_CHAIN} files of clusters in a row; cluster a bank again")
         if file.resolve() in seen:
             through = "" if further is base else " through other files"
             raise spec.error(f"{file} names itself as its base dataset{through}; cluster the bank again")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import posixpath
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -12,12 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from features.address_images import files_at
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
-from features.readers.checks import ROOT_OPTION, check_split, existing_file, expanded, image_root
+from features.readers.checks import (
+    ROOT_OPTION,
+    ROOT_REMEDY,
+    check_split,
+    existing_file,
+    expanded,
+    image_root,
+    images_below,
+)
 from features.readers.class_names import distinct_names
 from features.readers.scheme import Scheme
 
@@ -66,10 +72,10 @@ def open_coco(spec: DatasetSpec) -> ImageDataset:
     order = sorted(category, key=lambda key: (isinstance(key, str), key))
     position = {key: i for i, key in enumerate(order)}
     images = [image for image in file_of if image in category_of]
-    paths = [posixpath.normpath(file_of[image]["file_name"]) for image in images]  # one image has one id
+    paths, source = images_below(spec, root, [file_of[image]["file_name"] for image in images], ROOT_REMEDY)
     labels = np.array([position[category_of[image]] for image in images])
     classes = _class_names([category[key] for key in order])
-    return ImageDataset(str(spec), classes, labels, paths, files_at(root, paths))
+    return ImageDataset(str(spec), classes, labels, paths, source)
 
 
 def _parse(spec: DatasetSpec, path: Location) -> dict[str, list[dict[str, Any]]]:
@@ -81,6 +87,8 @@ def _parse(spec: DatasetSpec, path: Location) -> dict[str, list[dict[str, Any]]]
         raise
     except OSError as error:
         raise spec.error(f"{path} cannot be read: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise spec.error(f"{path} is nested too deep for a file of images and labels; name another file") from error
     except ValueError as error:  # malformed JSON, or not text
         raise spec.error(f"{path} is not JSON: {error}") from error
     for name, fields in _LISTS.items():

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from features.address_images import files_at
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.addresses import Location
 from features.infrastructure.tables import read_columns, read_rows
-from features.readers.checks import ROOT_OPTION, check_split, existing_file, expanded, image_root
+from features.readers.checks import (
+    ROOT_OPTION,
+    ROOT_REMEDY,
+    check_split,
+    existing_file,
+    expanded,
+    image_root,
+    images_below,
+)
+from features.readers.class_names import sorted_classes
 from features.readers.scheme import Scheme, SpecOption
 
 #: Columns that are taken where the options ``image`` and ``label`` name none, by their names in lower case.
@@ -44,16 +49,16 @@ def open_csv(spec: DatasetSpec) -> ImageDataset:
         for column in (image, label):
             if not row[column]:
                 raise spec.error(f"{path}, line {line}: has no value in the column {column!r}")
-        paths.append(posixpath.normpath(row[image] + spec.options.get("ending", "")))  # one image has one id
+        paths.append(row[image] + spec.options.get("ending", ""))
         names.append(row[label])
         splits.append(row.get(SPLIT_COLUMN, ""))
     if spec.split is not None:
         check_split(spec, list(dict.fromkeys(splits)))
     kept = [i for i, split in enumerate(splits) if spec.split in (None, split)]
-    classes, labels = np.unique([names[i] for i in kept], return_inverse=True)
-    ids = [paths[i] for i in kept]
-    images = files_at(image_root(spec, path.parent), ids)
-    return ImageDataset(str(spec), tuple(classes.tolist()), labels, ids, images)
+    classes, labels = sorted_classes([names[i] for i in kept])
+    root = image_root(spec, path.parent)
+    ids, images = images_below(spec, root, [paths[i] for i in kept], ROOT_REMEDY)
+    return ImageDataset(str(spec), classes, labels, ids, images)
 
 
 def splits_in(path: str) -> list[str]:

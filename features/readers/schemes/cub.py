@@ -7,11 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from features.address_images import files_at
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.addresses import Location
-from features.readers.checks import check_split, existing_directory, existing_file, expanded, numbered_lines
+from features.readers.checks import (
+    check_split,
+    existing_directory,
+    existing_file,
+    expanded,
+    images_below,
+    numbered_lines,
+)
 from features.readers.class_names import distinct_names
 from features.readers.scheme import Scheme
 
@@ -36,7 +42,7 @@ def open_cub(spec: DatasetSpec) -> ImageDataset:
     _require(spec, path_of, class_of, f"image_class_labels.txt in {root} has no line for image")
     _require(spec, class_of, path_of, f"images.txt in {root} has no line for image")
     used = set(class_of.values())
-    if not_integers := [word for word in used if not word.isdecimal()]:
+    if not_integers := [word for word in used if not word.isdecimal() or len(word) > 18]:
         raise spec.error(f"image_class_labels.txt in {root} has the class id {min(not_integers)!r}, not an integer")
     order = sorted(used, key=int)
     _require(spec, order, name_of, f"classes.txt in {root} has no line for class")
@@ -56,7 +62,8 @@ def open_cub(spec: DatasetSpec) -> ImageDataset:
     labels = np.array([position[class_of[image]] for image in images])
     classes = distinct_names([name_of[class_id] for class_id in order], order)
     folder = existing_directory(spec, root / "images", "the images, as in the official archive")
-    return ImageDataset(str(spec), classes, labels, paths, files_at(folder, paths))
+    paths, source = images_below(spec, folder, paths)
+    return ImageDataset(str(spec), classes, labels, paths, source)
 
 
 def _table(spec: DatasetSpec, path: Location) -> dict[str, str]:

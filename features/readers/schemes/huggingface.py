@@ -17,8 +17,8 @@ from features.dataset import ImageDataset
 from features.dataset_spec import IN_PYTHON, DatasetSpec
 from features.image_sources import read_image
 from features.infrastructure.suggestions import choice
-from features.readers.checks import check_split, expanded
-from features.readers.class_names import numbered_names
+from features.readers.checks import check_split, expanded, is_directory, is_file
+from features.readers.class_names import numbered_names, sorted_classes
 from features.readers.scheme import Scheme, SpecOption
 
 
@@ -78,14 +78,16 @@ def from_table(spec: DatasetSpec, table: Any) -> ImageDataset:
     elif not (kinds <= {int} or kinds <= {str}):
         held = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise spec.error(f"the column {label!r} is not one label an image, a number or a word; it holds {held}")
-    values = np.array(column)
     if hasattr(table.features[label], "names"):
-        classes, numbers = tuple(table.features[label].names), values.astype(np.int64)
+        classes, numbers = tuple(table.features[label].names), np.array(column).astype(np.int64)
         if len(numbers) and numbers.min() < 0:
             raise spec.error(f"{int((numbers < 0).sum())} images have no label (-1); choose a labelled split")
     else:
-        found, numbers = np.unique(values, return_inverse=True)
-        classes = tuple(found.tolist()) if found.dtype.kind == "U" else numbered_names(found.tolist())
+        if kinds <= {int}:
+            found, numbers = np.unique(np.array(column), return_inverse=True)
+            classes = numbered_names(found.tolist())
+        else:
+            classes, numbers = sorted_classes(column)
     encoded = table.select_columns([image]).cast_column(image, type(table.features[image])(decode=False))
     ids = [f"{spec.split}/{row}" if spec.split else str(row) for row in range(len(numbers))]
     return ImageDataset(str(spec), classes, numbers, ids, HubImages(encoded, image, np.arange(len(numbers))))
@@ -103,16 +105,24 @@ def _import_datasets(spec: DatasetSpec) -> ModuleType:
 def _load(spec: DatasetSpec, datasets: ModuleType) -> Any:
     """The split as a ``datasets.Dataset``."""
     path = expanded(spec.location)
-    saved = (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
-    name = str(path) if path.is_dir() else spec.location
+    if is_file(path):
+        raise spec.error(f"{path} is a file; expected a name of the hub, or a folder")
+    if is_directory(path) and (path / f"{path.resolve().name}.py").exists():
+        raise spec.error(f"{path} holds a loading script, which is not run; keep the data files alone, or save_to_disk")
+    saved = is_file(path / "dataset_dict.json") or is_file(path / "state.json")
+    name = str(path) if is_directory(path) else spec.location
+    early = (
+        int(getattr(datasets, "__version__", "4").partition(".")[0]) < 4
+    )  # later versions run no loading scripts at all
+    no_scripts = {"trust_remote_code": False} if early else {}
     try:
         if saved:
             loaded = datasets.load_from_disk(name)
             splits = list(loaded) if hasattr(loaded, "keys") else [str(loaded.split or "train")]
         elif spec.split is None:
-            splits = datasets.get_dataset_split_names(name, spec.options.get("config"))
+            splits = datasets.get_dataset_split_names(name, spec.options.get("config"), **no_scripts)
         else:
-            return datasets.load_dataset(name, spec.options.get("config"), split=spec.split)
+            return datasets.load_dataset(name, spec.options.get("config"), split=spec.split, **no_scripts)
     except Exception as error:  # the hub, its cache and dataset builders raise errors of any type
         lines = str(error).strip().splitlines()
         raise spec.error(f"datasets cannot load it: {lines[0] if lines else type(error).__name__}") from error

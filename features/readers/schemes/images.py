@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import posixpath
 from pathlib import Path
 
 import numpy as np
 
-from features.address_images import AddressImages, files_at
+from features.address_images import AddressImages
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
 from features.infrastructure.addresses import Location
 from features.readers.checks import (
     ROOT_OPTION,
+    ROOT_REMEDY,
     check_split,
     existing_file,
     expanded,
     image_root,
+    images_below,
     is_directory,
     numbered_lines,
 )
@@ -55,7 +56,7 @@ def open_images(spec: DatasetSpec) -> ImageDataset:
     else:
         existing_file(spec, location, _EXPECTED)
         paths = [location.name] if is_image else _listed(spec, location)
-        images = files_at(root, paths)
+        paths, images = images_below(spec, root, paths, ROOT_REMEDY)
     labels = np.zeros(len(paths), dtype=np.int64)
     return ImageDataset(str(spec), ("unlabelled",), labels, paths, images)
 
@@ -68,14 +69,12 @@ def _listed(spec: DatasetSpec, path: Location) -> list[str]:
     """
     paths = []
     for number, line in numbered_lines(spec, path):
-        if "\0" in line:
-            raise spec.error(f"{path} is no text file; expected {_EXPECTED}")
         if not line.lower().endswith(IMAGE_SUFFIXES):
             where = f"{path}, line {number}: {line[:_SHOWN]!r}"
             if any(word.lower().rstrip(":").endswith(IMAGE_SUFFIXES) for word in line.rsplit(maxsplit=1)[:-1]):
                 raise spec.error(f"{where} has a label beside the path; type list:{spec.location}")
             raise spec.error(f"{where} is no path of an image, with an ending such as .jpg; expected {_EXPECTED}")
-        paths.append(posixpath.normpath(line))  # one image has one id
+        paths.append(line)
     if not paths:
         raise spec.error(f"{path} lists no image; expected the path of an image a line")
     return paths

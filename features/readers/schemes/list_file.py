@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import posixpath
 from pathlib import Path
 
 import numpy as np
 
-from features.address_images import files_at
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.readers.checks import ROOT_OPTION, check_split, existing_file, expanded, image_root, numbered_lines
+from features.readers.checks import (
+    ROOT_OPTION,
+    ROOT_REMEDY,
+    check_split,
+    existing_file,
+    expanded,
+    image_root,
+    images_below,
+    numbered_lines,
+)
 from features.readers.class_names import folder_names, names_in_file
 from features.readers.folders import IMAGE_SUFFIXES
 from features.readers.scheme import Scheme, SpecOption
@@ -41,12 +48,13 @@ def open_list(spec: DatasetSpec) -> ImageDataset:
         before = image.split()[-1]
         if before.isdecimal() and before != image and not image.lower().endswith(IMAGE_SUFFIXES):
             raise spec.error(f"{path}, line {number}: {line!r} has several labels; expected one")
-        paths.append(posixpath.normpath(image.removesuffix(":")))  # one image has one id
+        paths.append(image.removesuffix(":"))
         numbers.append(int(label))
+    paths, images = images_below(spec, root, paths, ROOT_REMEDY)
     values, labels = np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)
     found = tuple(values.tolist())
     classes = names_in_file(spec, found) if "names" in spec.options else folder_names(paths, labels, found)
-    return ImageDataset(str(spec), classes, labels, paths, files_at(root, paths), found)
+    return ImageDataset(str(spec), classes, labels, paths, images, found)
 
 
 _MEANING = "lines of 'relative/path label'; ?root=DIR says where the images are"

@@ -9,11 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.address_images import files_at
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import Location, local_copy
-from features.readers.checks import check_split, existing_directory, existing_file, expanded, is_file
+from features.infrastructure.addresses import Location
+from features.infrastructure.errors import InputError
+from features.infrastructure.matlab_files import read_matlab
+from features.readers.checks import (
+    check_split,
+    existing_directory,
+    existing_file,
+    expanded,
+    images_below,
+    is_file,
+)
 from features.readers.class_folders import read_class_folders
 from features.readers.class_names import distinct_names, folder_names
 from features.readers.folders import folders_at
@@ -44,7 +52,8 @@ def open_dogs(spec: DatasetSpec) -> ImageDataset:
     values, labels = np.unique(np.concatenate(numbers), return_inverse=True)
     images = existing_directory(spec, root / "Images", "the images of Stanford Dogs (images.tar)")
     names = folder_names(paths, labels, values.tolist())
-    return ImageDataset(str(spec), names, labels, paths, files_at(images, paths))
+    paths, source = images_below(spec, images, paths)
+    return ImageDataset(str(spec), names, labels, paths, source)
 
 
 def open_cars(spec: DatasetSpec) -> ImageDataset:
@@ -83,13 +92,15 @@ def open_cars(spec: DatasetSpec) -> ImageDataset:
             raise spec.error(f"{file}: the annotations lack fname or class")
         if not all(isinstance(name, str) for name in annotations["fname"].tolist()):
             raise spec.error(f"{file}: fname is not one text an image")
-        paths += [f"cars_{part}/{name}" for name in annotations["fname"].tolist()]
+        found, _ = images_below(spec, root / f"cars_{part}", annotations["fname"].tolist())
+        paths += [f"cars_{part}/{name}" for name in found]
         numbers.append(_whole(spec, file, annotations["class"]))
     labels = np.concatenate(numbers) - 1
     if len(labels) and (labels.min() < 0 or labels.max() >= len(names)):
         raise spec.error(f"classes run from {labels.min() + 1} to {labels.max() + 1}, but {meta} names {len(names)}")
     classes = distinct_names(names, range(1, len(names) + 1))
-    return ImageDataset(str(spec), classes, labels, paths, files_at(root, paths))
+    paths, source = images_below(spec, root, paths)
+    return ImageDataset(str(spec), classes, labels, paths, source)
 
 
 def _parts(spec: DatasetSpec) -> Sequence[str]:
@@ -102,13 +113,10 @@ def _devkit_file(root: Location, name: str) -> Location | None:
 
 def _load(spec: DatasetSpec, path: Location, variables: Sequence[str]) -> dict[str, Any]:
     """The variables of a MATLAB file, with cells and structs as flat arrays."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     try:
-        content = loadmat(local_copy(path), squeeze_me=True)
-    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
-        raise spec.error(f"{path} is not a readable MATLAB file: {error}") from error
+        content = read_matlab(path)
+    except InputError as error:
+        raise spec.error(str(error)) from error
     for name in variables:
         if name not in content:
             raise spec.error(f"{path} has no variable {name!r}; expected the official file")

@@ -33,6 +33,9 @@ _PAIRS = ("samples", "_samples", "imgs")
 _IMAGES = ("_image_files", "_images", "data")
 _LABELS = ("_labels", "targets", "labels")
 
+#: Classes that load a pickle whose content is not known beforehand, which could run code. (CIFAR's are compared with
+#: the published digest first.)
+_PICKLED = frozenset({"LSUN"})
 #: What to do about missing files of datasets that ``download=True`` cannot fetch.
 _INSTEAD = {
     "ImageNet": "put ILSVRC2012_devkit_t12.tar.gz and the archive of the split there, "
@@ -130,6 +133,8 @@ def _find(spec: DatasetSpec, name: str) -> type:
     known = [word for word in datasets.__all__ if inspect.isclass(getattr(datasets, word, None))]
     if name not in known:
         raise spec.error(f"torchvision.datasets has no class {name!r}{did_you_mean(name, known)}")
+    if name in _PICKLED:
+        raise spec.error(f"torchvision.datasets.{name} loads a pickle, which can run code; make class folders of it")
     kind = getattr(datasets, name)
     arguments = _parameters(kind)
     if "root" not in arguments:

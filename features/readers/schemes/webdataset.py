@@ -27,16 +27,20 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import UnreadableImage, read_image
 from features.infrastructure.addresses import Address, Location, is_address
+from features.infrastructure.errors import InputError
 from features.infrastructure.listings import FileState, shared_folder
+from features.infrastructure.patterns import TooMany, expand_braces, matching
 from features.infrastructure.stores import answer
+from features.infrastructure.tar_files import TAR_ERRORS, is_sparse, open_tar
 from features.readers.checks import check_split, existing_file
-from features.readers.class_names import names_in_file, numbered_names
+from features.readers.class_names import names_in_file, numbered_names, sorted_classes
 from features.readers.folders import IMAGE_SUFFIXES, is_left_behind
 from features.readers.scheme import Scheme, SpecOption
 
 _IMAGE_ENDINGS = frozenset(suffix[1:] for suffix in IMAGE_SUFFIXES)
 _LABEL = "label (.cls, or label in .json)"
-_BRACES = re.compile(r"\{([^{}]*)\}")
+#: Bytes of a file that holds a label, at most.
+_LONGEST_LABEL = 1 << 20
 #: Bytes of a shard in a store that are asked for at once.
 _BLOCK = 2**23
 
@@ -117,24 +121,6 @@ def open_shards(spec: DatasetSpec) -> ImageDataset:
     return ImageDataset(str(spec), classes, numbers, ids, TarImages(shards, shard_of, offsets, sizes))
 
 
-def expand_braces(pattern: str) -> list[str]:
-    """Return all the words of a pattern with ``{0..9}`` or ``{a,b}``.
-
-    >>> expand_braces("t-{08..10}.tar")
-    ['t-08.tar', 't-09.tar', 't-10.tar']
-    """
-    match = _BRACES.search(pattern)
-    if not match:
-        return [pattern]
-    first, dots, last = match[1].partition("..")
-    if dots and first.isdecimal() and last.isdecimal():
-        words = [str(i).zfill(len(first)) for i in range(int(first), int(last) + 1)]
-    else:
-        words = match[1].split(",")
-    head, tail = pattern[: match.start()], pattern[match.end() :]
-    return [expanded for word in words for expanded in expand_braces(f"{head}{word}{tail}")]
-
-
 def _names(shards: Sequence[Location]) -> list[str]:
     """The paths of the shards below the folder that all of them are in."""
     paths = [str(shard).replace(os.sep, "/") for shard in shards]
@@ -144,20 +130,28 @@ def _names(shards: Sequence[Location]) -> list[str]:
 
 def _shards(spec: DatasetSpec) -> list[Location]:
     """The tar files of the pattern, each of which must exist."""
+    try:
+        return _matching(spec)
+    except TooMany as error:
+        raise spec.error(f"{error}; name fewer shards") from error
+
+
+def _matching(spec: DatasetSpec) -> list[Location]:
     if is_address(spec.location):
         if re.search(r"[*\[]", spec.location):
             raise spec.error("an address has no wildcards * and […]; name its shards by braces, such as {0000..0099}")
-        addresses = [Address(word) for word in expand_braces(spec.location)]
-        return [existing_file(spec, address, "a tar shard") for address in addresses]
+        words = expand_braces(spec.location)
+        return [existing_file(spec, Address(word), "a tar shard") for word in words]
     if spec.location.startswith("pipe:"):
         raise spec.error("shards are read from files and addresses; name the address itself, such as s3://…")
-    shards: list[Location] = []
+    shards: dict[Location, None] = {}  # each once
     for word in expand_braces(os.path.expanduser(spec.location)):
-        found = sorted(glob.glob(word)) if glob.has_magic(word) else [word]
+        found = matching(word) if glob.has_magic(word) else [word]
         if not found:
             raise spec.error(f"no file matches {word}; expected tar shards, such as data/train-{{0000..0099}}.tar")
-        shards += [Path(os.path.abspath(existing_file(spec, Path(path), "a tar shard"))) for path in found]
-    return shards
+        for path in found:
+            shards[Path(os.path.abspath(existing_file(spec, Path(path), "a tar shard")))] = None
+    return list(shards)
 
 
 def _read(shard: Location, use: Callable[[IO[bytes]], Result]) -> Result:
@@ -182,10 +176,12 @@ def _samples(spec: DatasetSpec, shard: Location, file: IO[bytes]) -> list[tuple[
     label_of: dict[str, int | str] = {}
     contents: dict[str, list[str]] = defaultdict(list)
     try:
-        with tarfile.open(fileobj=file, mode="r:") as tar:
+        with open_tar(file) as tar:
             for member in tar:
                 if not member.isreg() or is_left_behind(member.name):
                     continue
+                if is_sparse(member):
+                    raise spec.error(f"{shard}: the file {member.name} is sparse; pack it as a plain one")
                 folder, _, file_name = member.name.rpartition("/")
                 stem, _, ending = file_name.partition(".")
                 key = f"{folder}/{stem}" if folder else stem
@@ -196,12 +192,16 @@ def _samples(spec: DatasetSpec, shard: Location, file: IO[bytes]) -> list[tuple[
                 if ending == wanted or (not wanted and ending.rpartition(".")[2] in _IMAGE_ENDINGS):
                     images_of[key][ending] = member.offset_data, member.size
                 elif ending == "cls" or (ending == "json" and key not in label_of):
+                    if member.size > _LONGEST_LABEL:
+                        raise spec.error(f"{shard}: {member.name} is too large to hold a label; expected a word in it")
                     content = tar.extractfile(member)
                     label = _label(spec, shard, member.name, content.read() if content else b"", ending)
                     if label is not None:
                         label_of[key] = label
             _refuse_damage(spec, shard, tar, file)
-    except tarfile.TarError as error:
+    except InputError:
+        raise
+    except TAR_ERRORS as error:
         raise spec.error(
             f"{shard} is not an uncompressed, whole tar file ({error}); unpack .gz or copy it anew"
         ) from error
@@ -232,10 +232,14 @@ def _label(spec: DatasetSpec, shard: Location, name: str, content: bytes, ending
     """The label in a ``.cls`` or ``.json`` file; None if a ``.json`` file has none."""
     try:
         label = json.loads(content).get("label") if ending == "json" else content.decode().strip()
-    except (ValueError, AttributeError) as error:
+        if isinstance(label, str) and label.isdecimal():
+            label = int(label)
+        if isinstance(label, int) and label >= 2**63:
+            raise ValueError(f"the number {label} is too large")
+    except (ValueError, AttributeError, RecursionError) as error:
         raise spec.error(f"{shard}: {name} holds no label: {error}") from error
     if isinstance(label, str):
-        return int(label) if label.isdecimal() else label or None
+        return label or None
     if label is None or (isinstance(label, int) and label >= 0):
         return label
     raise spec.error(f"{shard}: {name} has the label {label!r}; expected an integer of at least 0, or a name")
@@ -245,12 +249,13 @@ def _classes(spec: DatasetSpec, labels: Sequence[int | str]) -> tuple[tuple[str,
     """Class names, and the labels as 0 to C − 1."""
     if len({type(label) for label in labels}) > 1:
         raise spec.error("some labels are numbers and some are names; expected one kind")
-    values, numbers = np.unique(np.array(labels), return_inverse=True)
-    if "names" not in spec.options:
-        return (tuple(values.tolist()) if values.dtype.kind == "U" else numbered_names(values.tolist())), numbers
-    if values.dtype.kind == "U":
-        raise spec.error("the labels are names already; leave the option names out")
-    return names_in_file(spec, values.tolist()), numbers
+    if labels and isinstance(labels[0], str):
+        if "names" in spec.options:
+            raise spec.error("the labels are names already; leave the option names out")
+        return sorted_classes([str(label) for label in labels])
+    values, numbers = np.unique(np.array(labels, dtype=np.int64), return_inverse=True)
+    found = values.tolist()
+    return (names_in_file(spec, found) if "names" in spec.options else numbered_names(found)), numbers
 
 
 WEBDATASET = Scheme(

@@ -76,7 +76,7 @@ def test_a_list_may_start_elsewhere(lake, tmp_path):
         (b"a.png: 3\n", "line 1: 'a.png: 3' has a label beside the path; type list:"),
         (b"image,class\n", "line 1: 'image,class' is no path of an image, with an ending such as .jpg"),
         (b"\x89HDF\r\n\x1a\n\0\0\0\0", "line 1: "),
-        (b"\0\0\0\0", "is no text file; expected a directory with images"),
+        (b"\0\0\0\0", "is no text file"),
     ],
 )
 def test_a_file_that_lists_no_images_is_refused(content, said, tmp_path):

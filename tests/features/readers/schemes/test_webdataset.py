@@ -11,8 +11,8 @@ from PIL import Image
 from support import refused
 
 from features.image_sources import UnreadableImage
+from features.infrastructure.patterns import expand_braces
 from features.readers import open_dataset
-from features.readers.schemes.webdataset import expand_braces
 
 
 def encoded(shade, form="PNG"):
@@ -140,9 +140,9 @@ def test_ids_tell_shards_of_one_name_apart(tmp_path):
 
 
 def test_braces():
-    assert expand_braces("a") == ["a"]
-    assert expand_braces("{8..11}-{x,y}") == [f"{i}-{c}" for i in (8, 9, 10, 11) for c in "xy"]
-    assert expand_braces("{007..009}") == ["007", "008", "009"]
+    assert list(expand_braces("a")) == ["a"]
+    assert list(expand_braces("{8..11}-{x,y}")) == [f"{i}-{c}" for i in (8, 9, 10, 11) for c in "xy"]
+    assert list(expand_braces("{007..009}")) == ["007", "008", "009"]
 
 
 def test_one_of_several_images_is_chosen_by_name(tmp_path):
