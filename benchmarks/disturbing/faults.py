@@ -174,7 +174,7 @@ def damaged(lab: Lab, job: Job, rng: np.random.Generator) -> Outcome:
                 same = results(folder, job, ended) == lab.reference[job][0]
             except Exception as error:
                 return Outcome(SILENT, f"{where}: {type(error).__name__} {error}")
-            said = "changed since" in ended.said
+            said = "changed since" in ended.said or "damaged" in ended.said
             return Outcome(SURVIVED) if same or said else Outcome(SILENT, where)
         if not ended.is_refusal:
             return Outcome(LOST, f"{where}: {_tail(ended)}")
@@ -230,6 +230,8 @@ def _goes_on(lab: Lab, job: Job, folder: Path, ended: Ended) -> Outcome:
     if results(folder, job, again) != reference:
         return Outcome(SILENT, "the same command again gave another result")
     left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and is_left(path))
+    if complete:  # it was not run again; the file of a lock without its process locks nothing
+        left = [name for name in left if not name.endswith(".lock")]
     return Outcome(LOST, f"left behind: {', '.join(left)}") if left else Outcome(SURVIVED)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from features.infrastructure.files import atomic_file
 from features.infrastructure.hdf5_survey import Suspect, survey
 from features.infrastructure.hdf5_vetting import fault_of, reason
 from features.infrastructure.held_files import HeldFile, identity
+from features.infrastructure.provenance import versions
 from features.infrastructure.secrets import without_secrets
 from features.infrastructure.unfailing import Unfailing
 
@@ -152,15 +154,15 @@ class Writer:
 def atomic_hdf5(path: Location, attrs: Mapping[str, Any]) -> Iterator[Writer]:
     """Yield what writes the datasets of an HDF5 file; it replaces ``path`` once it is complete and on the disk.
 
-    Its attributes are ``attrs``, where None is stored as an empty text and addresses lose credentials and signatures,
-    ``complete``, and its checksum.
+    Its attributes are the ``versions`` of the packages behind it, as JSON; ``attrs``, where None is stored as an empty
+    text and addresses lose credentials and signatures; ``complete``; and its checksum.
 
     Raises:
         OSError: The system cannot write it, for example because the disk is full.
     """
     with atomic_file(path) as aside, Unfailing(aside) as disk:
         with h5py.File(disk, "w", libver=_FORMAT) as file:
-            for name, value in attrs.items():
+            for name, value in ({"versions": json.dumps(versions())} | dict(attrs)).items():
                 _write_attribute(file, name, value)
             yield Writer(file, disk)
             file.attrs["complete"] = True

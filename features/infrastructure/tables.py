@@ -19,6 +19,7 @@ from features.infrastructure.addresses import Location, located
 from features.infrastructure.console import warn_once
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import TEXT, atomic_file
+from features.infrastructure.provenance import versions
 from features.infrastructure.regular_files import open_regular
 from features.infrastructure.seals import SEAL, UNSEALED, SealedReader, say_if_changed, seal
 from features.infrastructure.secrets import without_secrets
@@ -27,6 +28,8 @@ from features.infrastructure.secrets import without_secrets
 LONGEST_LINE = 1 << 26
 #: Text that a spreadsheet would run as a formula, perhaps behind apostrophes; a number is none.
 _FORMULA = re.compile(r"'*([=@\t\r]|[+-](?!\d+(\.\d*)?([eE][+-]?\d+)?$))")
+#: Key of a provenance for the versions of the packages behind the table; reading leaves it out, as the digest.
+VERSIONS = "versions"
 #: How the line of a provenance looks, also one that is damaged.
 _JSON = re.compile(r"""[{}]|["']\s*:""")
 
@@ -43,7 +46,7 @@ def write_table(
     with atomic_file(located(path)) as aside:
         with aside.open("w", newline="", **TEXT) as file:
             if provenance is not None:
-                head = {SEAL: UNSEALED} | dict(provenance)
+                head = {SEAL: UNSEALED} | dict(provenance) | {VERSIONS: versions()}
                 file.write(without_secrets(f"# {json.dumps(head, ensure_ascii=False)}\n"))
             table = csv.writer(file, lineterminator="\n")
             table.writerow(columns)
@@ -106,7 +109,7 @@ def read_provenance(path: str | Location, *, kind: str, make: str = "") -> dict[
     except (ValueError, RecursionError):
         found = None
     if isinstance(found, dict):
-        return {name: value for name, value in found.items() if name != SEAL}
+        return {name: value for name, value in found.items() if name not in (SEAL, VERSIONS)}
     if _JSON.search(first):  # not another comment
         warn_once(f"{path}: its first line, which says what it was made of, is damaged; it is read without it", first)
     return {}

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import os
 import resource
 import stat
@@ -14,6 +15,7 @@ import pytest
 from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5 import atomic_hdf5, read_attributes, readable
 from features.infrastructure.hdf5_content import stored
+from features.infrastructure.provenance import versions
 
 ARRAY = np.random.default_rng(0).normal(size=(1300, 3)).astype(np.float32)  # three blocks of rows
 TEXTS = ["a", "ä", "", "\udcff", "two words"]  # the fourth is a file name that is not UTF-8
@@ -43,7 +45,7 @@ def edit(path, change):
 
 def test_what_is_written_is_read(tmp_path):
     path = write(tmp_path / "new" / "a.h5")
-    attributes = {"size": 3, "name": "ä", "split": "", "complete": True}
+    attributes = {"size": 3, "name": "ä", "split": "", "complete": True, "versions": json.dumps(versions())}
     assert read(path) == (attributes, TEXTS, ARRAY.tobytes(), ARRAY.tobytes())
     with pytest.raises(RuntimeError), atomic_hdf5(path, {}):
         raise RuntimeError
@@ -113,7 +115,7 @@ def test_what_changes_no_value_is_no_damage(tmp_path):
 def test_a_file_of_an_earlier_release_is_read_without_checksums(tmp_path):
     path = tmp_path / "old.h5"
     with h5py.File(path, "w") as file:
-        file.attrs.update({"size": 3, "name": "ä", "split": "", "complete": True})
+        file.attrs.update({"size": 3, "name": "ä", "split": "", "complete": True, "versions": json.dumps(versions())})
         file.create_dataset(
             "text", data=[text.encode("utf-8", "surrogateescape") for text in TEXTS], dtype=h5py.string_dtype()
         )

@@ -12,6 +12,7 @@ import pytest
 from features.infrastructure import tables
 from features.infrastructure.console import warn_once
 from features.infrastructure.errors import InputError
+from features.infrastructure.provenance import versions
 from features.infrastructure.tables import read_provenance, read_rows, write_table
 
 
@@ -19,9 +20,10 @@ def test_provenance_header_and_rows(tmp_path):
     path = tmp_path / "new" / "t.csv"
     write_table(path, {"made": "here", "Käse": [1]}, ("name", "value"), [("a, b", 0.1), ('"c"', 1 / 3)])
     first, *rest = path.read_text(encoding="utf-8").splitlines()
-    digest, *others = json.loads(first.removeprefix("# ")).items()
+    digest, *others, packages = json.loads(first.removeprefix("# ")).items()
     zeros = path.read_bytes().replace(digest[1].encode(), b"0" * 64)
     assert digest == ("sha256", hashlib.sha256(zeros).hexdigest()) and dict(others) == {"made": "here", "Käse": [1]}
+    assert packages == ("versions", versions())
     assert read_provenance(path, kind="table") == dict(others)
     header, *rows = csv.reader(rest)
     assert header == ["name", "value"]
