@@ -29,7 +29,7 @@ class Ended(Dataset):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
 def test_a_worker_that_is_ended_is_one_line(how):
-    with pytest.raises(InputError, match="worker process .* was ended.*`workers` .*`batch_size`") as caught:
+    with pytest.raises(InputError, match=r"worker process .* was ended.*`workers` .*`batch_size`") as caught:
         list(fetched(Ended(how), [range(1), range(1, 2), range(2, 3)], workers=1))
     assert "\n" not in str(caught.value)
 
