@@ -118,6 +118,8 @@ def read_image(path: str | Path | IO[bytes], min_side: int | None = None) -> Ima
     try:
         with warnings.catch_warnings():
             # Pillow raises at twice its limit and warns above the limit; here both are errors.
+            # Of damaged metadata, which are not used, it warns in lines of its own for every image.
+            warnings.simplefilter("ignore", UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=_formats()) as image:
                 if min_side is not None and image.format == "JPEG":

@@ -55,9 +55,9 @@ class Folders(Protocol):
     def images_below(self, folder: str) -> list[str]:
         """Return the sorted POSIX paths, relative to the root, of the images anywhere below ``folder``.
 
-        Images are recognised by their endings (:data:`IMAGE_SUFFIXES`, in any case). Symbolic links are followed,
-        but not to a folder that they are in, and behind a link to each folder once. What :func:`is_left_behind` tells
-        is skipped. A broken link with an image's ending is listed, so that reading it reports it.
+        Images are recognised by their endings (:data:`IMAGE_SUFFIXES`, in any case). Symbolic links are followed, but
+        not to a folder that they are in, and behind a link to each folder once. What :func:`is_left_behind` tells is
+        skipped. A broken link with an image's ending is listed, so that reading it reports it.
 
         Raises:
             InputError: A folder cannot be listed, or a broken link may have been a folder.

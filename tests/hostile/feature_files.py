@@ -99,9 +99,11 @@ _GOOD = _saved(np.ones((4, 2), "f4"))
 NPZ: dict[str, Callable[[], bytes]] = {
     "10^12 rows": lambda: _zip({"feature.npy": npy(_head("(1000000000000, 2)"), _FOUR), "label.npy": _LABELS}),
     "labels of 10^12": lambda: _zip({"feature.npy": _GOOD, "label.npy": npy(_head("(1000000000000,)", "<i8"), _FOUR)}),
-    "1 GB of zeros": lambda: _zip({"feature.npy": npy(_head("(500000, 500)"), bytes(10**9)), "label.npy": _LABELS}),
-    "labels of 1 GB": lambda: _zip(
-        {"feature.npy": _GOOD, "label.npy": npy(_head("(4,)", "<U60000000"), bytes(4 * 240_000_000))}
+    "400 MB of zeros": lambda: _zip(
+        {"feature.npy": npy(_head("(200000, 500)"), bytes(4 * 10**8)), "label.npy": _LABELS}
+    ),
+    "labels of 400 MB": lambda: _zip(
+        {"feature.npy": _GOOD, "label.npy": npy(_head("(4,)", "<U25000000"), bytes(4 * 100_000_000))}
     ),
     "objects": lambda: _zip({"feature.npy": NPY["objects"](), "label.npy": _LABELS}),
     "objects as labels": lambda: _zip({"feature.npy": _GOOD, "label.npy": NPY["objects"]()}),
