@@ -217,7 +217,7 @@ def test_features_that_are_not_finite_end_it_and_are_in_no_checkpoint(checkpoint
     from features.backbones.families.cifar_resnet import CifarResNet
 
     weights = CifarResNet(1).state_dict()
-    weights["conv1.weight" if "conv1.weight" in weights else next(iter(weights))].fill_(3e38)  # finite, their sums are not
+    weights["conv1.weight" if "conv1.weight" in weights else next(iter(weights))].fill_(3e38)  # their sums overflow
     torch.save(weights, tmp_path / "large.pth")
     with pytest.raises(InputError, match=r"gave NaN or infinite features in . classes; check its weights"):
         extract(checkpointed(photos, out, weights=str(tmp_path / "large.pth")))
