@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from features.infrastructure.errors import InputError
+from features.infrastructure.names import as_text
 from features.infrastructure.regular_files import file_sha256, open_regular, read_limited
 from features.infrastructure.structured_files import read_json, read_yaml
 from features.infrastructure.tables import read_columns, read_provenance, read_rows
@@ -52,7 +53,7 @@ def test_what_is_no_file_is_refused_at_once(reader, odd_files):
     for said, path in odd_files.items():  # a pipe without a writer would block for ever
         with pytest.raises(InputError) as error:
             READERS[reader](path)
-        assert str(error.value).startswith(f"{' '.join(str(path).split())}: ") and said in str(error.value)
+        assert str(error.value).startswith(f"{as_text(str(path))}: ") and said in str(error.value)
         assert "file of a test" in str(error.value) and "\n" not in str(error.value)
 
 
