@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
 import yaml
+from mutations import NO_FILES, changed_bytes, changed_json, changed_yaml
 
 from features.infrastructure.console import warn_once
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import Range
 from features.infrastructure.shapes import fault_in
 from features.infrastructure.structured_files import LARGEST_YAML, read_json, read_yaml, write_sealed_json
-from tests.mutations import NO_FILES, changed_bytes, changed_json, changed_yaml
 
 CONTENT = {"name": "Käse", "count": 3, "share": 0.25, "parts": [1, 2], "none": None, "nested": {"on": True}}
 

@@ -8,10 +8,10 @@ import zipfile
 
 import pytest
 import torch
+from mutations import changed_bytes, hostile_checkpoint, hostile_pickle
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.torch_files import read_torch
-from tests.mutations import changed_bytes, hostile_checkpoint, hostile_pickle
 
 CONTENT = {"step": 3, "model": {"weight": torch.arange(100.0), "count": torch.tensor(4)}, "name": "x"}
 
