@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
@@ -56,7 +57,7 @@ class Card(_Required, total=False):
     train_counts: list[Count]
     classifier_counts: list[Count]
     class_numbers: list[int]
-    origin: list[tuple[str, str]]
+    origin: list[Any]
     balanced_by: str | None
     data: str
     metrics: dict[str, Any]
@@ -190,6 +191,10 @@ def find_checkpoint(location: str | Path) -> Checkpoint | None:
         _ = checkpoint.preprocessing
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{card_path}: 'preprocessing' is invalid ({error}); {RESTORE}") from error
+    origin = card.get("origin", [])
+    pairs = set(map(type, origin)) <= {list} and set(map(len, origin)) <= {2}
+    if not pairs or not set(map(type, chain.from_iterable(origin))) <= {str}:
+        raise InputError(f"{card_path}: 'origin' holds another value than pairs of texts; {RESTORE}")
     for name in ("train_counts", "classifier_counts", "class_numbers", "origin"):
         if name in card and len(card[name]) != len(card["classes"]):
             raise InputError(

@@ -127,8 +127,8 @@ class Arm:
 
 
 def arm_of(given: Mapping[str, Any]) -> Arm:
-    """An arm of a recipe as it was run; earlier versions had fewer options."""
-    return Arm(**{option.name: given[option.name] for option in fields(Arm) if option.name in given})
+    """An arm of a recipe as it was run; earlier versions had fewer options. Raises ``InputError`` for a wrong value."""
+    return from_mapping(Arm, {option.name: given[option.name] for option in fields(Arm) if option.name in given}, "arm")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -159,7 +159,7 @@ def read_result(path: Path) -> dict[str, Any]:
                 arm_of(given)
             if name in found["selections"]:
                 STRATEGIES.find(str(arm.get("strategy")))
-        except (InputError, TypeError) as error:
+        except InputError as error:
             raise InputError(f"{path}: not a readable file of results (arm {name}: {error}); {_AGAIN}") from error
     return found
 

@@ -76,8 +76,15 @@ def fault_in(value: Any, hint: Any, place: str = "") -> str:
             return f"{_named(place)} has {len(value)} values; expected {len(inner)}"
         pairs: Iterable[tuple[Any, Any]] = zip(value, inner, strict=True)
     elif origin is list:
-        if inner[0] in (str, Any) and set(map(type, value)) <= {str}:
-            return ""  # a million class names
+        kinds = set(map(type, value))  # of a million classes, one by one would take seconds
+        if kinds <= {str} and inner[0] in (str, Any):
+            return ""
+        if kinds == {int}:
+            value = (
+                (min(value), max(value))
+                if not fault_in(min(value), inner[0]) + fault_in(max(value), inner[0])
+                else value
+            )
         pairs = ((one, inner[0]) for one in value)
     else:
         return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -25,8 +25,9 @@ from features.infrastructure.shapes import fault_in
 LARGEST_JSON, LARGEST_YAML = 1 << 26, 1 << 20
 #: Levels of mappings and lists in each other, and values after all aliases of YAML are replaced.
 DEEPEST, MOST_VALUES = 40, 1_000_000
-#: Digits of a number; one of 64 bits has 19.
+#: Digits of a whole number; one of 64 bits has 19.
 _DIGITS = 40
+_PLAIN = {str, int, float, bool, type(None)}
 
 
 def read_json(path: Location, kind: str, shape: Any = Any, *, advice: str = "", maker: str = "") -> Any:
@@ -45,7 +46,7 @@ def read_json(path: Location, kind: str, shape: Any = Any, *, advice: str = "", 
     """
     content = read_limited(path, kind, LARGEST_JSON, advice=advice)
     try:
-        found = json.loads(_text(content), object_pairs_hook=_unique, parse_int=_whole, parse_constant=_refuse)
+        found = json.loads(_text(content), object_pairs_hook=_unique, parse_constant=_refuse)
         _check(found)
     except RecursionError as error:
         raise _unreadable(path, kind, f"it is nested more than {DEEPEST} levels deep", advice) from error
@@ -156,12 +157,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _whole(text: str) -> int:
-    if len(text) > _DIGITS:
-        raise ValueError(f"a number has {len(text):,} digits")
-    return int(text)
-
-
 def _refuse(text: str) -> Any:
     raise ValueError(f"{text} is no finite number")
 
@@ -176,20 +171,33 @@ def _check(content: Any) -> None:
         below: list[Any] = []
         for value in level:
             if isinstance(value, dict):
-                below += value
-                below += value.values()
+                _check_plain(value)
+                below += _check_plain(value.values())
             elif isinstance(value, (list, tuple, set)):
-                below += value
-            elif isinstance(value, str):
-                if not value.isascii():
-                    value.encode(**TEXT)  # raises for a lone surrogate
-                if "\0" in value:
-                    raise ValueError("a text holds the character NUL")
-            elif isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{value} is no finite number")
-            elif isinstance(value, int) and abs(value) >= 10**_DIGITS:
-                raise ValueError("a number is too large")
+                below += _check_plain(value)
+            else:
+                _check_plain([value])
         level = below
+
+
+def _check_plain(values: Collection[Any]) -> list[Any]:
+    """Check the texts and the numbers among some values together, since there may be a million; return the others."""
+    kinds = set(map(type, values))
+    if texts := [value for value in values if type(value) is str] if str in kinds else []:
+        together = "".join(texts)
+        if not together.isascii():
+            together.encode(**TEXT)  # raises for a lone surrogate
+        if "\0" in together:
+            raise ValueError("a text holds the character NUL")
+    if kinds & {int, float}:
+        numbers = [value for value in values if type(value) in (int, float)]
+        if any(isinstance(value, float) and not math.isfinite(value) for value in numbers):
+            raise ValueError("a number is infinite or no number")
+        if max(map(abs, numbers)) >= 10**_DIGITS and any(
+            type(value) is int and abs(value) >= 10**_DIGITS for value in numbers
+        ):
+            raise ValueError(f"a number has more than {_DIGITS} digits")
+    return [value for value in values if isinstance(value, (dict, list, tuple, set))] if kinds - _PLAIN else []
 
 
 def _unreadable(path: object, kind: str, reason: str, advice: str) -> InputError:

@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from mutations import NO_FILES
 from servers import WebServer
 
 from features.infrastructure.addresses import located
@@ -79,3 +80,20 @@ def test_archives_of_a_web_server_are_unpacked_once(tmp_path: Path, web: WebServ
     with pytest.raises(InputError, match=f"{web.address}/bad.tar: cannot be unpacked") as caught:
         unpack(["bad.tar"], data, tmp_path / "out")
     assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", NO_FILES)
+def test_a_damaged_marker_is_said_and_nothing_is_lost(tmp_path, capsys, what):
+    """Without its marker an unpacked folder could be anyone's, so it is not replaced."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "birds").mkdir()
+    (tmp_path / "birds" / "a.txt").write_text("a")
+    with tarfile.open(data / "birds.tar", "w") as archive:
+        archive.add(tmp_path / "birds", "birds")
+    out = unpack(["birds.tar"], data, tmp_path / "out")
+    (out / ".birds.tar.json").write_bytes(NO_FILES[what])
+    with pytest.raises(InputError, match=r"birds exists and does not come from this archive; remove it"):
+        unpack(["birds.tar"], data, tmp_path / "out")
+    assert (out / "birds" / "a.txt").read_text() == "a"
+    assert "not a readable marker of an archive" in capsys.readouterr().err

@@ -12,10 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
-
-from features.infrastructure.console import warn_once
-from tests.mutations import (
+from mutations import (
     NO_FILES,
     changed_bytes,
     changed_csv,
@@ -24,6 +21,9 @@ from tests.mutations import (
     hostile_checkpoint,
     hostile_pickle,
 )
+from safetensors.torch import load_file, save_file
+
+from features.infrastructure.console import warn_once
 from transfer.cli import main
 
 TINY = ["--device", "cpu", "--precision", "fp32", "--workers", "0"]

@@ -185,3 +185,26 @@ def test_a_network_for_one_size_is_built_for_another(name):
     backbone = load_backbone(name, "none", 96, seed=0).eval()
     assert (backbone.preprocessing.image_size, backbone.preprocessing.resize) == (96, 106)
     assert backbone(torch.zeros(1, 3, 96, 96)).shape == (1, backbone.dim)
+
+
+def test_weights_that_are_no_numbers_or_of_another_kind_are_refused(tmp_path):
+    state = load_backbone("resnet8", "none", seed=0).network.state_dict()
+    name = next(name for name, value in state.items() if value.ndim == 4)
+    spoilt = {
+        "is NaN or infinite": torch.full_like(state[name], float("nan")),
+        "holds values of torch.int32": torch.zeros_like(state[name], dtype=torch.int32),
+        "holds values of torch.complex64": state[name].to(torch.complex64),
+    }
+    for said, value in spoilt.items():
+        torch.save({**state, name: value}, tmp_path / "weights.pth")
+        with pytest.raises(InputError, match=said):
+            load_backbone("resnet8", str(tmp_path / "weights.pth"))
+
+
+def test_a_mapping_that_holds_itself_is_read_once(tmp_path):
+    state = dict(load_backbone("resnet8", "none", seed=0).network.state_dict())
+    round_: dict[str, object] = {"model": state}
+    round_["again"] = round_
+    torch.save(round_, tmp_path / "weights.pth")
+    loaded = load_backbone("resnet8", str(tmp_path / "weights.pth"))
+    assert all(torch.equal(value, state[name]) for name, value in loaded.network.state_dict().items())

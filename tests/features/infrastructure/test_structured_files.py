@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
 import yaml
+from mutations import NO_FILES, changed_bytes, changed_json, changed_yaml
 
 from features.infrastructure.console import warn_once
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import Range
 from features.infrastructure.shapes import fault_in
 from features.infrastructure.structured_files import LARGEST_YAML, read_json, read_yaml, write_sealed_json
-from tests.mutations import NO_FILES, changed_bytes, changed_json, changed_yaml
 
 CONTENT = {"name": "Käse", "count": 3, "share": 0.25, "parts": [1, 2], "none": None, "nested": {"on": True}}
 
@@ -71,7 +71,7 @@ def test_aliases_that_multiply_are_refused_and_others_are_not(tmp_path):
         ("!!python/object/apply:os.system [echo]", "could not determine a constructor"),
         ("a: 2001-99-99", "month must be in 1..12"),
         ("? [a]\n: 1", "unhashable key"),
-        ("a: .nan", "no finite number"),
+        ("a: .nan", "a number is infinite or no number"),
         ("a: 1\na: 2", "the key 'a' is given twice"),
         ("a: caf\xe9".encode("latin-1"), "special characters"),
         ("- " * 5000, "nested more than"),
