@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -143,18 +144,30 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str
         OSError: A file cannot be written; the error names it.
         TypeError: The card holds a value that JSON cannot. Nothing is written then.
     """
-    from safetensors.torch import save_file  # imports PyTorch
-
     card = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **card}
     json.dumps(card)  # before any file is written
-    try:
-        with atomic_file(path) as aside:
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside)
-            card[_TENSORS] = _sha256(aside)
-    except SafetensorError as error:
-        raise OSError(errno.ENOSPC if "os error 28" in str(error) else errno.EIO, str(error), str(path)) from error
+    with atomic_file(path) as aside:
+        write_tensors(tensors, aside, path)
+        card[_TENSORS] = _sha256(aside)
     write_sealed_json(path.with_suffix(".json"), card)
     return Checkpoint(path, card)
+
+
+def write_tensors(
+    tensors: Mapping[str, Tensor], path: Path, named: Path, metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file; errors call it ``named``.
+
+    Raises:
+        OSError: The file cannot be written, for which safetensors has an error of its own.
+    """
+    from safetensors.torch import save_file  # imports PyTorch
+
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path, metadata)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error), str(named)) from error
 
 
 def is_trained_model(location: str | Path) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from features.backbones.family import is_model_address, is_path_of_run
 from features.dataset_spec import DatasetSpec, last_component
+from features.infrastructure.console import say_once
 from features.infrastructure.errors import InputError, flag
 from features.readers import SCHEMES
 from finetune.exporting.export import published_name
@@ -60,7 +61,8 @@ class Step:
 def lineage(location: str | Path) -> list[Step]:
     """The run of a run directory or of a checkpoint in one, and those that it started from, the newest first.
 
-    Empty for a checkpoint outside of a run. A run or a subset file that has moved is a note of the step before it.
+    Empty for a checkpoint outside of a run. A run or a subset file that has moved is a note of the step before it. A
+    line on standard error names a run that is damaged, at which the list ends.
     """
     steps: list[Step] = []
     path: Path | None = _directory(Path(location))
@@ -69,7 +71,8 @@ def lineage(location: str | Path) -> list[Step]:
         seen.add(path.resolve())
         try:
             run = open_run(path)
-        except InputError:
+        except InputError as error:
+            say_once(f"{error}; what is written names nothing of that run and of those before it")
             break
         start, lost = _start(run, path)
         choices, missing = _choices(run, path)

@@ -174,7 +174,7 @@ def test_a_full_disk_is_an_error_of_the_system(run, backbone, monkeypatch):
 
 
 def test_a_write_that_breaks_off_leaves_the_old_checkpoint(run, backbone, monkeypatch):
-    def break_off(tensors, path):
+    def break_off(tensors, path, metadata):
         path.write_bytes(b"half")
         raise OSError("No space left on device")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from features.backbones.hub_folder import CONFIG, WEIGHTS
 from features.backbones.in_timm import TimmNetwork, in_timm
+from features.checkpoint import write_tensors
 from features.infrastructure.errors import InputError
 from features.infrastructure.files import TEXT, write_json
 from features.preprocessing import Preprocessing
@@ -47,7 +47,7 @@ def write_folder(export: Export, folder: Path) -> float:
         classifier.weight.copy_(model.head.weight * scale)
         classifier.bias.copy_(model.head.bias * scale)
     network.load_state_dict({**network.state_dict(), **twin.state})
-    save_file(_apart(network.state_dict()), folder / WEIGHTS, metadata={"format": "pt"})
+    write_tensors(_apart(network.state_dict()), folder / WEIGHTS, folder / WEIGHTS, {"format": "pt"})
     write_json(folder / CONFIG, _config(network, twin, export))
     (folder / README).write_text(export.readme, **TEXT)
     loaded = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -43,8 +44,10 @@ def write_program(export: Export, path: Path) -> float:
         for module in program.graph_module.modules():
             for node in getattr(module, "graph", torch.fx.Graph()).nodes:
                 node.meta.pop("stack_trace", None)  # the lines of code that made it, with the folders of this machine
-        with path.open("wb") as file:  # the name aside does not end in .pt2
-            torch.export.save(program, file, extra_files={METADATA: json.dumps(export.about, ensure_ascii=False)})
+        written = BytesIO()  # on a full disk PyTorch's own writer ends the process
+        torch.export.save(program, written, extra_files={METADATA: json.dumps(export.about, ensure_ascii=False)})
+        path.write_bytes(written.getbuffer())
+        del written
         with path.open("rb") as file:
             loaded = torch.export.load(file).module()
     return check_parity(network, loaded, export.model.backbone.preprocessing, "torch")
