@@ -230,8 +230,7 @@ def _goes_on(lab: Lab, job: Job, folder: Path, ended: Ended) -> Outcome:
     if results(folder, job, again) != reference:
         return Outcome(SILENT, "the same command again gave another result")
     left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and is_left(path))
-    if complete:  # it was not run again; the file of a lock without its process locks nothing
-        left = [name for name in left if not name.endswith(".lock")]
+    left = [name for name in left if not name.endswith(".lock")]  # which locks nothing once its process has ended
     return Outcome(LOST, f"left behind: {', '.join(left)}") if left else Outcome(SURVIVED)
 
 
