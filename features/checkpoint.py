@@ -54,7 +54,7 @@ class Card(_Required, total=False):
     blueprint: dict[str, Any]
     head: str
     sigmoid: bool
-    scale: Annotated[float, Range(0, above=True)]
+    scale: Annotated[float, Range(0, 10**6, above=True)]
     train_counts: list[Count]
     classifier_counts: list[Count]
     class_numbers: list[int]

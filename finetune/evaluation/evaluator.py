@@ -13,6 +13,7 @@ from features.dataset import ImageDataset
 from features.decoding import ImageBatch
 from features.infrastructure.addresses import Location
 from features.infrastructure.console import console
+from features.infrastructure.errors import InputError
 from features.infrastructure.processes import rank
 from features.infrastructure.tables import write_table
 from features.intensities import say_assumed
@@ -111,7 +112,14 @@ def evaluate_model(
     network = Views(model, views, sigmoid=card["sigmoid"], scale=card["scale"])
 
     def predictions_of(batch: ImageBatch) -> tuple[Predictions, NDArray[np.int64]]:
-        found = Predictions.of(batch.values.cpu().numpy(), position[batch.labels.numpy()])
+        scores = batch.values.cpu().numpy()
+        if (spoilt := np.isnan(scores) | (scores == np.inf)).any():
+            image = dataset.ids[int(batch.indices[int(np.argmax(spoilt.any(axis=1)))])]
+            raise InputError(
+                f"{dataset.spec}: the model gives the image {image} a NaN or infinite score; check its training, or "
+                f"give `precision` fp32"
+            )
+        found = Predictions.of(scores, position[batch.labels.numpy()])
         return found, np.asarray(batch.indices, dtype=np.int64)
 
     done = pass_over(dataset, network, network.preprocessing, options, predictions_of, "evaluate")

@@ -184,8 +184,8 @@ def test_positions_by_name(folder):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"batch_size": 0}, "`batch_size` 0: expected at least 1"),
-        ({"workers": -1}, "`workers` -1: expected at least 0"),
+        ({"batch_size": 0}, "`batch_size` 0: expected at least 1 and at most 1048576"),
+        ({"workers": -1}, "`workers` -1: expected at least 0 and at most 1024"),
         ({"many": 0}, "`many` 0: expected at least 1"),
         ({"few": 0}, "`few` 0: expected at least 1"),
         ({"few": 101}, "`few` 101: expected at most `many`, which is 100"),
