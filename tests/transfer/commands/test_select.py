@@ -238,7 +238,8 @@ def test_a_subset_of_unknown_classes(banks, refused, tmp_path):
     out = tmp_path / "s.csv"
     argv = ["--target", banks["target"], "--source", banks["near"], "--classes", "1", "--out", str(out)]
     assert main(["select", *argv]) == 0
-    out.write_text(out.read_text().replace("folder:near", "digits:@test").replace("near", "goose"))
+    rows = out.read_text().partition("\n")[2]  # without the digest, which would tell that they are edited
+    out.write_text(rows.replace("folder:near", "digits:@test").replace("near", "goose"))
     line = refused("pretrain", "--subset", out, "--out", tmp_path / "run", "--backbone", "resnet8")
     assert "s.csv: digits:@test has no class 'goose0'" in line
 
