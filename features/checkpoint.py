@@ -114,7 +114,7 @@ class Checkpoint:
             raise InputError(f"{self.path}: the checkpoint's tensors cannot be read ({error}); {RESTORE}") from error
         if stated is None and prefix == "backbone." and self.card.get(_BACKBONE) not in (None, tensors_sha256(found)):
             raise self._other()
-        check_finite(found, str(self.path), RESTORE)
+        check_finite(found, str(self.path), RESTORE, head=prefix == "head.")
         return found
 
     def _other(self) -> InputError:

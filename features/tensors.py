@@ -24,8 +24,12 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str, advice: str) -> None:
+def check_tensors(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str, advice: str, *, head: bool = False
+) -> None:
     """Check that tensors can take the place of those of ``expected`` that have the same names and shapes.
+
+    In a ``head``, −∞ is the score of a class that cannot be chosen.
 
     Raises:
         InputError: One holds NaN or infinite values, whole numbers in place of others, or is sparse or quantised.
@@ -35,12 +39,14 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor],
         plain = value.layout == own.layout and not (value.is_complex() or value.is_quantized or value.is_meta)
         if not plain or value.is_floating_point() != own.is_floating_point():
             raise InputError(f"{where}: {name} holds values of {value.dtype}; expected {own.dtype}; {advice}")
-    check_finite({name: value for name, value in tensors.items() if name in expected}, where, advice)
+    check_finite({name: value for name, value in tensors.items() if name in expected}, where, advice, head=head)
 
 
-def check_finite(tensors: Mapping[str, Tensor], where: str, advice: str) -> None:
-    """Raise `InputError` if a tensor holds a value that is NaN or infinite; the message begins with ``where``."""
+def check_finite(tensors: Mapping[str, Tensor], where: str, advice: str, *, head: bool = False) -> None:
+    """Raise `InputError` if a tensor holds a value that is NaN or infinite; arguments are those of `check_tensors`."""
     for name, value in tensors.items():
         # The sum takes no memory, and is NaN or infinite if a value is. It may also overflow.
-        if value.is_floating_point() and not (value.float().sum().isfinite() or value.isfinite().all()):
+        if not value.is_floating_point() or value.float().sum().isfinite():
+            continue
+        if not (value < float("inf") if head else value.isfinite()).all():  # NaN is not less than anything
             raise InputError(f"{where}: {name} holds a value that is NaN or infinite; {advice}")

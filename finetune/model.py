@@ -99,7 +99,7 @@ def fill_head(head: nn.Module, state: Mapping[str, Tensor], checkpoint: Checkpoi
             f"{checkpoint.path}: its head does not fit the {len(checkpoint.classes)} classes of its card ({reason}); "
             f"{RESTORE}"
         ) from error
-    check_tensors(state, head.state_dict(), str(checkpoint.path), RESTORE)
+    check_tensors(state, head.state_dict(), str(checkpoint.path), RESTORE, head=True)
 
 
 def as_scores(logits: Tensor, sigmoid: bool) -> Tensor:

@@ -131,7 +131,10 @@ def _read(path: Path, shape: Any) -> dict[str, Any]:
     if fault := fault_in(state, shape):
         raise _damaged(path, fault)
     check_finite(
-        {name: value for name, value in state["model"].items() if hasattr(value, "isfinite")}, str(path), _AGAIN
+        {name: value for name, value in state["model"].items() if hasattr(value, "isfinite")},
+        str(path),
+        _AGAIN,
+        head=True,
     )
     return state
 

@@ -57,10 +57,10 @@ def test_a_command_has_every_option_once_under_the_heading_of_its_help(command, 
 
 def test_an_option_has_its_type_range_choices_and_default(of_command):
     rank = of_command["transfer rank"]
-    assert "`--bootstrap N`, a whole number, at least 0, default `20`\n: Bootstrap" in rank
+    assert "`--bootstrap N`, a whole number, at least 0 and at most 1000000, default `20`\n: Bootstrap" in rank
     assert "`--target TARGET`, text, required\n: " in rank
     assert "`--overwrite`\n: " in rank
-    assert "`--seed N`, a whole number, at least 0, default `0`\n: " in rank
+    assert "`--seed N`, a whole number, at least 0 and at most 4294967295, default `0`\n: " in rank
     assert "`--precision {auto,fp32,bf16}`, default `auto`\n: " in of_command["transfer extract"]
     assert "`similarity.find_duplicates(DuplicatesConfig(…))`" in of_command["transfer duplicates"]
 

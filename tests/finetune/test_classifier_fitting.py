@@ -226,7 +226,10 @@ def test_few_are_those_that_the_representation_saw_few_of(tmp_path):
         ({"method": "crt", "validation": TEST}, "`validation` digits:@test?per_class=6: is for `method` tau; leave it"),
         ({"method": "knn", "space": "euclidean"}, "`space` euclidean: is for `method` ncm; leave it out"),
         ({"method": "full"}, "`method` full: there is no such method; expected one of ncm, knn, logit-adjusted"),
-        ({"method": "crt", "batch_size": 1, "crop_pct": 2.0}, "`batch_size` 1: expected at least 2; `crop_pct` 2.0"),
+        (
+            {"method": "crt", "batch_size": 1, "crop_pct": 2.0},
+            "`batch_size` 1: expected at least 2 and at most 1048576; `crop_pct` 2.0",
+        ),
     ],
 )
 def test_options_that_contradict_each_other_or_the_method_are_refused(given, message):

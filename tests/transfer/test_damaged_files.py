@@ -152,6 +152,7 @@ def earlier(card: Path) -> None:
     ("name", "value", "said"),
     [
         ("head.weight", float("nan"), "weight holds a value that is NaN or infinite"),
+        ("head.bias", float("nan"), "bias holds a value that is NaN or infinite"),
         ("head.bias", float("inf"), "bias holds a value that is NaN or infinite"),
         ("", 0.5, "its tensors are not those that its card"),
         ("head.weight", "shape", "its head does not fit the 10 classes of its card"),
