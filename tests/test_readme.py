@@ -101,6 +101,11 @@ def unlabelled() -> list[str]:
     return [f"{whole:,} of 1,000, no false alarm"]
 
 
+def faults() -> list[str]:
+    found = recorded("faults.json")
+    return [f"{found['survived']} of {found['tried']}; silently wrong: {found['silently wrong']}"]
+
+
 def demo() -> list[str]:
     arms = {
         arm["arm"]: f"{percent(arm['top1_mean'])} ± {percent(arm['top1_std'])} %"
@@ -119,6 +124,7 @@ ROWS: dict[str, Callable[[], list[str]]] = {
     "fine_grained.json": fine_grained,
     "long-tail/": long_tail,
     "unlabelled.json": unlabelled,
+    "faults.json": faults,
     "demo.json": demo,
 }
 

@@ -281,8 +281,17 @@ def _of(file: str, rows: Callable[..., Rows], *head: str) -> Table:
     return Table(file, head, rows)
 
 
+def _faults() -> Rows:
+    rows = recorded("faults")["by_fault_and_command"]
+    for fault in dict.fromkeys(row["fault"] for row in rows):
+        mine = [row for row in rows if row["fault"] == fault]
+        counts = [sum(row.get(name, 0) for row in mine) for name in ("tried", "survived", "lost", "silently wrong")]
+        yield fault, *map(str, counts), str(len(mine))
+
+
 #: Every table by name.
 TABLES: dict[str, Table] = {
+    "faults": _of("faults", _faults, "fault", "tried", "survived", "lost", "silently wrong", "commands"),
     "demo": _of("demo", lambda: _arms("demo"), "pre-trained on", "top-1, %"),
     "cub": _of("tiny-imagenet-to-cub", lambda: _arms("tiny-imagenet-to-cub"), "pre-trained on", "top-1, %"),
     "pairs": _of("selection_quality", lambda: _precisions(PAIRS, True), "", *PAIRS.values()),

@@ -218,11 +218,11 @@ def test_features_that_are_not_finite_end_it_and_are_in_no_checkpoint(checkpoint
     from features.backbones.families.cifar_resnet import CifarResNet
 
     weights = CifarResNet(1).state_dict()
-    weights["conv1.weight" if "conv1.weight" in weights else next(iter(weights))].fill_(3e38)  # their sums overflow
-    torch.save(weights, tmp_path / "large.pth")
+    weights["conv1.weight" if "conv1.weight" in weights else next(iter(weights))].fill_(float("nan"))
+    torch.save(weights, tmp_path / "nan.pth")
     with pytest.raises(InputError, match=r"gave NaN or infinite features in . classes; check its weights"):
-        extract(checkpointed(photos, out, weights=str(tmp_path / "large.pth")))
-    assert sorted(path.name for path in tmp_path.iterdir() if ".resume.features" not in path.name) == ["large.pth"]
+        extract(checkpointed(photos, out, weights=str(tmp_path / "nan.pth")))
+    assert sorted(path.name for path in tmp_path.iterdir() if ".resume.features" not in path.name) == ["nan.pth"]
 
 
 def test_a_changed_byte_of_the_features_is_noticed(checkpointed, interrupted, photos, whole, tmp_path, capsys):

@@ -79,9 +79,9 @@ def test_images_that_are_not_numbers_are_refused_by_the_name_of_their_bank(pair,
     features, labels, ids = target.images()
     broken = target.write(target.path.with_name("broken.h5"), (np.where(features > 2, np.nan, features), labels, ids))
     found = measure(["knn", "mmd"], Evidence(broken, source))
-    assert "folder:target: the image features hold NaN or infinity" in found["knn"].reason
+    assert "image/feature, row 4: holds NaN or infinity" in found["knn"].reason
     found = measure(["mmd"], Evidence(source, broken))
-    assert "folder:target: the image features hold NaN or infinity" in found["mmd"].reason
+    assert "image/feature, row 4: holds NaN or infinity" in found["mmd"].reason
 
 
 def test_a_geometry_that_cannot_be_fitted_is_a_reason(pair, clusters, image_bank):

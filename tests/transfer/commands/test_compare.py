@@ -159,7 +159,7 @@ def test_the_table_on_the_screen_and_on_disk(make_run, tmp_path, capsys):
     with out.open(encoding="utf-8") as file:
         about = json.loads(file.readline().removeprefix("#"))
         rows = list(csv.DictReader(file))
-    assert len(about.pop("sha256")) == 64
+    assert len(about.pop("sha256")) == 64 and "torch" in about.pop("versions")
     assert about == {"evaluated_on": "birds@test", "images": 7, "first": runs[0]}
     assert [float(row["macro"]) for row in rows] == pytest.approx([1 / 3, 11 / 12])
     assert main(["compare", *runs, "--out", str(out)]) == 2  # it is there
