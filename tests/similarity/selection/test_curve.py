@@ -103,8 +103,6 @@ def test_the_table_has_a_line_a_size_and_says_how_it_was_made(banks, tmp_path):
     first, *lines = (tmp_path / "new" / "curve.csv").read_text().splitlines()
     names = list(json.loads(first.removeprefix("# ")).items())
     assert names[1:-1] == [("geometry", "cosine")]  # between the digest and the versions
-        ("geometry", "cosine")
-    ]  # between the digest and the versions
     rows = list(csv.DictReader(lines))
     assert [int(row["classes"]) for row in rows] == list(range(1, len(curves[0].distance) + 1))
     assert {row["target"] for row in rows} == {"folder:target"}
