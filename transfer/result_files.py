@@ -5,6 +5,7 @@ Results of earlier versions lack the entries that may be missing.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -156,9 +157,10 @@ def read_result(path: Path) -> dict[str, Any]:
     for name, arm in arms.items():
         try:
             for given in (arm, recipe["arms"][name]):
-                arm_of(given)
-            if name in found["selections"]:
-                STRATEGIES.find(str(arm.get("strategy")))
+                known = asdict(arm_of(given))
+                given.update({option: value for option, value in known.items() if option not in given})
+                if name in found["selections"]:
+                    STRATEGIES.find(str(given["strategy"]))
         except InputError as error:
             raise InputError(f"{path}: not a readable file of results (arm {name}: {error}); {_AGAIN}") from error
     return found
