@@ -86,6 +86,7 @@ class Result(TypedDict):
     selections: dict[str, list[_Row]]
     recipe: _RecipeSteps
     banks: dict[str, str]
+    versions: dict[str, str | None]
     seconds: Annotated[float, Range(0)]
 
 
@@ -151,6 +152,7 @@ def read_result(path: Path) -> dict[str, Any]:
         ("'arms' and 'recipe.arms' differ", set(arms) != set(recipe["arms"])),
         ("'selections' names another arm", not set(found["selections"]) <= set(arms)),
         ("'banks' lacks that of 'target'", found["target"] not in found["banks"]),
+        ("'banks' has none of a source", found["selections"] and len(found["banks"]) < 2),
     ]
     if wrong := [fault for fault, holds in faults if holds]:
         raise InputError(f"{path}: not a readable file of results ({wrong[0]}); {_AGAIN}")
