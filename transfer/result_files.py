@@ -5,6 +5,7 @@ Results of earlier versions lack the entries that may be missing.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -85,6 +86,7 @@ class Result(TypedDict):
     selections: dict[str, list[_Row]]
     recipe: _RecipeSteps
     banks: dict[str, str]
+    versions: dict[str, str | None]
     seconds: Annotated[float, Range(0)]
 
 
@@ -150,15 +152,17 @@ def read_result(path: Path) -> dict[str, Any]:
         ("'arms' and 'recipe.arms' differ", set(arms) != set(recipe["arms"])),
         ("'selections' names another arm", not set(found["selections"]) <= set(arms)),
         ("'banks' lacks that of 'target'", found["target"] not in found["banks"]),
+        ("'banks' has none of a source", found["selections"] and len(found["banks"]) < 2),
     ]
     if wrong := [fault for fault, holds in faults if holds]:
         raise InputError(f"{path}: not a readable file of results ({wrong[0]}); {_AGAIN}")
     for name, arm in arms.items():
         try:
             for given in (arm, recipe["arms"][name]):
-                arm_of(given)
-            if name in found["selections"]:
-                STRATEGIES.find(str(arm.get("strategy")))
+                known = asdict(arm_of(given))
+                given.update({option: value for option, value in known.items() if option not in given})
+                if name in found["selections"]:
+                    STRATEGIES.find(str(given["strategy"]))
         except InputError as error:
             raise InputError(f"{path}: not a readable file of results (arm {name}: {error}); {_AGAIN}") from error
     return found

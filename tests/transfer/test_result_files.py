@@ -58,6 +58,7 @@ RESULT = {
         "select": {},
     },
     "banks": {"digits:": "a.h5", "glyphs:": "b.h5"},
+    "versions": {"torch": "2"},
     "seconds": 1.5,
 }
 FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6}
@@ -121,6 +122,7 @@ SEEN: list[Any] = []
         ({"arms": [RESULT["arms"][0], {**RESULT["arms"][1], "use": "all"}]}, "there is no such use"),
         ({"selections": {"other": []}}, "'selections' names another arm"),
         ({"banks": {"glyphs:": "b.h5"}}, "'banks' lacks that of 'target'"),
+        ({"banks": {"digits:": "a.h5"}}, "'banks' has none of a source"),
         ({"recipe": RESULT["recipe"] | {"seeds": []}}, "'recipe.seeds' is empty"),
         ({"recipe": RESULT["recipe"] | {"arms": {"scratch": {}}}}, "'arms' and 'recipe.arms' differ"),
     ],
