@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno in NO_ROOM:
             where = f"{error.filename}: " if error.filename else ""
             fault = "the disk is full" if error.errno == errno.ENOSPC else os.strerror(error.errno)
-            return _refuse(argv[0], f"{where}{fault}; free some space and give the command again")
+            advice = "check the disk" if error.errno == errno.EIO else "free some space"
+            return _refuse(argv[0], f"{where}{fault}; {advice} and give the command again")
         if not isinstance(error.filename, (str, bytes, os.PathLike)):
             raise
         fault = f"{os.fsdecode(error.filename)}: {error.strerror}"

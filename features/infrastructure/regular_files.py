@@ -40,6 +40,8 @@ def open_regular(path: Location, kind: str, make: str = "", *, advice: str = "")
     except FileNotFoundError:
         advice = f"make one with: {make}" if make else advice
         raise InputError(f"{path}: no such {kind}{f'; {advice}' if advice else ''}") from None
+    except InputError:
+        raise
     except (OSError, ValueError) as error:  # a name with NUL, or one that cannot be encoded
         reason = (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__
         raise InputError(f"{path}: the {kind} cannot be read ({reason}); check its name and its permissions") from error

@@ -271,6 +271,7 @@ def test_the_installed_command():
             OSError(errno.ENOSPC, "No space left on device", "runs/pre/history.csv"),
             "runs/pre/history.csv: the disk is full; free some space and give the command again",
         ),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error; check the disk and give the command again"),
         (OSError(errno.ENOSPC, "No space left"), "the disk is full; free some space and give the command again"),
         (
             PermissionError(errno.EACCES, "Permission denied", "data/a.png"),

@@ -55,6 +55,7 @@ def test_what_is_no_file_is_refused_at_once(reader, odd_files):
             READERS[reader](path)
         assert str(error.value).startswith(f"{as_text(' '.join(str(path).split()))}: ") and said in str(error.value)
         assert "file of a test" in str(error.value) and "\n" not in str(error.value)
+        assert str(error.value).count(as_text(" ".join(str(path).split()))) == 1  # it is told once
 
 
 def test_a_pipe_whose_writer_waits_is_not_woken(tmp_path):
