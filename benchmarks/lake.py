@@ -24,7 +24,7 @@ from recording import DATA, ROOT, WORK, sized, unpacked
 
 from features import open_dataset
 from features.dataset import ImageDataset
-from features.infrastructure.locks import locked
+from features.infrastructure.disk.locks import locked
 from similarity.selection.subset import SubsetRow
 
 ARCHIVES = (

@@ -29,7 +29,7 @@ from selection_pays_table import ALL, Arm, cells, less
 
 from features import load_backbone
 from features.infrastructure.console import console
-from features.infrastructure.tables import write_table
+from features.infrastructure.formats.tables import write_table
 from similarity import DEFAULT_GEOMETRY, Subset
 from similarity.selection.payoff import positions
 from similarity.selection.pool import SourcePool

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from features.infrastructure.files import write_json
+from features.infrastructure.disk.files import write_json
 from features.infrastructure.provenance import versions
 from transfer.archives import unpack
 

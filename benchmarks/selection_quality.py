@@ -55,7 +55,7 @@ from related_classes import (
 )
 from scipy.stats import spearmanr
 
-from features.infrastructure.files import write_json
+from features.infrastructure.disk.files import write_json
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, GEOMETRIES, STRATEGIES, select_classes
 from similarity.selection.pool import SourcePool
 

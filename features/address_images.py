@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from features.image_sources import ChainedImages, FileImages, ImageSource, UnreadableImage, read_image
-from features.infrastructure.addresses import Address, Location
 from features.infrastructure.console import say_once
 from features.infrastructure.errors import InputError
-from features.infrastructure.listings import FileState, Listing, shared_folder
-from features.infrastructure.stores import Unanswered
+from features.infrastructure.storage.addresses import Address, Location
+from features.infrastructure.storage.listings import FileState, Listing, shared_folder
+from features.infrastructure.storage.stores import Unanswered
 
 #: Images that a process fetches at the same time.
 READERS = 16

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank_checks import check_attributes, check_statistics, fault_of_covariance
-from features.infrastructure.addresses import Address, Location, located
+from features.infrastructure.disk.held_files import HeldFile
 from features.infrastructure.errors import InputError
-from features.infrastructure.hdf5 import Writer, atomic_hdf5
-from features.infrastructure.hdf5_content import Content, stored
-from features.infrastructure.held_files import HeldFile
+from features.infrastructure.hdf5.content import Content, stored
+from features.infrastructure.hdf5.opening import Writer, atomic_hdf5
 from features.infrastructure.names import class_names
+from features.infrastructure.storage.addresses import Address, Location, located
 
 SCHEMA = "transfer.feature-bank"
 SCHEMA_VERSION = 1

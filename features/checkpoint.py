@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from safetensors import SafetensorError, safe_open
 
+from features.infrastructure.disk.files import atomic_file
+from features.infrastructure.disk.regular_files import file_sha256
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import atomic_file
+from features.infrastructure.formats.shapes import Count, fault_in
+from features.infrastructure.formats.structured_files import read_json, write_sealed_json
 from features.infrastructure.names import class_names
 from features.infrastructure.options import Range
-from features.infrastructure.regular_files import file_sha256
-from features.infrastructure.shapes import Count, fault_in
-from features.infrastructure.structured_files import read_json, write_sealed_json
 from features.preprocessing import Preprocessing
 from features.tensors import check_finite, tensors_sha256
 

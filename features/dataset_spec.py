@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from features.infrastructure.addresses import BRACKETED, is_address
 from features.infrastructure.errors import InputError
-from features.infrastructure.secrets import without_secrets
+from features.infrastructure.storage.addresses import BRACKETED, is_address
+from features.infrastructure.storage.secrets import without_secrets
 
 #: Integers of options are below it; arrays hold no larger ones.
 _LARGEST = 2**63

@@ -28,18 +28,18 @@ from typing import Any
 
 import yaml
 
-from features.infrastructure.addresses import on_disk
 from features.infrastructure.console import console, warn_once
+from features.infrastructure.disk.files import TEXT, atomic_file, write_text
+from features.infrastructure.disk.locks import locked
+from features.infrastructure.disk.regular_files import read_limited
 from features.infrastructure.errors import InputError, as_typed, difference
-from features.infrastructure.files import TEXT, atomic_file, write_text
-from features.infrastructure.locks import locked
+from features.infrastructure.formats.structured_files import LARGEST_YAML, parse_yaml, read_json, write_sealed_json
+from features.infrastructure.formats.tables import read_rows
 from features.infrastructure.options import default_of
 from features.infrastructure.processes import gather, rank, wait_for_all
 from features.infrastructure.provenance import versions
-from features.infrastructure.regular_files import read_limited
-from features.infrastructure.secrets import without_secrets
-from features.infrastructure.structured_files import LARGEST_YAML, parse_yaml, read_json, write_sealed_json
-from features.infrastructure.tables import read_rows
+from features.infrastructure.storage.addresses import on_disk
+from features.infrastructure.storage.secrets import without_secrets
 from finetune.run_shapes import Environment, Figures, RunOptions
 from finetune.training import state
 

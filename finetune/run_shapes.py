@@ -1,4 +1,4 @@
-"""What the files of a run directory must hold to be read; see :mod:`features.infrastructure.shapes`.
+"""What the files of a run directory must hold to be read; see :mod:`features.infrastructure.formats.shapes`.
 
 Runs of earlier versions lack the entries that may be missing.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypedDict
 
+from features.infrastructure.formats.shapes import Count, Share
 from features.infrastructure.options import Range
-from features.infrastructure.shapes import Count, Share
 
 Text = str | None
 

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from features.bank import SUFFIXES, FeatureBank
 from features.dataset_spec import DatasetSpec
 from features.extraction.relabelling import regroup
-from features.infrastructure.addresses import Location, located
 from features.infrastructure.console import progress
+from features.infrastructure.disk.files import check_ending, check_new
+from features.infrastructure.disk.joint_files import atomic_files, finish_joint_files
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_ending, check_new
-from features.infrastructure.joint_files import atomic_files, finish_joint_files
 from features.infrastructure.options import MOST_REPEATS, Range, check_ranges
+from features.infrastructure.storage.addresses import Location, located
 from features.readers import open_dataset
 from features.readers.schemes.clusters import write_clusters
 from features.readers.spec_options import files_of

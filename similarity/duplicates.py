@@ -21,13 +21,13 @@ from features.bank import FeatureBank
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.extraction.relabelling import regroup
-from features.infrastructure.addresses import Location, located
 from features.infrastructure.console import progress
+from features.infrastructure.disk.files import check_new
+from features.infrastructure.disk.joint_files import atomic_files, finish_joint_files
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_new
-from features.infrastructure.joint_files import atomic_files, finish_joint_files
+from features.infrastructure.formats.tables import write_table
 from features.infrastructure.options import Range, check_ranges
-from features.infrastructure.tables import write_table
+from features.infrastructure.storage.addresses import Location, located
 from features.readers import open_dataset
 from features.readers.spec_options import excluding, files_of
 from similarity.distances import inner_product_index

@@ -43,7 +43,7 @@ def unpack(tmp_path_factory):
 def web(tmp_path, monkeypatch):
     """A web server of a directory; requests that fail are made again at once."""
     pytest.importorskip("aiohttp", reason="the extra 'http' is not installed")
-    monkeypatch.setattr("features.infrastructure.stores.WAITS", (0.0, 0.0))
+    monkeypatch.setattr("features.infrastructure.storage.stores.WAITS", (0.0, 0.0))
     (tmp_path / "web").mkdir()
     server = WebServer(tmp_path / "web")
     yield server

@@ -12,10 +12,12 @@ import json
 import os
 import random
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
+from disturbing.mutations import mutations
 
 Mutation = tuple[str, bytes]
 
@@ -45,21 +47,8 @@ NO_FILES: dict[str, bytes] = {
 
 
 def changed_bytes(content: bytes, number: int, seed: int = 0) -> Iterator[Mutation]:
-    """Yield the content with a flipped bit, cut off, or with a few bytes more or fewer."""
-    rng = random.Random(seed)
-    for _ in range(number):
-        place, how = rng.randrange(len(content)), rng.randrange(6)
-        before, after = content[:place], content[place:]
-        if how < 3:
-            bit = rng.randrange(8)
-            yield f"bit {bit} of byte {place} flipped", before + bytes([after[0] ^ 1 << bit]) + after[1:]
-        elif how == 3:
-            yield f"cut off at {place}", before
-        elif how == 4:
-            yield f"a byte more at {place}", before + bytes([rng.randrange(256)]) + after
-        else:
-            lost = rng.randrange(1, 200)
-            yield f"{lost} bytes less at {place}", before + after[lost:]
+    """Yield the content with ``number`` kinds of damage to its bytes, of which it has at least 16."""
+    return islice(mutations(content, seed, times=number), number)
 
 
 def other_values(content: Any, number: int, seed: int = 0) -> Iterator[tuple[str, Any]]:

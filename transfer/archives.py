@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from features.infrastructure.addresses import Address, Location, local_copy
 from features.infrastructure.console import progress, say_once
+from features.infrastructure.disk.locks import locked
+from features.infrastructure.disk.regular_files import open_regular
 from features.infrastructure.errors import InputError
-from features.infrastructure.listings import FileState
-from features.infrastructure.locks import locked
-from features.infrastructure.regular_files import open_regular
-from features.infrastructure.structured_files import read_json, write_sealed_json
-from features.infrastructure.tar_files import TAR_ERRORS, is_sparse, open_tar
+from features.infrastructure.formats.structured_files import read_json, write_sealed_json
+from features.infrastructure.formats.tar_files import TAR_ERRORS, is_sparse, open_tar
+from features.infrastructure.storage.addresses import Address, Location, local_copy
+from features.infrastructure.storage.listings import FileState
 
 #: What an archive may become, in times its size and in bytes beyond that.
 _RATIO, _FREE = 100, 1 << 20

@@ -19,7 +19,7 @@ from features.infrastructure.errors import NO_ROOM, InputError, as_typed
 from features.infrastructure.interruptions import interruptible
 from features.infrastructure.names import as_text
 from features.infrastructure.processes import end_process, rank
-from features.infrastructure.secrets import without_secrets
+from features.infrastructure.storage.secrets import without_secrets
 from features.infrastructure.suggestions import choice
 from transfer.commands import COMMANDS, Command
 

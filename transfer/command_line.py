@@ -17,8 +17,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from docstring_parser import parse
 
 from features.infrastructure.errors import InputError, as_typed, flag
+from features.infrastructure.formats.structured_files import read_yaml
 from features.infrastructure.options import default_of
-from features.infrastructure.structured_files import read_yaml
 from features.infrastructure.suggestions import choice, did_you_mean
 
 Config = TypeVar("Config")

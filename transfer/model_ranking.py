@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from features import ExtractConfig, FeatureBank, extract, load_backbone, open_dataset
 from features.backbones.family import is_model_address
 from features.checkpoint import find_checkpoint, is_trained_model
-from features.infrastructure.addresses import Location, located
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import Location, located
 from finetune.classifiers import LinearProbe
 from finetune.evaluation.class_matching import align_classes
 from finetune.model import ImageClassifier, as_scores

@@ -20,8 +20,8 @@ import numpy as np
 from features import ExtractConfig, FeatureBank, extract, open_dataset
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
+from features.infrastructure.formats.structured_files import write_sealed_json
 from features.infrastructure.provenance import versions
-from features.infrastructure.structured_files import write_sealed_json
 from finetune import FinetuneConfig, PretrainConfig, finetune, fit_classifier, pretrain
 from finetune.evaluation.class_matching import align_classes
 from similarity import Subset

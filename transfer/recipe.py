@@ -12,11 +12,11 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from features import ExtractConfig
-from features.infrastructure.addresses import Location, is_address
 from features.infrastructure.errors import InputError
+from features.infrastructure.formats.structured_files import read_yaml
 from features.infrastructure.names import fault_in_file_name
 from features.infrastructure.options import MOST_CLASSES, Range, check_ranges
-from features.infrastructure.structured_files import read_yaml
+from features.infrastructure.storage.addresses import Location, is_address
 from features.infrastructure.suggestions import choice
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
 from finetune.classifiers.second_stage import METHODS

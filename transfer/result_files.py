@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from features.infrastructure.errors import InputError
+from features.infrastructure.formats.shapes import Count, Share
+from features.infrastructure.formats.structured_files import read_json
 from features.infrastructure.options import Range
-from features.infrastructure.shapes import Count, Share
-from features.infrastructure.structured_files import read_json
 from similarity import STRATEGIES
 from transfer.recipe import arm_of
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from features.infrastructure.console import LiteralConsole, literal
-from features.infrastructure.secrets import without_secrets
+from features.infrastructure.storage.secrets import without_secrets
 
 console = LiteralConsole()
 if not console.is_terminal and "COLUMNS" not in os.environ:

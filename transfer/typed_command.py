@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import is_address
 from features.infrastructure.errors import InputError, flag
 from features.infrastructure.options import default_of
+from features.infrastructure.storage.addresses import is_address
 from features.readers.spec_options import GENERIC_OPTIONS
 from finetune.run_directory import open_run
 from transfer.commands import COMMANDS

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from features.backbones.hub_folder import hub_config
 from features.checkpoint import is_trained_model
-from features.infrastructure.addresses import on_disk
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import on_disk
 from features.infrastructure.suggestions import did_you_mean
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.structured_files import read_json
+from features.infrastructure.formats.structured_files import read_json
 
 #: The files of a model in such a folder.
 CONFIG, WEIGHTS = "config.json", "model.safetensors"

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.torch_files import read_torch
+from features.infrastructure.formats.torch_files import read_torch
 
 #: Buffer of batch normalisation that files of early versions of torch lack; nothing here reads it.
 BATCH_COUNTER = "num_batches_tracked"

@@ -8,11 +8,11 @@ from features.bank import FeatureBank
 from features.extraction.options import ExtractConfig, check_without_network
 from features.extraction.result import Extraction
 from features.extraction.resume import discard, find_finished
-from features.infrastructure.addresses import located
 from features.infrastructure.console import console
+from features.infrastructure.disk.locks import locked
 from features.infrastructure.errors import InputError
-from features.infrastructure.locks import locked
 from features.infrastructure.processes import world_size
+from features.infrastructure.storage.addresses import located
 from features.precomputed.class_means import read_class_means
 from features.readers import SCHEMES, check_spec
 from features.readers.plain_paths import labelled_spec

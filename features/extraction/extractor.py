@@ -31,14 +31,14 @@ from features.extraction.resume import (
     resume_path,
 )
 from features.extraction.shard import Shard
-from features.infrastructure.addresses import located
 from features.infrastructure.console import console
 from features.infrastructure.devices import pick_device
+from features.infrastructure.disk.files import check_ending, check_writable
+from features.infrastructure.disk.locks import locked
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_ending, check_writable
 from features.infrastructure.interruptions import deferred
-from features.infrastructure.locks import locked
 from features.infrastructure.processes import gather, rank, world_size
+from features.infrastructure.storage.addresses import located
 from features.kept_features import KeptFeatures
 from features.readers import open_dataset
 from features.unreadable import check_unreadable

@@ -16,11 +16,11 @@ from features.bank import IDENTITY, SUFFIXES, Images, read_labels
 from features.class_statistics import ClassStatistics
 from features.extraction.result import Extraction
 from features.extraction.shard import Shard
-from features.infrastructure.addresses import located, working_file
+from features.infrastructure.disk.files import check_ending, check_new
+from features.infrastructure.disk.locks import locked
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_ending, check_new
-from features.infrastructure.locks import locked
 from features.infrastructure.options import Range, check_ranges
+from features.infrastructure.storage.addresses import located, working_file
 from features.kept_features import KeptFeatures
 from features.unreadable import MAX_UNREADABLE, check_unreadable
 

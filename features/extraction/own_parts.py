@@ -17,10 +17,10 @@ from features.bank import SUFFIXES
 from features.extraction.extractor import extract_parts
 from features.extraction.options import ExtractConfig
 from features.extraction.result import Extraction
-from features.infrastructure.addresses import Location, located
 from features.infrastructure.devices import pick_device
+from features.infrastructure.disk.files import check_ending, check_writable
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_ending, check_writable
+from features.infrastructure.storage.addresses import Location, located
 from features.own_transform import as_given, fitted, own_transform
 from features.preprocessing import Preprocessing
 from features.readers.python_dataset import PythonDataset

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from features.bank import FeatureBank
 from features.class_statistics import ClassStatistics
 from features.extraction.shard import Shard
-from features.infrastructure.addresses import Location, working_file
 from features.infrastructure.console import progress
-from features.infrastructure.locks import locked
+from features.infrastructure.disk.locks import locked
+from features.infrastructure.storage.addresses import Location, working_file
 from features.kept_features import KeptFeatures
 
 #: Images per block: few, so that the product of labels and features stays small beside that of the covariance.

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from features.bank import FeatureBank
-from features.infrastructure.addresses import Location
+from features.infrastructure.storage.addresses import Location
 
 
 @dataclass(frozen=True)

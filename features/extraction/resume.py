@@ -12,10 +12,10 @@ from typing import Any
 from features.bank import IDENTITY, FeatureBank
 from features.dataset import ImageDataset
 from features.extraction.shard import Shard
-from features.infrastructure.addresses import Location, working_file
 from features.infrastructure.console import console
+from features.infrastructure.disk.locks import locked
 from features.infrastructure.errors import InputError, difference
-from features.infrastructure.locks import locked
+from features.infrastructure.storage.addresses import Location, working_file
 from features.kept_features import KeptFeatures
 
 

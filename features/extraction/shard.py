@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from features.bank import FeatureBank, Images, read_skipped, write_images, write_skipped
 from features.bank_checks import check_attributes, check_counts, fault_of_covariance
 from features.class_statistics import ClassStatistics
-from features.infrastructure.addresses import Location
+from features.infrastructure.disk.held_files import HeldFile
 from features.infrastructure.errors import InputError
-from features.infrastructure.hdf5 import atomic_hdf5
-from features.infrastructure.hdf5_content import Content, stored
-from features.infrastructure.held_files import HeldFile
+from features.infrastructure.hdf5.content import Content, stored
+from features.infrastructure.hdf5.opening import atomic_hdf5
+from features.infrastructure.storage.addresses import Location
 from features.intensities import say_assumed
 
 if TYPE_CHECKING:

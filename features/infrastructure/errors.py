@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from features.infrastructure.names import as_text
-from features.infrastructure.secrets import without_secrets
+from features.infrastructure.storage.secrets import without_secrets
 
 #: What the system says where a file cannot be written because there is no room for it, or no sound disk.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import Location, local_copy
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import Location, local_copy
 from features.precomputed.feature_file import Column, FeatureFile, as_values
 from features.precomputed.formats.npy import load_array
 from features.readers.checks import existing_file, expanded

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import Location, local_copy
 from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import Location, local_copy
 from features.precomputed.seals import is_whole
 from features.readers.checks import existing_file, expanded
 

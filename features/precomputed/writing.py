@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
-from features.infrastructure.addresses import Location, located
+from features.infrastructure.disk.files import atomic_file, check_ending, check_new
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import atomic_file, check_ending, check_new
-from features.infrastructure.secrets import without_secrets
+from features.infrastructure.storage.addresses import Location, located
+from features.infrastructure.storage.secrets import without_secrets
 from features.precomputed import seals
 from features.precomputed.feature_file import PROVENANCE
 from features.precomputed.formats.parquet import COVARIANCE, import_pyarrow

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from features.dataset import ImageDataset
 from features.dataset_spec import IN_PYTHON, DatasetSpec
-from features.infrastructure.addresses import is_address, located
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import is_address, located
 from features.infrastructure.suggestions import choice
 from features.readers.plain_paths import labelled_spec
 from features.readers.rules import by_the_rules

@@ -11,10 +11,10 @@ from typing import TypeVar
 from features.address_images import AddressImages, files_at
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
-from features.infrastructure.addresses import Address, Location, located
 from features.infrastructure.errors import InputError
+from features.infrastructure.formats.text_lines import text_lines
+from features.infrastructure.storage.addresses import Address, Location, located
 from features.infrastructure.suggestions import choice
-from features.infrastructure.text_lines import text_lines
 from features.readers.scheme import SpecOption
 
 LocationT = TypeVar("LocationT", Path, Address, Location)
@@ -85,7 +85,7 @@ def numbered_lines(spec: DatasetSpec, path: Location) -> Iterator[tuple[int, str
     """Yield the lines of ``path`` that are not blank, stripped, each with its number from 1.
 
     Raises:
-        InputError: The file cannot be read; see :func:`features.infrastructure.text_lines.text_lines`.
+        InputError: The file cannot be read; see :func:`features.infrastructure.formats.text_lines.text_lines`.
     """
     try:
         for number, line in enumerate(text_lines(path), start=1):

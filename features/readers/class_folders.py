@@ -9,8 +9,8 @@ import numpy as np
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import Location
 from features.infrastructure.console import say_once
+from features.infrastructure.storage.addresses import Location
 from features.readers.folders import Folders, folders_at
 
 #: Folders that are looked into for the same folders, as in the parts of a cross-validation.

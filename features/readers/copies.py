@@ -16,7 +16,7 @@ from features.address_images import AddressImages
 from features.image_sources import ArrayImages, FileImages, ImageSource
 from features.infrastructure.console import say_once
 from features.infrastructure.errors import InputError
-from features.infrastructure.stores import Unanswered
+from features.infrastructure.storage.stores import Unanswered
 
 #: Bytes from the middle of a file that are compared before the whole file is.
 _GLANCE = 4096

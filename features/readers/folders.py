@@ -9,9 +9,9 @@ from typing import Protocol
 from features.address_images import AddressImages, files_at
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
-from features.infrastructure.addresses import Address, Location
 from features.infrastructure.console import say_once
-from features.infrastructure.listings import Listing
+from features.infrastructure.storage.addresses import Address, Location
+from features.infrastructure.storage.listings import Listing
 
 #: Endings of image files, in lower case. Files of kinds that Pillow does not read (the last two lines) are images too:
 #: they are unreadable, and counted as such.

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import Location
 from features.infrastructure.console import say_once
-from features.infrastructure.tables import read_rows
+from features.infrastructure.formats.tables import read_rows
+from features.infrastructure.storage.addresses import Location
 from features.readers.checks import existing_file, expanded
 from features.readers.copies import equal_images
 from features.readers.rules import with_images

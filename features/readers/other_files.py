@@ -7,8 +7,8 @@ from pathlib import Path
 from features.bank import SCHEMA, SUFFIXES
 from features.checkpoint import find_checkpoint
 from features.infrastructure.errors import InputError
-from features.infrastructure.hdf5 import read_attributes, readable
-from features.infrastructure.tables import read_columns
+from features.infrastructure.formats.tables import read_columns
+from features.infrastructure.hdf5.opening import read_attributes, readable
 
 #: Columns that a subset file has, also one that was edited; a table of images has no need of them.
 _OF_SUBSET = {"source", "class", "rank", "distance"}

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import Address
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import Address
 from features.readers.checks import expanded
 from features.readers.class_folders import split_word
 from features.readers.other_files import other_file

@@ -42,7 +42,7 @@ class Scheme:
         unlabelled: Whether the images have no labels, or a function of the spec that says it.
         holds_images: Whether there are images; without them there are features that were computed elsewhere.
         addresses: Whether the location, and the files and directories of its own options, may be addresses such as
-            ``s3://bucket/birds`` (:mod:`features.infrastructure.addresses`).
+            ``s3://bucket/birds`` (:mod:`features.infrastructure.storage.addresses`).
         recognises: Returns the spec of a path on the disk that has this scheme's layout, by the names of the files
             there or the beginning of the file; None for another path. It is asked for a path that was given without a
             scheme.

@@ -12,9 +12,9 @@ import numpy as np
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec, split_outside
-from features.infrastructure.addresses import Address, Location
+from features.infrastructure.formats.tables import read_provenance, read_rows
 from features.infrastructure.names import as_text
-from features.infrastructure.tables import read_provenance, read_rows
+from features.infrastructure.storage.addresses import Address, Location
 from features.readers.checks import existing_file, expanded, is_file
 from features.readers.holdout import HOLDOUT_OPTIONS, hold_out
 from features.readers.rules import with_images

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from features.infrastructure.disk.files import check_ending
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_ending
 from features.infrastructure.options import LARGEST_BATCH, Machine, Range, check_ranges
 from finetune.evaluation.metrics import FEW, MANY
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from features.infrastructure.files import check_ending
+from features.infrastructure.disk.files import check_ending
 from features.infrastructure.options import LARGEST_BATCH, Machine, Range, check_ranges
 from features.unreadable import MAX_UNREADABLE, OnError
 from finetune.prediction.files import CSV, FEATURES, PARQUET

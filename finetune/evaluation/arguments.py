@@ -7,9 +7,9 @@ from pathlib import Path
 
 from features.checkpoint import is_trained_model
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import on_disk
+from features.infrastructure.disk.files import check_new
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_new
+from features.infrastructure.storage.addresses import on_disk
 from features.readers import SCHEMES
 from features.readers.spec_options import files_of
 
@@ -27,7 +27,7 @@ def check_order(run: str, dataset: str) -> None:
 def check_outputs(run: str, dataset: DatasetSpec, files: Mapping[str, str | None], *, overwrite: bool = False) -> None:
     """Check that ``files``, by what messages call them, can be written, and are none of the run's or the dataset's.
 
-    See :func:`features.infrastructure.files.check_new`.
+    See :func:`features.infrastructure.disk.files.check_new`.
     """
     check_new(files, read=[*_files_of_model(Path(run)), *files_of(dataset)], overwrite=overwrite)
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
 from features.decoding import ImageBatch
-from features.infrastructure.addresses import Location
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
+from features.infrastructure.formats.tables import write_table
 from features.infrastructure.processes import rank
-from features.infrastructure.tables import write_table
+from features.infrastructure.storage.addresses import Location
 from features.intensities import say_assumed
 from features.readers import open_dataset
 from features.readers.plain_paths import labelled_spec

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import Location, located
+from features.infrastructure.disk.files import atomic_file, atomic_folder, check_new, check_new_folder
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import atomic_file, atomic_folder, check_new, check_new_folder
+from features.infrastructure.storage.addresses import Location, located
 from finetune.classifiers.kept_classes import ORIGIN
 from finetune.exporting.format import FORMATS, Export, ExportFormat
 from finetune.model import ImageClassifier

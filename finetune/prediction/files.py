@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.infrastructure.addresses import Location, located, working_file
+from features.infrastructure.disk.files import atomic_file
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import atomic_file
+from features.infrastructure.formats.tables import write_table
 from features.infrastructure.processes import rank, wait_for_all, world_size
-from features.infrastructure.tables import write_table
+from features.infrastructure.storage.addresses import Location, located, working_file
 from features.kept_features import KeptFeatures
 from features.precomputed.feature_file import PROVENANCE
 from features.precomputed.formats.parquet import import_pyarrow

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
-from features.infrastructure.addresses import Location
 from features.infrastructure.names import as_text
+from features.infrastructure.storage.addresses import Location
 from finetune.prediction.ranked_classes import RankedClasses
 
 #: An image whose two most probable classes are less than this apart is unsure.

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
 from features.decoding import ImageBatch
-from features.infrastructure.addresses import located
 from features.infrastructure.console import console
 from features.infrastructure.devices import pick_device, pick_precision
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import rank
 from features.infrastructure.provenance import versions
+from features.infrastructure.storage.addresses import located
 from features.intensities import say_assumed
 from features.readers import open_dataset
 from features.readers.plain_paths import spec_of

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from features.backbones.family import is_path_of_run
 from features.checkpoint import is_trained_model
-from features.infrastructure.addresses import on_disk
 from features.infrastructure.options import LARGEST_BATCH, LONGEST_SIDE, MOST_EPOCHS, MOST_STEPS, Machine, Range
+from features.infrastructure.storage.addresses import on_disk
 from finetune.augmentation import Mixing, augmentation
 from finetune.losses.loss import DEFAULT_LOSS, LOSSES, Loss, LossOptions
 from finetune.samplers import DEFAULT_SAMPLER, SAMPLERS, find_sampler

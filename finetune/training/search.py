@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from features.infrastructure.console import console
+from features.infrastructure.disk.files import write_json
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import write_json
 from features.infrastructure.processes import rank
 from finetune.shared_options import TrainingOptions, training_config
 from finetune.training.fitting import TrainingResult

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
+from features.infrastructure.disk.files import atomic_file
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import atomic_file
+from features.infrastructure.formats.shapes import Count, Share, fault_in
+from features.infrastructure.formats.torch_files import read_torch
 from features.infrastructure.options import Range
-from features.infrastructure.shapes import Count, Share, fault_in
-from features.infrastructure.torch_files import read_torch
 from features.tensors import check_finite
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.infrastructure.addresses import Location
-from features.infrastructure.tables import write_table
+from features.infrastructure.formats.tables import write_table
+from features.infrastructure.storage.addresses import Location
 from similarity.ranking.domain import ORDERS, Ranking
 from similarity.transport.earth_movers_distance import TransportResult
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank
-from features.infrastructure.addresses import Location
-from features.infrastructure.tables import write_table
+from features.infrastructure.formats.tables import write_table
+from features.infrastructure.storage.addresses import Location
 from similarity.distances import shares
 from similarity.geometry import DEFAULT_GEOMETRY
 from similarity.selection.limits import MILESTONES, classes_for

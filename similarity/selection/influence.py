@@ -11,9 +11,9 @@ import math
 import numpy as np
 
 from features.bank import FeatureBank
-from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
-from features.infrastructure.tables import read_rows
+from features.infrastructure.formats.tables import read_rows
+from features.infrastructure.storage.addresses import Location
 from similarity.selection.pool import SourcePool
 from similarity.selection.strategy import Ordering, Seed, Strategy
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
+from features.infrastructure.formats.tables import read_provenance, read_rows, write_table
 from features.infrastructure.names import class_name
-from features.infrastructure.tables import read_provenance, read_rows, write_table
+from features.infrastructure.storage.addresses import Location
 
 COLUMNS = ("source", "class", "count", "rank", "distance", "weight", "targets")
 #: Key of a subset's provenance for the directory that relative paths of its sources start from.
@@ -117,7 +117,7 @@ class Subset:
 
     @classmethod
     def read(cls, path: str | Location) -> Subset:
-        """Read a subset file, as written or as edited: see :mod:`features.infrastructure.tables`.
+        """Read a subset file, as written or as edited: see :mod:`features.infrastructure.formats.tables`.
 
         Rows are sorted by rank; rows of equal rank keep the order of the file.
 

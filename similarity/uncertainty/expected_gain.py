@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from features.bank import FeatureBank
-from features.infrastructure.tables import read_provenance, read_rows
+from features.infrastructure.formats.tables import read_provenance, read_rows
 from similarity.distances import shares
 
 #: Probability of the intervals: the most that so few families of targets can calibrate.

@@ -15,10 +15,10 @@ from features.address_images import AddressImages, fetch, files_at
 from features.dataset import ImageDataset
 from features.decoding import in_order, pixel_batches
 from features.image_sources import ChainedImages, FileImages, UnreadableImage
-from features.infrastructure.addresses import located
 from features.infrastructure.errors import InputError
-from features.infrastructure.listings import Listing
-from features.infrastructure.stores import TIMEOUT
+from features.infrastructure.storage.addresses import located
+from features.infrastructure.storage.listings import Listing
+from features.infrastructure.storage.stores import TIMEOUT
 from features.preprocessing import Preprocessing
 
 EYES = Preprocessing(8, 8, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))

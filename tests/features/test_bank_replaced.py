@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from features.bank import FeatureBank
-from features.infrastructure import held_files
+from features.infrastructure.disk import held_files
 from features.infrastructure.errors import InputError
 
 FEATURES = np.random.default_rng(1).normal(size=(5, 4)).astype(np.float32)

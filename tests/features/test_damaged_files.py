@@ -98,7 +98,7 @@ def read_damaged(folder: Path, kind: str, seed: int, times: int) -> None:
 def test_damage_is_an_error_or_makes_no_difference(tmp_path, kind, times):
     write(tmp_path / "whole.h5", kind)
     code = (
-        f"from pathlib import Path; from features.infrastructure import hdf5_vetting; hdf5_vetting._CPU_SECONDS = 1;"
+        f"from pathlib import Path; from features.infrastructure.hdf5 import vetting; vetting._CPU_SECONDS = 1;"
         f"from test_damaged_files import read_damaged; read_damaged(Path({str(tmp_path)!r}), {kind!r}, 5, {times})"
     )
     tests = Path(__file__).parent

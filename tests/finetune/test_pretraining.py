@@ -14,7 +14,7 @@ from support import picture
 
 from features.checkpoint import find_checkpoint
 from features.infrastructure.errors import InputError
-from features.infrastructure.seals import SEAL
+from features.infrastructure.formats.text_seals import SEAL
 from features.readers import open_dataset
 from finetune.finetuning import FinetuneConfig, finetune
 from finetune.pretraining import PretrainConfig, pretrain

@@ -11,8 +11,8 @@ import fsspec
 import pytest
 from support import picture
 
-from features.infrastructure.addresses import located
-from features.infrastructure.stores import TIMEOUT
+from features.infrastructure.storage.addresses import located
+from features.infrastructure.storage.stores import TIMEOUT
 from transfer.cli import main
 
 NETWORK = ["--backbone", "resnet8", "--weights", "none", "--device", "cpu", "--precision", "fp32", "--workers", 0]

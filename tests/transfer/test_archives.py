@@ -11,8 +11,8 @@ import pytest
 from mutations import NO_FILES
 from servers import WebServer
 
-from features.infrastructure.addresses import located
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import located
 from transfer.archives import unpack
 
 
@@ -52,7 +52,7 @@ def test_two_processes_do_not_unpack_one_archive_at_once(tmp_path: Path) -> None
     with tarfile.open(tmp_path / "set.tar", "w") as archive:
         archive.add(tmp_path / "set", "set")
     (tmp_path / "out").mkdir()
-    hold = "import sys; from pathlib import Path; from features.infrastructure.locks import locked\n"
+    hold = "import sys; from pathlib import Path; from features.infrastructure.disk.locks import locked\n"
     hold += "with locked(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", hold, str(tmp_path / "out" / "set.tar")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

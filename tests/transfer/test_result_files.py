@@ -10,8 +10,8 @@ import pytest
 from mutations import changed_json
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.shapes import fault_in
-from features.infrastructure.structured_files import write_sealed_json
+from features.infrastructure.formats.shapes import fault_in
+from features.infrastructure.formats.structured_files import write_sealed_json
 from transfer import result_files
 from transfer.arm_comparison import compare_arms, headline
 from transfer.result_files import read_ranking, read_result, read_trial, read_verdict

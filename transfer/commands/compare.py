@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from features.infrastructure.disk.files import check_ending, check_new
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_ending, check_new
-from features.infrastructure.tables import write_table
+from features.infrastructure.formats.tables import write_table
 from finetune.evaluation.metrics import FEW, MANY
 from finetune.run_directory import open_run, read_classes
 from transfer.accuracies import CAUTIONS, judged_on

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from features.bank import SUFFIXES, FeatureBank
 from features.checkpoint import is_trained_model
-from features.infrastructure.addresses import Address, local_copy, located, on_disk
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import Address, local_copy, located, on_disk
 from features.precomputed.writing import WrittenFeatures, write_features
 from finetune.exporting import FORMATS
 from finetune.exporting.pushing import Hub, check_repository

@@ -9,11 +9,11 @@ from features import FeatureBank, open_dataset
 from features.bank import SUFFIXES
 from features.checkpoint import find_checkpoint
 from features.extraction.class_means import class_means_of
-from features.infrastructure.addresses import Location, is_address, located, on_disk
+from features.infrastructure.disk.files import atomic_file, check_ending, check_new
 from features.infrastructure.errors import InputError, as_typed
-from features.infrastructure.files import atomic_file, check_ending, check_new
+from features.infrastructure.formats.tables import read_columns, read_provenance, read_rows
+from features.infrastructure.storage.addresses import Location, is_address, located, on_disk
 from features.infrastructure.suggestions import did_you_mean
-from features.infrastructure.tables import read_columns, read_provenance, read_rows
 from features.precomputed.provenance import attributes_of
 from features.precomputed.rows import FeatureRows
 from features.readers import SCHEMES

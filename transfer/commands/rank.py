@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from features.bank import FeatureBank
+from features.infrastructure.disk.files import check_ending, check_new
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_ending, check_new
 from features.infrastructure.options import LARGEST_SEED, MOST_REPEATS, Range, check_ranges
 from features.infrastructure.suggestions import choice
 from similarity import DEFAULT_GEOMETRY, MEASURES, Ranking, explain, rank_domains, write_explanation

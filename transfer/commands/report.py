@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.infrastructure.addresses import Location, located, on_disk
+from features.infrastructure.disk.files import check_ending, check_new, write_text
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_ending, check_new, write_text
+from features.infrastructure.storage.addresses import Location, located, on_disk
 from finetune.run_directory import open_run
 from transfer.result_files import RESULT, read_result, read_verdict
 from transfer.screen import console, say, show_next

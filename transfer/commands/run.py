@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from features.infrastructure.addresses import located, on_disk
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import located, on_disk
 from transfer.archives import unpack
 from transfer.recipe import Recipe
 from transfer.screen import console, say, show_next, show_page, show_table

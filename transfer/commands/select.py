@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 from features.bank import FeatureBank
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import is_address, located
+from features.infrastructure.disk.files import check_ending, check_new
+from features.infrastructure.disk.joint_files import atomic_files, finish_joint_files
+from features.infrastructure.disk.regular_files import file_sha256
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import check_ending, check_new
-from features.infrastructure.joint_files import atomic_files, finish_joint_files
 from features.infrastructure.options import LARGEST_SEED, MOST_CLASSES, MOST_REPEATS, Range, check_ranges
-from features.infrastructure.regular_files import file_sha256
+from features.infrastructure.storage.addresses import is_address, located
 from features.readers.scheme import holds_images
 from similarity import (
     DEFAULT_GEOMETRY,

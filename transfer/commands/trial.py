@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 from features.bank import SUFFIXES
-from features.infrastructure.addresses import located
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import LARGEST_SEED, Machine, Range, check_ranges
+from features.infrastructure.storage.addresses import located
 from transfer.screen import console, say, show_next, show_page, show_table
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from features import open_dataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
-from features.infrastructure.tables import read_columns, read_rows
+from features.infrastructure.formats.tables import read_columns, read_rows
 from features.readers.schemes import clusters
 from similarity import duplicates
 from transfer.pages.page import render

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.infrastructure.console import console
+from features.infrastructure.disk.files import write_text
 from features.infrastructure.errors import InputError, as_typed
-from features.infrastructure.files import write_text
 from features.infrastructure.names import file_name
 from finetune import PredictConfig, Prediction, predict
 from transfer.commands.export import ExportConfig, export

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import is_address, located
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import is_address, located
 from features.readers import SCHEMES
 from features.readers.class_folders import split_word
 from features.readers.folders import IMAGE_SUFFIXES, folders_at, is_left_behind

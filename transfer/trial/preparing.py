@@ -18,8 +18,8 @@ from features.backbones.loading import load_backbone
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.console import console
+from features.infrastructure.formats.tables import write_table
 from features.infrastructure.options import Machine
-from features.infrastructure.tables import write_table
 from features.readers.holdout import GROUP_COLUMNS, HELD_OUT
 from features.readers.subsampling import DRAW_OPTIONS
 from similarity.duplicates import DuplicatesConfig, copy_threshold, find_duplicates

@@ -16,12 +16,12 @@ from features import FeatureBank, open_dataset
 from features.bank import SUFFIXES
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import located, on_disk
+from features.infrastructure.disk.files import TEXT, write_text
+from features.infrastructure.disk.regular_files import read_limited
 from features.infrastructure.errors import InputError, difference
-from features.infrastructure.files import TEXT, write_text
-from features.infrastructure.regular_files import read_limited
-from features.infrastructure.secrets import without_secrets
-from features.infrastructure.structured_files import LARGEST_YAML, write_sealed_json
+from features.infrastructure.formats.structured_files import LARGEST_YAML, write_sealed_json
+from features.infrastructure.storage.addresses import located, on_disk
+from features.infrastructure.storage.secrets import without_secrets
 from finetune.evaluation.class_matching import align_classes
 from transfer.commands.report import ReportConfig, report
 from transfer.pipeline import run_recipe, without_workers

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import SCHEMA, SUFFIXES
-from features.infrastructure.addresses import Location
-from features.infrastructure.hdf5 import read_attributes, readable
+from features.infrastructure.hdf5.opening import read_attributes, readable
+from features.infrastructure.storage.addresses import Location
 from features.precomputed.feature_file import ArrayFile, Column, FileFormat, array_column
 
 #: What messages call such a file.

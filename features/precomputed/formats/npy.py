@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.infrastructure.addresses import Location, local_copy
+from features.infrastructure.disk.regular_files import open_regular
 from features.infrastructure.errors import InputError
-from features.infrastructure.regular_files import open_regular
+from features.infrastructure.storage.addresses import Location, local_copy
 from features.precomputed.feature_file import ArrayFile, FileFormat, array_column
 
 #: Bytes of the longest header, which is a line, and rows of an array without a value.

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.infrastructure.addresses import Location, local_copy
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import Location, local_copy
 from features.precomputed.feature_file import (
     BLOCK,
     PROVENANCE,

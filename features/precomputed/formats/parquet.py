@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.infrastructure.addresses import Location, local_copy
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import Location, local_copy
 from features.precomputed.feature_file import BLOCK, PROVENANCE, Column, FeatureFile, FileFormat, provenance_in
 
 #: Key of the metadata that holds a covariance, as base64 of float32 numbers.

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.infrastructure.addresses import Location, local_copy
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import Location, local_copy
 from features.precomputed.feature_file import ArrayFile, Column, FileFormat, array_column
 
 #: Types of tensors by their names in the file. NumPy lacks bfloat16, which is read as float32.

@@ -16,9 +16,9 @@ import numpy as np
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
-from features.infrastructure.tables import read_columns, read_provenance, read_rows, write_table
+from features.infrastructure.formats.tables import read_columns, read_provenance, read_rows, write_table
+from features.infrastructure.storage.addresses import Location
 from features.readers.checks import check_split, existing_file, expanded, is_file
 from features.readers.scheme import Scheme
 

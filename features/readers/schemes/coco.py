@@ -13,8 +13,8 @@ import numpy as np
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import Location
 from features.readers.checks import (
     ROOT_OPTION,
     ROOT_REMEDY,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import Location
-from features.infrastructure.tables import read_columns, read_rows
+from features.infrastructure.formats.tables import read_columns, read_rows
+from features.infrastructure.storage.addresses import Location
 from features.readers.checks import (
     ROOT_OPTION,
     ROOT_REMEDY,

@@ -9,7 +9,7 @@ import numpy as np
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import Location
+from features.infrastructure.storage.addresses import Location
 from features.readers.checks import (
     check_split,
     existing_directory,

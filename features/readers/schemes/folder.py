@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import Location
 from features.infrastructure.names import class_name
+from features.infrastructure.storage.addresses import Location
 from features.readers.checks import check_split, existing_directory, existing_file, expanded, numbered_lines
 from features.readers.class_folders import read_class_folders
 from features.readers.class_names import distinct_names

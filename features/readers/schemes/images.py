@@ -10,7 +10,7 @@ from features.address_images import AddressImages
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
-from features.infrastructure.addresses import Location
+from features.infrastructure.storage.addresses import Location
 from features.readers.checks import (
     ROOT_OPTION,
     ROOT_REMEDY,

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.addresses import Location
 from features.infrastructure.errors import InputError
-from features.infrastructure.matlab_files import read_matlab
+from features.infrastructure.formats.matlab_files import read_matlab
+from features.infrastructure.storage.addresses import Location
 from features.readers.checks import (
     check_split,
     existing_directory,

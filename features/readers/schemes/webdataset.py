@@ -26,12 +26,12 @@ from PIL import Image
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import UnreadableImage, read_image
-from features.infrastructure.addresses import Address, Location, is_address
 from features.infrastructure.errors import InputError
-from features.infrastructure.listings import FileState, shared_folder
+from features.infrastructure.formats.tar_files import TAR_ERRORS, is_sparse, open_tar
 from features.infrastructure.patterns import TooMany, expand_braces, matching
-from features.infrastructure.stores import answer
-from features.infrastructure.tar_files import TAR_ERRORS, is_sparse, open_tar
+from features.infrastructure.storage.addresses import Address, Location, is_address
+from features.infrastructure.storage.listings import FileState, shared_folder
+from features.infrastructure.storage.stores import answer
 from features.readers.checks import check_split, existing_file
 from features.readers.class_names import names_in_file, numbered_names, sorted_classes
 from features.readers.folders import IMAGE_SUFFIXES, is_left_behind

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from features.backbones.hub_folder import CONFIG, WEIGHTS
 from features.backbones.in_timm import TimmNetwork, in_timm
 from features.checkpoint import write_tensors
+from features.infrastructure.disk.files import TEXT, write_json
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import TEXT, write_json
 from features.preprocessing import Preprocessing
 from finetune.exporting.format import Export, ExportFormat
 from finetune.exporting.scoring import ScoringNetwork, check_parity

@@ -8,8 +8,8 @@ import pytest
 
 from features import FeatureBank, MergeConfig, extract, merge, open_dataset
 from features.image_sources import FileImages
-from features.infrastructure.addresses import located
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import located
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 from features import InputError, extract
 from features.class_statistics import ClassStatistics
 from features.extraction.shard import Shard
+from features.infrastructure.disk.locks import locked
 from features.infrastructure.interruptions import Interrupted
-from features.infrastructure.locks import locked
 
 
 def contents(path):

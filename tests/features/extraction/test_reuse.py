@@ -11,7 +11,7 @@ from PIL import Image
 from features import FeatureBank, InputError, extract
 from features.extraction import extractor as extraction
 from features.extraction.extractor import read_images
-from features.infrastructure.locks import locked
+from features.infrastructure.disk.locks import locked
 
 
 def refused(config):

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from features import open_dataset
-from features.infrastructure.tables import write_table
+from features.infrastructure.formats.tables import write_table
 from features.precomputed.feature_file import BLOCK
 from features.readers.subsampling import long_tail_counts
 

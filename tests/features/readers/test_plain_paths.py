@@ -13,7 +13,7 @@ from features.checkpoint import save_checkpoint
 from features.dataset_spec import DatasetSpec
 from features.extraction.shard import SCHEMA as SHARD
 from features.infrastructure.errors import InputError
-from features.infrastructure.hdf5 import atomic_hdf5
+from features.infrastructure.hdf5.opening import atomic_hdf5
 from features.preprocessing import Preprocessing
 from features.readers import open_dataset
 from features.readers.plain_paths import labelled_spec, spec_of

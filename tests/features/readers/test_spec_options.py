@@ -4,7 +4,7 @@ import pytest
 from support import picture, refused
 
 from features.dataset_spec import DatasetSpec
-from features.infrastructure.tables import write_table
+from features.infrastructure.formats.tables import write_table
 from features.readers import open_dataset
 from features.readers.spec_options import files_of
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from features.infrastructure.tables import write_table
+from features.infrastructure.formats.tables import write_table
 from similarity.distances import shares
 from similarity.uncertainty import expected_gain as module
 from similarity.uncertainty.expected_gain import (

@@ -14,7 +14,7 @@ from scipy.stats import sem
 
 from features import open_dataset
 from features.infrastructure.errors import InputError
-from features.infrastructure.tables import write_table
+from features.infrastructure.formats.tables import write_table
 from finetune import FinetuneConfig, finetune
 from finetune.evaluation.metrics import evaluate_scores
 from transfer import CompareConfig, compare

@@ -11,7 +11,7 @@ from support import picture
 
 from features.backbones.loading import load_backbone
 from features.infrastructure.errors import InputError
-from features.infrastructure.tables import write_table
+from features.infrastructure.formats.tables import write_table
 from finetune.augmentation import AUGMENTATIONS
 from finetune.losses import LOSSES
 from finetune.model import ImageClassifier

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from features.infrastructure.disk.files import write_json
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import write_json
-from features.infrastructure.tables import write_table
+from features.infrastructure.formats.tables import write_table
 from finetune import FinetuneConfig, finetune
 from finetune.evaluation.metrics import evaluate_scores
 from transfer import ReportConfig, report

@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from features import open_dataset
-from features.infrastructure.files import write_json
-from features.infrastructure.tables import write_table
+from features.infrastructure.disk.files import write_json
+from features.infrastructure.formats.tables import write_table
 from finetune.evaluation.metrics import evaluate_scores
 from transfer.recipe import Arm
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
+from features.infrastructure.disk.files import write_json
 from features.infrastructure.errors import InputError
-from features.infrastructure.files import write_json
-from features.infrastructure.tables import write_table
+from features.infrastructure.formats.tables import write_table
 from similarity import Subset, SubsetRow
 from transfer import ReportConfig, report
 from transfer.intervals import wilson

@@ -7,7 +7,7 @@ import pytest
 
 from features import open_dataset
 from features.infrastructure.errors import InputError
-from features.infrastructure.tables import write_table
+from features.infrastructure.formats.tables import write_table
 from features.readers.schemes.clusters import write_clusters
 from similarity.duplicates import COLUMNS
 from transfer import ReportConfig, report

@@ -1,0 +1,81 @@
+"""Files that a person names, opened to be read: a pipe or a device cannot block, and none fills the memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+from typing import BinaryIO
+
+from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import Location
+
+_BLOCK = 1 << 20
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def open_regular(path: Location, kind: str, make: str = "", *, advice: str = "") -> BinaryIO:
+    """Open a file, which messages call ``kind``, to read its bytes; that at an address is read from a copy.
+
+    Only regular files are opened. A pipe, such as the shell's ``<(COMMAND)``, is refused: it may never give a byte, it
+    may never end, and it can be read only once. ``make`` is the command that makes such a file, if there is one.
+
+    Raises:
+        InputError: There is no such file, it is no regular file, or it cannot be opened.
+    """
+    try:
+        if not isinstance(path, Path):
+            opened: BinaryIO = path.open("rb")
+            return opened
+        _require_regular(path, kind, os.stat(path).st_mode)  # before opening, which would wake the writer of a pipe
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        advice = f"make one with: {make}" if make else advice
+        raise InputError(f"{path}: no such {kind}{f'; {advice}' if advice else ''}") from None
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # a name with NUL, or one that cannot be encoded
+        reason = (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__
+        raise InputError(f"{path}: the {kind} cannot be read ({reason}); check its name and its permissions") from error
+    try:
+        _require_regular(path, kind, os.fstat(descriptor).st_mode)  # it may have been replaced meanwhile
+    except InputError:
+        os.close(descriptor)
+        raise
+    return BufferedReader(os.fdopen(descriptor, "rb", buffering=0))
+
+
+def read_limited(path: Location, kind: str, limit: int, *, advice: str = "") -> bytes:
+    """Read a whole file of at most ``limit`` bytes; arguments and errors are those of :func:`open_regular`."""
+    with open_regular(path, kind, advice=advice) as file:
+        try:
+            content = file.read(limit + 1)
+        except OSError as error:
+            raise InputError(f"{path}: the {kind} cannot be read ({error.strerror}); check the disk") from error
+    if len(content) > limit:
+        raise InputError(f"{path}: not a readable {kind} (it has more than {limit >> 20} MiB); name another file")
+    return content
+
+
+def file_sha256(path: Location, kind: str) -> str:
+    """Return the SHA-256 of a file; arguments and errors are those of :func:`open_regular`."""
+    digest = hashlib.sha256()
+    with open_regular(path, kind) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _require_regular(path: Path, kind: str, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        found = _KINDS.get(stat.S_IFMT(mode), "no file")
+        advice = "name a file" if stat.S_ISDIR(mode) else "write what it gives to a file, and name that file"
+        raise InputError(f"{path}: is {found}, not a {kind}; {advice}")

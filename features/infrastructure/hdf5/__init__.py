@@ -1,0 +1,1 @@
+"""HDF5 files: opened under limits, checked before they are trusted, and checksummed."""
