@@ -117,7 +117,7 @@ except Exception as error:
 
 def test_the_extras_that_messages_name_are_declared():
     setup = configparser.ConfigParser()
-    setup.read(Path(__file__).parents[3] / "setup.cfg")
+    setup.read(Path(__file__).parents[4] / "setup.cfg")
     for extra, package in stores._EXTRAS.values():
         assert package in setup["options.extras_require"][extra]
 
