@@ -16,10 +16,11 @@ demo: $(VENV)/.demo ## Install, then run the whole pipeline on data that the pac
 
 test: demo check docs tests bench-quick ## Run the demo, the linter, the type checker, the documentation, the tests, and every benchmark at smoke size
 
-check: $(VENV)/.test ## Run the linter and the type checker
+check: $(VENV)/.test ## Run the linter, the type checker, and the checks of the English
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python docs/extensions/prose.py
 
 docs: $(VENV)/.test ## Build the documentation in build/docs; a warning or a broken link fails
 	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
