@@ -67,12 +67,20 @@ class ClassStatistics:
         self.squares.index_add_(0, present, member @ (x * x))
         self.scatter.addmm_(x.T, x)
 
-    def merge(self, other: ClassStatistics) -> None:
-        """Add the statistics of other images, of the same classes and width."""
-        self.counts += other.counts
-        self.sums += other.sums
-        self.squares += other.squares
-        self.scatter += other.scatter
+    def merge(self, other: ClassStatistics, classes: Tensor | None = None) -> None:
+        """Add the statistics of other images, of the same width, and of the same classes or of ``classes``.
+
+        Args:
+            other: The statistics.
+            classes: (P,) int64, the different classes that the rows of ``other`` are about.
+        """
+        rows: Tensor | slice = slice(None) if classes is None else classes
+        self.counts[rows] += other.counts
+        if classes is not None:
+            rows = classes.to(self.sums.device)
+        self.sums[rows] += other.sums.to(self.sums)
+        self.squares[rows] += other.squares.to(self.squares)
+        self.scatter += other.scatter.to(self.scatter)
 
     def means(self) -> NDArray[np.float32]:
         """Return the mean feature of each class, (C, D)."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from features.address_images import fetch
+from features.class_statistics import ClassStatistics
 from features.dataset import ImageDataset
 from features.image_sources import ArrayImages, UnreadableImage
 from features.infrastructure.errors import InputError
@@ -49,6 +50,10 @@ class ImageBatch:
     indices: Tensor
     unreadable: tuple[tuple[str, str], ...] = ()
     assumed: tuple[str, ...] = ()
+
+    def add_to(self, statistics: ClassStatistics) -> None:
+        """Add the outputs of a network to class statistics."""
+        statistics.add(self.values, self.labels)
 
     def pin_memory(self) -> ImageBatch:
         """Return the batch in page-locked memory."""

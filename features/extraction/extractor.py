@@ -21,6 +21,7 @@ from features.extraction.class_means import class_means_of, extract_class_means
 from features.extraction.merging import MergeConfig, merge
 from features.extraction.options import DEFAULT_BACKBONE, ExtractConfig
 from features.extraction.origin import Origin, origin_of
+from features.extraction.ray_engine import check_ray, passes_of_ray
 from features.extraction.result import Extraction
 from features.extraction.resume import (
     discard,
@@ -61,6 +62,8 @@ def extract(config: ExtractConfig) -> Extraction:
             being written by another process, too many images are unreadable, or a class has no readable image.
     """
     check_ending(config.out, SUFFIXES)
+    if config.engine == "ray":
+        check_ray()
     class_means = class_means_of(config.dataset)
     if class_means is not None:
         check_writable(located(config.out))
@@ -161,7 +164,8 @@ def read_images(
         Interrupted: A signal asked the process to stop, and the checkpoint is written.
         InputError: Too many images are unreadable, or a feature is NaN or infinite.
     """
-    passes = origin.batches(range(shard.position, shard.positions.stop))
+    left = range(shard.position, shard.positions.stop)
+    passes = passes_of_ray(config, dataset, origin, left) if config.engine == "ray" else origin.batches(left)
     saved, cost = time.perf_counter(), 0.0
     device = pick_device(config.device)
     # Very many classes would fill a GPU, and accelerators other than CUDA lack float64.
@@ -172,7 +176,7 @@ def read_images(
         for batch in passes:
             if len(batch.indices):
                 with _one_thread():
-                    shard.statistics.add(batch.values, batch.labels)
+                    batch.add_to(shard.statistics)
                 if features is not None and shard.kept is not None:
                     shard.kept += batch.indices.tolist()
                     features.append(batch.values.cpu().numpy())

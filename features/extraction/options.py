@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
-from typing import Annotated
+from typing import Annotated, Literal
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import (
     LARGEST_BATCH,
     LARGEST_SEED,
     LONGEST_SIDE,
+    MOST_WORKERS,
     Machine,
     Range,
     check_ranges,
@@ -42,6 +43,12 @@ class ExtractConfig(Machine):
         on_error: For an unreadable image, skip lists it in the bank and fail stops.
         max_unreadable: Largest share of the dataset's images, 0 to 1, that may be unreadable.
         shard: Extract one part: 3/8 is the third of eight. Make a bank of all parts with transfer merge.
+        engine: local is this process, its workers, and those of torchrun; ray is Ray Data, on this machine or on the
+            cluster that RAY_ADDRESS names.
+        ray_workers: Number of workers of Ray, or a range in which it may change, such as 2-16; by default one per GPU
+            of the cluster, or per core if it has none.
+        ray_gpus: GPUs of each worker of Ray; by default 1 if the cluster has any.
+        ray_cpus: Cores of each worker of Ray; by default an equal part.
         checkpoint_seconds: Seconds between checkpoints, which take at most a twentieth of the time; 0 for every batch.
         overwrite: Replace a bank that does not agree with the options.
     """
@@ -57,6 +64,10 @@ class ExtractConfig(Machine):
     on_error: OnError = "skip"
     max_unreadable: Annotated[float, Range(0, 1)] = MAX_UNREADABLE
     shard: str | None = None
+    engine: Literal["local", "ray"] = "local"
+    ray_workers: str | None = None
+    ray_gpus: Annotated[float, Range(0, MOST_WORKERS)] | None = None
+    ray_cpus: Annotated[float, Range(0, MOST_WORKERS, above=True)] | None = None
     checkpoint_seconds: Annotated[float, Range(0)] = 60.0
     overwrite: bool = False
 
@@ -68,6 +79,22 @@ class ExtractConfig(Machine):
                 raise InputError(
                     f"`shard` {self.shard}: expected a number from 1 to the total, and the total, such as 3/8"
                 )
+        for name in ("ray_workers", "ray_gpus", "ray_cpus"):
+            if self.engine != "ray" and getattr(self, name) is not None:
+                raise InputError(f"`{name}` {getattr(self, name)}: is for `engine` ray; give that too, or leave it out")
+        self.ray_pool()
+
+    def ray_pool(self) -> tuple[int, int] | None:
+        """The least and the largest number of workers of Ray; None if they are not stated."""
+        if self.ray_workers is None:
+            return None
+        found = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", self.ray_workers)
+        least, most = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        if not 1 <= least <= most <= MOST_WORKERS:
+            raise InputError(
+                f"`ray_workers` {self.ray_workers}: expected a number from 1 to {MOST_WORKERS}, or a range such as 2-16"
+            )
+        return least, most
 
 
 def check_without_network(spec: str, config: ExtractConfig) -> None:

@@ -87,6 +87,8 @@ def extract_features(
     if not isinstance(network, (str, nn.Module)):
         raise InputError(f"`network`: a {type(network).__name__}; expected a module of PyTorch, or a backbone's name")
     config = ExtractConfig(dataset="", out=out if isinstance(out, str) else str(out), **options)
+    if config.engine == "ray":
+        raise InputError("`engine` ray: its workers open a dataset by its spec; give one to transfer extract")
     check_ending(config.out, SUFFIXES)
     check_writable(located(config.out))
     pick_device(config.device)  # before an item is read

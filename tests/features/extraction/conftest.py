@@ -1,5 +1,10 @@
 """What the tests of extraction share: two small datasets, and settings that take seconds on a CPU."""
 
+import json
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from pictures import COLOURS, PER_CLASS, draw
@@ -7,6 +12,19 @@ from PIL import Image
 
 from features import ExtractConfig, extract
 from features.class_statistics import ClassStatistics
+
+SCRIPT = """
+import json, sys
+from features import ExtractConfig, InputError, extract
+from features.infrastructure.processes import rank
+
+options = json.loads(sys.argv[1])
+try:
+    print(json.dumps(extract(ExtractConfig(**options)).to_json()) if rank() == 0 else extract(ExtractConfig(**options)))
+except InputError as error:
+    print(error)
+    sys.exit(2)
+"""
 
 
 @pytest.fixture
@@ -86,5 +104,20 @@ def interrupted(monkeypatch):
             patch.setattr("features.class_statistics.ClassStatistics.add", add)
             with pytest.raises(Stop):
                 extract(settings)
+
+    return run
+
+
+@pytest.fixture
+def two_processes(tmp_path):
+    """A function that extracts with settings in two processes of torchrun; it returns the status and what they said."""
+
+    def run(settings):
+        (tmp_path / "job.py").write_text(SCRIPT)
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        command = [*launcher, str(tmp_path / "job.py"), json.dumps(vars(settings))]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+        return done.returncode, done.stdout + done.stderr
 
     return run
