@@ -92,7 +92,7 @@ def test_words_about_strategies():
     assert sum(last) >= len(last) - 1
     pairs, fifty = "cifar100", "by_tiny_imagenet_50"
     default, local = "sqrt-whitened + mutual-proximity", "sqrt-whitened + local-scaling"
-    assert "Local scaling, the default before, leads on pairs of CIFAR-100 by less than one standard error" in PLAIN
+    assert "Local scaling, the former default, leads on pairs of CIFAR-100 by less than one standard error" in PLAIN
     lead = mean(pairs, local) - mean(pairs, default)
     assert 0 < lead < columns[pairs]["recipes"][local]["standard_error"]
     assert "`nearest-class` leads for fifty kinds, and is behind on pairs" in PLAIN
