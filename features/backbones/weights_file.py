@@ -99,7 +99,7 @@ class WeightsFile:
             path for path, of in self.container.items()
             if of == inside and path.startswith(prefix) and path.removeprefix(prefix) not in expected
         ]  # fmt: skip
-        further = [path for path in unused if _is_inside(network, path.removeprefix(prefix))]
+        further = [path for path in unused if is_inside(network, path.removeprefix(prefix))]
         if further:
             raise InputError(
                 f"{self.where}: is of a larger network: it has {len(further)} tensors of further layers, "
@@ -236,7 +236,7 @@ def _tensors(
             yield from _tensors(value, f"{container}{name}.", (*above, id(value)))
 
 
-def _is_inside(network: nn.Module, name: str) -> bool:
+def is_inside(network: nn.Module, name: str) -> bool:
     """Whether a tensor is of a layer that a network lacks among its own layers, and not of a head.
 
     A head that was removed has left an identity. A further buffer of a layer that is there does not count.

@@ -14,8 +14,9 @@ from torch import nn
 from features.backbones.backbone import Backbone
 from features.backbones.downloading import downloading
 from features.backbones.family import Family, family_of
-from features.backbones.hub_folder import CONFIG, hub_config
-from features.backbones.weights_file import some
+from features.backbones.foreign_config import check_arguments, check_size, described_by
+from features.backbones.hub_folder import CONFIG, WEIGHTS, hub_config
+from features.backbones.weights_file import read_weights, some
 from features.infrastructure.errors import InputError
 from features.infrastructure.names import class_names
 from features.infrastructure.suggestions import did_you_mean
@@ -25,6 +26,8 @@ from features.preprocessing import Preprocessing
 _HUB, _FOLDER = ("hf-hub:", "hf_hub:"), "local-dir:"
 #: timm's organisation on the hub, whose models have timm's names.
 _ORGANISATION = "timm/"
+#: Files of weights of earlier models.
+_PICKLES = ("pytorch_model.bin", "pytorch_model.pth", "open_clip_pytorch_model.bin")
 
 
 def timm_names() -> list[str]:
@@ -78,17 +81,23 @@ def build_timm(name: str, weights: str, image_size: int | None = None) -> Backbo
         called = plain if plain == name else unmistakable(plain)
         return _build(name, called, plain, _registered(name, plain), weights, image_size)
     address = name if name.startswith((*_HUB, _FOLDER)) else f"{_FOLDER}{name}"
-    config, architecture, arguments = downloading(name, partial(_read_config, address))
+    config, architecture, arguments, folder = downloading(name, partial(_read_config, address))
     if not timm.is_model(architecture):
         near = did_you_mean(architecture, timm_names())
         raise InputError(
             f"backbone {name}: its {CONFIG} names the architecture {architecture!r}, which timm {timm.__version__} "
             f"does not have{near}; a newer timm may: pip install -U timm"
         )
+    where = f"backbone {name}: its {CONFIG}"
+    arguments = check_arguments(arguments, where)
     if arguments.get("in_chans", 3) != 3:
         raise InputError(f"backbone {name}: takes images of {arguments['in_chans']} channels; expected 3")
-    own = _other_than_default(architecture, arguments)
-    backbone = _build(name, address if own else unmistakable(architecture), address, config, weights, image_size)
+    with described_by(where):
+        headless = {**arguments, "num_classes": 0}
+        check_size(where, lambda: timm.create_model(architecture, **headless), _weights_in(folder))
+        own = _other_than_default(architecture, arguments)
+        called = address if own else unmistakable(architecture)
+        backbone = _build(name, called, address, config, weights, image_size)
     if weights == "default":
         backbone.weights = address
     if own:
@@ -115,7 +124,8 @@ def rebuild_timm(blueprint: Mapping[str, Any], image_size: int) -> Backbone:
     """Build a model that has arguments of its own, with random weights."""
     architecture = blueprint["architecture"]
     config = _registered(architecture, architecture)
-    backbone = _build(architecture, architecture, architecture, config, "none", image_size, **blueprint["model_args"])
+    arguments = check_arguments(blueprint["model_args"], "'blueprint'")
+    backbone = _build(architecture, architecture, architecture, config, "none", image_size, **arguments)
     backbone.blueprint, backbone.preprocessing = blueprint, backbone.preprocessing.at(image_size)
     return backbone
 
@@ -132,8 +142,19 @@ def _registered(name: str, plain: str) -> dict[str, Any]:
     return {} if config is None else config.to_dict()
 
 
-def _read_config(address: str) -> tuple[dict[str, Any], str, dict[str, Any]]:
-    """The preprocessing, the architecture and its arguments at an address.
+def _weights_in(folder: Path) -> Path | None:
+    """The file of weights in a folder of the hub's format that timm would read; None if there is none.
+
+    Raises `InputError` if it is a pickle that holds more than tensors.
+    """
+    found = next((folder / name for name in (WEIGHTS, *_PICKLES) if (folder / name).is_file()), None)
+    if found is not None and found.name in _PICKLES:
+        read_weights(str(found))
+    return found
+
+
+def _read_config(address: str) -> tuple[dict[str, Any], str, Any, Path]:
+    """The preprocessing, the architecture, its arguments, and the folder of the file, at an address.
 
     Raises `InputError` if its {CONFIG} is not one of a timm model.
     """
@@ -153,8 +174,10 @@ def _read_config(address: str) -> tuple[dict[str, Any], str, dict[str, Any]]:
         advice = f"it is one of transformers: transformers:{location}" if kind else "expected one with an architecture"
         raise InputError(f"backbone {address}: its {CONFIG} is not of a timm model; {advice}")
     config = found.get("pretrained_cfg", found)  # early files have no level below
+    if not isinstance(config, dict):
+        raise InputError(f"backbone {location}: its {CONFIG} is not of a timm model; pretrained_cfg is no mapping")
     config = {**config, **{key: found[key] for key in ("num_classes", "label_names") if key in found}}
-    return config, str(found["architecture"]), dict(found.get("model_args") or {})
+    return config, str(found["architecture"]), found.get("model_args") or {}, path.parent
 
 
 def _build(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from features.backbones.backbone import Backbone
 from features.backbones.family import Family, family_of
-from features.backbones.weights_file import printable
-from features.checkpoint import RESTORE, find_checkpoint, is_trained_model
+from features.backbones.foreign_config import check_numbers, check_size, described_by
+from features.checkpoint import find_checkpoint, is_trained_model
 from features.infrastructure.errors import InputError
 
 
@@ -22,14 +24,11 @@ def build_from_run(name: str, weights: str, image_size: int | None = None) -> Ba
     size = checkpoint.preprocessing.image_size
     family, blueprint = family_of(checkpoint.backbone, but=TRAINED_RUN), checkpoint.blueprint
     if blueprint is not None and family.rebuild is not None:
-        try:
+        where = f"{checkpoint.path.with_suffix('.json')}: 'blueprint'"
+        with described_by(where):
+            check_numbers(blueprint, where)
+            check_size(where, partial(family.rebuild, blueprint, size), checkpoint.path)
             backbone = family.rebuild(blueprint, size)
-        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:  # what networks raise
-            if isinstance(error, InputError):
-                raise
-            card = checkpoint.path.with_suffix(".json")
-            reason = printable(str(error)) or type(error).__name__
-            raise InputError(f"{card}: 'blueprint' builds no network ({reason}); {RESTORE}") from error
         backbone.name = checkpoint.backbone
     else:
         backbone = family.build(checkpoint.backbone, "none", size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from features.backbones.backbone import Backbone
 from features.backbones.downloading import downloading, fault
 from features.backbones.family import Family
-from features.backbones.hub_folder import CONFIG, hub_config
+from features.backbones.foreign_config import check_no_code, check_size, described_by
+from features.backbones.hub_folder import CONFIG, WEIGHTS, hub_config
+from features.backbones.weights_file import is_inside, some
 from features.infrastructure.errors import InputError
 from features.infrastructure.names import class_names
 from features.preprocessing import Preprocessing
@@ -99,21 +101,38 @@ def build_transformers(name: str, weights: str, image_size: int | None = None) -
         where = {"pretrained_model_name_or_path": location, "revision": revision or "main"}
     config = downloading(name, partial(_config, name, transformers, where))
     kind = _kind(name, config.model_type)
-    inner = getattr(config, "vision_config", config)
-    classified = kind.model == "ViTModel" and "ViTForImageClassification" in (config.architectures or ())
-    whole = None
-    if weights == "default":
-        class_name = "ViTForImageClassification" if classified else kind.model
-        whole = downloading(name, partial(_loaded, name, getattr(transformers, class_name), where))
-        model = whole.vit if classified else whole
-    else:
-        model = getattr(transformers, kind.model)(inner, **dict(kind.options))
-    preprocessing = downloading(name, partial(_preprocessing, name, transformers, where))
-    backbone = _backbone(model, kind, inner, _PREFIX + address, weights, preprocessing)
-    if whole is not None and classified:
-        backbone.classifier = whole.classifier.weight.detach(), whole.classifier.bias.detach()
-        backbone.classes = class_names([str(config.id2label[i]) for i in range(len(config.id2label))])
+    file = Path(address) / WEIGHTS
+    said = f"backbone {name}: its {CONFIG}"
+    with described_by(said):
+        check_no_code(json.loads(config.to_json_string()), said)
+        inner = getattr(config, "vision_config", config)
+        plain = partial(getattr(transformers, kind.model), inner, **dict(kind.options))
+        check_size(said, plain, file if file.is_file() else None)
+        model, classifier = _filled(name, transformers, where, config, kind, weights, plain)
+        preprocessing = downloading(name, partial(_preprocessing, name, transformers, where))
+        backbone = _backbone(model, kind, inner, _PREFIX + address, weights, preprocessing)
+        if classifier is not None:
+            backbone.classifier = classifier.weight.detach(), classifier.bias.detach()
+            backbone.classes = class_names([str(config.id2label[i]) for i in range(len(config.id2label))])
     return backbone
+
+
+def _filled(
+    name: str,
+    transformers: Any,
+    where: Mapping[str, Any],
+    config: Any,
+    kind: _Kind,
+    weights: str,
+    plain: Callable[[], Any],
+) -> tuple[Any, nn.Linear | None]:
+    """The model, with its published classifier if it has one; ``plain`` builds it with random weights."""
+    if weights != "default":
+        return plain(), None
+    classified = kind.model == "ViTModel" and "ViTForImageClassification" in (config.architectures or ())
+    class_name = "ViTForImageClassification" if classified else kind.model
+    whole = downloading(name, partial(_loaded, name, getattr(transformers, class_name), where, config))
+    return (whole.vit, whole.classifier) if classified else (whole, None)
 
 
 def rebuild_transformers(blueprint: Mapping[str, Any], image_size: int) -> Backbone:
@@ -121,6 +140,7 @@ def rebuild_transformers(blueprint: Mapping[str, Any], image_size: int) -> Backb
     name = f"{_PREFIX}{blueprint['model_type']}"
     transformers, kind = _transformers(name), _kind(name, blueprint["model_type"])
     model_class = getattr(transformers, kind.model)
+    check_no_code(blueprint["config"], "'blueprint'")
     config = model_class.config_class.from_dict(dict(blueprint["config"]))
     model = model_class(config, **dict(kind.options))
     return _backbone(model, kind, config, name, "none", Preprocessing(image_size, image_size))
@@ -159,17 +179,31 @@ def _kind(name: str, model_type: str) -> _Kind:
 
 
 def _config(name: str, transformers: Any, where: Mapping[str, Any]) -> Any:
-    """The configuration of a model; raises `InputError` if it is not one of transformers."""
+    """The configuration of a model; raises `InputError` if it is none of transformers, or needs code of its own."""
     try:
-        return transformers.AutoConfig.from_pretrained(**where)
-    except ValueError as error:  # what transformers raises for a model_type that it does not know
+        return transformers.AutoConfig.from_pretrained(**where, trust_remote_code=False)
+    except OSError:
+        raise
+    except Exception as error:  # of any type, for values of other types and a model_type that it does not know
         raise InputError(f"backbone {name}: its {CONFIG} is not of a model of transformers ({fault(error)})") from error
 
 
-def _loaded(name: str, model_class: Any, where: Mapping[str, Any]) -> Any:
-    """A model with its published weights; transformers would leave those that the file lacks at random."""
+def _loaded(name: str, model_class: Any, where: Mapping[str, Any], config: Any) -> Any:
+    """A model with its published weights; transformers would leave those that the file lacks at random.
+
+    It would also leave out those of further layers.
+    """
     options = {"add_pooling_layer": False} if model_class.__name__ == "ViTModel" else {}
-    model, found = model_class.from_pretrained(**where, **options, output_loading_info=True)
+    options |= {"output_loading_info": True, "trust_remote_code": False}
+    # A model with a text encoder has the configuration of both; the class takes its own part of the file's.
+    given = {"config": config} if isinstance(config, model_class.config_class) else {}
+    model, found = model_class.from_pretrained(**where, **given, **options)
+    parts = {name.removeprefix(f"{model.base_model_prefix}.") for name in found["unexpected_keys"]}
+    if further := sorted(part for part in parts if is_inside(model.base_model, part)):
+        raise InputError(
+            f"backbone {name}: its weights are of a larger network than its {CONFIG}: {len(further)} tensors of "
+            f"further layers, {some(further)}; save the model anew with save_pretrained"
+        )
     missing = sorted(found["missing_keys"]) + sorted(str(one) for one in found.get("mismatched_keys", ()))
     if missing:
         raise InputError(
@@ -182,7 +216,7 @@ def _loaded(name: str, model_class: Any, where: Mapping[str, Any]) -> Any:
 def _preprocessing(name: str, transformers: Any, where: Mapping[str, Any]) -> Preprocessing:
     """The input transform that is stated beside the weights."""
     try:
-        stated = transformers.AutoImageProcessor.from_pretrained(**where).to_dict()
+        stated = transformers.AutoImageProcessor.from_pretrained(**where, trust_remote_code=False).to_dict()
     except OSError as error:
         if (Path(where["pretrained_model_name_or_path"]) / CONFIG).is_file():
             raise InputError(
