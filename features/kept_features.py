@@ -29,7 +29,8 @@ class KeptFeatures:
     def __init__(self, path: Path, dim: int, rows: int = 0, *, scratch: bool = False) -> None:
         self.path, self.dim = path, dim
         self.crc32 = self.checksum(path, dim, rows)
-        self._file = path.open("r+b" if rows else "w+b", buffering=0)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC  # a link would lead to a file of something else
+        self._file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
         if scratch:
             path.unlink()
         self._file.truncate(rows * dim * 4)

@@ -31,7 +31,7 @@ import yaml
 from features.infrastructure.console import console, warn_once
 from features.infrastructure.disk.files import TEXT, atomic_file, write_text
 from features.infrastructure.disk.locks import locked
-from features.infrastructure.disk.regular_files import read_limited
+from features.infrastructure.disk.regular_files import check_own_files, read_limited
 from features.infrastructure.errors import InputError, as_typed, difference
 from features.infrastructure.formats.structured_files import LARGEST_YAML, parse_yaml, read_json, write_sealed_json
 from features.infrastructure.formats.tables import read_rows
@@ -83,6 +83,9 @@ class RunDirectory:
         path = self.path
         if path.exists() and not path.is_dir():
             raise InputError(f"`out` {path}: is a file; name a directory for the run")
+        for directory in (path, self.checkpoints):
+            if directory.is_dir():
+                check_own_files(directory, "`out`")
         if (path / "config.yaml").exists():
             self._require_same(config, resolved, inputs)
         elif path.is_dir() and any(_is_foreign(entry) for entry in path.iterdir()):

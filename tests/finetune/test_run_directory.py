@@ -212,3 +212,14 @@ def test_no_file_of_a_run_has_a_secret_and_a_new_signature_is_the_same_run(tmp_p
     for file in run.path.rglob("*.*"):
         assert "SECRET" not in file.read_text()
     assert yaml.safe_load((run.path / "config.yaml").read_text())["sources"] == ["list:<https://h/a.txt>@train?seed=1"]
+
+
+@pytest.mark.parametrize("name", ["log.txt", "history.csv", "checkpoints/last.json"])
+def test_a_link_out_of_a_run_is_not_followed(run, tmp_path, name):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (run.path / name).unlink(missing_ok=True)
+    (run.path / name).symlink_to(precious)
+    with pytest.raises(InputError, match="is a link that leads out of the directory"):
+        RunDirectory(run.path, config(run.path), INPUTS)
+    assert precious.read_text() == "precious"

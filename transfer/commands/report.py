@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from features.infrastructure.disk.files import check_ending, check_new, write_text
+from features.infrastructure.disk.regular_files import check_own_files
 from features.infrastructure.errors import InputError
 from features.infrastructure.storage.addresses import Location, located, on_disk
 from finetune.run_directory import open_run
@@ -68,6 +69,8 @@ def report(config: ReportConfig) -> Report:
     place = on_disk(config.run[0], "`run`")
     if place.is_file():
         return _of_table(config, place)
+    if place.is_dir() and config.out is None:
+        check_own_files(place, "`run`")
     page = place / PAGE
     _check(config, (path for path in place.rglob("*") if path.is_file() and path != page))
     finished, result = True, place / RESULT

@@ -161,6 +161,7 @@ def atomic_file(path: Location) -> Iterator[Path]:
     path = path.resolve()
     aside = working_file(path, ".part", ".")
     with locked(aside, wait=True):
+        aside.unlink(missing_ok=True)  # it may be a link, which would lead to another file
         try:
             yield aside
             with aside.open("rb") as written:
@@ -229,6 +230,8 @@ def atomic_folder(path: Location) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
     aside, before = (working_file(path, f".{part}", ".") for part in ("part", "before"))
     with locked(aside, wait=True):
+        if aside.is_symlink():
+            aside.unlink()
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
         try:

@@ -46,7 +46,7 @@ def locked(out: Location, argument: str = "`out`", *, wait: bool = False) -> Ite
     path = out.absolute().with_name(f".{out.absolute().name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        with path.open("a+") as file:
+        with _opened(path, argument) as file:
             try:
                 # A record lock belongs to the process: its forked workers, which may outlive it, do not hold it.
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -76,6 +76,18 @@ def locked(out: Location, argument: str = "`out`", *, wait: bool = False) -> Ite
             finally:
                 path.unlink(missing_ok=True)
             return
+
+
+def _opened(path: Path, argument: str) -> TextIO:
+    """Open a lock file, which is made if it is missing; a link there would lead to a file of something else."""
+    try:
+        return os.fdopen(
+            os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "a+"
+        )
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise InputError(f"{argument}: {path} is a link, and no lock; remove it") from error
 
 
 def _is_at(path: Path, file: TextIO) -> bool:

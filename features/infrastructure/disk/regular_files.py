@@ -74,6 +74,20 @@ def file_sha256(path: Location, kind: str) -> str:
     return digest.hexdigest()
 
 
+def check_own_files(directory: Path, argument: str) -> None:
+    """Raise `InputError` if a file of a directory is none of its own: a link that leads out of it, a pipe or a device.
+
+    What is written there by a name of the toolkit's would go elsewhere.
+    """
+    whole = directory.resolve()
+    for entry in os.scandir(directory):
+        path = Path(entry.path)
+        if entry.is_symlink() and not path.is_dir() and not path.resolve().is_relative_to(whole):
+            raise InputError(f"{argument} {path}: is a link that leads out of the directory; put the file in its place")
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(f"{argument} {path}: is a pipe or a device; remove it")
+
+
 def _require_regular(path: Path, kind: str, mode: int) -> None:
     if not stat.S_ISREG(mode):
         found = _KINDS.get(stat.S_IFMT(mode), "no file")

@@ -243,3 +243,23 @@ def test_no_room_names_the_file(tmp_path, number):
         raise OSError(number, "no room")
     assert caught.value.errno == number and caught.value.filename == str(tmp_path / "new" / "a.txt")
     assert not list((tmp_path / "new").iterdir())
+
+
+@pytest.mark.parametrize("write", [lambda path: write_text(path, "new"), lambda path: write_json(path, {})])
+def test_a_link_in_the_place_of_a_working_file_is_not_followed(tmp_path, write):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (tmp_path / ".page.html.part").symlink_to(precious)
+    write(tmp_path / "page.html")
+    assert precious.read_text() == "precious"
+    assert not (tmp_path / "page.html").is_symlink()
+
+
+def test_a_link_in_the_place_of_a_working_folder_is_not_followed(tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("precious")
+    (tmp_path / ".model.part").symlink_to(tmp_path / "precious")
+    with atomic_folder(tmp_path / "model") as aside:
+        (aside / "config.json").write_text("{}")
+    assert [file.name for file in (tmp_path / "precious").iterdir()] == ["file"]
+    assert (tmp_path / "model" / "config.json").is_file()

@@ -93,3 +93,12 @@ def test_a_store_has_no_lock_and_a_line_says_so(memory, capsys):
     with locked(located(f"{memory}/bank.h5")), locked(located(f"{memory}/bank.h5")):
         pass
     assert f"{memory}/bank.h5: stores have no locks; do not write one output from two" in capsys.readouterr().err
+
+
+def test_a_link_is_no_lock(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (tmp_path / ".bank.h5.lock").symlink_to(precious)
+    with pytest.raises(InputError, match="is a link, and no lock; remove it"), locked(tmp_path / "bank.h5"):
+        pass
+    assert precious.read_text() == "precious"

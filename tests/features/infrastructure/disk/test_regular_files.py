@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from features.infrastructure.disk.regular_files import file_sha256, open_regular, read_limited
+from features.infrastructure.disk.regular_files import check_own_files, file_sha256, open_regular, read_limited
 from features.infrastructure.errors import InputError
 from features.infrastructure.formats.structured_files import read_json, read_yaml
 from features.infrastructure.formats.tables import read_columns, read_provenance, read_rows
@@ -82,3 +82,20 @@ def test_the_digest_is_that_of_the_bytes(tmp_path):
     content = os.urandom(3_000_000)
     (tmp_path / "file").write_bytes(content)
     assert file_sha256(tmp_path / "file", "file") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_directory_owns_its_files(tmp_path):
+    run, outside = tmp_path / "run", tmp_path / "precious"
+    (run / "checkpoints").mkdir(parents=True)
+    outside.write_text("precious")
+    (run / "log.txt").write_text("")
+    (run / "again.txt").symlink_to(run / "log.txt")
+    (run / "elsewhere").symlink_to(tmp_path)  # a folder on another disk
+    check_own_files(run, "`out`")
+    (run / "report.html").symlink_to("../precious")
+    with pytest.raises(InputError, match=r"`out` .*report\.html: is a link that leads out of the directory"):
+        check_own_files(run, "`out`")
+    (run / "report.html").unlink()
+    os.mkfifo(run / "report.html")
+    with pytest.raises(InputError, match=r"report\.html: is a pipe or a device"):
+        check_own_files(run, "`out`")
