@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from features.changes import last_change
 from features.image_sources import ChainedImages, FileImages, ImageSource, UnreadableImage, read_image
 from features.infrastructure.console import say_once
 from features.infrastructure.errors import InputError
@@ -89,7 +90,7 @@ class AddressImages:
         return "\0".join(f"{state.size} {state.version}" for state in self.states).encode()
 
     def modified(self) -> float:
-        return max((state.modified for state in self.states), default=0.0)
+        return last_change(state.modified for state in self.states)
 
 
 def files_at(root: Location, paths: Sequence[str], listing: Listing | None = None) -> FileImages | AddressImages:

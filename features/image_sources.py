@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from features.changes import last_change
 from features.intensities import NOTE, eight_bits, encoding_of
 
 #: The transposition that makes an image upright, by its EXIF orientation.
@@ -61,7 +62,10 @@ class ImageSource(Protocol):
         """Return bytes that change if the images change, found without decoding."""
 
     def modified(self) -> float:
-        """Return the last change of an image, in seconds since the epoch; 0 if the fingerprint covers the pixels."""
+        """Return the last change of an image, in seconds since the epoch; 0 if the fingerprint covers the pixels.
+
+        Dates in the future are passed over.
+        """
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -178,7 +182,7 @@ class FileImages:
         return self._on_disk[0].astype(np.int64)
 
     def modified(self) -> float:
-        return float(self._on_disk[1].max(initial=0))
+        return last_change(self._on_disk[1])
 
     @cached_property
     def _on_disk(self) -> NDArray[np.float64]:

@@ -28,6 +28,7 @@ from typing import Any
 
 import yaml
 
+from features.changes import changed_since
 from features.infrastructure.console import console, warn_once
 from features.infrastructure.disk.files import TEXT, atomic_file, write_text
 from features.infrastructure.disk.locks import locked
@@ -60,25 +61,36 @@ _LARGEST_HISTORY = 1 << 26
 class RunDirectory:
     """One run on disk; of several processes only the first one writes.
 
-    ``inputs`` are hashes of what the run reads: dataset manifests, initial weights, the subset. ``config.yaml`` omits
-    the options ``without_effect``. Of the attributes, ``checkpoints`` is the folder of the model and of the resumable
-    state, and ``metrics`` are the final figures if the run was finished before this job began, else None. Raises
-    ``InputError`` if the directory holds another run, or cannot be made.
+    ``inputs`` are hashes of what the run reads: dataset manifests, initial weights, the subset; ``modified`` is when an
+    image of the datasets last changed. ``config.yaml`` omits the options ``without_effect``. Of the attributes,
+    ``checkpoints`` is the folder of the model and of the resumable state, and ``metrics`` are the final figures if the
+    run was finished before this job began, else None. Raises ``InputError`` if the directory holds another run, or
+    cannot be made.
     """
 
     def __init__(
-        self, path: str | Path, config: Any, inputs: Mapping[str, str], without_effect: Collection[str] = ()
+        self,
+        path: str | Path,
+        config: Any,
+        inputs: Mapping[str, str],
+        without_effect: Collection[str] = (),
+        modified: float = 0.0,
     ) -> None:
         self.path = on_disk(path, "`out`")
         self.checkpoints = self.path / "checkpoints"
         resolved = {name: value for name, value in asdict(config).items() if name != "out"} | {"out": str(path)}
         if rank() == 0:
-            self._open(config, resolved, inputs, without_effect)
+            self._open(config, resolved, inputs, without_effect, modified)
         wait_for_all()
         self.metrics = gather(_read_metrics(self.path))[0]  # before any process of this job writes them
 
     def _open(
-        self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str], without_effect: Collection[str]
+        self,
+        config: Any,
+        resolved: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        without_effect: Collection[str],
+        modified: float,
     ) -> None:
         path = self.path
         if path.exists() and not path.is_dir():
@@ -87,7 +99,7 @@ class RunDirectory:
             if directory.is_dir():
                 check_own_files(directory, "`out`")
         if (path / "config.yaml").exists():
-            self._require_same(config, resolved, inputs)
+            self._require_same(config, resolved, inputs, modified)
         elif path.is_dir() and any(_is_foreign(entry) for entry in path.iterdir()):
             raise InputError(f"`out` {path}: the directory is not empty and holds no run; name another")
         else:
@@ -109,13 +121,15 @@ class RunDirectory:
             "workers": workers,
             "versions": versions(),
             "argv": sys.argv,
-            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "started": datetime.now(timezone.utc).isoformat(),
             "config_sha256": _sha256(options.encode(**TEXT)),
         }
         write_sealed_json(self.path / "environment.json", environment)
         write_text(self.path / "config.yaml", options)
 
-    def _require_same(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+    def _require_same(
+        self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str], modified: float
+    ) -> None:
         there, environment = _read_start(self.path)
         asked = _plain(resolved)
         # An option that the run does not read, or that its version did not have, has its default. Null stands for it.
@@ -139,6 +153,8 @@ class RunDirectory:
                 raise InputError(
                     f"`out` {self.path}: its {name} has changed since the run began; name another directory"
                 )
+        if environment.get("started") and changed_since(modified, environment["started"]):
+            raise InputError(f"`out` {self.path}: images were changed after the run began; name another directory")
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -141,7 +141,9 @@ class _Steps:
         """The source domains, nearest first, as they stand in a ranking's JSON; ranked or reused."""
         banks = {"target": str(target.path), "source": [str(bank.path) for bank in sources]}
         config = from_mapping(RankConfig, self.recipe.rank | banks, "rank")
-        path = self.out / "rankings" / f"{_slug(target.name, asdict(config))}.json"
+        manifests = [bank.attrs.get("manifest_sha256") for bank in (target, *sources)]
+        key = [*manifests, *(bank.attrs.get("created") for bank in (target, *sources))]
+        path = self.out / "rankings" / f"{_slug(target.name, asdict(config), key)}.json"
         if not path.is_file():
             found = rank(replace(config, explain=str(path.with_suffix(".csv")), overwrite=True))
             write_sealed_json(path, found.to_json())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from features.bank import IDENTITY, FeatureBank
+from features.changes import changed_since
 from features.dataset import ImageDataset
 from features.extraction.shard import Shard
 from features.infrastructure.console import console
@@ -38,7 +37,7 @@ def find_finished(
         raise InputError(f"`out`: something else is there ({error}); name another file or give `overwrite`") from error
     if _differing(found.attrs, attrs):
         raise InputError(f"`out` {out}: holds another {_other(found.attrs, attrs)}")
-    if _changed_since(modified, found.attrs):
+    if changed_since(modified, found.attrs.get("created")):
         fault = f"images of {attrs['dataset']} were changed after it was made"
         raise InputError(f"`out` {out}: {fault}; give `overwrite` to extract them again")
     if keep_images and not found.keeps_images:
@@ -70,7 +69,7 @@ def find_unfinished(
         return None
     differing = _differing(shard.attrs, attrs)
     fault = None
-    if "manifest_sha256" in differing or _changed_since(dataset.source.modified(), shard.attrs):
+    if "manifest_sha256" in differing or changed_since(dataset.source.modified(), shard.attrs.get("created")):
         fault = "the images have changed since"
     elif differing or (shard.kept is not None) != keep_images:
         if not overwrite:
@@ -142,12 +141,3 @@ def _other(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
         return "extraction with another `keep_images`; name another file or give `overwrite`"
     what = difference(names[0], found.get(names[0]), asked.get(names[0]))
     return f"bank ({what}); name another file or give `overwrite`"
-
-
-def _changed_since(modified: float, attrs: Mapping[str, Any]) -> bool:
-    """Whether an image was changed after the extraction began, or that is unknown; dates in the future are ignored."""
-    try:
-        began = datetime.fromisoformat(attrs.get("created", "")).timestamp()
-    except ValueError:
-        began = 0.0
-    return began < modified <= time.time()

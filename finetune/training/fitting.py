@@ -123,7 +123,10 @@ def carry_out(
         require_apart(extras.co_training.dataset, "`with_`", advice, **judges)
     if split.validation is not None:
         inputs["validation data"] = split.validation.manifest_sha256
-    run = RunDirectory(config.out, config, inputs, config.unread())
+    source = None if extras.co_training is None else extras.co_training.dataset
+    read = [one for one in (dataset, test, split.validation, source) if one is not None]
+    modified = max(one.source.modified() for one in read)
+    run = RunDirectory(config.out, config, inputs, config.unread(), modified)
     if run.metrics is not None:
         run.log(f"{run.path}: already finished, reused")
         return TrainingResult(run.path, run.metrics, reused=True)

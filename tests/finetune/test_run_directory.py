@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 
 import numpy as np
 import pytest
@@ -223,3 +224,10 @@ def test_a_link_out_of_a_run_is_not_followed(run, tmp_path, name):
     with pytest.raises(InputError, match="is a link that leads out of the directory"):
         RunDirectory(run.path, config(run.path), INPUTS)
     assert precious.read_text() == "precious"
+
+
+def test_images_that_were_changed_after_the_run_began_are_other_images(run):
+    before, after = time.time() - 60, time.time()
+    RunDirectory(run.path, config(run.path), INPUTS, modified=before)
+    with pytest.raises(InputError, match="images were changed after the run began; name another directory"):
+        RunDirectory(run.path, config(run.path), INPUTS, modified=after)

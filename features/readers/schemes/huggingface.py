@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from features.changes import last_change
 from features.dataset import ImageDataset
 from features.dataset_spec import IN_PYTHON, DatasetSpec
 from features.image_sources import read_image
@@ -54,7 +55,7 @@ class HubImages:
         return np.concatenate(sizes)[self.indices].tobytes()
 
     def modified(self) -> float:
-        return max((os.path.getmtime(file["filename"]) for file in self.table.cache_files), default=0.0)
+        return last_change(os.path.getmtime(file["filename"]) for file in self.table.cache_files)
 
 
 def open_hub(spec: DatasetSpec) -> ImageDataset:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from features.changes import last_change
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import UnreadableImage, read_image
@@ -86,7 +87,7 @@ class TarImages:
         return self.size.tobytes()
 
     def modified(self) -> float:
-        return max(map(_modified, self.shards), default=0.0)
+        return last_change(map(_modified, self.shards))
 
 
 def _modified(shard: Location) -> float:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -76,6 +77,15 @@ def test_a_file_changed_after_the_bank_was_made_is_noticed_though_its_size_is_th
     assert "were changed after it was made; give `overwrite`" in refused(config(folder)) and len(passes) == 1
     extract(config(folder, overwrite=True))
     assert extract(config(folder)).reused and len(passes) == 2
+
+
+def test_a_date_in_the_future_hides_no_change(config, folder, passes):
+    later = time.time() + 10**7
+    os.utime(folder / "azure" / "0.png", (later, later))
+    extract(config(folder))
+    assert extract(config(folder)).reused and len(passes) == 1
+    os.utime(folder / "coal" / "7.png")
+    assert "were changed after it was made; give `overwrite`" in refused(config(folder))
 
 
 @pytest.mark.parametrize("change", ["added", "changed", "removed", "renamed"])
