@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset import ImageDataset, concatenate
-from features.infrastructure.console import console
+from features.infrastructure.console import console, say_once
 from features.infrastructure.errors import InputError
 from features.readers import open_dataset
 from features.readers.plain_paths import labelled_spec
@@ -63,6 +63,8 @@ def _check_unchanged(datasets: Sequence[ImageDataset], subset: Subset, where: st
     """Raise `InputError` if a source has other images or labels than when its classes were chosen."""
     then = {source["dataset"]: source.get("manifest_sha256") for source in subset.provenance.get("sources", [])}
     for dataset in datasets:
+        if not then.get(dataset.spec):
+            say_once(f"{where}: does not say of which images of {dataset.spec} its classes are; they are not compared")
         if then.get(dataset.spec) and then[dataset.spec] != dataset.manifest_sha256:
             raise InputError(
                 f"{where}: {dataset.spec} has changed since its classes were chosen (other images, labels or file "

@@ -22,6 +22,7 @@ from features.infrastructure.console import progress
 from features.infrastructure.disk.files import check_ending, check_new
 from features.infrastructure.disk.joint_files import atomic_files, finish_joint_files
 from features.infrastructure.errors import InputError
+from features.infrastructure.names import duplicate
 from features.infrastructure.options import MOST_REPEATS, Range, check_ranges
 from features.infrastructure.storage.addresses import Location, located
 from features.readers import open_dataset
@@ -177,9 +178,7 @@ def unit_length(features: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def _check(bank: FeatureBank, ids: list[str]) -> None:
     """Raise `InputError` before the work if the table of clusters could not be read as a dataset afterwards."""
-    seen: set[str] = set()
-    twice = next((id_ for id_ in ids if id_.strip() in seen or seen.add(id_.strip())), None)  # type: ignore[func-returns-value]
-    if twice is not None:
+    if (twice := duplicate(id_.strip() for id_ in ids)) is not None:
         raise InputError(
             f"{bank.name}: two images have the id {twice!r}; a table of clusters could not tell them apart"
         )

@@ -71,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def start() -> NoReturn:
     """Run the command of this process, and end it."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed, and a file that is opened later would take its place
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115, for the whole process
     end_process(main())
 
 

@@ -26,6 +26,7 @@ from features.extraction.result import Extraction
 from features.extraction.resume import (
     discard,
     discard_left,
+    discard_other_jobs,
     discard_unused,
     find_finished,
     find_unfinished,
@@ -79,7 +80,9 @@ def extract_parts(
     """Do what :func:`extract` does, for a dataset and a backbone that two functions open, the dataset first."""
     check_ending(config.out, SUFFIXES)
     if world_size() == 1:
-        return _extract_in_this_process(config, dataset, backbone)
+        result = _extract_in_this_process(config, dataset, backbone)
+        discard_other_jobs(located(config.out), 1)
+        return result
     if config.shard is not None:
         raise InputError(f"`shard` {config.shard}: the processes of one job share the images already; leave it out")
     if gather(located(config.out).exists())[0] and not config.overwrite:
@@ -93,6 +96,8 @@ def extract_parts(
     merging = MergeConfig(shards, config.out, max_unreadable=config.max_unreadable, overwrite=True)
     whole = gather(merge(merging) if rank() == 0 else None)[0]
     located(shards[rank()]).unlink(missing_ok=True)
+    if rank() == 0:
+        discard_other_jobs(located(config.out), world_size())
     assert whole is not None
     return replace(whole, read=sum(reads), seconds=max(seconds))
 
@@ -102,7 +107,8 @@ def _extract_in_this_process(
 ) -> Extraction:
     """Extract a dataset, or the shard of it that ``config.shard`` names, or reuse what is at ``config.out``."""
     out = located(config.out)
-    check_writable(out)
+    if not out.exists() or config.overwrite:  # a bank is reused where nothing can be written
+        check_writable(out)
     dataset = open_images()
     if len(dataset) == 0:
         raise InputError(f"{dataset.spec}: the dataset has no image")
@@ -112,6 +118,7 @@ def _extract_in_this_process(
     modified, keep = dataset.source.modified(), config.keep_images
     found = None if config.overwrite else find_finished(out, attrs, modified=modified, keep_images=keep)
     if found is None:
+        check_writable(out)
         with locked(out):
             # Again: another process may have finished it since.
             found = None if config.overwrite else find_finished(out, attrs, modified=modified, keep_images=keep)

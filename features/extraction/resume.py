@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +13,7 @@ from features.bank import IDENTITY, FeatureBank
 from features.changes import changed_since
 from features.dataset import ImageDataset
 from features.extraction.shard import Shard
-from features.infrastructure.console import console
+from features.infrastructure.console import console, say_once
 from features.infrastructure.disk.locks import locked
 from features.infrastructure.errors import InputError, difference
 from features.infrastructure.storage.addresses import Location, working_file
@@ -123,6 +125,19 @@ def discard_left(out: Location) -> None:
     if any(path.exists() for path in _parts(out)):
         with suppress(InputError, OSError), locked(out):
             discard(out)
+
+
+def discard_other_jobs(out: Location, processes: int) -> None:
+    """Remove the shards of jobs of other numbers of processes that were killed, but for those that still run."""
+    if not isinstance(out, Path):
+        return
+    name = re.compile(re.escape(out.name) + r"\.[0-9]+-of-([0-9]+)(?:\.resume(?:\.features)?)?")
+    for path in out.parent.glob(f"{glob.escape(out.name)}.*-of-*"):
+        if (found := name.fullmatch(path.name)) and int(found[1]) != processes:
+            shard = path.with_name(re.sub(r"\.resume(\.features)?$", "", path.name))
+            with suppress(InputError, OSError), locked(shard):
+                path.unlink(missing_ok=True)
+                say_once(f"{out}: removed what a job of {found[1]} processes had left")
 
 
 def _parts(out: Location) -> tuple[Path, Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 #: Characters that move the cursor, end a line or change the screen; that turn the direction of the text around them; or
 #: that are not seen, so that two names look alike. Halves of a pair of UTF-16 are no characters.
@@ -42,6 +42,12 @@ def as_text(name: str) -> str:
 
 def _escape(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
+
+
+def duplicate(names: Iterable[str]) -> str | None:
+    """Return the first name that stands twice among some; None if there is none."""
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
 
 
 def class_names(names: Sequence[str]) -> tuple[str, ...]:

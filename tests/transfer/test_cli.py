@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -262,6 +263,14 @@ def test_the_installed_command():
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == "transfer extrac: error: there is no such command; did you mean extract?\n"
+
+
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-"])
+def test_a_closed_stream_is_no_error(closed):
+    line = f"{shlex.quote(sys.executable)} -m transfer inspect losses {closed}"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(line, shell=True, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.storage.addresses import Location
@@ -72,6 +77,40 @@ def file_sha256(path: Location, kind: str) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextmanager
+def only_regular_files() -> Iterator[None]:
+    """Raise `InputError` if this thread opens a pipe or a device in the block, in whatever library.
+
+    Reading one could take for ever. Directories may be opened.
+    """
+    _watch_opening()
+    _WATCHED.set(True)
+    try:
+        yield
+    finally:
+        _WATCHED.set(False)
+
+
+_WATCHED: ContextVar[bool] = ContextVar("watched", default=False)
+
+
+@cache
+def _watch_opening() -> None:
+    """Look at each file that is opened from now on, where that is asked for. A hook of Python stays until it ends."""
+
+    def look(event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open" or not _WATCHED.get() or not isinstance(arguments[0], (str, bytes, os.PathLike)):
+            return
+        try:
+            mode = os.stat(arguments[0]).st_mode
+        except (OSError, ValueError):
+            return  # opening it says what is wrong
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise InputError(f"{os.fsdecode(arguments[0])}: is {_KINDS.get(stat.S_IFMT(mode), 'no file')}; remove it")
+
+    sys.addaudithook(look)
 
 
 def check_own_files(directory: Path, argument: str) -> None:

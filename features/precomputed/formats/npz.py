@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.infrastructure.errors import InputError
+from features.infrastructure.names import duplicate
 from features.infrastructure.storage.addresses import Location, local_copy
 from features.precomputed.feature_file import (
     BLOCK,
@@ -38,6 +39,8 @@ class NpzFile(FeatureFile):
         self.path = path
         with self._opened() as archive:
             members = [name for name in archive.namelist() if name.endswith(".npy")]
+            if twice := duplicate(members):
+                raise self.error(f"two of its arrays are called {twice.removesuffix('.npy')!r}")
             self._headers = {name.removesuffix(".npy"): _header(archive, name) for name in members}
         self.columns = {
             name: array_column(dtype, shape) for name, (shape, _, dtype) in self._headers.items() if name != PROVENANCE

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.infrastructure.errors import InputError
+from features.infrastructure.names import duplicate
 from features.infrastructure.storage.addresses import Location, local_copy
 from features.precomputed.feature_file import BLOCK, PROVENANCE, Column, FeatureFile, FileFormat, provenance_in
 
@@ -47,6 +48,8 @@ class ParquetFile(FeatureFile):
             most = _ROWS_A_BYTE * local_copy(path).stat().st_size
             if not 0 <= rows <= most:
                 raise self.error(f"not a readable Parquet file (it states {rows:,} rows, and can hold {most:,})")
+            if twice := duplicate(file.schema_arrow.names):
+                raise self.error(f"two of its columns are called {twice!r}")
             self.columns = {field.name: self._column(field.type, rows) for field in file.schema_arrow}
             sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
             metadata = file.metadata.metadata or {}

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import ArrayImages, FileImages
+from features.infrastructure.disk.regular_files import only_regular_files
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice, did_you_mean
 from features.readers.checks import existing_directory
@@ -218,8 +219,11 @@ def _construct(
     try:
         # Caltech101 and Caltech256 create their folder before they look for files in it.
         if not (name.startswith("Caltech") and not (root / name.lower()).is_dir()):
-            return kind(root=str(root), **chosen, **download)
+            with only_regular_files():
+                return kind(root=str(root), **chosen, **download)
         cause: Exception | None = None
+    except InputError as error:
+        raise spec.error(str(error)) from error
     except Exception as error:  # torchvision raises errors of any type on files that it cannot read
         valid = re.search(r"for argument (?:split|version|image_set)\. Valid values are \{(.*)\}", str(error))
         if valid:

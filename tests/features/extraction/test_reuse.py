@@ -165,3 +165,26 @@ def test_a_finished_bank_is_reused_while_another_process_holds_it(checkpointed, 
     extract(checkpointed(photos, tmp_path / "bank.h5"))
     with locked(tmp_path / "bank.h5"):
         assert extract(checkpointed(photos, tmp_path / "bank.h5")).reused
+
+
+def test_a_finished_bank_is_reused_where_nothing_can_be_written(config, folder, tmp_path, monkeypatch):
+    settings = config(folder, tmp_path / "kept" / "bank.h5")
+    extract(settings)
+
+    def refuse(path, argument="`out`"):
+        raise InputError(f"{argument} {path}: cannot be written to")
+
+    monkeypatch.setattr("features.extraction.extractor.check_writable", refuse)
+    assert extract(settings).reused
+    with pytest.raises(InputError, match="cannot be written to"):
+        extract(config(folder, tmp_path / "other.h5"))
+
+
+def test_what_a_job_of_more_processes_left_is_removed_once_the_bank_is_there(config, folder, tmp_path, capsys):
+    left = [tmp_path / name for name in ("bank.h5.1-of-2", "bank.h5.2-of-2.resume", "bank.h5.2-of-2.resume.features")]
+    others = [tmp_path / name for name in ("bank.h5.1-of-2.txt", "other.h5.1-of-2", "bank.h5.bak")]
+    for path in (*left, *others):
+        path.write_bytes(b"")
+    extract(config(folder))
+    assert not any(path.exists() for path in left) and all(path.exists() for path in others)
+    assert "removed what a job of 2 processes had left" in capsys.readouterr().err

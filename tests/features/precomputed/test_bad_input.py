@@ -1,6 +1,7 @@
 """Every fault of a file of features is one line that says what, where, and what to do; nothing is written."""
 
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -230,3 +231,20 @@ def test_pyarrow_is_an_extra(save, refused, monkeypatch):
     spec = save("parquet", {"clip": FEATURES, "label": LABELS})
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     assert 'run pip install "transfer-toolkit[parquet]"' in refused(spec)
+
+
+def test_two_columns_of_one_name(refused, tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = arrow.array(list(FEATURES)), arrow.array(LABELS), arrow.array(LABELS)
+    parquet.write_table(
+        arrow.Table.from_arrays(list(rows), names=["feature", "label", "label"]), tmp_path / "a.parquet"
+    )
+    assert "two of its columns are called 'label'" in refused(f"features:{tmp_path / 'a.parquet'}")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_arrays_of_one_name(refused, tmp_path):
+    np.savez(tmp_path / "a.npz", feature=FEATURES, label=LABELS)
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("feature.npy", archive.read("feature.npy"))
+    assert "two of its arrays are called 'feature'" in refused(f"features:{tmp_path / 'a.npz'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import hashlib
 import os
 import socket
@@ -9,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from features.infrastructure.disk.regular_files import check_own_files, file_sha256, open_regular, read_limited
+from features.infrastructure.disk.regular_files import (
+    check_own_files,
+    file_sha256,
+    only_regular_files,
+    open_regular,
+    read_limited,
+)
 from features.infrastructure.errors import InputError
 from features.infrastructure.formats.structured_files import read_json, read_yaml
 from features.infrastructure.formats.tables import read_columns, read_provenance, read_rows
@@ -99,3 +106,16 @@ def test_a_directory_owns_its_files(tmp_path):
     os.mkfifo(run / "report.html")
     with pytest.raises(InputError, match=r"report\.html: is a pipe or a device"):
         check_own_files(run, "`out`")
+
+
+@pytest.mark.parametrize("opened", [open, Path.open, bz2.open, lambda path: os.open(path, os.O_RDONLY)])
+def test_no_library_opens_a_pipe_where_it_is_forbidden(tmp_path, opened):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_bytes(b"x")
+    with only_regular_files():
+        with (tmp_path / "file").open() as file:
+            assert file.read() == "x"
+        with pytest.raises(InputError, match="is a pipe; remove it"):
+            opened(tmp_path / "pipe")
+    descriptor = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)  # allowed again
+    os.close(descriptor)

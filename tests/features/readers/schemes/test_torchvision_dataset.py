@@ -1,6 +1,7 @@
 """``torch:``, over torchvision's own classes on small data in their official layouts."""
 
 import json
+import os
 import pickle
 import socket
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from scipy.io import savemat
 from support import refused
 
+from features import InputError
 from features.image_sources import ArrayImages, FileImages
 from features.readers import open_dataset
 
@@ -299,3 +301,25 @@ def test_a_relative_directory_gives_the_same_ids(tmp_path, monkeypatch):
     assert list(dataset.ids) == ["eurosat/2750/Forest/1.jpg"]
     monkeypatch.chdir(Path("/"))
     assert dataset.image(0).size == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("spec", "file"),
+    [
+        ("Food101:{}@train", "food-101/meta/train.json"),
+        ("OxfordIIITPet:{}@trainval", "oxford-iiit-pet/annotations/trainval.txt"),
+        ("FGVCAircraft:{}@train", "fgvc-aircraft-2013b/data/variants.txt"),
+        ("SUN397:{}", "SUN397/ClassName.txt"),
+        ("USPS:{}@train", "usps.bz2"),
+    ],
+)
+def test_a_pipe_among_the_files_of_a_dataset_is_one_line(tmp_path, monkeypatch, spec, file):
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for folder in ("food-101/images", "oxford-iiit-pet/images", "fgvc-aircraft-2013b/data/images"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+    monkeypatch.setattr("torchvision.datasets.usps.check_integrity", lambda *_: True, raising=False)
+    with pytest.raises(InputError) as found:
+        open_dataset("torch:" + spec.format(tmp_path))
+    assert f"{path}: is a pipe; remove it" in str(found.value) and "\n" not in str(found.value)
