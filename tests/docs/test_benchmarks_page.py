@@ -157,6 +157,18 @@ def test_words_about_influences():
     assert abs(lead["mean"]) < lead["error"]
 
 
+def test_words_about_what_similarity_predicts():
+    found = recorded("similarity_predicts")
+    assert set(found["seeds"]) == {0, 1, 2} and "with three trainings for each pair" in PLAIN
+    assert (len(found["top1"]), {len(row) for row in found["top1"].values()}) == (6, {7})
+    of_similarity = found["within_target_rank_correlation"]["similarity"]
+    assert "The similarity predicts the order of the sources, but far from perfectly" in PLAIN
+    assert 0 < of_similarity["interval"][0] and of_similarity["mean"] < 0.7
+    assert "For birds and animals, the correlation is above 0.85. For mammals and things it is near 0" in PLAIN
+    targets = of_similarity["targets"]
+    assert min(targets["birds"], targets["animals"]) > 0.85 and max(targets["mammals"], targets["things"]) < 0.1
+
+
 def test_words_about_domains_and_copies():
     right = recorded("domain_ranking")["right"]["sqrt-whitened"]
     assert "Where the source with the related classes is broad, the Earth Mover's Distance is increased" in PLAIN
