@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -112,7 +113,8 @@ class FeatureBank:
             name = path if path.suffix in SUFFIXES else "BANK.h5"
             is_spec = not isinstance(path, Address) and ":" in str(path) and name == "BANK.h5"
             dataset = f"folder:{path}" if path.is_dir() else str(path) if is_spec else "DATASET"
-            raise InputError(f"{path}: no such feature bank; make one with: transfer extract {dataset} --out {name}")
+            make = shlex.join(["transfer", "extract", dataset, "--out", str(name)])
+            raise InputError(f"{path}: no such feature bank; make one with: {make}")
         with stored(path, _KIND) as content:
             attrs = content.attributes
             if str(attrs.get("schema")) != SCHEMA:

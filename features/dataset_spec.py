@@ -12,6 +12,7 @@ the options. An ``@`` before a ``/`` is part of the location, so that the user o
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -72,7 +73,7 @@ class DatasetSpec:
         """
         scheme, colon, rest = text.partition(":")
         if not colon or not scheme or "?" in scheme:
-            example = f"scheme:location[@split], such as folder:{text or 'DIR'}"
+            example = f"scheme:location[@split], such as {shlex.quote(f'folder:{text}') if text else 'folder:DIR'}"
             raise InputError(f"dataset spec {text!r} has no scheme: expected {example}")
         bracketed = BRACKETED.match(rest)
         bracketed = bracketed if bracketed and is_address(bracketed[1]) else None
@@ -93,7 +94,8 @@ class DatasetSpec:
             if not equals or not value:
                 if is_address(location):
                     raise InputError(f"{where}: an address that holds a ? stands in <>, as in {scheme}:<ADDRESS>")
-                raise InputError(f"{where}: option {item!r} needs a value, as in {name}=VALUE")
+                example = re.sub(r"^(\w+):(?=.)", r"\1=", item) if ":" in item else f"{name}=VALUE"
+                raise InputError(f"{where}: option {item!r} needs a value, as in {example}")
             if name in options:
                 raise InputError(f"{where}: option {name!r} is given twice; give it once")
             if is_address(value) and "?" in value:
@@ -110,6 +112,14 @@ class DatasetSpec:
         if self.options:
             text += "?" + "&".join(f"{name}={_public(value)}" for name, value in self.options.items())
         return text
+
+    def typed(self) -> str:
+        """Return the spec as a person types it in a shell: in quotes if the shell would read a sign of it as its own.
+
+        >>> print(DatasetSpec.parse("folder:my birds@train").typed())
+        'folder:my birds@train'
+        """
+        return shlex.quote(str(self))
 
     def without_folders(self) -> DatasetSpec:
         """Return the spec as it may be published: of every path in it, only the last component.

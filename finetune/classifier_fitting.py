@@ -64,8 +64,10 @@ def fit_classifier(config: FitClassifierConfig) -> TrainingResult:
         given |= {"tau": config.tau, "space": config.space, "seed": config.seed}
         fitted = fit_frozen(config.method, backbone, dataset, config, **given)
         run.log_unreadable(fitted.unreadable)
-        for sentence in (*chosen, *filter(None, [fitted.head.said])):
-            run.log(f"{run.path.name}: {sentence}")
+        for sentence in chosen:
+            run.log(f"{run.path.name}: {sentence}", f"{type(config).__name__}: {sentence}")
+        if fitted.head.said:
+            run.log(f"{run.path.name}: {fitted.head.said}")
         card = checkpoint_card(dataset, dataset.counts, fitted.head.sigmoid, fitted.head.scale)
         return fitted.model, card | {"fit": as_typed(fitted.head.said)}, None
 

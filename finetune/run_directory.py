@@ -29,7 +29,7 @@ from typing import Any
 import yaml
 
 from features.changes import changed_since
-from features.infrastructure.console import console, warn_once
+from features.infrastructure.console import console, is_repetition, warn_once
 from features.infrastructure.disk.files import TEXT, atomic_file, write_text
 from features.infrastructure.disk.locks import locked
 from features.infrastructure.disk.regular_files import check_own_files, read_limited
@@ -180,12 +180,16 @@ class RunDirectory:
             )
         write_sealed_json(self.path / "metrics.json", metrics)
 
-    def log(self, line: str) -> None:
-        """Print a line and add it to ``log.txt``; arguments in backticks become options of the command line."""
+    def log(self, line: str, note: str = "") -> None:
+        """Print a line and add it to ``log.txt``; arguments in backticks become options of the command line.
+
+        A line that holds a ``note`` is not printed for a later run of a recipe that has the same.
+        """
         if rank() != 0:
             return
         line = as_typed(line)
-        console.print(line)
+        if not (note and is_repetition(note)):
+            console.print(line)
         stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
         with (self.path / "log.txt").open("a", **TEXT) as file:
             file.write(f"{stamp} {line}\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import textwrap
 import types
 from collections.abc import Mapping, Sequence
@@ -216,8 +217,11 @@ def check_mapping(config_type: type, values: Any, where: str = "") -> dict[str, 
         try:
             found[name] = convert(values[name], hints[name])
         except ValueError:
-            words = " ".join(map(str, values[name])) if isinstance(values[name], list) else values[name]
-            raise InputError(f"{where}`{name}` {words}: expected {in_words(hints[name])}") from None
+            value = values[name]
+            words = " ".join(map(str, value)) if isinstance(value, list) else value
+            one = get_origin(_parts(hints[name])[0]) is list and isinstance(value, str)
+            example = f", such as {json.dumps([value], ensure_ascii=False)}" if one else ""
+            raise InputError(f"{where}`{name}` {words}: expected {in_words(hints[name])}{example}") from None
     return found
 
 

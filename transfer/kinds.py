@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from features.backbones.family import backbone_names
+from features.backbones.family import OFFLINE, backbone_names
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import did_you_mean
 from features.readers import SCHEMES
@@ -20,6 +20,13 @@ from similarity.measures import Measure
 from transfer.commands import COMMANDS
 from transfer.uses import USES
 
+
+def _recipe_keys() -> dict[str, str]:
+    from transfer.recipe_keys import recipe_key_meanings  # imports the configurations of all steps
+
+    return recipe_key_meanings()
+
+
 #: Kind of names → the names with their meanings, or those of backbones in lists by origin.
 KINDS: dict[str, Callable[[], Mapping[str, Any]]] = {
     "commands": lambda: {name: command.meaning for name, command in COMMANDS.items()},
@@ -28,6 +35,7 @@ KINDS: dict[str, Callable[[], Mapping[str, Any]]] = {
     "losses": LOSSES.meanings,
     "methods": METHODS.meanings,
     "samplers": sampler_meanings,
+    "recipe-keys": _recipe_keys,
     "uses": lambda: {use.name: use.meaning for use in USES.values()},
     "formats": FORMATS.meanings,
     "augmentations": AUGMENTATIONS.meanings,
@@ -44,9 +52,10 @@ USED_BY = {
     "losses": "transfer pretrain --subset subset.csv --loss NAME --out runs/pre",
     "methods": "transfer fit-classifier DATASET --init RUN --method NAME --out runs/NAME",
     "samplers": "transfer pretrain --subset subset.csv --sampler NAME --out runs/pre",
+    "recipe-keys": "transfer run RECIPE.yaml --dry-run",
     "uses": "transfer run RECIPE.yaml    (arms: {NAME: {strategy: nearest, use: NAME}})",
     "formats": "transfer export RUN --format NAME --out FILE",
-    "augmentations": "transfer finetune DATASET --init resnet50 --augment NAME --out runs/NAME",
+    "augmentations": f"transfer finetune DATASET --init {OFFLINE} --augment NAME --out runs/NAME",
     "geometries": "transfer rank --target TARGET.h5 --source SOURCE.h5 --geometry NAME",
     "strategies": "transfer select --target TARGET.h5 --source SOURCE.h5 --strategy NAME --out subset.csv",
     "measures": "transfer rank --target TARGET.h5 --source SOURCE.h5 --measures NAME",

@@ -6,12 +6,15 @@ arm is one answer. All arms share the budget and the seeds.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from features import ExtractConfig
+from features import ExtractConfig, open_dataset
+from features.dataset import ImageDataset
 from features.infrastructure.errors import InputError
 from features.infrastructure.formats.structured_files import read_yaml
 from features.infrastructure.names import fault_in_file_name
@@ -20,6 +23,7 @@ from features.infrastructure.storage.addresses import Location, is_address
 from features.infrastructure.suggestions import choice
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
 from finetune.classifiers.second_stage import METHODS
+from finetune.evaluation.class_matching import align_classes
 from finetune.run_directory import FINE_TUNED
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, GEOMETRIES, STRATEGIES
 from similarity.selection.strategy import with_shares
@@ -41,7 +45,7 @@ class Arm:
 
     Attributes:
         strategy: How source classes are chosen; None for no source.
-        use: What is done with the choice, one of :data:`transfer.uses.USES`.
+        use: What is done with the choice; see transfer inspect uses.
         geometry: Ground metric of the choice.
         classes: Classes to choose, instead of the recipe's number.
         drop: Classes to leave out, instead of a number to choose.
@@ -307,6 +311,35 @@ class Recipe:
         steps = {step: getattr(self, step) | given for step in ("extract", "pretrain", "finetune")}
         return replace(self, arms=arms, **steps)
 
+    def open_datasets(self, where: str) -> dict[str, ImageDataset]:
+        """Open every dataset of a recipe whose archives are unpacked: spec → dataset, the targets of all seeds first.
+
+        Raises:
+            InputError: One cannot be read, or the test images have another class; it begins with ``where`` and the key.
+        """
+        targets = dict.fromkeys(map(self.target_at, self.seeds), "target")
+        found: dict[str, ImageDataset] = {}
+        for spec, key in (targets | dict.fromkeys(self.sources, "sources") | {self.test: "test"}).items():
+            try:
+                found[spec] = open_dataset(spec)
+            except InputError as error:
+                raise InputError(f"{where}, {key}: {error}") from error
+        for spec in targets:
+            try:
+                align_classes(found[self.test], found[spec].classes, found[spec].numbers)
+            except InputError as error:
+                raise InputError(f"{where}, test: {error}") from error
+        return found
+
     def target_at(self, seed: int) -> str:
         """The target's spec for one seed."""
         return self.target.replace("{seed}", str(seed))
+
+
+@contextmanager
+def keys_as_in_yaml() -> Iterator[None]:
+    """Let messages name the keys of a recipe as they stand in YAML, not as options of the command line."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(re.sub(r"_?`", "", str(error))) from error

@@ -26,7 +26,7 @@ from similarity.selection.strategy import Strategy
 from transfer.command_line import argument_parser, field_docs, in_words
 from transfer.commands import COMMANDS, Command
 from transfer.kinds import KINDS
-from transfer.recipe import Arm, Recipe
+from transfer.recipe_keys import RECIPE_KEYS
 from transfer.uses import USES, Use
 
 PACKAGES = ("features", "similarity", "finetune", "transfer")
@@ -118,13 +118,9 @@ def _options(options: Mapping[str, SpecOption]) -> str:
 def recipe_keys() -> str:
     """Every key of a recipe, and of an arm."""
     parts = []
-    for config, title in ((Recipe, "Keys of a recipe"), (Arm, "Keys of an arm")):
-        docs, hints = field_docs(config), get_type_hints(config, include_extras=True)
-        parts.append(f"## {title}")
-        parts += [
-            _entry(f"`{field.name}`", hints[field.name], default_of(field), _plain(docs[field.name]))
-            for field in fields(config)
-        ]
+    for part, keys in RECIPE_KEYS.items():
+        parts.append(f"## Keys of {'an' if part[0] == 'a' else 'a'} {part}")
+        parts += [f"`{key.name}`, {_escaped(key.facts('`'))}\n: {_plain(key.meaning)}" for key in keys]
     return "\n\n".join(parts)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -119,7 +120,8 @@ class Shard:
     def open(cls, path: Location) -> Shard:
         """Read a shard, complete or not; raise `InputError` if the file is missing or no shard of this version."""
         if not path.is_file():
-            raise InputError(f"{path}: no such shard; make one with: transfer extract DATASET --shard 1/8 --out {path}")
+            make = f"transfer extract DATASET --shard 1/8 --out {shlex.quote(str(path))}"
+            raise InputError(f"{path}: no such shard; make one with: {make}")
         with stored(path, _KIND) as content:
             attrs = content.attributes
             if str(attrs.get("schema")) != SCHEMA or str(attrs.get("schema_version")) != str(SCHEMA_VERSION):

@@ -82,6 +82,37 @@ class _RateColumn(ProgressColumn):
         return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2f}/s")
 
 
+#: What was said in each of the blocks of :func:`repetitions_left_out` that are entered.
+_SAID: list[set[str]] = []
+
+
+@contextmanager
+def repetitions_left_out() -> Iterator[None]:
+    """Within this block, a note that is the same for many steps is printed for the first of them alone.
+
+    Such a note is one whose printer asks :func:`is_repetition`.
+    """
+    _SAID.append(set())
+    try:
+        yield
+    finally:
+        _SAID.pop()
+
+
+def is_repetition(note: str) -> bool:
+    """Return whether the innermost block of :func:`repetitions_left_out` has asked of this note; outside, it has not.
+
+    >>> with repetitions_left_out():
+    ...     is_repetition("by default lr 0.1"), is_repetition("by default lr 0.1")
+    (False, True)
+    """
+    if not _SAID:
+        return False
+    known = note in _SAID[-1]
+    _SAID[-1].add(note)
+    return known
+
+
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
     """Show a progress bar over ``total`` items; yield ``advance(n=1, note="")``.

@@ -70,6 +70,10 @@ def _scan_part(spec: DatasetSpec, folders: Folders, part: str) -> dict[str, list
             f"none of the {len(classes)} class folders in {directory} holds an image (endings such as .jpg, .png); the "
             f"first is {classes[0]!r}"
         )
+    _say_if_deeper(spec, folders, part, images)
+    if loose := folders.images_in(part):
+        named = ", ".join(map(repr, loose[:_SHOWN])) + (", …" if len(loose) > _SHOWN else "")
+        say_once(f"{spec}: images in {directory} beside the class folders are not in the dataset: {named}")
     return images
 
 
@@ -77,7 +81,7 @@ def _refuse_splits(spec: DatasetSpec, folders: Folders, part: str, names: Sequen
     """Raise `InputError` if the folders ``names`` are splits: several have the words of splits, and classes inside.
 
     Without classes inside, they are splits if they have different words and nothing else is there. A single folder is
-    one if it has classes inside. Other folders that seem to hold the classes are told by a line on the console.
+    one if it has classes inside.
     """
     splits = [name for name in names if split_word(name)]
     looked_into = [*names[:_LOOKED_INTO], *splits]
@@ -86,11 +90,30 @@ def _refuse_splits(spec: DatasetSpec, folders: Folders, part: str, names: Sequen
     alone = len({split_word(name) for name in splits}) > 1 and len(splits) == len(names)
     several = len(splits) > 1 or len(names) == 1
     if alone or (several and any(inside[name] for name in splits)):
-        types = " or ".join(f"{spec.scheme}:{directory}@{name}" for name in splits)
+        types = " or ".join(DatasetSpec(spec.scheme, directory, name).typed() for name in splits)
         raise spec.error(f"{directory} holds splits ({', '.join(splits)}), not classes; type {types}")
-    first = inside[names[0]]
-    if len(names) <= _LOOKED_INTO and len(first) > 1 and all(found == first for found in inside.values()):
+
+
+def _say_if_deeper(spec: DatasetSpec, folders: Folders, part: str, images: dict[str, list[str]]) -> None:
+    """Say on the console if the folders inside of those of one part seem to be the classes.
+
+    A few folders seem to hold the classes if no image lies in them themselves, and one of them holds several folders
+    with images. A single folder in each class, such as ``images``, is common in datasets.
+    """
+    if len(images) > _LOOKED_INTO:
+        return
+    prefix = f"{part}/" if part else ""
+    inside = {}
+    for name, paths in images.items():
+        below = [path[len(prefix) + len(name) + 1 :].partition("/") for path in paths]
+        if not all(slash for _, slash, _ in below):
+            return
+        inside[name] = sorted({folder for folder, _, _ in below})
+    deeper = [name for name, found in inside.items() if len(found) > 1]
+    if deeper:
+        listed = ", ".join(inside[deeper[0]][:_SHOWN]) + (", …" if len(inside[deeper[0]]) > _SHOWN else "")
+        types = [DatasetSpec(spec.scheme, folders.where(prefix + name)).typed() for name in deeper]
         say_once(
-            f"{spec}: each of its classes ({', '.join(names)}) holds the folders {', '.join(first[:_SHOWN])}: if "
-            f"these are the classes, type {spec.scheme}:{folders.where(prefix + names[0])}"
+            f"{spec}: no image lies in its classes ({', '.join(images)}) themselves, but in folders such as {listed}: "
+            f"if these are the classes, type {' or '.join(types)}"
         )

@@ -39,6 +39,15 @@ def is_left_behind(path: str) -> bool:
     return any((part.startswith(".") and part not in (".", "..")) or part.lower() in _LEFT_BEHIND for part in parts)
 
 
+def is_image_name(name: str) -> bool:
+    """Return whether a file name has the ending of an image and is not one of :func:`is_left_behind`.
+
+    >>> [is_image_name(name) for name in ("a.JPG", "._a.jpg", "a.txt")]
+    [True, False, False]
+    """
+    return name.lower().endswith(IMAGE_SUFFIXES) and not is_left_behind(name)
+
+
 class Folders(Protocol):
     """Everything below a root; a folder is a POSIX path below it, empty for the root itself."""
 
@@ -61,6 +70,13 @@ class Folders(Protocol):
 
         Raises:
             InputError: A folder cannot be listed, or a broken link may have been a folder.
+        """
+
+    def images_in(self, folder: str) -> list[str]:
+        """Return the sorted names of the images that lie in ``folder`` itself.
+
+        Raises:
+            InputError: It cannot be listed.
         """
 
     def images(self, paths: Sequence[str]) -> FileImages | AddressImages:
@@ -89,6 +105,9 @@ class _ListedFolders:
         start = len(folder) + 1 if folder else 0
         below = self.listing.below(folder)
         return [path for path in below if path.lower().endswith(IMAGE_SUFFIXES) and not is_left_behind(path[start:])]
+
+    def images_in(self, folder: str) -> list[str]:
+        return [name for name, is_folder in self.listing.entries(folder) if not is_folder and is_image_name(name)]
 
     def images(self, paths: Sequence[str]) -> FileImages | AddressImages:
         return files_at(self.listing.folder, paths, self.listing)
@@ -136,6 +155,13 @@ class _DiskFolders:
                 walked.append(target)
                 nested |= self._below(link, found)
         return sorted(found)
+
+    def images_in(self, folder: str) -> list[str]:
+        try:
+            with os.scandir(self.where(folder)) as entries:
+                return sorted(one.name for one in entries if is_image_name(one.name) and not _is_folder(one))
+        except OSError as error:
+            raise self.spec.error(f"{self.where(folder)} cannot be listed: {error.strerror or error}") from error
 
     def _below(self, folder: str, found: list[str]) -> set[str]:
         """Add the images below a folder to those that are found, and return the links to folders there."""

@@ -54,7 +54,7 @@ def labelled_spec(text: str) -> DatasetSpec:
             if (other := other_file(path)) is not None:
                 raise InputError(f"{path}: expected a dataset, and this {other}")
             if (spec := _spec_at(path, given)) is not None:
-                raise InputError(f"dataset spec {text!r} has no scheme: for this path, type {spec}")
+                raise InputError(f"dataset spec {text!r} has no scheme: for this path, type {spec.typed()}")
     return DatasetSpec.parse(text)
 
 

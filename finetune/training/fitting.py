@@ -196,7 +196,7 @@ def _train(
     run.log_unreadable((*images.unreadable, *(validator.unreadable if validator else ())))
     name = run.path.name
     for sentence in chosen:
-        run.log(f"{name}: {sentence}")
+        run.log(f"{name}: {sentence}", f"{type(options).__name__}: {sentence}")
     run.log(f"{name}: {len(images.labels)} images, {len(dataset.classes)} classes, {options.summary()}")
     if config.beta == "auto" and hasattr(loss, "weight"):
         run.log(f"{name}: β = {automatic_beta(images.counts):.6g}")

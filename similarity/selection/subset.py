@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,7 +126,7 @@ class Subset:
             InputError: The file does not exist, a column is missing, a row is invalid or occurs twice, or there is no
                 row.
         """
-        where: dict[str, Any] = {"kind": "subset file", "make": f"transfer select --out {path}"}
+        where: dict[str, Any] = {"kind": "subset file", "make": f"transfer select --out {shlex.quote(str(path))}"}
         first_line: dict[tuple[str, str], int] = {}
         rows = []
         for line, values in read_rows(path, REQUIRED_COLUMNS, **where):

@@ -101,7 +101,7 @@ def test_a_recipe_has_every_key_of_itself_and_of_its_arms():
     found = sections(recipe_keys())
     for heading, config in (("Keys of a recipe", Recipe), ("Keys of an arm", Arm)):
         assert re.findall(r"^`(\w+)`", found[heading], re.MULTILINE) == [field.name for field in fields(config)]
-    assert "`seeds`, a list of whole numbers, default `0 1 2`\n: " in found["Keys of a recipe"]
+    assert "`seeds`, a list of whole numbers, default `[0, 1, 2]`\n: " in found["Keys of a recipe"]
 
 
 @pytest.mark.parametrize("kind", ROWS)
@@ -114,7 +114,7 @@ def test_a_catalogue_has_every_row_with_its_meaning(kind):
 
 
 def test_no_kind_that_inspect_lists_is_missing():
-    elsewhere = {"commands", "schemes", "backbones"}  # the first two have a page, backbones are found by their names
+    elsewhere = {"commands", "schemes", "recipe-keys", "backbones"}  # all but backbones have a page
     assert set(KINDS) - elsewhere <= set(ROWS)
     assert all(isinstance(row, Catalogue | dict) for row in ROWS.values())
 

@@ -57,6 +57,8 @@ def test_an_at_sign_without_a_split_is_left_out_where_nothing_needs_it():
         ("photos", "such as folder:photos"),  # not @train, which the directory may lack
         (":photos", "has no scheme"),
         ("list:a.txt?root", "option 'root' needs a value, as in root=VALUE"),
+        ("list:a.txt?per_class:10", "option 'per_class:10' needs a value, as in per_class=10"),
+        ("my photos", "such as 'folder:my photos'"),
         ("list:a.txt?root=", "option 'root=' needs a value"),
         ("list:a.txt?seed=1&seed=2", "option 'seed' is given twice"),
     ],

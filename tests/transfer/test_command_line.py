@@ -174,7 +174,7 @@ def test_a_mapping_becomes_the_dataclass():
         ({"out": "o", "rat": 1}, "r.yaml: unknown option 'rat'; did you mean rate?"),
         ({"out": "o", "xyz": 1}, "r.yaml: unknown option 'xyz'; expected one of out, depth, items, names"),
         ({"out": "o", 3: 1}, "r.yaml: unknown option 3; expected one of"),
-        ({"out": "o", "items": "a"}, "r.yaml: `items` a: expected a list of texts"),
+        ({"out": "o", "items": "a"}, 'r.yaml: `items` a: expected a list of texts, such as ["a"]'),
         ({"out": "o", "items": [1]}, "r.yaml: `items` 1: expected a list of texts"),
         ({"out": "o", "keep_all": "yes"}, "r.yaml: `keep_all` yes: expected true or false"),
         ({"out": "o", "rate": "fast"}, "r.yaml: `rate` fast: expected a number"),

@@ -59,7 +59,41 @@ def test_a_recipe(said):
     )
     found = said("run", "recipe.yaml", "--dry-run")
     assert found["computes"][-1] == "2 fine-tunings: scratch; seeds [0, 1]" and found["writes"] == "runs/r"
-    assert found["seconds"] is None
+    assert found["computes"][0].startswith("1 extraction: features of 60 images by resnet50") and found["seconds"] > 0
+
+
+def test_a_recipe_that_is_finished_takes_no_time(said):
+    network = "{backbone: resnet8, weights: none, device: cpu, workers: 0}"
+    Path("recipe.yaml").write_text(
+        f"name: r\nsources: ['glyphs:LATIN?per_class=4']\ntarget: {TRAIN}\ntest: {TEST}\nclasses: 3\nseeds: [0]\n"
+        f"extract: {network}\npretrain: {{backbone: resnet8, steps: 4, batch_size: 16, device: cpu, workers: 0}}\n"
+        "finetune: {epochs: 1, batch_size: 30, device: cpu, workers: 0}\n"
+        "arms: {scratch: , one: {strategy: nearest, use: continued}, two: {strategy: random, use: continued}}\n"
+    )
+    before = said("run", "recipe.yaml", "--dry-run")
+    assert before["computes"][0].startswith("2 extractions: features of ") and "resnet8" in before["computes"][0]
+    assert before["computes"][1:] == [
+        "3 pre-trainings of 6 steps together",  # the arms share their first halves
+        "3 fine-tunings: scratch, one, two; seeds [0]",
+    ]
+    assert before["seconds"] > 0 and not Path("runs").exists()
+    said("run", "recipe.yaml")
+    after = said("run", "recipe.yaml", "--dry-run")
+    assert after["computes"] == [
+        "no extraction (2 of 2 are finished)",
+        "no pre-training (3 of 3 are finished)",
+        "no fine-tuning (3 of 3 are finished): scratch, one, two; seeds [0]",
+    ]
+    assert after["seconds"] is None
+
+
+def test_a_wrong_recipe_is_refused_in_the_same_words(refused):
+    text = f"name: r\ntarget: {TRAIN}\ntest: {TEST}\n"
+    for wrong in ("arms: {one: {strategy: nearest, use: continue}}", "test: digits:@tset\narms: {scratch: }"):
+        Path("recipe.yaml").write_text((text if "test" not in wrong else text.partition("test")[0]) + wrong)
+        told = refused("run", "recipe.yaml", "--dry-run")
+        assert told == refused("run", "recipe.yaml") and told.startswith("transfer run: error: recipe.yaml, ")
+        assert "--" not in told
 
 
 def test_what_is_wrong_is_refused_as_without_it(refused):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,13 @@ def edit(path: Path, **changes: object) -> None:
 def test_a_recipe_runs_to_its_page_and_reuses_every_step(
     recipe_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = run_json(capsys, "run", "recipe.yaml")
+    assert main(["run", "recipe.yaml", "--json"]) == 0
+    printed = capsys.readouterr()
+    first = json.loads(printed.out)
+    notes = Counter(line.partition(": ")[2] for line in printed.err.splitlines() if ": by default " in line)
+    assert notes and max(notes.values()) <= 2  # once for the pre-trainings, and once for the fine-tunings
+    logs = [Path(run["run"], "log.txt").read_text() for arm in first["arms"] for run in arm["runs"]]
+    assert all(": by default " in log for log in logs)
     assert [arm["arm"] for arm in first["arms"]] == ["scratch", "random", "all", "paper"]
     for arm in first["arms"]:
         accuracies = [run["top1"] for run in arm["runs"]]
@@ -91,6 +98,13 @@ def test_a_recipe_runs_to_its_page_and_reuses_every_step(
     second = run_json(capsys, "run", "recipe.yaml")
     assert second["arms"] == first["arms"]
     assert second["selected"] == first["selected"]
+
+    assert run_json(capsys, "inspect", "runs/tiny")["arms"] == first["arms"]
+    assert main(["inspect", "runs/tiny"]) == 0
+    shown = capsys.readouterr().out
+    assert "tiny: the arms of a recipe, judged on folder:target@test" in shown and "transfer report runs/tiny" in shown
+    chosen = ", ".join(row["class"] for row in first["selected"])
+    assert f"chosen by paper: {chosen}\n" in shown  # all of them, so that no dots follow
 
 
 def test_a_changed_budget_makes_new_runs_and_keeps_the_old(
@@ -253,9 +267,9 @@ def test_every_use_of_a_choice_is_an_arm(recipe_file: Path, capsys: pytest.Captu
         ({"pretrain": {"out": "x"}}, "out is set by the recipe itself"),
         ({"finetune": {"epochs": 1, "steps": 1}}, "give one"),
         ({"extract": {"bakbone": "resnet8"}}, "did you mean backbone?"),
-        ({"sources": "folder:source"}, "sources folder:source: expected a list of texts"),
-        ({"target": "folder:nowhere@train"}, "recipe tiny, target: dataset spec 'folder:nowhere@train': no such"),
-        ({"sources": ["foldr:source"]}, "recipe tiny, sources: dataset spec 'foldr:source': unknown scheme 'foldr'"),
+        ({"sources": "folder:source"}, 'sources folder:source: expected a list of texts, such as ["folder:source"]'),
+        ({"target": "folder:nowhere@train"}, "recipe.yaml, target: dataset spec 'folder:nowhere@train': no such"),
+        ({"sources": ["foldr:source"]}, "recipe.yaml, sources: dataset spec 'foldr:source': unknown scheme 'foldr'"),
         ({"archives": ["missing.tar"]}, "missing.tar: no such archive"),
         ({"classes": 0}, "classes 0"),
         ({"finetune": {"classifier": "keep"}}, "leave out classifier: keep"),
@@ -266,7 +280,7 @@ def test_every_use_of_a_choice_is_an_arm(recipe_file: Path, capsys: pytest.Captu
         ({"select": {"overwrite": True}}, "overwrite is set by the recipe itself"),
         ({"select": {"strategy": "all"}}, "strategy is set by the recipe itself"),
         ({"arms": {"one": {"strategy": "nearest", "geometry": "whitend"}}}, "whitend"),
-        ({"test": "folder:source"}, "class 'a' is not one of"),
+        ({"test": "folder:source"}, "recipe.yaml, test: "),
     ],
 )
 def test_a_wrong_recipe_is_one_line_before_any_work(
@@ -291,5 +305,5 @@ def test_a_choice_that_is_not_possible_is_refused_before_any_training(
 ) -> None:
     edit(recipe_file, classes=7)
     assert main(["run", "recipe.yaml"]) == 2
-    assert "error: recipe tiny, arm random: classes 7: not possible" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert "error: recipe.yaml, arm random: classes 7: not possible" in capsys.readouterr().err.strip().splitlines()[-1]
     assert not list(recipe_file.parent.glob("runs/**/config.yaml"))

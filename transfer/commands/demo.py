@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,13 +34,19 @@ class DemoConfig:
 
 def demo(config: DemoConfig) -> Experiment:
     """Run the demo's recipe."""
+    with one_thread():
+        return run(RunConfig(recipe=str(RECIPE), out=config.out))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: the network of the demo is so small that a second thread costs more than it does."""
     import torch
 
-    # The network is so small that a second thread costs more than it does.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return run(RunConfig(recipe=str(RECIPE), out=config.out))
+        yield
     finally:
         torch.set_num_threads(threads)
 

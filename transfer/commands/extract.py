@@ -27,7 +27,7 @@ def show(config: ExtractConfig | MergeConfig, result: Extraction) -> None:
     elif result.read:
         parts.append(f"{summary['images_per_second']:,.0f} images/s")
     if summary["skipped"]:
-        parts.append(f"{summary['skipped']} unreadable images skipped (transfer inspect {config.out} lists them)")
+        parts.append(f"{summary['skipped']} unreadable images skipped (transfer inspect {out} lists them)")
     say(f"{summary['bank']}: {', '.join(parts)}")
     if isinstance(config, ExtractConfig) and config.shard:
         show_next(*_other_shards(config))

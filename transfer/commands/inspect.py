@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from features import FeatureBank, open_dataset
+from features.backbones.family import OFFLINE
 from features.bank import SUFFIXES
 from features.checkpoint import find_checkpoint
 from features.extraction.class_means import class_means_of
@@ -19,6 +21,7 @@ from features.precomputed.rows import FeatureRows
 from features.readers import SCHEMES
 from features.readers.plain_paths import labelled_spec
 from features.readers.spec_options import files_of
+from finetune.evaluation.metrics import FEW, MANY
 from finetune.losses.advice import advise, beta_table, describe_tail
 from finetune.run_directory import open_run
 from similarity import Subset
@@ -34,9 +37,9 @@ class InspectConfig:
     """Show what something holds.
 
     Attributes:
-        what: A dataset spec, a bank (.h5), a run directory, a checkpoint, a subset or another table (.csv), or one of
-            backbones, schemes, losses, samplers, methods, augmentations, geometries, strategies, uses, measures,
-            formats, commands.
+        what: A dataset spec, a bank (.h5), a run directory, the directory of a recipe's results or of a trial, a
+            checkpoint, a subset or another table (.csv), or one of backbones, schemes, losses, samplers, methods,
+            augmentations, geometries, strategies, recipe-keys, uses, measures, formats, commands.
         names: Of a kind, these names alone; * and ? stand for any letters, as in 'resnet*'.
         plot: A file (.png) for the number of images of each class of a dataset, largest class first.
         overwrite: Replace an existing file instead of refusing.
@@ -57,7 +60,8 @@ class Inspection:
     """What something holds.
 
     Attributes:
-        kind: ``dataset``, ``bank``, ``class means``, ``run``, ``checkpoint``, ``subset``, ``table`` or ``names``.
+        kind: ``dataset``, ``bank``, ``class means``, ``run``, ``result``, ``checkpoint``, ``subset``, ``table`` or
+            ``names``.
         content: Name → value, as JSON can hold it.
     """
 
@@ -100,6 +104,8 @@ def inspect(config: InspectConfig) -> Inspection:
     if (path / "config.yaml").is_file():
         run = open_run(path)
         return Inspection("run", {"metrics": run["metrics"], **run["environment"], "config": run["config"]})
+    if path.is_dir() and (result := _result(path)) is not None:
+        return Inspection("result", result)
     checkpoint = find_checkpoint(path)
     if checkpoint is not None:
         return Inspection("checkpoint", dict(checkpoint.card))
@@ -109,9 +115,25 @@ def inspect(config: InspectConfig) -> Inspection:
     listed = "" if near else kind_of(what)
     where = f"; {what} is listed by: transfer inspect {listed}" if listed else ""
     raise InputError(
-        f"{what}: not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or table (.csv), "
-        f"and not one of {', '.join(KINDS)}{near or where}"
+        f"{what}: not a dataset spec (scheme:location), bank (.h5), run directory, directory of results, "
+        f"checkpoint or table (.csv), and not one of {', '.join(KINDS)}{near or where}"
     )
+
+
+def _result(path: Path) -> dict[str, Any] | None:
+    """The results of a recipe, and the verdict if they are those of a trial; None for another directory.
+
+    Raises:
+        InputError: A file is damaged, or the trial is not finished.
+    """
+    from transfer.result_files import RESULT, TRIAL, read_result, read_verdict  # imports the steps of a recipe
+
+    if (path / RESULT).is_file():
+        verdict = read_verdict(path)
+        return read_result(path / RESULT) | ({} if verdict is None else {"verdict": verdict["sentences"]})
+    if (path / TRIAL).is_file():
+        raise InputError(f"{path}: is a trial that is not finished; the same transfer try goes on with it")
+    return None
 
 
 def _table(path: Location) -> Inspection:
@@ -162,12 +184,16 @@ def show(config: InspectConfig, result: Inspection) -> None:
     if result.kind == "dataset":
         _show_dataset(config, result.content)
         return
-    _show_entries(result.content)
+    if result.kind == "result":
+        _show_result(result.content)
+    else:
+        _show_entries(result.content)
     what = shlex.quote(config.what)
     follow = {
         "bank": f"transfer rank --target {what} --source OTHER.h5 …",
         "class means": f"transfer extract {what} --out {short_name(config.what)}.h5",
         "run": f"transfer report {what}",
+        "result": f"transfer report {what}",
         "checkpoint": f"transfer predict {what} PHOTOS --out predictions.csv",
         "subset": f"transfer pretrain --subset {what} --backbone resnet50 --out runs/pre",
         "names": USED_BY.get(config.what, ""),
@@ -194,6 +220,16 @@ def _show_entries(content: Mapping[str, Any], indent: str = "") -> None:
             console.print(f"{indent}{name}: {text}", soft_wrap=not (console.is_terminal and isinstance(value, list)))
 
 
+def _show_result(content: Mapping[str, Any]) -> None:
+    """Print the accuracy of each arm of a recipe, and the verdict of a trial."""
+    from transfer.commands.run import show_arms  # imports the steps of a recipe
+
+    say(f"{content['name']}: the arms of a recipe, judged on {content['recipe']['test']}")
+    show_arms(content)
+    for sentence in content.get("verdict", ()):
+        say(sentence)
+
+
 def _show_metrics(figures: Mapping[str, Any]) -> None:
     """Print the final figures of a training."""
     say(f"evaluated on {figures['evaluated_on']}")
@@ -207,12 +243,15 @@ def _show_metrics(figures: Mapping[str, Any]) -> None:
 def _show_dataset(config: InspectConfig, content: Mapping[str, Any]) -> None:
     """Print the imbalance of a dataset, the class weights of each β, and the advised loss and sampler."""
     say(content["dataset"])
-    names = ("classes", "images", "largest", "smallest", "imbalance", "many", "medium", "few")
+    balanced = content["imbalance"] == 1
+    names = ["classes", "images", "largest", "smallest", "imbalance", *([] if balanced else ["many", "medium", "few"])]
     show_table([f">{name}" for name in names], [[str(content[name]) for name in names]])
     per_class = content["images_per_class"]
     named = [f"{name} ({images})" for name, images in list(per_class.items())[:NAMES]]
     more = f" and {len(per_class) - NAMES} more" if len(per_class) > NAMES else ""
     say(f"classes: {', '.join(named)}{more}")
+    if not balanced:
+        console.print(f"many: classes of more than {MANY} images; medium: of {FEW} to {MANY}; few: of fewer than {FEW}")
     spec, name = shlex.quote(content["dataset"]), short_name(content["dataset"])
     if "feature" in content:
         say(f"features: {content['feature']}, {content['dimensions']} a row, made by {content['backbone']}; no images")
@@ -221,17 +260,12 @@ def _show_dataset(config: InspectConfig, content: Mapping[str, Any]) -> None:
     if content["classes"] == 1:
         console.print("one class: there is nothing to classify, but cluster makes pseudo-classes of its images")
         show_next(
-            f"transfer extract {spec} --keep-images --out {name}.h5",
+            f"transfer extract {spec} --backbone {OFFLINE} --keep-images --out {name}.h5",
             f"transfer cluster {name}.h5 --out {name}-clusters.h5",
         )
         return
-    console.print("\nclass-balanced weights of the largest and the smallest class for each β (their mean is 1):")
-    rows = []
-    for row in content["betas"]:
-        beta = f"{row['beta']:.6g}{' (auto)' if row['automatic'] else ''}"
-        effective = (f"{row['effective_largest']:.1f}", f"{row['effective_smallest']:.1f}")
-        rows.append((beta, *effective, row["weight_largest"], row["weight_smallest"]))
-    show_table(["β", ">effective number: largest", ">smallest", ">weight: largest", ">smallest"], rows)
+    if not balanced:
+        _show_betas(content["betas"])
     advice = content["advice"]
     console.print(f"\nadvised: --loss {advice['loss']} --sampler {advice['sampler']}")
     for reason in advice["reasons"]:
@@ -239,6 +273,17 @@ def _show_dataset(config: InspectConfig, content: Mapping[str, Any]) -> None:
     if config.plot is not None:
         say(f"plot: {config.plot}")
     show_next(
-        f"transfer extract {spec} --out {name}.h5",
-        f"transfer finetune {spec} --init resnet50 --loss {advice['loss']} --out runs/{name}",
+        f"transfer extract {spec} --backbone {OFFLINE} --out {name}.h5",
+        f"transfer finetune {spec} --init {OFFLINE} --loss {advice['loss']} --out runs/{name}",
     )
+
+
+def _show_betas(betas: Sequence[Mapping[str, Any]]) -> None:
+    """Print the class-balanced weights of the largest and the smallest class for each β."""
+    console.print("\nclass-balanced weights of the largest and the smallest class for each β (their mean is 1):")
+    rows = []
+    for row in betas:
+        beta = f"{row['beta']:.6g}{' (auto)' if row['automatic'] else ''}"
+        effective = (f"{row['effective_largest']:.1f}", f"{row['effective_smallest']:.1f}")
+        rows.append((beta, *effective, row["weight_largest"], row["weight_smallest"]))
+    show_table(["β", ">effective number: largest", ">smallest", ">weight: largest", ">smallest"], rows)

@@ -1,21 +1,23 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from features.infrastructure.errors import InputError
-from features.infrastructure.storage.addresses import located, on_disk
+from features.infrastructure.storage.addresses import Location, located, on_disk
 from transfer.archives import unpack
-from transfer.recipe import Recipe
+from transfer.recipe import Recipe, keys_as_in_yaml
 from transfer.screen import console, say, show_next, show_page, show_table
 
 if TYPE_CHECKING:
     from transfer.pipeline import Experiment
+
+#: Chosen classes that are printed.
+SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,7 @@ class RunConfig:
     """Run a recipe: extract, rank, select, pre-train, fine-tune, evaluate, report.
 
     Attributes:
-        recipe: The recipe's YAML file.
+        recipe: The recipe's YAML file; transfer inspect recipe-keys lists its keys.
         out: Directory of the results; by default runs/NAME.
         data: Folder or address of the recipe's archives; by default $TRANSFER_DATA, or else the recipe's own.
     """
@@ -41,22 +43,22 @@ def run(config: RunConfig) -> Experiment:
     """
     from transfer.pipeline import run_recipe  # imports PyTorch
 
-    with _keys_as_in_yaml():
+    with keys_as_in_yaml():
         recipe = Recipe.read(config.recipe)
-    out = on_disk(config.out or f"runs/{recipe.name}", "`out`")
-    data = located(config.data or os.environ.get("TRANSFER_DATA") or recipe.data)
+    out, data = directory_of(config, recipe), data_of(config, recipe)
     recipe = recipe.placed(unpack(recipe.archives, data, out / "data") if recipe.archives else data)
-    with _keys_as_in_yaml():
-        return run_recipe(recipe, out)
+    with keys_as_in_yaml():
+        return run_recipe(recipe, out, config.recipe)
 
 
-@contextmanager
-def _keys_as_in_yaml() -> Iterator[None]:
-    """Let messages name the keys of a recipe as they stand in YAML, not as options of the command line."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(re.sub(r"_?`", "", str(error))) from error
+def directory_of(config: RunConfig, recipe: Recipe) -> Path:
+    """The directory of the results."""
+    return on_disk(config.out or f"runs/{recipe.name}", "`out`")
+
+
+def data_of(config: RunConfig, recipe: Recipe) -> Location:
+    """The folder of the archives."""
+    return located(config.data or os.environ.get("TRANSFER_DATA") or recipe.data)
 
 
 def show(config: RunConfig, result: Experiment) -> None:
@@ -73,11 +75,12 @@ def show_arms(content: Mapping[str, Any]) -> None:
     """Print the accuracy of each arm, the first classes that the last one chose, and how long it took."""
     rows = []
     for arm in content["arms"]:
-        deviation = None if arm["top1_std"] is None else f"{100 * arm['top1_std']:.1f}"
-        runs = " ".join(f"{100 * run['top1']:.1f}" for run in arm["runs"])
-        rows.append((arm["arm"], f"{100 * arm['top1_mean']:.1f}", deviation, runs))
+        top1 = [100 * run["top1"] for run in arm["runs"]]
+        deviation = f"{stdev(top1):.1f}" if len(top1) > 1 else None
+        rows.append((arm["arm"], f"{fmean(top1):.1f}", deviation, " ".join(f"{one:.1f}" for one in top1)))
     show_table(["arm", ">top-1, %", ">deviation", ">runs"], rows)
-    if content["selected"] and not content["arms"][-1].get("drop"):
-        first = ", ".join(row["class"] for row in content["selected"][:8])
-        say(f"\nchosen by {content['arms'][-1]['arm']}: {first}, …")
+    last = content["arms"][-1]
+    if (selected := content["selections"].get(last["arm"])) and not last.get("drop"):
+        first = ", ".join(row["class"] for row in selected[:SHOWN])
+        say(f"\nchosen by {last['arm']}: {first}{', …' if len(selected) > SHOWN else ''}")
     console.print(f"{content['seconds']:.0f} seconds")

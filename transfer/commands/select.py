@@ -193,21 +193,21 @@ def show(config: SelectConfig, result: Selection) -> None:
     shown = rows[:SHOWN]
     ranked_by = "score" if config.influence is not None else STRATEGIES[config.strategy].ranked_by
     sources = list(dict.fromkeys(row.source for row in rows))
-    # The numbers are those of the command line, as in transfer rank; the columns are called as in the file.
+    # The numbers are those of the command line, as in transfer rank; a score has the column distance in the file.
     given = [source["dataset"] for source in result.subset.provenance["sources"]]
     numbers = {source: number for number, source in enumerate(given, start=1) if source in sources}
     columns: dict[str, list[Any]] = {
         ">rank": [row.rank for row in shown],
         "class": [row.class_name for row in shown],
         ">images": ["–" if row.count is None else row.count for row in shown],
-        ">distance": [row.distance for row in shown],
+        f">{ranked_by}": [row.distance for row in shown],
     }
     if rows[0].weight is not None:
         columns[">weight, %"] = [f"{100 * (row.weight or 0):.1f}" for row in shown]
     if result.stability is not None:
         repeated = {(row.source, row.class_name): row.share for row in result.stability.classes}
         columns[">chosen again, %"] = [f"{100 * repeated[row.source, row.class_name]:.0f}" for row in shown]
-    if len(sources) > 1:
+    if len(given) > 1:
         columns[">source"] = [numbers[row.source] for row in shown]
     targets = [target["dataset"] for target in result.subset.provenance["targets"]]
     if len(targets) > 1:
@@ -228,7 +228,7 @@ def show(config: SelectConfig, result: Selection) -> None:
     named = "the mean distance to the target" if ranked_by == "distance" else "the score of the strategy"
     direction = ", of which the lowest is chosen first" if scores == sorted(scores) else ""
     shares = "" if rows[0].weight is None else "; weight: the share of the target that a class serves"
-    say(f"distance: {named}{direction}{shares}")
+    say(f"{ranked_by}: {named}{direction}{shares}")
     if dropped := result.subset.provenance.get("dropped"):
         names = ", ".join(row["class"] for row in dropped[:SHOWN]) + (", …" if len(dropped) > SHOWN else "")
         say(f"left out, the last one first: {names}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,11 +91,11 @@ def show(config: TrialConfig, result: Trial) -> None:
     say(f"\nmodel: {content['model']}")
     show_page(content["report"])
     show_next(
-        f"transfer predict {content['model']} NEW_PHOTOGRAPHS/ --out predictions.csv",
+        f"transfer predict {shlex.quote(content['model'])} NEW_PHOTOGRAPHS/ --out predictions.csv",
         *(
             []
             if content["hub"] is None
             else [f'timm.create_model("local-dir:{content["hub"]}", pretrained=True)    (in Python)']
         ),
-        f"transfer run {content['recipe']} --out {result.path}    (after changing it)",
+        f"{shlex.join(['transfer', 'run', content['recipe'], '--out', str(result.path)])}    (after changing it)",
     )

@@ -24,8 +24,9 @@ from features.infrastructure.storage.addresses import located, on_disk
 from features.infrastructure.storage.secrets import without_secrets
 from finetune.evaluation.class_matching import align_classes
 from transfer.commands.report import ReportConfig, report
-from transfer.pipeline import run_recipe, without_workers
+from transfer.pipeline import run_recipe
 from transfer.recipe import Recipe
+from transfer.recipe_steps import without_workers
 from transfer.result_files import TRIAL, VERDICT, read_trial
 from transfer.trial.judging import for_timm, judged
 from transfer.trial.photographs import as_spec, read_photographs

@@ -93,7 +93,8 @@ def parse_yaml(content: bytes, path: object, kind: str, shape: Any = Any, *, adv
     except RecursionError as error:
         raise _unreadable(path, kind, f"it is nested more than {DEEPEST} levels deep", advice) from error
     except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
-        raise _unreadable(path, kind, " ".join(str(error).split())[:400], advice) from error
+        reason = str(error).replace('in "<unicode string>",', "at")  # PyYAML knows no name; the message begins with it
+        raise _unreadable(path, kind, " ".join(reason.split())[:400], advice) from error
     if fault := fault_in(found, shape):
         raise _unreadable(path, kind, fault, advice)
     return found

@@ -7,6 +7,7 @@ module knows the layout of the file.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -105,7 +106,8 @@ def _provenance(spec: DatasetSpec) -> tuple[DatasetSpec, str]:
 
 
 def _kind(path: Location) -> dict[str, str]:
-    return {"kind": "file of clusters", "make": f"transfer cluster BANK.h5 --out {path.with_suffix('.h5')}"}
+    bank = shlex.quote(str(path.with_suffix(".h5")))
+    return {"kind": "file of clusters", "make": f"transfer cluster BANK.h5 --out {bank}"}
 
 
 _MEANING = "another dataset by the clusters that transfer cluster found"

@@ -21,7 +21,8 @@ def open_folder(spec: DatasetSpec) -> ImageDataset:
     """Read ``folder:DIR[@split][?names=FILE]``; a split is a folder below DIR.
 
     Class folders are sorted by name, and the images below each of them by path; see
-    :meth:`features.readers.folders.Folders.images_below`. Ids are POSIX paths below DIR, including the split's folder.
+    :meth:`features.readers.folders.Folders.images_below`. Images beside the class folders are not in the dataset, and
+    a line on the console names them. Ids are POSIX paths below DIR, including the split's folder.
 
     The option ``names`` is a file below DIR with lines such as ``n01443537<TAB>goldfish, Carassius auratus``
     (Tiny ImageNet's ``words.txt``). It names that class ``n01443537 goldfish``.

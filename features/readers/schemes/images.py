@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ def _listed(spec: DatasetSpec, path: Location) -> list[str]:
         if not line.lower().endswith(IMAGE_SUFFIXES):
             where = f"{path}, line {number}: {line[:_SHOWN]!r}"
             if any(word.lower().rstrip(":").endswith(IMAGE_SUFFIXES) for word in line.rsplit(maxsplit=1)[:-1]):
-                raise spec.error(f"{where} has a label beside the path; type list:{spec.location}")
+                raise spec.error(f"{where} has a label beside the path; type {replace(spec, scheme='list').typed()}")
             raise spec.error(f"{where} is no path of an image, with an ending such as .jpg; expected {_EXPECTED}")
         paths.append(line)
     if not paths:

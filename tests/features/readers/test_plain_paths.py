@@ -1,5 +1,6 @@
 """A path in place of a dataset spec."""
 
+import shlex
 from pathlib import Path
 
 import h5py
@@ -67,7 +68,7 @@ CONTENT = {"train.json": '{"info": {"year": 2021}, "images": []}', "clusters.csv
         (["a/1.jpg", "b/2.jpg"], "photos/", "folder:photos"),
         (["train/a/1.jpg", "test/a/2.jpg"], "photos", "folder:photos@train"),
         (["train/a/1.jpg", "test/a/2.jpg"], "photos@test", "folder:photos@test"),
-        (["train/a/1.jpg", "test/a/2.jpg"], "photos?per_class=2", "folder:photos@train?per_class=2"),
+        (["train/a/1.jpg", "test/a/2.jpg"], "photos?per_class=2", "'folder:photos@train?per_class=2'"),
         (["1.jpg", "2.jpg"], "photos", "images:photos"),
         (["images.txt", "image_class_labels.txt", "images/a/1.jpg"], "photos", "cub:photos@train"),
         (["images.txt", "image_class_labels.txt", "hierarchy.txt"], "photos", "nabirds:photos@train"),
@@ -79,6 +80,7 @@ CONTENT = {"train.json": '{"info": {"year": 2021}, "images": []}', "clusters.csv
         (["train.txt"], "photos/train.txt", "list:photos/train.txt"),
         (["rows.npz"], "photos/rows.npz", "features:photos/rows.npz"),
         (["1.jpg"], "photos/1.jpg", "images:photos/1.jpg"),
+        (["my birds/train/a/1.jpg"], "photos/my birds", "'folder:photos/my birds@train'"),
     ],
 )
 def test_a_path_is_answered_with_its_spec(tmp_path, monkeypatch, files, given, spec):
@@ -90,7 +92,8 @@ def test_a_path_is_answered_with_its_spec(tmp_path, monkeypatch, files, given, s
     with pytest.raises(InputError) as error:
         open_dataset(given)
     assert str(error.value) == f"dataset spec {given!r} has no scheme: for this path, type {spec}"
-    assert labelled_spec(spec) == DatasetSpec.parse(spec)
+    (typed,) = shlex.split(spec)
+    assert labelled_spec(typed) == DatasetSpec.parse(typed)
 
 
 @pytest.mark.parametrize("given", ["nowhere", "odd.xyz", "card.json"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from similarity import GEOMETRIES, MEASURES, STRATEGIES
 from transfer.cli import main
 from transfer.commands.inspect import InspectConfig, inspect, show
 from transfer.commands.select import SelectConfig, select
+from transfer.recipe import Arm, Recipe
 
 
 def looked_at(what: object) -> dict:
@@ -170,7 +173,10 @@ def test_names(what, expected):
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("nothing", "not a dataset spec (scheme:location), bank (.h5), run directory, checkpoint or table (.csv), and"),
+        (
+            "nothing",
+            "not a dataset spec (scheme:location), bank (.h5), run directory, directory of results, checkpoint or",
+        ),
         ("lossses", "; did you mean losses?"),
         ("loss", "; did you mean losses?"),
         ("backbone", "; did you mean backbones?"),
@@ -197,6 +203,42 @@ def test_a_table_that_is_missing_may_be_of_any_kind():
 def test_a_directory_that_holds_no_run(tmp_path):
     (tmp_path / "config.yaml").write_text("theme: dark")
     with pytest.raises(InputError, match="no run there"):
+        looked_at(tmp_path)
+
+
+def test_the_commands_that_follow_need_no_download_and_can_be_typed(tmp_path, capsys):
+    for image in ("my birds/owl/1.png", "my birds/owl/2.png", "my birds/wren/1.png"):
+        picture(tmp_path / image)
+    assert main(["inspect", f"folder:{tmp_path}/my birds"]) == 0
+    following = [shlex.split(line) for line in capsys.readouterr().out.partition("next:\n")[2].splitlines()]
+    for words, option in zip(following, ("--backbone", "--init"), strict=True):
+        assert words[2] == f"folder:{tmp_path}/my birds" and words[words.index(option) + 1] == "efficientnet_lite0"
+
+
+def test_a_tail_is_shown_where_there_is_one(tmp_path, write_folder, capsys):
+    write_folder(tmp_path, {"a": 3, "b": 3})
+    assert main(["inspect", f"folder:{tmp_path}"]) == 0
+    shown = capsys.readouterr().out
+    assert "many" not in shown and "β" not in shown and "there is nothing to correct" in shown
+    write_folder(tmp_path, {"c": 1})
+    assert main(["inspect", f"folder:{tmp_path}"]) == 0
+    shown = capsys.readouterr().out
+    assert "many: classes of more than 100 images; medium: of 20 to 100; few: of fewer than 20" in shown
+    assert "weights of the largest and the smallest class for each β" in shown
+
+
+def test_the_keys_of_a_recipe(capsys):
+    found = looked_at("recipe-keys")
+    keys = [f"arms: NAME: {field.name}" for field in fields(Arm)]
+    assert list(found) == [*(field.name for field in fields(Recipe)), *keys, "kind"]
+    assert found["sources"].endswith("(a list of texts)") and "required" in found["target"]
+    assert main(["inspect", "recipe-keys", "*floor"]) == 0
+    assert capsys.readouterr().out.startswith("arms: NAME: floor: With use weighted, share of the images")
+
+
+def test_a_trial_that_is_not_finished(tmp_path):
+    (tmp_path / "trial.json").write_text("{}")
+    with pytest.raises(InputError, match="is a trial that is not finished"):
         looked_at(tmp_path)
 
 

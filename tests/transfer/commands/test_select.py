@@ -265,6 +265,17 @@ def test_resampling_starts_from_the_choice_that_is_there(banks, monkeypatch):
     assert result.stability.subset is result.subset
 
 
+def test_the_number_of_a_source_is_in_the_table_and_a_score_is_not_called_a_distance(banks, capsys):
+    sources = ["--source", banks["far"], banks["near"]]
+    options = ["--classes", "1", "--geometry", "euclidean", "--strategy"]
+    for strategy, head in (("mutual-proximity", "score"), ("nearest", "distance")):
+        assert main(["select", "--target", banks["target"], *sources, *options, strategy]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].split()[:4] == ["rank", "class", "images", head] and lines[0].endswith("source")
+        assert lines[1].split()[-1] == "2" and "source 2: folder:near" in lines
+        assert any(line.startswith(f"{head}: the ") for line in lines)
+
+
 def test_several_targets_are_told_apart_on_the_screen(banks, write_bank, capsys):
     other = write_bank("other", [[55, 0], [56, 2]])
     sources = ["--source", banks["near"], banks["far"]]

@@ -46,6 +46,17 @@ def test_a_file_that_is_none_is_refused_in_one_line(tmp_path, what, reader):
     assert str(error.value).endswith("); do this") and len(str(error.value)) < 1000
 
 
+def test_where_yaml_is_wrong_is_told_by_its_line(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("a: 1\nb: {c: 2\nd: 3\n")
+    with pytest.raises(InputError) as error:
+        read_yaml(path, "recipe")
+    assert str(error.value).startswith(
+        f"{path}: not a readable recipe (while parsing a flow mapping at line 2, column 4"
+    )
+    assert "at line 3, column 2" in str(error.value) and "string" not in str(error.value)
+
+
 def test_aliases_that_multiply_are_refused_and_others_are_not(tmp_path):
     path = tmp_path / "file"
     path.write_text("a: &a {x: 1}\nb: {<<: *a, y: 2}\nc: [*a, *a]\n")

@@ -1,6 +1,7 @@
 """``folder:``."""
 
 import os
+import shlex
 import tarfile
 from collections import Counter
 
@@ -89,7 +90,9 @@ def test_splits_are_no_classes(tmp_path, folders):
         picture(tmp_path / name / "a" / "1.png")
     found = sorted({name.partition("/")[0] for name in folders} - {"annotations"})
     said = refused(f"folder:{tmp_path}")
-    assert f"holds splits ({', '.join(found)}), not classes; type folder:{tmp_path}@{found[0]}" in said
+    assert (
+        f"holds splits ({', '.join(found)}), not classes; type {shlex.quote(f'folder:{tmp_path}@{found[0]}')}" in said
+    )
 
 
 @pytest.mark.parametrize("folders", [("fold1", "fold2"), ("train", "other"), ("images",)])
@@ -99,7 +102,32 @@ def test_classes_that_hold_the_same_folders_are_told(tmp_path, folders, capsys):
             picture(tmp_path / name / inside / "1.png")
     assert open_dataset(f"folder:{tmp_path}").classes == tuple(sorted(folders))
     said = f"if these are the classes, type folder:{tmp_path / min(folders)}"
-    assert "holds the folders aa, bb" in (err := capsys.readouterr().err) and said in err
+    assert "in folders such as aa, bb" in (err := capsys.readouterr().err) and said in err
+
+
+def test_a_folder_above_the_class_folders_is_told(tmp_path, capsys):
+    for image in ("my birds/owl/1.png", "my birds/wren/1.png", "things/cup/1.png", "things/hat/1.png"):
+        picture(tmp_path / image)
+    assert open_dataset(f"folder:{tmp_path}").classes == ("my birds", "things")
+    said = f"if these are the classes, type 'folder:{tmp_path}/my birds' or folder:{tmp_path}/things"
+    assert said in (err := capsys.readouterr().err) and "in folders such as owl, wren" in err
+
+
+@pytest.mark.parametrize("images", [("a/images/1.png", "b/images/2.png"), ("a/x/1.png", "a/y/2.png", "b/1.png")])
+def test_folders_inside_of_classes_are_usual(tmp_path, images, capsys):
+    for image in images:
+        picture(tmp_path / image)
+    assert open_dataset(f"folder:{tmp_path}").classes == ("a", "b") and capsys.readouterr().err == ""
+
+
+def test_images_beside_the_class_folders_are_told(animals, capsys):
+    for name in ("z.png", "._z.png", "Y.JPG", "notes.txt"):
+        (animals / name).touch()
+    assert len(open_dataset(f"folder:{animals}")) == 4
+    said = capsys.readouterr().err
+    assert said == f"folder:{animals}: images in {animals} beside the class folders are not in the dataset: " + (
+        "'Y.JPG', 'z.png'\n"
+    )
 
 
 @pytest.mark.parametrize("folders", [("train", "bus"), ("test",), ("trainer", "tester"), ("valid", "invalid")])

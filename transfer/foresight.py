@@ -1,0 +1,69 @@
+"""What ``--dry-run`` says: what a command would read, compute and write, and how long it would take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from features.backbones.loading import Backbone
+from features.dataset import ImageDataset
+from finetune.shared_options import TrainingOptions, training_config
+from finetune.training.batches import batches_an_epoch
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """What a command would do.
+
+    Attributes:
+        reads: The datasets, in a line each.
+        computes: The steps, in a line each.
+        writes: The file or the directory.
+        exists: Whether something stands there, which is reused or resumed if it is the same.
+        seconds: Expected time, by rates that were measured on some of the images; None if none of the work is known.
+    """
+
+    reads: tuple[str, ...]
+    computes: tuple[str, ...]
+    writes: str
+    exists: bool
+    seconds: float | None
+
+    @classmethod
+    def of(
+        cls, datasets: Iterable[ImageDataset], computes: Iterable[str], out: str | Path, seconds: float | None
+    ) -> Foresight:
+        """The foresight of a command that reads some datasets and writes ``out``."""
+        reads = tuple(f"{len(one):,} images of {len(one.classes):,} classes: {one.spec}" for one in datasets)
+        return cls(reads, tuple(computes), str(out), Path(out).exists(), seconds)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The same for the screen."""
+        found = [f"would read:    {line}" for line in self.reads] + [f"would compute: {line}" for line in self.computes]
+        there = " (something stands there: it is reused or resumed if it is the same)" if self.exists else ""
+        found.append(f"would write:   {self.writes}{there}")
+        if self.seconds is not None:
+            found.append(f"would take:    about {_duration(self.seconds)}, by what this machine did just now")
+        return found
+
+
+def in_words(backbone: Backbone) -> str:
+    """A network and the size of its images."""
+    return f"{backbone.name} at {backbone.preprocessing.image_size} px"
+
+
+def training_steps(config: TrainingOptions, images: int) -> int:
+    """The steps of a training on so many images."""
+    complete = training_config(config)
+    return complete.steps or (complete.epochs or 0) * batches_an_epoch(images, config.images_per_step)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 90 * 60 else f"{seconds / 3600:.1f} hours"
