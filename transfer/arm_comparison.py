@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,20 @@ def _accuracy(top1: Sequence[float], images: int) -> Estimate:
         return share_of(top1[0], images)
     found = mean_of(top1)
     return Estimate(found.value, max(found.low, 0.0), min(found.high, 1.0))
+
+
+def choosing_arm(arms: Sequence[Mapping[str, Any]], selections: Container[str]) -> str | None:
+    """The arm whose choice is shown: the most accurate one that chooses by a strategy, else by chance; None if none.
+
+    Args:
+        arms: As in :func:`compare_arms`.
+        selections: Names of the arms that have source classes.
+    """
+    accuracy = compare_arms(arms).accuracy
+    choosing = [arm for arm in arms if arm["arm"] in selections and not STRATEGIES[arm["strategy"]].takes_all]
+    by_strategy = [arm for arm in choosing if STRATEGIES[arm["strategy"]].place == 0]
+    found = max(by_strategy or choosing, key=lambda arm: accuracy[arm["arm"]].value, default=None)
+    return None if found is None else str(found["arm"])
 
 
 def headline(result: Mapping[str, Any]) -> str:

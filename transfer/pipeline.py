@@ -25,6 +25,7 @@ from features.infrastructure.provenance import versions
 from finetune import FinetuneConfig, PretrainConfig, finetune, fit_classifier, pretrain
 from finetune.evaluation.class_matching import align_classes
 from similarity import Subset
+from transfer.arm_comparison import choosing_arm
 from transfer.command_line import Config, from_mapping
 from transfer.commands.rank import RankConfig, rank
 from transfer.commands.report import ReportConfig, report
@@ -39,7 +40,8 @@ class Experiment:
 
     Attributes:
         path: Their directory; its ``result.json`` holds ``content``.
-        content: ``selected`` (of the last arm), ``arms`` (mean and deviation over the runs), ``domains``, ….
+        content: ``arms`` (mean and deviation over the runs), ``selected`` (the classes of the most accurate arm that
+            chooses), ``domains``, ….
     """
 
     path: Path
@@ -82,11 +84,11 @@ def run_recipe(recipe: Recipe, out: Path) -> Experiment:
             {"arm": name, "top1_mean": float(top1.mean()), "top1_std": deviation, "runs": runs}
             | without_workers(asdict(arm))
         )
-    last = list(recipe.arms)[-1]
+    shown = choosing_arm(arms, selections)
     content = {
         "name": recipe.name,
         "target": first.name,
-        "selected": selections.get(last, []),
+        "selected": [] if shown is None else selections[shown],
         "arms": arms,
         "domains": domains,
         "selections": selections,

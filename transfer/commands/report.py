@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,4 +125,4 @@ def show(config: ReportConfig, result: Report) -> None:
     say(str(result.path))
     if not result.finished:
         console.print("the run is not finished: the page has no final figures")
-    show_next(f"open {result.path}    (in a browser)")
+    show_next(f"open {shlex.quote(str(result.path))}    (in a browser)")

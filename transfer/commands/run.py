@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 from features.infrastructure.errors import InputError
 from features.infrastructure.storage.addresses import located, on_disk
 from transfer.archives import unpack
+from transfer.arm_comparison import choosing_arm, headline
 from transfer.recipe import Recipe
 from transfer.screen import console, say, show_next, show_page, show_table
 
 if TYPE_CHECKING:
     from transfer.pipeline import Experiment
+
+#: Chosen classes that are printed.
+NAMED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +64,10 @@ def _keys_as_in_yaml() -> Iterator[None]:
 
 
 def show(config: RunConfig, result: Experiment) -> None:
-    """Print the accuracy of each arm, the first chosen classes, and the commands that follow."""
+    """Print the accuracy of each arm, the verdict, and the commands that follow."""
     content = result.content
     show_arms(content)
+    say(f"\n{headline(content)}")
     best = max((run for arm in content["arms"] for run in arm["runs"]), key=lambda run: run["top1"])["run"]
     predicting = f"transfer predict {shlex.quote(best)} PHOTOS --out predictions.csv    (by the best run)"
     show_page(content["report"])
@@ -70,14 +75,17 @@ def show(config: RunConfig, result: Experiment) -> None:
 
 
 def show_arms(content: Mapping[str, Any]) -> None:
-    """Print the accuracy of each arm, the first classes that the last one chose, and how long it took."""
+    """Print the accuracy of each arm, the first classes that the best of those that choose took, and the time."""
     rows = []
     for arm in content["arms"]:
         deviation = None if arm["top1_std"] is None else f"{100 * arm['top1_std']:.1f}"
         runs = " ".join(f"{100 * run['top1']:.1f}" for run in arm["runs"])
         rows.append((arm["arm"], f"{100 * arm['top1_mean']:.1f}", deviation, runs))
     show_table(["arm", ">top-1, %", ">deviation", ">runs"], rows)
-    if content["selected"] and not content["arms"][-1].get("drop"):
-        first = ", ".join(row["class"] for row in content["selected"][:8])
-        say(f"\nchosen by {content['arms'][-1]['arm']}: {first}, …")
+    shown = choosing_arm(content["arms"], content["selections"])
+    arm = next((arm for arm in content["arms"] if arm["arm"] == shown), None)
+    if arm is not None and not arm.get("drop"):
+        names = [row["class"] for row in content["selections"][shown]]
+        more = f", and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+        say(f"\nchosen by {shown}: {', '.join(names[:NAMED])}{more}")
     console.print(f"{content['seconds']:.0f} seconds")

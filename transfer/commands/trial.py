@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,7 +79,9 @@ def show(config: TrialConfig, result: Trial) -> None:
         rows.append((name, f"{100 * figure['value']:.1f}", interval, behind))
     show_table(["start", ">top-1, %", ">95 % interval", ">points to the best (95 % interval)"], rows)
     console.print()
-    for sentence in content["sentences"]:
+    from transfer.trial.verdict import say_left_out  # imports NumPy
+
+    for sentence in filter(None, [*content["sentences"], say_left_out(content["left_out"])]):
         say(sentence)
     if content["optimism"] >= 0.0005:
         say(
@@ -90,11 +93,11 @@ def show(config: TrialConfig, result: Trial) -> None:
     say(f"\nmodel: {content['model']}")
     show_page(content["report"])
     show_next(
-        f"transfer predict {content['model']} NEW_PHOTOGRAPHS/ --out predictions.csv",
+        f"transfer predict {shlex.quote(content['model'])} NEW_PHOTOGRAPHS/ --out predictions.csv",
         *(
             []
             if content["hub"] is None
             else [f'timm.create_model("local-dir:{content["hub"]}", pretrained=True)    (in Python)']
         ),
-        f"transfer run {content['recipe']} --out {result.path}    (after changing it)",
+        f"transfer run {shlex.quote(content['recipe'])} --out {shlex.quote(str(result.path))}    (after changing it)",
     )

@@ -16,7 +16,7 @@ from similarity.selection.curve import curves_from
 from similarity.selection.payoff import positions
 from similarity.selection.pool import SourcePool
 from similarity.selection.strategies.mutual_proximity import most_serving
-from transfer.arm_comparison import compare_arms, listed
+from transfer.arm_comparison import listed
 from transfer.class_map import class_map
 from transfer.pages.charts import curve_chart, map_chart
 from transfer.pages.pictures import Picture, Thumbnails, picture
@@ -55,19 +55,6 @@ class Choice:
     curve_picture: Picture | None
     charts: Mapping[str, Mapping[str, Any]]
     knee: str
-
-
-def shown_arm(result: Mapping[str, Any]) -> str | None:
-    """The arm whose choice is shown: the most accurate one that chooses by a strategy, else by chance; None if none."""
-    accuracy = compare_arms(result["arms"]).accuracy
-    choosing = [
-        arm
-        for arm in result["arms"]
-        if arm["arm"] in result["selections"] and not STRATEGIES[arm["strategy"]].takes_all
-    ]
-    by_strategy = [arm for arm in choosing if STRATEGIES[arm["strategy"]].place == 0]
-    found = max(by_strategy or choosing, key=lambda arm: accuracy[arm["arm"]].value, default=None)
-    return None if found is None else found["arm"]
 
 
 def describe_choice(

@@ -43,7 +43,7 @@ def comparison_page(runs: Sequence[str]) -> str:
             for run in found.runs
         ],
         unpaired=unpaired,
-        command=shlex.join(["transfer", "report", *names, "--out", "comparison.html"]),
+        command=shlex.join(["transfer", "report", *names, "--out", "comparison.html", "--overwrite"]),
     )
 
 

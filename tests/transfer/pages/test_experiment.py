@@ -153,7 +153,7 @@ def test_a_trial_has_its_verdict_of_these_runs(results, read_page):
     assert [cells[0] for style, cells in page.rows if style == "best"] == ["last"]
     assert ["toolkit", "80.0", "70.0 to 90.0", "+10.0 (−10.0 to +30.0), tied"] in [cells for _, cells in page.rows]
     assert "about 1.2 points too high" in page.text
-    assert "other, with which the trial would take about 8 minutes" in page.text
+    assert "Left out, because the time is too short: other (--minutes 8)." in page.text
     assert "How last does" in page.text
     verdict["starts"]["last"] = "another"
     (out / "verdict.json").write_text(json.dumps(verdict))
