@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from similarity import STRATEGIES
-from transfer.intervals import Estimate, difference_of, mean_of, points, share_of
+from transfer.intervals import Estimate, difference_of, mean_of, percent, points, share_of
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ def headline(result: Mapping[str, Any]) -> str:
     found, described = compare_arms(arms), {arm["arm"]: _subject(arm, recipe) for arm in arms}
     own = found.accuracy[found.best]
     text = (
-        f"{described[found.best]} ({found.best}) gives a top-1 accuracy of {100 * own.value:.1f} % "
-        f"(95 % interval {100 * own.low:.1f} to {100 * own.high:.1f})"
+        f"{described[found.best]} ({found.best}) gives a top-1 accuracy of {percent(own.value)} % "
+        f"(95 % interval {percent(own.low)} to {percent(own.high)})"
     )
     beside = _reference(arms, found)
     if beside is not None:
@@ -97,8 +97,16 @@ def headline(result: Mapping[str, Any]) -> str:
         return f"{text}."
     if not found.tied:
         return f"{text}. No other arm is tied with it."
-    what = "runs" if found.seeds > 1 else "test images"
-    return f"{text}. The {what} do not tell it from {listed(found.tied)}."
+    return f"{text}. {say_tied(found.tied, 'runs' if found.seeds > 1 else 'test images')}"
+
+
+def say_tied(names: Sequence[str], judges: str) -> str:
+    """One sentence on what is tied with the best, by what judged them, such as ``runs``.
+
+    >>> say_tied(["a", "b"], "test images")
+    'It is tied with a and b: the test images do not show which of them is better.'
+    """
+    return f"It is tied with {listed(names)}: the {judges} do not show which of them is better."
 
 
 def _subject(arm: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:

@@ -49,7 +49,9 @@ def test_the_headline_names_the_best_its_lead_and_its_ties():
     assert "20.0 points above random (" in said
     assert said.endswith("No other arm is tied with it.")
     close = [*arms, arm("paper", 0.83, 0.78, strategy="nearest")]
-    assert headline({"arms": close, "recipe": recipe}).endswith("The runs do not tell it from paper.")
+    assert headline({"arms": close, "recipe": recipe}).endswith(
+        "It is tied with paper: the runs do not show which of them is better."
+    )
     alone = headline({"arms": arms[:1], "recipe": recipe})
     assert alone.startswith("Training on the target alone (scratch) gives")
 

@@ -12,6 +12,7 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.storage.addresses import located, on_disk
 from transfer.archives import unpack
 from transfer.arm_comparison import choosing_arm, headline
+from transfer.intervals import percent
 from transfer.recipe import Recipe
 from transfer.screen import console, say, show_next, show_page, show_table
 
@@ -78,9 +79,9 @@ def show_arms(content: Mapping[str, Any]) -> None:
     """Print the accuracy of each arm, the first classes that the best of those that choose took, and the time."""
     rows = []
     for arm in content["arms"]:
-        deviation = None if arm["top1_std"] is None else f"{100 * arm['top1_std']:.1f}"
-        runs = " ".join(f"{100 * run['top1']:.1f}" for run in arm["runs"])
-        rows.append((arm["arm"], f"{100 * arm['top1_mean']:.1f}", deviation, runs))
+        deviation = None if arm["top1_std"] is None else percent(arm["top1_std"])
+        runs = " ".join(percent(run["top1"]) for run in arm["runs"])
+        rows.append((arm["arm"], percent(arm["top1_mean"]), deviation, runs))
     show_table(["arm", ">top-1, %", ">deviation", ">runs"], rows)
     shown = choosing_arm(content["arms"], content["selections"])
     arm = next((arm for arm in content["arms"] if arm["arm"] == shown), None)

@@ -63,6 +63,7 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
     charts = dict(choice.charts) if choice is not None else {}
     if judged is not None and judged.chart is not None:
         charts["confusion"] = judged.chart
+    costs, counted_all = arm_costs(result["arms"], directory)
     counted = {name: bank for name, bank in opened.items() if bank.counts_known}
     target = thumbnails.dataset(result["target"])
     classes = () if target is None else target.classes
@@ -98,7 +99,8 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
         history_picture=None
         if run is None or not run["history"]
         else picture(f"Training loss of {best} by step", history_plot, run["history"]),
-        costs=arm_costs(result["arms"], directory),
+        costs=costs,
+        rounded=not counted_all,
         seconds=seconds_in_words(result["seconds"]),
         counts_picture=None
         if not counted

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.intervals import Estimate, wilson
+from transfer.intervals import Estimate, percent, wilson
 from transfer.trial.plan import CONTINUED, FINE_TUNED, PROBE, SELECTED
 
 #: The normal quantile of a 95 % interval.
@@ -126,8 +126,8 @@ def sentences(
     """
     best, own = verdict.best, verdict.accuracy[verdict.best]
     first = (
-        f"{_HOW[best].format(model=model)} is right on {_percent(own.value)} % of the {verdict.images:,} held-out "
-        f"photographs (95 % interval {_percent(own.low)} to {_percent(own.high)})."
+        f"{_HOW[best].format(model=model)} is right on {percent(own.value)} % of the {verdict.images:,} held-out "
+        f"photographs (95 % interval {percent(own.low)} to {percent(own.high)})."
     )
     second = _second(verdict)
     if tuning is not None:
@@ -174,10 +174,6 @@ def _third(verdict: Verdict, left_out: Mapping[str, float], sources: Sequence[st
     gap = min((verdict.lead[name] for name in used), key=lambda one: one.value)
     worth = "is not worth it here" if gap.low > 0 else "makes no difference that these photographs can tell"
     return f"{what} {worth}: the best start without it leads by {_points(gap)}."
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
 
 
 def _points(lead: Estimate) -> str:
