@@ -205,7 +205,9 @@ class RunDirectory:
             return
         rows = [old for old in _read_history(self.path, _HISTORY[:1]) if int(old["epoch"]) < int(row["epoch"])]
         with atomic_file(self.path / "history.csv") as aside, aside.open("w", newline="", **TEXT) as file:
-            writer = csv.DictWriter(file, list(row))
+            # A run that an earlier version began has fewer columns.
+            columns = [name for name in row if all(name in old for old in rows)]
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
             writer.writeheader()
             writer.writerows([*rows, row])
 

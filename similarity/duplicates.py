@@ -251,7 +251,7 @@ def _near(source: FeatureBank, images: int, sought: NDArray[np.floating], size: 
     plain = Geometry("cosine", unit_length=True)
     index = inner_product_index(plain.points(sought))
     near, scores, floor = np.empty((0, sought.shape[1]), dtype=np.float32), np.empty(0, dtype=np.float32), -np.inf
-    with progress("hard negatives", images) as advance:
+    with progress("images most like the others", images) as advance:
         for block in source.image_blocks():
             cosine = index.search(plain.points(block).astype(np.float32), 1)[0][:, 0]
             enters = cosine > floor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transfer.screen import console, say, show_table
@@ -14,13 +14,27 @@ CAUTIONS = {
 }
 
 
+#: Groups of classes by their number of training images.
+GROUPS = ("many", "medium", "few")
+
+
+def shown_groups(figures: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The groups of classes that any of some runs has, if there are several; with one, it is the mean of the classes.
+
+    Args:
+        figures: Mappings with a value, or None, for each of :data:`GROUPS`.
+    """
+    there = tuple(name for name in GROUPS if any(one.get(name) is not None for one in figures))
+    return there if len(there) > 1 else ()
+
+
 def accuracy_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
     """The head and the rows of a table of accuracies, each with the classes and the images that it is a mean over.
 
     Args:
         figures: What ``Metrics.to_json`` gives; the run of an earlier version may lack ``borders``.
     """
-    names = ("top1", "top5", "macro", "many", "medium", "few")
+    names = ("top1", "top5", "macro", *GROUPS)
     behind = ("macro",) * 3 + names[3:]  # the classes that have an evaluated image, for the first three
     rows = [
         ["accuracy", *(figures[name] for name in names)],

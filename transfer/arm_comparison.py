@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from similarity import STRATEGIES
-from transfer.intervals import Estimate, difference_of, mean_of, points, share_of
+from transfer.intervals import Estimate, difference_of, mean_of, percent, points, share_of
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,20 @@ def _accuracy(top1: Sequence[float], images: int) -> Estimate:
     return Estimate(found.value, max(found.low, 0.0), min(found.high, 1.0))
 
 
+def choosing_arm(arms: Sequence[Mapping[str, Any]], selections: Container[str]) -> str | None:
+    """The arm whose choice is shown: the most accurate one that chooses by a strategy, else by chance; None if none.
+
+    Args:
+        arms: As in :func:`compare_arms`.
+        selections: Names of the arms that have source classes.
+    """
+    accuracy = compare_arms(arms).accuracy
+    choosing = [arm for arm in arms if arm["arm"] in selections and not STRATEGIES[arm["strategy"]].takes_all]
+    by_strategy = [arm for arm in choosing if STRATEGIES[arm["strategy"]].place == 0]
+    found = max(by_strategy or choosing, key=lambda arm: accuracy[arm["arm"]].value, default=None)
+    return None if found is None else str(found["arm"])
+
+
 def headline(result: Mapping[str, Any]) -> str:
     """One sentence of a recipe's results: the best arm, how sure its accuracy is, by how much it leads, and its ties.
 
@@ -71,8 +85,8 @@ def headline(result: Mapping[str, Any]) -> str:
     found, described = compare_arms(arms), {arm["arm"]: _subject(arm, recipe) for arm in arms}
     own = found.accuracy[found.best]
     text = (
-        f"{described[found.best]} ({found.best}) gives a top-1 accuracy of {100 * own.value:.1f} % "
-        f"(95 % interval {100 * own.low:.1f} to {100 * own.high:.1f})"
+        f"{described[found.best]} ({found.best}) gives a top-1 accuracy of {percent(own.value)} % "
+        f"(95 % interval {percent(own.low)} to {percent(own.high)})"
     )
     beside = _reference(arms, found)
     if beside is not None:
@@ -83,8 +97,16 @@ def headline(result: Mapping[str, Any]) -> str:
         return f"{text}."
     if not found.tied:
         return f"{text}. No other arm is tied with it."
-    what = "runs" if found.seeds > 1 else "test images"
-    return f"{text}. The {what} do not tell it from {listed(found.tied)}."
+    return f"{text}. {say_tied(found.tied, 'runs' if found.seeds > 1 else 'test images')}"
+
+
+def say_tied(names: Sequence[str], judges: str) -> str:
+    """One sentence on what is tied with the best, by what judged them, such as ``runs``.
+
+    >>> say_tied(["a", "b"], "test images")
+    'It is tied with a and b: the test images do not show which of them is better.'
+    """
+    return f"It is tied with {listed(names)}: the {judges} do not show which of them is better."
 
 
 def _subject(arm: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
 from scipy.special import stdtrit  # scipy.stats takes long to import
@@ -19,13 +20,26 @@ class Estimate:
     high: float
 
 
+def percent(share: float) -> str:
+    """A share in percent; halves are rounded up, however the share was computed.
+
+    >>> percent(0.8149), percent(0.6125), percent(0.6125 - 1e-12)
+    ('81.5', '61.3', '61.3')
+    """
+    return str(_percent(share))
+
+
 def points(difference: float) -> str:
     """A difference of two shares in points, with its sign.
 
     >>> points(0.0912), points(-0.0004)
     ('+9.1', '−0.0')
     """
-    return f"{100 * difference:+.1f}".replace("-", "−")
+    return f"{_percent(difference):+}".replace("-", "−")
+
+
+def _percent(share: float) -> Decimal:
+    return Decimal(repr(round(100 * float(share), 9))).quantize(Decimal("0.1"), ROUND_HALF_UP)
 
 
 def wilson(correct: int, images: int) -> tuple[float, float]:

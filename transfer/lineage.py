@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,8 @@ class Step:
     Attributes:
         kind: Its command, such as ``pretrain``.
         how: What it did, in a few words.
-        config: Its options, without those about the machine and without folders of it.
-        command: The command that repeats it.
+        config: Its options as they were given, without those about the machine and the accounts of its user.
+        command: The command that repeats it, with the paths that were given.
         environment: Its versions, its seed and when it began.
         choices: Pairs of what it did with source classes, and the subset file that names them.
         notes: What could not be read, and what the command leaves out.
@@ -56,6 +56,11 @@ class Step:
     notes: tuple[str, ...]
     path: Path
     lost: str = ""
+
+    def published(self) -> Step:
+        """The step as it may be published: its options, and so its command, without folders of this machine."""
+        config = {name: published(value) for name, value in self.config.items()}
+        return replace(self, config=config, command=_command(self.kind, config))
 
 
 def lineage(location: str | Path) -> list[Step]:
@@ -95,14 +100,17 @@ def _step(
     notes: tuple[str, ...],
     lost: str,
 ) -> Step:
-    config = {name: published(value) for name, value in run["config"].items() if name not in _PRIVATE}
+    config = {name: value for name, value in run["config"].items() if name not in _PRIVATE}
     kind = run["environment"].get("run", "")
-    command = typed_command(kind, config) if kind in COMMANDS else ""
     if callbacks := run["config"].get("callbacks"):
         paths = [one if isinstance(one, str) else one["class_path"] for one in callbacks]
         names = [path.rpartition(".")[2] for path in paths]
         notes = (*notes, f"it ran with the callbacks {', '.join(names)}, which the command leaves out")
-    return Step(kind, describe(config), config, command, run["environment"], choices, notes, path, lost)
+    return Step(kind, describe(config), config, _command(kind, config), run["environment"], choices, notes, path, lost)
+
+
+def _command(kind: str, config: Mapping[str, Any]) -> str:
+    return typed_command(kind, config) if kind in COMMANDS else ""
 
 
 def selecting(subset: Subset) -> str:

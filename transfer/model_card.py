@@ -43,7 +43,7 @@ def model_card(
         name: The name of the model.
         about: What an export says of the classifier, see :func:`finetune.exporting.export.metadata`.
         card: The card of its checkpoint, whose ``metrics`` are the figures of these very weights.
-        steps: The runs behind it, the newest first.
+        steps: The runs behind it, the newest first, as :meth:`Step.published` has them.
         repository: OWNER/NAME on the hub; None if it is not pushed.
         licence: The licence of the weights, as the hub calls it; None if it is not stated.
     """

@@ -17,6 +17,7 @@ from features.infrastructure.formats.structured_files import write_sealed_json
 from features.infrastructure.provenance import versions
 from finetune import FinetuneConfig, finetune, fit_classifier, pretrain
 from similarity import Subset
+from transfer.arm_comparison import choosing_arm
 from transfer.command_line import from_mapping
 from transfer.commands.rank import RankConfig, rank
 from transfer.commands.report import ReportConfig, report
@@ -32,7 +33,8 @@ class Experiment:
 
     Attributes:
         path: Their directory; its ``result.json`` holds ``content``.
-        content: ``selected`` (of the last arm), ``arms`` (mean and deviation over the runs), ``domains``, ….
+        content: ``arms`` (mean and deviation over the runs), ``selected`` (the classes of the most accurate arm that
+            chooses), ``domains``, ….
     """
 
     path: Path
@@ -78,11 +80,11 @@ def _run(recipe: Recipe, out: Path, where: str) -> Experiment:
             {"arm": name, "top1_mean": float(top1.mean()), "top1_std": deviation, "runs": runs}
             | without_workers(asdict(arm))
         )
-    last = list(recipe.arms)[-1]
+    shown = choosing_arm(arms, selections)
     content = {
         "name": recipe.name,
         "target": first.name,
-        "selected": selections.get(last, []),
+        "selected": [] if shown is None else selections[shown],
         "arms": arms,
         "domains": domains,
         "selections": selections,

@@ -128,6 +128,7 @@ class TrainingCallback(pl.Callback):
             "step": done,
             "lr": f"{config.lr * rate(done - 1, self.step.steps, config):.6g}",
             "train_loss": f"{loss:.5f}",
+            "images": images,
             "images_per_second": f"{images / seconds:.1f}",
             "seconds": f"{seconds:.2f}",
         }

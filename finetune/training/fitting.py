@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
 
 #: Without a test set, at most this many training images are evaluated at the end.
 JUDGED = 2000
-#: The loss of a training that has learned nearly all it can wanders by less than this.
-_NOISE = 0.1
+#: The loss of a training that has learned nearly all it can wanders by less than this, and that of a training of fewer
+#: steps than these wanders by more.
+_NOISE, _STEPS = 0.1, 20
 
 
 @dataclass(frozen=True)
@@ -209,17 +211,21 @@ def _train(
         loss.deferred or config.deferred or "epochs" in find_sampler(config.sampler).options
     )  # the loss itself changes
     if rank() == 0 and not moves:
-        _warn_if_lost(run)
+        _warn_if_lost(run, chance=math.log(len(dataset.classes)))
     return model, checkpoint_card(dataset, images.counts, loss.sigmoid, loss.scale), best
 
 
-def _warn_if_lost(run: RunDirectory) -> None:
-    """Log a loss that ended well above its first epoch: finite, but diverged."""
-    losses = [epoch["train_loss"] for epoch in open_run(run.path)["history"]]
-    if losses[-1] > losses[0] + _NOISE:
+def _warn_if_lost(run: RunDirectory, chance: float) -> None:
+    """Log a loss that ended well above its first epoch: finite, but diverged.
+
+    A training of few steps is only called so if it ended above the loss of guessing, ``chance``.
+    """
+    history = open_run(run.path)["history"]
+    first, last = (history[place]["train_loss"] for place in (0, -1))
+    if last > first + _NOISE and (history[-1]["step"] >= _STEPS or last > chance):
         run.log(
-            f"{run.path.name}: the training loss ended at {losses[-1]:.3g}, above the {losses[0]:.3g} of the first "
-            f"epoch: the training diverged; give a smaller `lr`"
+            f"{run.path.name}: the training loss ended at {last:.3g}, above the {first:.3g} of the first epoch: the "
+            f"training diverged; give a smaller learning rate (`lr`, in a recipe lr)"
         )
 
 

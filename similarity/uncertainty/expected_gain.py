@@ -76,7 +76,8 @@ class Expectation:
     def describe(self, chance: str) -> str:
         """One line; ``chance`` says what a choice by chance would be."""
         if self.over_random is None or self.over_all is None:
-            return f"the gain in accuracy over {chance} is not known: {self.unknown}"
+            covers = "the toolkit's own benchmark does not cover this case"
+            return f"no gain in accuracy over {chance} is stated, because {covers}: it was {self.unknown}"
         return (
             f"small networks pre-trained on such a choice gain {self.over_random} points of top-1 over {chance}, and "
             f"{self.over_all} over all classes together"
@@ -177,8 +178,10 @@ def expected_gain(
         nearness: The nearness, which is only computed for a case that the measurements may reach.
     """
     known = measured(kind)
-    if len(np.unique(known.families)) < LEAST_FAMILIES:
-        return Expectation(None, None, sizes, "measured on too few targets")
+    if (families := len(np.unique(known.families))) < LEAST_FAMILIES:
+        return Expectation(
+            None, None, sizes, f"measured on targets of {families} kinds, and {LEAST_FAMILIES} are needed"
+        )
     others = [bank for bank in banks if bank.attrs.get("weights_sha256") != known.weights_sha256]
     if others:
         weights = others[0].attrs.get("weights")

@@ -176,6 +176,13 @@ def test_a_run_is_read_back_for_a_report(run):
     assert open_run(run.path)["metrics"] == FIGURES
 
 
+def test_a_run_that_an_earlier_version_began_keeps_its_columns(run):
+    epoch = {"epoch": 1, "step": 6, "train_loss": 2.5, "images_per_second": 9.5, "seconds": 0.5}
+    run.record(epoch)
+    run.record(epoch | {"epoch": 2, "images": 384})  # counted since
+    assert open_run(run.path)["history"] == [epoch, epoch | {"epoch": 2}]
+
+
 def test_what_a_run_does_not_read_is_not_written_and_it_is_reused_all_the_same(tmp_path):
     config = PretrainConfig(sources=["digits:"], out=str(tmp_path / "run"), loss="softmax")
     RunDirectory(config.out, config, {}, config.unread())

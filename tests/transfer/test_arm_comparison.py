@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transfer.arm_comparison import compare_arms, headline
+from transfer.arm_comparison import choosing_arm, compare_arms, headline
 from transfer.intervals import difference_of, share_of
 
 
@@ -49,9 +49,23 @@ def test_the_headline_names_the_best_its_lead_and_its_ties():
     assert "20.0 points above random (" in said
     assert said.endswith("No other arm is tied with it.")
     close = [*arms, arm("paper", 0.83, 0.78, strategy="nearest")]
-    assert headline({"arms": close, "recipe": recipe}).endswith("The runs do not tell it from paper.")
+    assert headline({"arms": close, "recipe": recipe}).endswith(
+        "It is tied with paper: the runs do not show which of them is better."
+    )
     alone = headline({"arms": arms[:1], "recipe": recipe})
     assert alone.startswith("Training on the target alone (scratch) gives")
+
+
+def test_the_choice_that_is_shown_is_that_of_the_best_arm_that_chooses():
+    arms = [
+        arm("all", 0.9, strategy="all"),
+        arm("random", 0.8, strategy="random"),
+        arm("good", 0.7, strategy="mutual-proximity"),
+        arm("last", 0.6, strategy="nearest"),
+    ]
+    assert choosing_arm(arms, ["all", "random", "good", "last"]) == "good"
+    assert choosing_arm(arms[:2], ["all", "random"]) == "random"
+    assert choosing_arm(arms[:1], ["all"]) is None
 
 
 def test_an_accuracy_and_its_interval_are_within_0_and_1():

@@ -46,17 +46,28 @@ def test_a_choice_is_found_behind_a_fine_tuning(chain, monkeypatch, tmp_path):
     assert [len(step.choices) for step in lineage(chain / "runs/digits")] == [0, 1]
 
 
-def test_the_commands_repeat_the_runs(chain, capsys, tmp_path, monkeypatch):
+def typed(commands: list[str]) -> None:
+    for typed_words in commands:
+        command, *words = shlex.split(typed_words)
+        assert command == "transfer" and main([*words, "--device", "cpu", "--precision", "fp32"]) == 0
+
+
+def test_the_commands_repeat_the_runs_where_they_were_made(chain):
+    commands = [step.command for step in reversed(lineage("runs/digits"))]
+    shutil.move("runs", "before")
+    typed(commands)
+    first, second = (Path(runs, "digits/checkpoints/last.safetensors") for runs in ("before", "runs"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_published_commands_repeat_the_runs(chain, capsys, tmp_path, monkeypatch):
     """Each command, run in a folder where the inputs have the names that are left, gives the same weights."""
-    found = lineage("runs/digits")
+    found = [step.published() for step in lineage("runs/digits")]
     again = tmp_path / "again"
     again.mkdir()
     shutil.copy("choice/subset.csv", again / "subset.csv")
     monkeypatch.chdir(again)
-    for step in reversed(found):
-        command, *words = shlex.split(step.command)
-        assert command == "transfer"
-        assert main([*words, "--device", "cpu", "--precision", "fp32"]) == 0
+    typed([step.command for step in reversed(found)])
     config = yaml.safe_load((again / "digits" / "config.yaml").read_text())
     assert config["init"] == "pre" and config["out"] == "digits"
     first, second = (path / "checkpoints" / "last.safetensors" for path in (chain / "runs/digits", again / "digits"))
@@ -72,7 +83,7 @@ def test_options_of_the_machine_and_its_user_are_not_published(chain, options):
     private = {"logger": "wandb", "logger_options": options, "strategy": "ddp", "workers": 3}
     content = yaml.safe_load(path.read_text()) | private | {"callbacks": ["DeviceStatsMonitor", callback]}
     path.write_text(yaml.safe_dump(content))
-    step = lineage("runs/digits")[1]
+    step = lineage("runs/digits")[1].published()
     assert not (private.keys() | {"callbacks", "device"}) & step.config.keys()
     assert step.notes == ("it ran with the callbacks DeviceStatsMonitor, Watch, which the command leaves out",)
     published_of_it = f"{step.config} {step.command}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from similarity import STRATEGIES
 from transfer.arm_comparison import ArmComparison, compare_arms, listed
 from transfer.commands.run import RunConfig, run, show_arms
-from transfer.intervals import Estimate, points
+from transfer.intervals import Estimate, percent, points
 from transfer.recipe import SCRATCH
 from transfer.screen import console, say, show_next, show_page
 
@@ -81,7 +81,7 @@ def _takes_no_choice(strategy: str) -> bool:
 
 def _pretraining(found: ArmComparison, seeds: int) -> str:
     """The best arm beside training on the target alone."""
-    own, alone = (f"{100 * found.accuracy[name].value:.1f} %" for name in (found.best, SCRATCH))
+    own, alone = (f"{percent(found.accuracy[name].value)} %" for name in (found.best, SCRATCH))
     if found.best == SCRATCH:
         return (
             f"Pre-training did not help: {SCRATCH}, trained on the target alone, is right on {own} of the test images."
@@ -114,4 +114,4 @@ def _ties(found: ArmComparison) -> str:
 
 
 def _points(gap: Estimate) -> str:
-    return f"{100 * gap.value:.1f} points (95 % interval {points(gap.low)} to {points(gap.high)})"
+    return f"{percent(gap.value)} points (95 % interval {points(gap.low)} to {points(gap.high)})"

@@ -109,7 +109,7 @@ def _export_model(config: ExportConfig) -> Exporting:
     model, card = ImageClassifier.open(config.run)
     check_export(row, model, config.run, out, overwrite=config.overwrite)
     hub = None if config.push is None else Hub(config.push)
-    steps = lineage(config.run)
+    steps = [step.published() for step in lineage(config.run)]
     about = {**metadata(model, card), "provenance": _provenance(steps)}
     found = Export(model.eval(), card["scale"], about)
     if row.holds:

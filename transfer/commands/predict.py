@@ -23,6 +23,11 @@ def show(config: PredictConfig, result: Prediction) -> None:
     console.print(f"\nmost frequent of {len(classes)} predicted classes:")
     show_table(["class", ">images", ">mean probability"], classes[:SHOWN])
     say(f"{result.unsure} images are unsure: their two most probable classes are less than {UNSURE} apart")
+    if result.labels is None:
+        say(
+            f"every image gets one of the model's {len(result.names):,} classes, an image of something else too, and "
+            f"the model may be sure of it"
+        )
     if result.features is not None:
         say(f"features of the images: {result.features}")
     run, images = shlex.quote(config.run), shlex.quote(config.images)

@@ -5,11 +5,12 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from features.infrastructure.storage.addresses import Location, located, on_disk
 from transfer.archives import unpack
+from transfer.arm_comparison import choosing_arm, headline
+from transfer.intervals import percent
 from transfer.recipe import Recipe, keys_as_in_yaml
 from transfer.screen import console, say, show_next, show_page, show_table
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from transfer.pipeline import Experiment
 
 #: Chosen classes that are printed.
-SHOWN = 8
+NAMED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +63,10 @@ def data_of(config: RunConfig, recipe: Recipe) -> Location:
 
 
 def show(config: RunConfig, result: Experiment) -> None:
-    """Print the accuracy of each arm, the first chosen classes, and the commands that follow."""
+    """Print the accuracy of each arm, the verdict, and the commands that follow."""
     content = result.content
     show_arms(content)
+    say(f"\n{headline(content)}")
     best = max((run for arm in content["arms"] for run in arm["runs"]), key=lambda run: run["top1"])["run"]
     predicting = f"transfer predict {shlex.quote(best)} PHOTOS --out predictions.csv    (by the best run)"
     show_page(content["report"])
@@ -72,15 +74,17 @@ def show(config: RunConfig, result: Experiment) -> None:
 
 
 def show_arms(content: Mapping[str, Any]) -> None:
-    """Print the accuracy of each arm, the first classes that the last one chose, and how long it took."""
+    """Print the accuracy of each arm, the first classes that the best of those that choose took, and the time."""
     rows = []
     for arm in content["arms"]:
-        top1 = [100 * run["top1"] for run in arm["runs"]]
-        deviation = f"{stdev(top1):.1f}" if len(top1) > 1 else None
-        rows.append((arm["arm"], f"{fmean(top1):.1f}", deviation, " ".join(f"{one:.1f}" for one in top1)))
+        deviation = None if arm["top1_std"] is None else percent(arm["top1_std"])
+        runs = " ".join(percent(run["top1"]) for run in arm["runs"])
+        rows.append((arm["arm"], percent(arm["top1_mean"]), deviation, runs))
     show_table(["arm", ">top-1, %", ">deviation", ">runs"], rows)
-    last = content["arms"][-1]
-    if (selected := content["selections"].get(last["arm"])) and not last.get("drop"):
-        first = ", ".join(row["class"] for row in selected[:SHOWN])
-        say(f"\nchosen by {last['arm']}: {first}{', …' if len(selected) > SHOWN else ''}")
+    shown = choosing_arm(content["arms"], content["selections"])
+    arm = next((arm for arm in content["arms"] if arm["arm"] == shown), None)
+    if arm is not None and not arm.get("drop"):
+        names = [row["class"] for row in content["selections"][shown]]
+        more = f", and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+        say(f"\nchosen by {shown}: {', '.join(names[:NAMED])}{more}")
     console.print(f"{content['seconds']:.0f} seconds")

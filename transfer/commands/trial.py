@@ -68,6 +68,9 @@ def _points(share: float) -> str:
 
 def show(config: TrialConfig, result: Trial) -> None:
     """Print the verdict, the accuracy of each start, and where the page and the model are."""
+    from transfer.intervals import percent  # imports NumPy and SciPy
+    from transfer.trial.verdict import say_left_out
+
     content = result.content
     rows = []
     for name, figure in content["accuracy"].items():
@@ -75,15 +78,16 @@ def show(config: TrialConfig, result: Trial) -> None:
         behind = (
             None if lead is None else f"{_points(-lead['value'])} ({_points(-lead['high'])} to {_points(-lead['low'])})"
         )
-        interval = f"{100 * figure['low']:.1f} to {100 * figure['high']:.1f}"
-        rows.append((name, f"{100 * figure['value']:.1f}", interval, behind))
+        interval = f"{percent(figure['low'])} to {percent(figure['high'])}"
+        rows.append((name, percent(figure["value"]), interval, behind))
     show_table(["start", ">top-1, %", ">95 % interval", ">points to the best (95 % interval)"], rows)
     console.print()
-    for sentence in content["sentences"]:
+
+    for sentence in filter(None, [*content["sentences"], say_left_out(content["left_out"])]):
         say(sentence)
     if content["optimism"] >= 0.0005:
         say(
-            f"The best was chosen by these photographs, so its figure is about {100 * content['optimism']:.1f} points "
+            f"The best was chosen by these photographs, so its figure is about {percent(content['optimism'])} points "
             f"too high."
         )
     for name, file in content["predictions"].items():

@@ -13,13 +13,17 @@ from typing import Any
 import numpy as np
 
 from similarity.selection.curve import SelectionCurve
-from transfer.plots.choice import KINDS, NAMED_POINTS
+from transfer.plots.choice import COVERED, GAIN, KINDS, NAMED_POINTS, SHARE
+from transfer.plots.labels import Side, sides_of_names
 from transfer.plots.style import ACCENT, MAIN
 
 #: Version of the language that the library of the page reads.
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 #: Points of a curve at most.
 _POINTS = 500
+#: Pixels of the map: its height, the width on the narrowest screen, the margin around its points, the longest name, and
+#: a letter of a name.
+_HEIGHT, _NARROWEST, _MARGIN, _LONGEST_NAME, _A_LETTER = 380, 350, 20, 130, 6.2
 
 
 @functools.cache
@@ -40,7 +44,7 @@ def map_chart(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
     rows = [point | {"kind": names[point["kind"]], "area": 2.5 * KINDS[point["kind"]][2]} for point in ordered]
     domain = list(names.values())
     kind = {"field": "kind", "type": "nominal"}
-    axis = {"type": "quantitative", "axis": None, "scale": {"zero": False}}
+    axis = {"type": "quantitative", "axis": None, "scale": {"zero": False, "nice": False, "padding": _MARGIN}}
     place = {"x": {"field": "x", **axis}, "y": {"field": "y", **axis}}
     marks = {
         "params": [{"name": "shown", "select": {"type": "point", "fields": ["kind"]}, "bind": "legend"}],
@@ -63,13 +67,35 @@ def map_chart(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
             ],
         },
     }
+    return _spec(rows, height=_HEIGHT, layer=[marks, *_names_of_targets(points, place)])
+
+
+def _names_of_targets(points: Sequence[dict[str, Any]], place: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A layer of names for each side on which some stand: few target classes have their names beside them."""
     targets = [point for point in points if point["kind"] == "target"]
-    names_of_targets = {
-        "data": {"values": [{key: point[key] for key in ("x", "y", "class")} for point in targets]},
-        "mark": {"type": "text", "align": "left", "dx": 7, "dy": -4, "limit": 110},
-        "encoding": place | {"text": {"field": "class"}},
-    }
-    return _spec(rows, height=380, layer=[marks, *([names_of_targets] if len(targets) <= NAMED_POINTS else [])])
+    if len(targets) > NAMED_POINTS:
+        return []
+    size = np.array([_NARROWEST, _HEIGHT]) - 2 * _MARGIN
+    widths = [min(_LONGEST_NAME, _A_LETTER * len(str(one["class"]))) for one in targets]
+    layers: dict[Side, list[dict[str, Any]]] = {}
+    for one, side in zip(targets, sides_of_names(points, targets, size, widths, height=12.0), strict=True):
+        if side is not None:
+            layers.setdefault(side, []).append({key: one[key] for key in ("x", "y", "class")})
+    return [
+        {
+            "data": {"values": named},
+            "mark": {
+                "type": "text",
+                "align": "left" if side.across > 0 else "right",
+                "baseline": "middle",
+                "dx": 7 * side.across,
+                "dy": -side.up,
+                "limit": _LONGEST_NAME,
+            },
+            "encoding": {**place, "text": {"field": "class"}},
+        }
+        for side, named in layers.items()
+    ]
 
 
 def curve_chart(curve: SelectionCurve, classes: Sequence[str], chosen: int) -> dict[str, Any]:
@@ -90,17 +116,17 @@ def curve_chart(curve: SelectionCurve, classes: Sequence[str], chosen: int) -> d
             "covered": round(100 * float(values[k]), 2),
             "of": name,
         }
-        for name, values in (("share served", curve.share), ("gain in distance", curve.gain))
+        for name, values in ((SHARE, curve.share), (GAIN, curve.gain))
         if values is not None
         for k in kept
     ]
-    drawn = [name for name in ("share served", "gain in distance") if any(row["of"] == name for row in rows)]
+    drawn = [name for name in (SHARE, GAIN) if any(row["of"] == name for row in rows)]
     place = {"field": "classes", "type": "quantitative", "title": "chosen classes", "axis": {"tickMinStep": 1}}
-    height = {"field": "covered", "type": "quantitative", "title": "of what all source classes give, %"}
+    height = {"field": "covered", "type": "quantitative", "title": COVERED}
     series = {
         "field": "of",
         "type": "nominal",
-        "scale": {"domain": drawn, "range": [{"share served": ACCENT}.get(name, MAIN) for name in drawn]},
+        "scale": {"domain": drawn, "range": [{SHARE: ACCENT}.get(name, MAIN) for name in drawn]},
         "legend": {
             "title": None,
             "orient": "bottom",
@@ -114,7 +140,7 @@ def curve_chart(curve: SelectionCurve, classes: Sequence[str], chosen: int) -> d
         marks.append({"classes": chosen, "text": f"chosen: {chosen:,}", "at": 234})
     tooltip = [
         {"field": "classes", "title": "classes"},
-        {"field": "added", "title": "the last one"},
+        {"field": "added", "title": "the last of them"},
         {"field": "images", "title": "images"},
         {"field": "covered", "title": "covered, %"},
         {"field": "of", "title": "by"},

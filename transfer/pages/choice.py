@@ -16,8 +16,9 @@ from similarity.selection.curve import curves_from
 from similarity.selection.payoff import positions
 from similarity.selection.pool import SourcePool
 from similarity.selection.strategies.mutual_proximity import most_serving
-from transfer.arm_comparison import compare_arms, listed
+from transfer.arm_comparison import listed
 from transfer.class_map import class_map
+from transfer.intervals import percent
 from transfer.pages.charts import curve_chart, map_chart
 from transfer.pages.pictures import Picture, Thumbnails, picture
 from transfer.plots import curve_plot, map_plot
@@ -42,7 +43,7 @@ class Choice:
         map_picture, map_note: The map, and which part of the classes it holds, if not all.
         curve_picture: The curve; None if there is none.
         charts: The same to point at, by name.
-        knee: Sentence on the curve.
+        knee, curve_note: Sentences on the curve, and what its lines mean.
     """
 
     arm: str
@@ -55,19 +56,7 @@ class Choice:
     curve_picture: Picture | None
     charts: Mapping[str, Mapping[str, Any]]
     knee: str
-
-
-def shown_arm(result: Mapping[str, Any]) -> str | None:
-    """The arm whose choice is shown: the most accurate one that chooses by a strategy, else by chance; None if none."""
-    accuracy = compare_arms(result["arms"]).accuracy
-    choosing = [
-        arm
-        for arm in result["arms"]
-        if arm["arm"] in result["selections"] and not STRATEGIES[arm["strategy"]].takes_all
-    ]
-    by_strategy = [arm for arm in choosing if STRATEGIES[arm["strategy"]].place == 0]
-    found = max(by_strategy or choosing, key=lambda arm: accuracy[arm["arm"]].value, default=None)
-    return None if found is None else found["arm"]
+    curve_note: str
 
 
 def describe_choice(
@@ -111,7 +100,7 @@ def describe_choice(
         available=len(pool),
         served=_served(pool, target, places, shares, thumbnails),
         named=[
-            (target.classes[j], pool.classes[places[j, 0]], f"{100 * shares[j, 0]:.1f}")
+            (target.classes[j], pool.classes[places[j, 0]], percent(float(shares[j, 0])))
             for j in range(min(PICTURED, len(target.classes)), min(PICTURED + NAMED, len(target.classes)))
         ],
         left=max(0, len(target.classes) - PICTURED - NAMED),
@@ -120,6 +109,7 @@ def describe_choice(
         curve_picture=None if curve is None else picture(knee, curve_plot, curve, taken or None),
         charts=charts,
         knee=knee,
+        curve_note="" if curve is None else _meaning(curve),
     )
 
 
@@ -164,10 +154,10 @@ def _taken(curve: SelectionCurve, chosen: NDArray[np.int64]) -> int:
 
 def _knee(curve: SelectionCurve, taken: int, chosen: int) -> str:
     """The curve in sentences; ``taken`` is the number of chosen classes if they are its first ones, else 0."""
-    verb, what = ("serve", "of the target") if curve.share is not None else ("give", "of the gain in distance")
+    verb, what = ("serve", "of the target") if curve.share is not None else ("give", "of the gain in nearness")
     first = f"first {curve.knee:,} classes" if curve.knee > 1 else "first class"
     end = "" if curve.knee > 1 else "s"
-    text = f"Up to the knee of the curve, the {first} {verb}{end} "
+    text = f"At the knee of the curve, beyond which a class adds less than the average class, the {first} {verb}{end} "
     text += f"{100 * curve.covered[curve.knee - 1]:.0f} % {what}"
     if taken and taken != curve.knee:
         text += f"; the {taken:,} that were chosen {verb} {100 * curve.covered[taken - 1]:.0f} %"
@@ -177,6 +167,18 @@ def _knee(curve: SelectionCurve, taken: int, chosen: int) -> str:
     elif not taken:
         text += f" The {chosen:,} chosen classes are not the first ones of this curve, so that they are not marked."
     return text
+
+
+def _meaning(curve: SelectionCurve) -> str:
+    """What the lines of the curve mean, in sentences."""
+    gain = (
+        "The gain in nearness is how far the mean distance of the target's classes to their nearest chosen class has "
+        "come down, from that of the first class alone (0 %) to that of all source classes (100 %)."
+    )
+    if curve.share is None:
+        return gain
+    served = "The share served is the part of the target that the chosen classes carry together."
+    return f"{served} {gain} So one class alone serves a share, and its gain is 0."
 
 
 def _kinds(points: Sequence[Mapping[str, Any]]) -> str:

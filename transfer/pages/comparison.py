@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from finetune.run_directory import read_predictions
-from transfer.arm_comparison import ArmComparison, listed
+from transfer.accuracies import shown_groups
+from transfer.arm_comparison import ArmComparison, listed, say_tied
 from transfer.commands.compare import CompareConfig, ComparedRun, Comparison, compare
 from transfer.intervals import Estimate, points, share_of
 from transfer.pages.page import percent, render
@@ -31,6 +32,7 @@ def comparison_page(runs: Sequence[str]) -> str:
     arms = [{"arm": run.run, "runs": [{"top1": run.figures["top1"]}]} for run in found.runs]
     alt = f"Top-1 accuracy of {len(arms)} runs with intervals; {compared.best} is the best"
     label = f"top-1 accuracy on {found.judged_on} images, %"
+    groups = shown_groups([run.figures for run in found.runs])
     return render(
         "comparison.html.j2",
         found=found,
@@ -38,12 +40,12 @@ def comparison_page(runs: Sequence[str]) -> str:
         rows=[_row(run, compared) for run in found.runs],
         best=names.index(compared.best),
         arms_picture=picture(alt, arms_plot, arms, compared, label=label),
-        groups=[
-            (run.run, *(percent(run.figures[name]) for name in ("macro", "many", "medium", "few")), _gain(run))
-            for run in found.runs
+        groups=groups,
+        means=[
+            (run.run, *(percent(run.figures[name]) for name in ("macro", *groups)), _gain(run)) for run in found.runs
         ],
         unpaired=unpaired,
-        command=shlex.join(["transfer", "report", *names, "--out", "comparison.html"]),
+        command=shlex.join(["transfer", "report", *names, "--out", "comparison.html", "--overwrite"]),
     )
 
 
@@ -83,7 +85,7 @@ def _headline(found: ArmComparison) -> str:
         f"(95 % interval {percent(own.low)} to {percent(own.high)})"
     )
     if found.tied:
-        return f"{text}. The images do not tell it from {listed(found.tied)}."
+        return f"{text}. {say_tied(found.tied, 'images')}"
     if found.lead:
         name, nearest = min(found.lead.items(), key=lambda one: one[1].value)
         return f"{text}, {points(nearest.value)} points ({points(nearest.low)} to {points(nearest.high)}) over {name}."
@@ -101,4 +103,4 @@ def _row(run: ComparedRun, found: ArmComparison) -> tuple[Any, ...]:
 def _gain(run: ComparedRun) -> str:
     if run.gain is None:
         return ""
-    return points(run.gain) + ("" if run.gain_error is None else f" ± {100 * run.gain_error:.1f}")
+    return points(run.gain) + ("" if run.gain_error is None else f" ± {percent(run.gain_error)}")

@@ -16,25 +16,28 @@ def place_of(recorded: str, directory: Path) -> Path:
     return moved if not path.exists() and moved.exists() else path
 
 
+def is_counted(history: Sequence[Mapping[str, float]]) -> bool:
+    """Whether a history has the numbers of images; those of earlier versions have only rates of them."""
+    return all("images" in row for row in history)
+
+
 def training_cost(history: Sequence[Mapping[str, float]]) -> tuple[float, int] | None:
-    """Seconds and images of a training; None without a history."""
+    """Seconds and images of a training; None without a history. Images that were not counted have three digits."""
     if not history:
         return None
     seconds = sum(row["seconds"] for row in history)
-    return seconds, _rounded(sum(row["seconds"] * row["images_per_second"] for row in history))
+    if is_counted(history):
+        return seconds, int(sum(row["images"] for row in history))
+    return seconds, int(float(f"{sum(row['seconds'] * row['images_per_second'] for row in history):.3g}"))
 
 
-def _rounded(number: float) -> int:
-    """A number to three digits: the rates of a history have no more."""
-    return int(float(f"{number:.3g}"))
+def arm_costs(arms: Sequence[Mapping[str, Any]], directory: Path) -> tuple[list[tuple[Any, ...]], bool]:
+    """A row for each arm, and whether all images were counted rather than rounded.
 
-
-def arm_costs(arms: Sequence[Mapping[str, Any]], directory: Path) -> list[tuple[Any, ...]]:
-    """A row for each arm: seconds and images of its pre-trainings, and of its last steps, over all seeds.
-
-    A pre-training that several arms share counts for each. Runs that are not at hand count nothing.
+    A row has seconds and images of the arm's pre-trainings, and of its trainings on the target, over all seeds. A
+    pre-training that several arms share counts for each. Runs that are not at hand count nothing.
     """
-    rows = []
+    rows, counted = [], True
     for arm in arms:
         first, last = [0.0, 0], [0.0, 0]
         for one in arm["runs"]:
@@ -43,21 +46,15 @@ def arm_costs(arms: Sequence[Mapping[str, Any]], directory: Path) -> list[tuple[
             while path is not None and path.resolve() not in seen and (path / "config.yaml").is_file():
                 seen.add(path.resolve())
                 run = open_run(path)
+                counted &= is_counted(run["history"])
                 for column, value in enumerate(training_cost(run["history"]) or (0, 0)):
                     total[column] += value
                 start = run["config"].get("init") or run["config"].get("backbone") or ""
                 before = place_of(start, directory)
                 path, total = (before if before != path and "/" in start else None), first
-        rows.append(
-            (
-                arm["arm"],
-                seconds_in_words(first[0]),
-                _rounded(first[1]) or None,
-                seconds_in_words(last[0]),
-                _rounded(last[1]) or None,
-            )
-        )
-    return rows
+        times = [(seconds_in_words(seconds), int(images) or None) for seconds, images in (first, last)]
+        rows.append((arm["arm"], *times[0], *times[1]))
+    return rows, counted
 
 
 def seconds_in_words(seconds: float) -> str | None:

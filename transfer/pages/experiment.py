@@ -16,15 +16,16 @@ from features.infrastructure.names import file_name
 from finetune.run_directory import open_run
 from similarity import STRATEGIES
 from similarity.ranking.domain import TIED_BELOW
-from transfer.arm_comparison import ArmComparison, compare_arms, headline
+from transfer.arm_comparison import ArmComparison, choosing_arm, compare_arms, headline
 from transfer.intervals import points
-from transfer.pages.choice import Choice, describe_choice, shown_arm
+from transfer.pages.choice import Choice, describe_choice
 from transfer.pages.costs import arm_costs, place_of, seconds_in_words
 from transfer.pages.judgement import judgement
 from transfer.pages.page import percent, render
 from transfer.pages.pictures import Thumbnails, picture
 from transfer.plots import arms_plot, counts_plot, domains_plot, history_plot
 from transfer.recipe import arm_of
+from transfer.trial.verdict import say_left_out
 from transfer.uses import USES
 
 #: Chosen classes of an arm that are named.
@@ -48,7 +49,7 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
     arms, found = {arm["arm"]: arm for arm in result["arms"]}, compare_arms(result["arms"])
     best = found.best if verdict is None else verdict["best"]
     choice: Choice | None = None
-    name = shown_arm(result)
+    name = choosing_arm(result["arms"], result["selections"])
     if name is not None:
         try:
             choice = describe_choice(result, arms[name], opened, thumbnails)
@@ -62,6 +63,7 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
     charts = dict(choice.charts) if choice is not None else {}
     if judged is not None and judged.chart is not None:
         charts["confusion"] = judged.chart
+    costs, counted_all = arm_costs(result["arms"], directory)
     counted = {name: bank for name, bank in opened.items() if bank.counts_known}
     target = thumbnails.dataset(result["target"])
     classes = () if target is None else target.classes
@@ -71,6 +73,7 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
         result=result,
         verdict=verdict,
         headline=headline(result) if verdict is None else verdict["sentences"][0],
+        left_out="" if verdict is None else say_left_out(verdict["left_out"]),
         best=best,
         arm_rows=_arm_rows(result, found),
         arm_place=list(arms).index(best),
@@ -96,7 +99,8 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
         history_picture=None
         if run is None or not run["history"]
         else picture(f"Training loss of {best} by step", history_plot, run["history"]),
-        costs=arm_costs(result["arms"], directory),
+        costs=costs,
+        rounded=not counted_all,
         seconds=seconds_in_words(result["seconds"]),
         counts_picture=None
         if not counted

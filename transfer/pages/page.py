@@ -12,8 +12,9 @@ from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from transfer import intervals
 from transfer.intervals import points
 from transfer.pages.charts import library
 
@@ -83,16 +84,24 @@ def percent(share: float | None) -> str:
     >>> percent(0.8149), percent(None)
     ('81.5', '–')
     """
-    return "–" if share is None else f"{100 * share:.1f}"
+    return "–" if share is None else intervals.percent(share)
 
 
-def breakable(name: str) -> Markup:
-    """A name that may be broken after the signs that join its words, instead of anywhere.
+#: Letters of a word without a sign to break it after, beyond which it may be broken anywhere.
+_LONGEST_WORD = 24
+
+
+def breakable(name: Any) -> Markup:
+    """A name that may be broken after the signs that join its words, but not within a word that fits a line.
 
     >>> breakable("a_<b>")
     Markup('a_<wbr>&lt;b&gt;')
+    >>> breakable(30 * "a")
+    Markup('aaaaaaaaaaaaaaaaaaaaaaaa<wbr>aaaaaa')
     """
-    return Markup(re.sub(r"([_/.-])(?=\w|&)", r"\1<wbr>", str(escape(name))))
+    joined = re.sub(r"([_/.-])(?=[\w<>&\"'])", "\\1\0", str(name))
+    long = re.compile(rf"[^\s\0]{{{_LONGEST_WORD}}}(?=[^\s\0])")
+    return Markup("<wbr>").join(long.sub("\\g<0>\0", joined).split("\0"))
 
 
 def number(value: Any) -> str:

@@ -8,15 +8,25 @@ from typing import Any
 
 import yaml
 
-from transfer.accuracies import CAUTIONS, accuracy_table, judged_on
+from similarity import Subset
+from transfer.accuracies import CAUTIONS, GROUPS, accuracy_table, judged_on, shown_groups
 from transfer.intervals import share_of
 from transfer.lineage import Step, lineage
-from transfer.pages.costs import seconds_in_words, training_cost
+from transfer.pages.costs import is_counted, seconds_in_words, training_cost
 from transfer.pages.judgement import judgement
 from transfer.pages.page import percent, render
 from transfer.pages.pictures import Thumbnails, picture
 from transfer.plots import history_plot
 from transfer.run_description import describe
+
+#: Chosen classes that are named.
+NAMED = 200
+#: What the page calls figures whose names in ``metrics.json`` say little.
+_CALLED = {
+    "evaluated_on": "the images that judged it",
+    "judged_on": "what these images are to the run",
+    "calibration_error": "expected calibration error: how far its probabilities are from its accuracy, 0 to 1",
+}
 
 
 def run_page(run: Mapping[str, Any]) -> str:
@@ -38,12 +48,15 @@ def run_page(run: Mapping[str, Any]) -> str:
         else _headline(run),
         origin=_origin(steps),
         steps=[_row(step) for step in reversed(steps)],
+        commands=[step.command for step in reversed(steps) if step.command],
+        chosen=[_chosen(use, subset) for step in reversed(steps) for use, subset in step.choices],
         accuracies=None if figures is None else _accuracies(figures),
         others={} if figures is None else _others(figures),
         judged=judged,
         history_picture=picture("Training loss by step", history_plot, run["history"]) if run["history"] else None,
         validated=any("validation_top1" in row for row in run["history"]),
         cost=None if cost is None else (seconds_in_words(cost[0]), cost[1]),
+        counted=is_counted(run["history"]),
         command=f"transfer {kind} --config {shlex.quote(config)} --out AGAIN" if kind else "",
         config_yaml=yaml.safe_dump(run["config"], sort_keys=False, allow_unicode=True),
         thumbnails=thumbnails,
@@ -104,20 +117,43 @@ def _data(step: Step) -> str:
 
 def _row(step: Step) -> tuple[str, ...]:
     note = "".join(f" ({one})" for one in step.notes)
-    return step.kind, step.how + note, _data(step), step.command
+    return step.kind, step.how + note, _data(step)
+
+
+def _chosen(use: str, subset: Subset) -> dict[str, Any]:
+    """What the page shows of a choice of source classes: how it was made, and its classes in their order."""
+    known, rows = subset.provenance, subset.rows
+    how = " in the geometry ".join(str(known[name]) for name in ("strategy", "geometry") if known.get(name))
+    targets = [str(target["dataset"]) for target in known.get("targets", ()) if target]
+    shares = any(row.weight is not None for row in rows)
+    columns = [">rank", "class", "source", ">images", ">score", *([">serves, %"] if shares else [])]
+    return {
+        "title": f"{len(rows):,} source classes: {use}",
+        "how": f"They were chosen by {how} for {' and '.join(targets)}." if how and targets else "",
+        "columns": columns,
+        "rows": [
+            (row.rank, row.class_name, row.source, row.count, row.distance, percent(row.weight))[: len(columns)]
+            for row in rows[:NAMED]
+        ],
+        "more": max(0, len(rows) - NAMED),
+        "shares": shares,
+    }
 
 
 def _accuracies(figures: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
-    """The table of accuracies, whose first column names its rows."""
-    (first, *names), rows = accuracy_table(figures)
-    return [first, *(f">{name}" for name in names)], rows
+    """The table of accuracies, whose first column names its rows; without groups where all classes are in one."""
+    names, rows = accuracy_table(figures)
+    left_out = () if shown_groups([figures]) else GROUPS
+    kept = [place for place, name in enumerate(names) if name not in left_out]
+    rows = [[row[place] for place in kept] for row in rows]
+    return ["", *(f">{names[place]}" for place in kept[1:])], [row for row in rows if any(row[1:])]
 
 
 def _others(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures that the table of accuracies does not hold."""
+    """Figures that the table of accuracies does not hold, by what the page calls them."""
     shown = {*accuracy_table(figures)[0], "images", "evaluated_on_sha256"}
     plain = {
-        name.replace("_", " "): value
+        _CALLED.get(name, name.replace("_", " ")): value
         for name, value in figures.items()
         if name not in shown and not isinstance(value, (Mapping, list))
     }

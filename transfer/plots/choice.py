@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from similarity.selection.curve import SelectionCurve
+from transfer.plots.labels import sides_of_names
 from transfer.plots.style import (
     ACCENT,
     INK,
@@ -31,6 +33,8 @@ KINDS = {
     "chosen": (MAIN, "s", 26, "chosen source classes"),
     "target": (ACCENT, "^", 40, "target classes"),
 }
+#: What a curve shows: its axis, and its two lines.
+COVERED, SHARE, GAIN = "where all source classes give 100, %", "share of the target served", "gain in nearness"
 #: Points of a map up to which each target class has its name beside it.
 NAMED_POINTS = 15
 
@@ -38,19 +42,20 @@ NAMED_POINTS = 15
 def curve_plot(curve: SelectionCurve, chosen: int | None = None, *, width: float = WIDTH) -> Figure:
     """How much of the target a choice covers, by its number of classes, with the knee.
 
-    Covered is the share that the classes serve, and the gain in the mean distance to the nearest chosen class; 100 % is
-    what all source classes give. Beyond the knee, a class adds less than the average class does.
+    Covered is the share that the classes serve, and the gain in the mean distance to the nearest chosen class, from
+    that of the first class alone (0 %) to that of all source classes (100 %). Beyond the knee, a class adds less than
+    the average class does.
 
     Args:
         curve: One of :func:`similarity.selection_curves`.
         chosen: Number of classes that were chosen, which is marked.
         width: Inches.
     """
-    figure, axes = frame(3.0, "chosen classes", "of what all source classes give, %", width)
+    figure, axes = frame(3.0, "chosen classes", COVERED, width)
     shown = thinned(len(curve.distance))
-    axes.plot(shown + 1, 100 * curve.gain[shown], "--", color=MAIN, label="gain in distance")
+    axes.plot(shown + 1, 100 * curve.gain[shown], "--", color=MAIN, label=GAIN)
     if curve.share is not None:
-        axes.plot(shown + 1, 100 * curve.share[shown], "-", color=ACCENT, label="share served")
+        axes.plot(shown + 1, 100 * curve.share[shown], "-", color=ACCENT, label=SHARE)
     height = 100 * curve.covered
     marks = [(curve.knee, "D", f"knee: {curve.knee:,} classes")]
     if chosen is not None and chosen <= len(height):
@@ -113,10 +118,21 @@ def map_plot(points: Sequence[Mapping[str, Any]], *, width: float = WIDTH) -> Fi
             label=f"{name} ({number_of(points, kind)})", rasterized=len(mine) > 500,
         )  # fmt: skip
     targets = [point for point in points if point["kind"] == "target"]
-    for point in targets if len(targets) <= NAMED_POINTS else ():
-        annotate(axes, shortened(str(point["class"]), 24), (point["x"], point["y"]), (5, 3), color=INK)
+    if len(targets) <= NAMED_POINTS:
+        _name(axes, targets, points, width)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
     legend_below(figure, 3 if width >= 5 else 1)
     return figure
+
+
+def _name(axes: Axes, targets: Sequence[Mapping[str, Any]], points: Sequence[Mapping[str, Any]], width: float) -> None:
+    """Name the target classes beside their points, where a name covers nothing else."""
+    inner = 72 * 0.85 * np.array([width, 0.6 * width])  # points of the part of the figure that has the marks
+    names = [shortened(str(one["class"]), 24) for one in targets]
+    sides = sides_of_names(points, targets, inner, [4.6 * len(name) for name in names], height=10.0)
+    for name, one, side in zip(names, targets, sides, strict=True):
+        if side is not None:
+            where = {"ha": "left" if side.across > 0 else "right", "va": "center"}
+            annotate(axes, name, (one["x"], one["y"]), (6 * side.across, side.up), color=INK, **where)

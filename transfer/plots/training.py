@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from transfer.plots.style import ACCENT, MAIN, WIDTH, legend, style
 
@@ -28,6 +29,7 @@ def history_plot(history: Sequence[Mapping[str, float]], *, width: float = WIDTH
     loss = next(frames)
     style(loss, "step", "training loss", width / columns, 2.6)
     loss.plot([row["step"] for row in history], [row["train_loss"] for row in history], "-", color=MAIN)
+    loss.xaxis.set_major_locator(MaxNLocator(integer=True))
     loss.grid(alpha=0.3)
     if validated:
         accuracy = next(frames)
@@ -37,6 +39,7 @@ def history_plot(history: Sequence[Mapping[str, float]], *, width: float = WIDTH
             if known:
                 steps, found = [row["step"] for row in known], [100 * row[column] for row in known]
                 accuracy.plot(steps, found, line, color=colour, label=name)
+        accuracy.xaxis.set_major_locator(MaxNLocator(integer=True))
         accuracy.grid(alpha=0.3)
         legend(accuracy)
     return figure

@@ -51,8 +51,10 @@ def judged(
         name: str(_predicted(config, str(model), images, out / f"{name}.csv").out)
         for name, images in _unlabelled(config, out, given).items()
     }
+    tuned = [arm["finetune"]["steps"] for arm in recipe["arms"].values() if "steps" in (arm.get("finetune") or {})]
+    told = {"sources": recipe["sources"], "tuning": next(iter(tuned), None), **plan}
     return {
-        "sentences": sentences(verdict, recipe["extract"]["backbone"], sources=recipe["sources"], **plan),
+        "sentences": sentences(verdict, recipe["extract"]["backbone"], **told),
         **verdict.to_json(),
         "model": str(model),
         "starts": runs,

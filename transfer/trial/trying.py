@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -146,6 +147,7 @@ def _same_trial(config: TrialConfig, out: Path, inputs: Sequence[str]) -> Mappin
         return None
     if _sha256(read_limited(out / RECIPE, "recipe", LARGEST_YAML)) != known["recipe_sha256"]:
         raise InputError(
-            f"{out / RECIPE}: was edited since the trial wrote it; run it with: transfer run {out / RECIPE}"
+            f"{out / RECIPE}: was edited since the trial wrote it; run it with: transfer run "
+            f"{shlex.quote(str(out / RECIPE))}"
         )
     return known

@@ -1,4 +1,4 @@
-"""Which start wins: accuracies on the same held-out images, compared in pairs, and said in three sentences."""
+"""Which start wins: accuracies on the same held-out images, compared in pairs, and said in sentences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.intervals import Estimate, wilson
+from transfer.intervals import Estimate, percent, wilson
 from transfer.trial.plan import CONTINUED, FINE_TUNED, PROBE, SELECTED
 
 #: The normal quantile of a 95 % interval.
@@ -107,9 +107,14 @@ def optimism(hits: NDArray[np.bool_], seed: int) -> float:
 
 
 def sentences(
-    verdict: Verdict, model: str, left_out: Mapping[str, float], sources: Sequence[str], pretraining: int
+    verdict: Verdict,
+    model: str,
+    left_out: Mapping[str, float],
+    sources: Sequence[str],
+    pretraining: int,
+    tuning: int | None = None,
 ) -> list[str]:
-    """Say a verdict in three sentences: what wins, by how much, and whether pre-training on a choice is worth it.
+    """Say a verdict: what wins, by how much, and whether pre-training on a choice is worth it.
 
     Args:
         verdict: The verdict.
@@ -117,13 +122,29 @@ def sentences(
         left_out: For each start that was left out, the minutes that a trial with it takes.
         sources: The sources that were given.
         pretraining: Steps of a pre-training on the choice.
+        tuning: Steps of each fine-tuning; None if none was tried.
     """
     best, own = verdict.best, verdict.accuracy[verdict.best]
     first = (
-        f"{_HOW[best].format(model=model)} is right on {_percent(own.value)} % of the {verdict.images:,} held-out "
-        f"photographs (95 % interval {_percent(own.low)} to {_percent(own.high)})."
+        f"{_HOW[best].format(model=model)} is right on {percent(own.value)} % of the {verdict.images:,} held-out "
+        f"photographs (95 % interval {percent(own.low)} to {percent(own.high)})."
     )
-    return [first, _second(verdict), _third(verdict, left_out, sources, pretraining)]
+    second = _second(verdict)
+    if tuning is not None:
+        second += f" Fine-tuning took {tuning:,} step{'s' * (tuning != 1)}."
+    return [first, second, _third(verdict, left_out, sources, pretraining)]
+
+
+def say_left_out(left_out: Mapping[str, float]) -> str:
+    """One sentence on the starts that did not fit, with the time that each needs; empty if all did.
+
+    >>> say_left_out({"fine-tuned": 7.2, "continued on the choice": 12})
+    'Left out, because the time is too short: fine-tuned (--minutes 8), continued on the choice (--minutes 12).'
+    """
+    if not left_out:
+        return ""
+    named = ", ".join(f"{name} (--minutes {math.ceil(minutes)})" for name, minutes in left_out.items())
+    return f"Left out, because the time is too short: {named}."
 
 
 def _second(verdict: Verdict) -> str:
@@ -153,10 +174,6 @@ def _third(verdict: Verdict, left_out: Mapping[str, float], sources: Sequence[st
     gap = min((verdict.lead[name] for name in used), key=lambda one: one.value)
     worth = "is not worth it here" if gap.low > 0 else "makes no difference that these photographs can tell"
     return f"{what} {worth}: the best start without it leads by {_points(gap)}."
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
 
 
 def _points(lead: Estimate) -> str:

@@ -55,12 +55,21 @@ def test_the_best_epoch_by_the_validation_is_kept(source_run, tmp_path):
     assert again.macro == pytest.approx(best["macro"])
 
 
-@pytest.mark.parametrize(("last", "said"), [(0.099, False), (0.9, True)])
-def test_a_loss_that_wanders_near_zero_has_not_diverged(tmp_path, monkeypatch, last, said):
+@pytest.mark.parametrize(
+    ("first", "last", "steps", "said"),
+    [
+        (0.057, 0.099, 40, False),
+        (0.057, 0.9, 40, True),
+        (0.047, 0.201, 5, False),  # few steps, and far better than guessing
+        (0.7, 300.0, 5, True),
+    ],
+)
+def test_a_loss_that_wanders_has_not_diverged(tmp_path, monkeypatch, first, last, steps, said):
     lines = []
     run = SimpleNamespace(path=tmp_path / "run", log=lines.append)
-    monkeypatch.setattr(training, "open_run", lambda _: {"history": [{"train_loss": 0.057}, {"train_loss": last}]})
-    training._warn_if_lost(run)
+    history = [{"train_loss": first, "step": steps // 2}, {"train_loss": last, "step": steps}]
+    monkeypatch.setattr(training, "open_run", lambda _: {"history": history})
+    training._warn_if_lost(run, chance=2.1)
     assert bool(lines) == said and all("the training diverged" in line for line in lines)
 
 

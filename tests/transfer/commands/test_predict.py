@@ -47,11 +47,13 @@ def test_the_screen(made_run, photos, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert f"{out}: 40 images, 1 of them unreadable (see the column error)" in shown
     assert "predicted classes:" in shown and "mean probability" in shown and "images are unsure" in shown
+    assert "every image gets one of the model's 10 classes, an image of something else too" in shown
     assert f"transfer evaluate {made_run} DATASET" in shown and "--features features.npz" in shown
     features = ["--features", str(tmp_path / "found.npz"), "--overwrite"]
     assert main(["predict", str(made_run), TEST, "--out", str(out), *CPU, *features]) == 0
     shown = capsys.readouterr().out
     assert f"transfer evaluate {made_run} '{TEST}'" in shown and "unreadable" not in shown
+    assert "something else" not in shown  # the classes of these images are known
     assert f"features of the images: {tmp_path / 'found.npz'}" in shown
 
 

@@ -21,6 +21,8 @@ from finetune.model import ImageClassifier
 from finetune.run_directory import open_run
 from transfer.archives import unpack
 from transfer.cli import main
+from transfer.commands.trial import TrialConfig, show
+from transfer.trial.trying import Trial
 
 TWO_CORES = ["--device", "cpu", "--workers", "2"]
 
@@ -86,6 +88,18 @@ def test_a_folder_becomes_a_verdict_a_page_and_a_model(photographs, said, capsys
     )
     assert main(["try", str(photographs), "--seed", "1", "--out", str(out)]) == 2
     assert "holds another trial (seed is 0, asked for 1)" in capsys.readouterr().err
+
+
+def test_the_screen_says_what_was_left_out_and_commands_that_can_be_typed(capsys):
+    figure = {"value": 0.8, "low": 0.7, "high": 0.9}
+    content = {"accuracy": {"linear probe": figure}, "lead": {}, "sentences": ["It is right."], "optimism": 0.0}
+    content |= {"left_out": {"fine-tuned": 7.2}, "predictions": {}, "model": "runs/my try/model", "hub": None}
+    content |= {"report": "runs/my try/report.html", "recipe": "runs/my try/recipe.yaml"}
+    show(TrialConfig(photographs="photos"), Trial(Path("runs/my try"), content))
+    shown = capsys.readouterr().out
+    assert "It is right.\nLeft out, because the time is too short: fine-tuned (--minutes 8).\n" in shown
+    assert "transfer predict 'runs/my try/model' NEW_PHOTOGRAPHS/" in shown
+    assert "transfer run 'runs/my try/recipe.yaml' --out 'runs/my try' " in shown
 
 
 @pytest.mark.parametrize(

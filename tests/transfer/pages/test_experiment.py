@@ -19,6 +19,7 @@ from similarity.selection.curve import curves_from
 from similarity.selection.pool import SourcePool
 from similarity.selection.strategies.mutual_proximity import most_serving
 from transfer import ReportConfig, report
+from transfer.plots.choice import SHARE
 
 
 def page_of(out: Path, read_page):
@@ -37,7 +38,7 @@ def test_the_best_arm_is_named_wherever_it_stands_and_ties_are_told(results, rea
     assert (
         "Pre-training on 4 classes chosen by mutual-proximity (toolkit) gives a top-1 accuracy of 81.0 %" in page.text
     )
-    assert "The runs do not tell it from last." in page.text
+    assert "It is tied with last: the runs do not show which of them is better." in page.text
     assert "Guessing gives 10.0 %" in page.text
 
 
@@ -153,7 +154,7 @@ def test_a_trial_has_its_verdict_of_these_runs(results, read_page):
     assert [cells[0] for style, cells in page.rows if style == "best"] == ["last"]
     assert ["toolkit", "80.0", "70.0 to 90.0", "+10.0 (−10.0 to +30.0), tied"] in [cells for _, cells in page.rows]
     assert "about 1.2 points too high" in page.text
-    assert "other, with which the trial would take about 8 minutes" in page.text
+    assert "Left out, because the time is too short: other (--minutes 8)." in page.text
     assert "How last does" in page.text
     verdict["starts"]["last"] = "another"
     (out / "verdict.json").write_text(json.dumps(verdict))
@@ -203,7 +204,7 @@ def test_the_curve_names_its_own_classes_and_marks_its_first_ones_alone(strategy
         (out / "result.json").write_text(json.dumps(content))
         page = page_of(out, read_page)
         rows = page.data["curve"]["data"]["values"]
-        assert [row["added"] for row in rows if row["of"] == "share served"] == order
+        assert [row["added"] for row in rows if row["of"] == SHARE] == order
         marks = [mark["text"] for mark in page.data["curve"]["layer"][1]["data"]["values"]]
         assert (f"chosen: {number}" in marks) == marked
         assert (f"chosen: {number} classes" in page.drawn) == marked
@@ -238,7 +239,7 @@ def test_runs_that_start_from_each_other_cost_what_they_cost_once(tmp_path, writ
     write_run(one, config={"init": str(other)})
     write_run(other, config={"init": str(one)})
     arms = [{"arm": "round", "runs": [{"run": str(one)}]}]
-    assert arm_costs(arms, tmp_path) == [("round", "7 s", 100, "7 s", 100)]
+    assert arm_costs(arms, tmp_path) == ([("round", "7 s", 100, "7 s", 100)], False)
 
 
 def test_a_source_that_is_nearer_after_correction_is_named_first(results, read_page):

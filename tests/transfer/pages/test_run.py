@@ -70,6 +70,31 @@ def test_a_run_says_what_it_was_pre_trained_on(tmp_path, write_run, read_page):
         "finetune",
     ]
     assert f"transfer finetune --config {run}/config.yaml --out AGAIN" in page.text
+    # The chosen classes are named, and the commands have the paths that were given.
+    assert ["2", "letter 2", "glyphs:GREEK", "9", "0.1000"] in [cells for _, cells in page.rows]
+    assert f"--init {before}" in page.text and f"transfer pretrain glyphs:GREEK --out {before}" in page.text
+
+
+def test_groups_are_shown_where_there_are_several(tmp_path, write_run, read_page, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = [write_run(tmp_path / name, wrong) for name, wrong in (("a", 3), ("b", 9))]
+    page = page_of(runs[:1], read_page)  # a balanced target: all classes are few
+    assert next(cells for _, cells in page.rows if cells and cells[0] == "accuracy")[:2] == ["accuracy", "0.6500"]
+    assert "many" not in page.text and "training images per class" not in page.text
+    assert "Mean of the classes" in (text := page_of(runs, read_page).text) and "Many" not in text
+    for run in runs:
+        figures = json.loads((run / "metrics.json").read_text())
+        write_json(run / "metrics.json", figures | {"many": 0.9})
+    assert "training images per class" in page_of(runs[:1], read_page).text
+    assert "Many, medium and few" in page_of(runs, read_page, overwrite=True).text
+
+
+def test_a_training_whose_images_were_counted_costs_just_these(tmp_path, write_run, read_page):
+    run = write_run(tmp_path / "run")
+    assert "for about 100 training images" in page_of([run], read_page).text
+    columns = ("epoch", "step", "train_loss", "images", "images_per_second", "seconds")
+    write_table(run / "history.csv", None, columns, [(1, 3, 2.0, 192, 10.0, 19.1), (2, 5, 1.0, 128, 10.0, 12.9)])
+    assert "It took 32 s for 320 training images." in page_of([run], read_page).text
 
 
 def test_the_validation_is_shown_where_there_is_one(tmp_path, write_run, read_page):
@@ -105,7 +130,7 @@ def test_runs_are_compared_pair_by_pair(tmp_path, write_run, read_page, monkeypa
     lead = lead_of(right[1], right[0])
     cells = next(cells for _, cells in page.rows if cells and cells[0] == str(runs[0]))
     assert cells[4] == f"{100 * lead.value:+.1f} ({100 * lead.low:+.1f} to {100 * lead.high:+.1f})"
-    assert f"The images do not tell it from {runs[2]}." in page.text
+    assert f"It is tied with {runs[2]}: the images do not show which of them is better." in page.text
     with pytest.raises(InputError, match="is there already"):
         report(ReportConfig(run=[str(run) for run in runs]))
     (runs[0] / "predictions.csv").unlink()

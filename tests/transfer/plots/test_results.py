@@ -20,6 +20,7 @@ from transfer.plots import (
     map_plot,
     shares_plot,
 )
+from transfer.plots.choice import GAIN, SHARE
 
 MATHS = "$x^{2$"
 
@@ -82,6 +83,7 @@ def test_domains_have_their_intervals_where_they_are_known():
 def test_a_training_has_its_loss_and_its_validation():
     rows = [{"step": 10, "train_loss": 2.0}, {"step": 20, "train_loss": 1.0}]
     (loss,) = history_plot(rows).axes
+    assert all(float(tick).is_integer() for tick in loss.get_xticks())  # there is no half of a step
     assert loss.lines[0].get_xydata().tolist() == [[10, 2.0], [20, 1.0]]
     assert (loss.get_xlabel(), loss.get_ylabel()) == ("step", "training loss")
     validated = [row | {"validation_top1": 0.5, "validation_macro": 0.25} for row in rows]
@@ -103,15 +105,15 @@ def test_a_curve_marks_its_knee_and_the_choice():
     given = curve(np.array([0.3, 0.7, 0.8, 0.85, 0.9, 0.95]))
     axes = curve_plot(given, chosen=4).axes[0]
     found = {line.get_label(): line for line in axes.lines}
-    assert found["share served"].get_ydata() == pytest.approx(100 * given.share)
-    assert found["gain in distance"].get_ydata() == pytest.approx(100 * given.gain)
+    assert found[SHARE].get_ydata() == pytest.approx(100 * given.share)
+    assert found[GAIN].get_ydata() == pytest.approx(100 * given.gain)
     assert given.knee == 2
     assert found["knee: 2 classes"].get_xydata().tolist() == [[2, 70]]
     assert found["chosen: 4 classes"].get_xydata().tolist() == [[4, 85]]
     assert axes.get_xlabel() == "chosen classes"
     assert axes.get_ylabel().endswith("%")
     without = {line.get_label() for line in curve_plot(curve(None)).axes[0].lines}
-    assert "share served" not in without
+    assert SHARE not in without
 
 
 def test_shares_have_the_names_of_both_sides():

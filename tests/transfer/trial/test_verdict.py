@@ -81,3 +81,10 @@ def test_the_sentences_say_what_wins_by_how_much_and_what_a_choice_is_worth():
     assert "makes no difference" in said(probe=300, tuned=381, continued=380, sources=["s"])[2]
     assert said(probe=300)[1] == "Nothing else was tried in this time."
     assert said(probe=300, tuned=300)[1].endswith("do not tell these starts apart.")  # the probe is the cheapest
+
+
+def test_the_steps_of_a_fine_tuning_are_said():
+    hits = {PROBE: np.arange(40) < 30, FINE_TUNED: np.arange(40) < 40}
+    given = {"model": "resnet50", "left_out": {}, "sources": [], "pretraining": 0}
+    assert sentences(judge(hits), tuning=5, **given)[1].endswith(" Fine-tuning took 5 steps.")
+    assert "took" not in sentences(judge({PROBE: hits[PROBE]}), tuning=None, **given)[1]
