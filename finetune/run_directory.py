@@ -76,21 +76,16 @@ class RunDirectory:
         without_effect: Collection[str] = (),
         modified: float = 0.0,
     ) -> None:
-        self.path = on_disk(path, "`out`")
+        self.path, self._modified = on_disk(path, "`out`"), modified
         self.checkpoints = self.path / "checkpoints"
         resolved = {name: value for name, value in asdict(config).items() if name != "out"} | {"out": str(path)}
         if rank() == 0:
-            self._open(config, resolved, inputs, without_effect, modified)
+            self._open(config, resolved, inputs, without_effect)
         wait_for_all()
         self.metrics = gather(_read_metrics(self.path))[0]  # before any process of this job writes them
 
     def _open(
-        self,
-        config: Any,
-        resolved: Mapping[str, Any],
-        inputs: Mapping[str, str],
-        without_effect: Collection[str],
-        modified: float,
+        self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str], without_effect: Collection[str]
     ) -> None:
         path = self.path
         if path.exists() and not path.is_dir():
@@ -99,7 +94,7 @@ class RunDirectory:
             if directory.is_dir():
                 check_own_files(directory, "`out`")
         if (path / "config.yaml").exists():
-            self._require_same(config, resolved, inputs, modified)
+            self._require_same(config, resolved, inputs)
         elif path.is_dir() and any(_is_foreign(entry) for entry in path.iterdir()):
             raise InputError(f"`out` {path}: the directory is not empty and holds no run; name another")
         else:
@@ -127,9 +122,7 @@ class RunDirectory:
         write_sealed_json(self.path / "environment.json", environment)
         write_text(self.path / "config.yaml", options)
 
-    def _require_same(
-        self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str], modified: float
-    ) -> None:
+    def _require_same(self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         there, environment = _read_start(self.path)
         asked = _plain(resolved)
         # An option that the run does not read, or that its version did not have, has its default. Null stands for it.
@@ -153,7 +146,7 @@ class RunDirectory:
                 raise InputError(
                     f"`out` {self.path}: its {name} has changed since the run began; name another directory"
                 )
-        if environment.get("started") and changed_since(modified, environment["started"]):
+        if environment.get("started") and changed_since(self._modified, environment["started"]):
             raise InputError(f"`out` {self.path}: images were changed after the run began; name another directory")
 
     @contextmanager
