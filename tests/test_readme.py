@@ -107,11 +107,16 @@ def faults() -> list[str]:
 
 
 def demo() -> list[str]:
-    arms = {
-        arm["arm"]: f"{percent(arm['top1_mean'])} ± {percent(arm['top1_std'])} %"
-        for arm in recorded("demo.json")["arms"]
-    }
-    return [f"{arms['toolkit']}, {arms['random']}, {arms['all']}"]
+    return [accuracies("demo.json", "toolkit", "random", "all")]
+
+
+def mixed_lake() -> list[str]:
+    return [accuracies("mixed-lake-to-cub.json", "default", "random", "all")]
+
+
+def accuracies(file: str, *names: str) -> str:
+    arms = {arm["arm"]: arm for arm in recorded(file)["arms"]}
+    return ", ".join(f"{percent(arms[name]['top1_mean'])} ± {percent(arms[name]['top1_std'])} %" for name in names)
 
 
 ROWS: dict[str, Callable[[], list[str]]] = {
@@ -125,6 +130,7 @@ ROWS: dict[str, Callable[[], list[str]]] = {
     "long-tail/": long_tail,
     "unlabelled.json": unlabelled,
     "faults.json": faults,
+    "mixed-lake-to-cub.json": mixed_lake,
     "demo.json": demo,
 }
 

@@ -293,7 +293,7 @@ def _faults() -> Rows:
 TABLES: dict[str, Table] = {
     "faults": _of("faults", _faults, "fault", "tried", "survived", "lost", "silently wrong", "commands"),
     "demo": _of("demo", lambda: _arms("demo"), "pre-trained on", "top-1, %"),
-    "cub": _of("tiny-imagenet-to-cub", lambda: _arms("tiny-imagenet-to-cub"), "pre-trained on", "top-1, %"),
+    "cub": _of("mixed-lake-to-cub", lambda: _arms("mixed-lake-to-cub"), "pre-trained on", "top-1, %"),
     "pairs": _of("selection_quality", lambda: _precisions(PAIRS, True), "", *PAIRS.values()),
     "sizes": _of("selection_quality", lambda: _precisions(OTHERS, False), "", *OTHERS.values()),
     "geometries": _of("selection_quality", _geometries, "`nearest` / `mutual-proximity`", *PAIRS.values()),

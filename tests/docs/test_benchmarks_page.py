@@ -144,6 +144,23 @@ def test_words_about_every_use_of_a_choice():
     assert "the same choice gains less" in PLAIN and mean("default, subset", every) < mean("default, subset")
 
 
+def test_words_about_the_mixed_lake_for_birds():
+    found = recorded("mixed-lake-to-cub")
+    mean = {arm["arm"]: 100 * arm["top1_mean"] for arm in found["arms"]}
+    assert "The chosen classes lie about 9 points above random classes, and 15 above all classes" in PLAIN
+    assert round(mean["default"] - mean["random"]) == round(mean["paper"] - mean["random"]) == 9
+    assert round(mean["default"] - mean["all"]) == 15
+    assert "The default and the paper's ranking are level" in PLAIN and abs(mean["default"] - mean["paper"]) < 1
+    of_birds = {"goose", "albatross", "black stork", "king penguin"}
+    birds = {
+        arm: sum(row["class"][0] != "n" or row["class"][10:] in of_birds for row in rows)
+        for arm, rows in found["selections"].items()
+    }
+    assert "All 40 classes of the default are birds, and 39 of the paper's; 54 of the 250 classes are" in PLAIN
+    assert (birds["default"], birds["paper"], birds["all"], len(found["selections"]["all"])) == (40, 39, 54, 250)
+    assert "Continuing from all classes gains less" in PLAIN and mean["continued"] < mean["default"]
+
+
 def test_words_about_influences():
     halves, tenths = (recorded("influence")[design] for design in ("halves", "tenths"))
     assert "a reliability of 0.09 to 0.23, those of halves hardly at all" in PLAIN

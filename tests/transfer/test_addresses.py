@@ -105,7 +105,7 @@ def test_what_does_not_answer_is_one_line_and_status_2(birds, web, refused, monk
         ("predict hf://o/n/run digits: --out p.csv", "RUN hf://o/n/run: is an address, but a run directory"),
         ("report s3://b/run", "RUN s3://b/run: is an address, but a run directory is on the disk"),
         ("compare s3://b/one s3://b/two", "s3://b/one: is an address, but a run directory is on the disk"),
-        ("run recipes/tiny-imagenet-to-cub.yaml --out s3://b/x", "--out s3://b/x: is an address, but a run directory"),
+        ("run recipes/mixed-lake-to-cub.yaml --out s3://b/x", "--out s3://b/x: is an address, but a run directory"),
         ("try digits: --out s3://b/x", "--out s3://b/x: is an address, but a run directory is on the disk"),
         ("inspect s3://b/run", "s3://b/run: is an address, but a run directory is on the disk"),
         ("extract digits: --out https://h/bank.h5", "--out https://h/bank.h5: a web server takes no files"),
