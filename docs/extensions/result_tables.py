@@ -45,6 +45,8 @@ ARMS = {
     "random": "as many at random",
     "paper": "the paper's choice",
     "toolkit": "the default's choice",
+    "default": "the default's choice",
+    "continued": "all classes, then the default's choice",
     "coverage": "`--strategy coverage`",
     "local-scaling": "`local-scaling`, the default then",
     "nearest": "`nearest` in the default geometry",
