@@ -115,8 +115,9 @@ def _subject(arm: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     row = STRATEGIES[arm["strategy"]]
     if row.takes_all:
         return "Pre-training on all source classes"
+    how = "at random" if row.name == "random" else f"by {row.name}"
     size = arm.get("classes") or recipe.get("classes")
-    return f"Pre-training on {'the' if size is None else f'{size:,}'} classes chosen by {row.name}"
+    return f"Pre-training on {'the' if size is None else f'{size:,}'} classes chosen {how}"
 
 
 def _reference(arms: Sequence[Mapping[str, Any]], found: ArmComparison) -> str | None:

@@ -18,6 +18,7 @@ from transfer.accuracies import accuracy_table
 from transfer.commands import COMMANDS
 from transfer.commands.inspect import InspectConfig, inspect
 from transfer.commands.report import ReportConfig, report
+from transfer.pages.run import CALLED
 
 
 @pytest.fixture
@@ -98,5 +99,5 @@ def test_the_page_has_the_same_table(run):
     found = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in lines]
     assert found[0] == ["", "top1", "top5", "macro", "many", "medium", "few"]
     assert {name: [text for text in row if text] for name, *row in found if name in ROWS} == ROWS
-    assert ["calibration error", "0.4286"] in found and ["evaluated on", "digits:@test"] in found
+    assert [CALLED["calibration_error"], "0.4286"] in found and [CALLED["evaluated_on"], "digits:@test"] in found
     assert not any(name in ("top1", "images") and len(row) == 1 for name, *row in found)

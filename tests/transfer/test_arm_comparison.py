@@ -52,6 +52,8 @@ def test_the_headline_names_the_best_its_lead_and_its_ties():
     assert headline({"arms": close, "recipe": recipe}).endswith(
         "It is tied with paper: the runs do not show which of them is better."
     )
+    by_chance = headline({"arms": arms[:2], "recipe": recipe})
+    assert by_chance.startswith("Pre-training on 40 classes chosen at random (random) gives")
     alone = headline({"arms": arms[:1], "recipe": recipe})
     assert alone.startswith("Training on the target alone (scratch) gives")
 

@@ -22,7 +22,7 @@ from transfer.run_description import describe
 #: Chosen classes that are named.
 NAMED = 200
 #: What the page calls figures whose names in ``metrics.json`` say little.
-_CALLED = {
+CALLED = {
     "evaluated_on": "the images that judged it",
     "judged_on": "what these images are to the run",
     "calibration_error": "expected calibration error: how far its probabilities are from its accuracy, 0 to 1",
@@ -153,7 +153,7 @@ def _others(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Figures that the table of accuracies does not hold, by what the page calls them."""
     shown = {*accuracy_table(figures)[0], "images", "evaluated_on_sha256"}
     plain = {
-        _CALLED.get(name, name.replace("_", " ")): value
+        CALLED.get(name, name.replace("_", " ")): value
         for name, value in figures.items()
         if name not in shown and not isinstance(value, (Mapping, list))
     }
