@@ -146,7 +146,7 @@ class Recipe:
             every seed draws its own images (digits:@train?per_class=2&seed={seed}) and selects for them.
         test: Dataset spec of the target's test images.
         classes: Source classes that an arm selects; by default those that transfer select chooses without a number.
-        arms: Arm by name. The verdict is about the most accurate arm, and the chosen classes about the best that chooses.
+        arms: Arm by name. The verdict is about the most accurate one, the chosen classes about the best that chooses.
         seeds: Seeds; every arm is pre-trained and fine-tuned once a seed.
         extract: Options of transfer extract.
         rank: Options of transfer rank.
