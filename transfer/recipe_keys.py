@@ -62,7 +62,7 @@ def recipe_key_meanings() -> dict[str, str]:
     """Every key with its meaning and what it takes; those of an arm stand below ``arms: NAME:``.
 
     >>> recipe_key_meanings()["arms: NAME: classes"]
-    "Classes to choose, instead of the recipe's number (a whole number, at least 1 and at most 1000000)"
+    "Classes to choose, instead of the recipe's number (a whole number, at least 1 and at most 1e+12)"
     """
     prefixes = {"recipe": "", "arm": "arms: NAME: "}
     return {

@@ -40,7 +40,7 @@ from features.infrastructure.disk.locks import locked
 from features.infrastructure.errors import InputError
 from features.infrastructure.interruptions import deferred
 from features.infrastructure.processes import gather, rank, world_size
-from features.infrastructure.storage.addresses import located
+from features.infrastructure.storage.addresses import Address, located
 from features.kept_features import KeptFeatures
 from features.readers import open_dataset
 from features.unreadable import check_unreadable
@@ -107,7 +107,7 @@ def _extract_in_this_process(
 ) -> Extraction:
     """Extract a dataset, or the shard of it that ``config.shard`` names, or reuse what is at ``config.out``."""
     out = located(config.out)
-    if not out.exists() or config.overwrite:  # a bank is reused where nothing can be written
+    if isinstance(out, Address) or not out.exists() or config.overwrite:  # a bank on a read-only disk is reused
         check_writable(out)
     dataset = open_images()
     if len(dataset) == 0:

@@ -44,7 +44,7 @@ CASES = {
 
 
 def test_every_kind_is_here():
-    assert CASES.keys() == KINDS.keys()
+    assert CASES.keys() == KINDS.keys() - {"recipe-keys"}  # which are keys of a file, and tested with recipes
 
 
 @pytest.mark.parametrize("kind", CASES)

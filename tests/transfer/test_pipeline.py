@@ -193,7 +193,7 @@ def test_every_use_of_a_choice_is_an_arm(recipe_file: Path, capsys: pytest.Captu
     }
     assert runs["co-trained"]["with_weight"] == 0.5 and runs["co-trained"]["init"] == str(half)
     assert runs["plain"]["with_"] is None
-    page = Path(found["report"]).read_text()
+    page = Path(found["report"]).read_text().replace("<wbr>", "")
     for words in ("continued after half of the steps on all", "all, drawn by mutual-proximity", "all but 2 by mutual"):
         assert words in page
     finished = {path: path.stat().st_mtime_ns for path in Path("runs/tiny").rglob("metrics.json")}

@@ -243,14 +243,15 @@ def _show_metrics(figures: Mapping[str, Any]) -> None:
 def _show_dataset(config: InspectConfig, content: Mapping[str, Any]) -> None:
     """Print the imbalance of a dataset, the class weights of each β, and the advised loss and sampler."""
     say(content["dataset"])
-    balanced = content["imbalance"] == 1
-    names = ["classes", "images", "largest", "smallest", "imbalance", *([] if balanced else ["many", "medium", "few"])]
+    groups = ["many", "medium", "few"]
+    several = sum(content[group] > 0 for group in groups) > 1
+    names = ["classes", "images", "largest", "smallest", "imbalance", *(groups if several else [])]
     show_table([f">{name}" for name in names], [[str(content[name]) for name in names]])
     per_class = content["images_per_class"]
     named = [f"{name} ({images})" for name, images in list(per_class.items())[:NAMES]]
     more = f" and {len(per_class) - NAMES} more" if len(per_class) > NAMES else ""
     say(f"classes: {', '.join(named)}{more}")
-    if not balanced:
+    if several:
         console.print(f"many: classes of more than {MANY} images; medium: of {FEW} to {MANY}; few: of fewer than {FEW}")
     spec, name = shlex.quote(content["dataset"]), short_name(content["dataset"])
     if "feature" in content:
@@ -264,7 +265,7 @@ def _show_dataset(config: InspectConfig, content: Mapping[str, Any]) -> None:
             f"transfer cluster {name}.h5 --out {name}-clusters.h5",
         )
         return
-    if not balanced:
+    if content["imbalance"] > 1:
         _show_betas(content["betas"])
     advice = content["advice"]
     console.print(f"\nadvised: --loss {advice['loss']} --sampler {advice['sampler']}")

@@ -22,7 +22,9 @@ from features.infrastructure.console import warn_once
 SEAL, UNSEALED = "sha256", "0" * 64
 _STATED = re.compile(rb"[^0-9A-Za-z]{0,6}\{[^0-9A-Za-z]{1,8}sha256[^0-9A-Za-z]{1,8}([0-9a-f]{64})(?![0-9A-Za-z])")
 #: A seal of which a byte has changed.
-_DAMAGED = re.compile(rb"[^0-9A-Za-z]{0,6}\{[^0-9A-Za-z]{1,8}(sha256|\S{0,8}[^0-9A-Za-z]{1,8}[0-9a-f]{30})")
+_DAMAGED = re.compile(
+    rb"[^0-9A-Za-z]{0,6}\{[^0-9A-Za-z]{1,8}(sha256|\S{0,8}[^0-9A-Za-z]{1,8}[0-9a-f]{30}|\S{0,24}?[0-9a-f]{30})"
+)
 _BOM = b"\xef\xbb\xbf"
 #: Bytes that are read at once.
 _BLOCK = 1 << 20

@@ -14,6 +14,7 @@ from features.class_statistics import ClassStatistics
 from features.extraction import ray_engine
 from features.extraction.ray_engine import _Worker, blocks_of
 from features.extraction.shard import Shard
+from features.infrastructure.console import console
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,9 @@ def test_what_the_cluster_has_not_is_an_error(cluster, config, photos, tmp_path)
         extract(config(photos, tmp_path / "bank.h5", engine="ray", ray_gpus=1))
 
 
-def test_a_machine_with_other_images_is_an_error(config, photos, tmp_path):
+def test_a_machine_with_other_images_is_an_error(config, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(console, "quiet", False)  # a worker silences its process, which is this one here
+    monkeypatch.setattr("torch.set_num_threads", lambda number: None)
     rows = {"first": np.array([0]), "last": np.array([4])}
     (found,) = _Worker(config(photos, tmp_path / "bank.h5"), "0" * 64, {})(rows)["sums"]
     assert "it has other images" in str(pickle.loads(found))

@@ -55,8 +55,8 @@ def test_columns_on_the_screen_are_called_as_in_the_file(files, capsys):
     lines = Path("s.csv").read_text(encoding="utf-8").splitlines()
     rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     head = shown.splitlines()[0].replace(",", "").split()
-    assert {"rank", "class", "images", "distance", "weight", "source"} == set(head) - {"%"}
-    assert {*head} - {"%", "images"} <= rows[0].keys()  # images: the column count
+    assert {"rank", "class", "images", "score", "weight", "source"} == set(head) - {"%"}
+    assert {*head} - {"%", "images", "score"} <= rows[0].keys()  # images: the column count; score: distance
     first = shown.splitlines()[1].split()
     assert float(first[3]) == pytest.approx(float(rows[0]["distance"]), abs=1e-4)
     assert float(first[4]) == pytest.approx(100 * float(rows[0]["weight"]), abs=0.06)
