@@ -223,8 +223,14 @@ def test_a_tail_is_shown_where_there_is_one(tmp_path, write_folder, capsys):
     write_folder(tmp_path, {"c": 1})
     assert main(["inspect", f"folder:{tmp_path}"]) == 0
     shown = capsys.readouterr().out
-    assert "many: classes of more than 100 images; medium: of 20 to 100; few: of fewer than 20" in shown
+    assert "many" not in shown  # all classes are in one group
     assert "weights of the largest and the smallest class for each β" in shown
+
+
+def test_groups_of_classes_are_explained_where_there_are_several(capsys):
+    assert main(["inspect", "digits:@train?imbalance=20"]) == 0
+    captured = "".join(capsys.readouterr())
+    assert "many: classes of more than 100 images; medium: of 20 to 100; few: of fewer than 20" in captured
 
 
 def test_the_keys_of_a_recipe(capsys):
