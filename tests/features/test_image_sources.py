@@ -308,12 +308,10 @@ def test_the_fingerprint_changes_with_the_images(tmp_path):
     before = source.fingerprint()
     assert files(tmp_path).fingerprint() == before != source.take(np.array([0, 1])).fingerprint()
     Image.fromarray(noise()).save(tmp_path / "2.png")
-    os.utime(tmp_path / "2.png", (10.0, 4e9))
-    assert FileImages(source.root, source.paths).modified() < 4e9  # a date in the future says nothing
     now = time.time()
     os.utime(tmp_path / "2.png", (10.0, now))
     changed = FileImages(source.root, source.paths)
-    assert changed.modified() == pytest.approx(now) and now > source.modified() > arrays().modified() == 0
+    assert abs(changed.modified() - now) < 1e-3 and now > source.modified() > arrays().modified() == 0
     assert ChainedImages([arrays(), changed]).modified() == changed.modified()
     (tmp_path / "2.png").unlink()
     without = FileImages(source.root, source.paths)
