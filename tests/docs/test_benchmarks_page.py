@@ -172,6 +172,12 @@ def test_words_about_influences():
     assert "A ranking by the number of images alone predicts them as well as the default" in PLAIN
     lead = tenths["predicted_by"]["images (baseline)"]["default_less_this"]
     assert abs(lead["mean"]) < lead["error"]
+    out = recorded("influence")["leave_out"]
+    assert "higher by less than half a point than without a random tenth, by two standard errors" in PLAIN
+    assert 0 < out["worst"]["mean"] < 0.005 and round(out["worst"]["mean"] / out["worst"]["error"]) == 2
+    assert "without it the probability is no higher" in PLAIN and out["last"]["mean"] < out["last"]["error"]
+    assert "A training on all classes is worse than one without a random tenth" in PLAIN
+    assert out["none"]["mean"] < -2 * out["none"]["error"]
 
 
 def test_words_about_what_similarity_predicts():
