@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -122,8 +123,8 @@ class _Job:
         """The source domains, nearest first, as they stand in a ranking's JSON; ranked or reused."""
         banks = {"target": str(target.path), "source": [str(bank.path) for bank in sources]}
         config = from_mapping(RankConfig, self.steps.recipe.rank | banks, "rank")
-        manifests = [bank.attrs.get("manifest_sha256") for bank in (target, *sources)]
-        key = [*manifests, *(bank.attrs.get("created") for bank in (target, *sources))]
+        # A bank that was made anew of other images may have the same path.
+        key = [hashlib.sha256(bank.means.tobytes()).hexdigest() for bank in (target, *sources)]
         path = self.steps.out / "rankings" / f"{slug(target.name, asdict(config), key)}.json"
         if not path.is_file():
             found = rank(replace(config, explain=str(path.with_suffix(".csv")), overwrite=True))
