@@ -91,7 +91,7 @@ def described_by(where: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:  # libraries raise errors of any type on values of other types
-        raise InputError(f"{where}: describes no network that can be built ({fault(error)})") from error
+        raise InputError(f"{where} describes no network that can be built ({fault(error)})") from error
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ from functools import partial
 from features.backbones.backbone import Backbone
 from features.backbones.family import Family, family_of
 from features.backbones.foreign_config import check_numbers, check_size, described_by
-from features.checkpoint import find_checkpoint, is_trained_model
+from features.checkpoint import RESTORE, find_checkpoint, is_trained_model
 from features.infrastructure.errors import InputError
 
 
@@ -24,11 +24,13 @@ def build_from_run(name: str, weights: str, image_size: int | None = None) -> Ba
     size = checkpoint.preprocessing.image_size
     family, blueprint = family_of(checkpoint.backbone, but=TRAINED_RUN), checkpoint.blueprint
     if blueprint is not None and family.rebuild is not None:
-        where = f"{checkpoint.path.with_suffix('.json')}: 'blueprint'"
-        with described_by(where):
-            check_numbers(blueprint, where)
-            check_size(where, partial(family.rebuild, blueprint, size), checkpoint.path)
-            backbone = family.rebuild(blueprint, size)
+        try:
+            with described_by("'blueprint'"):
+                check_numbers(blueprint, "'blueprint'")
+                check_size("'blueprint'", partial(family.rebuild, blueprint, size), checkpoint.path)
+                backbone = family.rebuild(blueprint, size)
+        except InputError as error:
+            raise InputError(f"{checkpoint.path.with_suffix('.json')}: {error}; {RESTORE}") from error
         backbone.name = checkpoint.backbone
     else:
         backbone = family.build(checkpoint.backbone, "none", size)

@@ -89,35 +89,25 @@ def test_the_whole_folder_of_timm_is_read(of_timm, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("file", "changes"),
     [
-        *({"num_hidden_layers": value} for value in (-1, 0, 2, 10**7)),
-        *({"num_attention_heads": 0}, {"patch_size": 0}, {"hidden_act": "nosuch"}, {"dtype": 5}),
-        *({"quantization_config": 5}, {"quantization_config": {"quant_method": "bitsandbytes"}}),
-        *({"_attn_implementation": "a/b"}, {"hidden_size": 2**19}, {"id2label": 5}),
+        *(("config.json", {"num_hidden_layers": value}) for value in (-1, 0, 2, 10**7)),
+        *(("config.json", {name: 0}) for name in ("num_attention_heads", "patch_size")),
+        *(("config.json", {name: 5}) for name in ("dtype", "quantization_config", "id2label")),
+        ("config.json", {"hidden_act": "nosuch"}),
+        ("config.json", {"quantization_config": {"quant_method": "bitsandbytes"}}),
+        ("config.json", {"_attn_implementation": "a/b"}),
+        ("config.json", {"hidden_size": 2**19}),
+        *(("preprocessor_config.json", {"size": value}) for value in (5.5, None, "x")),
+        *(("preprocessor_config.json", {"image_mean": value}) for value in (5, ["a", "b", "c"])),
+        *(("preprocessor_config.json", {name: "x"}) for name in ("rescale_factor", "resample")),
+        ("preprocessor_config.json", {"image_processor_type": 5}),
     ],
     ids=str,
 )
-def test_a_configuration_of_transformers_that_describes_no_network(of_transformers, tmp_path, changes):
-    config = json.loads((of_transformers / "config.json").read_text())
-    name = copied(of_transformers, tmp_path / "m", "config.json", config | changes)
-    with pytest.raises(InputError) as found:
-        load_backbone(name)
-    assert str(found.value).startswith(f"backbone {name}") and "\n" not in str(found.value)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        *({"size": value} for value in (5.5, None, "x")),
-        *({"image_mean": value} for value in (5, ["a", "b", "c"])),
-        *({"rescale_factor": "x"}, {"resample": "x"}, {"image_processor_type": 5}),
-    ],
-    ids=str,
-)
-def test_an_input_transform_that_is_none(of_transformers, tmp_path, changes):
-    stated = json.loads((of_transformers / "preprocessor_config.json").read_text())
-    name = copied(of_transformers, tmp_path / "m", "preprocessor_config.json", stated | changes)
+def test_a_folder_of_transformers_that_describes_no_network_or_transform(of_transformers, tmp_path, file, changes):
+    stated = json.loads((of_transformers / file).read_text())
+    name = copied(of_transformers, tmp_path / "m", file, stated | changes)
     with pytest.raises(InputError) as found:
         load_backbone(name)
     assert str(found.value).startswith(f"backbone {name}") and "\n" not in str(found.value)
@@ -157,4 +147,6 @@ def test_a_card_that_describes_no_network(tmp_path, arguments):
     save_checkpoint(tmp_path / "last.safetensors", {"backbone.weight": torch.zeros(2)}, card)
     with pytest.raises(InputError) as found:
         load_backbone(str(tmp_path / "last.safetensors"))
-    assert "'blueprint'" in str(found.value) and "\n" not in str(found.value)
+    said = str(found.value)
+    assert said.startswith(f"{tmp_path / 'last.json'}: 'blueprint'") and "\n" not in said
+    assert said.endswith("restore the checkpoint from a copy, or train again")
