@@ -76,8 +76,6 @@ class ClassStatistics:
         """
         rows: Tensor | slice = slice(None) if classes is None else classes
         self.counts[rows] += other.counts
-        if classes is not None:
-            rows = classes.to(self.sums.device)
         self.sums[rows] += other.sums.to(self.sums)
         self.squares[rows] += other.squares.to(self.squares)
         self.scatter += other.scatter.to(self.scatter)

@@ -118,7 +118,6 @@ def _extract_in_this_process(
     modified, keep = dataset.source.modified(), config.keep_images
     found = None if config.overwrite else find_finished(out, attrs, modified=modified, keep_images=keep)
     if found is None:
-        check_writable(out)
         with locked(out):
             # Again: another process may have finished it since.
             found = None if config.overwrite else find_finished(out, attrs, modified=modified, keep_images=keep)

@@ -133,10 +133,11 @@ def _passes(
 
 
 def _settings(config: ExtractConfig, origin: Origin, resources: dict[str, Any]) -> ExtractConfig:
-    """The configuration of a worker: one process of its own on a CPU, or one per core that feeds a GPU."""
+    """The configuration of a worker: a process of its own for each of its cores, but none for the only one."""
     workers = config.workers
     if workers is None:
-        workers = int(resources["num_cpus"]) if resources["num_gpus"] else 0
+        cores = int(resources["num_cpus"])
+        workers = cores if cores > 1 or resources["num_gpus"] else 0
     precision = origin.attributes().get("precision", "auto")
     own: dict[str, Any] = {"engine": "local", "ray_workers": None, "ray_gpus": None, "ray_cpus": None}
     return replace(config, workers=workers, precision=precision, **own)
@@ -162,25 +163,21 @@ class _Worker:
     def _sums(self, positions: range) -> BlockSums:
         dataset, origin = self._opened = self._opened or self._open()
         classes, labels = np.unique(dataset.labels[positions.start : positions.stop], return_inverse=True)
-        place = torch.from_numpy(labels)
-        result = BlockSums(
-            torch.from_numpy(classes.astype(np.int64)),
-            ClassStatistics(len(classes), origin.dim),
-            *(torch.empty(0, dtype=torch.int64), [], Counter()),
-            torch.empty(0, origin.dim),
-        )
-        indices, values = [result.indices], [result.values]
+        place, statistics = torch.from_numpy(labels), ClassStatistics(len(classes), origin.dim)
+        indices, values = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, origin.dim)]
+        unreadable: list[tuple[str, str]] = []
+        assumed: Counter[str] = Counter()
         with closing(origin.batches(positions)) as batches:
             for batch in batches:
                 if len(batch.indices):
-                    result.statistics.add(batch.values, place[batch.indices - positions.start])
+                    statistics.add(batch.values, place[batch.indices - positions.start])
                     indices.append(batch.indices)
                     if self._config.keep_images:
                         values.append(batch.values.cpu())
-                result.unreadable += batch.unreadable
-                result.assumed.update(batch.assumed)
-        result.indices, result.values = torch.cat(indices), torch.cat(values)
-        return result
+                unreadable += batch.unreadable
+                assumed.update(batch.assumed)
+        present = torch.from_numpy(classes.astype(np.int64))
+        return BlockSums(present, statistics, torch.cat(indices), unreadable, assumed, torch.cat(values))
 
     def _open(self) -> tuple[ImageDataset, Origin]:
         """Open the dataset and the backbone; raise `InputError` if they are not those of the calling process."""
@@ -227,9 +224,10 @@ def _resources(config: ExtractConfig, cluster: dict[str, float]) -> tuple[int, i
     each_gpus = config.ray_gpus
     if each_gpus is None:
         each_gpus = 1.0 if gpus and config.device != "cpu" else 0.0
-    pool = config.ray_pool() or (max(1, int(gpus / each_gpus if each_gpus else cores / (config.ray_cpus or 1.0))),) * 2
-    each_cores = config.ray_cpus if config.ray_cpus is not None else max(1.0, cores // pool[1])
+    fitting = max(1, int(gpus / each_gpus if each_gpus else cores / (config.ray_cpus or 1.0)))
+    least, most = config.ray_pool() or (fitting, fitting)
+    each_cores = config.ray_cpus if config.ray_cpus is not None else max(1.0, cores // most)
     for what, each, there in (("ray_gpus", each_gpus, gpus), ("ray_cpus", each_cores, cores)):
         if each > there:
             raise InputError(f"`{what}` {each:g}: Ray has {there:g} here")
-    return *pool, {"num_cpus": each_cores, "num_gpus": each_gpus}
+    return least, most, {"num_cpus": each_cores, "num_gpus": each_gpus}
