@@ -105,10 +105,10 @@ def _say_if_deeper(spec: DatasetSpec, folders: Folders, part: str, images: dict[
     prefix = f"{part}/" if part else ""
     inside = {}
     for name, paths in images.items():
-        below = [path[len(prefix) + len(name) + 1 :].partition("/") for path in paths]
-        if not all(slash for _, slash, _ in below):
+        start = len(prefix) + len(name) + 1
+        if any("/" not in path[start:] for path in paths):  # the first image of most datasets
             return
-        inside[name] = sorted({folder for folder, _, _ in below})
+        inside[name] = sorted({path[start:].partition("/")[0] for path in paths})
     deeper = [name for name, found in inside.items() if len(found) > 1]
     if deeper:
         listed = ", ".join(inside[deeper[0]][:_SHOWN]) + (", …" if len(inside[deeper[0]]) > _SHOWN else "")
