@@ -26,7 +26,7 @@ from finetune.losses.advice import advise, beta_table, describe_tail
 from finetune.run_directory import open_run
 from similarity import Subset
 from similarity.selection.subset import REQUIRED_COLUMNS
-from transfer.accuracies import show_figures
+from transfer.accuracies import GROUPS, show_figures
 from transfer.kinds import KINDS, USED_BY, kind_of, names_of
 from transfer.screen import console, say, show_next, show_table
 from transfer.typed_command import short_name
@@ -243,9 +243,8 @@ def _show_metrics(figures: Mapping[str, Any]) -> None:
 def _show_dataset(config: InspectConfig, content: Mapping[str, Any]) -> None:
     """Print the imbalance of a dataset, the class weights of each β, and the advised loss and sampler."""
     say(content["dataset"])
-    groups = ["many", "medium", "few"]
-    several = sum(content[group] > 0 for group in groups) > 1
-    names = ["classes", "images", "largest", "smallest", "imbalance", *(groups if several else [])]
+    several = sum(content[group] > 0 for group in GROUPS) > 1
+    names = ["classes", "images", "largest", "smallest", "imbalance", *(GROUPS if several else ())]
     show_table([f">{name}" for name in names], [[str(content[name]) for name in names]])
     per_class = content["images_per_class"]
     named = [f"{name} ({images})" for name, images in list(per_class.items())[:NAMES]]
