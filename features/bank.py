@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from features.bank_checks import check_attributes, check_statistics, fault_of_covariance
 from features.infrastructure.disk.held_files import HeldFile
+from features.infrastructure.disk.stored_rows import StoredRows
 from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5.content import Content, stored
 from features.infrastructure.hdf5.opening import Writer, atomic_hdf5
 from features.infrastructure.names import class_names
 from features.infrastructure.storage.addresses import Address, Location, located
+from features.infrastructure.texts import Texts
 
 SCHEMA = "transfer.feature-bank"
 SCHEMA_VERSION = 1
@@ -42,7 +44,9 @@ _KIND = "feature bank"
 _UNIT_LENGTH = 1e-3
 
 #: Features (N, D), labels (N,) and ids (N,) of the images of a bank.
-Images = tuple[NDArray[np.floating], NDArray[np.int64], list[str]]
+Images = tuple[NDArray[np.floating], NDArray[np.int64], Texts]
+#: The same to be written.
+NewImages = tuple[NDArray[np.floating] | StoredRows, NDArray[np.int64], Sequence[str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,14 +170,14 @@ class FeatureBank:
         """Read the features (N, D), labels (N,) and ids (N,) of the images; see :meth:`image_labels` for errors."""
         with self._stored() as content:
             labels = self._labels(content)
-            ids = content.text("image/id", len(labels))
+            ids = content.texts("image/id", len(labels))
             features = content.matrix("image/feature", (len(labels), self.means.shape[1]))
         kept = np.flatnonzero(labels >= 0)
         if len(kept) == len(labels):
             return features, labels, ids
-        return features[kept], labels[kept], [ids[i] for i in kept]
+        return features[kept], labels[kept], ids.take(kept)
 
-    def image_labels(self) -> tuple[NDArray[np.int64], list[str]]:
+    def image_labels(self) -> tuple[NDArray[np.int64], Texts]:
         """Read the labels (N,) and ids (N,) of the images whose features are kept.
 
         Raises:
@@ -181,9 +185,9 @@ class FeatureBank:
         """
         with self._stored() as content:
             labels = self._labels(content)
-            ids = content.text("image/id", len(labels))
+            ids = content.texts("image/id", len(labels))
         kept = np.flatnonzero(labels >= 0)
-        return labels[kept], ids if len(kept) == len(ids) else [ids[i] for i in kept]
+        return labels[kept], ids if len(kept) == len(ids) else ids.take(kept)
 
     def image_blocks(self, rows: int = 4096) -> Iterator[NDArray[np.floating]]:
         """Yield the features of :meth:`images` in the same order, reading about ``rows`` images at a time."""
@@ -213,7 +217,7 @@ class FeatureBank:
         position = {name: label for label, name in enumerate(self.classes)}
         return np.array([position.get(name, -1) for name in classes], dtype=np.int64)[labels]
 
-    def write(self, path: str | Location, images: Images | None = None) -> FeatureBank:
+    def write(self, path: str | Location, images: NewImages | None = None) -> FeatureBank:
         """Write the bank, completely or not at all, with ``images`` if given, and return it as opened from ``path``.
 
         Raises:
@@ -306,7 +310,7 @@ def _mean_square(bank: FeatureBank) -> float | None:
     return float(np.average(squares.sum(axis=1), weights=bank.counts))
 
 
-def write_images(writer: Writer, images: Images) -> None:
+def write_images(writer: Writer, images: NewImages) -> None:
     """Store the features (N, D), labels (N,) and ids (N,) of images in a bank or a shard."""
     features, labels, ids = images
     writer.array("image/feature", features)

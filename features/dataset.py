@@ -14,6 +14,7 @@ from PIL import Image
 
 from features.image_sources import ChainedImages, ImageSource
 from features.infrastructure.errors import InputError
+from features.infrastructure.texts import Texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,8 @@ class ImageDataset:
         spec: The dataset spec that it was opened with.
         classes: (C,) class names, in the order of the labels; each name is unique.
         labels: (N,) int64, the class of each image, 0 to C − 1.
-        ids: (N,) a stable name of each image, such as its path below the root of the dataset.
+        ids: (N,) a stable name of each image, such as its path below the root of the dataset; any texts become
+            :class:`Texts`.
         source: Decodes image i, 0 to N − 1.
         numbers: (C,) the number of each class in the files of the dataset; None if it has none, or they have no meaning
             beyond one file.
@@ -33,12 +35,13 @@ class ImageDataset:
     spec: str
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
-    ids: Sequence[str]
+    ids: Texts
     source: ImageSource
     numbers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))
+        object.__setattr__(self, "ids", Texts.of(self.ids))
         if not (len(self.labels) == len(self.ids) == len(self.source)):
             found = f"{len(self.labels)}, {len(self.ids)} and {len(self.source)}"
             raise ValueError(f"labels, ids and source must have one length, got {found}")
@@ -63,8 +66,9 @@ class ImageDataset:
     def manifest_sha256(self) -> str:
         """SHA-256 of class names, labels, ids and the fingerprint of the source (file sizes, or pixels)."""
         digest = hashlib.sha256()
-        for part in ("\0".join(self.classes), "\0".join(self.ids)):
-            digest.update(part.encode("utf-8", "surrogateescape"))
+        for names in (Texts.of(self.classes), self.ids):
+            for block in names.blocks_of_bytes(b"\0"):
+                digest.update(block)
             digest.update(b"\1")
         digest.update(self.labels.tobytes())
         digest.update(self.source.fingerprint())
@@ -92,7 +96,7 @@ class ImageDataset:
         chosen = chosen.astype(np.int64)
         if len(chosen) and (chosen.min() < 0 or chosen.max() >= len(self)):
             raise ValueError(f"indices must be 0 to {len(self) - 1}, got {chosen.min()} to {chosen.max()}")
-        ids, source = [self.ids[i] for i in chosen], self.source.take(chosen)
+        ids, source = self.ids.take(chosen), self.source.take(chosen)
         return replace(self, spec=spec or self.spec, labels=self.labels[chosen], ids=ids, source=source)
 
     def restrict(self, classes: Sequence[str]) -> ImageDataset:
@@ -126,6 +130,6 @@ def concatenate(datasets: Sequence[ImageDataset]) -> ImageDataset:
             name if taken[name] == 1 else f"{dataset.spec}/{name}" for dataset in datasets for name in dataset.classes
         ),
         labels=np.concatenate([dataset.labels + start for dataset, start in zip(datasets, starts, strict=False)]),
-        ids=[id_ for dataset in datasets for id_ in dataset.ids],
+        ids=Texts.joined([dataset.ids for dataset in datasets]),
         source=ChainedImages([dataset.source for dataset in datasets]),
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from features.infrastructure.disk.stored_rows import StoredRows
+
 #: Bytes that are read at a time.
 _BLOCK = 2**24
 
@@ -65,11 +67,11 @@ class KeptFeatures:
         """Return when all rows are on the disk."""
         os.fsync(self._file.fileno())
 
-    def array(self) -> NDArray[np.float32]:
-        """Return all rows, (N, D), as an array that is read from the disk when it is used."""
+    def array(self) -> StoredRows:
+        """Return all rows, (N, D), which are read from the disk when they are used."""
         self.flush()
         rows = os.fstat(self._file.fileno()).st_size // (4 * self.dim)
-        return np.memmap(self._file, np.float32, "r", shape=(rows, self.dim)) if rows else np.empty((0, self.dim), "f4")
+        return StoredRows(self._file.fileno(), (rows, self.dim))
 
     def close(self) -> None:
         """Close the file."""

@@ -1,5 +1,5 @@
 from .clustering import ClusterConfig, Clustering, cluster
-from .duplicates import Duplicate, Duplicates, DuplicatesConfig, find_duplicates
+from .copies.duplicates import Duplicate, Duplicates, DuplicatesConfig, find_duplicates
 from .geometry import DEFAULT_GEOMETRY, GEOMETRIES, Geometry, GeometryRow, fit_geometry
 from .measures import MEASURES, Evidence, Measure, measure
 from .ranking.domain import Domain, Ranking

@@ -22,9 +22,9 @@ from features.infrastructure.console import progress
 from features.infrastructure.disk.files import check_ending, check_new
 from features.infrastructure.disk.joint_files import atomic_files, finish_joint_files
 from features.infrastructure.errors import InputError
-from features.infrastructure.names import duplicate
 from features.infrastructure.options import MOST_REPEATS, Range, check_ranges
 from features.infrastructure.storage.addresses import Location, located
+from features.infrastructure.texts import Texts
 from features.readers import open_dataset
 from features.readers.schemes.clusters import write_clusters
 from features.readers.spec_options import files_of
@@ -176,12 +176,11 @@ def unit_length(features: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.divide(points, norms, out=np.zeros_like(points), where=norms > 0)
 
 
-def _check(bank: FeatureBank, ids: list[str]) -> None:
+def _check(bank: FeatureBank, ids: Texts) -> None:
     """Raise `InputError` before the work if the table of clusters could not be read as a dataset afterwards."""
-    if (twice := duplicate(id_.strip() for id_ in ids)) is not None:
-        raise InputError(
-            f"{bank.name}: two images have the id {twice!r}; a table of clusters could not tell them apart"
-        )
+    if (twice := ids.stripped().repeated()) is not None:
+        id_ = ids[twice[1]].strip()
+        raise InputError(f"{bank.name}: two images have the id {id_!r}; a table of clusters could not tell them apart")
     if open_dataset(bank.name, images=False).manifest_sha256 != bank.attrs.get("manifest_sha256"):
         raise InputError(f"{bank.path}: its dataset {bank.name} has changed since; extract it again with `keep_images`")
 

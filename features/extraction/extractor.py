@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from features.backbones.loading import Backbone, load_backbone
@@ -137,7 +139,7 @@ def _make(
     shard = find_unfinished(out, dataset, attrs, dim=origin.dim, keep_images=keep, overwrite=config.overwrite)
     if shard is None:
         statistics = ClassStatistics(len(dataset.classes), origin.dim)
-        shard = Shard(attrs, dataset.classes, positions, positions.start, statistics, kept=[] if keep else None)
+        shard = Shard(attrs, dataset.classes, positions, positions.start, statistics, kept=array("q") if keep else None)
     started, before = time.perf_counter(), shard.position
     with ExitStack() as stack:
         features = None
@@ -148,7 +150,8 @@ def _make(
         read_images(shard, dataset, origin, config, features)
         images = None
         if shard.kept is not None and features is not None:
-            images = features.array(), dataset.labels[shard.kept], [dataset.ids[i] for i in shard.kept]
+            places = np.frombuffer(shard.kept, dtype=np.int64)
+            images = features.array(), dataset.labels[places], dataset.ids.take(places)
         if config.shard is None:
             shard.bank().write(out, images)
         else:
@@ -184,7 +187,7 @@ def read_images(
                 with _one_thread():
                     batch.add_to(shard.statistics)
                 if features is not None and shard.kept is not None:
-                    shard.kept += batch.indices.tolist()
+                    shard.kept.frombytes(batch.indices.numpy().tobytes())
                     features.append(batch.values.cpu().numpy())
             shard.skipped += batch.unreadable
             shard.assumed.update(batch.assumed)

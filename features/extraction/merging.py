@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from features.bank import IDENTITY, SUFFIXES, Images, read_labels
+from features.bank import IDENTITY, SUFFIXES, NewImages, read_labels
 from features.class_statistics import ClassStatistics
 from features.extraction.result import Extraction
 from features.extraction.shard import Shard
@@ -21,6 +21,7 @@ from features.infrastructure.disk.locks import locked
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import Range, check_ranges
 from features.infrastructure.storage.addresses import located, working_file
+from features.infrastructure.texts import Texts
 from features.kept_features import KeptFeatures
 from features.unreadable import MAX_UNREADABLE, check_unreadable
 
@@ -122,17 +123,17 @@ def _again(shard: Shard) -> Shard:
     return found
 
 
-def _images(shards: Sequence[Shard], features: KeptFeatures) -> Images:
+def _images(shards: Sequence[Shard], features: KeptFeatures) -> NewImages:
     """Read the images of all shards; their features go through a file on the disk."""
     labels: list[np.ndarray] = []
-    ids: list[str] = []
+    ids: list[Texts] = []
     for shard in shards:
         with shard.stored_images() as content:
             labels.append(read_labels(content, len(shard.classes)))
-            ids += content.text("image/id", len(labels[-1]))
+            ids.append(content.texts("image/id", len(labels[-1])))
         for block in _blocks(shard, len(labels[-1]), features.dim):
             features.append(block)
-    return features.array(), np.concatenate(labels), ids
+    return features.array(), np.concatenate(labels), Texts.joined(ids)
 
 
 def _blocks(shard: Shard, rows: int, width: int) -> Iterator[NDArray[np.floating]]:

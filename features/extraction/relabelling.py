@@ -74,7 +74,7 @@ def regroup(
                 statistics.add(torch.from_numpy(block), torch.from_numpy(part))
                 if features is not None:
                     features.append(block)
-        images = None if features is None else (features.array(), labels[kept], [ids[i] for i in kept])
+        images = None if features is None else (features.array(), labels[kept], ids.take(kept))
         images_in = range(len(labels))
         whole = Shard({**bank.attrs, **attrs}, tuple(classes), images_in, images_in.stop, statistics, list(skipped))
         return whole.bank().write(out, images)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from features.bank import FeatureBank, Images, read_skipped, write_images, write_skipped
+from features.bank import FeatureBank, NewImages, read_skipped, write_images, write_skipped
 from features.bank_checks import check_attributes, check_counts, fault_of_covariance
 from features.class_statistics import ClassStatistics
 from features.infrastructure.disk.held_files import HeldFile
@@ -56,7 +57,7 @@ class Shard:
         statistics: Statistics of the images that have been read.
         skipped: Unreadable images, as (id, reason).
         assumed: Number of images by what was assumed about their intensities: see :mod:`features.intensities`.
-        kept: (N,) positions of the images whose features are kept; None if features are not kept.
+        kept: (N,) int64 positions of the images whose features are kept; None if features are not kept.
         path: The file that it was read from; None for a shard in memory.
         features_crc32: CRC-32 of the file of features that are kept, while the shard is not complete.
     """
@@ -68,7 +69,7 @@ class Shard:
     statistics: ClassStatistics
     skipped: list[tuple[str, str]] = field(default_factory=list)
     assumed: Counter[str] = field(default_factory=Counter)
-    kept: list[int] | None = None
+    kept: array[int] | None = None
     path: Location | None = None
     features_crc32: int | None = None
     #: The file with the features of images; None if it has none.
@@ -94,7 +95,7 @@ class Shard:
         images, recorded = int(self.counts.sum()), "; the bank's attribute assumed records it"
         say_assumed(self.attrs["dataset"], self.assumed, images, recorded)
 
-    def write(self, path: Location, images: Images | None = None) -> None:
+    def write(self, path: Location, images: NewImages | None = None) -> None:
         """Write the shard, completely or not at all, with ``images`` if it is complete and keeps them."""
         attrs = dict(self.attrs) | {
             "schema": SCHEMA,
@@ -223,12 +224,12 @@ def _assumed(text: str) -> Counter[str]:
     return Counter(found)
 
 
-def _kept(content: Content) -> list[int]:
+def _kept(content: Content) -> array[int]:
     """Read the positions of images; raise `ValueError` if they do not ascend."""
     found = content.array("image/index", "whole numbers", (None,))
     if len(found) and (found[0] < 0 or (np.diff(found) <= 0).any()):
         raise ValueError("image/index holds positions that do not ascend")
-    return [int(position) for position in found.tolist()]
+    return array("q", found.astype(np.int64).tobytes())
 
 
 def _sums(statistics: ClassStatistics) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from features.bank import FeatureBank
 from features.infrastructure.disk.files import atomic_file, check_ending, check_new
+from features.infrastructure.disk.stored_rows import StoredRows
 from features.infrastructure.errors import InputError
 from features.infrastructure.storage.addresses import Location, located
 from features.infrastructure.storage.secrets import without_secrets
@@ -93,7 +94,7 @@ class Rows:
 
     size: int
     width: int
-    values: Mapping[str, list[str] | NDArray[np.int64]]
+    values: Mapping[str, Sequence[str] | NDArray[np.int64]]
     features: Mapping[str, Callable[[], Iterator[NDArray[np.floating]]]]
     provenance: Mapping[str, Any]
     covariance: NDArray[np.float32] | None = None
@@ -118,7 +119,7 @@ def _of_images(bank: FeatureBank) -> Rows:
 
 
 def _of_classes(bank: FeatureBank) -> Rows:
-    values: dict[str, list[str] | NDArray[np.int64]] = {"name": list(bank.classes)}
+    values: dict[str, Sequence[str] | NDArray[np.int64]] = {"name": list(bank.classes)}
     if bank.counts_known:
         values["count"] = bank.counts
     features = {"mean": partial(blocks_of, bank.means)}
@@ -128,7 +129,7 @@ def _of_classes(bank: FeatureBank) -> Rows:
     return Rows(size, width, values, features, _provenance(bank, "mean"), bank.within_covariance)
 
 
-def blocks_of(array: NDArray[np.floating]) -> Iterator[NDArray[np.floating]]:
+def blocks_of(array: NDArray[np.floating] | StoredRows) -> Iterator[NDArray[np.floating]]:
     """Yield the rows of an array in blocks, as :class:`Rows` holds them; an array without rows is one block."""
     yield from (array[start : start + _ROWS] for start in range(0, max(len(array), 1), _ROWS))
 
@@ -159,14 +160,14 @@ def _write_parquet(rows: Rows, path: Path) -> None:
             )
         metadata[COVARIANCE] = base64.b64encode(content).decode()
     vector = arrow.list_(arrow.float32(), rows.width)
-    kinds = {name: arrow.string() if isinstance(of, list) else arrow.int64() for name, of in rows.values.items()}
+    kinds = {name: arrow.int64() if isinstance(of, np.ndarray) else arrow.string() for name, of in rows.values.items()}
     schema = arrow.schema([*kinds.items(), *((name, vector) for name in rows.features)], metadata)
     done = 0
     # Dictionaries do not shorten floats, and cost half of the time.
     with parquet.ParquetWriter(path, schema, use_dictionary=list(kinds), write_page_checksum=True) as file:
         for blocks in zip(*(blocks() for blocks in rows.features.values()), strict=True):
             part = slice(done, done + len(blocks[0]))
-            arrays = [arrow.array(of[part], kinds[name]) for name, of in rows.values.items()]
+            arrays = [arrow.array(list(of[part]), kinds[name]) for name, of in rows.values.items()]
             flat = (arrow.array(np.ravel(block).astype(np.float32)) for block in blocks)
             arrays += [arrow.FixedSizeListArray.from_arrays(numbers, rows.width) for numbers in flat]
             file.write_table(arrow.table(arrays, schema=schema))
@@ -180,7 +181,7 @@ def _write_parquet(rows: Rows, path: Path) -> None:
 def _write_npz(rows: Rows, path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, values in rows.values.items():
-            _add(archive, name, [np.asarray(values)], (rows.size,))
+            _add(archive, name, [np.array(list(values))], (rows.size,))
         for name, blocks in rows.features.items():
             _add(archive, name, (block.astype(np.float32) for block in blocks()), (rows.size, rows.width))
         if rows.covariance is not None:

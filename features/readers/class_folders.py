@@ -11,6 +11,7 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.console import say_once
 from features.infrastructure.storage.addresses import Location
+from features.infrastructure.texts import Texts
 from features.readers.folders import Folders, folders_at
 
 #: Folders that are looked into for the same folders, as in the parts of a cross-validation.
@@ -53,7 +54,7 @@ def read_class_folders(
         for name, found in images.items():
             paths += found
             labels.append(np.full(len(found), position[name]))
-    return ImageDataset(str(spec), tuple(classes), np.concatenate(labels), paths, folders.images(paths))
+    return ImageDataset(str(spec), tuple(classes), np.concatenate(labels), Texts.of(paths), folders.images(paths))
 
 
 def _scan_part(spec: DatasetSpec, folders: Folders, part: str) -> dict[str, list[str]]:

@@ -13,6 +13,7 @@ from features.dataset_spec import DatasetSpec
 from features.infrastructure.console import say_once
 from features.infrastructure.formats.tables import read_rows
 from features.infrastructure.storage.addresses import Location
+from features.infrastructure.texts import Texts
 from features.readers.checks import existing_file, expanded
 from features.readers.copies import equal_images
 from features.readers.rules import with_images
@@ -131,13 +132,18 @@ def _share(spec: DatasetSpec) -> float:
 
 def _read_groups(dataset: ImageDataset, spec: DatasetSpec, path: Location) -> NDArray[np.int64]:
     """(N,) the group of each image in a file; an image that is not listed is a group of its own."""
-    position = {id_: i for i, id_ in enumerate(dataset.ids)}
     groups = np.arange(len(dataset))
     number_of: dict[str, int] = {}
+    lines, ids, numbers = [], [], []
     for line, row in read_rows(path, GROUP_COLUMNS, kind="table of groups"):
-        if row["id"] not in position:
-            raise spec.error(f"{path}, line {line}: {row['id']!r} is no image of the dataset; remove the line")
-        groups[position[row["id"]]] = number_of.setdefault(row["group"], len(dataset) + len(number_of))
+        lines.append(line)
+        ids.append(row["id"])
+        numbers.append(number_of.setdefault(row["group"], len(dataset) + len(number_of)))
+    places = dataset.ids.positions(Texts.of(ids))
+    if len(unknown := np.flatnonzero(places < 0)):
+        line, id_ = lines[unknown[0]], ids[unknown[0]]
+        raise spec.error(f"{path}, line {line}: {id_!r} is no image of the dataset; remove the line")
+    groups[places] = numbers
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 

@@ -14,6 +14,7 @@ from features.dataset_spec import IN_PYTHON, DatasetSpec
 from features.decoding import one_per_core
 from features.image_sources import ImageSource
 from features.infrastructure.errors import InputError
+from features.infrastructure.texts import Texts
 from features.readers import open_dataset
 from features.readers.class_names import numbered_names
 from features.readers.items import Items, Keys
@@ -94,7 +95,7 @@ class PythonDataset:
             unreadable, digest = found.unreadable, found.sha256() if hashed else digest
         classes, numbers = self._classes(labels, [i for i in range(n) if i not in unreadable])
         source, ids = self._items(unreadable, digest), list(map(str, range(n)))
-        return by_the_rules(ImageDataset(str(self.spec), classes, numbers, ids, source), self.spec)
+        return by_the_rules(ImageDataset(str(self.spec), classes, numbers, Texts.of(ids), source), self.spec)
 
     def _items(self, unreadable: Mapping[int, str], digest: bytes) -> Items:
         return Items(self.dataset, self.keys, np.arange(len(self.dataset)), unreadable, digest)

@@ -11,6 +11,7 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.console import say_once
 from features.infrastructure.names import as_text, class_names
+from features.infrastructure.texts import Texts
 
 #: Names that a message lists.
 _LISTED = 5
@@ -37,10 +38,7 @@ def by_the_rules(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
     Raises:
         InputError: An image has two labels, or two class names differ only in Unicode normalisation.
     """
-    ids = dataset.ids
-    together = "".join(ids)
-    if not (together.isascii() and together.isprintable()):
-        ids = [as_text(id_) for id_ in ids]
+    ids = dataset.ids if dataset.ids.is_plain() else Texts.of(map(as_text, dataset.ids))
     dataset = replace(dataset, classes=named_classes(spec, dataset.classes), ids=ids)
     return with_images(_each_once(dataset, spec))
 
@@ -58,16 +56,15 @@ def with_images(dataset: ImageDataset) -> ImageDataset:
 
 def _each_once(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
     """The dataset with each id once."""
-    if len(set(dataset.ids)) == len(dataset):
+    first = dataset.ids.positions(dataset.ids)
+    kept = np.flatnonzero(first == np.arange(len(first)))
+    if len(kept) == len(dataset):
         return dataset
-    place: dict[str, int] = {}
-    for i, id_ in enumerate(dataset.ids):
-        first = place.setdefault(id_, i)
-        labels = dataset.labels[first], dataset.labels[i]
-        if labels[0] != labels[1]:
-            one, other = (dataset.classes[label] for label in labels)
-            raise spec.error(
-                f"the image {id_} is listed in two classes, {one!r} and {other!r}; remove one of the lines"
-            )
-    say_once(f"{dataset.spec}: {len(dataset) - len(place)} images are listed more than once, and count once")
-    return dataset.take(np.fromiter(place.values(), dtype=np.int64))
+    if len(wrong := np.flatnonzero(dataset.labels[first] != dataset.labels)):
+        i = int(wrong[0])
+        one, other = dataset.classes[dataset.labels[first[i]]], dataset.classes[dataset.labels[i]]
+        raise spec.error(
+            f"the image {dataset.ids[i]} is listed in two classes, {one!r} and {other!r}; remove one of the lines"
+        )
+    say_once(f"{dataset.spec}: {len(dataset) - len(kept)} images are listed more than once, and count once")
+    return dataset.take(kept)

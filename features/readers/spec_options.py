@@ -15,6 +15,7 @@ from features.dataset_spec import DatasetSpec, split_outside
 from features.infrastructure.formats.tables import read_provenance, read_rows
 from features.infrastructure.names import as_text
 from features.infrastructure.storage.addresses import Address, Location
+from features.infrastructure.texts import Texts
 from features.readers.checks import existing_file, expanded, is_file
 from features.readers.holdout import HOLDOUT_OPTIONS, hold_out
 from features.readers.rules import with_images
@@ -41,7 +42,7 @@ def apply_spec_options(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset
     Raises:
         InputError: An option is malformed, or a file does not fit the dataset.
     """
-    listed = _listed(dataset, spec) if EXCLUDE in spec.options else set()
+    listed = _listed(dataset, spec) if EXCLUDE in spec.options else Texts.of([])
     dataset = hold_out(dataset, spec)
     if EXCLUDE not in spec.options:
         return draw(dataset, spec)
@@ -68,14 +69,15 @@ def excluding(spec: DatasetSpec, path: str | Location) -> DatasetSpec:
     return replace(spec, options={**spec.options, EXCLUDE: ",".join([*files, str(path)])})
 
 
-def _listed(whole: ImageDataset, spec: DatasetSpec) -> set[str]:
+def _listed(whole: ImageDataset, spec: DatasetSpec) -> Texts:
     """The ids in all files that ``exclude`` names; each file must be about this dataset."""
-    own, known = _own(spec), {id_.strip() for id_ in whole.ids}
+    own, known = _own(spec), whole.ids.stripped()
     names = {*own, *_bases(spec)}
-    listed: set[str] = set()
+    listed = []
     for word in split_outside(spec.options[EXCLUDE], ","):
         path = existing_file(spec, expanded(word), "a table with a column id, as transfer duplicates writes it")
         about: set[str] = set()  # the datasets whose images the file lists
+        lines, ids, sure = [], [], []
         head = read_provenance(path, **_KIND).get("source")
         if isinstance(head, str):
             about.add(_name(head))
@@ -86,21 +88,35 @@ def _listed(whole: ImageDataset, spec: DatasetSpec) -> set[str]:
                 about.add(source)
                 if source not in names:
                     continue  # an image of another source
-            id_ = row["id"] if row["id"] in known else posixpath.normpath(as_text(row["id"]))  # as by earlier versions
-            if (source is None or source in own) and id_ not in known:
-                raise spec.error(f"{path}, line {line}: {row['id']!r} is no image of {own[0]}; remove the line")
-            listed.add(id_)
+            lines.append(line)
+            ids.append(row["id"])
+            sure.append(source is None or source in own)
+        listed.append(_known(known, ids))
+        unknown = np.flatnonzero((known.positions(listed[-1]) < 0) & np.array(sure, dtype=bool))
+        if len(unknown):
+            line, id_ = lines[unknown[0]], ids[unknown[0]]
+            raise spec.error(f"{path}, line {line}: {id_!r} is no image of {own[0]}; remove the line")
         if about and not about & names:
             raise spec.error(
                 f"{path} lists images of {', '.join(sorted(about))}, not of {own[-1]}; name the dataset as there, with "
                 f"{EXCLUDE}=… as its last option"
             )
-    return listed
+    return Texts.joined(listed)
 
 
-def _without(dataset: ImageDataset, listed: set[str], spec: DatasetSpec) -> ImageDataset:
+def _known(known: Texts, ids: list[str]) -> Texts:
+    """The ids of a list; those that are not known are read as earlier versions wrote them."""
+    found = Texts.of(ids)
+    places = known.positions(found)
+    if (places >= 0).all():
+        return found
+    read = (id_ if place >= 0 else posixpath.normpath(as_text(id_)) for id_, place in zip(ids, places, strict=True))
+    return Texts.of(read)
+
+
+def _without(dataset: ImageDataset, listed: Texts, spec: DatasetSpec) -> ImageDataset:
     """The images that are not listed; a class that loses all of its images is left out, and said."""
-    left = dataset.take(np.flatnonzero([id_.strip() not in listed for id_ in dataset.ids]))
+    left = dataset.take(np.flatnonzero(listed.positions(dataset.ids.stripped()) < 0))
     if not len(left):
         raise spec.error(f"{EXCLUDE}={spec.options[EXCLUDE]} leaves no image")
     return with_images(left)

@@ -134,7 +134,7 @@ def evaluate_model(
         classes=model.classes,
         train_counts=counts,
         confusions=worst_confusions(predictions.predicted, predictions.labels, len(model.classes)),
-        ids=np.array(dataset.ids, dtype=object)[np.concatenate(places)],
+        ids=np.array(list(dataset.ids), dtype=object)[np.concatenate(places)],
         predictions=predictions,
         unreadable=tuple(done.unreadable),
     )

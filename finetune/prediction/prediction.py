@@ -54,7 +54,7 @@ class Prediction:
         margins = np.full(len(dataset), np.nan, np.float32)
         classes[ranked.positions], probabilities[ranked.positions] = ranked.classes, ranked.probabilities
         margins[ranked.positions] = ranked.margins
-        ids = np.array(dataset.ids, dtype=object)
+        ids = np.array(list(dataset.ids), dtype=object)
         return cls(ids=ids, classes=classes, probabilities=probabilities, margins=margins, **others)
 
     def __len__(self) -> int:

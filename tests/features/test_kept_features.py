@@ -56,3 +56,19 @@ def test_every_byte_counts(tmp_path, place):
     (tmp_path / "f").write_bytes(content)
     assert KeptFeatures.checksum(tmp_path / "f", 3, 7) != zlib.crc32(FEATURES.tobytes())
     assert KeptFeatures.checksum(tmp_path / "f", 3, place // 12) == zlib.crc32(FEATURES[: place // 12].tobytes())
+
+
+def test_rows_are_read_in_parts(tmp_path):
+    kept = KeptFeatures(tmp_path / "rows", FEATURES.shape[1], scratch=True)
+    kept.append(FEATURES)
+    rows, places = kept.array(), np.array([4, 0, 1, 4, 2])
+    assert len(rows) == len(FEATURES) and rows.shape == FEATURES.shape
+    np.testing.assert_array_equal(rows[1:3], FEATURES[1:3])
+    np.testing.assert_array_equal(rows[3:100], FEATURES[3:])
+    np.testing.assert_array_equal(rows.take(places), FEATURES[places])
+    part = rows.part(places)
+    np.testing.assert_array_equal(part[1:4], FEATURES[places[1:4]])
+    np.testing.assert_array_equal(part.take(np.array([2, 0])), FEATURES[places[[2, 0]]])
+    with pytest.raises(ValueError, match="step 2"):
+        rows[::2]
+    kept.close()

@@ -12,7 +12,7 @@ from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
 from features.infrastructure.formats.tables import read_columns, read_rows
 from features.readers.schemes import clusters
-from similarity import duplicates
+from similarity.copies import duplicates
 from transfer.pages.page import render
 from transfer.pages.pictures import Thumbnails
 

@@ -22,9 +22,10 @@ from features.infrastructure.formats.tables import write_table
 from features.infrastructure.options import Machine
 from features.readers.holdout import GROUP_COLUMNS, HELD_OUT
 from features.readers.subsampling import DRAW_OPTIONS
-from similarity.duplicates import DuplicatesConfig, copy_threshold, find_duplicates
+from similarity.copies.duplicates import DuplicatesConfig, find_duplicates
+from similarity.copies.local_geometry import copy_threshold
+from similarity.copies.within import groups_of_copies
 from similarity.measures.catalogue import Score
-from similarity.near_copies import groups_of_copies
 from transfer.commands.rank_models import RankModelsConfig, rank_models
 from transfer.rates import Rates, measure_rates
 from transfer.trial.photographs import Photographs
@@ -142,7 +143,9 @@ def _groups(config: TrialConfig, out: Path, spec: str) -> dict[str, str]:
     if _too_narrow(bank, len(ids) * (len(ids) - 1) // 2) or not len(together):
         return {}
     table = out / f"groups-{_key(bank)}.csv"
-    write_table(table, {"dataset": spec}, GROUP_COLUMNS, [(ids[i], int(groups[i])) for i in together])
+    write_table(
+        table, {"dataset": spec}, GROUP_COLUMNS, zip(ids.take(together), groups[together].tolist(), strict=True)
+    )
     console.print(f"{len(together)} photographs are like another, and stay on one side with it: {table}")
     return {"groups": str(table)}
 

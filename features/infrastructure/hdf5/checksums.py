@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from zlib import crc32
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+
+from features.infrastructure.texts import Texts
 
 #: Rows of one CRC-32. Rows are read in multiples of them.
 ROWS = 512
@@ -33,9 +35,12 @@ def of_rows(array: NDArray[Any]) -> NDArray[np.uint32]:
     return np.fromiter(sums, dtype=np.uint32, count=len(parts))
 
 
-def of_texts(texts: Sequence[bytes]) -> NDArray[np.uint32]:
+def of_texts(texts: Texts) -> NDArray[np.uint32]:
     """Return the checksum of texts, none of which holds the character NUL."""
-    return np.array([crc32(b"\0".join(texts))], dtype=np.uint32)
+    found = 0
+    for block in texts.blocks_of_bytes(b"\0"):
+        found = crc32(block, found)
+    return np.array([found], dtype=np.uint32)
 
 
 def of_file(file: h5py.File, attributes: Mapping[str, Any]) -> str:

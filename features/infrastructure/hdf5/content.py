@@ -15,11 +15,12 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5 import checksums
 from features.infrastructure.hdf5.opening import read_attributes, readable, remedy
 from features.infrastructure.storage.addresses import Location
+from features.infrastructure.texts import Texts
 
 #: Kinds of numbers by the kinds of NumPy's types.
 _KINDS = {"floats": "f", "whole numbers": "iu"}
-#: Rows that are read at a time.
-_ROWS = 4096
+#: Rows, and texts, that are read at a time.
+_ROWS, _TEXTS = 4096, 1 << 16
 #: A shape, where None stands for any length.
 Shape = tuple[int | None, ...]
 
@@ -85,15 +86,23 @@ class Content:
             done += len(block)
         return whole
 
-    def text(self, name: str, length: int | None = None) -> list[str]:
+    def texts(self, name: str, length: int | None = None) -> Texts:
         """Return texts; raise `ValueError` if there are none of them, or not ``length``."""
         dataset = self._dataset(name)
-        if h5py.check_string_dtype(dataset.dtype) is None or not _fits(dataset.shape, (length,)):
+        kind = h5py.check_string_dtype(dataset.dtype)
+        if kind is None or not _fits(dataset.shape, (length,)):
             raise ValueError(f"{name} holds {_about(dataset)}; expected {length or ''} texts")
-        found = dataset[()].tolist()
+        if kind.length is None:
+            found = Texts.of(value.decode("utf-8", "surrogateescape") for value in dataset[()].tolist())
+        else:
+            found = Texts.of_arrays(dataset[start : start + _TEXTS] for start in range(0, len(dataset), _TEXTS))
         if self._checksum is not None:
             self._compare(name, dataset, checksums.of_texts(found), 0)
-        return [value.decode("utf-8", "surrogateescape") for value in found]
+        return found
+
+    def text(self, name: str, length: int | None = None) -> list[str]:
+        """As :meth:`texts`, of which there are not very many."""
+        return list(self.texts(name, length))
 
     @property
     def fault(self) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from features.infrastructure.disk.files import atomic_file
 from features.infrastructure.disk.held_files import HeldFile, identity
+from features.infrastructure.disk.stored_rows import StoredRows
 from features.infrastructure.disk.unfailing import Unfailing
 from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5 import checksums
@@ -23,6 +24,7 @@ from features.infrastructure.hdf5.vetting import fault_of, reason
 from features.infrastructure.provenance import versions
 from features.infrastructure.storage.addresses import Location, local_copy
 from features.infrastructure.storage.secrets import without_secrets
+from features.infrastructure.texts import Texts
 
 #: The oldest format whose groups, headers and attributes have checksums; HDF5 1.8 reads it.
 _FORMAT = ("v108", "v110")
@@ -121,7 +123,7 @@ class Writer:
     def __init__(self, file: h5py.File, disk: Unfailing) -> None:
         self._file, self._disk = file, disk
 
-    def array(self, name: str, values: NDArray[Any]) -> None:
+    def array(self, name: str, values: NDArray[Any] | StoredRows) -> None:
         """Store an array of at least one axis, block by block."""
         dataset = self._file.create_dataset(name, shape=values.shape, dtype=values.dtype)
         sums = []
@@ -136,17 +138,23 @@ class Writer:
 
     def text(self, name: str, values: Sequence[str]) -> None:
         """Store texts; none may hold the character NUL."""
-        encoded = [_encoded(value) for value in values]
-        joined = sum(map(len, encoded))
-        longest = max(map(len, encoded), default=0)
-        if any(b"\0" in value for value in encoded):
+        texts = Texts.of(values)
+        lengths = texts.lengths()
+        longest = max(int(lengths.max(initial=0)), 1)
+        if texts.holds_nul():
             raise ValueError(f"{name} holds the character NUL")
-        if len(encoded) * longest <= _ROOM * joined + _SMALL:
-            dtype = h5py.string_dtype("utf-8", max(longest, 1))
-            dataset = self._file.create_dataset(name, data=np.array(encoded, dtype=dtype))
+        if len(texts) * longest <= _ROOM * int(lengths.sum()) + _SMALL:
+            dtype = h5py.string_dtype("utf-8", longest)
+            dataset = self._file.create_dataset(name, shape=(len(texts),), dtype=dtype)
+            start = 0
+            for block in texts.arrays():
+                dataset[start : start + len(block)] = block.astype(dtype)
+                start += len(block)
+                self._disk.check()
         else:
+            encoded = [_encoded(value) for value in texts]
             dataset = self._file.create_dataset(name, data=encoded, dtype=h5py.string_dtype())
-        dataset.attrs.create(checksums.OF_ROWS, checksums.of_texts(encoded))
+        dataset.attrs.create(checksums.OF_ROWS, checksums.of_texts(texts))
         self._disk.check()
 
 

@@ -8,18 +8,21 @@ module knows the layout of the file.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
 from features.infrastructure.formats.tables import read_columns, read_provenance, read_rows, write_table
 from features.infrastructure.storage.addresses import Location
+from features.infrastructure.texts import Texts
 from features.readers.checks import check_split, existing_file, expanded, is_file
 from features.readers.scheme import Scheme
 
@@ -75,22 +78,39 @@ def open_clusters(spec: DatasetSpec, base: ImageDataset) -> ImageDataset:
     """
     check_split(spec, ())
     path = expanded(spec.location)
-    cluster_of: dict[str, str] = {}
-    for line, row in read_rows(path, COLUMNS, **_kind(path)):
-        if not row["id"] or not row["cluster"]:
-            raise spec.error(f"{path}, line {line}: {'cluster' if row['id'] else 'id'} is empty")
-        if cluster_of.setdefault(row["id"], row["cluster"]) != row["cluster"]:
-            raise spec.error(f"{path}, line {line}: the image {row['id']!r} is in another cluster already")
+    listed, names, clusters = _read(spec, path)
     if base.manifest_sha256 != _provenance(spec)[1]:
         raise spec.error(f"{base.spec} has changed since it was clustered; extract it again and cluster the new bank")
-    names = tuple(sorted(set(cluster_of.values())))
-    position = {name: i for i, name in enumerate(names)}
-    ids = [id_.strip() for id_ in base.ids]
-    if unknown := cluster_of.keys() - set(ids):
-        raise spec.error(f"{path} lists {min(unknown)!r}, which is no image of {base.spec}; cluster the bank again")
-    labels = np.array([position.get(cluster_of.get(id_, ""), -1) for id_ in ids], dtype=np.int64)
-    kept = np.flatnonzero(labels >= 0)
-    return replace(base.take(kept), spec=str(spec), classes=names, labels=labels[kept], numbers=None)
+    ids = base.ids.stripped()
+    if len(unknown := np.flatnonzero(ids.positions(listed) < 0)):
+        raise spec.error(
+            f"{path} lists {min(listed.take(unknown))!r}, which is no image of {base.spec}; cluster the bank again"
+        )
+    row = listed.positions(ids)
+    kept = np.flatnonzero(row >= 0)
+    return replace(base.take(kept), spec=str(spec), classes=names, labels=clusters[row[kept]], numbers=None)
+
+
+def _read(spec: DatasetSpec, path: Location) -> tuple[Texts, tuple[str, ...], NDArray[np.int64]]:
+    """The ids in a file, the names of its clusters in order, and the (M,) number of the cluster of each id."""
+    lines, numbers, number_of = array("q"), array("q"), dict[str, int]()
+
+    def ids() -> Iterator[str]:
+        for line, row in read_rows(path, COLUMNS, **_kind(path)):
+            if not row["id"] or not row["cluster"]:
+                raise spec.error(f"{path}, line {line}: {'cluster' if row['id'] else 'id'} is empty")
+            lines.append(line)
+            numbers.append(number_of.setdefault(row["cluster"], len(number_of)))
+            yield row["id"]
+
+    listed = Texts.of(ids())
+    of_row = np.frombuffer(numbers, dtype=np.int64)
+    if len(other := np.flatnonzero(of_row[listed.positions(listed)] != of_row)):
+        where = f"{path}, line {lines[other[0]]}"
+        raise spec.error(f"{where}: the image {listed[int(other[0])]!r} is in another cluster already")
+    names = tuple(sorted(number_of))
+    place = {name: i for i, name in enumerate(names)}
+    return listed, names, np.array([place[name] for name in number_of], dtype=np.int64)[of_row]
 
 
 def _provenance(spec: DatasetSpec) -> tuple[DatasetSpec, str]:

@@ -15,6 +15,7 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
 from features.infrastructure.storage.addresses import Location
+from features.infrastructure.texts import Texts
 from features.readers.checks import (
     ROOT_OPTION,
     ROOT_REMEDY,
@@ -75,7 +76,7 @@ def open_coco(spec: DatasetSpec) -> ImageDataset:
     paths, source = images_below(spec, root, [file_of[image]["file_name"] for image in images], ROOT_REMEDY)
     labels = np.array([position[category_of[image]] for image in images])
     classes = _class_names([category[key] for key in order])
-    return ImageDataset(str(spec), classes, labels, paths, source)
+    return ImageDataset(str(spec), classes, labels, Texts.of(paths), source)
 
 
 def _parse(spec: DatasetSpec, path: Location) -> dict[str, list[dict[str, Any]]]:

@@ -9,6 +9,7 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.formats.tables import read_columns, read_rows
 from features.infrastructure.storage.addresses import Location
+from features.infrastructure.texts import Texts
 from features.readers.checks import (
     ROOT_OPTION,
     ROOT_REMEDY,
@@ -58,7 +59,7 @@ def open_csv(spec: DatasetSpec) -> ImageDataset:
     classes, labels = sorted_classes([names[i] for i in kept])
     root = image_root(spec, path.parent)
     ids, images = images_below(spec, root, [paths[i] for i in kept], ROOT_REMEDY)
-    return ImageDataset(str(spec), classes, labels, ids, images)
+    return ImageDataset(str(spec), classes, labels, Texts.of(ids), images)
 
 
 def splits_in(path: str) -> list[str]:

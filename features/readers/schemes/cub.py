@@ -10,6 +10,7 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.storage.addresses import Location
+from features.infrastructure.texts import Texts
 from features.readers.checks import (
     check_split,
     existing_directory,
@@ -63,7 +64,7 @@ def open_cub(spec: DatasetSpec) -> ImageDataset:
     classes = distinct_names([name_of[class_id] for class_id in order], order)
     folder = existing_directory(spec, root / "images", "the images, as in the official archive")
     paths, source = images_below(spec, folder, paths)
-    return ImageDataset(str(spec), classes, labels, paths, source)
+    return ImageDataset(str(spec), classes, labels, Texts.of(paths), source)
 
 
 def _table(spec: DatasetSpec, path: Location) -> dict[str, str]:

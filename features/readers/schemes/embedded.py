@@ -11,6 +11,7 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import ArrayImages
+from features.infrastructure.texts import Texts
 from features.readers.checks import check_split
 from features.readers.glyph_rendering import FACES, enlarge, render_glyphs
 from features.readers.scheme import Scheme, SpecOption
@@ -48,7 +49,7 @@ def open_glyphs(spec: DatasetSpec) -> ImageDataset:
     classes = tuple(f"U+{point:04X} {unicodedata.name(chr(point))}" for point in points[chosen].tolist())
     labels = (np.cumsum(chosen) - 1)[label[kept]]
     ids = [f"{FACES[glyphs.faces[i]]}/U+{glyphs.code_points[i]:04X}" for i in kept]
-    return ImageDataset(str(spec), classes, labels, ids, ArrayImages(enlarge(glyphs.blocks[kept])))
+    return ImageDataset(str(spec), classes, labels, Texts.of(ids), ArrayImages(enlarge(glyphs.blocks[kept])))
 
 
 def open_digits(spec: DatasetSpec) -> ImageDataset:
@@ -66,7 +67,7 @@ def open_digits(spec: DatasetSpec) -> ImageDataset:
     pixels, labels = _digits()
     index = np.arange(len(labels))[halves[spec.split]]
     classes, ids = tuple(f"digit {digit}" for digit in range(10)), [f"digits/{i:04d}" for i in index]
-    return ImageDataset(str(spec), classes, labels[index], ids, ArrayImages(pixels[index]))
+    return ImageDataset(str(spec), classes, labels[index], Texts.of(ids), ArrayImages(pixels[index]))
 
 
 @lru_cache(maxsize=1)

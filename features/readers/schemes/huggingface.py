@@ -18,6 +18,7 @@ from features.dataset import ImageDataset
 from features.dataset_spec import IN_PYTHON, DatasetSpec
 from features.image_sources import read_image
 from features.infrastructure.suggestions import choice
+from features.infrastructure.texts import Texts
 from features.readers.checks import check_split, expanded, is_directory, is_file
 from features.readers.class_names import numbered_names, sorted_classes
 from features.readers.scheme import Scheme, SpecOption
@@ -91,7 +92,7 @@ def from_table(spec: DatasetSpec, table: Any) -> ImageDataset:
             classes, numbers = sorted_classes(column)
     encoded = table.select_columns([image]).cast_column(image, type(table.features[image])(decode=False))
     ids = [f"{spec.split}/{row}" if spec.split else str(row) for row in range(len(numbers))]
-    return ImageDataset(str(spec), classes, numbers, ids, HubImages(encoded, image, np.arange(len(numbers))))
+    return ImageDataset(str(spec), classes, numbers, Texts.of(ids), HubImages(encoded, image, np.arange(len(numbers))))
 
 
 def _import_datasets(spec: DatasetSpec) -> ModuleType:

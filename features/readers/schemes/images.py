@@ -12,6 +12,7 @@ from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.image_sources import FileImages
 from features.infrastructure.storage.addresses import Location
+from features.infrastructure.texts import Texts
 from features.readers.checks import (
     ROOT_OPTION,
     ROOT_REMEDY,
@@ -59,7 +60,7 @@ def open_images(spec: DatasetSpec) -> ImageDataset:
         paths = [location.name] if is_image else _listed(spec, location)
         paths, images = images_below(spec, root, paths, ROOT_REMEDY)
     labels = np.zeros(len(paths), dtype=np.int64)
-    return ImageDataset(str(spec), ("unlabelled",), labels, paths, images)
+    return ImageDataset(str(spec), ("unlabelled",), labels, Texts.of(paths), images)
 
 
 def _listed(spec: DatasetSpec, path: Location) -> list[str]:

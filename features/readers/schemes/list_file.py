@@ -8,6 +8,7 @@ import numpy as np
 
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
+from features.infrastructure.texts import Texts
 from features.readers.checks import (
     ROOT_OPTION,
     ROOT_REMEDY,
@@ -54,7 +55,7 @@ def open_list(spec: DatasetSpec) -> ImageDataset:
     values, labels = np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)
     found = tuple(values.tolist())
     classes = names_in_file(spec, found) if "names" in spec.options else folder_names(paths, labels, found)
-    return ImageDataset(str(spec), classes, labels, paths, images, found)
+    return ImageDataset(str(spec), classes, labels, Texts.of(paths), images, found)
 
 
 _MEANING = "lines of 'relative/path label'; ?root=DIR says where the images are"

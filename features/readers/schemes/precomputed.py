@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.suggestions import choice
+from features.infrastructure.texts import Texts
 from features.precomputed.class_means import MEANS_OPTIONS, MODEL_OPTION, holds_class_means
 from features.precomputed.columns import feature_column, label_column, values_of
 from features.precomputed.feature_file import FORMATS, FeatureFile, open_feature_file
@@ -63,7 +63,7 @@ def open_features(spec: DatasetSpec) -> ImageDataset:
         found = classes_of(spec, file, values_of(spec, file, "label", label, rows))
     classes, labels, numbers = found
     source = FeatureRows(file, feature, kept, spec.options.get("model"))
-    return ImageDataset(str(spec), classes, labels[kept], [ids[i] for i in kept.tolist()], source, numbers)
+    return ImageDataset(str(spec), classes, labels[kept], ids.take(kept), source, numbers)
 
 
 def _of_split(spec: DatasetSpec, file: FeatureFile, rows: int) -> NDArray[np.int64]:
@@ -84,18 +84,16 @@ def _own_id(file: FeatureFile) -> str | None:
     return "id" if file.provenance and "id" in file.columns else None
 
 
-def _ids(spec: DatasetSpec, file: FeatureFile, rows: int) -> Sequence[str]:
+def _ids(spec: DatasetSpec, file: FeatureFile, rows: int) -> Texts:
     """The id of each row; raise `InputError` if two are equal."""
     name = spec.options.get("id") or _own_id(file)
     if name is None:
-        return list(map(str, range(rows)))
-    ids = list(map(str, values_of(spec, file, "id", name, rows)))
-    if len(set(ids)) < rows:
-        first: dict[str, int] = {}
-        row = next(i for i, id_ in enumerate(ids) if first.setdefault(id_, i) != i)
+        return Texts.of(map(str, range(rows)))
+    ids = Texts.of(map(str, values_of(spec, file, "id", name, rows)))
+    if twice := ids.repeated():
         raise spec.error(
-            f"the id {ids[row]!r} stands in the rows {first[ids[row]]} and {row}; give each row its own, or leave id=… "
-            f"out"
+            f"the id {ids[twice[1]]!r} stands in the rows {twice[0]} and {twice[1]}; give each row its own, or leave "
+            f"id=… out"
         )
     return ids
 

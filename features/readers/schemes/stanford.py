@@ -14,6 +14,7 @@ from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
 from features.infrastructure.formats.matlab_files import read_matlab
 from features.infrastructure.storage.addresses import Location
+from features.infrastructure.texts import Texts
 from features.readers.checks import (
     check_split,
     existing_directory,
@@ -53,7 +54,7 @@ def open_dogs(spec: DatasetSpec) -> ImageDataset:
     images = existing_directory(spec, root / "Images", "the images of Stanford Dogs (images.tar)")
     names = folder_names(paths, labels, values.tolist())
     paths, source = images_below(spec, images, paths)
-    return ImageDataset(str(spec), names, labels, paths, source)
+    return ImageDataset(str(spec), names, labels, Texts.of(paths), source)
 
 
 def open_cars(spec: DatasetSpec) -> ImageDataset:
@@ -100,7 +101,7 @@ def open_cars(spec: DatasetSpec) -> ImageDataset:
         raise spec.error(f"classes run from {labels.min() + 1} to {labels.max() + 1}, but {meta} names {len(names)}")
     classes = distinct_names(names, range(1, len(names) + 1))
     paths, source = images_below(spec, root, paths)
-    return ImageDataset(str(spec), classes, labels, paths, source)
+    return ImageDataset(str(spec), classes, labels, Texts.of(paths), source)
 
 
 def _parts(spec: DatasetSpec) -> Sequence[str]:

@@ -23,6 +23,7 @@ from features.image_sources import ArrayImages, FileImages
 from features.infrastructure.disk.regular_files import only_regular_files
 from features.infrastructure.errors import InputError
 from features.infrastructure.suggestions import choice, did_you_mean
+from features.infrastructure.texts import Texts
 from features.readers.checks import existing_directory
 from features.readers.class_names import distinct_names, numbered_names
 from features.readers.scheme import Scheme, SpecOption
@@ -122,9 +123,9 @@ def _assemble(spec: DatasetSpec, root: Path, splits: Sequence[str], parts: Seque
             for split, part in zip(splits, parts, strict=True)
             for i in range(len(part.labels))
         ]
-        return ImageDataset(str(spec), classes, labels, ids, ArrayImages(np.concatenate(pixels)))
+        return ImageDataset(str(spec), classes, labels, Texts.of(ids), ArrayImages(np.concatenate(pixels)))
     paths = [path for part in parts for path in part.images]
-    return ImageDataset(str(spec), classes, labels, paths, FileImages(root, paths))
+    return ImageDataset(str(spec), classes, labels, Texts.of(paths), FileImages(root, paths))
 
 
 def _find(spec: DatasetSpec, name: str) -> type:

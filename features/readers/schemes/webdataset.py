@@ -33,6 +33,7 @@ from features.infrastructure.patterns import TooMany, expand_braces, matching
 from features.infrastructure.storage.addresses import Address, Location, is_address
 from features.infrastructure.storage.listings import FileState, shared_folder
 from features.infrastructure.storage.stores import answer
+from features.infrastructure.texts import Texts
 from features.readers.checks import check_split, existing_file
 from features.readers.class_names import names_in_file, numbered_names, sorted_classes
 from features.readers.folders import IMAGE_SUFFIXES, is_left_behind
@@ -119,7 +120,7 @@ def open_shards(spec: DatasetSpec) -> ImageDataset:
         first.read_bytes(where[0][1], where[0][1] + where[0][2])  # now, not at every image: can parts of it be read?
     shard_of, offsets, sizes = np.array(where, dtype=np.int64).reshape(-1, 3).T.copy()
     classes, numbers = _classes(spec, labels)
-    return ImageDataset(str(spec), classes, numbers, ids, TarImages(shards, shard_of, offsets, sizes))
+    return ImageDataset(str(spec), classes, numbers, Texts.of(ids), TarImages(shards, shard_of, offsets, sizes))
 
 
 def _names(shards: Sequence[Location]) -> list[str]:

@@ -9,7 +9,7 @@ from features import open_dataset
 from features.infrastructure.errors import InputError
 from features.infrastructure.formats.tables import write_table
 from features.readers.schemes.clusters import write_clusters
-from similarity.duplicates import COLUMNS
+from similarity.copies.duplicates import COLUMNS
 from transfer import ReportConfig, report
 
 SOURCE, TARGET = "digits:@train?per_class=20", "digits:@test?per_class=20"

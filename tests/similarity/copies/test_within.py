@@ -10,7 +10,9 @@ from PIL import Image
 from support import DATA
 
 from features import ExtractConfig, FeatureBank, extract, open_dataset
-from similarity.near_copies import groups_of_copies
+from similarity.copies import neighbours as search
+from similarity.copies.local_geometry import local_geometry
+from similarity.copies.within import copies_within, groups_of_copies
 from transfer.archives import unpack
 
 
@@ -72,3 +74,51 @@ def test_narrow_features_tell_no_copies(tmp_path):
     points = np.random.default_rng(0).standard_normal((30, 6))
     points[1] = points[0]
     assert groups_of_copies(kept(points, tmp_path / "bank.h5")).tolist() == list(range(30))
+
+
+def unit(points):
+    return points / np.linalg.norm(points, axis=1, keepdims=True)
+
+
+def cosines(bank):
+    """(N, N) similarities of all images of a small bank, by the definition."""
+    points = local_geometry(bank.images()[0], rectified=False).points(bank.images()[0])
+    return unit(points) @ unit(points).T
+
+
+@pytest.fixture
+def chained(tmp_path):
+    """A bank of 500 images with chains of copies, and forty images that are all the same."""
+    rng = np.random.default_rng(1)
+    points = rng.standard_normal((500, 128))
+    for place in range(1, 60, 3):
+        points[place] = points[place - 1] + 0.7 * rng.standard_normal(128)
+        points[place + 1] = points[place] + 0.7 * rng.standard_normal(128)
+    points[rng.permutation(np.arange(100, 500))[:40]] = points[99]
+    return kept(points, tmp_path / "bank.h5")
+
+
+def check_by_definition(bank, threshold, found, tmp_path):
+    left_out, stays, cosine, following = found
+    similar = cosines(bank)
+    left = np.setdiff1d(np.arange(len(similar)), left_out)
+    among = similar[np.ix_(left, left)][np.triu_indices(len(left), 1)]
+    assert among.max() < threshold  # no two of the images that stay are copies
+    assert set(stays) <= set(left) and (stays < left_out).all()
+    np.testing.assert_allclose(cosine, similar[left_out, stays], atol=1e-5)
+    assert cosine.min() >= threshold > following
+    assert not (tmp_path / "points").exists()
+
+
+def test_no_two_images_that_stay_are_copies(chained, tmp_path):
+    found = copies_within(chained, 0.6, tmp_path / "points")
+    check_by_definition(chained, 0.6, found, tmp_path)
+    assert 40 + 20 <= len(found[0]) <= 40 + 40
+
+
+def test_lists_and_codes_find_what_comparing_all_with_all_finds(chained, tmp_path, monkeypatch):
+    expected = copies_within(chained, 0.6, tmp_path / "points")
+    monkeypatch.setattr(search, "EXACT", 50)
+    found = copies_within(chained, 0.6, tmp_path / "points")
+    check_by_definition(chained, 0.6, found, tmp_path)
+    np.testing.assert_array_equal(found[0], expected[0])

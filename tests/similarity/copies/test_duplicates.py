@@ -13,7 +13,8 @@ from features import ExtractConfig, FeatureBank, InputError, extract, open_datas
 from features.class_statistics import ClassStatistics
 from similarity import DuplicatesConfig, find_duplicates
 from similarity.clustering import ClusterConfig, cluster
-from similarity.duplicates import local_geometry, most_similar
+from similarity.copies.against import most_similar
+from similarity.copies.local_geometry import local_geometry
 
 SOURCE, TARGET = "digits:@train?per_class=60", "digits:@test?per_class=8"
 
@@ -62,7 +63,7 @@ def planted(tmp_path):
 
 def test_copies_are_found_and_nothing_else(planted, tmp_path):
     source, target, copies = planted
-    found = find_duplicates(DuplicatesConfig(source, [target], str(tmp_path / "d.csv")))
+    found = find_duplicates(DuplicatesConfig(source, str(tmp_path / "d.csv"), [target]))
     dataset, sought = open_dataset(SOURCE), open_dataset(TARGET)
     assert {(row.id, row.target_id) for row in found.rows} == {
         (dataset.ids[i], sought.ids[j]) for i, j in copies.items()
@@ -142,7 +143,7 @@ def test_narrow_features_need_more_likeness(tmp_path):
         source, target = tmp_path / f"x{width}.h5", tmp_path / f"y{width}.h5"
         write_kept(source, x, SOURCE)
         write_kept(target, y, TARGET)
-        config = DuplicatesConfig(str(source), [str(target)], str(tmp_path / f"{width}.csv"))
+        config = DuplicatesConfig(str(source), str(tmp_path / f"{width}.csv"), [str(target)])
         if wide_enough:
             found = find_duplicates(config)
             assert 0.5 < found.next_cosine < found.threshold == pytest.approx((2 * np.log(48_000) / 48) ** 0.5)
@@ -161,18 +162,18 @@ def test_several_targets_and_the_nearest_of_them(planted, tmp_path):
     values = bank.images()[0] + 1.0
     values[7] = bank.images()[0][7]  # the original of one copy stands here too; equal similarity: the first counts
     other = write_kept(tmp_path / "other.h5", values, "digits:@test?per_class=8&seed=1")
-    found = find_duplicates(DuplicatesConfig(source, [target, str(other.path)], str(tmp_path / "d.csv")))
+    found = find_duplicates(DuplicatesConfig(source, str(tmp_path / "d.csv"), [target, str(other.path)]))
     assert {row.target for row in found.rows} <= {TARGET, other.name} and len(found.rows) >= len(copies)
     ids = open_dataset(SOURCE).ids
     assert {ids[i] for i in copies} <= {row.id for row in found.rows}
-    alone = find_duplicates(DuplicatesConfig(source, [str(other.path)], str(tmp_path / "alone.csv")))
+    alone = find_duplicates(DuplicatesConfig(source, str(tmp_path / "alone.csv"), [str(other.path)]))
     assert ids[10] in {row.id for row in alone.rows}
 
 
 def test_a_bank_without_the_copies_as_extracted_anew(planted, tmp_path):
     source, target, copies = planted
     clean = tmp_path / "clean.h5"
-    found = find_duplicates(DuplicatesConfig(source, [target], str(tmp_path / "d.csv"), clean_bank=str(clean)))
+    found = find_duplicates(DuplicatesConfig(source, str(tmp_path / "d.csv"), [target], clean_bank=str(clean)))
     assert found.source == f"{SOURCE}&exclude={tmp_path / 'd.csv'}"
     dataset, bank = open_dataset(found.source), FeatureBank.open(clean)
     whole = open_dataset(SOURCE)
@@ -183,12 +184,12 @@ def test_a_bank_without_the_copies_as_extracted_anew(planted, tmp_path):
     kept = FeatureBank.open(source).images()[0][[i for i in range(600) if i not in copies]]
     np.testing.assert_array_equal(values, kept)
     np.testing.assert_allclose(bank.means, [kept[labels == c].mean(axis=0) for c in range(10)], rtol=1e-5)
-    nothing = find_duplicates(DuplicatesConfig(str(clean), [target], str(tmp_path / "none.csv")))
+    nothing = find_duplicates(DuplicatesConfig(str(clean), str(tmp_path / "none.csv"), [target]))
     assert nothing.rows == () and nothing.source == f"{SOURCE}&exclude={tmp_path / 'd.csv'},{tmp_path / 'none.csv'}"
     assert len(open_dataset(nothing.source)) == 594
     both = find_duplicates(
         DuplicatesConfig(
-            str(clean), [target], str(tmp_path / "all.csv"), nothing.next_cosine - 1e-6, str(tmp_path / "less.h5")
+            str(clean), str(tmp_path / "all.csv"), [target], nothing.next_cosine - 1e-6, str(tmp_path / "less.h5")
         )
     )
     assert len(both.rows) == 1  # with a threshold just below the next
@@ -198,10 +199,10 @@ def test_a_bank_without_the_copies_as_extracted_anew(planted, tmp_path):
 def test_a_list_that_the_source_leaves_out_is_not_replaced(planted, tmp_path):
     source, target, _ = planted
     options = {"clean_bank": str(tmp_path / "clean.h5")}
-    find_duplicates(DuplicatesConfig(source, [target], str(tmp_path / "d.csv"), **options))
+    find_duplicates(DuplicatesConfig(source, str(tmp_path / "d.csv"), [target], **options))
     before = (tmp_path / "d.csv").read_bytes()
     with pytest.raises(InputError, match=r"d\.csv: would replace what is read"):
-        find_duplicates(DuplicatesConfig(options["clean_bank"], [target], str(tmp_path / "d.csv"), overwrite=True))
+        find_duplicates(DuplicatesConfig(options["clean_bank"], str(tmp_path / "d.csv"), [target], overwrite=True))
     with pytest.raises(InputError, match=r"d\.csv: would replace what is read"):
         cluster(ClusterConfig(options["clean_bank"], str(tmp_path / "d.h5"), overwrite=True))
     assert (tmp_path / "d.csv").read_bytes() == before
@@ -215,7 +216,7 @@ def test_a_class_of_copies_alone_is_gone_from_the_clean_bank(planted, tmp_path):
     values[labels == 4] = np.resize(originals, (60, 256))
     write_kept(tmp_path / "more.h5", values, SOURCE)
     clean = tmp_path / "clean.h5"
-    config = DuplicatesConfig(str(tmp_path / "more.h5"), [target], str(tmp_path / "d.csv"), clean_bank=str(clean))
+    config = DuplicatesConfig(str(tmp_path / "more.h5"), str(tmp_path / "d.csv"), [target], clean_bank=str(clean))
     found = find_duplicates(config)
     assert "digit 4" not in FeatureBank.open(clean).classes
     assert FeatureBank.open(clean).classes == open_dataset(found.source).classes
@@ -225,7 +226,7 @@ def test_unreadable_images_stay_what_they_are(planted, tmp_path):
     source, target, copies = planted
     write_kept(tmp_path / "some.h5", FeatureBank.open(source).images()[0], SOURCE, skip=[0, 10])
     clean = tmp_path / "clean.h5"
-    config = DuplicatesConfig(str(tmp_path / "some.h5"), [target], str(tmp_path / "d.csv"), clean_bank=str(clean))
+    config = DuplicatesConfig(str(tmp_path / "some.h5"), str(tmp_path / "d.csv"), [target], clean_bank=str(clean))
     found, bank = find_duplicates(config), FeatureBank.open(clean)
     assert len(found.rows) == len(copies) - 1 and bank.counts.sum() == 600 - 2 - len(found.rows)
     assert [id_ for id_, _ in bank.skipped] == [open_dataset(SOURCE).ids[i] for i in (0, 10)]
@@ -244,21 +245,21 @@ def test_a_refused_or_failed_bank_leaves_no_list(planted, tmp_path, monkeypatch)
     options = {"out": str(tmp_path / "d.csv"), "clean_bank": str(tmp_path / "clean.h5")}
     before = sorted(tmp_path.iterdir())
     with pytest.raises(InputError, match="class 'digit 4' has unreadable images only"):
-        find_duplicates(DuplicatesConfig(str(tmp_path / "refused.h5"), [target], **options))
+        find_duplicates(DuplicatesConfig(str(tmp_path / "refused.h5"), against=[target], **options))
     with pytest.raises(InputError, match=f"clean.h5: all images of {re.escape(SOURCE)} are copies"):
-        find_duplicates(DuplicatesConfig(str(tmp_path / "all.h5"), [target], **options))
+        find_duplicates(DuplicatesConfig(str(tmp_path / "all.h5"), against=[target], **options))
     assert sorted(tmp_path.iterdir()) == before
 
     def full(*_args, **_options):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("similarity.duplicates.regroup", full)
+    monkeypatch.setattr("similarity.copies.duplicates.regroup", full)
     with pytest.raises(OSError, match="No space left"):
-        find_duplicates(DuplicatesConfig(source, [target], **options))
+        find_duplicates(DuplicatesConfig(source, against=[target], **options))
     assert sorted(tmp_path.iterdir()) == before
     (tmp_path / "d.csv").write_text("old")
     with pytest.raises(OSError, match="No space left"):
-        find_duplicates(DuplicatesConfig(source, [target], **options, overwrite=True))
+        find_duplicates(DuplicatesConfig(source, against=[target], **options, overwrite=True))
     assert (tmp_path / "d.csv").read_text() == "old"
 
 
@@ -267,7 +268,6 @@ def test_a_refused_or_failed_bank_leaves_no_list(planted, tmp_path, monkeypatch)
     [
         ({"threshold": 0.0}, "`threshold` 0.0: expected above 0 and at most 1"),
         ({"threshold": 1.5}, "`threshold` 1.5: expected above 0 and at most 1"),
-        ({"against": []}, "`against` is missing"),
         ({"out": "a,b.csv"}, "`out` a,b.csv: a dataset spec cannot contain this name"),
         ({"clean_bank": "source.h5"}, "`clean_bank` source.h5: would replace what is read"),
         ({"out": "target.h5"}, "`out` target.h5: would replace what is read"),
@@ -331,7 +331,30 @@ def test_real_birds(species, tmp_path):
         extract(ExtractConfig(f"images:{tmp_path / name}", str(tmp_path / f"{name}.h5"), keep_images=True, **options))
         for name in ("pool", "target")
     ]
-    found = find_duplicates(DuplicatesConfig(str(banks[0].path), [str(banks[1].path)], str(tmp_path / "d.csv")))
+    found = find_duplicates(DuplicatesConfig(str(banks[0].path), str(tmp_path / "d.csv"), [str(banks[1].path)]))
     pairs = {row.id: row.target_id for row in found.rows}
     assert expected.items() <= pairs.items()
     assert len(pairs) <= len(expected) + 4
+
+
+def test_without_a_target_one_of_each_group_of_copies_inside_the_source_stays(planted, tmp_path):
+    source = FeatureBank.open(planted[0])
+    features, _, ids = source.images()
+    again = {5: 400, 17: 401, 18: 401}  # position of a copy → of its original, which comes later
+    for copy, original in again.items():
+        features[copy] = features[original]
+    write_kept(tmp_path / "inside.h5", features, SOURCE)
+    clean = tmp_path / "clean.h5"
+    found = find_duplicates(
+        DuplicatesConfig(str(tmp_path / "inside.h5"), str(tmp_path / "d.csv"), clean_bank=str(clean))
+    )
+    assert {(row.id, row.target_id) for row in found.rows} == {
+        (ids[400], ids[5]),
+        (ids[401], ids[17]),
+        (ids[18], ids[17]),
+    }
+    assert all(row.source == row.target == SOURCE and row.cosine > 0.999 for row in found.rows)
+    assert found.threshold > found.next_cosine > 0
+    left = open_dataset(found.source)
+    assert len(left) == len(ids) - 3 and FeatureBank.open(clean).image_labels()[1] == left.ids
+    assert not list(tmp_path.glob("*.points"))

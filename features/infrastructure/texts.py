@@ -1,0 +1,180 @@
+"""Many texts in little memory: ten million ids take 30 bytes each, not the 80 that a list of them takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Texts that are encoded, decoded or moved at a time.
+_BLOCK = 1 << 16
+_ENCODING = ("utf-8", "surrogateescape")
+
+
+class Texts(Sequence[str]):
+    """N texts that are not changed, as one array of bytes; a part of a file name that is not UTF-8 keeps its bytes.
+
+    Args:
+        content: The bytes of all texts, one behind the other.
+        ends: (N,) where each text ends in them.
+    """
+
+    def __init__(self, content: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
+        self._content, self._ends = content, ends
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Texts:
+        """Return texts as packed ones; packed ones are returned as they are."""
+        if isinstance(texts, Texts):
+            return texts
+        left, parts, lengths = iter(texts), [b""], [np.empty(0, dtype=np.int64)]
+        while block := [text.encode(*_ENCODING) for text in islice(left, _BLOCK)]:
+            parts.append(b"".join(block))
+            lengths.append(np.fromiter(map(len, block), dtype=np.int64, count=len(block)))
+        return cls(np.frombuffer(b"".join(parts), dtype=np.uint8), np.cumsum(np.concatenate(lengths)))
+
+    @classmethod
+    def of_arrays(cls, blocks: Iterable[NDArray[np.bytes_]]) -> Texts:
+        """Return the texts of arrays of bytes of one length each, at whose ends are the bytes that texts leave over."""
+        parts, lengths = [np.empty(0, dtype=np.uint8)], [np.empty(0, dtype=np.int64)]
+        for block in blocks:
+            length = np.char.str_len(block).astype(np.int64)
+            width = block.dtype.itemsize
+            parts.append(block.view(np.uint8).reshape(len(block), width)[np.arange(width) < length[:, None]])
+            lengths.append(length)
+        return cls(np.concatenate(parts), np.cumsum(np.concatenate(lengths)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Texts]) -> Texts:
+        """Return the texts of several, one behind the other."""
+        lengths = [np.empty(0, dtype=np.int64), *(part.lengths() for part in parts)]
+        contents = [np.empty(0, dtype=np.uint8), *(part._content for part in parts)]
+        return cls(np.concatenate(contents), np.cumsum(np.concatenate(lengths)))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Texts: ...
+
+    def __getitem__(self, index: int | slice) -> str | Texts:
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        place = range(len(self))[index]
+        return self._content[self._start(place) : self._ends[place]].tobytes().decode(*_ENCODING)
+
+    def __iter__(self) -> Iterator[str]:
+        return (text.decode(*_ENCODING) for text in self._encoded())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Texts):
+            return np.array_equal(self._ends, other._ends) and np.array_equal(self._content, other._content)
+        if isinstance(other, Sequence) and not isinstance(other, str):
+            return len(self) == len(other) and all(map(str.__eq__, self, other))
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Texts.of({list(self[:4])}{' and others' if len(self) > 4 else ''})"
+
+    def lengths(self) -> NDArray[np.int64]:
+        """Return the (N,) numbers of bytes of the texts."""
+        return np.diff(self._ends, prepend=0)
+
+    def take(self, places: NDArray[np.integer]) -> Texts:
+        """Return the texts at M places, from 0 to N − 1, in that order."""
+        lengths = self.lengths()[places]
+        ends = np.cumsum(lengths)
+        content = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.uint8)
+        for start in range(0, len(places), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            first = ends[part] - lengths[part]
+            shift = np.repeat(self._ends[places[part]] - ends[part], lengths[part])
+            content[first[0] : ends[part][-1]] = self._content[np.arange(first[0], ends[part][-1]) + shift]
+        return Texts(content, ends)
+
+    def stripped(self) -> Texts:
+        """Return the texts without white space at their ends; themselves if there is none."""
+        filled = self.lengths() > 0
+        first, last = (self._ends - self.lengths())[filled], self._ends[filled] - 1
+        at_ends = np.concatenate([self._content[first], self._content[last]])
+        if ((at_ends > ord(" ")) & (at_ends < 0x80)).all():  # other white space has bytes from 0x80 on
+            return self
+        return Texts.of(text.strip() for text in self)
+
+    def is_plain(self) -> bool:
+        """Return whether all characters of the texts are ASCII and can be printed."""
+        return bool(((self._content >= ord(" ")) & (self._content <= ord("~"))).all())
+
+    def arrays(self) -> Iterator[NDArray[np.bytes_]]:
+        """Yield the texts in blocks, as arrays of bytes of the length of the longest; a text must not hold NUL."""
+        lengths = self.lengths()
+        width = max(int(lengths.max(initial=0)), 1)
+        for start in range(0, len(self), _BLOCK):
+            part = lengths[start : start + _BLOCK]
+            block = np.zeros((len(part), width), dtype=np.uint8)
+            content = self._content[self._start(start) : self._ends[start + len(part) - 1]]
+            block[np.arange(width) < part[:, None]] = content
+            yield block.view(f"S{width}")[:, 0]
+
+    def blocks_of_bytes(self, separator: bytes) -> Iterator[bytes]:
+        """Yield parts of what ``separator.join`` makes of the encoded texts."""
+        for start in range(0, len(self), _BLOCK):
+            yield separator * (start > 0) + separator.join(self._encoded(start, start + _BLOCK))
+
+    def holds_nul(self) -> bool:
+        """Return whether a text holds the character NUL."""
+        return not self._content.all()
+
+    def repeated(self) -> tuple[int, int] | None:
+        """Return the places of the first text that stands twice, and of its second occurrence; None if none does."""
+        places = self.positions(self)
+        again = np.flatnonzero(places != np.arange(len(self)))
+        return (int(places[again[0]]), int(again[0])) if len(again) else None
+
+    def positions(self, others: Texts) -> NDArray[np.int64]:
+        """Return the (M,) place here of each of M other texts, that of its first occurrence; −1 if it is not here."""
+        if not len(self):
+            return np.full(len(others), -1, dtype=np.int64)
+        own = self._hashes()
+        sought = own if others is self else others._hashes()
+        order = np.argsort(own, kind="stable")
+        own = own[order]
+        place = np.searchsorted(own, sought)
+        found = np.append(order, -1)[np.where(own[np.minimum(place, len(own) - 1)] == sought, place, len(own))]
+        known = np.flatnonzero(found >= 0)
+        if self.take(found[known]) == others.take(known):
+            return found
+        return self._exact_positions(others)
+
+    def _exact_positions(self, others: Texts) -> NDArray[np.int64]:
+        """As :meth:`positions`, for texts that share a hash without being equal."""
+        place: dict[bytes, int] = {}
+        for i, text in enumerate(self._encoded()):
+            place.setdefault(text, i)
+        return np.fromiter((place.get(text, -1) for text in others._encoded()), dtype=np.int64, count=len(others))
+
+    def _hashes(self) -> NDArray[np.int64]:
+        return np.fromiter(map(hash, self._encoded()), dtype=np.int64, count=len(self))
+
+    def _start(self, place: int) -> int:
+        return int(self._ends[place - 1]) if place else 0
+
+    def _encoded(self, first: int = 0, last: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes of each text from the first to before the last."""
+        last = len(self) if last is None else min(last, len(self))
+        for begin in range(first, last, _BLOCK):
+            ends = self._ends[begin : min(begin + _BLOCK, last)]
+            base = self._start(begin)
+            content = self._content[base : ends[-1]].tobytes()
+            start = 0
+            for end in (ends - base).tolist():
+                yield content[start:end]
+                start = end

@@ -1,0 +1,246 @@
+"""The command ``duplicates``: source images that are copies of a target's images, or of other source images.
+
+ImageNet's training set has test images of CUB-200, and large collections hold many images several times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.bank import FeatureBank
+from features.dataset import ImageDataset
+from features.dataset_spec import DatasetSpec
+from features.extraction.relabelling import regroup
+from features.infrastructure.disk.files import check_new
+from features.infrastructure.disk.joint_files import atomic_files, finish_joint_files
+from features.infrastructure.errors import InputError
+from features.infrastructure.formats.tables import write_table
+from features.infrastructure.options import Range, check_ranges
+from features.infrastructure.storage.addresses import Location, located, working_file
+from features.infrastructure.texts import Texts
+from features.readers import open_dataset
+from features.readers.spec_options import excluding, files_of
+from similarity.copies.against import most_similar
+from similarity.copies.local_geometry import copy_threshold
+from similarity.copies.within import copies_within
+
+COLUMNS = ("id", "target_id", "cosine", "class", "target_class", "source", "target")
+
+
+@dataclass(frozen=True)
+class DuplicatesConfig:
+    """Find the images of a source that are copies, and list them for ?exclude=FILE.csv.
+
+    They are copies of a target's (test) images or, without `against`, of other images of the source, of which one
+    stays.
+
+    Attributes:
+        source: Feature bank (.h5) of the source, extracted with `keep_images`.
+        out: The list (.csv) of the copies and their originals.
+        against: Feature banks of the images that must not be trained on, extracted with `keep_images`; by default the
+            images of the source are compared with each other.
+        threshold: Least cosine similarity of a copy, above 0 and at most 1; a lower one finds more copies and more
+            false positives. By default 0.5, or for narrow features the similarity that chance reaches.
+        clean_bank: A file (.h5) for the source's bank without the copies; no image is decoded again.
+        overwrite: Replace existing files.
+    """
+
+    source: str
+    out: str
+    against: list[str] = field(default_factory=list)
+    threshold: Annotated[float | None, Range(0, 1, above=True)] = None
+    clean_bank: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if any(sign in self.out for sign in ",&?"):
+            raise InputError(f"`out` {self.out}: a dataset spec cannot contain this name; leave out , & and ?")
+        if self.clean_bank is not None and located(self.clean_bank).suffix in ("", ".csv"):
+            raise InputError(f"`clean_bank` {self.clean_bank}: expected the name of a bank, such as clean.h5")
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A source image ``id`` that is a copy of a target image, their classes, and the dataset specs of both.
+
+    Without targets, ``target_id`` is the image of the source that stays. ``cosine`` is their similarity in
+    :func:`~similarity.copies.local_geometry.local_geometry`, −1 to 1.
+    """
+
+    id: str
+    target_id: str
+    cosine: float
+    class_name: str
+    target_class: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """The copies that a search found.
+
+    Attributes:
+        rows: The copies by descending similarity.
+        threshold: Least cosine similarity of a copy.
+        source: Dataset spec of the source without the copies, with ``exclude``.
+        images: Number of source images.
+        next_cosine: The highest similarity below the threshold that was seen, −1 if none was.
+        out: The list.
+        clean_bank: The source's bank without the copies, if requested.
+    """
+
+    rows: tuple[Duplicate, ...]
+    threshold: float
+    source: str
+    images: int
+    next_cosine: float
+    out: Location
+    clean_bank: Location | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The output of ``transfer duplicates --json``."""
+        return {
+            "duplicates": [dict(zip(COLUMNS, astuple(row), strict=True)) for row in self.rows],
+            "threshold": self.threshold,
+            "source": self.source,
+            "images": self.images,
+            "next_cosine": self.next_cosine,
+            "out": str(self.out),
+            "clean_bank": self.clean_bank and str(self.clean_bank),
+        }
+
+
+def find_duplicates(config: DuplicatesConfig) -> Duplicates:
+    """Search a source for copies; write the list and, if requested, the bank without them.
+
+    The list has each copy once: with the most similar target image or, without targets, with the image that stays. The
+    features of the targets are held in memory; those of the source are read in blocks, twice for each target. Without
+    targets they are written to a file beside ``out`` while they are compared.
+
+    Raises:
+        InputError: A bank keeps no image features or the banks cannot be compared, features are too narrow to separate
+            copies, ``out`` or ``clean_bank`` exists, or the source's dataset has changed since its extraction.
+    """
+    out, clean = located(config.out), None if config.clean_bank is None else located(config.clean_bank)
+    source = FeatureBank.open(config.source)
+    read: list[str | Location] = [config.source, *config.against, *files_of(DatasetSpec.parse(source.name))]
+    outputs = [out] if clean is None else [out, clean]
+    finish_joint_files(outputs)
+    check_new({"`out`": out, "`clean_bank`": clean}, read=read, overwrite=config.overwrite)
+    targets = [FeatureBank.open(path) for path in config.against]
+    for target in targets:
+        source.require_comparable(target)
+    labels, ids = source.image_labels()
+    threshold = config.threshold or _threshold(source, len(ids), targets)
+    if clean is not None and open_dataset(source.name, images=False).manifest_sha256 != source.attrs.get(
+        "manifest_sha256"
+    ):
+        raise InputError(f"{source.path}: its dataset {source.name} has changed since; extract it again")
+
+    if targets:
+        found, rest = _copies_of(source, targets, threshold)
+    else:
+        found, rest = _copies_inside(source, threshold, working_file(out, ".points"))
+    if clean is not None and len(found) == len(ids):
+        raise InputError(f"`clean_bank` {clean}: all images of {source.name} are copies, so none would be left")
+    provenance = {
+        "source": source.name,
+        "targets": [target.name for target in targets],
+        "banks": [config.source, *config.against],
+        "threshold": threshold,
+    }
+    rows = tuple(
+        Duplicate(ids[i], original, cosine, source.classes[labels[i]], of_class, source.name, target.name)
+        for i, target, original, of_class, cosine in found
+    )
+    places = np.array([place for place, *_ in found], dtype=np.int64)
+    spec = excluding(DatasetSpec.parse(source.name), out)
+    with atomic_files(outputs) as (aside, *new_bank):
+        write_table(aside, provenance, COLUMNS, map(astuple, rows))
+        for clean_aside in new_bank:
+            without = open_dataset(excluding(DatasetSpec.parse(source.name), aside), images=False)
+            _write_clean(source, places, without, str(spec), clean_aside, f"`clean_bank` {clean}")
+    return Duplicates(rows, threshold, str(spec), len(ids), rest, out, clean)
+
+
+def _threshold(source: FeatureBank, images: int, targets: Sequence[FeatureBank]) -> float:
+    """The least cosine similarity of a copy; raise `InputError` if the features are too narrow for one."""
+    others = sum(len(target.image_labels()[1]) for target in targets)
+    pairs, width = images * others if targets else images * (images - 1) // 2, source.means.shape[1]
+    threshold = copy_threshold(pairs, width)
+    if threshold >= 1:
+        raise InputError(
+            f"{source.path}: features of width {width} do not separate copies among {pairs:,} pairs of images; "
+            f"extract with a wider backbone"
+        )
+    return threshold
+
+
+#: A copy's position in the source, the target, the id and class of the original, and their cosine similarity.
+_Found = tuple[int, FeatureBank, str, str, float]
+
+
+def _copies_of(source: FeatureBank, targets: Sequence[FeatureBank], threshold: float) -> tuple[list[_Found], float]:
+    """The source images that are copies of target images, most similar first, and the highest similarity below."""
+    images = len(source.image_labels()[0])
+    best, of_target, of_image = np.full(images, -np.inf), np.zeros(images, int), np.zeros(images, int)
+    for number, target in enumerate(targets):
+        cosine, nearest = most_similar(source, target)
+        better = cosine > best
+        best[better], of_target[better], of_image[better] = cosine[better], number, nearest[better]
+    copies = np.flatnonzero(best >= threshold)
+    copies = copies[np.argsort(-best[copies], kind="stable")]
+    named = [target.image_labels() for target in targets]
+    found: list[_Found] = []
+    for i in copies.tolist():
+        target, (labels, ids), j = targets[of_target[i]], named[of_target[i]], int(of_image[i])
+        found.append((i, target, ids[j], target.classes[labels[j]], float(best[i])))
+    return found, float(best[best < threshold].max(initial=-1))
+
+
+def _copies_inside(source: FeatureBank, threshold: float, aside: Path) -> tuple[list[_Found], float]:
+    """As :func:`_copies_of`, of other images of the source."""
+    labels, ids = source.image_labels()
+    if len(ids) < 2:
+        return [], -1.0
+    copies, originals, cosine, rest = copies_within(source, threshold, aside)
+    order = np.argsort(-cosine, kind="stable")
+    found: list[_Found] = []
+    for i, j, similarity in zip(*(of[order].tolist() for of in (copies, originals, cosine)), strict=True):
+        found.append((i, source, ids[j], source.classes[labels[j]], similarity))
+    return found, rest
+
+
+def _write_clean(
+    source: FeatureBank, found: NDArray[np.int64], dataset: ImageDataset, spec: str, out: Location, where: str
+) -> None:
+    """Write the bank that an extraction of ``dataset``, the source without its copies, would write.
+
+    Messages call the bank ``where``.
+    """
+    labels, ids = source.image_labels()
+    position = {name: i for i, name in enumerate(dataset.classes)}
+    of_class = np.array([position.get(name, -1) for name in source.classes], dtype=np.int64)
+    kept = of_class[labels]
+    kept[found] = -1
+    left = np.bincount(kept[kept >= 0], minlength=len(dataset.classes))
+    if not left.all():
+        name = dataset.classes[int(np.argmin(left))]
+        raise InputError(f"{where}: class {name!r} has unreadable images only; remove the class")
+    unreadable = Texts.of(id_ for id_, _ in source.skipped)
+    expected = dataset.ids.take(np.flatnonzero(unreadable.positions(dataset.ids) < 0))
+    if ids.take(np.flatnonzero(kept >= 0)) != expected:
+        raise InputError(
+            f"{where}: {source.path} does not hold the remaining images of {source.name}, perhaps because "
+            f"two images have the same id; extract {spec!r} instead"
+        )
+    attrs = {"dataset": spec, "manifest_sha256": dataset.manifest_sha256}
+    regroup(source, kept, dataset.classes, out, attrs=attrs, skipped=source.skipped, keep_images=True)
