@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune.run_directory import read_predictions
+from finetune.run_tables import read_predictions
 from transfer.accuracies import shown_groups
 from transfer.arm_comparison import ArmComparison, listed, say_tied
 from transfer.commands.compare import CompareConfig, ComparedRun, Comparison, compare
