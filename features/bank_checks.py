@@ -30,12 +30,12 @@ _MOST_IMAGES = 2**53
 
 
 def check_schema(
-    path: Location, kind: str, attributes: Mapping[str, Any], schema: str, version: int, *, advice: str = ""
+    path: Location, kind: str, attributes: Mapping[str, Any], schema: str, version: int, *, advice: str
 ) -> None:
-    """Raise `InputError` if a file has another schema, for which there may be ``advice``, or another version of it."""
+    """Raise `InputError` if a file has another schema, for which there is ``advice``, or another version of it."""
     if attributes.get("schema") != schema:
         fault = f"an HDF5 file, but not a {kind} (schema is {_shown(attributes.get('schema'))})"
-        raise InputError(f"{path}: {fault}; {advice or f'expected {schema}; extract it again'}")
+        raise InputError(f"{path}: {fault}; {advice}")
     found = attributes.get("schema_version")
     if str(found) != str(version):
         newer = isinstance(found, int) and found > version

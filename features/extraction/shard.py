@@ -123,7 +123,8 @@ class Shard:
             make = f"transfer extract DATASET --shard 1/8 --out {shlex.quote(str(path))}"
             raise InputError(f"{path}: no such shard; make one with: {make}")
         with stored(path, _KIND) as content:
-            check_schema(path, _KIND, content.attributes, SCHEMA, SCHEMA_VERSION)
+            advice = "make a shard with: transfer extract DATASET --shard 1/8 --out SHARD.h5"
+            check_schema(path, _KIND, content.attributes, SCHEMA, SCHEMA_VERSION, advice=advice)
             attrs = plain_attributes(content.attributes)
             if missing := [name for name in _NEEDED if name not in attrs]:
                 raise ValueError(f"it has no attribute {missing[0]}")
