@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.bank_checks import check_attributes, check_statistics, fault_of_covariance
+from features.bank_checks import check_schema, check_statistics, fault_of_covariance, plain_attributes
 from features.infrastructure.disk.held_files import HeldFile
 from features.infrastructure.disk.stored_rows import StoredRows
 from features.infrastructure.errors import InputError
@@ -120,21 +120,11 @@ class FeatureBank:
             make = shlex.join(["transfer", "extract", dataset, "--out", str(name)])
             raise InputError(f"{path}: no such feature bank; make one with: {make}")
         with stored(path, _KIND) as content:
-            attrs = content.attributes
-            if str(attrs.get("schema")) != SCHEMA:
-                raise InputError(
-                    f"{path}: an HDF5 file, but not a feature bank (schema is {attrs.get('schema')!r}); "
-                    f"shards become a bank with: transfer merge"
-                )
-            if str(attrs.get("schema_version")) != str(SCHEMA_VERSION) or str(attrs.get("complete")) not in (
-                "True",
-                "1",
-            ):
-                raise InputError(
-                    f"{path}: schema version {attrs.get('schema_version')}, complete={attrs.get('complete')}; "
-                    f"expected a complete bank of version {SCHEMA_VERSION}; extract it again"
-                )
-            check_attributes(attrs)
+            advice = "shards become a bank with: transfer merge"
+            check_schema(path, _KIND, content.attributes, SCHEMA, SCHEMA_VERSION, advice=advice)
+            attrs = plain_attributes(content.attributes)
+            if str(attrs.get("complete")) not in ("True", "1"):
+                raise InputError(f"{path}: a feature bank that is not complete; extract it again")
             unknown = attrs.pop(_UNKNOWN, "").split()
             classes = class_names(content.text("class/name"))
             means = content.array("class/mean", "floats", (len(classes), None)).astype(np.float32, copy=False)

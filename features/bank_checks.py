@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.infrastructure.errors import InputError
+from features.infrastructure.storage.addresses import Location
 
 #: Attributes that are text. That of the image size is text too where there was no image.
 _TEXTS = frozenset(
@@ -18,18 +19,52 @@ _TEXTS = frozenset(
         *("backbone", "weights", "weights_sha256", "transform", "pooling", "precision"),
     }
 )
+#: Attributes that are numbers, or texts in files of earlier releases.
+_NUMBERS = frozenset({"complete", "image_size", "of_class_means", "first", "last", "position", "features_crc32"})
+#: Characters of a value that a message shows.
+_LONGEST = 60
 #: Largest deviation of a covariance from what every covariance is, relative to its largest value: by rounding.
 _ROUND_OFF = 1e-4
 #: More images than any dataset has; the sum of more could overflow.
 _MOST_IMAGES = 2**53
 
 
-def check_attributes(attributes: Mapping[str, Any]) -> None:
-    """Raise `ValueError` if an attribute is no plain value, or no text where one is expected."""
+def check_schema(
+    path: Location, kind: str, attributes: Mapping[str, Any], schema: str, version: int, *, advice: str
+) -> None:
+    """Raise `InputError` if a file has another schema, for which there is ``advice``, or another version of it."""
+    if attributes.get("schema") != schema:
+        fault = f"an HDF5 file, but not a {kind} (schema is {_shown(attributes.get('schema'))})"
+        raise InputError(f"{path}: {fault}; {advice}")
+    found = attributes.get("schema_version")
+    if str(found) != str(version):
+        newer = isinstance(found, int) and found > version
+        raise InputError(
+            f"{path}: a {kind} of schema version {_shown(found)}, and this release reads version {version}; extract it "
+            f"again{', or install a newer release' if newer else ''}"
+        )
+
+
+def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes that are texts or numbers, which all are that this release writes.
+
+    Raises:
+        ValueError: One that is needed is something else.
+    """
     for name, value in attributes.items():
-        if not isinstance(value, str if name in _TEXTS else (str, bool, int, float)):
-            expected = "a text" if name in _TEXTS else "a text or a number"
-            raise ValueError(f"its attribute {name} is {value!r}; expected {expected}")
+        if name in _TEXTS and not isinstance(value, str):
+            raise ValueError(f"its attribute {name} is {_shown(value)}; expected a text")
+        if name in _NUMBERS and not isinstance(value, (str, bool, int, float)):
+            raise ValueError(f"its attribute {name} is {_shown(value)}; expected a text or a number")
+    return {name: value for name, value in attributes.items() if isinstance(value, (str, bool, int, float))}
+
+
+def _shown(value: Any) -> str:
+    """A value of an attribute in a message of one line."""
+    if not isinstance(value, (str, bool, int, float, complex, type(None))):
+        return "no text and no number"
+    text = ascii(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def check_statistics(

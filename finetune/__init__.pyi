@@ -21,7 +21,8 @@ from .model import ImageClassifier
 from .prediction.prediction import Prediction
 from .prediction.predictor import predict
 from .pretraining import pretrain
-from .run_directory import open_run, read_classes
+from .run_directory import open_run
+from .run_tables import read_classes
 from .samplers import build_sampler
 from .shared_options import TrainingConfig
 from .training.fitting import TrainingResult

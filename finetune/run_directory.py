@@ -19,7 +19,7 @@ import hashlib
 import math
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, asdict, fields
 from datetime import datetime, timezone
@@ -116,7 +116,7 @@ class RunDirectory:
             "workers": workers,
             "versions": versions(),
             "argv": sys.argv,
-            "started": datetime.now(timezone.utc).isoformat(),
+            "started": _now().isoformat(),
             "config_sha256": _sha256(options.encode(**TEXT)),
         }
         write_sealed_json(self.path / "environment.json", environment)
@@ -147,7 +147,27 @@ class RunDirectory:
                     f"`out` {self.path}: its {name} has changed since the run began; name another directory"
                 )
         if environment.get("started") and changed_since(self._modified, environment["started"]):
-            raise InputError(f"`out` {self.path}: images were changed after the run began; name another directory")
+            self._admit_newer(environment)
+
+    def _admit_newer(self, environment: Mapping[str, Any]) -> None:
+        """Go on with images of the same names and sizes whose dates are newer than the run, unless it is finished.
+
+        They may have been copied, as a job does that puts them on a local disk, or changed.
+        """
+        if (self.path / "metrics.json").is_file():
+            raise InputError(
+                f"`out` {self.path}: images were changed after the run began, or copied without their dates; name "
+                f"another directory, or copy them with cp -a"
+            )
+        if not state.is_begun(self.checkpoints):  # nothing was learnt from the images as they were
+            write_sealed_json(self.path / "environment.json", {**environment, "started": _now().isoformat()})
+            return
+        line = (
+            f"{self.path}: images have newer dates than the run, with the same names and sizes; the training goes on "
+            f"with them. If more than their dates has changed, stop it, and train into another directory"
+        )
+        warn_once(line)
+        self._keep(line)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -183,7 +203,11 @@ class RunDirectory:
         line = as_typed(line)
         if not (note and is_repetition(note)):
             console.print(line)
-        stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._keep(line)
+
+    def _keep(self, line: str) -> None:
+        """Add a line to ``log.txt``."""
+        stamp = _now().isoformat(timespec="seconds")
         with (self.path / "log.txt").open("a", **TEXT) as file:
             file.write(f"{stamp} {line}\n")
 
@@ -258,56 +282,6 @@ def _is_finite(text: str) -> bool:
         return False
 
 
-def read_classes(directory: str | Path) -> list[dict[str, Any]]:
-    """Read the final accuracy of each class from ``per_class.csv``; an empty list if the run wrote no such file.
-
-    A row has ``class``, ``train_images``, ``images`` and ``accuracy``, 0 to 1. Raises ``InputError`` if the file has a
-    class twice, or an impossible value.
-    """
-    path = Path(directory) / "per_class.csv"
-    if not path.is_file():
-        return []
-    numbers: dict[str, Callable[[str], float]] = {"train_images": int, "images": int, "accuracy": float}
-    make = "transfer evaluate RUN TEST --per-class FILE.csv"
-    rows = read_rows(path, ("class", *numbers), kind="table of classes", make=make)
-    try:
-        found: list[dict[str, Any]] = [
-            {"class": row["class"], **{name: to(row[name]) for name, to in numbers.items()}} for _, row in rows
-        ]
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{path}: holds a value that is not a number ({error})") from error
-    if any(not 0 <= row["accuracy"] <= 1 for row in found) or len({row["class"] for row in found}) < len(found):
-        raise InputError(f"{path}: expected each class once, with an accuracy from 0 to 1; write it anew with: {make}")
-    if any(not 0 <= row[name] < 2**63 for row in found for name in ("train_images", "images")):
-        raise InputError(f"{path}: expected numbers of images of at least 0; write it anew with: {make}")
-    return found
-
-
-def read_predictions(path: Path) -> dict[str, list[Any]]:
-    """Read a table of predictions by its columns; empty lists if there is none, as in the runs of earlier versions.
-
-    The columns are ``image``, its id; ``class``, the predicted one; ``probability``, 0 to 1; and ``label``, the true
-    class. Unreadable images are left out. Raises ``InputError`` if a column is missing, or a probability is no number.
-    """
-    found: dict[str, list[Any]] = {name: [] for name in ("image", "class", "probability", "label")}
-    if not path.is_file():
-        return found
-    for line, row in read_rows(path, tuple(found), kind="table of predictions"):
-        if not row["class"]:
-            continue
-        try:
-            row["probability"] = float(row["probability"])  # type: ignore[assignment]
-        except ValueError as error:
-            raise InputError(f"{path} line {line}: the probability is not a number ({error})") from error
-        if not 0 <= row["probability"] <= 1 + 1e-5:  # type: ignore[operator]  # float32 may exceed 1 by rounding
-            raise InputError(f"{path} line {line}: the probability must be from 0 to 1, got {row['probability']}")
-        for name, column in found.items():
-            column.append(row[name])
-    return found
-
-
 def _read_start(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The configuration and the environment that a run wrote when it began."""
     if not directory.exists():
@@ -334,6 +308,10 @@ def _say_if_other(path: Path, sha256: str | None, limit: int) -> None:
     """Say that a file of a run is not the one that the run wrote; earlier versions have no digest of it."""
     if sha256 is not None and (found := _sha256(read_limited(path, "file of a run", limit))) != sha256:
         warn_once(f"{path}: changed since the run wrote it; what it says now is used", found)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

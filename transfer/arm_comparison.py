@@ -9,6 +9,9 @@ from typing import Any
 from similarity import STRATEGIES
 from transfer.intervals import Estimate, difference_of, mean_of, percent, points, share_of
 
+#: Names in a sentence.
+_LISTED = 12
+
 
 @dataclass(frozen=True)
 class ArmComparison:
@@ -130,5 +133,7 @@ def _reference(arms: Sequence[Mapping[str, Any]], found: ArmComparison) -> str |
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names in a sentence: ``a, b and c``."""
+    """Names in a sentence: ``a, b and c``; of many, the first ones and the number of the others."""
+    if len(names) > _LISTED:
+        names = [*names[: _LISTED - 2], f"{len(names) - _LISTED + 2:,} others"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

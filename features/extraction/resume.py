@@ -40,8 +40,8 @@ def find_finished(
     if _differing(found.attrs, attrs):
         raise InputError(f"`out` {out}: holds another {_other(found.attrs, attrs)}")
     if changed_since(modified, found.attrs.get("created")):
-        fault = f"images of {attrs['dataset']} were changed after it was made"
-        raise InputError(f"`out` {out}: {fault}; give `overwrite` to extract them again")
+        fault = f"images of {attrs['dataset']} were changed after it was made, or copied without their dates"
+        raise InputError(f"`out` {out}: {fault}; give `overwrite` to extract them again, or copy them with cp -a")
     if keep_images and not found.keeps_images:
         raise InputError(f"`out` {out}: holds this bank without image features; give `overwrite` to add them")
     return found
@@ -71,8 +71,10 @@ def find_unfinished(
         return None
     differing = _differing(shard.attrs, attrs)
     fault = None
-    if "manifest_sha256" in differing or changed_since(dataset.source.modified(), shard.attrs.get("created")):
+    if "manifest_sha256" in differing:
         fault = "the images have changed since"
+    elif changed_since(dataset.source.modified(), shard.attrs.get("created")):
+        fault = "the images have changed since, or were copied without their dates (cp -a keeps them)"
     elif differing or (shard.kept is not None) != keep_images:
         if not overwrite:
             raise InputError(f"`out` {out}: an unfinished {_other(shard.attrs, attrs)}")

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bank import FeatureBank, NewImages, read_skipped, write_images, write_skipped
-from features.bank_checks import check_attributes, check_counts, fault_of_covariance
+from features.bank_checks import check_counts, check_schema, fault_of_covariance, plain_attributes
 from features.class_statistics import ClassStatistics
 from features.infrastructure.disk.held_files import HeldFile
 from features.infrastructure.errors import InputError
@@ -124,13 +124,11 @@ class Shard:
             make = f"transfer extract DATASET --shard 1/8 --out {shlex.quote(str(path))}"
             raise InputError(f"{path}: no such shard; make one with: {make}")
         with stored(path, _KIND) as content:
-            attrs = content.attributes
-            if str(attrs.get("schema")) != SCHEMA or str(attrs.get("schema_version")) != str(SCHEMA_VERSION):
-                raise InputError(
-                    f"{path}: an HDF5 file, but not a shard of this version (schema is {attrs.get('schema')!r} "
-                    f"{attrs.get('schema_version')}); expected {SCHEMA} {SCHEMA_VERSION}"
-                )
-            check_attributes(attrs)
+            advice = "make a shard with: transfer extract DATASET --shard 1/8 --out SHARD.h5"
+            check_schema(path, _KIND, content.attributes, SCHEMA, SCHEMA_VERSION, advice=advice)
+            attrs = plain_attributes(content.attributes)
+            if missing := [name for name in _NEEDED if name not in attrs]:
+                raise ValueError(f"it has no attribute {missing[0]}")
             classes = tuple(content.text("class/name"))
             shard = cls(
                 attrs=attrs,
@@ -170,8 +168,6 @@ class Shard:
             raise ValueError(f"image/index holds {len(self.kept)} positions; expected {read}")
         if "shard" in self.attrs and not _NUMBER.fullmatch(self.attrs["shard"]):
             raise ValueError(f"its attribute shard is {self.attrs['shard']!r}; expected 1/8, for example")
-        if missing := [name for name in ("dataset", "created") if name not in self.attrs]:
-            raise ValueError(f"it has no attribute {missing[0]}")
 
     def bank(self) -> FeatureBank:
         """Return the bank of the images that have been read, in memory; raise `InputError` if a class has none."""
@@ -242,5 +238,7 @@ def _sums(statistics: ClassStatistics) -> dict[str, Tensor]:
     }
 
 
+#: Attributes that every shard has.
+_NEEDED = ("dataset", "created", "first", "last", "position")
 #: Attributes of a shard that a bank does not have.
 _OWN = ("schema", "schema_version", "complete", "first", "last", "position", "shard", "max_unreadable")

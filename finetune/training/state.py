@@ -69,6 +69,11 @@ class _BestWeights(TypedDict):
     model: dict[str, Any]
 
 
+def is_begun(checkpoints: Path) -> bool:
+    """Whether there is a state to resume from."""
+    return (checkpoints / _RESUME).is_file()
+
+
 def read_resume(checkpoints: Path) -> dict[str, Any]:
     """The state that was written last; empty if there is none.
 
@@ -77,7 +82,7 @@ def read_resume(checkpoints: Path) -> dict[str, Any]:
     Raises:
         InputError: The state, or the weights of the best epoch that it names, are missing or damaged.
     """
-    if not (checkpoints / _RESUME).is_file():
+    if not is_begun(checkpoints):
         return {}
     state = _read(checkpoints / _RESUME, _Resumable)
     best = state.get("best", {"epoch": 0})["epoch"]

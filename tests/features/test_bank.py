@@ -249,9 +249,9 @@ def damaged(path: Path, how: str) -> None:
         ("skipped without a reason", "not a readable feature bank"),
         ("other schema", "an HDF5 file, but not a feature bank (schema is 'keras')"),
         ("no schema", "an HDF5 file, but not a feature bank (schema is None)"),
-        ("newer", "schema version 2, complete=True; expected a complete bank of version 1"),
-        ("incomplete", "complete=False; expected a complete bank"),
-        ("never completed", "complete=None; expected a complete bank"),
+        ("newer", "schema version 2, and this release reads version 1; extract it again, or install a newer release"),
+        ("incomplete", "a feature bank that is not complete; extract it again"),
+        ("never completed", "a feature bank that is not complete; extract it again"),
     ],
 )
 def test_a_file_that_is_no_bank_is_refused_in_one_line(tmp_path, how, complaint):

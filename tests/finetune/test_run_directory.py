@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import yaml
 
+from features.infrastructure.console import console, warn_once
 from features.infrastructure.errors import InputError
+from finetune import run_directory
 from finetune.evaluation.metrics import evaluate_scores
 from finetune.finetuning import FinetuneConfig
 from finetune.pretraining import PretrainConfig
 from finetune.run_directory import RunDirectory, open_run
 from finetune.shared_options import resolve
+from finetune.training import state
 
 INPUTS = {"training data": "abc", "initial weights": "def"}
 
@@ -233,8 +236,39 @@ def test_a_link_out_of_a_run_is_not_followed(run, tmp_path, name):
     assert precious.read_text() == "precious"
 
 
-def test_images_that_were_changed_after_the_run_began_are_other_images(run):
+@pytest.fixture
+def begun(run, monkeypatch) -> RunDirectory:
+    """A run that was killed after a step; a note is said to every test anew."""
+    state.write_resume(run.checkpoints, {"step": 1})
+    monkeypatch.setattr(run_directory, "warn_once", warn_once.__wrapped__)
+    return run
+
+
+def again(run, modified):
+    return RunDirectory(run.path, config(run.path), INPUTS, modified=modified)
+
+
+def test_a_killed_run_goes_on_with_images_of_newer_dates_and_says_so_for_good(begun, capfd, monkeypatch):
     before, after = time.time() - 60, time.time()
-    RunDirectory(run.path, config(run.path), INPUTS, modified=before)
-    with pytest.raises(InputError, match="images were changed after the run began; name another directory"):
-        RunDirectory(run.path, config(run.path), INPUTS, modified=after)
+    again(begun, before)
+    assert "newer dates" not in capfd.readouterr().err and not (begun.path / "log.txt").exists()
+    monkeypatch.setattr(console, "quiet", True)
+    assert again(begun, after).metrics is None
+    said = f"{begun.path}: images have newer dates than the run, with the same names and sizes; the training goes on"
+    assert said in " ".join(capfd.readouterr().err.split()).replace("- ", "-")
+    assert said in (begun.path / "log.txt").read_text()
+
+
+def test_a_run_that_has_learnt_nothing_begins_with_the_images_of_now(run, capfd):
+    changed = time.time()
+    again(run, changed)
+    assert "newer dates" not in capfd.readouterr().err
+    run.finish(FIGURES)
+    assert again(run, changed).metrics == FIGURES
+
+
+def test_a_finished_run_is_not_reused_with_images_of_newer_dates(begun):
+    begun.finish(FIGURES)
+    assert again(begun, time.time() - 60).metrics == FIGURES
+    with pytest.raises(InputError, match="changed after the run began, or copied without their dates; name another"):
+        again(begun, time.time())

@@ -46,13 +46,16 @@ _GOOD: dict[str, list[dict[str, Any]]] = {
 _DEEP = 100_000
 #: Whole files in the place of a JSON file of annotations.
 _FILES: dict[str, tuple[Callable[[], bytes], str]] = {
-    "arrays nested 10^5 deep": (lambda: b"[" * _DEEP + b"]" * _DEEP, "nested"),
+    "arrays nested 10^5 deep": (lambda: b"[" * _DEEP + b"]" * _DEEP, "no list"),
+    "images nested 10^5 deep": (lambda: b'{"images":' + b"[" * _DEEP + b"]" * _DEEP + b"}", "nested"),
     "objects nested 10^5 deep": (lambda: b'{"a":' * _DEEP + b"1" + b"}" * _DEEP, "nested"),
     "annotations nested 10^5 deep": (
         lambda: json.dumps(_GOOD).replace('"s"', "[" * _DEEP + "]" * _DEEP, 1).encode(),
         "nested",
     ),
-    "10^5 open brackets": (lambda: b"[" * _DEEP, "nested"),
+    "10^5 open brackets": (lambda: b"[" * _DEEP, "no list"),
+    "10^7 empty lists": (lambda: b"[" + b"[]," * 10**7 + b"[]]", "no list"),
+    "10^7 empty lists as images": (lambda: b'{"images": [' + b"[]," * 10**7 + b"[]]}", "entry 0 of images lacks"),
     "an integer of 5,000 digits": (lambda: json.dumps(_GOOD).replace("1", "9" * 5000, 1).encode(), "JSON"),
     "the beginning alone": (lambda: json.dumps(_GOOD).encode()[:-1], "JSON"),
     "text": (lambda: b"no json", "JSON"),
@@ -64,6 +67,12 @@ _FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a text": (lambda: b'"images"', "no list"),
     "null": (lambda: b"null", "no list"),
     "one key twice": (lambda: b'{"images": [], "images": 5}', "no list"),
+    "one list twice": (lambda: b'{"images": [], "images": []}', "given twice"),
+    "two objects": (lambda: json.dumps(_GOOD).encode() * 2, "Extra data"),
+    "a comma too many": (lambda: b'{"images": [],}', "JSON"),
+    "no comma": (lambda: b'{"images": [{"id": 1, "file_name": "a"} {}]}', "JSON"),
+    "no colon": (lambda: b'{"images" []}', "JSON"),
+    "a key that is none": (lambda: b"{5: []}", "JSON"),
 }
 #: Other encodings of a good file.
 _ENCODED = {

@@ -13,7 +13,8 @@ from features.infrastructure.disk.files import check_ending, check_new
 from features.infrastructure.errors import InputError
 from features.infrastructure.formats.tables import write_table
 from finetune.evaluation.metrics import FEW, MANY
-from finetune.run_directory import open_run, read_classes
+from finetune.run_directory import open_run
+from finetune.run_tables import read_classes
 from transfer.accuracies import CAUTIONS, judged_on
 from transfer.run_description import describe_all
 from transfer.screen import console, say, show_next, show_table

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from finetune.run_directory import read_predictions
+from finetune.run_tables import read_predictions
 from transfer.accuracies import shown_groups
 from transfer.arm_comparison import ArmComparison, listed, say_tied
 from transfer.commands.compare import CompareConfig, ComparedRun, Comparison, compare
 from transfer.intervals import Estimate, points, share_of
+from transfer.pages.excerpts import ARMS, of_arms
 from transfer.pages.page import percent, render
 from transfer.pages.pictures import picture
 from transfer.plots import arms_plot
@@ -30,7 +31,7 @@ def comparison_page(runs: Sequence[str]) -> str:
     compared, unpaired = compare_runs(found)
     names = [run.run for run in found.runs]
     arms = [{"arm": run.run, "runs": [{"top1": run.figures["top1"]}]} for run in found.runs]
-    alt = f"Top-1 accuracy of {len(arms)} runs with intervals; {compared.best} is the best"
+    alt = f"Top-1 accuracy of {min(len(arms), ARMS)} runs with intervals; {compared.best} is the best"
     label = f"top-1 accuracy on {found.judged_on} images, %"
     groups = shown_groups([run.figures for run in found.runs])
     return render(
@@ -39,7 +40,7 @@ def comparison_page(runs: Sequence[str]) -> str:
         headline=_headline(compared),
         rows=[_row(run, compared) for run in found.runs],
         best=names.index(compared.best),
-        arms_picture=picture(alt, arms_plot, arms, compared, label=label),
+        arms_picture=picture(alt, arms_plot, of_arms(arms, compared.accuracy), compared, label=label),
         groups=groups,
         means=[
             (run.run, *(percent(run.figures[name]) for name in ("macro", *groups)), _gain(run)) for run in found.runs

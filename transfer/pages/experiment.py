@@ -20,6 +20,7 @@ from transfer.arm_comparison import ArmComparison, choosing_arm, compare_arms, h
 from transfer.intervals import points
 from transfer.pages.choice import Choice, describe_choice
 from transfer.pages.costs import arm_costs, place_of, seconds_in_words
+from transfer.pages.excerpts import ALL_CLASSES, BANKS, CLASSES, RUNS, SOURCES, of_arms, of_notes, of_text, say_shown
 from transfer.pages.judgement import judgement
 from transfer.pages.page import percent, render
 from transfer.pages.pictures import Thumbnails, picture
@@ -27,9 +28,6 @@ from transfer.plots import arms_plot, counts_plot, domains_plot, history_plot
 from transfer.recipe import arm_of
 from transfer.trial.verdict import say_left_out
 from transfer.uses import USES
-
-#: Chosen classes of an arm that are named.
-NAMED = 200
 
 
 def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None, directory: Path) -> str:
@@ -46,7 +44,9 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
     notes: list[str] = []
     banks = {name: place_of(path, directory) for name, path in result["banks"].items()}
     opened = _opened(banks, notes)
+    recorded = dict(list(opened.items())[:BANKS])
     arms, found = {arm["arm"]: arm for arm in result["arms"]}, compare_arms(result["arms"])
+    shown = of_arms(result["arms"], found.accuracy)
     best = found.best if verdict is None else verdict["best"]
     choice: Choice | None = None
     name = choosing_arm(result["arms"], result["selections"])
@@ -63,8 +63,9 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
     charts = dict(choice.charts) if choice is not None else {}
     if judged is not None and judged.chart is not None:
         charts["confusion"] = judged.chart
-    costs, counted_all = arm_costs(result["arms"], directory)
-    counted = {name: bank for name, bank in opened.items() if bank.counts_known}
+    costs, counted_all = arm_costs([arms[arm["arm"]] for arm in shown], directory)
+    counted = {name: bank for name, bank in recorded.items() if bank.counts_known}
+    domains = result["domains"][:SOURCES]
     target = thumbnails.dataset(result["target"])
     classes = () if target is None else target.classes
     return render(
@@ -75,26 +76,37 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
         headline=headline(result) if verdict is None else verdict["sentences"][0],
         left_out="" if verdict is None else say_left_out(verdict["left_out"]),
         best=best,
-        arm_rows=_arm_rows(result, found),
-        arm_place=list(arms).index(best),
+        arm_rows=_arm_rows(recipe, shown, found),
+        arms_note=" ".join(
+            filter(
+                None,
+                [
+                    say_shown("most accurate", len(shown), len(arms), "arms"),
+                    say_shown("first", min(RUNS, found.seeds), found.seeds, "runs of each arm"),
+                ],
+            )
+        ),
+        arm_place=[row["arm"] for row in (shown if verdict is None else result["arms"])].index(best),
         arms_picture=None
         if verdict is not None
-        else picture(
-            f"Top-1 accuracy of each arm with its interval; {best} is the best", arms_plot, result["arms"], found
-        ),
+        else picture(f"Top-1 accuracy of each arm with its interval; {best} is the best", arms_plot, shown, found),
         seeds=found.seeds,
         images=result["arms"][0]["runs"][0]["images"],
         chance=1 / len(classes) if classes else None,
         choice=choice,
         target_thumbnails=_target(result["target"], classes, thumbnails) if choice is None else [],
         chosen={
-            name: [(row["rank"], row["class"], row["source"], percent(row["weight"])) for row in rows[:NAMED]]
+            name: [
+                (row["rank"], row["class"], row["source"], percent(row["weight"]))
+                for row in rows[: min(CLASSES, ALL_CLASSES // len(shown))]
+            ]
             for name, rows in result["selections"].items()
-            if not STRATEGIES[recipe["arms"][name]["strategy"]].takes_all
+            if name in {arm["arm"] for arm in shown} and not STRATEGIES[recipe["arms"][name]["strategy"]].takes_all
         },
-        domains_picture=_domains_picture(result["domains"]),
-        domain_rows=[_domain_row(domain) for domain in result["domains"]],
-        pairs=_neighbours(result["domains"]),
+        domains_picture=_domains_picture(domains),
+        domains_note=say_shown("nearest", len(domains), len(result["domains"]), "sources"),
+        domain_rows=[_domain_row(domain) for domain in domains],
+        pairs=_neighbours(domains),
         judged=judged,
         history_picture=None
         if run is None or not run["history"]
@@ -110,13 +122,14 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
             {name: bank.counts for name, bank in counted.items()},
             next(iter(counted.values())).classes if len(counted) == 1 else None,
         ),
-        uncounted=[name for name in opened if name not in counted],
-        skipped={name: bank.skipped for name, bank in opened.items() if bank.skipped},
-        bank_attrs={name: dict(bank.attrs) for name, bank in opened.items()},
-        recipe_yaml=yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True),
+        banks_note=say_shown("first", len(recorded), len(opened), "feature banks"),
+        uncounted=[name for name in recorded if name not in counted],
+        skipped={name: bank.skipped for name, bank in recorded.items() if bank.skipped},
+        bank_attrs={name: dict(bank.attrs) for name, bank in recorded.items()},
+        recipe_yaml=of_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True), "result.json"),
         command=shlex.join(["transfer", "run", "recipe.yaml", "--out", str(directory)]),
         thumbnails=thumbnails,
-        notes=notes,
+        notes=of_notes(notes),
     )
 
 
@@ -131,10 +144,12 @@ def _opened(banks: Mapping[str, Path], notes: list[str]) -> dict[str, FeatureBan
     return opened
 
 
-def _arm_rows(result: Mapping[str, Any], found: ArmComparison) -> list[tuple[Any, ...]]:
-    """A row for each arm: what it is, its accuracy and interval, and what the best one has more."""
-    recipe, rows = result["recipe"], []
-    for given in result["arms"]:
+def _arm_rows(
+    recipe: Mapping[str, Any], arms: Sequence[Mapping[str, Any]], found: ArmComparison
+) -> list[tuple[Any, ...]]:
+    """A row for each of some arms: what it is, its accuracy and interval, and what the best one has more."""
+    rows = []
+    for given in arms:
         name, arm = given["arm"], arm_of(recipe["arms"][given["arm"]])
         own, lead = found.accuracy[name], found.lead.get(name)
         what = arm.describe(recipe["classes"])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.evaluation.metrics import FEW, MANY, worst_confusions
-from finetune.run_directory import read_classes, read_predictions
+from finetune.run_tables import read_classes, read_predictions
 from transfer.pages.charts import confusion_chart
 from transfer.pages.page import percent
 from transfer.pages.pictures import Picture, Thumbnails, picture

@@ -13,6 +13,7 @@ from transfer.accuracies import CAUTIONS, GROUPS, accuracy_table, judged_on, sho
 from transfer.intervals import share_of
 from transfer.lineage import Step, lineage
 from transfer.pages.costs import is_counted, seconds_in_words, training_cost
+from transfer.pages.excerpts import of_text
 from transfer.pages.judgement import judgement
 from transfer.pages.page import percent, render
 from transfer.pages.pictures import Thumbnails, picture
@@ -58,7 +59,7 @@ def run_page(run: Mapping[str, Any]) -> str:
         cost=None if cost is None else (seconds_in_words(cost[0]), cost[1]),
         counted=is_counted(run["history"]),
         command=f"transfer {kind} --config {shlex.quote(config)} --out AGAIN" if kind else "",
-        config_yaml=yaml.safe_dump(run["config"], sort_keys=False, allow_unicode=True),
+        config_yaml=of_text(yaml.safe_dump(run["config"], sort_keys=False, allow_unicode=True), "config.yaml"),
         thumbnails=thumbnails,
     )
 

@@ -52,7 +52,7 @@ def counts_plot(
             raise ValueError(f"classes must name the classes of one dataset, got {len(classes)} names")
         if len(classes) <= NAMED:
             return _bars(name, given, classes, width)
-    figure, axes = frame(3.0, "class, the largest first", "images of the class", width)
+    figure, axes = frame(max(3.0, 2.2 + 0.2 * len(ordered)), "class, the largest first", "images of the class", width)
     longest, largest = max(map(len, ordered.values())), max(found[0] for found in ordered.values())
     for number, (name, found) in enumerate(ordered.items()):
         colour, line = COLOURS[number % len(COLOURS)], LINES[number // len(COLOURS) % len(LINES)]

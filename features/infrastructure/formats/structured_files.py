@@ -23,7 +23,8 @@ from features.infrastructure.storage.secrets import without_secrets
 
 #: Bytes of the largest file. A card of a million classes has 40 MiB. YAML, which persons write, is read slowly.
 LARGEST_JSON, LARGEST_YAML = 1 << 26, 1 << 20
-#: Levels of mappings and lists in each other, and values after all aliases of YAML are replaced.
+#: Levels of mappings and lists in each other; mappings and lists of JSON, and values of YAML after all its aliases are
+#: replaced.
 DEEPEST, MOST_VALUES = 40, 1_000_000
 #: Digits of a whole number; one of 64 bits has 19.
 _DIGITS = 40
@@ -46,6 +47,8 @@ def read_json(path: Location, kind: str, shape: Any = Any, *, advice: str = "", 
     """
     content = read_limited(path, kind, LARGEST_JSON, advice=advice)
     try:
+        if content.count(b"[") + content.count(b"{") > MOST_VALUES:  # each takes many times its bytes in memory
+            raise ValueError(f"it holds more than {MOST_VALUES:,} lists and mappings")
         found = json.loads(_text(content), object_pairs_hook=_unique, parse_constant=_refuse)
         _check(found)
     except RecursionError as error:

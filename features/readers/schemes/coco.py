@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from features.dataset import ImageDataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
+from features.infrastructure.formats.json_lists import read_lists
 from features.infrastructure.storage.addresses import Location
 from features.infrastructure.texts import Texts
 from features.readers.checks import (
@@ -34,6 +35,8 @@ _LISTS: dict[str, dict[str, tuple[type, ...]]] = {
     "annotations": {"image_id": (int, str), "category_id": (int, str)},
     "categories": {"id": (int, str), "name": (str, int)},
 }
+#: Fields that they may have.
+_FURTHER = {"categories": ("supercategory",)}
 #: Bytes of a file by which it is recognised; what comes before the lists is a few lines about the dataset.
 _BEGINNING = 1 << 16
 
@@ -80,11 +83,28 @@ def open_coco(spec: DatasetSpec) -> ImageDataset:
 
 
 def _parse(spec: DatasetSpec, path: Location) -> dict[str, list[dict[str, Any]]]:
-    """Parse the file and check that its three lists have the fields of :data:`_LISTS`."""
+    """Read the three lists, with the fields of :data:`_LISTS` and the supercategories, and check them."""
+
+    kept = {name: (*fields, *_FURTHER.get(name, ())) for name, fields in _LISTS.items()}
+
+    def checked(name: str, number: int, entry: Any) -> dict[str, Any]:
+        fields = _LISTS[name]
+        if not isinstance(entry, dict) or not entry.keys() >= fields.keys():
+            raise spec.error(f"{path}: entry {number} of {name} lacks one of {', '.join(sorted(fields))}")
+        for field, types in fields.items():
+            value = entry[field]
+            if isinstance(value, types):
+                continue
+            whole = isinstance(value, float) and value.is_integer()  # as pandas writes them
+            if not (whole and int in types):
+                expected = "a number or a word" if int in types else "a path"
+                raise spec.error(f"{path}: entry {number} of {name} has the {field} {value!r}; expected {expected}")
+        return {field: entry[field] for field in kept[name] if field in entry}
+
     try:
         with path.open("rb") as file:
-            content = json.load(file)
-    except InputError:  # of an address
+            content = read_lists(file.read(), {name: partial(checked, name) for name in _LISTS})
+    except InputError:  # of an address, or of an entry
         raise
     except OSError as error:
         raise spec.error(f"{path} cannot be read: {error.strerror or error}") from error
@@ -92,20 +112,8 @@ def _parse(spec: DatasetSpec, path: Location) -> dict[str, list[dict[str, Any]]]
         raise spec.error(f"{path} is nested too deep for a file of images and labels; name another file") from error
     except ValueError as error:  # malformed JSON, or not text
         raise spec.error(f"{path} is not JSON: {error}") from error
-    for name, fields in _LISTS.items():
-        entries = content.get(name) if isinstance(content, dict) else None
-        if not isinstance(entries, list):
-            raise spec.error(f"{path} has no list {name!r}; expected images, annotations and categories")
-        for i, entry in enumerate(entries):
-            if not isinstance(entry, dict) or not fields.keys() <= entry.keys():
-                raise spec.error(f"{path}: entry {i} of {name} lacks one of {', '.join(sorted(fields))}")
-            for field, types in fields.items():
-                whole = isinstance(entry[field], float) and entry[field].is_integer()  # as pandas writes them
-                if not isinstance(entry[field], types) and not (whole and int in types):
-                    expected = "a number or a word" if int in types else "a path"
-                    raise spec.error(
-                        f"{path}: entry {i} of {name} has the {field} {entry[field]!r}; expected {expected}"
-                    )
+    if missing := [name for name in _LISTS if name not in content]:
+        raise spec.error(f"{path} has no list {missing[0]!r}; expected images, annotations and categories")
     return content
 
 

@@ -51,7 +51,7 @@ def test_shards_that_are_no_whole_are_refused(checkpointed, photos, whole, tmp_p
     assert "shard 3/3" in refused([*shards, shards[2]]) and "is given twice" in refused([*shards, shards[2]])
     assert "different extractions: backbone is " in refused([shards[0], other, shards[2]])
     assert "no such shard" in refused([*shards, str(tmp_path / "absent.h5")])
-    assert "not a shard of this version" in refused([str(whole.path)])
+    assert "but not a shard" in refused([str(whole.path)])
     merge(MergeConfig(shards, out))
     with pytest.raises(InputError, match="is there already"):
         merge(MergeConfig(shards, out))

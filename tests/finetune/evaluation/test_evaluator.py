@@ -20,7 +20,7 @@ from finetune.evaluation.evaluator import EvaluateConfig, evaluate, evaluate_mod
 from finetune.evaluation.image_pass import score_images
 from finetune.evaluation.test_time_augmentation import Views
 from finetune.model import ImageClassifier
-from finetune.run_directory import read_predictions
+from finetune.run_tables import read_predictions
 
 CLASSES = {"blue": 2, "green": 1, "red": 0, "yellow": 3}
 

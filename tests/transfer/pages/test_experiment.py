@@ -187,6 +187,64 @@ def test_the_page_has_a_sensible_size_for_any_number_of_classes(number, tmp_path
         assert {"target classes (266 of 5,000)", "chosen source classes (4)"} <= set(page.drawn)
 
 
+def more_arms(content, number):
+    """Arms that are less accurate than the others, each with a choice of its own."""
+    names = [f"arm {i}" for i in range(number)]
+    runs = [[{**run, "top1": 0.1} for run in content["arms"][1]["runs"]]] * number
+    content["arms"] += [{**content["arms"][1], "arm": name, "runs": own} for name, own in zip(names, runs, strict=True)]
+    content["recipe"]["arms"] |= dict.fromkeys(names, content["recipe"]["arms"]["toolkit"])
+    content["selections"] |= dict.fromkeys(names, 100 * content["selections"]["toolkit"])
+
+
+def more_runs(content, number):
+    for arm in content["arms"]:
+        arm["runs"] = [{**arm["runs"][0], "run": "nowhere"}] * (1 + number)
+
+
+def more_sources(content, number):
+    more = [{**content["domains"][0], "source": f"folder:{i}", "nearer_than_next": 0.7} for i in range(number)]
+    content["domains"] += more
+
+
+def more_banks(content, number):
+    content["banks"] |= {f"folder:{i}": content["banks"]["glyphs:DIGIT"] for i in range(number)}
+
+
+def lost_banks(content, number):
+    content["banks"] |= {f"folder:{i}": "/nowhere/bank.h5" for i in range(number)}
+
+
+def more_classes(content, number):
+    content["selections"]["toolkit"] = content["selections"]["toolkit"] * (number // 2)
+
+
+def a_long_recipe(content, number):
+    content["recipe"]["sources"] = [f"folder:{'x' * 500}{i}" for i in range(number)]
+
+
+@pytest.mark.parametrize(
+    ("inflate", "said"),
+    [
+        (more_arms, ["The most accurate 60 of 303 arms are shown; all stand in result.json.", "300 more stand in"]),
+        (more_runs, ["The first 50 of 301 runs of each arm are shown; all stand in result.json."]),
+        (more_sources, ["The nearest 60 of 301 sources are shown; all stand in result.json."]),
+        (more_banks, ["The first 28 of 302 feature banks are shown; all stand in result.json."]),
+        (lost_banks, ["281 more notes of this kind are left out."]),
+        (more_classes, ["400 more stand in result.json."]),
+        (a_long_recipe, ["more characters stand in result.json"]),
+    ],
+)
+def test_the_page_has_a_sensible_size_for_any_results_and_says_what_it_leaves_out(inflate, said, results, read_page):
+    out = results(top1=((0.5,), (0.8,), (0.6,)))
+    content = json.loads((out / "result.json").read_text())
+    inflate(content, 300)
+    (out / "result.json").write_text(json.dumps(content))
+    page = page_of(out, read_page)  # which is under 5 MB
+    assert page.source.count("<tr") < 7_000
+    assert [one for one in said if one not in page.text] == []
+    assert [cells[0] for style, cells in page.rows if style == "best"] == ["toolkit"]
+
+
 @pytest.mark.parametrize("strategy", ["mutual-proximity", "coverage"])
 def test_the_curve_names_its_own_classes_and_marks_its_first_ones_alone(strategy, results, read_page):
     out = results()

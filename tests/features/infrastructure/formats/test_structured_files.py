@@ -11,6 +11,7 @@ from mutations import NO_FILES, changed_bytes, changed_json, changed_yaml
 
 from features.infrastructure.console import warn_once
 from features.infrastructure.errors import InputError
+from features.infrastructure.formats import structured_files
 from features.infrastructure.formats.shapes import fault_in
 from features.infrastructure.formats.structured_files import LARGEST_YAML, read_json, read_yaml, write_sealed_json
 from features.infrastructure.options import Range
@@ -44,6 +45,13 @@ def test_a_file_that_is_none_is_refused_in_one_line(tmp_path, what, reader):
         reader(tmp_path / "file", "file of a test", Shape, advice="do this")
     assert str(error.value).startswith(f"{tmp_path}/file: not a readable file of a test (")
     assert str(error.value).endswith("); do this") and len(str(error.value)) < 1000
+
+
+def test_json_of_millions_of_empty_lists_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"[" + b"[]," * structured_files.MOST_VALUES + b"{}]")
+    monkeypatch.setattr(structured_files.json, "loads", lambda *_, **__: pytest.fail("was read"))
+    with pytest.raises(InputError, match="holds more than 1,000,000 lists and mappings"):
+        read_json(tmp_path / "file", "file of a test")
 
 
 def test_where_yaml_is_wrong_is_told_by_its_line(tmp_path):
