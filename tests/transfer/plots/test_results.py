@@ -69,9 +69,9 @@ def domain(source: str, distance: float, estimate: float | None) -> dict:
 def test_domains_have_their_intervals_where_they_are_known():
     domains = [domain("near", 1.0, 0.8), domain("unknown", 1.5, None)]
     axes = domains_plot(domains).axes[0]
-    plug_in = next(line for line in axes.lines if line.get_label() == "plug-in")
+    plug_in = next(line for line in axes.lines if line.get_label() == "measured")
     assert plug_in.get_xydata().tolist() == [[1.0, 0], [1.5, 1]]
-    drawn = [line.get_xdata().tolist() for line in axes.lines if not line.get_label().startswith(("plug", "less"))]
+    drawn = [line.get_xdata().tolist() for line in axes.lines if not line.get_label().startswith(("measured", "less"))]
     assert [[round(x, 6) for x in line] for line in drawn] == [[0.7, 0.9], [0.8]]
     assert texts(axes.get_yticklabels()) == ["near", "unknown"]
     emd = domains_plot(domains, by="emd").axes[0]
