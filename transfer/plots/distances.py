@@ -30,6 +30,7 @@ def domains_plot(
     if by not in _MEANING:
         raise ValueError(f"by must be one of {', '.join(_MEANING)}, got {by!r}")
     figure, axes = frame(0.36 * len(domains) + 1.3, f"{_MEANING[by]}, in units of the geometry", width=width)
+    known = False
     for row, domain in enumerate(domains):
         colour, estimate = ACCENT if row == 0 else MAIN, domain.get(f"{by}_estimate")
         low, high = domain.get(f"{by}_interval") or (None, None)
@@ -37,8 +38,10 @@ def domains_plot(
             axes.plot([low, high], [row, row], color=colour, linewidth=2)
         if estimate is not None:
             axes.plot([estimate], [row], "o", color=colour, markersize=7)
+            known = True
     axes.plot([domain[by] for domain in domains], range(len(domains)), "o", color=QUIET, mfc="none", label="measured")
-    axes.plot([], [], "o-", color=MAIN, label="less sampling noise, with 95 % interval")
+    if known:
+        axes.plot([], [], "o-", color=MAIN, label="less sampling noise, with 95 % interval")
     name_rows(axes, [str(domain["source"]) for domain in domains], width)
     axes.grid(axis="x", alpha=0.3)
     legend_below(figure, 2 if width >= 5 else 1)
