@@ -14,6 +14,7 @@ sys.path.insert(0, str(HERE / "extensions"))
 
 project = "Transfer toolkit"
 author = "The authors of transfer-toolkit"
+copyright = author
 version = release = version_of("transfer-toolkit")
 
 extensions = [

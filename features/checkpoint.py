@@ -182,6 +182,20 @@ def _tensors_at(location: str | Path) -> Path | None:
     return next((name for name in names if name.suffix == ".safetensors" and name.is_file()), None)
 
 
+def open_checkpoint(location: str | Path) -> Checkpoint:
+    """Return the checkpoint of a run directory or of a ``.safetensors`` file.
+
+    Raises:
+        InputError: There is none, or as of :func:`find_checkpoint`.
+    """
+    found = find_checkpoint(location)
+    if found is None:
+        raise InputError(
+            f"{location}: no trained model there; expected a finished run directory (with checkpoints/last.safetensors)"
+        )
+    return found
+
+
 def find_checkpoint(location: str | Path) -> Checkpoint | None:
     """Find the checkpoint of a run directory or of a ``.safetensors`` file; None if there is none.
 

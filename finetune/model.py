@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from features.backbones.loading import Backbone, load_backbone
-from features.checkpoint import RESTORE, Checkpoint, find_checkpoint, save_checkpoint
+from features.checkpoint import RESTORE, Checkpoint, open_checkpoint, save_checkpoint
 from features.infrastructure.errors import InputError
 from features.tensors import check_tensors
 from finetune.heads import HEADS
@@ -68,12 +68,7 @@ class ImageClassifier(nn.Module):
 
         Raises ``InputError`` if there is no checkpoint, or this version does not know its head.
         """
-        checkpoint = find_checkpoint(location)
-        if checkpoint is None:
-            raise InputError(
-                f"{location}: no trained model there; expected a finished run directory "
-                f"(with checkpoints/last.safetensors)"
-            )
+        checkpoint = open_checkpoint(location)
         head = checkpoint.card.get("head")
         if head not in HEADS:
             raise InputError(f"{checkpoint.path}: its head is {head!r}; this version knows {', '.join(HEADS)}")

@@ -123,6 +123,24 @@ def test_a_small_command_imports_what_it_needs(line: str, modules: Sequence[str]
     assert imported_of(code, modules, tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run WRONG.yaml",
+        "run WRONG.yaml --dry-run",
+        "predict NO-RUN IMAGES --out predictions.csv",
+        "evaluate NO-RUN digits:@test",
+        "export NO-RUN --out model.onnx",
+    ],
+)
+def test_a_wrong_recipe_or_run_is_told_before_a_heavy_library_is_imported(line: str, tmp_path: Path) -> None:
+    (tmp_path / "WRONG.yaml").write_text("target: digits:@train\nno_such_key: 3\n")
+    (tmp_path / "NO-RUN").mkdir()
+    (tmp_path / "IMAGES").mkdir()
+    code = f"from transfer.cli import main; assert main({line.split()}) == 2"
+    assert imported_of(code, (*HEAVY, "matplotlib"), tmp_path) == []
+
+
 def bank(name: str, means: NDArray[np.float64], counts: NDArray[np.int64]) -> FeatureBank:
     classes = tuple(f"class {i}" for i in range(len(means)))
     about = {"dataset": f"folder:{name}", "backbone": "b", "weights_sha256": "w", "transform": "t", "pooling": "avg"}

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from features import ExtractConfig, open_dataset
-from features.backbones.loading import load_backbone
 from features.dataset import ImageDataset
 from features.extraction.class_means import class_means_of
 from features.extraction.options import DEFAULT_BACKBONE
@@ -26,9 +25,6 @@ from transfer.foresight import Foresight, in_words, training_steps
 from transfer.rates import measure_rates
 from transfer.recipe_foresight import foresee_recipe
 from transfer.trial.photographs import read_photographs
-from transfer.trial.plan import BATCH, images_a_class, make_plan
-from transfer.trial.preparing import photographs_a_class
-from transfer.trial.trying import directory_of, sources_of
 
 
 def foresee(config: Any) -> Foresight:
@@ -50,6 +46,8 @@ def _extraction(config: ExtractConfig) -> Foresight:
     dataset = open_dataset(config.dataset, images=False)
     if isinstance(dataset.source, FeatureRows):
         return Foresight.of([dataset], ["class statistics of features that are computed already"], config.out, None)
+    from features.backbones.loading import load_backbone  # imports PyTorch
+
     name = DEFAULT_BACKBONE if config.backbone is None else config.backbone
     backbone = load_backbone(name, config.weights, config.image_size, seed=config.seed)
     number, total = map(int, config.shard.split("/")) if config.shard else (1, 1)
@@ -66,6 +64,8 @@ def _training(config: FinetuneConfig | PretrainConfig | FitClassifierConfig) -> 
     else:
         dataset, init = open_dataset(config.dataset), config.init
     test = [open_dataset(config.test)] if config.test else []
+    from features.backbones.loading import load_backbone  # imports PyTorch
+
     backbone = load_backbone(init, config.weights or "default", config.image_size, config.crop_pct, seed=config.seed)
     rates = measure_rates(backbone, dataset, config, training=not isinstance(config, FitClassifierConfig))
     seconds = sum(map(len, test)) / rates.features
@@ -87,6 +87,11 @@ def _demo(config: DemoConfig) -> Foresight:
 
 def _trial(config: TrialConfig) -> Foresight:
     given = read_photographs(config.photographs, config.test)
+    from features.backbones.loading import load_backbone  # these import PyTorch
+    from transfer.trial.plan import BATCH, images_a_class, make_plan
+    from transfer.trial.preparing import photographs_a_class
+    from transfer.trial.trying import directory_of, sources_of
+
     whole, test = open_dataset(given.whole), [] if given.test is None else [open_dataset(given.test)]
     banks, sources = sources_of(config)
     opened = [open_dataset(spec) for spec in (*sources, *banks)]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from features.backbones.loading import Backbone
 from features.dataset import ImageDataset
 from finetune.shared_options import TrainingOptions, training_config
-from finetune.training.batches import batches_an_epoch
+
+if TYPE_CHECKING:
+    from features.backbones.backbone import Backbone
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ def in_words(backbone: Backbone) -> str:
 
 def training_steps(config: TrainingOptions, images: int) -> int:
     """The steps of a training on so many images."""
+    from finetune.training.batches import batches_an_epoch  # imports PyTorch
+
     complete = training_config(config)
     return complete.steps or (complete.epochs or 0) * batches_an_epoch(images, config.images_per_step)
 

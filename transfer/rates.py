@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.backbones.loading import Backbone
 from features.dataset import ImageDataset
-from features.decoding import default_workers
-from features.forward_pass import forward_pass
 from features.infrastructure.options import Machine
-from finetune.training.speed import training_rate
+
+if TYPE_CHECKING:
+    from features.backbones.backbone import Backbone
 
 #: Images of a batch and of a training step, and batches that are timed at least.
 _BATCH, _TIMED = 16, 10
@@ -32,6 +32,10 @@ def measure_rates(backbone: Backbone, images: ImageDataset, machine: Machine, *,
     The first batch of each worker process is not timed: the processes start in it, and arrive together. Of a dataset
     that is too small for that, the start counts. Without ``training`` no step is timed, and its rate is 0.
     """
+    from features.decoding import default_workers  # these import PyTorch
+    from features.forward_pass import forward_pass
+    from finetune.training.speed import training_rate
+
     workers = default_workers(images) if machine.workers is None else machine.workers
     untimed = max(1, workers)
     number = _BATCH * (untimed + max(_TIMED, 4 * untimed))

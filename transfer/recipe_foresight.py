@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from features.backbones.loading import Backbone, load_backbone
 from features.checkpoint import is_trained_model
 from features.extraction.options import DEFAULT_BACKBONE
 from features.infrastructure.errors import InputError
@@ -16,6 +16,9 @@ from transfer.foresight import Foresight, in_words, training_steps
 from transfer.rates import Rates, measure_rates
 from transfer.recipe import Arm, Recipe, keys_as_in_yaml
 from transfer.recipe_steps import RecipeSteps
+
+if TYPE_CHECKING:
+    from features.backbones.backbone import Backbone
 
 
 @keys_as_in_yaml()
@@ -112,6 +115,8 @@ class _Rates:
 
 def _network(name: str, image_size: int | None) -> Backbone:
     """A network to measure: its rate does not depend on published weights, which are not downloaded for that."""
+    from features.backbones.loading import load_backbone  # imports PyTorch
+
     return load_backbone(name, "default" if is_trained_model(name) else "none", image_size, seed=0)
 
 

@@ -24,6 +24,12 @@ from transfer.recipe import Arm, Recipe
 
 #: The pre-training on all classes for half of the steps, which arms share.
 HALF = "half-of-all"
+#: Files of steps below the directory of a recipe, finished or not; ``*`` is the readable part of a :func:`slug`.
+_KEY = "[0-9a-f]" * 8
+_OF_STEPS = tuple(
+    f"{step}/*-{_KEY}{ending}"
+    for step, ending in (("banks", ".h5*"), ("rankings", ".json"), ("pretrain", "/*.yaml"), ("finetune", "/*.yaml"))
+)
 
 
 class RecipeSteps:
@@ -153,3 +159,8 @@ def slug(name: str, *parts: Any) -> str:
     key = hashlib.sha256(json.dumps([name, *parts], sort_keys=True).encode()).hexdigest()[:8]
     readable = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[-60:]
     return f"{readable}-{key}"
+
+
+def holds_steps(directory: Path) -> bool:
+    """Whether a directory holds steps of a recipe, such as banks and runs."""
+    return any(True for pattern in _OF_STEPS for _ in directory.glob(pattern))

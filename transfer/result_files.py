@@ -15,6 +15,7 @@ from features.infrastructure.formats.structured_files import read_json
 from features.infrastructure.options import Range
 from similarity import STRATEGIES
 from transfer.recipe import arm_of
+from transfer.recipe_steps import holds_steps
 
 #: The files: results of a recipe; verdict and options of a trial.
 RESULT, VERDICT, TRIAL = "result.json", "verdict.json", "trial.json"
@@ -166,6 +167,17 @@ def read_result(path: Path) -> dict[str, Any]:
         except InputError as error:
             raise InputError(f"{path}: not a readable file of results (arm {name}: {error}); {_AGAIN}") from error
     return found
+
+
+def check_finished(directory: Path) -> None:
+    """Raise ``InputError`` if a directory without results holds a trial or a recipe that is not finished."""
+    if (directory / TRIAL).is_file():
+        raise InputError(f"{directory}: is a trial that is not finished; the same transfer try goes on with it")
+    if holds_steps(directory):
+        raise InputError(
+            f"{directory}: holds a recipe that is not finished; the same transfer run (or transfer demo) goes on with "
+            f"it, and transfer run --dry-run says what is left"
+        )
 
 
 def read_verdict(directory: Path) -> dict[str, Any] | None:

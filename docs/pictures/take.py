@@ -16,7 +16,7 @@ from PIL import Image
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "runs" / "demo" / "report.html"
 #: Width and height in pixels of a page.
-WIDTH, HEIGHT = 1000, 720
+WIDTH, HEIGHT = 880, 745
 
 
 def main() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
-from features.decoding import ImageBatch
 from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.infrastructure.formats.tables import write_table
@@ -20,13 +19,15 @@ from features.intensities import say_assumed
 from features.readers import open_dataset
 from features.readers.plain_paths import labelled_spec
 from finetune.command_options.evaluation import EvaluateConfig
-from finetune.evaluation.arguments import check_order, check_outputs
+from finetune.evaluation.arguments import check_outputs, check_run
 from finetune.evaluation.class_matching import align_classes
-from finetune.evaluation.image_pass import ForwardOptions, pass_over
 from finetune.evaluation.metrics import FEW, MANY, Confusion, Metrics, evaluate_predictions, worst_confusions
 from finetune.evaluation.predictions import Predictions
-from finetune.evaluation.test_time_augmentation import Views
-from finetune.model import ImageClassifier
+
+if TYPE_CHECKING:
+    from features.decoding import ImageBatch
+    from finetune.evaluation.image_pass import ForwardOptions
+    from finetune.model import ImageClassifier
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +82,11 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         InputError: There is no model, the dataset has a class that the model lacks, the file for `per_class` exists,
             or 5 or 10 views would all be the same (see :class:`~finetune.evaluation.test_time_augmentation.Views`).
     """
-    check_order(config.run, config.dataset)
+    check_run(config.run, config.dataset)
     spec = labelled_spec(config.dataset)
     check_outputs(config.run, spec, {"`per_class`": config.per_class}, overwrite=config.overwrite)
+    from finetune.model import ImageClassifier  # imports PyTorch
+
     model, card = ImageClassifier.open(config.run)
     dataset = open_dataset(config.dataset)
     found = evaluate_model(model, dataset, card, config, config.views, many=config.many, few=config.few)
@@ -108,6 +111,9 @@ def evaluate_model(
     ``card`` has ``sigmoid`` and ``scale``, by which logits become probabilities, and ``train_counts`` (C,). The views
     and the borders of many and few are those of :class:`EvaluateConfig`.
     """
+    from finetune.evaluation.image_pass import pass_over  # these import PyTorch
+    from finetune.evaluation.test_time_augmentation import Views
+
     position = align_classes(dataset, model.classes, card.get("class_numbers"))
     network = Views(model, views, sigmoid=card["sigmoid"], scale=card["scale"])
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
-from features.decoding import ImageBatch
 from features.infrastructure.console import console
-from features.infrastructure.devices import pick_device, pick_precision
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import rank
 from features.infrastructure.provenance import versions
@@ -23,19 +21,15 @@ from features.readers.plain_paths import spec_of
 from features.readers.scheme import is_unlabelled
 from features.unreadable import check_unreadable
 from finetune.command_options.prediction import PredictConfig
-from finetune.evaluation.arguments import check_order, check_outputs
+from finetune.evaluation.arguments import check_outputs, check_run
 from finetune.evaluation.class_matching import match_classes
-from finetune.evaluation.image_pass import pass_over
-from finetune.evaluation.test_time_augmentation import Views
-from finetune.model import ImageClassifier
-from finetune.prediction.files import (
-    check_parquet,
-    kept_features,
-    write_kept,
-    write_predictions,
-)
-from finetune.prediction.prediction import Prediction
-from finetune.prediction.ranked_classes import RankedClasses
+from finetune.prediction.files import check_parquet, kept_features, write_kept, write_predictions
+
+if TYPE_CHECKING:
+    from features.decoding import ImageBatch
+    from finetune.model import ImageClassifier
+    from finetune.prediction.prediction import Prediction
+    from finetune.prediction.ranked_classes import RankedClasses
 
 
 def predict(config: PredictConfig) -> Prediction:
@@ -48,11 +42,17 @@ def predict(config: PredictConfig) -> Prediction:
         InputError: There is no model or no image, a file exists, too many images are unreadable, the model gives
             values that are not numbers, or 5 or 10 views would all be the same.
     """
-    check_order(config.run, config.images)
+    check_run(config.run, config.images)
     spec = spec_of(config.images)
     files = {"`out`": config.out, "`features`": config.features}
     check_outputs(config.run, spec, files, overwrite=config.overwrite)
     check_parquet(config.out)
+    from finetune.evaluation.image_pass import pass_over  # these import PyTorch
+    from finetune.evaluation.test_time_augmentation import Views
+    from finetune.model import ImageClassifier
+    from finetune.prediction.prediction import Prediction
+    from finetune.prediction.ranked_classes import RankedClasses
+
     model, card = ImageClassifier.open(config.run)
     dataset = open_dataset(spec)
     n_classes, path = len(model.classes), None if config.features is None else located(config.features)
@@ -108,6 +108,8 @@ def _provenance(
     config: PredictConfig, dataset: ImageDataset, model: ImageClassifier, card: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the files were made of."""
+    from features.infrastructure.devices import pick_device, pick_precision  # imports PyTorch
+
     backbone = model.backbone
     return {
         "run": config.run,

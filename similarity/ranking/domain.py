@@ -189,7 +189,7 @@ ORDERS = {
         ),
         Order(
             "emd",
-            "Earth Mover's Distance, as in the paper: every source class sends all its mass",
+            "Earth Mover's Distance, as in the paper: every source class counts, also one that is like no target class",
             lambda domain: domain.transport,
             lambda domain: domain.emd_interval,
             corrected=False,

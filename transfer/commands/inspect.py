@@ -124,15 +124,14 @@ def _result(path: Path) -> dict[str, Any] | None:
     """The results of a recipe, and the verdict if they are those of a trial; None for another directory.
 
     Raises:
-        InputError: A file is damaged, or the trial is not finished.
+        InputError: A file is damaged, or the recipe or the trial is not finished.
     """
-    from transfer.result_files import RESULT, TRIAL, read_result, read_verdict  # imports the steps of a recipe
+    from transfer.result_files import RESULT, check_finished, read_result, read_verdict  # imports the steps of a recipe
 
     if (path / RESULT).is_file():
         verdict = read_verdict(path)
         return read_result(path / RESULT) | ({} if verdict is None else {"verdict": verdict["sentences"]})
-    if (path / TRIAL).is_file():
-        raise InputError(f"{path}: is a trial that is not finished; the same transfer try goes on with it")
+    check_finished(path)
     return None
 
 

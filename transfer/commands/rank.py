@@ -29,8 +29,8 @@ class RankConfig:
         target: Feature bank of the target.
         source: Feature banks of the sources.
         order: What the sources are ranked by: nearest-class is the mean distance of the target's classes to their
-            nearest source class; emd is the paper's Earth Mover's Distance, for which every source class sends all its
-            mass.
+            nearest source class; emd is the paper's Earth Mover's Distance, in which every source class counts,
+            also one that is like no target class.
         measures: Other measures of transferability to print beside the distance, or all: see transfer inspect
             measures.
         geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
@@ -38,7 +38,7 @@ class RankConfig:
             distance between the target's own classes.
         min_count: Leave out source classes of fewer images (the paper: 200).
         bootstrap: Bootstrap replicates for the 95 % intervals, at least 2; 0 for none. Without them, sources are ranked
-            by plug-in distances.
+            by measured distances.
         seed: Seed of the bootstrap and of the measures.
         explain: A file (.csv) for which source classes serve which target classes, by the distance that ranks.
         overwrite: Replace an existing file instead of refusing.
@@ -142,7 +142,7 @@ def _show_order(result: Ranking, names: Sequence[str | int], source: str) -> Non
         if any(found):
             columns[">estimate"] = [interval and interval.estimate for interval in found]
             columns[">95 % interval"] = [_ends(interval) for interval in found]
-        columns[">plug-in"] = [order.plan(domain).value for domain in result.domains]
+        columns[">measured"] = [order.plan(domain).value for domain in result.domains]
         if order.name == result.order and any(found):
             confidence = [domain.nearer_than_next for domain in result.domains]
             columns[">nearer than next, %"] = ["" if share is None else f"{100 * share:.0f}" for share in confidence]
@@ -154,7 +154,9 @@ def _show_order(result: Ranking, names: Sequence[str | int], source: str) -> Non
         say(f"{order.meaning}:")
         show_table(columns, zip(*columns.values(), strict=True))
         console.print()
-    say(f"similarity = exp(−{result.gamma:.4g}·plug-in EMD); 0.5 is {result.half}")
+    if any(order.interval(domain) for order in ORDERS.values() for domain in result.domains):
+        say("measured: the distance of the class means, which few images make too large; estimate: less this noise")
+    say(f"similarity = exp(−{result.gamma:.4g}·measured EMD); 0.5 is {result.half}")
     which = "sources " if isinstance(names[0], int) else ""
     for name, following, domain in zip(names, names[1:], result.domains, strict=False):
         sure = domain.nearer_than_next

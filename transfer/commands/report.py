@@ -11,7 +11,7 @@ from features.infrastructure.disk.regular_files import check_own_files
 from features.infrastructure.errors import InputError
 from features.infrastructure.storage.addresses import Location, located, on_disk
 from finetune.run_directory import open_run
-from transfer.result_files import RESULT, read_result, read_verdict
+from transfer.result_files import RESULT, check_finished, read_result, read_verdict
 from transfer.screen import console, say, show_next
 
 #: Name of the page in its directory, and of the page of several runs.
@@ -85,6 +85,7 @@ def report(config: ReportConfig) -> Report:
         run = open_run(place)
         finished, text = run["metrics"] is not None, run_page(run)
     else:
+        check_finished(place)
         raise InputError(
             f"{place}: nothing to report; expected a run directory, the directory of transfer run or transfer try, or "
             f"a table of transfer duplicates or transfer cluster"

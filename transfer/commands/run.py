@@ -42,12 +42,12 @@ def run(config: RunConfig) -> Experiment:
     Raises:
         InputError: The recipe or its data is wrong.
     """
-    from transfer.pipeline import run_recipe  # imports PyTorch
-
     with keys_as_in_yaml():
         recipe = Recipe.read(config.recipe)
     out, data = directory_of(config, recipe), data_of(config, recipe)
     recipe = recipe.placed(unpack(recipe.archives, data, out / "data") if recipe.archives else data)
+    from transfer.pipeline import run_recipe  # imports PyTorch
+
     with keys_as_in_yaml():
         return run_recipe(recipe, out, config.recipe)
 

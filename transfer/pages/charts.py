@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from similarity.selection.curve import SelectionCurve
-from transfer.plots.choice import COVERED, GAIN, KINDS, NAMED_POINTS, SHARE
+from transfer.plots.choice import COVERED, GAIN, KINDS, NAMED_POINTS, SHARE, name_of
 from transfer.plots.labels import Side, sides_of_names
 from transfer.plots.style import ACCENT, MAIN
 
@@ -37,7 +37,7 @@ def library() -> str:
 def map_chart(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The classes of :func:`transfer.class_map.class_map`; a click on a kind in the legend singles it out."""
     kinds = [kind for kind in KINDS if any(point["kind"] == kind for point in points)]
-    names = {kind: KINDS[kind][3] for kind in kinds}
+    names = {kind: name_of(points, kind) for kind in kinds}
     shapes = {"source": "circle", "chosen": "square", "target": "triangle-up"}
     order = list(KINDS)  # target classes are drawn last, on top
     ordered = sorted(points, key=lambda point: order.index(point["kind"]))

@@ -98,6 +98,12 @@ def number_of(points: Sequence[Mapping[str, Any]], kind: str) -> str:
     return f"{len(mine):,}" if len(mine) == total else f"{len(mine):,} of {total:,}"
 
 
+def name_of(points: Sequence[Mapping[str, Any]], kind: str) -> str:
+    """What the classes of a kind on a map are called: without a chosen class, there are no *other* source classes."""
+    name = KINDS[kind][3]
+    return name if any(point["kind"] == "chosen" for point in points) else name.removeprefix("other ")
+
+
 def map_plot(points: Sequence[Mapping[str, Any]], *, width: float = WIDTH) -> Figure:
     """Source and target classes in the plane; chosen source classes are marked, and a few target classes named.
 
@@ -108,14 +114,14 @@ def map_plot(points: Sequence[Mapping[str, Any]], *, width: float = WIDTH) -> Fi
         width: Inches.
     """
     figure, axes = frame(0.75 * width, width=width)
-    for kind, (colour, marker, area, name) in KINDS.items():
+    for kind, (colour, marker, area, _) in KINDS.items():
         mine = [point for point in points if point["kind"] == kind]
         if not mine:
             continue
         x, y = ([point[axis] for point in mine] for axis in ("x", "y"))
         axes.scatter(
             x, y, s=area, c=colour, marker=marker, linewidths=0, alpha=0.45 if kind == "source" else 0.9,
-            label=f"{name} ({number_of(points, kind)})", rasterized=len(mine) > 500,
+            label=f"{name_of(points, kind)} ({number_of(points, kind)})", rasterized=len(mine) > 500,
         )  # fmt: skip
     targets = [point for point in points if point["kind"] == "target"]
     if len(targets) <= NAMED_POINTS:

@@ -56,7 +56,8 @@ def counts_plot(
     longest, largest = max(map(len, ordered.values())), max(found[0] for found in ordered.values())
     for number, (name, found) in enumerate(ordered.items()):
         colour, line = COLOURS[number % len(COLOURS)], LINES[number // len(COLOURS) % len(LINES)]
-        label = f"{shortened(name, 44)}: {len(found):,} classes, {found.sum():,} images"
+        size = f": {len(found):,} classes, {found.sum():,} images"
+        label = shortened(name, min(44, int(15 * width) - len(size))) + size  # a line of the legend, which is small
         shown = thinned(len(found))
         axes.plot(shown + 1, np.maximum(found[shown], 0.5), line, color=colour, label=label)
     axes.set_yscale("log")

@@ -18,8 +18,9 @@ def domains_plot(
 ) -> Figure:
     """The distance of each source domain to the target, nearest first, with its 95 % interval.
 
-    A hollow dot is the plug-in distance, and a filled one the estimate less sampling noise; it is missing, with its
-    interval, where noise alone explains the distance. The nearest domain is coloured.
+    A hollow dot is the distance of the class means as they were measured, the plug-in distance. A filled one is the
+    estimate less sampling noise; it is missing, with its interval, where noise alone explains the distance. The nearest
+    domain is coloured.
 
     Args:
         domains: ``domains`` of ``transfer rank --json``, or of ``Ranking.to_json()``.
@@ -29,6 +30,7 @@ def domains_plot(
     if by not in _MEANING:
         raise ValueError(f"by must be one of {', '.join(_MEANING)}, got {by!r}")
     figure, axes = frame(0.36 * len(domains) + 1.3, f"{_MEANING[by]}, in units of the geometry", width=width)
+    known = False
     for row, domain in enumerate(domains):
         colour, estimate = ACCENT if row == 0 else MAIN, domain.get(f"{by}_estimate")
         low, high = domain.get(f"{by}_interval") or (None, None)
@@ -36,8 +38,10 @@ def domains_plot(
             axes.plot([low, high], [row, row], color=colour, linewidth=2)
         if estimate is not None:
             axes.plot([estimate], [row], "o", color=colour, markersize=7)
-    axes.plot([domain[by] for domain in domains], range(len(domains)), "o", color=QUIET, mfc="none", label="plug-in")
-    axes.plot([], [], "o-", color=MAIN, label="less sampling noise, with 95 % interval")
+            known = True
+    axes.plot([domain[by] for domain in domains], range(len(domains)), "o", color=QUIET, mfc="none", label="measured")
+    if known:
+        axes.plot([], [], "o-", color=MAIN, label="less sampling noise, with 95 % interval")
     name_rows(axes, [str(domain["source"]) for domain in domains], width)
     axes.grid(axis="x", alpha=0.3)
     legend_below(figure, 2 if width >= 5 else 1)

@@ -32,6 +32,10 @@ _POINTS = 2000
 NAMED = 40
 
 
+#: Inches of a line of a legend, and characters of a label in an inch.
+_LEGEND_LINE, _LETTERS = 0.17, 11
+
+
 def frame(height: float, x: str = "", y: str = "", width: float = WIDTH) -> tuple[Figure, Axes]:
     """An empty plot with its labels; width and height are in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -42,16 +46,23 @@ def frame(height: float, x: str = "", y: str = "", width: float = WIDTH) -> tupl
 
 def style(axes: Axes, x: str, y: str, width: float, height: float) -> None:
     """Label axes of so many inches, in lines that fit, and take away what carries no data."""
-    axes.set_xlabel(textwrap.fill(x, int(11 * width)), parse_math=False)
-    axes.set_ylabel(textwrap.fill(y, int(11 * height)), parse_math=False)
+    axes.set_xlabel(textwrap.fill(x, int(_LETTERS * width)), parse_math=False)
+    axes.set_ylabel(textwrap.fill(y, int(_LETTERS * height)), parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=INK)
 
 
 def name_rows(axes: Axes, names: Sequence[str], width: float = WIDTH) -> None:
-    """Name the rows 0, 1, … of a plot, from the top down."""
+    """Name the rows 0, 1, … of a plot, from the top down.
+
+    The label of the axis below is flush with its right end if it is wider than the plot that the names leave.
+    """
     longest = max(12, int(6 * width))  # characters that leave more than half of the width to the plot
-    axes.set_yticks(range(len(names)), [shortened(name, longest) for name in names], parse_math=False)
+    drawn = [shortened(name, longest) for name in names]
+    axes.set_yticks(range(len(names)), drawn, parse_math=False)
+    label = axes.get_xlabel()
+    if max(map(len, label.split("\n"))) + max(map(len, drawn)) > _LETTERS * width:
+        axes.set_xlabel(label, loc="right", parse_math=False)
     axes.set_ylim(len(names) - 0.5, -0.5)
 
 
@@ -68,7 +79,10 @@ def legend(axes: Axes, loc: Literal["best", "lower right"] = "best") -> None:
 
 
 def legend_below(figure: Figure, columns: int = 1) -> None:
-    """Add a legend below the axes and their labels."""
+    """Add a legend below the axes and their labels; a figure grows with the lines of its legend after the first."""
+    handles, _ = figure.axes[0].get_legend_handles_labels()
+    lines = -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + _LEGEND_LINE * (lines - 1))
     _literal(figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=columns))
 
 

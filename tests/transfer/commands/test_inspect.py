@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,10 +23,12 @@ from finetune.pretraining import PretrainConfig
 from finetune.run_directory import RunDirectory
 from finetune.samplers import SAMPLERS
 from similarity import GEOMETRIES, MEASURES, STRATEGIES
+from transfer import ReportConfig, report
 from transfer.cli import main
 from transfer.commands.inspect import InspectConfig, inspect, show
 from transfer.commands.select import SelectConfig, select
 from transfer.recipe import Arm, Recipe
+from transfer.recipe_steps import RecipeSteps
 
 
 def looked_at(what: object) -> dict:
@@ -246,6 +250,24 @@ def test_a_trial_that_is_not_finished(tmp_path):
     (tmp_path / "trial.json").write_text("{}")
     with pytest.raises(InputError, match="is a trial that is not finished"):
         looked_at(tmp_path)
+
+
+def test_a_recipe_that_is_not_finished(tmp_path):
+    """Whichever step is the last that was begun, it is no dataset of the classes banks and finetune."""
+    recipe = {"name": "small", "target": "digits:@train?per_class=2", "test": "digits:@test?per_class=2"}
+    steps = RecipeSteps(Recipe(**recipe, arms={"scratch": Arm()}), tmp_path / "results", "recipe")
+    bank, run = Path(steps.bank(recipe["target"]).out), Path(steps.last("scratch", Arm(), None, None, 0).out)
+    for begun in (bank, bank.with_name(f"{bank.name}.resume"), run / "config.yaml"):
+        begun.parent.mkdir(parents=True)
+        begun.touch()
+        for read in (looked_at, lambda place: report(ReportConfig(run=str(place)))):
+            with pytest.raises(InputError, match="holds a recipe that is not finished; the same transfer run"):
+                read(tmp_path / "results")
+        shutil.rmtree(tmp_path / "results")
+    (tmp_path / "own" / "banks").mkdir(parents=True)
+    (tmp_path / "own" / "banks" / "digits.h5").touch()
+    with pytest.raises(InputError, match="for this path, type"):
+        looked_at(tmp_path / "own")
 
 
 def test_the_documented_keys(made_run, said):

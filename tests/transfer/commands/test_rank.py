@@ -181,7 +181,9 @@ def test_the_screen_tells_estimates_intervals_and_ties(write_bank, capsys):
     out = capsys.readouterr().out
     first, second = out.split("Earth Mover's Distance")
     assert "nearest source class" in first and "nearer than next, %" in first and "95 % interval" in first
-    assert "plug-in" in second and "similarity" in second
+    assert "measured" in second and "similarity" in second
+    assert "plug-in" not in out and "mass" not in out  # words of the literature
+    assert "measured: the distance of the class means" in out
     rows = [line.split() for line in first.splitlines() if line.startswith("folder:")]
     assert [row[0] for row in rows][-1] == "folder:far" and rows[1][-3] == "100"  # surely nearer than the last
     assert "folder:a and folder:b cannot be told apart" in out or "folder:b and folder:a cannot be told apart" in out

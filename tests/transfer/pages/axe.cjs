@@ -1,6 +1,6 @@
 // node axe.cjs CHROMIUM PAGE…: look at pages at three widths, light and dark, and print what is wrong with each as JSON:
 // serious findings of axe-core, messages on the console, addresses that are loaded, charts that are not drawn, and
-// pixels by which the page is wider than its window.
+// pixels by which the page is wider than its window, or something on it than the page's column.
 const puppeteer = require("puppeteer-core");
 const axe = require("axe-core");
 
@@ -16,7 +16,12 @@ async function look(browser, path, width, scheme) {
   await page.goto(`file://${path}`, { waitUntil: "load" });
   const drawn = "document.querySelectorAll('[data-chart]').length === document.querySelectorAll('.drawn svg').length";
   const charts = await page.waitForFunction(drawn, { timeout: 20000 }).then(() => true, () => false);
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  const wide = await page.evaluate(() => {
+    const right = document.body.getBoundingClientRect().right - parseFloat(getComputedStyle(document.body).paddingRight);
+    const shown = [...document.querySelectorAll("body *:not(svg *)")].filter((one) => one.getClientRects().length);
+    const beyond = Math.max(...shown.map((one) => one.getBoundingClientRect().right)) - right;
+    return Math.round(Math.max(document.documentElement.scrollWidth - innerWidth, beyond));
+  });
   // The policy of the page runs no script but its own: axe is run by the debugger, which is exempt.
   const client = await page.createCDPSession();
   await client.send("Runtime.evaluate", { expression: `${axe.source};0` });

@@ -31,7 +31,8 @@ def has_packages() -> bool:
 
 @pytest.mark.skipif(CHROMIUM is None or not has_packages(), reason="needs Chromium, and axe-core in NODE_PATH")
 def test_pages_are_whole_in_a_browser(results, write_run, tmp_path):
-    out = results(classes=["</script>", "$x^{2$", *(f"A_very_long_name_of_a_class_{i}" for i in range(8))])
+    classes = ["</script>", "$x^{2$", *(f"A_very_long_name_of_a_class_{i}" for i in range(8))]
+    out = results(classes=classes, sources=("glyphs:DIGIT,MATHEMATICAL,GREEK",))  # a word wider than a card on a phone
     runs = [str(write_run(tmp_path / name, wrong)) for name, wrong in (("one", 3), ("other", 4))]
     written = [
         report(ReportConfig(run=run, out=str(tmp_path / name))).path

@@ -69,15 +69,42 @@ def domain(source: str, distance: float, estimate: float | None) -> dict:
 def test_domains_have_their_intervals_where_they_are_known():
     domains = [domain("near", 1.0, 0.8), domain("unknown", 1.5, None)]
     axes = domains_plot(domains).axes[0]
-    plug_in = next(line for line in axes.lines if line.get_label() == "plug-in")
+    plug_in = next(line for line in axes.lines if line.get_label() == "measured")
     assert plug_in.get_xydata().tolist() == [[1.0, 0], [1.5, 1]]
-    drawn = [line.get_xdata().tolist() for line in axes.lines if not line.get_label().startswith(("plug", "less"))]
+    drawn = [line.get_xdata().tolist() for line in axes.lines if not line.get_label().startswith(("measured", "less"))]
     assert [[round(x, 6) for x in line] for line in drawn] == [[0.7, 0.9], [0.8]]
     assert texts(axes.get_yticklabels()) == ["near", "unknown"]
     emd = domains_plot(domains, by="emd").axes[0]
     assert emd.get_xlabel().startswith("Earth Mover's Distance")
     with pytest.raises(ValueError, match="by must be one of"):
         domains_plot(domains, by="similarity")
+    assert texts(axes.figure.legends[0].get_texts()) == ["measured", "less sampling noise, with 95 % interval"]
+    unknown = domains_plot([domain("unknown", 1.5, None)])
+    assert texts(unknown.legends[0].get_texts()) == ["measured"]  # no interval is drawn
+
+
+LONG = ["glyphs:DIGIT,MATHEMATICAL", "digits:@train?per_class=2&seed=0", *(f"glyphs:SCRIPT-{i}" for i in range(5))]
+
+
+@pytest.mark.parametrize("width", [7.0, 3.9])
+@pytest.mark.parametrize(
+    "plot",
+    [
+        lambda width: domains_plot([domain(name, 1.0, None) for name in LONG], width=width),
+        lambda width: counts_plot({name: np.arange(1, 1000) for name in LONG}, width=width),
+        lambda width: counts_plot({LONG[1]: [5, 4]}, LONG[:2], width=width),
+    ],
+    ids=["domains", "counts", "bars"],
+)
+def test_no_text_is_cut_off_and_the_legend_takes_no_room_from_the_axes(plot, width):
+    figure = plot(width)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    drawn = [axes.xaxis.label, axes.yaxis.label, *(one for legend in figure.legends for one in legend.get_texts())]
+    for text in (one for one in drawn if one.get_text()):
+        (left, lower), (right, upper) = text.get_window_extent().get_points()
+        assert left > -1 and lower > -1 and right < figure.bbox.x1 + 1 and upper < figure.bbox.y1 + 1, text
+    assert not figure.legends or axes.get_window_extent().height > 1.5 * figure.dpi
 
 
 def test_a_training_has_its_loss_and_its_validation():
@@ -144,7 +171,7 @@ def test_the_legend_of_a_map_says_of_how_many_classes_it_is():
     given = [("target", 5000), ("target", 5000), ("source", 1)]
     points = [{"x": i, "y": i, "class": f"c{i}", "kind": kind, "of": of} for i, (kind, of) in enumerate(given)]
     legend = texts(map_plot(points).legends[0].get_texts())
-    assert legend == ["other source classes (1)", "target classes (2 of 5,000)"]  # none is chosen
+    assert legend == ["source classes (1)", "target classes (2 of 5,000)"]  # none is chosen, and none is another
 
 
 def test_a_confusion_matrix_is_in_shares_of_the_true_class():
