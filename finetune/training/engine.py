@@ -156,7 +156,7 @@ def _trainer(
     config: TrainingConfig,
     *callbacks: pl.Callback,
     logger: Logger | None,
-    profiler: Profiler | None,
+    profiler: Profiler | None = None,
 ) -> pl.Trainer:
     """Lightning's trainer for one pass over the steps; it saves and shows nothing itself."""
     placement: dict[str, Any] = {"devices": 1 if device.index is None else [device.index]}

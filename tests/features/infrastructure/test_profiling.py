@@ -6,6 +6,7 @@ import json
 import os
 
 import pytest
+import torch
 
 from features.infrastructure import profiling
 from features.infrastructure.errors import InputError
@@ -97,6 +98,16 @@ def test_a_loader_waits_for_the_cpu_or_for_the_disk(monkeypatch, workers, comput
 def test_a_network_is_bound_by_its_device(monkeypatch, device, seconds, workers, said):
     monkeypatch.setattr(profiling, "_cores", lambda: 4)
     assert said in verdict(Measured(10.0, 5, seconds, {}, workers), device)
+
+
+def test_a_gpu_is_waited_for_at_each_end_of_a_stage(monkeypatch, tmp_path):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    profile = profiling.Profile(torch.device("cuda", 1), tmp_path / "trace.json")
+    with profile.stage(FORWARD):
+        assert waited == [torch.device("cuda", 1)]
+    assert len(waited) == 2
+    profile.end_trace(write=False)
 
 
 # The table
