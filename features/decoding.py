@@ -19,6 +19,7 @@ from features.dataset import ImageDataset
 from features.image_sources import ArrayImages, UnreadableImage
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import local_world_size
+from features.infrastructure.stage_clock import DECODE, UNPROFILED, Stages
 from features.intensities import NOTE
 from features.preprocessing import Preprocessing
 
@@ -104,13 +105,15 @@ def pixel_batches(
     batches: Iterable[Sequence[int]],
     workers: int | None = None,
     pin_memory: bool = False,
+    stages: Stages = UNPROFILED,
 ) -> DataLoader[ImageBatch]:
     """Decode batches as :class:`Decoder` does, in as many workers as :func:`default_workers` says, or in ``workers``.
 
-    The other arguments are those of :func:`fetched`.
+    ``stages`` measure the decoding. The other arguments are those of :func:`fetched`.
     """
     workers = default_workers(dataset) if workers is None else workers
-    return fetched(Decoder(dataset, preprocessing), batches, workers, pin_memory)
+    decoder = stages.metered(Decoder(dataset, preprocessing), DECODE, workers)
+    return fetched(decoder, batches, workers, pin_memory)
 
 
 def fetched(

@@ -14,6 +14,7 @@ from features.decoding import Decoder, ImageBatch, default_workers, fetched, in_
 from features.inference_network import InferenceNetwork
 from features.infrastructure.console import progress
 from features.infrastructure.devices import pick_device, pick_precision
+from features.infrastructure.stage_clock import DECODE, FORWARD, TRANSFER, UNPROFILED, Stages
 from features.preprocessing import Preprocessing
 
 
@@ -35,6 +36,13 @@ def _run(network: InferenceNetwork, batch: ImageBatch) -> ImageBatch:
     return replace(batch, values=network(batch.values) if len(batch.indices) else torch.empty(0, 0))
 
 
+def _send_and_run(network: InferenceNetwork, batch: ImageBatch, stages: Stages) -> ImageBatch:
+    with stages.stage(TRANSFER):
+        batch = replace(batch, values=batch.values.to(network.device, non_blocking=True))
+    with stages.stage(FORWARD):
+        return _run(network, batch)
+
+
 def forward_pass(
     network: nn.Module,
     dataset: ImageDataset,
@@ -46,6 +54,7 @@ def forward_pass(
     device: str = "auto",
     precision: str = "auto",
     description: str = "forward",
+    stages: Stages = UNPROFILED,
 ) -> Generator[ImageBatch, None, None]:
     """Run a network over a dataset; yield its outputs (B, K) in the order of the dataset, (0, 0) if B is 0.
 
@@ -59,6 +68,7 @@ def forward_pass(
         device: See :func:`features.infrastructure.devices.pick_device`.
         precision: ``auto``, ``fp32`` or ``bf16``.
         description: Text of the progress bar.
+        stages: What measures the stages of the loop.
 
     Raises:
         InputError: The device is not available, or the precision is unknown.
@@ -67,16 +77,17 @@ def forward_pass(
     ready = InferenceNetwork(network, preprocessing, where, pick_precision(precision, where))
     positions = range(len(dataset)) if positions is None else positions
     batches = in_order(positions, batch_size)
-    decoder = Decoder(dataset, preprocessing)
     workers = default_workers(dataset) if workers is None else workers
+    decoder = stages.metered(Decoder(dataset, preprocessing), DECODE, workers)
     passes: Iterable[ImageBatch]
     if where.type == "cpu" and workers:
         # Short batches: no core waits long for another at the end, and a killed process loses little.
         batches = in_order(positions, min(batch_size, 32))
-        passes = fetched(_DecodeAndRun(decoder, ready), batches, workers, ahead=2)
+        running = _DecodeAndRun(decoder, stages.metered(ready, FORWARD, workers))
+        passes = stages.awaited(fetched(running, batches, workers, ahead=2))
     else:
         decoded = fetched(decoder, batches, workers, pin_memory=where.type == "cuda")
-        passes = (_run(ready, batch) for batch in decoded)
+        passes = (_send_and_run(ready, batch, stages) for batch in stages.awaited(decoded))
     skipped = 0
     with progress(f"{description} {dataset.spec}", len(positions)) as advance:
         for batch in passes:

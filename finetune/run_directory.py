@@ -6,6 +6,7 @@
   of the finished ``history.csv``
 - ``history.csv``: a line an epoch; ``log.txt``: the messages
 - ``checkpoints/``: the model, and of an unfinished run the state (:mod:`finetune.training.state`)
+- ``profile.csv``, ``trace.json``: where the time went, if that was asked for
 - ``per_class.csv``: the final accuracy of each class; ``predictions.csv``: the class predicted for each evaluated image
 - ``metrics.json``: the final figures
 
@@ -49,7 +50,7 @@ FINE_TUNED = "full"
 #: What a run writes before ``config.yaml``, and may leave if it is killed.
 _FIRST = ("environment.json", "checkpoints")
 #: Options that do not change the result of a run, which may therefore be resumed with others.
-IMMATERIAL = ("out", "workers", "strategy", "logger", "logger_options", "tensorboard")
+IMMATERIAL = ("out", "workers", "profile", "strategy", "logger", "logger_options", "tensorboard")
 #: Columns that the history of a run has at least.
 _HISTORY = ("epoch", "step", "train_loss", "images_per_second", "seconds")
 #: What to do about a damaged file of a run.
@@ -99,8 +100,8 @@ class RunDirectory:
             raise InputError(f"`out` {path}: the directory is not empty and holds no run; name another")
         else:
             try:
-                # The workers make no difference, and the file of one run is the same with any number of them.
-                left_out = {*without_effect, "workers"}
+                # They make no difference, and the file of one run is the same with any of them.
+                left_out = {*without_effect, "workers", "profile"}
                 read = {name: value for name, value in resolved.items() if name not in left_out}
                 self._begin(config, read, inputs, resolved.get("workers"))
             except OSError as error:

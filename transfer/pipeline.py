@@ -24,7 +24,7 @@ from transfer.commands.rank import RankConfig, rank
 from transfer.commands.report import ReportConfig, report
 from transfer.commands.select import select
 from transfer.recipe import Arm, Recipe
-from transfer.recipe_steps import RecipeSteps, slug, without_workers
+from transfer.recipe_steps import RecipeSteps, slug, without_immaterial
 from transfer.result_files import RESULT, read_ranking
 
 
@@ -79,7 +79,7 @@ def _run(recipe: Recipe, out: Path, where: str) -> Experiment:
         deviation = float(top1.std(ddof=1)) if len(top1) > 1 else None
         arms.append(
             {"arm": name, "top1_mean": float(top1.mean()), "top1_std": deviation, "runs": runs}
-            | without_workers(asdict(arm))
+            | without_immaterial(asdict(arm))
         )
     shown = choosing_arm(arms, selections)
     content = {
@@ -89,7 +89,7 @@ def _run(recipe: Recipe, out: Path, where: str) -> Experiment:
         "arms": arms,
         "domains": domains,
         "selections": selections,
-        "recipe": without_workers(asdict(recipe)),
+        "recipe": without_immaterial(asdict(recipe)),
         "banks": {bank.name: str(bank.path) for bank in (first, *sources)},
         "versions": versions(),
         "report": str(out / "report.html"),

@@ -30,6 +30,8 @@ _OF_STEPS = tuple(
     f"{step}/*-{_KEY}{ending}"
     for step, ending in (("banks", ".h5*"), ("rankings", ".json"), ("pretrain", "/*.yaml"), ("finetune", "/*.yaml"))
 )
+#: Options that make no difference to a result: the number of workers, and whether the time is measured.
+_IMMATERIAL = ("workers", "profile")
 
 
 class RecipeSteps:
@@ -135,7 +137,7 @@ class RecipeSteps:
         self, config_type: type[Config], place: str, name: str, fields: Mapping[str, Any], *key: Any, **fixed: Any
     ) -> Config:
         """The configuration of a step; the name of its output in ``place`` ends in a key of its fields and inputs."""
-        out = str(self.out / place.format(slug(name, without_workers(fields), *key)))
+        out = str(self.out / place.format(slug(name, without_immaterial(fields), *key)))
         return from_mapping(config_type, {**fields, "out": out, **fixed}, self.where)
 
 
@@ -147,11 +149,11 @@ def _training_key(subset: str, weighted: bool = False) -> list[Any]:
     return [sorted((row.source, row.class_name, (row.weight or 0.0) if weighted else 0.0) for row in rows)]
 
 
-def without_workers(value: Any) -> Any:
-    """Options without the numbers of workers, which make no difference to a result, at any depth."""
+def without_immaterial(value: Any) -> Any:
+    """Options without those that make no difference to a result, at any depth."""
     if isinstance(value, Mapping):
-        return {name: without_workers(one) for name, one in value.items() if name != "workers"}
-    return [without_workers(one) for one in value] if isinstance(value, (list, tuple)) else value
+        return {name: without_immaterial(one) for name, one in value.items() if name not in _IMMATERIAL}
+    return [without_immaterial(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def slug(name: str, *parts: Any) -> str:

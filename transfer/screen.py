@@ -6,9 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from rich.table import Table
-
-from features.infrastructure.console import LiteralConsole, literal
+from features.infrastructure.console import LiteralConsole, as_table
 from features.infrastructure.storage.secrets import without_secrets
 
 console = LiteralConsole()
@@ -36,15 +34,4 @@ def show_next(*lines: str) -> None:
 
 def show_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     """Print rows below their heads; a column whose head begins with ``>`` is aligned to the right."""
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    for name in columns:
-        table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    console.print(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.4f}" if isinstance(value, float) else literal(str(value))
+    console.print(as_table(columns, rows))

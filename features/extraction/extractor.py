@@ -42,6 +42,8 @@ from features.infrastructure.disk.locks import locked
 from features.infrastructure.errors import InputError
 from features.infrastructure.interruptions import deferred
 from features.infrastructure.processes import gather, rank, world_size
+from features.infrastructure.profiling import check_profile, profiled
+from features.infrastructure.stage_clock import KEEP, SAVE, START, SUMS, UNPROFILED, Stages
 from features.infrastructure.storage.addresses import Address, located
 from features.kept_features import KeptFeatures
 from features.readers import open_dataset
@@ -81,19 +83,29 @@ def extract_parts(
 ) -> Extraction:
     """Do what :func:`extract` does, for a dataset and a backbone that two functions open, the dataset first."""
     check_ending(config.out, SUFFIXES)
+    out, table, trace = (located(config.out + ending) for ending in ("", ".profile.csv", ".trace.json"))
+    if config.profile:
+        check_profile(table, trace, overwrite=config.overwrite)
+    with profiled(config.profile, config.device, out, table, trace) as stages:
+        return _extract_in_all_processes(config, dataset, backbone, stages)
+
+
+def _extract_in_all_processes(
+    config: ExtractConfig, dataset: Callable[[], ImageDataset], backbone: Callable[[], Backbone], stages: Stages
+) -> Extraction:
     if world_size() == 1:
-        result = _extract_in_this_process(config, dataset, backbone)
+        result = _extract_in_this_process(config, dataset, backbone, stages)
         discard_other_jobs(located(config.out), 1)
         return result
     if config.shard is not None:
         raise InputError(f"`shard` {config.shard}: the processes of one job share the images already; leave it out")
     if gather(located(config.out).exists())[0] and not config.overwrite:
         # All of them reuse the bank, or raise the same error.
-        return _extract_in_this_process(config, dataset, backbone)
+        return _extract_in_this_process(config, dataset, backbone, stages)
     names = [f"{number}/{world_size()}" for number in range(1, world_size() + 1)]
     shards = [f"{config.out}.{name.replace('/', '-of-')}" for name in names]
     own = replace(config, shard=names[rank()], out=shards[rank()])
-    mine = _extract_in_this_process(own, dataset, backbone)
+    mine = _extract_in_this_process(own, dataset, backbone, stages)
     reads, seconds = zip(*gather((mine.read, mine.seconds)), strict=True)
     merging = MergeConfig(shards, config.out, max_unreadable=config.max_unreadable, overwrite=True)
     whole = gather(merge(merging) if rank() == 0 else None)[0]
@@ -105,18 +117,19 @@ def extract_parts(
 
 
 def _extract_in_this_process(
-    config: ExtractConfig, open_images: Callable[[], ImageDataset], build: Callable[[], Backbone]
+    config: ExtractConfig, open_images: Callable[[], ImageDataset], build: Callable[[], Backbone], stages: Stages
 ) -> Extraction:
     """Extract a dataset, or the shard of it that ``config.shard`` names, or reuse what is at ``config.out``."""
     out = located(config.out)
     if isinstance(out, Address) or not out.exists() or config.overwrite:  # a bank on a read-only disk is reused
         check_writable(out)
-    dataset = open_images()
-    if len(dataset) == 0:
-        raise InputError(f"{dataset.spec}: the dataset has no image")
-    positions = _positions(config.shard, len(dataset))
-    origin = origin_of(dataset, config, build)
-    attrs = _attributes(dataset, origin, config)
+    with stages.stage(START):
+        dataset = open_images()
+        if len(dataset) == 0:
+            raise InputError(f"{dataset.spec}: the dataset has no image")
+        positions = _positions(config.shard, len(dataset))
+        origin = origin_of(dataset, config, build)
+        attrs = _attributes(dataset, origin, config)
     modified, keep = dataset.source.modified(), config.keep_images
     found = None if config.overwrite else find_finished(out, attrs, modified=modified, keep_images=keep)
     if found is None:
@@ -124,7 +137,7 @@ def _extract_in_this_process(
             # Again: another process may have finished it since.
             found = None if config.overwrite else find_finished(out, attrs, modified=modified, keep_images=keep)
             if found is None:
-                return _make(config, dataset, origin, attrs, positions)
+                return _make(config, dataset, origin, attrs, positions, stages)
     _check_unreadable(config, dataset, found.skipped)
     discard_left(out)
     console.print(f"{out}: already extracted, reused")
@@ -132,7 +145,12 @@ def _extract_in_this_process(
 
 
 def _make(
-    config: ExtractConfig, dataset: ImageDataset, origin: Origin, attrs: Mapping[str, Any], positions: range
+    config: ExtractConfig,
+    dataset: ImageDataset,
+    origin: Origin,
+    attrs: Mapping[str, Any],
+    positions: range,
+    stages: Stages,
 ) -> Extraction:
     """Write the bank or the shard ``config.out``, from the last checkpoint on if there is one."""
     out, keep = located(config.out), config.keep_images
@@ -147,15 +165,16 @@ def _make(
             stack.callback(discard_unused, out)
             kept = KeptFeatures(resume_path(out, ".features"), origin.dim, len(shard.kept))
             features = stack.enter_context(closing(kept))
-        read_images(shard, dataset, origin, config, features)
+        read_images(shard, dataset, origin, config, features, stages)
         images = None
-        if shard.kept is not None and features is not None:
-            places = np.frombuffer(shard.kept, dtype=np.int64)
-            images = features.array(), dataset.labels[places], dataset.ids.take(places)
-        if config.shard is None:
-            shard.bank().write(out, images)
-        else:
-            shard.write(out, images)
+        with stages.stage(SAVE):
+            if shard.kept is not None and features is not None:
+                places = np.frombuffer(shard.kept, dtype=np.int64)
+                images = features.array(), dataset.labels[places], dataset.ids.take(places)
+            if config.shard is None:
+                shard.bank().write(out, images)
+            else:
+                shard.write(out, images)
     discard(out)
     shard.say_assumed()
     read, seconds = shard.position - before, time.perf_counter() - started
@@ -163,7 +182,12 @@ def _make(
 
 
 def read_images(
-    shard: Shard, dataset: ImageDataset, origin: Origin, config: ExtractConfig, features: KeptFeatures | None
+    shard: Shard,
+    dataset: ImageDataset,
+    origin: Origin,
+    config: ExtractConfig,
+    features: KeptFeatures | None,
+    stages: Stages = UNPROFILED,
 ) -> None:
     """Read into ``shard`` the images that it has not read yet; features that are kept go to ``features``.
 
@@ -174,7 +198,7 @@ def read_images(
         InputError: Too many images are unreadable, or a feature is NaN or infinite.
     """
     left = range(shard.position, shard.positions.stop)
-    passes = passes_of_ray(config, dataset, origin, left) if config.engine == "ray" else origin.batches(left)
+    passes = passes_of_ray(config, dataset, origin, left) if config.engine == "ray" else origin.batches(left, stages)
     saved, cost = time.perf_counter(), 0.0
     device = pick_device(config.device)
     # Very many classes would fill a GPU, and accelerators other than CUDA lack float64.
@@ -184,24 +208,27 @@ def read_images(
     with deferred() as request, closing(passes):
         for batch in passes:
             if len(batch.indices):
-                with _one_thread():
+                with _one_thread(), stages.stage(SUMS):
                     batch.add_to(shard.statistics)
                 if features is not None and shard.kept is not None:
-                    shard.kept.frombytes(batch.indices.numpy().tobytes())
-                    features.append(batch.values.cpu().numpy())
+                    with stages.stage(KEEP):
+                        shard.kept.frombytes(batch.indices.numpy().tobytes())
+                        features.append(batch.values.cpu().numpy())
             shard.skipped += batch.unreadable
             shard.assumed.update(batch.assumed)
             shard.position += len(batch.indices) + len(batch.unreadable)
+            stages.step(len(batch.indices) + len(batch.unreadable))
             _check_unreadable(config, dataset, shard.skipped)
             now = time.perf_counter()
             wait = config.checkpoint_seconds
             due = now - saved >= (max(wait, 20 * cost) if wait > 0 else 0.0)  # at most a twentieth of the time
             if due or request.name:
-                if features is not None:
-                    features.flush()
-                    shard.features_crc32 = features.crc32
-                shard.statistics.require_finite(dataset.spec)
-                shard.write(resume_path(located(config.out)))
+                with stages.stage(SAVE):
+                    if features is not None:
+                        features.flush()
+                        shard.features_crc32 = features.crc32
+                    shard.statistics.require_finite(dataset.spec)
+                    shard.write(resume_path(located(config.out)))
                 saved = time.perf_counter()
                 cost = saved - now
             request.answer()

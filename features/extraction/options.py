@@ -13,6 +13,7 @@ from features.infrastructure.options import (
     LONGEST_SIDE,
     MOST_WORKERS,
     Machine,
+    Profiling,
     Range,
     check_ranges,
     default_of,
@@ -26,7 +27,7 @@ _WITHOUT_NETWORK = ("dataset", "out", "keep_images", "shard", "checkpoint_second
 
 
 @dataclass(frozen=True)
-class ExtractConfig(Machine):
+class ExtractConfig(Machine, Profiling):
     """Extract a feature bank from images, or from features: class means, variances and the within-class covariance.
 
     Attributes:
@@ -82,6 +83,8 @@ class ExtractConfig(Machine):
         for name in ("ray_workers", "ray_gpus", "ray_cpus"):
             if self.engine != "ray" and getattr(self, name) is not None:
                 raise InputError(f"`{name}` {getattr(self, name)}: is for `engine` ray; give that too, or leave it out")
+        if self.engine == "ray" and self.profile:
+            raise InputError("`profile`: does not measure the workers of `engine` ray; leave one of them out")
         self.ray_pool()
 
     def ray_pool(self) -> tuple[int, int] | None:

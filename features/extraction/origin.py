@@ -15,6 +15,7 @@ from features.extraction.options import ExtractConfig, check_without_network
 from features.forward_pass import forward_pass
 from features.infrastructure.console import progress
 from features.infrastructure.devices import pick_device, pick_precision
+from features.infrastructure.stage_clock import UNPROFILED, Stages
 from features.precomputed.provenance import attributes_of
 from features.precomputed.rows import FeatureRows
 
@@ -29,8 +30,8 @@ class Origin(Protocol):
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of a bank that say how the features are made."""
 
-    def batches(self, positions: range) -> Generator[ImageBatch, None, None]:
-        """Yield the features at some positions of the dataset, in order.
+    def batches(self, positions: range, stages: Stages = UNPROFILED) -> Generator[ImageBatch, None, None]:
+        """Yield the features at some positions of the dataset, in order; ``stages`` measure it.
 
         Raises:
             InputError: The features cannot be computed, or one that is read is NaN or infinite.
@@ -68,7 +69,7 @@ class _Network:
             "precision": self._precision,
         }
 
-    def batches(self, positions: range) -> Generator[ImageBatch, None, None]:
+    def batches(self, positions: range, stages: Stages = UNPROFILED) -> Generator[ImageBatch, None, None]:
         return forward_pass(
             self._backbone,
             self._dataset,
@@ -79,6 +80,7 @@ class _Network:
             device=self._config.device,
             precision=self._config.precision,
             description="extract",
+            stages=stages,
         )
 
 
@@ -95,7 +97,7 @@ class _File:
     def attributes(self) -> dict[str, Any]:
         return attributes_of(self._rows.file, self._rows.column, self._rows.model)
 
-    def batches(self, positions: range) -> Generator[ImageBatch, None, None]:
+    def batches(self, positions: range, stages: Stages = UNPROFILED) -> Generator[ImageBatch, None, None]:
         labels, start = torch.from_numpy(self._dataset.labels), positions.start
         with progress(f"read {self._dataset.spec}", len(positions)) as advance:
             for block in self._rows.blocks(positions):

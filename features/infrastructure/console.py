@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
 from features.infrastructure.names import as_text
@@ -37,6 +38,25 @@ def literal(text: str) -> str:
     'a\\x1b[31m\nb'
     """
     return "\n".join(map(as_text, text.split("\n")))
+
+
+def as_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
+    """Return rows below their heads; a column whose head begins with ``>`` is aligned to the right.
+
+    A number has four decimals, and None is a dash.
+    """
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for name in columns:
+        table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if isinstance(value, float) else literal(str(value))
 
 
 #: For messages; standard output is kept for results. Of several processes, only rank 0 prints. In a notebook they go to

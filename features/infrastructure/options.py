@@ -58,6 +58,18 @@ class Machine:
         return {option.name: getattr(self, option.name) for option in fields(Machine)}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Profiling:
+    """Profile.
+
+    Attributes:
+        profile: Measure where the time goes, and say whether the disk, the CPU or the GPU is the bound. A table and a
+            trace of some batches are written beside the output, which is the same as without it.
+    """
+
+    profile: bool = False
+
+
 def check_ranges(config: Any) -> None:
     """Check the values of a configuration against the ranges and the literals that its fields are annotated with.
 

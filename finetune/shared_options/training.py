@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar
 
-from features.infrastructure.options import LARGEST_BATCH, Range
+from features.infrastructure.options import LARGEST_BATCH, Profiling, Range
 from finetune.losses.loss import DEFAULT_LOSS, LossOptions
 from finetune.samplers import DEFAULT_SAMPLER
 from finetune.shared_options.base import Choice, resolve
@@ -31,7 +31,16 @@ Rates = Mapping[Optimizer, tuple[float, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(
-    LightningOptions, Judging, Transferring, Optimising, Augmenting, LossOptions, LossAndSampler, Budget, RunOptions
+    LightningOptions,
+    Judging,
+    Transferring,
+    Optimising,
+    Augmenting,
+    LossOptions,
+    LossAndSampler,
+    Budget,
+    RunOptions,
+    Profiling,
 ):
     """Options of a training as they are given: None stands for the trainer's default."""
 

@@ -16,6 +16,7 @@ from features.decoding import ImageBatch, in_order, pixel_batches
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import local_world_size, rank, world_size
+from features.infrastructure.stage_clock import DECODE_ALL, UNPROFILED, Stages
 from features.preprocessing import Preprocessing
 from finetune.samplers import EpochSampler
 
@@ -111,7 +112,8 @@ def batches_of(step: ImageBatch | tuple[ImageBatch, ...]) -> tuple[ImageBatch, .
 class TrainingImages:
     """The images of a training, decoded once if they fit in memory, else batch by batch.
 
-    Frames (R × R pixels) are decoded with the resize of ``preprocessing``, and without its crop.
+    Frames (R × R pixels) are decoded with the resize of ``preprocessing``, and without its crop. ``stages`` measure the
+    decoding.
 
     Attributes:
         labels, counts: (N,) int64, and the (C,) images of each class in it. If the images are decoded once, those that
@@ -123,13 +125,20 @@ class TrainingImages:
         InputError: A class has no readable image.
     """
 
-    def __init__(self, dataset: ImageDataset, preprocessing: Preprocessing, workers: int | None = None) -> None:
-        self.dataset, self.frames, self.workers = dataset, preprocessing.uncropped(), workers
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        preprocessing: Preprocessing,
+        workers: int | None = None,
+        stages: Stages = UNPROFILED,
+    ) -> None:
+        self.dataset, self.frames, self.workers, self.stages = dataset, preprocessing.uncropped(), workers, stages
         self.labels: NDArray[np.int64] = dataset.labels
         self.unreadable: Sequence[tuple[str, str]] = []
         self._pixels: Tensor | None = None
         if fit_in_memory(len(dataset), self.frames.image_size):
-            self._decode()
+            with stages.stage(DECODE_ALL):
+                self._decode()
         counts = np.bincount(self.labels, minlength=len(dataset.classes))
         if not counts.all():
             empty = int(np.argmin(counts))
@@ -147,7 +156,8 @@ class TrainingImages:
         kept = 0
         labels = np.empty(len(self.dataset), dtype=np.int64)
         unreadable: list[tuple[str, str]] = []
-        batches = pixel_batches(self.dataset, self.frames, in_order(range(len(self.dataset)), 64), self.workers)
+        order = in_order(range(len(self.dataset)), 64)
+        batches = pixel_batches(self.dataset, self.frames, order, self.workers, stages=self.stages)
         with progress(f"decode {self.dataset.spec}", len(self.dataset)) as advance:
             for batch in batches:
                 n = len(batch.indices)
@@ -161,6 +171,6 @@ class TrainingImages:
     def loader(self, batches: EpochBatches, pin_memory: bool = False) -> DataLoader[ImageBatch]:
         """Batches of frames (B, 3, R, R) uint8 and labels (B,) in the order of ``batches``."""
         if self._pixels is None:
-            return pixel_batches(self.dataset, self.frames, batches, self.workers, pin_memory)
+            return pixel_batches(self.dataset, self.frames, batches, self.workers, pin_memory, self.stages)
         frames = _Frames(self._pixels, torch.from_numpy(self.labels))
         return DataLoader(frames, sampler=batches, batch_size=None, pin_memory=pin_memory)

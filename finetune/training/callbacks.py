@@ -20,6 +20,7 @@ from torch import Tensor
 from features.infrastructure.errors import InputError
 from features.infrastructure.interruptions import StopRequest
 from features.infrastructure.processes import gather, rank, same_for_all, wait_for_all
+from features.infrastructure.stage_clock import SAVE, UNPROFILED, VALIDATION, Stages
 from finetune.evaluation.metrics import Metrics
 from finetune.run_directory import RunDirectory
 from finetune.training import state
@@ -46,8 +47,9 @@ class TrainingCallback(pl.Callback):
 
     ``an_epoch`` is the number of its steps, ``precision`` (``fp32`` or ``bf16``) that of the validation, and
     ``resumed`` the state of an unfinished training, empty for a new one. ``others`` are callbacks of the user, whose
-    state is kept with that of the training if it is plain values and tensors. ``advance`` moves the progress bar; the
-    caller, who shows it, sets it, and ``request``, whether a signal asks the process to stop.
+    state is kept with that of the training if it is plain values and tensors, and ``stages`` measure the validation and
+    what is saved. ``advance`` moves the progress bar; the caller, who shows it, sets it, and ``request``, whether a
+    signal asks the process to stop.
     """
 
     advance: Callable[..., None]
@@ -62,7 +64,9 @@ class TrainingCallback(pl.Callback):
         precision: str,
         resumed: Mapping[str, Any],
         others: Sequence[pl.Callback] = (),
+        stages: Stages = UNPROFILED,
     ) -> None:
+        self.stages = stages
         self.run, self.step, self.an_epoch = run, step, an_epoch
         self.validator, self.precision = validator, precision
         self.resumed, self.best = resumed.get("epoch", {}), resumed.get("best", {"epoch": 0})
@@ -87,11 +91,16 @@ class TrainingCallback(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, _: Any, outputs: Any, batch: Any, index: int) -> None:
         # Summed on the device: reading it there would make every step wait.
         self.loss = self.loss + outputs["loss"].detach().float()
-        for part in batches_of(batch):
+        parts = batches_of(batch)
+        for part in parts:
             self.images += len(part.labels)
             self.unreadable.update(part.unreadable)
-        if (index + 1) % self.step.config.accumulate_grad_batches:
-            return  # further batches belong to this step
+        if (index + 1) % self.step.config.accumulate_grad_batches == 0:  # else further batches belong to this step
+            self._end_step(trainer)
+        self.stages.step(sum(len(part.labels) for part in parts))
+
+    def _end_step(self, trainer: pl.Trainer) -> None:
+        """Do what follows a step: the average, and what is due of validation, history and state."""
         self.advance(1)
         done, steps, average = self.step.step, self.step.steps, self.step.average
         ends = done % self.an_epoch == 0 or done == steps
@@ -108,7 +117,8 @@ class TrainingCallback(pl.Callback):
                 trainer.should_stop = True
         due = time.monotonic() - self.saved > CHECKPOINT_SECONDS or self.request.name
         if rank() == 0 and due and done < steps and not trainer.should_stop:
-            self._save(trainer.optimizers[0])
+            with self.stages.stage(SAVE):
+                self._save(trainer.optimizers[0])
             self.request.answer()
 
     def _end_epoch(self, done: int, loggers: Sequence[Logger]) -> None:
@@ -135,7 +145,8 @@ class TrainingCallback(pl.Callback):
         note = f"loss {loss:.3f}"
         if self.validator is not None:
             known = set(self.validator.unreadable)
-            metrics = self.validator(self.step.model, self.step.weights(), self.step.device, self.precision)
+            with self.stages.stage(VALIDATION):
+                metrics = self.validator(self.step.model, self.step.weights(), self.step.device, self.precision)
             self.run.log_unreadable(image for image in self.validator.unreadable if image not in known)
             row |= {"validation_top1": f"{metrics.top1:.5f}", "validation_macro": f"{metrics.macro:.5f}"}
             note += f", validation {metrics.macro:.3f}"
@@ -160,7 +171,8 @@ class TrainingCallback(pl.Callback):
             figures = {name: getattr(metrics, name) for name in ("top1", "top5", "macro", "images")}
             self.best = {"epoch": epoch, **figures}
             if rank() == 0:
-                state.write_best(self.run.checkpoints, epoch, self.step.weights())
+                with self.stages.stage(SAVE):
+                    state.write_best(self.run.checkpoints, epoch, self.step.weights())
 
     def _stops_early(self, done: int) -> bool:
         patience, best = self.step.config.patience, self.best["epoch"]

@@ -10,13 +10,14 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.profilers import Profiler
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from features.backbones.loading import seeded
@@ -25,6 +26,7 @@ from features.infrastructure.devices import pick_device, pick_precision
 from features.infrastructure.errors import InputError
 from features.infrastructure.interruptions import StopRequest, deferred
 from features.infrastructure.processes import join_job, local_world_size, rank, world_size
+from features.infrastructure.stage_clock import FORWARD, LOSS, UNPROFILED, Stages
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
@@ -38,6 +40,7 @@ from finetune.training.compiling import compiled
 from finetune.training.depthwise import depthwise_in_float32
 from finetune.training.extras import Extras
 from finetune.training.lightning_parts import build_callbacks, build_logger
+from finetune.training.loop_profiler import loop_profiler
 from finetune.training.step import TrainingStep
 from finetune.training.validation import Validator
 
@@ -60,6 +63,7 @@ def train(
     run: RunDirectory,
     validator: Validator | None = None,
     extras: Extras | None = None,
+    stages: Stages = UNPROFILED,
 ) -> Best | None:
     """Train a model in place; it ends with the weights that are kept of the last epoch.
 
@@ -70,7 +74,7 @@ def train(
     first process's share are kept. PyTorch's global random generators are restored at the end.
 
     The history and the resumable state are written to ``run``, ``validator`` judges the weights that are kept of each
-    epoch.
+    epoch, and ``stages`` measure the loop.
 
     Returns:
         The best epoch by mean accuracy over the classes, the first of equals; None without a validation.
@@ -89,7 +93,7 @@ def train(
     resumed = state.read_resume(run.checkpoints)
     source, co_training = None, None
     if extras.co_training is not None:
-        source = TrainingImages(extras.co_training.dataset, model.backbone.preprocessing, config.workers)
+        source = TrainingImages(extras.co_training.dataset, model.backbone.preprocessing, config.workers, stages)
         run.log_unreadable(source.unreadable)
         classes = source.dataset.classes
         run.log(f"{run.path.name}: co-trained on {len(source.labels)} images of {len(classes)} source classes")
@@ -100,7 +104,7 @@ def train(
     others = build_callbacks(config.callbacks)
     with state.fitting(run.checkpoints) if resumed else nullcontext():
         step = TrainingStep(model, loss, config, steps, resumed, extras.interpolate, co_training)
-        callback = TrainingCallback(run, step, an_epoch, validator, precision, resumed, others)
+        callback = TrainingCallback(run, step, an_epoch, validator, precision, resumed, others, stages)
     if resumed:
         run.log(f"{run.path.name}: resumed after step {step.start} of {steps}")
     logger = None if config.logger is None else build_logger(config.logger, config.logger_options, run.path)
@@ -112,17 +116,21 @@ def train(
         loader = PairedLoader(
             loader, source.loader(EpochBatches(shuffled, config.images_per_step, steps, step.start, parts), pinned)
         )
+    measured = [(model, FORWARD), (loss, LOSS), *([] if co_training is None else [(co_training.classifier, FORWARD)])]
     with (
         _lightning_quiet(),
         _generators_restored(device),
         depthwise_in_float32(model),
         deferred() as callback.request,
         _failures_named(device, config, callback.request),
+        ExitStack() as watched,
     ):
         network = model.backbone.network
         compiling = compiled(network, device, run.log) if config.compile else nullcontext()
+        for module, stage in measured:
+            watched.enter_context(stages.watched(module, stage))
         # Ours comes last, so that what it writes has the state of the others after the step.
-        trainer = _trainer(device, precision, config, *others, callback, logger=logger)
+        trainer = _trainer(device, precision, config, *others, callback, logger=logger, profiler=loop_profiler(stages))
         if logger is not None and rank() == 0:
             logger.log_hyperparams(asdict(config))
         with compiling, progress(f"train {run.path.name}", steps) as callback.advance:
@@ -143,7 +151,12 @@ def _sampler(images: TrainingImages, config: TrainingConfig, extras: Extras, epo
 
 
 def _trainer(
-    device: torch.device, precision: str, config: TrainingConfig, *callbacks: pl.Callback, logger: Logger | None
+    device: torch.device,
+    precision: str,
+    config: TrainingConfig,
+    *callbacks: pl.Callback,
+    logger: Logger | None,
+    profiler: Profiler | None = None,
 ) -> pl.Trainer:
     """Lightning's trainer for one pass over the steps; it saves and shows nothing itself."""
     placement: dict[str, Any] = {"devices": 1 if device.index is None else [device.index]}
@@ -158,6 +171,7 @@ def _trainer(
         precision="bf16-mixed" if precision == "bf16" else "32-true",
         max_epochs=1,
         logger=logger or False,
+        profiler=profiler,
         gradient_clip_val=config.gradient_clip_val or None,
         accumulate_grad_batches=config.accumulate_grad_batches,
         enable_checkpointing=False,

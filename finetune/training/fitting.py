@@ -18,6 +18,9 @@ from features.dataset import ImageDataset
 from features.infrastructure.devices import pick_device
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import rank, wait_for_all, world_size
+from features.infrastructure.profiling import profiled
+from features.infrastructure.stage_clock import EVALUATION, SAVE, START, UNPROFILED, VALIDATION, Stages
+from features.infrastructure.storage.addresses import on_disk
 from features.readers import open_dataset
 from finetune.evaluation.class_matching import align_classes
 from finetune.evaluation.evaluator import evaluate_model
@@ -84,8 +87,10 @@ def fit(
         if small >= size:
             raise InputError(f"`small_size` {small}: expected less than the image size, {size}")
         check_image_size(backbone, small, "`small_size`")
-    train = partial(_train, backbone, config, extras, chosen)
-    return carry_out(backbone, dataset, config, train, extras, config.validation)
+    out = on_disk(config.out, "`out`")
+    with profiled(config.profile, config.device, out, out / "profile.csv", out / "trace.json") as stages:
+        train = partial(_train, backbone, config, extras, chosen, stages)
+        return carry_out(backbone, dataset, config, train, extras, config.validation, stages)
 
 
 def carry_out(
@@ -95,11 +100,12 @@ def carry_out(
     train: Callable[[Split, RunDirectory], Trained],
     extras: Extras,
     validation: int | str | None = None,
+    stages: Stages = UNPROFILED,
 ) -> TrainingResult:
     """Do what every run does around its training: check, reuse or resume, evaluate, and write.
 
-    ``train`` takes a split of the images by ``validation``, and the run to log to. The other arguments and the errors
-    are those of :func:`fit`.
+    ``train`` takes a split of the images by ``validation``, and the run to log to; ``stages`` measure the evaluation
+    and what is saved. The other arguments and the errors are those of :func:`fit`.
     """
     if config.batch_size % world_size():
         raise InputError(
@@ -144,7 +150,8 @@ def carry_out(
         judged_on, judged = ("validation", split.validation) if test is None else ("test", test)
         if judged is None:
             judged_on, judged = "training", _sample(split.training)
-        found = evaluate_model(model, judged, card, config)
+        with stages.stage(EVALUATION):
+            found = evaluate_model(model, judged, card, config)
         final: dict[str, Any] = {
             "evaluated_on": judged.spec,
             "evaluated_on_sha256": judged.manifest_sha256,
@@ -156,13 +163,16 @@ def carry_out(
         if best is not None:
             final["validation"] = {"epoch": best.epoch, **best.metrics}
         if rank() == 0:
-            model.save(run.checkpoints / f"{'last' if best is None else 'best'}.safetensors", card | {"metrics": final})
-            if best is not None:  # after the best one, which is the run's model
-                model.load_state_dict(last)
-                model.save(run.checkpoints / "last.safetensors", card)
-            found.write_per_class(run.path / "per_class.csv", {"evaluated_on": judged.spec})
-            found.write_predictions(run.path / "predictions.csv", {"evaluated_on": judged.spec})
-            run.finish(final)
+            with stages.stage(SAVE):
+                model.save(
+                    run.checkpoints / f"{'last' if best is None else 'best'}.safetensors", card | {"metrics": final}
+                )
+                if best is not None:  # after the best one, which is the run's model
+                    model.load_state_dict(last)
+                    model.save(run.checkpoints / "last.safetensors", card)
+                found.write_per_class(run.path / "per_class.csv", {"evaluated_on": judged.spec})
+                found.write_predictions(run.path / "predictions.csv", {"evaluated_on": judged.spec})
+                run.finish(final)
         wait_for_all()
     metrics = found.metrics
     if best is not None:
@@ -176,16 +186,19 @@ def _train(
     options: TrainingOptions,
     extras: Extras,
     chosen: Sequence[str],
+    stages: Stages,
     split: Split,
     run: RunDirectory,
 ) -> Trained:
     """Train a network on the images of a split."""
-    from finetune.training.engine import train  # Lightning takes seconds to import: only where it is used
+    with stages.stage(START):
+        from finetune.training.engine import train  # Lightning takes seconds to import: only where it is used
 
     dataset, config = split.training, training_config(options)
-    images = TrainingImages(dataset, backbone.preprocessing, config.workers)
+    images = TrainingImages(dataset, backbone.preprocessing, config.workers, stages)
     loss = config.loss_row.build(images.counts, config, dataset.classes)
-    started = None if extras.classifier is None else extras.classifier(dataset)
+    with stages.stage(START):
+        started = None if extras.classifier is None else extras.classifier(dataset)
     with seeded(config.seed):
         model = ImageClassifier(backbone, dataset.classes, "cosine" if loss.cosine_classifier else "linear")
     if loss.sigmoid and model.head.bias is not None:
@@ -194,7 +207,8 @@ def _train(
         started.into(model.head)
     validator = None
     if split.validation is not None:
-        validator = Validator(split.validation, model, loss, config.batch_size, config.workers)
+        with stages.stage(VALIDATION):
+            validator = Validator(split.validation, model, loss, config.batch_size, config.workers)
     run.log_unreadable((*images.unreadable, *(validator.unreadable if validator else ())))
     name = run.path.name
     for sentence in chosen:
@@ -206,7 +220,7 @@ def _train(
         run.log(f"{name}: class weights count after {loss.deferred:.0%} of the steps; expect a jump of the loss")
     if config.loss_row.balanced and options.balancing_sampler:
         run.log(f"{name}: loss and sampler both re-balance the classes, so rare ones are weighted up twice")
-    best = train(model, images, loss, config, run, validator, extras)
+    best = train(model, images, loss, config, run, validator, extras, stages)
     moves = (
         loss.deferred or config.deferred or "epochs" in find_sampler(config.sampler).options
     )  # the loss itself changes

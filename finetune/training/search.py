@@ -43,7 +43,9 @@ def best_options(
     pairs = [(centre.lr * lr, centre.weight_decay * decay) for lr, decay in product(RATES, DECAYS)]
     for lr, decay in dict.fromkeys(pairs):  # without weight decay there are fewer
         out = str(beside / f"lr-{lr:.4g}-wd-{decay:.4g}")
-        trial = replace(config, out=out, validation=validation, test=None, search=False, lr=lr, weight_decay=decay)
+        trial = replace(
+            config, out=out, validation=validation, test=None, search=False, profile=False, lr=lr, weight_decay=decay
+        )
         macro = train(trial).metrics["validation"]["macro"]
         found.append({"lr": lr, "weight_decay": decay, "macro": macro, "run": out})
         say(f"search: lr {lr:.4g}, weight decay {decay:.4g}: {macro:.4f} on the validation")

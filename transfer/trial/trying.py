@@ -27,7 +27,7 @@ from finetune.evaluation.class_matching import align_classes
 from transfer.commands.report import ReportConfig, report
 from transfer.pipeline import run_recipe
 from transfer.recipe import Recipe
-from transfer.recipe_steps import without_workers
+from transfer.recipe_steps import without_immaterial
 from transfer.result_files import TRIAL, VERDICT, read_trial
 from transfer.trial.judging import for_timm, judged
 from transfer.trial.photographs import as_spec, read_photographs
@@ -87,7 +87,7 @@ def try_starts(config: TrialConfig) -> Trial:
         write_text(out / RECIPE, text)
         planned = {"left_out": dict(plan.left_out), "pretraining": plan.pretraining}
         known = {
-            "options": without_workers(asdict(config)),
+            "options": without_immaterial(asdict(config)),
             "inputs": inputs,
             "recipe_sha256": _sha256(text.encode(**TEXT)),
             "plan": planned,

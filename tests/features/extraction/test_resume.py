@@ -8,32 +8,15 @@ import subprocess
 import sys
 import time
 
-import h5py
 import numpy as np
 import pytest
+from same_bits import assert_same_bits
 
 from features import InputError, extract
 from features.class_statistics import ClassStatistics
 from features.extraction.shard import Shard
 from features.infrastructure.disk.locks import locked
 from features.infrastructure.interruptions import Interrupted
-
-
-def contents(path):
-    """Every dataset of an HDF5 file, by name, and its attributes but for the time."""
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-        attributes = {name: value for name, value in file.attrs.items() if name != "created"}
-    return found, attributes
-
-
-def assert_same_bits(path, other):
-    (found, attributes), (expected, other_attributes) = contents(path), contents(other)
-    assert attributes == other_attributes and set(found) == set(expected)
-    for name, value in expected.items():
-        assert value.dtype == found[name].dtype
-        assert value.tolist() == found[name].tolist() if value.dtype == object else np.array_equal(value, found[name])
 
 
 @pytest.mark.parametrize("after", [1, 9, 29])

@@ -25,12 +25,14 @@ def test_the_best_trial_decides_and_the_test_is_never_looked_at(tmp_path):
         return TrainingResult(tmp_path, {"validation": {"macro": macro}}, reused=False)
 
     said: list[str] = []
-    config = TrainingConfig(out=str(tmp_path / "run"), test="digits:@test", lr=0.1, weight_decay=0.001, search=True)
+    options = {"test": "digits:@test", "lr": 0.1, "weight_decay": 0.001, "search": True, "profile": True}
+    config = TrainingConfig(out=str(tmp_path / "run"), **options)
     best = best_options(config, train, smallest=10, say=said.append)
     assert (best.lr, best.weight_decay) == pytest.approx((0.3, 0.01))
     assert best.test == "digits:@test" and best.validation is None and not best.search and best.out == config.out
     assert len(asked) == len(said) == len({trial.out for trial in asked}) == 6
     assert all(trial.test is None and trial.validation == 2 and not trial.search for trial in asked)
+    assert best.profile and not any(trial.profile for trial in asked)
     assert sorted({round(trial.lr, 6) for trial in asked}) == [0.033333, 0.1, 0.3]
     assert json.loads((tmp_path / "run.search" / "search.json").read_text())["best"]["lr"] == pytest.approx(0.3)
 
