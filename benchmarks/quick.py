@@ -32,6 +32,7 @@ COMMANDS = (
     "emd",
     "emd --scale",
     "selection_scale",
+    "large_lake",
     "measured_gains",
 )
 
