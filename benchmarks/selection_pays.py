@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/selection_pays.py        # the trainings that are not finished, then the table
     OMP_NUM_THREADS=1 python benchmarks/selection_pays.py --pool tiny-imagenet                # the same from one domain
+    OMP_NUM_THREADS=1 python benchmarks/selection_pays.py --pool tiny-imagenet-longer --arms … # with another protocol
     python benchmarks/selection_pays.py --report                 # the tables of what is finished, plots and result
 
 The lake and its eleven targets are those of lake.py: 370 classes of four domains under a long tail. Every arm trains a
@@ -100,6 +101,14 @@ PROTOCOL: dict[str, Any] = {
 }
 #: The domains whose classes are chosen from: the whole lake; and the hard case, one domain for targets of another.
 POOLS = {"lake": DOMAINS, "tiny-imagenet": ("tiny-imagenet",)}
+#: What was changed in the hard case to see what bounds it: four times the images, and a larger network.
+CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "tiny-imagenet-longer": (
+        "tiny-imagenet",
+        {"pretrain": PRETRAIN | {"steps": 4 * PRETRAIN["steps"]}, "half": 4 * HALF},
+    ),
+    "tiny-imagenet-larger": ("tiny-imagenet", {"training": SHARED | NETWORK | {"backbone": "resnet20"}}),
+}
 LOSSES = ("cb-softmax", "balanced-softmax")
 #: Epochs of a training loss that are kept.
 CURVE = 12
@@ -123,7 +132,8 @@ WITH_ALL_IMAGES = (ARMS[0], *(Arm(choice, "subset") for choice in ("all", "rando
 
 def protocol(pool: str) -> dict[str, Any]:
     """Everything that the results from a pool depend on."""
-    return PROTOCOL if pool == "lake" else PROTOCOL | {"domains": POOLS[pool]}
+    of, changed = CHANGES.get(pool, (pool, {}))
+    return PROTOCOL if pool == "lake" else PROTOCOL | {"domains": POOLS[of]} | changed
 
 
 def key(pool: str) -> str:
@@ -140,13 +150,14 @@ class Experiment:
     """The trainings of the protocol: runs in a directory of its own, a line of the table for each finished one."""
 
     def __init__(self, pool: str) -> None:
-        self.key, self.targets = key(pool), targets()
+        self.key, self.targets, self.protocol = key(pool), targets(), protocol(pool)
         if pool != "lake":
             self.targets = [target for target in self.targets if target.name in CIFAR_TARGETS]
         self.out = WORK / "selection-pays" / self.key
-        self.lake = [spec_of(domain) for domain in POOLS[pool]]
+        domains = self.protocol.get("domains", DOMAINS)
+        self.lake = [spec_of(domain) for domain in domains]
         self.classes = [row for row in lake_classes() if row.source in self.lake]
-        self.sources = [self.bank(domain, spec_of(domain)) for domain in POOLS[pool]]
+        self.sources = [self.bank(domain, spec_of(domain)) for domain in domains]
 
     def bank(self, name: str, spec: str) -> FeatureBank:
         """A feature bank, extracted once."""
@@ -182,16 +193,17 @@ class Experiment:
             / "pretrain"
             / "-".join(filter(None, [arm.choice, arm.use, arm.loss, served, f"seed{seed}", f"draw{draw}"]))
         )
-        options: dict[str, Any] = {**SHARED, **NETWORK, **PRETRAIN, "loss": arm.loss, "seed": seed, "out": str(out)}
+        options: dict[str, Any] = {**self.protocol["training"], **self.protocol["pretrain"], "loss": arm.loss}
+        options |= {"seed": seed, "out": str(out)}
         if arm.use in ("half", "co-trained"):
-            options |= {"sources": self.lake, "steps": HALF}
+            options |= {"sources": self.lake, "steps": self.protocol["half"]}
         elif arm.use == "weighted":
             options |= {"sources": self.lake, "class_weights": self.file(arm.choice, target, seed, weighted=True)}
         else:
             options["subset"] = self.file(arm.choice, target, seed, draw)
         if arm.use == "continued":
             del options["backbone"]
-            options |= {"steps": HALF, "init": self.half(target, seed)}
+            options |= {"steps": self.protocol["half"], "init": self.half(target, seed)}
         return str(pretrain(PretrainConfig(**options)).run)
 
     def half(self, target: Target, seed: int) -> str:
@@ -201,7 +213,8 @@ class Experiment:
     def start(self, arm: Arm, target: Target, seed: int, draw: int) -> dict[str, Any]:
         """What an arm's fine-tunings start from, as their options."""
         if arm.use == "none":
-            return {"init": NETWORK["backbone"], "weights": "none", "image_size": NETWORK["image_size"]}
+            training = self.protocol["training"]
+            return {"init": training["backbone"], "weights": "none", "image_size": training["image_size"]}
         if arm.use == "co-trained":
             return {"init": self.half(target, seed), "with_": self.file(arm.choice, target, seed)}
         return {"init": self.pretrained(arm, target, seed, draw)}
@@ -261,7 +274,7 @@ def main() -> None:
     """Train what is not finished, then print the table, and write the plot and the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--report", action="store_true")
-    parser.add_argument("--pool", choices=POOLS, default="lake")
+    parser.add_argument("--pool", choices=[*POOLS, *CHANGES], default="lake")
     parser.add_argument("--targets", nargs="+", metavar="TARGET")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in ARMS], metavar="ARM")
@@ -275,7 +288,9 @@ def main() -> None:
         arms = [arm for arm in ARMS if options.arms is None or arm.name in options.arms]
         experiment.run(options.seeds, names, arms)
     rows = read_table(TRAININGS)
-    report({pool: (protocol(pool), [row for row in rows if row["protocol"] == key(pool)]) for pool in POOLS})
+    report(
+        {pool: (protocol(pool), [row for row in rows if row["protocol"] == key(pool)]) for pool in (*POOLS, *CHANGES)}
+    )
 
 
 if __name__ == "__main__":
