@@ -57,11 +57,13 @@ from selection_pays_table import UNION, Arm, report
 
 from features import ExtractConfig, FeatureBank, extract
 from features.infrastructure.console import console
+from features.infrastructure.formats.tables import write_table
 from finetune import FinetuneConfig, PretrainConfig, finetune, pretrain
 from finetune.run_directory import open_run
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, Subset, select_classes
 
 TRAININGS = RESULTS / "selection_pays" / "trainings.csv"
+CHOSEN = RESULTS / "selection_pays" / "chosen-{pool}.csv"
 SEEDS, DRAWS, CLASSES = sized(range(3), range(1)), sized(3, 1), 40
 #: Strategy and geometry of the choices that are made by one.
 STRATEGIES = {
@@ -185,6 +187,22 @@ class Experiment:
             self.subset(choice, target, seed, draw, weighted).write(path)
         return str(path)
 
+    def count_related(self) -> list[dict[str, Any]]:
+        """How many of the chosen classes are of the part that a person would pick, and how many that part has."""
+        found = []
+        for target in self.targets:
+            related = {(spec_of(domain), name) for domain, name in target.related} & {
+                (row.source, row.class_name) for row in self.classes
+            }
+            for choice in STRATEGIES:
+                files = [self.out / "subsets" / f"{choice}-{target.name}-{seed}.csv" for seed in SEEDS]
+                subsets = [Subset.read(file) for file in files if file.is_file()]
+                chosen = [sum((row.source, row.class_name) in related for row in one.rows) for one in subsets]
+                if chosen:
+                    mean = round(sum(chosen) / len(chosen), 2)
+                    found.append({"target": target.name, "choice": choice, "of_hand": mean, "hand": len(related)})
+        return found
+
     def pretrained(self, arm: Arm, target: Target, seed: int, draw: int) -> str:
         """The run directory of an arm's pre-training."""
         served = "" if arm.choice in ("all", "random") else target.name
@@ -287,6 +305,8 @@ def main() -> None:
         names = options.targets or sized(None, [experiment.targets[-1].name])
         arms = [arm for arm in ARMS if options.arms is None or arm.name in options.arms]
         experiment.run(options.seeds, names, arms)
+        if chosen := experiment.count_related():
+            write_table(str(CHOSEN).format(pool=options.pool), None, list(chosen[0]), [row.values() for row in chosen])
     rows = read_table(TRAININGS)
     report(
         {pool: (protocol(pool), [row for row in rows if row["protocol"] == key(pool)]) for pool in (*POOLS, *CHANGES)}
