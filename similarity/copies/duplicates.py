@@ -123,7 +123,8 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
 
     The list has each copy once: with the most similar target image or, without targets, with the image that stays. The
     features of the targets are held in memory; those of the source are read in blocks, twice for each target. Without
-    targets they are written to a file beside ``out`` while they are compared.
+    targets they are written to a file beside ``out`` while they are compared, and a search of more than a minute goes
+    on where it was killed.
 
     Raises:
         InputError: A bank keeps no image features or the banks cannot be compared, features are too narrow to separate
@@ -148,7 +149,7 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
     if targets:
         found, rest = _copies_of(source, targets, threshold)
     else:
-        found, rest = _copies_inside(source, threshold, working_file(out, ".points"))
+        found, rest = _copies_inside(source, threshold, out)
     if clean is not None and len(found) == len(ids):
         raise InputError(f"`clean_bank` {clean}: all images of {source.name} are copies, so none would be left")
     provenance = {
@@ -168,6 +169,7 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
         for clean_aside in new_bank:
             without = open_dataset(excluding(DatasetSpec.parse(source.name), aside), images=False)
             _write_clean(source, places, without, str(spec), clean_aside, f"`clean_bank` {clean}")
+    _working_files(out)[1].unlink(missing_ok=True)
     return Duplicates(rows, threshold, str(spec), len(ids), rest, out, clean)
 
 
@@ -182,6 +184,11 @@ def _threshold(source: FeatureBank, images: int, targets: Sequence[FeatureBank])
             f"extract with a wider backbone"
         )
     return threshold
+
+
+def _working_files(out: Location) -> tuple[Path, Path]:
+    """The files of the points and of the pairs of an unfinished search inside the source."""
+    return working_file(out, ".points"), working_file(out, ".resume")
 
 
 #: A copy's position in the source, the target, the id and class of the original, and their cosine similarity.
@@ -206,12 +213,12 @@ def _copies_of(source: FeatureBank, targets: Sequence[FeatureBank], threshold: f
     return found, float(best[best < threshold].max(initial=-1))
 
 
-def _copies_inside(source: FeatureBank, threshold: float, aside: Path) -> tuple[list[_Found], float]:
-    """As :func:`_copies_of`, of other images of the source."""
+def _copies_inside(source: FeatureBank, threshold: float, out: Location) -> tuple[list[_Found], float]:
+    """As :func:`_copies_of`, of other images of the source; working files are beside ``out``."""
     labels, ids = source.image_labels()
     if len(ids) < 2:
         return [], -1.0
-    copies, originals, cosine, rest = copies_within(source, threshold, aside)
+    copies, originals, cosine, rest = copies_within(source, threshold, *_working_files(out))
     order = np.argsort(-cosine, kind="stable")
     found: list[_Found] = []
     for i, j, similarity in zip(*(of[order].tolist() for of in (copies, originals, cosine)), strict=True):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from features.bank import FeatureBank
 from features.infrastructure.console import progress
 from features.infrastructure.disk.stored_rows import Rows, StoredRows
 from features.kept_features import KeptFeatures
+from similarity.copies.found_pairs import FoundPairs, Pairs
 from similarity.copies.local_geometry import copy_threshold, local_geometry, nearest_images
 from similarity.copies.neighbours import neighbours
 from similarity.geometry import are_rectified
@@ -28,22 +29,6 @@ _NEIGHBOURS = 8
 _FITTED, _SOUGHT = 20_000, 2_048
 #: Images that are read at a time.
 _BLOCK = 1 << 14
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """P pairs of images that are copies of each other.
-
-    Attributes:
-        first, second: (P,) positions of the images; first < second, and each pair stands once.
-        cosine: (P,) their cosine similarity.
-        next_cosine: The highest similarity below the threshold that was seen.
-    """
-
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    cosine: NDArray[np.float32]
-    next_cosine: float = -1.0
 
 
 def groups_of_copies(bank: FeatureBank) -> NDArray[np.int64]:
@@ -67,13 +52,13 @@ def groups_of_copies(bank: FeatureBank) -> NDArray[np.int64]:
     if threshold >= 1 or count < 2:
         return np.arange(count)
     with TemporaryDirectory() as folder, _points(bank, count, Path(folder) / "points") as points:
-        pairs = _pairs(points, threshold)
+        pairs = _search(points, FoundPairs(threshold))
     links = coo_array((np.ones(len(pairs.first), dtype=bool), (pairs.first, pairs.second)), shape=(count, count))
     return connected_components(links, directed=False)[1].astype(np.int64)
 
 
 def copies_within(
-    bank: FeatureBank, threshold: float, aside: Path
+    bank: FeatureBank, threshold: float, aside: Path, resume: Path | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], float]:
     """Choose the images to leave out of a bank so that no two of the others are copies of each other.
 
@@ -84,6 +69,8 @@ def copies_within(
         bank: A bank of N ≥ 2 images, extracted with ``keep_images``.
         threshold: Least cosine similarity of a copy, as in :func:`groups_of_copies`.
         aside: A file for the points while they are compared, (N, D) float32.
+        resume: A file for the pairs while they are searched, with which a killed search goes on. It stays until the
+            caller removes it.
 
     Returns:
         (M,) images to leave out, ascending; (M,) the image that stays and that each is a copy of; (M,) their cosine
@@ -94,16 +81,25 @@ def copies_within(
     cosine = np.zeros(count, dtype=np.float32)
     following = -1.0
     with _points(bank, count, aside) as points:
+        part: Rows = points
         looked_at = np.arange(count)
+        found = FoundPairs(threshold, resume, _key(bank, threshold))
         while len(looked_at) > 1:
-            pairs = _pairs(points if len(looked_at) == count else points.part(looked_at), threshold)
+            pairs = _search(part, found)
             following = max(following, pairs.next_cosine)
             _leave_out(pairs, looked_at, original, cosine)
             # An image whose neighbours all are copies may have more copies, which are among such images.
-            found = np.bincount(np.concatenate([pairs.first, pairs.second]), minlength=len(looked_at))
-            looked_at = looked_at[(found >= _NEIGHBOURS) & (original[looked_at] < 0)]
+            several = np.bincount(np.concatenate([pairs.first, pairs.second]), minlength=len(looked_at)) >= _NEIGHBOURS
+            looked_at = looked_at[several & (original[looked_at] < 0)]
+            part, found = points.part(looked_at), FoundPairs(threshold)
     left_out = np.flatnonzero(original >= 0)
     return left_out, original[left_out], cosine[left_out], following
+
+
+def _key(bank: FeatureBank, threshold: float) -> str:
+    """What tells a search from others: the bank, and the threshold."""
+    of_bank = {name: str(bank.attrs.get(name)) for name in ("dataset", "manifest_sha256", "weights_sha256", "created")}
+    return json.dumps(of_bank | {"threshold": threshold}, sort_keys=True)
 
 
 def _leave_out(
@@ -120,19 +116,11 @@ def _leave_out(
             original[others[free]], cosine[others[free]] = image, of_pair[start:stop][free]
 
 
-def _pairs(points: Rows, threshold: float) -> Pairs:
-    """The pairs of points whose cosine similarity is at least a threshold, among their nearest neighbours."""
-    firsts, seconds, cosines, following = [], [], [], -1.0
-    for start, cosine, found in neighbours(points, _NEIGHBOURS, threshold):
-        row, column = np.nonzero(cosine >= threshold)
-        one, other = start + row, found[row, column]
-        firsts.append(np.minimum(one, other))
-        seconds.append(np.maximum(one, other))
-        cosines.append(cosine[row, column])
-        following = max(following, float(cosine[cosine < threshold].max(initial=-1.0)))
-    first, second = np.concatenate(firsts), np.concatenate(seconds)
-    _, once = np.unique(first * len(points) + second, return_index=True)
-    return Pairs(first[once], second[once], np.concatenate(cosines)[once], following)
+def _search(points: Rows, found: FoundPairs) -> Pairs:
+    """Add the pairs of points that are missing, among their nearest neighbours, and return all of them."""
+    for start, cosine, neighbour in neighbours(points, _NEIGHBOURS, found.threshold, first=found.position):
+        found.add(start, cosine, neighbour)
+    return found.pairs(len(points))
 
 
 @contextmanager

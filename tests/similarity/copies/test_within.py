@@ -10,6 +10,7 @@ from PIL import Image
 from support import DATA
 
 from features import ExtractConfig, FeatureBank, extract, open_dataset
+from similarity.copies import found_pairs
 from similarity.copies import neighbours as search
 from similarity.copies.local_geometry import local_geometry
 from similarity.copies.within import copies_within, groups_of_copies
@@ -122,3 +123,51 @@ def test_lists_and_codes_find_what_comparing_all_with_all_finds(chained, tmp_pat
     found = copies_within(chained, 0.6, tmp_path / "points")
     check_by_definition(chained, 0.6, found, tmp_path)
     np.testing.assert_array_equal(found[0], expected[0])
+
+
+@pytest.fixture
+def killed(chained, tmp_path, monkeypatch):
+    """What a search leaves that was killed after its third block of 64 images."""
+    monkeypatch.setattr(search, "EXACT", 50)
+    monkeypatch.setattr(search, "BLOCK", 64)
+    monkeypatch.setattr(found_pairs, "_EVERY", 0.0)
+    before, add = copies_within(chained, 0.6, tmp_path / "points"), found_pairs.FoundPairs.add
+
+    def add_three(self, start, *neighbours):
+        if start == 3 * 64:
+            raise KeyboardInterrupt
+        add(self, start, *neighbours)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(found_pairs.FoundPairs, "add", add_three)
+        copies_within(chained, 0.6, tmp_path / "points", tmp_path / "resume")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bank.h5", "resume"]
+    return before
+
+
+def starts_of(monkeypatch):
+    """The first images of the blocks that are searched from now on."""
+    starts, add = [], found_pairs.FoundPairs.add
+    monkeypatch.setattr(found_pairs.FoundPairs, "add", lambda self, *of: (starts.append(of[0]), add(self, *of)))
+    return starts
+
+
+def test_a_killed_search_goes_on(killed, chained, tmp_path, monkeypatch, capsys):
+    starts = starts_of(monkeypatch)
+    found = copies_within(chained, 0.6, tmp_path / "points", tmp_path / "resume")
+    assert starts[0] == 3 * 64 and "the search goes on after 192 images" in capsys.readouterr().err
+    for mine, expected in zip(found, killed, strict=True):
+        np.testing.assert_array_equal(mine, expected)
+
+
+@pytest.mark.parametrize("change", ["threshold", "damage"])
+def test_what_another_search_left_is_not_gone_on_with(change, killed, chained, tmp_path, monkeypatch, capsys):
+    resume = tmp_path / "resume"
+    if change == "damage":
+        content = bytearray(resume.read_bytes())
+        content[len(content) // 2] ^= 255
+        resume.write_bytes(content)
+    starts = starts_of(monkeypatch)
+    found = copies_within(chained, 0.61 if change == "threshold" else 0.6, tmp_path / "points", resume)
+    assert starts[0] == 0 and "the search starts from the first image" in capsys.readouterr().err
+    check_by_definition(chained, 0.61 if change == "threshold" else 0.6, found, tmp_path)
