@@ -53,7 +53,7 @@ from unlabelled_lake import HERE, LAKE, SEED, Lake, make_lake, statistics_of
 
 from features import FeatureBank, open_dataset
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY
-from similarity.clustering import spherical_k_means, unit_length
+from similarity.k_means import spherical_k_means, unit_length
 from similarity.selection.pool import SourcePool, class_scores
 
 PAIRS = 10

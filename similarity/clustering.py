@@ -28,7 +28,7 @@ from features.infrastructure.texts import Texts
 from features.readers import open_dataset
 from features.readers.schemes.clusters import write_clusters
 from features.readers.spec_options import files_of
-from similarity.distances import inner_product_index
+from similarity.k_means import index_of_centroids, nearest_centroids, spherical_k_means, unit_length
 
 #: Images per cluster and largest number of clusters, by default. Clusters finer than classes cost little but time;
 #: coarser ones mix classes: see ``benchmarks/unlabelled.py``.
@@ -150,32 +150,6 @@ def cluster(config: ClusterConfig) -> Clustering:
     return Clustering(out, str(spec), tuple(counts[order].tolist()), n_clusters - len(order), cosine)
 
 
-def spherical_k_means(points: NDArray[np.float32], clusters: int, iterations: int, seed: int) -> NDArray[np.float32]:
-    """Spherical k-means: centroids of length 1 that locally maximise Σ_i max_k ⟨x_i, c_k⟩ (Dhillon and Modha, 2001).
-
-    The points (N, D) have length 1, the centroids are (K, D), and K = ``clusters`` is 1 to N. The initial centroids are
-    random points; an empty cluster receives a part of a large one. There is at least one iteration.
-    """
-    import faiss
-
-    options = {"niter": 1, "spherical": True, "seed": seed, "min_points_per_centroid": 1}
-    centroids = None
-    with progress("k-means", iterations) as advance:
-        for _ in range(iterations):  # one at a time, for the progress bar
-            k_means = faiss.Kmeans(points.shape[1], clusters, max_points_per_centroid=len(points), **options)
-            mean_cosine = k_means.train(points, init_centroids=centroids) / len(points)
-            centroids = k_means.centroids
-            advance(1, f"mean cosine {mean_cosine:.4f}")
-    return np.asarray(centroids, dtype=np.float32).reshape(clusters, -1)
-
-
-def unit_length(features: NDArray[np.floating]) -> NDArray[np.float32]:
-    """(N, D) features scaled to length 1; zero rows stay 0."""
-    points = np.ascontiguousarray(features, dtype=np.float32)
-    norms = np.linalg.norm(points, axis=1, keepdims=True)
-    return np.divide(points, norms, out=np.zeros_like(points), where=norms > 0)
-
-
 def _check(bank: FeatureBank, ids: Texts) -> None:
     """Raise `InputError` before the work if the table of clusters could not be read as a dataset afterwards."""
     if (twice := ids.stripped().repeated()) is not None:
@@ -202,13 +176,13 @@ def _sample(bank: FeatureBank, images: int, size: int, seed: int) -> NDArray[np.
 
 def _assign(bank: FeatureBank, images: int, centroids: NDArray[np.float32]) -> tuple[NDArray[np.int64], float]:
     """(N,) index of the nearest centroid of each image, and the mean cosine similarity to it."""
-    index = inner_product_index(centroids)
+    index = index_of_centroids(centroids)
     nearest: list[NDArray[np.int64]] = []
     total = 0.0
     with progress("nearest centroid", images) as advance:
         for block in bank.image_blocks():
-            cosine, found = index.search(unit_length(block), 1)
-            nearest.append(found[:, 0])
+            cosine, found = nearest_centroids(index, unit_length(block))
+            nearest.append(found)
             total += float(cosine.sum(dtype=np.float64))
             advance(len(block))
     return np.concatenate(nearest), total / images

@@ -2,36 +2,18 @@
 
 import numpy as np
 import pytest
-import torch
+from kept_banks import write_kept as bank_of
 
 from features import ExtractConfig, FeatureBank, InputError, extract, open_dataset
-from features.class_statistics import ClassStatistics
 from similarity import ClusterConfig, cluster, select_classes
-from similarity.clustering import spherical_k_means, unit_length
 
 SPEC = "digits:@test?per_class=20"
 #: A start from which k-means finds the groups below; from one in three it ends with two in one.
 GOOD = 3
 
 
-def write_kept(path, features, spec=SPEC, skip=(), **attrs):
-    """A bank of the images of a dataset, with any features; positions in ``skip`` could not be read."""
-    dataset = open_dataset(spec)
-    kept = np.setdiff1d(np.arange(len(dataset)), list(skip))
-    labels = dataset.labels[kept]
-    statistics = ClassStatistics(len(dataset.classes), features.shape[1])
-    statistics.add(torch.from_numpy(features[kept]), torch.from_numpy(labels))
-    common = {"dataset": spec, "manifest_sha256": dataset.manifest_sha256, "backbone": "b", "weights_sha256": "w"}
-    bank = FeatureBank(
-        dataset.classes,
-        statistics.counts.numpy(),
-        statistics.means(),
-        statistics.variances(),
-        statistics.within_covariance(),
-        common | {"transform": "t", "pooling": "p", "created": "2020-01-01T00:00:00+00:00"} | attrs,
-        tuple((dataset.ids[i], "broken") for i in skip),
-    )
-    return bank.write(path, (features[kept], labels, [dataset.ids[i] for i in kept]))
+def write_kept(path, features, spec=SPEC, **options):
+    return bank_of(path, features, spec, **options)
 
 
 @pytest.fixture
@@ -78,22 +60,6 @@ def test_the_same_again_and_otherwise_with_another_seed(tmp_path):
     assert one[0] == again[0] and (one[1] == again[1]).all() and one[2] == again[2]
     assert one[0] != other[0]
     assert labels("d", iterations=1)[2] < one[2]  # each round raises it
-
-
-def test_k_means_ends_at_a_fixed_point():
-    """By its definition: each point is with its nearest centroid, and that is the direction of their sum."""
-    points = unit_length(np.random.default_rng(2).normal(size=(300, 6)))
-    centroids = spherical_k_means(points, 7, 100, 0)
-    nearest = (points @ centroids.T).argmax(axis=1)
-    sums = np.stack([points[nearest == c].sum(axis=0, dtype=np.float64) for c in range(7)])
-    np.testing.assert_allclose(centroids, sums / np.linalg.norm(sums, axis=1, keepdims=True), atol=1e-5)
-    single = (points @ unit_length(points.mean(axis=0, keepdims=True)).T).mean()
-    assert (points @ centroids.T).max(axis=1).mean() > single
-
-
-def test_a_feature_of_zero_has_a_place():
-    points = unit_length(np.array([[0, 0], [3, 4], [1e-3, 0]]))
-    np.testing.assert_allclose(points, [[0, 0], [0.6, 0.8], [1, 0]], rtol=1e-6)
 
 
 def test_clusters_without_an_image_are_left_out_and_counted(tmp_path, groups):
@@ -200,8 +166,7 @@ def test_what_is_wrong_is_one_line(given, message, tmp_path, monkeypatch, groups
     write_kept("old.h5", groups[0], manifest_sha256="0")
     values, labels, ids = bank.images()
     bank.write("plain.h5")
-    ids[0] = ids[1] = "digits/0905"
-    bank.write("twice.h5", (values, labels, ids))
+    bank.write("twice.h5", (values, labels, ["digits/0905", "digits/0905", *ids[2:]]))
     (tmp_path / "there.csv").touch()
     before = sorted(path.name for path in tmp_path.iterdir())
     with pytest.raises(InputError) as refusal:
