@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from scipy.stats import sem, spearmanr
 
+from similarity.uncertainty.expected_gain import Measured
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -128,3 +130,19 @@ def test_a_table_that_grows_leaves_out_what_a_kill_cut_off(module, tmp_path):
     recording.append_row(path, {"name": "three", "value": 2})
     assert recording.read_table(path) == [{"name": "one, two", "value": "1"}, {"name": "three", "value": "2"}]
     assert recording.read_table(tmp_path / "none.csv") == []
+
+
+def measured_choices(noise: float, shifted: float) -> Measured:
+    """Forty choices on five families of targets: gains by a line and noise, those of the last family shifted."""
+    rng = np.random.default_rng(0)
+    near, families = rng.uniform(0, 1, 40), np.repeat(list("abcde"), 8)
+    gains = 2 + 6 * near + noise * rng.normal(size=40) + shifted * (families == "e")
+    return Measured({"nearness": near}, {"over_random": gains}, families, "b", "w", "g")
+
+
+def test_intervals_are_checked_on_targets_that_they_do_not_know(module):
+    held_out = module("measured_gains").held_out
+    calm = held_out(measured_choices(1.0, 0.0), "over_random")
+    assert 0.7 <= np.mean(calm) < 1  # the level is 80 %
+    shifted = held_out(measured_choices(1.0, 50.0), "over_random")
+    assert not any(shifted[32:])  # the intervals of the other families know nothing of this one
