@@ -167,6 +167,11 @@ class FeatureBank:
             return features, labels, ids
         return features[kept], labels[kept], ids.take(kept)
 
+    def images_kept(self) -> int:
+        """Return the number of images whose features are kept; see :meth:`image_labels` for errors."""
+        with self._stored() as content:
+            return int((self._labels(content) >= 0).sum())
+
     def image_labels(self) -> tuple[NDArray[np.int64], Texts]:
         """Read the labels (N,) and ids (N,) of the images whose features are kept.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from pathlib import Path
+from secrets import token_hex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ class KeptFeatures:
     """The features of images in a plain float32 file, which survives a killed process.
 
     Args:
-        path: The file.
+        path: The file; of a scratch file, the beginning of its name.
         dim: Width D of the features.
         rows: Number of rows to keep; rows after them were written after the last checkpoint.
         scratch: Whether nothing needs the file after this process: it has no name then, and goes however that ends.
@@ -29,10 +30,12 @@ class KeptFeatures:
     """
 
     def __init__(self, path: Path, dim: int, rows: int = 0, *, scratch: bool = False) -> None:
-        self.path, self.dim = path, dim
+        if scratch:
+            path = path.with_name(f"{path.name}-{token_hex(4)}")  # no file of anyone else
+        self.path, self.dim, self._scratch = path, dim, scratch
         self.crc32 = self.checksum(path, dim, rows)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC  # a link would lead to a file of something else
-        self._file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0)
+        self._file = os.fdopen(os.open(path, flags | (os.O_EXCL if scratch else 0), 0o666), "r+b", buffering=0)
         if scratch:
             path.unlink()
         self._file.truncate(rows * dim * 4)
@@ -64,8 +67,9 @@ class KeptFeatures:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def flush(self) -> None:
-        """Return when all rows are on the disk."""
-        os.fsync(self._file.fileno())
+        """Return when all rows are on the disk, unless nothing needs them after this process."""
+        if not self._scratch:
+            os.fsync(self._file.fileno())
 
     def array(self) -> StoredRows:
         """Return all rows, (N, D), which are read from the disk when they are used."""

@@ -129,6 +129,11 @@ def cluster(config: ClusterConfig) -> Clustering:
         raise InputError(f"`clusters` {n_clusters}: {bank.name} has {len(ids)} images; give at most as many")
 
     points = _sample(bank, len(ids), _SAMPLE_A_CLUSTER * n_clusters, config.seed)
+    if n_clusters > len(points):
+        raise InputError(
+            f"`clusters` {n_clusters}: k-means runs on a sample of {len(points)} images of {bank.name}; give at most "
+            f"as many"
+        )
     centroids = spherical_k_means(points, n_clusters, config.iterations, config.seed)
     del points
     found, cosine = _assign(bank, len(ids), centroids)

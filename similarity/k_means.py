@@ -28,7 +28,8 @@ def spherical_k_means(points: NDArray[np.float32], clusters: int, iterations: in
     if clusters <= FLAT:
         with progress("k-means", iterations) as advance:
             return _k_means(points, clusters, iterations, seed, lambda cosine: advance(1, f"mean cosine {cosine:.4f}"))
-    groups = _k_means(points, round(math.sqrt(clusters)), iterations, seed)
+    with progress("k-means of groups", iterations) as advance:
+        groups = _k_means(points, round(math.sqrt(clusters)), iterations, seed, lambda cosine: advance(1))
     group = nearest_centroids(inner_product_index(groups), points)[1]
     sizes = np.bincount(group, minlength=len(groups))
     members = np.split(np.argsort(group, kind="stable"), np.cumsum(sizes)[:-1])

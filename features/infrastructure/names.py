@@ -36,8 +36,13 @@ def as_text(name: str) -> str:
     >>> as_text("caf\udce9"), as_text("a\x1b[31m"), as_text("\u202etac")
     ('caf\\xe9', 'a\\x1b[31m', '\\u202etac')
     """
-    text = _HALVES.sub(_escape, name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = without_halves(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return _ESCAPED.sub(_escape, text)
+
+
+def without_halves(name: str) -> str:
+    """Return a name with escapes for halves of a pair of UTF-16, which no encoding has; those for bytes stay."""
+    return _HALVES.sub(_escape, name)
 
 
 def _escape(found: re.Match[str]) -> str:

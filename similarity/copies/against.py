@@ -20,7 +20,7 @@ def most_similar(source: FeatureBank, target: FeatureBank) -> tuple[NDArray[np.f
         of the target image.
     """
     sought, _, _ = target.images()
-    images = len(source.image_labels()[0])
+    images = source.images_kept()
     near = nearest_images(source, sought, NEAR_A_FEATURE * sought.shape[1])
     metric = local_geometry(near, rectified=are_rectified([near, sought]))
     cosines, nearest = [], []

@@ -19,6 +19,7 @@ from features.dataset_spec import DatasetSpec
 from features.extraction.relabelling import regroup
 from features.infrastructure.disk.files import check_new
 from features.infrastructure.disk.joint_files import atomic_files, finish_joint_files
+from features.infrastructure.disk.locks import locked
 from features.infrastructure.errors import InputError
 from features.infrastructure.formats.tables import write_table
 from features.infrastructure.options import Range, check_ranges
@@ -123,8 +124,8 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
 
     The list has each copy once: with the most similar target image or, without targets, with the image that stays. The
     features of the targets are held in memory; those of the source are read in blocks, twice for each target. Without
-    targets they are written to a file beside ``out`` while they are compared, and a search of more than a minute goes
-    on where it was killed.
+    targets they are written to a file beside ``out`` while they are compared (in the working directory if ``out`` is an
+    address), and a search that was killed after more than a minute resumes.
 
     Raises:
         InputError: A bank keeps no image features or the banks cannot be compared, features are too narrow to separate
@@ -169,13 +170,14 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
         for clean_aside in new_bank:
             without = open_dataset(excluding(DatasetSpec.parse(source.name), aside), images=False)
             _write_clean(source, places, without, str(spec), clean_aside, f"`clean_bank` {clean}")
-    _working_files(out)[1].unlink(missing_ok=True)
+    if not targets:
+        _working_files(out)[1].unlink(missing_ok=True)
     return Duplicates(rows, threshold, str(spec), len(ids), rest, out, clean)
 
 
 def _threshold(source: FeatureBank, images: int, targets: Sequence[FeatureBank]) -> float:
     """The least cosine similarity of a copy; raise `InputError` if the features are too narrow for one."""
-    others = sum(len(target.image_labels()[1]) for target in targets)
+    others = sum(target.images_kept() for target in targets)
     pairs, width = images * others if targets else images * (images - 1) // 2, source.means.shape[1]
     threshold = copy_threshold(pairs, width)
     if threshold >= 1:
@@ -197,7 +199,7 @@ _Found = tuple[int, FeatureBank, str, str, float]
 
 def _copies_of(source: FeatureBank, targets: Sequence[FeatureBank], threshold: float) -> tuple[list[_Found], float]:
     """The source images that are copies of target images, most similar first, and the highest similarity below."""
-    images = len(source.image_labels()[0])
+    images = source.images_kept()
     best, of_target, of_image = np.full(images, -np.inf), np.zeros(images, int), np.zeros(images, int)
     for number, target in enumerate(targets):
         cosine, nearest = most_similar(source, target)
@@ -218,7 +220,8 @@ def _copies_inside(source: FeatureBank, threshold: float, out: Location) -> tupl
     labels, ids = source.image_labels()
     if len(ids) < 2:
         return [], -1.0
-    copies, originals, cosine, rest = copies_within(source, threshold, *_working_files(out))
+    with locked(out):
+        copies, originals, cosine, rest = copies_within(source, threshold, *_working_files(out))
     order = np.argsort(-cosine, kind="stable")
     found: list[_Found] = []
     for i, j, similarity in zip(*(of[order].tolist() for of in (copies, originals, cosine)), strict=True):

@@ -1,10 +1,11 @@
-"""Pairs of copies that a search has found so far, kept on the disk so that a killed search goes on."""
+"""Pairs of copies that a search has found so far, kept on the disk so that a killed search resumes."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,8 @@ from features.infrastructure.hdf5.content import stored
 from features.infrastructure.hdf5.opening import atomic_hdf5
 
 SCHEMA = "transfer.found-pairs"
-#: What messages call the file.
-_KIND = "unfinished search for copies"
-#: Seconds between two writings.
-_EVERY = 60.0
+#: Seconds between two writings, at least, and in units of what the last one took.
+_EVERY, _COSTS = 60.0, 20
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Pairs:
     Attributes:
         first, second: (P,) positions of the images; first < second, and each pair stands once.
         cosine: (P,) their cosine similarity.
-        next_cosine: The highest similarity below the threshold that was seen.
+        next_cosine: The highest similarity below the threshold that was seen, −1 if none was.
     """
 
     first: NDArray[np.int64]
@@ -43,66 +42,94 @@ class FoundPairs:
 
     Attributes:
         threshold: Least cosine similarity of a pair.
+        number: Number of neighbours that are searched of each image.
         path: A file for the pairs while the search runs; None keeps them in memory alone.
-        key: Text that says which search it is: a file of another one is not gone on with.
+        key: Text that says which search it is: the file of another search is not resumed.
         position: The first image whose neighbours are not added yet.
     """
 
     threshold: float
+    number: int
     path: Path | None = None
     key: str = ""
     position: int = 0
-    _first: list[NDArray[np.int64]] = field(default_factory=list)
-    _second: list[NDArray[np.int64]] = field(default_factory=list)
-    _cosine: list[NDArray[np.float32]] = field(default_factory=list)
-    _next: float = -1.0
+    _parts: list[_Part] = field(default_factory=list)
     _saved: float = field(default_factory=time.monotonic)
+    _cost: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.path is None or not self.path.exists():
-            return
-        try:
-            with stored(self.path, _KIND) as content:
-                found = content.attributes
-                if (found.get("schema"), found.get("key")) != (SCHEMA, self.key):
-                    raise InputError(f"{self.path}: of another search")
-                self._first = [content.array("first", "whole numbers", (None,))]
-                self._second = [content.array("second", "whole numbers", (None,))]
-                self._cosine = [content.array("cosine", "floats", (None,))]
-                self.position, self._next = int(found["position"]), float(found["next_cosine"])
-            console.print(f"{self.path}: the search goes on after {self.position:,} images")
-        except InputError as error:
-            console.print(f"{error}; the search starts from the first image")
-            self.position, self._first, self._second, self._cosine = 0, [], [], []
+        if self.path is not None and self.path.exists():
+            self._resume(self.path)
 
-    def add(self, start: int, cosine: NDArray[np.float32], found: NDArray[np.int64]) -> None:
-        """Add the (B, K) similarities and positions of the neighbours of the images from ``start`` on."""
+    def add(self, images: NDArray[np.int64], cosine: NDArray[np.float32], found: NDArray[np.int64]) -> None:
+        """Add the (B, K) similarities and positions of the neighbours of (B,) images."""
         row, column = np.nonzero(cosine >= self.threshold)
-        one, other = start + row, found[row, column]
-        self._first.append(np.minimum(one, other))
-        self._second.append(np.maximum(one, other))
-        self._cosine.append(cosine[row, column])
-        self._next = max(self._next, float(cosine[cosine < self.threshold].max(initial=-1.0)))
-        self.position = start + len(cosine)
-        if self.path is not None and time.monotonic() - self._saved >= _EVERY:
+        one, other = images[row], found[row, column]
+        following = float(cosine[cosine < self.threshold].max(initial=-1.0))
+        full = images[np.bincount(row, minlength=len(images)) >= self.number]
+        self._parts.append(_Part(np.minimum(one, other), np.maximum(one, other), cosine[row, column], full, following))
+        self.position = int(images[-1]) + 1
+        if self.path is not None and time.monotonic() - self._saved >= max(_EVERY, _COSTS * self._cost):
             self._write(self.path)
 
     def pairs(self, images: int) -> Pairs:
         """Return each pair once, of so many images."""
-        first, second, cosine = self._joined()
-        _, once = np.unique(first * images + second, return_index=True)
-        return Pairs(first[once], second[once], cosine[once], self._next)
+        found = _together(self._parts)
+        _, once = np.unique(found.first * images + found.second, return_index=True)
+        return Pairs(found.first[once], found.second[once], found.cosine[once], found.next_cosine)
+
+    def full(self) -> NDArray[np.int64]:
+        """Return the images all of whose neighbours are copies, so that they may have more copies."""
+        return _together(self._parts).full
+
+    def join(self, others: FoundPairs) -> None:
+        """Add the pairs of another search."""
+        self._parts += others._parts
+
+    def _resume(self, path: Path) -> None:
+        try:
+            with stored(path, "unfinished search for copies") as content:
+                found = content.attributes
+                same = (found.get("schema"), found.get("key")) == (SCHEMA, self.key)
+                first, second, full = (content.array(name, "whole numbers", (None,)) for name in _ARRAYS[:3])
+                cosine = content.array("cosine", "floats", (None,))
+                position, following = int(found["position"]), float(found["next_cosine"])
+        except InputError:
+            console.print(f"{path}: damaged, or no unfinished search for copies; the search starts anew")
+            return
+        if not same:
+            console.print(f"{path}: of another search for copies; this one starts anew")
+            return
+        self.position, self._parts = position, [_Part(first, second, cosine, full, following)]
+        console.print(f"{path}: resuming after {position:,} images")
 
     def _write(self, path: Path) -> None:
-        first, second, cosine = self._joined()
-        attrs = {"schema": SCHEMA, "key": self.key, "position": self.position, "next_cosine": self._next}
+        began = time.monotonic()
+        found = _together(self._parts)
+        attrs = {"schema": SCHEMA, "key": self.key, "position": self.position, "next_cosine": found.next_cosine}
         with atomic_hdf5(path, attrs) as writer:
-            for name, values in (("first", first), ("second", second), ("cosine", cosine)):
-                writer.array(name, values)
-        self._first, self._second, self._cosine = [first], [second], [cosine]
-        self._saved = time.monotonic()
+            for name in _ARRAYS:
+                writer.array(name, getattr(found, name))
+        self._parts, self._saved = [found], time.monotonic()
+        self._cost = self._saved - began
 
-    def _joined(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        none = np.empty(0, dtype=np.int64)
-        first, second = (np.concatenate([none, *parts]) for parts in (self._first, self._second))
-        return first, second, np.concatenate([np.empty(0, dtype=np.float32), *self._cosine])
+
+class _Part(NamedTuple):
+    """What one block or several gave: pairs, one or two times each, and the images that are full."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    cosine: NDArray[np.float32]
+    full: NDArray[np.int64]
+    next_cosine: float
+
+
+#: The arrays of a part.
+_ARRAYS = ("first", "second", "full", "cosine")
+
+
+def _together(parts: list[_Part]) -> _Part:
+    none = np.empty(0, np.int64)
+    parts = [_Part(none, none, np.empty(0, np.float32), none, -1.0), *parts]
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    return _Part(**arrays, next_cosine=max(part.next_cosine for part in parts))

@@ -79,7 +79,7 @@ def nearest_images(
     plain = Geometry("cosine", unit_length=True)
     index = inner_product_index(plain.points(sought))
     near, scores, floor = np.empty((0, sought.shape[1]), dtype=np.float32), np.empty(0, dtype=np.float32), -np.inf
-    start, images = 0, len(bank.image_labels()[0])
+    start, images = 0, bank.images_kept()
     with progress("images most like the others", images) as advance:
         for block in bank.image_blocks():
             cosine = index.search(plain.points(block).astype(np.float32), 1)[0][:, 0]

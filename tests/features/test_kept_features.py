@@ -58,17 +58,10 @@ def test_every_byte_counts(tmp_path, place):
     assert KeptFeatures.checksum(tmp_path / "f", 3, place // 12) == zlib.crc32(FEATURES[: place // 12].tobytes())
 
 
-def test_rows_are_read_in_parts(tmp_path):
-    kept = KeptFeatures(tmp_path / "rows", FEATURES.shape[1], scratch=True)
+def test_a_scratch_file_replaces_no_file_and_leaves_none(tmp_path):
+    (tmp_path / "f").write_text("of someone else")
+    kept = KeptFeatures(tmp_path / "f", 3, scratch=True)
     kept.append(FEATURES)
-    rows, places = kept.array(), np.array([4, 0, 1, 4, 2])
-    assert len(rows) == len(FEATURES) and rows.shape == FEATURES.shape
-    np.testing.assert_array_equal(rows[1:3], FEATURES[1:3])
-    np.testing.assert_array_equal(rows[3:100], FEATURES[3:])
-    np.testing.assert_array_equal(rows.take(places), FEATURES[places])
-    part = rows.part(places)
-    np.testing.assert_array_equal(part[1:4], FEATURES[places[1:4]])
-    np.testing.assert_array_equal(part.take(np.array([2, 0])), FEATURES[places[[2, 0]]])
-    with pytest.raises(ValueError, match="step 2"):
-        rows[::2]
+    np.testing.assert_array_equal(kept.array(), FEATURES)
     kept.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["f"] and (tmp_path / "f").read_text() == "of someone else"

@@ -184,3 +184,10 @@ def test_a_clustering_of_clusters_does_not_replace_its_own_base(tmp_path, groups
     with pytest.raises(InputError, match=r"the table beside `out` c\.csv: would replace what is read"):
         cluster(ClusterConfig("again.h5", "c.h5", clusters=2, overwrite=True))
     assert len(cluster(ClusterConfig("again.h5", "d.h5", clusters=2)).counts) == 2
+
+
+def test_more_clusters_than_sampled_images_are_one_line(tmp_path, groups, monkeypatch):
+    write_kept(tmp_path / "kept.h5", groups[0])
+    monkeypatch.setattr("similarity.clustering._SAMPLE_NUMBERS", 50 * groups[0].shape[1])
+    with pytest.raises(InputError, match=r"`clusters` 60: k-means runs on a sample of 50 images"):
+        cluster(ClusterConfig(str(tmp_path / "kept.h5"), str(tmp_path / "c.h5"), clusters=60))

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any, Protocol
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-
-class Rows(Protocol):
-    """N rows of D numbers that are read when they are used."""
-
-    shape: tuple[int, int]
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
-        """Read rows that lie one behind the other, (B, D)."""
-
-    def take(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Read the rows at M places, (M, D), in that order."""
 
 
 class StoredRows:
@@ -50,14 +37,10 @@ class StoredRows:
         """Read the rows at M places, (M, D), in that order; rows side by side are read together."""
         sought, place = np.unique(places, return_inverse=True)
         rows = np.empty((len(sought), self.shape[1]), self.dtype)
-        starts = np.flatnonzero(np.diff(sought, prepend=-2) > 1)
-        for first, last in zip(starts.tolist(), [*starts[1:].tolist(), len(sought)], strict=True):
+        borders = [*np.flatnonzero(np.diff(sought, prepend=-2) > 1).tolist(), len(sought)]
+        for first, last in pairwise(borders):
             self._read(rows[first:last], int(sought[first]))
         return rows[place]
-
-    def part(self, places: NDArray[np.int64]) -> Rows:
-        """Return the rows at M places, (M, D), as rows of their own."""
-        return _Part(self, places)
 
     def _read(self, block: NDArray[np.float32], start: int) -> None:
         """Fill a block with the rows from ``start`` on."""
@@ -70,19 +53,3 @@ class StoredRows:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self[:].astype(dtype or self.dtype, copy=False)
-
-
-class _Part:
-    """The rows of others at some places."""
-
-    def __init__(self, whole: StoredRows, places: NDArray[np.int64]) -> None:
-        self._whole, self._places, self.shape = whole, places, (len(places), whole.shape[1])
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
-        return self._whole.take(self._places[rows])
-
-    def take(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._whole.take(self._places[places])

@@ -75,4 +75,9 @@ def test_texts_that_share_a_hash_are_told_apart(monkeypatch):
 
 
 def test_they_are_not_equal_to_others():
+    assert Texts.of(["1"]) != [1] and Texts.of(["1"]) != [b"1"]
     assert Texts.of(["a", "b"]) != ["a", "c"] and Texts.of(["ab"]) != Texts.of(["a", "b"]) and Texts.of(["a"]) != "a"
+
+
+def test_half_a_pair_of_utf_16_becomes_its_escape():
+    assert Texts.of(["x\ud800.png", "\udce9"]) == ["x\\ud800.png", "\udce9"]

@@ -24,13 +24,14 @@ def stored(request, tmp_path):
 
 
 def whole(blocks):
-    starts, cosine, found = zip(*blocks, strict=True)
-    return starts, np.concatenate(cosine), np.concatenate(found)
+    places, cosine, found = zip(*blocks, strict=True)
+    return [int(of[0]) for of in places], np.concatenate(cosine), np.concatenate(found)
 
 
 def test_all_with_all_gives_the_nearest_of_the_other_points(stored):
     points, rows = stored
-    _, cosine, found = whole(search.neighbours(rows, 5, 0.9))
+    _, cosine, found = whole(search.NeighbourSearch(rows, 0.9).of_all(5))
+    assert cosine.shape == found.shape == (3000, 6)
     similar = points @ points.T
     np.fill_diagonal(similar, -np.inf)
     order = np.argsort(-cosine, axis=1)[:, :5]
@@ -42,8 +43,8 @@ def test_lists_and_codes_miss_hardly_a_neighbour_and_give_exact_similarities(sto
     points, rows = stored
     monkeypatch.setattr(search, "EXACT", 100)
     monkeypatch.setattr(search, "BLOCK", 256)
-    starts, cosine, found = whole(search.neighbours(rows, 5, 0.8))
-    assert starts == tuple(range(0, 3000, 256))
+    starts, cosine, found = whole(search.NeighbourSearch(rows, 0.8).of_all(5))
+    assert starts == list(range(0, 3000, 256))
     similar = points @ points.T
     np.testing.assert_allclose(np.take_along_axis(similar, found.clip(0), 1)[found >= 0], cosine[found >= 0], atol=1e-5)
     assert not (found == np.arange(3000)[:, None]).any()
@@ -57,7 +58,24 @@ def test_a_search_goes_on_where_it_was_left(stored, monkeypatch):
     _, rows = stored
     monkeypatch.setattr(search, "EXACT", 100)
     monkeypatch.setattr(search, "BLOCK", 256)
-    all_at_once = list(search.neighbours(rows, 5, 0.8, seed=3))
-    for before, after in zip(all_at_once[4:], search.neighbours(rows, 5, 0.8, seed=3, first=4 * 256), strict=True):
-        assert before[0] == after[0]
-        np.testing.assert_array_equal(before[1], after[1])
+    all_at_once = list(search.NeighbourSearch(rows, 0.8, seed=3).of_all(5))
+    for before, after in zip(
+        all_at_once[4:], search.NeighbourSearch(rows, 0.8, seed=3).of_all(5, first=4 * 256), strict=True
+    ):
+        for one, other in zip(before, after, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("exact", [100, 10_000])
+def test_more_neighbours_of_some_points(stored, exact, monkeypatch):
+    points, rows = stored
+    monkeypatch.setattr(search, "EXACT", exact)
+    monkeypatch.setattr(search, "BLOCK", 64)
+    places = np.random.default_rng(0).permutation(3000)[:200]
+    found_places, _, found = zip(*search.NeighbourSearch(rows, 0.5).of(places, 300), strict=True)
+    np.testing.assert_array_equal(np.concatenate(found_places), places)
+    similar = points[places] @ points.T
+    similar[np.arange(200), places] = -np.inf
+    expected = [np.flatnonzero(of >= 0.6) for of in similar]
+    met = [len(np.intersect1d(near, of)) for near, of in zip(np.concatenate(found), expected, strict=True)]
+    assert max(map(len, expected)) > 8 and sum(met) >= 0.95 * sum(map(len, expected))

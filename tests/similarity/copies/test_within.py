@@ -14,6 +14,7 @@ from similarity.copies import found_pairs
 from similarity.copies import neighbours as search
 from similarity.copies.local_geometry import local_geometry
 from similarity.copies.within import copies_within, groups_of_copies
+from similarity.geometry import Geometry
 from transfer.archives import unpack
 
 
@@ -111,6 +112,28 @@ def check_by_definition(bank, threshold, found, tmp_path):
     assert not (tmp_path / "points").exists()
 
 
+@pytest.mark.parametrize(
+    "shape", [((10, 0), (9, 55), (1, 65)), ((1, 65), (9, 55), (10, 0)), ((12, 0), (12, 55), (12, 110))]
+)
+def test_an_image_that_is_left_out_is_the_original_of_none(shape, tmp_path, monkeypatch):
+    """Bursts of images at some angles, more than neighbours are searched, which later searches join."""
+    rng, angles = np.random.default_rng(0), np.repeat(*np.array(shape)[:, ::-1].T).astype(float)
+    plane, _ = np.linalg.qr(rng.standard_normal((64, 2)))
+    points = np.stack([np.cos(np.deg2rad(angles)), np.sin(np.deg2rad(angles))], axis=1) @ plane.T
+    points += 1e-4 * rng.standard_normal(points.shape)
+    monkeypatch.setattr(
+        "similarity.copies.within.local_geometry", lambda near, rectified: Geometry("", unit_length=True)
+    )
+    bank = kept(points, tmp_path / "bank.h5")
+    left_out, stays, _, _ = copies_within(bank, 0.5, tmp_path / "points")
+    similar = unit(points) @ unit(points).T
+    left = np.setdiff1d(np.arange(len(points)), left_out)
+    assert set(stays) <= set(left) and similar[left_out, stays].min() >= 0.5
+    assert np.max(similar[np.ix_(left, left)] - np.eye(len(left))) < 0.5
+    groups = groups_of_copies(bank)
+    assert len(np.unique(groups)) == 1
+
+
 def test_no_two_images_that_stay_are_copies(chained, tmp_path):
     found = copies_within(chained, 0.6, tmp_path / "points")
     check_by_definition(chained, 0.6, found, tmp_path)
@@ -131,12 +154,13 @@ def killed(chained, tmp_path, monkeypatch):
     monkeypatch.setattr(search, "EXACT", 50)
     monkeypatch.setattr(search, "BLOCK", 64)
     monkeypatch.setattr(found_pairs, "_EVERY", 0.0)
+    monkeypatch.setattr(found_pairs, "_COSTS", 0.0)
     before, add = copies_within(chained, 0.6, tmp_path / "points"), found_pairs.FoundPairs.add
 
-    def add_three(self, start, *neighbours):
-        if start == 3 * 64:
+    def add_three(self, images, *neighbours):
+        if images[0] == 3 * 64:
             raise KeyboardInterrupt
-        add(self, start, *neighbours)
+        add(self, images, *neighbours)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(found_pairs.FoundPairs, "add", add_three)
@@ -148,14 +172,14 @@ def killed(chained, tmp_path, monkeypatch):
 def starts_of(monkeypatch):
     """The first images of the blocks that are searched from now on."""
     starts, add = [], found_pairs.FoundPairs.add
-    monkeypatch.setattr(found_pairs.FoundPairs, "add", lambda self, *of: (starts.append(of[0]), add(self, *of)))
+    monkeypatch.setattr(found_pairs.FoundPairs, "add", lambda self, *of: (starts.append(of[0][0]), add(self, *of)))
     return starts
 
 
 def test_a_killed_search_goes_on(killed, chained, tmp_path, monkeypatch, capsys):
     starts = starts_of(monkeypatch)
     found = copies_within(chained, 0.6, tmp_path / "points", tmp_path / "resume")
-    assert starts[0] == 3 * 64 and "the search goes on after 192 images" in capsys.readouterr().err
+    assert starts[0] == 3 * 64 and "resuming after 192 images" in capsys.readouterr().err
     for mine, expected in zip(found, killed, strict=True):
         np.testing.assert_array_equal(mine, expected)
 
@@ -169,5 +193,5 @@ def test_what_another_search_left_is_not_gone_on_with(change, killed, chained, t
         resume.write_bytes(content)
     starts = starts_of(monkeypatch)
     found = copies_within(chained, 0.61 if change == "threshold" else 0.6, tmp_path / "points", resume)
-    assert starts[0] == 0 and "the search starts from the first image" in capsys.readouterr().err
+    assert starts[0] == 0 and "starts anew" in capsys.readouterr().err
     check_by_definition(chained, 0.61 if change == "threshold" else 0.6, found, tmp_path)
