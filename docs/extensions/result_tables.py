@@ -239,13 +239,29 @@ def _coverage() -> Rows:
         )
 
 
-def _uses(labelled: str) -> Rows:
-    for name, arm in recorded("selection_pays")["pools"]["lake"]["labelled"][labelled].items():
+def _uses(pool: str, labelled: str) -> Rows:
+    found = recorded("selection_pays")["pools"].get(pool, {"labelled": {labelled: {}}})
+    for name, arm in found["labelled"][labelled].items():
         top1 = [value for target, value in arm["top1"].items() if target != "birds"]
         cells = [plus_minus(arm[key]["mean"], arm[key]["error"], "+.1f") if key in arm else "" for key in LESS]
         yield name, written(sum(top1) / len(top1), ".1f"), *cells
 
 
+def _hard_case() -> Rows:
+    pools = recorded("selection_pays")["pools"]
+    for pool, words in HARD.items():
+        if pool in pools:
+            arms, seeds = pools[pool]["labelled"]["few"], len(pools[pool]["seeds"])
+            cells = [(arms["default, subset"], key) for key in LESS] + [(arms["hand, subset"], "less_random")]
+            yield words, str(seeds), *(plus_minus(arm[key]["mean"], arm[key]["error"], "+.1f") for arm, key in cells)
+
+
+#: Pools of the hard case in ``selection_pays.json``, in words.
+HARD = {
+    "tiny-imagenet": "51,200 images, ResNet-8",
+    "tiny-imagenet-longer": "204,800 images, ResNet-8",
+    "tiny-imagenet-larger": "51,200 images, ResNet-20",
+}
 LESS = ("less_random", "less_all")
 USES = ("choice, use", "top-1, %", "less random", "less all classes")
 
@@ -277,6 +293,19 @@ def _gains() -> Rows:
         if isinstance(row, dict) and "held" in row:
             held = f"{row['held']} of {row['choices']}"
             yield name, written(row["rank_correlation"], ".2f"), written(row["error"], ".1f"), held
+
+
+def _large_lake() -> Rows:
+    for row in recorded("large_lake")["steps"]:
+        if row["step"] != "target":
+            figures = written(float(row["seconds"]), ".0f"), written(float(row["peak_gib"]), ".1f")
+            recall = ", ".join(part.replace(" ", ": ") for part in _pairs_of_words(row["recall"]))
+            yield f"{int(row['images']):,}", f"`{row['step']}`", *figures, recall, row["false_alarms"]
+
+
+def _pairs_of_words(text: str) -> list[str]:
+    words = text.split()
+    return [" ".join(words[i : i + 2]) for i in range(0, len(words), 2)]
 
 
 def _of(file: str, rows: Callable[..., Rows], *head: str) -> Table:
@@ -312,8 +341,13 @@ TABLES: dict[str, Table] = {
         "long-tail/softmax", _long_tail, "", "top-1 error, %", "published", "many, %", "medium, %", "few, %"
     ),
     "intervals": _of("interval_coverage", _coverage, "distance, geometry", "5 images a class", "20", "100"),
-    "uses": _of("selection_pays", lambda: _uses("few"), *USES),
-    "uses-all": _of("selection_pays", lambda: _uses("all"), *USES),
+    "uses": _of("selection_pays", lambda: _uses("lake", "few"), *USES),
+    "uses-all": _of("selection_pays", lambda: _uses("lake", "all"), *USES),
+    "uses-hard": _of("selection_pays", lambda: _uses("tiny-imagenet", "few"), *USES),
+    "hard-case": _of(
+        "selection_pays", _hard_case, "", "seeds", "default less random", "less all classes", "by hand less random"
+    ),
+    "large-lake": _of("large_lake", _large_lake, "images", "step", "seconds", "GiB", "recall", "false alarms"),
     "correlations": _of("similarity_predicts", _correlations, "measure", "rank correlation", "95 % interval"),
     "left-out": _of("influence", _left_out, "left out", "points of probability over leaving out at random"),
     "influences": _of("influence", _influences, "order by", "networks on tenths", "on halves"),

@@ -52,6 +52,26 @@ def test_uses_of_a_choice(benchmark, cells_of):
     ]
 
 
+def test_the_hard_case_and_its_changes(cells_of):
+    def arm(random: float, all_: float) -> dict[str, dict[str, float]]:
+        return {"less_random": {"mean": random, "error": 0.5}, "less_all": {"mean": all_, "error": 0.25}}
+
+    few = {"default, subset": arm(0.2, 1.4), "hand, subset": arm(-0.1, 1.1)}
+    content = {"pools": {"lake": {}, "tiny-imagenet-longer": {"seeds": [0, 1], "labelled": {"few": few}}}}
+    assert cells_of("hard-case", content) == [
+        ["204,800 images, ResNet-8", "2", "+0.2 ± 0.5", "+1.4 ± 0.2", "−0.1 ± 0.5"],
+    ]
+    assert cells_of("uses-hard", content) == []
+
+
+def test_a_large_lake(cells_of):
+    row = {"images": "10000000", "step": "duplicates", "seconds": "99.6", "peak_gib": "3.217", "false_alarms": "12"}
+    row |= {"recall": "same 1.0000 noisy 0.9930"}
+    assert cells_of("large-lake", {"steps": [row, row | {"step": "target"}]}) == [
+        ["10,000,000", "`duplicates`", "100", "3.2", "same: 1.0000, noisy: 0.9930", "12"],
+    ]
+
+
 def test_influences_and_what_is_left_out(benchmark, cells_of):
     table = benchmark("influence_table")
     influences = np.array([[3.0, 1.0], [2.0, 2.0], [1.0, 3.0]])
