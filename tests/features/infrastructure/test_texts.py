@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -76,3 +77,18 @@ def test_texts_that_share_a_hash_are_told_apart(monkeypatch):
 
 def test_they_are_not_equal_to_others():
     assert Texts.of(["a", "b"]) != ["a", "c"] and Texts.of(["ab"]) != Texts.of(["a", "b"]) and Texts.of(["a"]) != "a"
+
+
+def test_packing_and_comparing_take_few_bytes_a_text(monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", 1 << 10)
+    number, peaks = 100_000, []
+    tracemalloc.start()
+    try:
+        texts = Texts.of(f"00000.tar/{i:09d}" for i in range(number))  # 19 bytes each, and 8 for where it ends
+        peaks.append(tracemalloc.get_traced_memory()[1] / number)
+        tracemalloc.reset_peak()
+        assert texts.repeated() is None
+        peaks.append(tracemalloc.get_traced_memory()[1] / number)
+    finally:
+        tracemalloc.stop()
+    assert peaks[0] < 40 and peaks[1] < 100, peaks
