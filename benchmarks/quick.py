@@ -33,6 +33,7 @@ COMMANDS = (
     "emd --scale",
     "selection_scale",
     "large_lake",
+    "plan",
     "measured_gains",
 )
 

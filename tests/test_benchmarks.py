@@ -23,6 +23,7 @@ def test_a_benchmark_can_be_imported(name: str) -> None:
     assert hasattr(module, "main") or name in (
         "influence_table",
         "lake",
+        "plan_arithmetic",
         "recording",
         "related_classes",
         "selection_pays_table",

@@ -2,6 +2,7 @@
 
 The role has the file below ``benchmarks/results``, the keys down to a number, and its format:
 ``{recorded}`emd > ours, euclidean > seconds | .0f```. The format is that of Python; a share is written ``12.3 %``.
+The format ``size`` writes bytes: ``2.71 GB``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from generated import Generated
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
+#: Decimal units of bytes.
+_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
@@ -47,8 +50,18 @@ def figure(text: str) -> str:
         raise ValueError(f"no recorded figure {text!r}: {error!r}") from error
 
 
+def size(value: float) -> str:
+    """A number of bytes in three digits, with a decimal prefix."""
+    unit, name = next((row for row in _UNITS if value >= row[0]), (1, "bytes"))
+    number = value / unit
+    decimals = 0 if unit == 1 or number >= 100 else 1 if number >= 10 else 2
+    return f"{number:.{decimals}f}\N{NO-BREAK SPACE}{name}"
+
+
 def written(value: Any, form: str) -> str:
-    """A number in a format of Python, with a true minus sign and a space before a percent sign."""
+    """A number in a format of Python, with a true minus sign and a space before a percent sign; or a :func:`size`."""
+    if form == "size":
+        return size(value)
     text = format(value, form)
     return text.replace("-", "−").replace("%", "\N{NO-BREAK SPACE}%")
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import plan_tables
 from recorded import RESULTS, recorded, written
 
 Rows = Iterable[Sequence[str]]
@@ -351,5 +352,13 @@ TABLES: dict[str, Table] = {
     "correlations": _of("similarity_predicts", _correlations, "measure", "rank correlation", "95 % interval"),
     "left-out": _of("influence", _left_out, "left out", "points of probability over leaving out at random"),
     "influences": _of("influence", _influences, "order by", "networks on tenths", "on halves"),
+    "plan-inputs": _of("plan", plan_tables.inputs, "input", "value", "source"),
+    "plan-space": _of("plan", lambda: plan_tables.computed(plan_tables.SPACE), "bytes", *plan_tables.CASES.values()),
+    "plan-time": _of(
+        "plan", lambda: plan_tables.computed(plan_tables.TIME), "time and rates", *plan_tables.CASES.values()
+    ),
+    "plan-loop": _of(
+        "plan", plan_tables.loop, "features", "images", "images per second of CPU time", "seconds, busy machine"
+    ),
     "gains": _of("measured_gains", _gains, "choices, gain", "rank correlation", "error, points", "intervals hold"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import overload
@@ -32,11 +33,12 @@ class Texts(Sequence[str]):
         """Pack texts; :class:`Texts` are returned as they are. Half a pair of UTF-16 becomes an escape, as in names."""
         if isinstance(texts, Texts):
             return texts
-        left, parts, lengths = iter(texts), [b""], [np.empty(0, dtype=np.int64)]
+        left, content, lengths = iter(texts), bytearray(), array("q")  # they grow in place
         while block := [_encoded(text) for text in islice(left, _BLOCK)]:
-            parts.append(b"".join(block))
-            lengths.append(np.fromiter(map(len, block), dtype=np.int64, count=len(block)))
-        return cls(np.frombuffer(b"".join(parts), dtype=np.uint8), np.cumsum(np.concatenate(lengths)))
+            content += b"".join(block)
+            lengths.extend(map(len, block))
+        ends = np.frombuffer(lengths, dtype=np.int64)
+        return cls(np.frombuffer(content, dtype=np.uint8), np.cumsum(ends, out=ends))
 
     @classmethod
     def of_arrays(cls, blocks: Iterable[NDArray[np.bytes_]]) -> Texts:
@@ -152,7 +154,8 @@ class Texts(Sequence[str]):
         place = np.searchsorted(own, sought)
         found = np.append(order, -1)[np.where(own[np.minimum(place, len(own) - 1)] == sought, place, len(own))]
         known = np.flatnonzero(found >= 0)
-        if self.take(found[known]) == others.take(known):
+        parts = (known[start : start + _BLOCK] for start in range(0, len(known), _BLOCK))
+        if all(self.take(found[part]) == others.take(part) for part in parts):
             return found
         return self._exact_positions(others)
 

@@ -29,6 +29,14 @@ def test_numbers_have_a_true_minus_and_a_space_before_the_percent_sign():
     assert written(-0.123, ".1%") == "−12.3\N{NO-BREAK SPACE}%"
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(999, "999 bytes"), (1234, "1.23 kB"), (56.78e9, "56.8 GB"), (224e12, "224 TB")],
+)
+def test_bytes_are_written_in_three_digits(number, text):
+    assert written(number, "size") == text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def test_a_table_that_is_not_recorded_says_so(monkeypatch):
     monkeypatch.setitem(TABLES, "later", Table("not_measured_yet", ("a", "b"), lambda: [("1", "2")]))
     directive = object.__new__(recorded.Results)

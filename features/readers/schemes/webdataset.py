@@ -108,19 +108,23 @@ def open_shards(spec: DatasetSpec) -> ImageDataset:
     check_split(spec, ())
     shards = _shards(spec)
     names = _names(shards)
-    ids: list[str] = []
+    # The samples of a shard are packed before the next is read: as Python objects, all of them would not fit in memory.
+    ids: list[Texts] = []
     labels: list[int | str] = []
-    where: list[tuple[int, int, int]] = []
+    met: dict[tuple[type, int | str], int | str] = {}
+    where = [np.empty((0, 3), dtype=np.int64)]
     for number, shard in enumerate(shards):
-        for key, label, offset, size in _index(spec, shard):
-            ids.append(f"{names[number]}/{key}")
-            labels.append(label)
-            where.append((number, offset, size))
-    if where and isinstance(first := shards[where[0][0]], Address):
-        first.read_bytes(where[0][1], where[0][1] + where[0][2])  # now, not at every image: can parts of it be read?
-    shard_of, offsets, sizes = np.array(where, dtype=np.int64).reshape(-1, 3).T.copy()
+        samples = _index(spec, shard)
+        ids.append(Texts.of(f"{names[number]}/{key}" for key, *_ in samples))
+        labels += [met.setdefault((type(label), label), label) for _, label, *_ in samples]
+        places = [(number, offset, size) for *_, offset, size in samples]
+        where.append(np.array(places, dtype=np.int64).reshape(-1, 3))
+    shard_of, offsets, sizes = (np.concatenate([part[:, column] for part in where]) for column in range(3))
+    del where
+    if len(sizes) and isinstance(first := shards[shard_of[0]], Address):
+        first.read_bytes(int(offsets[0]), int(offsets[0] + sizes[0]))  # now, not at every image: can parts be read?
     classes, numbers = _classes(spec, labels)
-    return ImageDataset(str(spec), classes, numbers, Texts.of(ids), TarImages(shards, shard_of, offsets, sizes))
+    return ImageDataset(str(spec), classes, numbers, Texts.joined(ids), TarImages(shards, shard_of, offsets, sizes))
 
 
 def _names(shards: Sequence[Location]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -81,3 +82,18 @@ def test_they_are_not_equal_to_others():
 
 def test_half_a_pair_of_utf_16_becomes_its_escape():
     assert Texts.of(["x\ud800.png", "\udce9"]) == ["x\\ud800.png", "\udce9"]
+
+
+def test_packing_and_comparing_take_few_bytes_a_text(monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", 1 << 10)
+    number, peaks = 100_000, []
+    tracemalloc.start()
+    try:
+        texts = Texts.of(f"00000.tar/{i:09d}" for i in range(number))  # 19 bytes each, and 8 for where it ends
+        peaks.append(tracemalloc.get_traced_memory()[1] / number)
+        tracemalloc.reset_peak()
+        assert texts.repeated() is None
+        peaks.append(tracemalloc.get_traced_memory()[1] / number)
+    finally:
+        tracemalloc.stop()
+    assert peaks[0] < 40 and peaks[1] < 100, peaks

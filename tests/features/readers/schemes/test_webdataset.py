@@ -4,15 +4,18 @@ import io
 import json
 import pickle
 import tarfile
+import tracemalloc
 
 import numpy as np
 import pytest
 from PIL import Image
 from support import refused
 
+from features.dataset_spec import DatasetSpec
 from features.image_sources import UnreadableImage
 from features.infrastructure.patterns import expand_braces
 from features.readers import open_dataset
+from features.readers.schemes.webdataset import open_shards
 
 
 def encoded(shade, form="PNG"):
@@ -52,6 +55,20 @@ def test_samples_of_all_shards_with_their_own_pixels(shards, pattern):
     assert dataset.classes == ("class_0", "class_2", "class_4", "class_6", "class_8")
     assert dataset.labels.tolist() == [i % 5 for i in range(12)]
     assert [dataset.image(i).getpixel((0, 0))[0] for i in range(12)] == [10 * i for i in range(12)]
+
+
+def test_samples_are_packed_shard_by_shard(tmp_path):
+    for s in range(40):
+        numbers = range(50 * s, 50 * s + 50)
+        shard(tmp_path / f"{s:04d}.tar", [(f"{i:09d}.{end}", b"1000") for i in numbers for end in ("jpg", "cls")])
+    spec = DatasetSpec.parse(f"wds:{tmp_path}/*.tar")
+    open_shards(spec)  # the first time, modules are loaded
+    tracemalloc.start()
+    try:
+        assert len(open_shards(spec)) == 2000
+        assert tracemalloc.get_traced_memory()[1] / 2000 < 200  # bytes; as lists of Python objects 350
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_source_is_picked_from_and_pickled(shards):
