@@ -33,8 +33,9 @@ def check_schema(
     path: Location, kind: str, attributes: Mapping[str, Any], schema: str, version: int, *, advice: str
 ) -> None:
     """Raise `InputError` if a file has another schema, for which there is ``advice``, or another version of it."""
-    if attributes.get("schema") != schema:
-        fault = f"an HDF5 file, but not a {kind} (schema is {_shown(attributes.get('schema'))})"
+    is_ = attributes.get("schema")  # anything, of another program
+    if not (isinstance(is_, str) and is_ == schema):
+        fault = f"an HDF5 file, but not a {kind} (schema is {_shown(is_)})"
         raise InputError(f"{path}: {fault}; {advice}")
     found = attributes.get("schema_version")
     if str(found) != str(version):

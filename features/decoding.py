@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,15 +17,12 @@ from features.class_statistics import ClassStatistics
 from features.dataset import ImageDataset
 from features.image_sources import ArrayImages, UnreadableImage
 from features.infrastructure.errors import InputError
-from features.infrastructure.processes import local_world_size
+from features.infrastructure.processes import one_per_core
 from features.infrastructure.stage_clock import DECODE, UNPROFILED, Stages
 from features.intensities import NOTE
 from features.preprocessing import Preprocessing
 
 Batch = TypeVar("Batch")
-
-#: More worker processes cost more memory than they save time.
-MAX_WORKERS = 64
 
 #: How PyTorch says that a worker process was ended, and by which signal.
 _LOST_WORKER = re.compile(r"DataLoader worker \(pid.*?\) (?:exited unexpectedly|is killed by signal: ([^.]*))")
@@ -189,15 +185,6 @@ def lost_worker(error: RuntimeError) -> str:
 def default_workers(dataset: ImageDataset) -> int:
     """Return the number of worker processes: one per core that this process may use, 0 for images in memory."""
     return 0 if isinstance(dataset.source, ArrayImages) else one_per_core()
-
-
-def one_per_core() -> int:
-    """Return the number of cores that this process may use, at most :data:`MAX_WORKERS`.
-
-    The processes of a job on one machine share its cores.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MAX_WORKERS, max(1, cores // local_world_size()))
 
 
 def in_order(positions: range, batch_size: int) -> list[range]:

@@ -37,7 +37,7 @@ from features.infrastructure.disk.regular_files import check_own_files, read_lim
 from features.infrastructure.errors import InputError, as_typed, difference
 from features.infrastructure.formats.structured_files import LARGEST_YAML, parse_yaml, read_json, write_sealed_json
 from features.infrastructure.formats.tables import read_rows
-from features.infrastructure.options import default_of
+from features.infrastructure.options import SAME_RESULT, default_of
 from features.infrastructure.processes import gather, rank, wait_for_all
 from features.infrastructure.provenance import versions
 from features.infrastructure.storage.addresses import on_disk
@@ -50,7 +50,7 @@ FINE_TUNED = "full"
 #: What a run writes before ``config.yaml``, and may leave if it is killed.
 _FIRST = ("environment.json", "checkpoints")
 #: Options that do not change the result of a run, which may therefore be resumed with others.
-IMMATERIAL = ("out", "workers", "profile", "strategy", "logger", "logger_options", "tensorboard")
+IMMATERIAL = ("out", *SAME_RESULT, "strategy", "logger", "logger_options", "tensorboard")
 #: Columns that the history of a run has at least.
 _HISTORY = ("epoch", "step", "train_loss", "images_per_second", "seconds")
 #: What to do about a damaged file of a run.
@@ -100,8 +100,7 @@ class RunDirectory:
             raise InputError(f"`out` {path}: the directory is not empty and holds no run; name another")
         else:
             try:
-                # They make no difference, and the file of one run is the same with any of them.
-                left_out = {*without_effect, "workers", "profile"}
+                left_out = {*without_effect, *SAME_RESULT}  # the file of one run is the same with any of them
                 read = {name: value for name, value in resolved.items() if name not in left_out}
                 self._begin(config, read, inputs, resolved.get("workers"))
             except OSError as error:
@@ -147,28 +146,28 @@ class RunDirectory:
                 raise InputError(
                     f"`out` {self.path}: its {name} has changed since the run began; name another directory"
                 )
-        if environment.get("started") and changed_since(self._modified, environment["started"]):
+        since = environment.get("images_admitted", environment.get("started"))
+        if since and changed_since(self._modified, since):
             self._admit_newer(environment)
 
     def _admit_newer(self, environment: Mapping[str, Any]) -> None:
         """Go on with images of the same names and sizes whose dates are newer than the run, unless it is finished.
 
-        They may have been copied, as a job does that puts them on a local disk, or changed.
+        They may have been copied, as a job does that puts them on a local disk, or changed. The moment is recorded, so
+        that the run, once it is finished, is reused with them.
         """
         if (self.path / "metrics.json").is_file():
             raise InputError(
                 f"`out` {self.path}: images were changed after the run began, or copied without their dates; name "
                 f"another directory, or copy them with cp -a"
             )
-        if not state.is_begun(self.checkpoints):  # nothing was learnt from the images as they were
-            write_sealed_json(self.path / "environment.json", {**environment, "started": _now().isoformat()})
-            return
-        line = (
-            f"{self.path}: images have newer dates than the run, with the same names and sizes; the training goes on "
-            f"with them. If more than their dates has changed, stop it, and train into another directory"
-        )
-        warn_once(line)
-        self._keep(line)
+        write_sealed_json(self.path / "environment.json", {**environment, "images_admitted": _now().isoformat()})
+        if state.is_begun(self.checkpoints):  # it has learnt from the images as they were
+            self.log(
+                f"{self.path}: images have newer dates than the run, with the same names and sizes; the training goes "
+                f"on with them. If more than their dates has changed, stop it, and train into another directory",
+                warning=True,
+            )
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -194,20 +193,19 @@ class RunDirectory:
             )
         write_sealed_json(self.path / "metrics.json", metrics)
 
-    def log(self, line: str, note: str = "") -> None:
+    def log(self, line: str, note: str = "", *, warning: bool = False) -> None:
         """Print a line and add it to ``log.txt``; arguments in backticks become options of the command line.
 
-        A line that holds a ``note`` is not printed for a later run of a recipe that has the same.
+        A line that holds a ``note`` is not printed for a later run of a recipe that has the same, and a ``warning`` is
+        printed also where notes are not wanted.
         """
         if rank() != 0:
             return
         line = as_typed(line)
-        if not (note and is_repetition(note)):
+        if warning:
+            warn_once(line)
+        elif not (note and is_repetition(note)):
             console.print(line)
-        self._keep(line)
-
-    def _keep(self, line: str) -> None:
-        """Add a line to ``log.txt``."""
         stamp = _now().isoformat(timespec="seconds")
         with (self.path / "log.txt").open("a", **TEXT) as file:
             file.write(f"{stamp} {line}\n")

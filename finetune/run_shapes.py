@@ -80,6 +80,7 @@ class Environment(_Environment, total=False):
     versions: dict[str, Text]
     argv: list[str]
     started: str
+    images_admitted: str
     config_sha256: str
     history_sha256: str
 

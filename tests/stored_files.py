@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def write(path: Path, kind: str) -> None:
         case "shard":
             shard.write(path, images)
         case "checkpoint":
-            shard.kept, shard.features_crc32 = list(range(60)), 7
+            shard.kept, shard.features_crc32 = array("q", range(60)), 7
             shard.write(path)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from features import ExtractConfig, FeatureBank
 from features.infrastructure.errors import InputError
+from features.infrastructure.options import SAME_RESULT
 from features.infrastructure.storage.addresses import located
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
 from similarity import Subset
@@ -30,8 +31,6 @@ _OF_STEPS = tuple(
     f"{step}/*-{_KEY}{ending}"
     for step, ending in (("banks", ".h5*"), ("rankings", ".json"), ("pretrain", "/*.yaml"), ("finetune", "/*.yaml"))
 )
-#: Options that make no difference to a result: the number of workers, and whether the time is measured.
-_IMMATERIAL = ("workers", "profile")
 
 
 class RecipeSteps:
@@ -152,7 +151,7 @@ def _training_key(subset: str, weighted: bool = False) -> list[Any]:
 def without_immaterial(value: Any) -> Any:
     """Options without those that make no difference to a result, at any depth."""
     if isinstance(value, Mapping):
-        return {name: without_immaterial(one) for name, one in value.items() if name not in _IMMATERIAL}
+        return {name: without_immaterial(one) for name, one in value.items() if name not in SAME_RESULT}
     return [without_immaterial(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 

@@ -39,6 +39,11 @@ LARGEST_BATCH, MOST_EPOCHS, MOST_STEPS, LONGEST_SIDE = 2**20, 10**6, 10**8, 2**1
 MOST_REPEATS, MOST_WORKERS, MOST_CLASSES, LARGEST_SEED = 10**6, 1024, 10**12, 2**32 - 1
 
 
+#: Options of extractions and trainings that make no difference to a result: the number of worker processes, and
+#: whether the time is measured.
+SAME_RESULT = ("workers", "profile")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """Machine.

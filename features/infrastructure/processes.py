@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
+#: More worker processes cost more memory than they save time.
+MAX_WORKERS = 64
+
 
 def rank() -> int:
     """Return the number of this process among all of the job, from 0."""
@@ -41,6 +44,15 @@ def local_rank() -> int:
 def local_world_size() -> int:
     """Return the number of processes of the job on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", str(world_size())))
+
+
+def one_per_core() -> int:
+    """Return the number of cores that this process may use, at most :data:`MAX_WORKERS`.
+
+    The processes of a job on one machine share its cores.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MAX_WORKERS, max(1, cores // local_world_size()))
 
 
 def own_positions(positions: range) -> range:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
 import torch
 import torch.profiler as tracing
 
-from features.infrastructure.console import as_table, console
+from features.infrastructure.console import as_table, console, warn_once
 from features.infrastructure.devices import pick_device
 from features.infrastructure.disk.files import atomic_file, check_new
 from features.infrastructure.errors import InputError, as_typed
 from features.infrastructure.formats.tables import read_columns, write_table
 from features.infrastructure.interruptions import Interrupted
-from features.infrastructure.processes import rank
+from features.infrastructure.processes import one_per_core, rank
 from features.infrastructure.stage_clock import (
     AFTER,
     AUGMENT,
@@ -67,6 +67,7 @@ def profiled(asked: bool, device: str, out: Location, table: Location, trace: Lo
     """Measure the block if that is ``asked``, then print and write its profile; of several processes, in the first.
 
     It is also written if a signal ends the block, and not after another error, nor if no image went through the loop.
+    If it cannot be written, a line says so: what the block has made is complete.
 
     Args:
         asked: Whether to measure.
@@ -119,14 +120,16 @@ class Profile(StageClock):
         self._tracer: Any = tracing.profile(activities=activities, schedule=schedule, on_trace_ready=self._write_trace)
         self._records: list[tuple[str, Any]] = []
         self._batches = 0
+        self._recording = False
         self._tracer.start()
 
     def start(self, name: str) -> None:
-        if name in BOUNDS["judging"] and self._batches >= UNTRACED:
-            self.end_trace()  # a validation may have any number of batches
+        if name in BOUNDS["judging"]:
+            self._end_trace_before_judging()
+        elif name in LOOP and self._batches == UNTRACED:
+            self._begin_recording()
         super().start(name)
-        traced = self._tracer is not None and self._batches >= UNTRACED and name != TRACE
-        record = tracing.record_function(name) if traced else None
+        record = tracing.record_function(name) if self._recording and name != TRACE else None
         if record is not None:
             record.__enter__()
         self._records.append((name, record))
@@ -143,43 +146,79 @@ class Profile(StageClock):
     def step(self, images: int) -> None:
         super().step(images)
         self._batches += 1
-        if self._tracer is not None:
-            with self.stage(TRACE):
-                self._tracer.step()
+        if self._tracer is not None and self._batches != UNTRACED:
+            self._step_tracer()
         if self._batches >= UNTRACED + TRACED:
             self.end_trace()
 
+    def _step_tracer(self) -> None:
+        with self.stage(TRACE):
+            self._tracer.step()
+
+    def _begin_recording(self) -> None:
+        """End the warm-up, unless that was done, where the next batch begins: a validation may come before it."""
+        judging = any(name in BOUNDS["judging"] for name, _ in self._records)
+        if self._tracer is not None and not self._recording and not judging:
+            self._step_tracer()
+            self._recording = True
+
+    def _end_trace_before_judging(self) -> None:
+        """End a trace that has a batch, since a validation may have any number of batches."""
+        if self._batches > UNTRACED:
+            self.end_trace()
+
     def end_trace(self, write: bool = True) -> None:
-        """End the trace, and ``write`` it if it has begun."""
-        if self._tracer is not None:
-            tracer, self._tracer = self._tracer, None
-            if not write:
-                tracer.on_trace_ready = None
-            with self.stage(TRACE):
-                tracer.stop()
+        """End the trace, and ``write`` it if it has a batch."""
+        if self._tracer is None:
+            return
+        tracer, self._tracer, self._recording = self._tracer, None, False
+        if not write or self._batches <= UNTRACED:
+            tracer.on_trace_ready = None
+        # It waits for the device, which may have failed: that error is on its way already.
+        with self.stage(TRACE), suppress(RuntimeError) if self.failing() else nullcontext():
+            tracer.stop()
 
     def _write_trace(self, tracer: Any) -> None:
+        self.traced = _is_done("written", self._path, partial(self._export, tracer))
+
+    def _export(self, tracer: Any) -> None:
         with atomic_file(self._path) as aside:
             tracer.export_chrome_trace(str(aside))
-        self.traced = True
+            if not aside.is_file():  # PyTorch raises nothing where the disk is full
+                raise OSError("PyTorch could not write the file; is the disk full?")
 
     def report(self, out: Location, table: Location) -> None:
         """Print the table and what bounds the time, and write them."""
-        self.end_trace(write=self._batches > UNTRACED)
+        self.end_trace()
         found = self.measured()
         if not found.images:
             return
         rows, said = table_rows(found), as_typed(verdict(found, self.device.type))
         provenance = {"profile": str(out), "device": str(self.device), "images": found.images, "verdict": said}
-        write_table(table, provenance, COLUMNS, ([_rounded(value) for value in row] for row in rows))
+        values = [[_rounded(value) for value in row] for row in rows]
+        written = _is_done("written", table, partial(write_table, table, provenance, COLUMNS, values))
         shown = [(stage, where, f"{s:,.2f}", f"{share:.1%}", _rate(rate)) for stage, where, s, share, rate in rows]
         console.print(as_table(["stage", "in", ">seconds", ">share", ">images/s"], shown), soft_wrap=False)
         console.print(f"{out}: {said}")
-        console.print(f"{out}: the table is {table}")
+        if written:
+            console.print(f"{out}: the table is {table}")
         if self.traced:
             console.print(f"{out}: a trace of some batches is {self._path}; open it at https://ui.perfetto.dev")
-        else:
+            return
+        if self._batches <= UNTRACED:
             console.print(f"{out}: no trace, which begins after {UNTRACED} batches")
+        _is_done("removed", self._path, partial(self._path.unlink, missing_ok=True))  # that of another run
+
+
+def _is_done(what: str, path: Location, do: Callable[[], object]) -> bool:
+    """Whether a file of the profile could be, for example, written; if it could not, a line says why."""
+    try:
+        do()
+    except (OSError, InputError) as error:
+        reason = getattr(error, "strerror", None) or error
+        warn_once(f"{path}: cannot be {what} ({reason}); the result of the command is complete without it")
+        return False
+    return True
 
 
 def _waiting_for(device: torch.device) -> Callable[[], object]:
@@ -265,7 +304,7 @@ def verdict(found: Measured, device: str) -> str:
 
 def _of_network(found: Measured, device: str, chip: str, training: bool) -> str:
     """Where the network runs, and what to try."""
-    cores = _cores()
+    cores = one_per_core()
     faster = "a larger `batch_size`, several GPUs (torchrun)" if device == "cuda" else "a GPU (`device`)"
     if device == "cuda" and training:
         faster += ", `compile`"
@@ -277,7 +316,7 @@ def _of_network(found: Measured, device: str, chip: str, training: bool) -> str:
 
 def _of_loader(found: Measured) -> str:
     """Which part of the loader is the bound, and what to try."""
-    cores = _cores()
+    cores = one_per_core()
     more = f"try `workers` {cores}, or" if found.workers < cores else "there is a worker for each core already; try"
     decode = found.work.get(DECODE)
     if decode is None or not decode.seconds:
@@ -287,7 +326,3 @@ def _of_loader(found: Measured) -> str:
         return f"decoding computed for {share:.0%} of its time, so the CPU is the bound; {more} images stored smaller"
     only = f"decoding computed for only {share:.0%} of its time, so the disk or the store is the bound"
     return f"{only}; try `workers` {2 * max(1, found.workers)}, or a copy of the images on a faster disk"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

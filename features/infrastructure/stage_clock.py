@@ -6,6 +6,7 @@ Code that may be profiled takes :class:`Stages`, whose methods do nothing. A :cl
 from __future__ import annotations
 
 import multiprocessing
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -111,6 +112,8 @@ class StageClock(Stages):
 
     Args:
         synchronize: Returns when the device has done what was asked of it, so that it is not booked to a later stage.
+            While an error ends stages, it is not called: a device that has failed would raise again, and hide the
+            error.
         now: The time in seconds.
     """
 
@@ -118,6 +121,7 @@ class StageClock(Stages):
         self, synchronize: Callable[[], object] = lambda: None, now: Callable[[], float] = time.perf_counter
     ) -> None:
         self._synchronize, self._now = synchronize, now
+        self._handled = sys.exc_info()[1]  # by the caller, who may try again after an error
         self._seconds: dict[str, float] = {}
         self._open: list[str] = []
         self._meters: dict[str, _Meter] = {}
@@ -136,8 +140,13 @@ class StageClock(Stages):
         while self._open and self._open.pop() != name:
             pass
 
+    def failing(self) -> bool:
+        """Whether an error that was raised since the clock began is on its way."""
+        return sys.exc_info()[1] is not self._handled
+
     def _book(self) -> None:
-        self._synchronize()
+        if not self.failing():
+            self._synchronize()
         now = self._now()
         if self._open:
             self._seconds[self._open[-1]] += now - self._last

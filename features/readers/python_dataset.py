@@ -11,9 +11,9 @@ from torch.utils.data import IterableDataset, Subset
 
 from features.dataset import ImageDataset
 from features.dataset_spec import IN_PYTHON, DatasetSpec
-from features.decoding import one_per_core
 from features.image_sources import ImageSource
 from features.infrastructure.errors import InputError
+from features.infrastructure.processes import one_per_core
 from features.infrastructure.texts import Texts
 from features.readers import open_dataset
 from features.readers.class_names import numbered_names

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from features import decoding
 from features.dataset import ImageDataset
 from features.decoding import in_order, pixel_batches
 from features.forward_pass import forward_pass
 from features.image_sources import ArrayImages, FileImages
+from features.infrastructure import processes
 from features.infrastructure.errors import InputError
 from features.preprocessing import Preprocessing
 
@@ -69,12 +69,12 @@ def test_ranges_cover_every_position():
 
 
 def test_images_in_memory_need_no_workers_and_files_take_one_a_core(shaded, monkeypatch):
-    monkeypatch.setattr(decoding.os, "sched_getaffinity", lambda process: set(range(5)), raising=False)
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda process: set(range(5)), raising=False)
     assert pixel_batches(shaded, EYES, []).num_workers == 5
     assert pixel_batches(shaded, EYES, [], workers=2).num_workers == 2
     grey = ImageDataset("a:", ("a",), np.zeros(2), ["0", "1"], ArrayImages(np.zeros((2, 4, 4), np.uint8)))
     assert pixel_batches(grey, EYES, []).num_workers == 0
-    monkeypatch.setattr(decoding.os, "sched_getaffinity", lambda process: set(range(200)), raising=False)
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda process: set(range(200)), raising=False)
     assert pixel_batches(shaded, EYES, []).num_workers == 64
 
 

@@ -44,11 +44,8 @@ _FILES: dict[str, tuple[bytes, Any]] = {}
 
 
 @contextmanager
-def other(kind: str, sealed: bool) -> Iterator[tuple[Path, h5py.File]]:
-    """A file of a kind, and the same opened to be changed until it is read.
-
-    It has checksums of what it then holds, or none at all, as files of earlier releases.
-    """
+def other(kind: str) -> Iterator[tuple[Path, h5py.File]]:
+    """A file of a kind, and the same opened to be changed until it is read; :func:`close` ends that."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "other.h5"
         if kind not in _FILES:
@@ -90,7 +87,7 @@ def without_new(found: tuple[Any, Any]) -> tuple[Any, Any]:
 @_LAW
 @given(_KINDS, st.booleans(), _VERSIONS)
 def test_another_version_is_refused_and_the_same_one_is_read(kind, sealed, version):
-    with other(kind, sealed) as (path, file):
+    with other(kind) as (path, file):
         del file.attrs["schema_version"]
         if version is not None:
             file.attrs["schema_version"] = version
@@ -109,7 +106,7 @@ def test_another_version_is_refused_and_the_same_one_is_read(kind, sealed, versi
     st.lists(_NAMES, max_size=2, unique=True),
 )
 def test_what_a_later_release_adds_is_passed_over(kind, sealed, attributes, datasets):
-    with other(kind, sealed) as (path, file):
+    with other(kind) as (path, file):
         for name, value in attributes.items():
             file.attrs[name] = value
         for name in datasets:
@@ -121,7 +118,7 @@ def test_what_a_later_release_adds_is_passed_over(kind, sealed, attributes, data
 @_LAW
 @given(_KINDS, st.booleans(), st.data())
 def test_a_part_that_is_missing_is_named_or_not_needed(kind, sealed, data):
-    with other(kind, sealed) as (path, file):
+    with other(kind) as (path, file):
         parts: list[str] = []
         file.visit(parts.append)
         parts = [name for name in parts if not name.startswith("image")]  # features may be kept or not
@@ -137,7 +134,7 @@ def test_a_part_that_is_missing_is_named_or_not_needed(kind, sealed, data):
 @_LAW
 @given(_KINDS, st.booleans(), st.sampled_from(_ATTRIBUTES), st.one_of(_PLAIN, _OTHER))
 def test_an_attribute_of_another_kind_is_read_or_refused_in_one_line(kind, sealed, name, value):
-    with other(kind, sealed) as (path, file):
+    with other(kind) as (path, file):
         file.attrs[name] = value
         close(file, sealed)
         try:

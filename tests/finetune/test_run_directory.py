@@ -267,6 +267,19 @@ def test_a_run_that_has_learnt_nothing_begins_with_the_images_of_now(run, capfd)
     assert again(run, changed).metrics == FIGURES
 
 
+@pytest.mark.parametrize("learnt", [True, False])
+def test_a_run_that_has_gone_on_with_newer_images_is_reused_with_them(run, learnt):
+    began, copied = json.loads((run.path / "environment.json").read_text())["started"], time.time()
+    if learnt:
+        state.write_resume(run.checkpoints, {"step": 1})
+    assert again(run, copied).metrics is None
+    run.finish(FIGURES)
+    assert again(run, copied).metrics == FIGURES
+    assert json.loads((run.path / "environment.json").read_text())["started"] == began
+    with pytest.raises(InputError, match="changed after the run began, or copied without their dates; name another"):
+        again(run, time.time())
+
+
 def test_a_finished_run_is_not_reused_with_images_of_newer_dates(begun):
     begun.finish(FIGURES)
     assert again(begun, time.time() - 60).metrics == FIGURES

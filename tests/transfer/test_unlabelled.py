@@ -101,8 +101,17 @@ def test_copies_are_found_and_left_out_of_what_follows(place, typed, monkeypatch
 
     argv = ["duplicates", "source.h5", "--against", "test.h5", "--threshold", 0.999, "--out", "dropped.csv"]
     shown = typed(*argv)
-    assert "3 of 51 images are copies by --threshold 0.999" in shown and "copy0.bmp" in shown
+    assert (
+        "3 of 51 images are copies (cosine of at least --threshold 0.999; the next image has 0.9" in shown
+        and "copy0.bmp" in shown
+    )
     assert f"transfer extract {shlex.quote('images:lake?exclude=dropped.csv')} --keep-images" in shown
+    assert "image of the source" in shown
+    inside = typed("duplicates", "source.h5", "--threshold", 1, "--out", "inside.csv")
+    assert (
+        "0 of 51 images are copies of images that stay (cosine of at least --threshold 1; the next pair has 0."
+        in inside
+    )
     found = typed(*argv, "--clean-bank", "clean.h5", "--overwrite", "--json")
     assert {row["id"]: row["target_id"] for row in found["duplicates"]} == {
         f"copy{number}.bmp": path.relative_to(place / "target").as_posix() for number, path in enumerate(originals[:3])

@@ -137,14 +137,15 @@ COMMANDS = {
         ),
         Command(
             "duplicates",
-            "find copies of a target's images in a source, to exclude them",
+            "find copies of a target's images, or copies inside a bank, to exclude them",
             ("source",),
             step="features",
-            needs="banks of source and target",
+            needs="a bank, or two to compare",
             gives="the copies (.csv)",
             examples=(
                 "duplicates inat.h5 --against test.h5 --out copies.csv",
                 "duplicates inat.h5 --against test.h5 --out copies.csv --clean-bank inat-clean.h5",
+                "duplicates lake.h5 --out copies.csv --clean-bank each-once.h5",
             ),
         ),
         Command(

@@ -22,11 +22,11 @@ def show(config: DuplicatesConfig, result: Duplicates) -> None:
             console.print(f"the {len(shown)} least alike of {len(result.rows)}; check these first:")
         rows = ((row.id, row.target_id, row.cosine) for row in shown)
         show_table(["image of the source", "copy of", ">cosine"], rows)
-    what = "copies" if config.against else "copies of other images, which stay,"
-    following = f" (the next image has a cosine of {result.next_cosine:.4f})" if result.next_cosine > -1 else ""
+    what, one = ("copies", "image") if config.against else ("copies of images that stay", "pair")
+    following = f"; the next {one} has {result.next_cosine:.4f}" if result.next_cosine > -1 else ""
     say(
-        f"{len(result.rows)} of {result.images} images are {what} by --threshold {result.threshold:.3g}{following}, "
-        f"listed in {result.out}"
+        f"{len(result.rows)} of {result.images} images are {what} (cosine of at least --threshold "
+        f"{result.threshold:.3g}{following}), listed in {result.out}"
     )
     if result.clean_bank is not None:
         clean = shlex.quote(str(result.clean_bank))

@@ -14,7 +14,7 @@ from transfer.accuracies import shown_groups
 from transfer.arm_comparison import ArmComparison, listed, say_tied
 from transfer.commands.compare import CompareConfig, ComparedRun, Comparison, compare
 from transfer.intervals import Estimate, points, share_of
-from transfer.pages.excerpts import ARMS, of_arms
+from transfer.pages.excerpts import of_arms, say_shown
 from transfer.pages.page import percent, render
 from transfer.pages.pictures import picture
 from transfer.plots import arms_plot
@@ -31,7 +31,8 @@ def comparison_page(runs: Sequence[str]) -> str:
     compared, unpaired = compare_runs(found)
     names = [run.run for run in found.runs]
     arms = [{"arm": run.run, "runs": [{"top1": run.figures["top1"]}]} for run in found.runs]
-    alt = f"Top-1 accuracy of {min(len(arms), ARMS)} runs with intervals; {compared.best} is the best"
+    shown = of_arms(arms, compared.accuracy)
+    alt = f"Top-1 accuracy of {len(shown)} runs with intervals; {compared.best} is the best"
     label = f"top-1 accuracy on {found.judged_on} images, %"
     groups = shown_groups([run.figures for run in found.runs])
     return render(
@@ -40,7 +41,8 @@ def comparison_page(runs: Sequence[str]) -> str:
         headline=_headline(compared),
         rows=[_row(run, compared) for run in found.runs],
         best=names.index(compared.best),
-        arms_picture=picture(alt, arms_plot, of_arms(arms, compared.accuracy), compared, label=label),
+        arms_picture=picture(alt, arms_plot, shown, compared, label=label),
+        arms_note=say_shown("most accurate", len(shown), len(arms), "runs", "the table"),
         groups=groups,
         means=[
             (run.run, *(percent(run.figures[name]) for name in ("macro", *groups)), _gain(run)) for run in found.runs

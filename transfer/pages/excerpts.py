@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transfer.intervals import Estimate
+from transfer.plots.style import COLOURS, LINES
 
-#: What a page of results shows: arms, runs of each, sources, notes on what is not at hand, and feature banks, as many
-#: as a plot has kinds of lines.
-ARMS, RUNS, SOURCES, NOTES, BANKS = 60, 50, 60, 20, 28
+#: What a page of results shows: arms, runs of each, sources, and notes on what is not at hand.
+ARMS, RUNS, SOURCES, NOTES = 60, 50, 60, 20
+#: Feature banks: a plot has as many kinds of lines.
+BANKS = len(COLOURS) * len(LINES)
 #: Chosen classes of an arm that a page names, and of all arms.
 CLASSES, ALL_CLASSES = 200, 6000
 #: Characters of a recipe or a configuration that a page shows.
@@ -27,13 +29,13 @@ def of_arms(arms: Sequence[Mapping[str, Any]], accuracy: Mapping[str, Estimate])
     return [{**arm, "runs": arm["runs"][:RUNS]} for arm in arms if arm["arm"] in kept]
 
 
-def say_shown(which: str, shown: int, number: int, what: str) -> str:
-    """A sentence on an excerpt; empty if it shows everything.
+def say_shown(which: str, shown: int, number: int, what: str, where: str = "result.json") -> str:
+    """A sentence on an excerpt, which says ``where`` the rest stands; empty if it shows everything.
 
     >>> say_shown("most accurate", 60, 3000, "arms")
     'The most accurate 60 of 3,000 arms are shown; all stand in result.json.'
     """
-    return f"The {which} {shown} of {number:,} {what} are shown; all stand in result.json." if shown < number else ""
+    return f"The {which} {shown} of {number:,} {what} are shown; all stand in {where}." if shown < number else ""
 
 
 def of_notes(notes: Sequence[str]) -> list[str]:

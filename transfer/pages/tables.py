@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from features import open_dataset
 from features.dataset_spec import DatasetSpec
 from features.infrastructure.errors import InputError
-from features.infrastructure.formats.tables import read_columns, read_rows
+from features.infrastructure.formats.tables import read_columns, read_provenance, read_rows
 from features.readers.schemes import clusters
 from similarity.copies import duplicates
 from transfer.pages.page import render
@@ -60,9 +61,16 @@ def _pairs_page(path: Path) -> str:
         number=len(rows),
         sources=sorted({row["source"] for row in rows}),
         targets=sorted({row["target"] for row in rows}),
+        inside=_is_inside(path, rows),
         named=[(row["id"], row["target_id"], row["cosine"]) for row in rows[PAIRS : PAIRS + NAMED_PAIRS]],
         thumbnails=thumbnails,
     )
+
+
+def _is_inside(path: Path, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a list is of copies inside a dataset; one that lost its provenance is if its pairs are."""
+    against = read_provenance(path, kind="list of copies").get("targets")
+    return not against and all(row["source"] == row["target"] for row in rows)
 
 
 def _clusters_page(path: Path) -> str:

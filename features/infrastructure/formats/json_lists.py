@@ -29,7 +29,8 @@ def read_lists(content: bytes, keep: Mapping[str, Callable[[int, Any], Kept]]) -
         The lists that are there. A name with another value is left out, as are all names of JSON that is no object.
 
     Raises:
-        ValueError: It is not JSON, or has one of the lists twice.
+        ValueError: The object is not JSON, or has one of the lists twice, or there is no value at all. Of a list or
+            another value, what follows its beginning is not read, and thus not checked.
         RecursionError: A value is nested too deep.
 
     >>> read_lists(b'{"a": [3, 4], "b": {"c": []}}', {"a": lambda number, entry: 10 * entry, "b": lambda *_: 0})

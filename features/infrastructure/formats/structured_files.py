@@ -47,7 +47,7 @@ def read_json(path: Location, kind: str, shape: Any = Any, *, advice: str = "", 
     """
     content = read_limited(path, kind, LARGEST_JSON, advice=advice)
     try:
-        if content.count(b"[") + content.count(b"{") > MOST_VALUES:  # each takes many times its bytes in memory
+        if _lists_and_mappings(content) > MOST_VALUES:  # each takes many times its bytes in memory
             raise ValueError(f"it holds more than {MOST_VALUES:,} lists and mappings")
         found = json.loads(_text(content), object_pairs_hook=_unique, parse_constant=_refuse)
         _check(found)
@@ -143,6 +143,21 @@ def _size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
         parts = node.value
     known[id(node)] = 1 + sum(_size(part, known, depth + 1) for part in parts)
     return known[id(node)]
+
+
+def _lists_and_mappings(content: bytes) -> int:
+    """The number of lists and mappings in JSON: that of the opening brackets outside of its texts.
+
+    It is an upper bound if all brackets together are few, or if the content is no JSON from some place on.
+    """
+    most = content.count(b"[") + content.count(b"{")
+    if most <= MOST_VALUES:
+        return most
+    import numpy as np  # only for such a file: the commands that read none shall start at once
+
+    signs = np.frombuffer(content.replace(rb"\\", b"").replace(rb"\"", b""), np.uint8)
+    quoted = np.logical_xor.accumulate(signs == ord('"'))
+    return int(np.count_nonzero(((signs == ord("[")) | (signs == ord("{"))) & ~quoted))
 
 
 def _text(content: bytes) -> str:

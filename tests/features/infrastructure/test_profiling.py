@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 
@@ -80,7 +81,7 @@ def test_waiting_for_workers_that_run_the_network_too_is_divided_as_their_work(d
     ],
 )
 def test_a_loader_waits_for_the_cpu_or_for_the_disk(monkeypatch, workers, computing, said):
-    monkeypatch.setattr(profiling, "_cores", lambda: 4)
+    monkeypatch.setattr(profiling, "one_per_core", lambda: 4)
     found = Measured(10.0, 5, {WAIT: 9.0}, {DECODE: Work(10.0, computing, 5)}, workers)
     assert said in verdict(found, "cuda")
 
@@ -96,7 +97,7 @@ def test_a_loader_waits_for_the_cpu_or_for_the_disk(monkeypatch, workers, comput
     ],
 )
 def test_a_network_is_bound_by_its_device(monkeypatch, device, seconds, workers, said):
-    monkeypatch.setattr(profiling, "_cores", lambda: 4)
+    monkeypatch.setattr(profiling, "one_per_core", lambda: 4)
     assert said in verdict(Measured(10.0, 5, seconds, {}, workers), device)
 
 
@@ -108,6 +109,13 @@ def test_a_gpu_is_waited_for_at_each_end_of_a_stage(monkeypatch, tmp_path):
         assert waited == [torch.device("cuda", 1)]
     assert len(waited) == 2
     profile.end_trace(write=False)
+
+
+def test_processes_of_a_job_are_told_of_their_own_share_of_the_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    found = Measured(10.0, 5, {WAIT: 9.0}, {DECODE: Work(10.0, 9.0, 5)}, 2)
+    assert "try `workers` 8, or" in verdict(found, "cuda")
 
 
 # The table
@@ -157,13 +165,82 @@ def test_a_short_loop_has_no_trace_and_none_has_no_table(paths, tmp_path, batche
     assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
+def judged_after(stages, *batches):
+    """Go through so many batches before each of some validations."""
+    for number in batches:
+        went_through(stages, number)
+        with stages.stage(VALIDATION), stages.stage(WAIT):
+            pass
+
+
 def test_a_validation_ends_the_trace(paths):
     with profiled(True, "cpu", *paths) as stages:
-        for _ in range(4):
-            went_through(stages, 1)
-            with stages.stage(VALIDATION):
-                pass
-    assert VALIDATION not in names_in(paths[2])
+        judged_after(stages, 5)
+        went_through(stages, 9)
+    names = names_in(paths[2])
+    assert names.count(FORWARD) == 3 and VALIDATION not in names
+
+
+@pytest.mark.parametrize("batches", [(1, 1), (2,), (1, 1, 3), (2, 4)])
+def test_a_validation_before_the_trace_leaves_it_to_the_batches_after_it(paths, capfd, batches):
+    with profiled(True, "cpu", *paths) as stages:
+        judged_after(stages, *batches)
+    traced = sum(batches) - 2
+    assert paths[2].exists() == (traced > 0)
+    assert ("no trace, which begins after 2 batches" in capfd.readouterr().err) == (traced == 0)
+    if traced:
+        names = names_in(paths[2])
+        assert names.count(FORWARD) == traced and not {VALIDATION, WAIT} & set(names)
+
+
+def test_the_trace_of_an_earlier_run_does_not_stay_beside_the_table_of_this_one(paths, tmp_path):
+    for batches, left in ((9, ["profile.csv", "trace.json"]), (0, ["profile.csv", "trace.json"]), (2, ["profile.csv"])):
+        with profiled(True, "cpu", *paths) as stages:
+            went_through(stages, batches)
+        assert sorted(path.name for path in tmp_path.iterdir()) == left
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "lost", "reason"),
+    [
+        ("write_table", FULL, "profile.csv", "No space left on device"),
+        ("write_table", InputError("s3://a/b: refused"), "profile.csv", "s3://a/b: refused"),
+        ("atomic_file", FULL, "trace.json", "No space left on device"),
+        ("tracing.profile.export_chrome_trace", None, "trace.json", "PyTorch could not write the file"),  # or raise
+    ],
+)
+def test_a_full_disk_costs_the_profile_and_not_the_result(
+    paths, tmp_path, capfd, monkeypatch, function, error, lost, reason
+):
+    def full(*_):
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(f"features.infrastructure.profiling.{function}", full)
+    with profiled(True, "cpu", *paths) as stages:
+        went_through(stages, 9)
+    said = capfd.readouterr().err
+    assert f"{tmp_path / lost}: cannot be written ({reason}" in said and said.count("complete without it") == 1
+    assert "of the time after the start was" in said and "no trace" not in said
+    assert [path.name for path in tmp_path.iterdir()] == [{"profile.csv": "trace.json"}.get(lost, "profile.csv")]
+
+
+def test_a_device_that_fails_does_not_hide_its_own_error(paths, monkeypatch):
+    """As after an assertion on a GPU, after which every call raises again, that of PyTorch's profiler too."""
+
+    def failed(*_):
+        raise RuntimeError("device-side assert triggered")
+
+    with pytest.raises(KeyError, match="the first"), profiled(True, "cpu", *paths) as stages:
+        went_through(stages, 4)
+        with stages.stage(FORWARD):
+            monkeypatch.setattr(stages, "_synchronize", failed)
+            monkeypatch.setattr(stages._tracer, "stop", failed)
+            raise KeyError("the first")
+    assert not paths[1].exists() and not paths[2].exists()
 
 
 @pytest.mark.parametrize(("error", "left"), [(Interrupted, ["profile.csv", "trace.json"]), (OSError, [])])

@@ -82,6 +82,30 @@ def test_the_device_is_waited_for_before_the_time_is_read(time):
     assert clock.measured().seconds == {"asks": 3, "next": 1}
 
 
+def test_a_device_that_fails_is_not_asked_while_its_error_ends_the_stages(time):
+    def failed():
+        raise RuntimeError("again")
+
+    clock = StageClock(now=time)
+    with pytest.raises(KeyError), clock.stage("outer"), clock.stage("inner"):
+        clock._synchronize = failed
+        time.passes(2)
+        raise KeyError
+    clock._synchronize = lambda: None
+    assert clock.measured().seconds == {"outer": 0, "inner": 2}
+
+
+def test_the_device_is_waited_for_also_while_an_earlier_error_is_handled(time):
+    waited = []
+    try:
+        raise KeyError
+    except KeyError:
+        clock = StageClock(lambda: waited.append(time()), time)
+        with clock.stage("again"):
+            time.passes(1)
+    assert waited == [100, 101]
+
+
 def test_the_time_until_a_batch_comes_is_waiting(time):
     def slow():
         for number in range(4):

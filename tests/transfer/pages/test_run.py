@@ -15,6 +15,7 @@ from features.infrastructure.formats.tables import write_table
 from similarity import Subset, SubsetRow
 from transfer import ReportConfig, report
 from transfer.intervals import wilson
+from transfer.pages import excerpts
 from transfer.trial.verdict import lead_of
 
 
@@ -135,6 +136,17 @@ def test_runs_are_compared_pair_by_pair(tmp_path, write_run, read_page, monkeypa
         report(ReportConfig(run=[str(run) for run in runs]))
     (runs[0] / "predictions.csv").unlink()
     assert "Leads are not known" in page_of(runs, read_page, overwrite=True).text
+
+
+def test_a_plot_that_leaves_runs_out_says_so(tmp_path, write_run, read_page, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, wrong in (("a", 3), ("b", 9), ("c", 8)):
+        write_run(tmp_path / name, wrong)
+    assert "are shown; all stand in" not in page_of(["a", "b", "c"], read_page).text
+    monkeypatch.setattr(excerpts, "ARMS", 2)
+    page = page_of(["a", "b", "c"], read_page, overwrite=True)
+    assert "The most accurate 2 of 3 runs are shown; all stand in the table." in page.text
+    assert "a" not in page.drawn and {"a", "b", "c"} <= {cells[0] for _, cells in page.rows if cells}
 
 
 def test_recipes_are_not_compared(results, tmp_path, write_run):

@@ -37,6 +37,32 @@ def test_copies_whose_images_are_gone_are_listed(tmp_path, read_page):
     assert "a.jpg" in page.text
 
 
+@pytest.mark.parametrize("provenance", [{"targets": []}, {}])
+def test_copies_inside_a_dataset_are_of_images_that_stay(tmp_path, read_page, provenance):
+    ids = open_dataset(SOURCE).ids
+    rows = [(ids[i], ids[i + 90], 0.9 - i / 1000, "a", "b", SOURCE, SOURCE) for i in range(1, 103)]
+    write_table(tmp_path / "copies.csv", provenance, COLUMNS, rows)
+    page = read_page(report(ReportConfig(run=[str(tmp_path / "copies.csv")])).path)
+    assert f"102 images of {SOURCE} were taken for copies of other images of it, which stay." in page.text
+    assert f'alt="Image {ids[102]}, a copy"' in page.source and f'alt="Image {ids[192]}, which stays"' in page.source
+    assert "of the source" not in page.source and "of the target" not in page.source
+
+
+def test_a_bank_against_itself_has_a_source_and_a_target(tmp_path, read_page):
+    ids = open_dataset(SOURCE).ids
+    write_table(
+        tmp_path / "copies.csv", {"targets": [SOURCE]}, COLUMNS, [(ids[0], ids[0], 1.0, "a", "a", SOURCE, SOURCE)]
+    )
+    page = read_page(report(ReportConfig(run=[str(tmp_path / "copies.csv")])).path)
+    assert f"1 images of {SOURCE} were taken for copies of images of {SOURCE}." in page.text
+
+
+def test_a_list_without_copies_says_so(tmp_path, read_page):
+    write_table(tmp_path / "copies.csv", {"targets": []}, COLUMNS, [])
+    page = read_page(report(ReportConfig(run=[str(tmp_path / "copies.csv")])).path)
+    assert "No image was taken for a copy." in page.text and "least alike" not in page.text
+
+
 def test_clusters_have_contact_sheets_the_largest_first(tmp_path, read_page):
     base = open_dataset(SOURCE)
     clusters = np.where(np.arange(len(base)) < 150, 0, 1 + np.arange(len(base)) % 70)

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mutations import NO_FILES, changed_bytes, changed_json, changed_yaml
 
 from features.infrastructure.console import warn_once
@@ -52,6 +54,32 @@ def test_json_of_millions_of_empty_lists_is_refused_before_it_is_read(tmp_path, 
     monkeypatch.setattr(structured_files.json, "loads", lambda *_, **__: pytest.fail("was read"))
     with pytest.raises(InputError, match="holds more than 1,000,000 lists and mappings"):
         read_json(tmp_path / "file", "file of a test")
+
+
+def test_brackets_in_texts_are_no_lists(tmp_path):
+    content = {"texts": ["[" * 600_000, '\\"[{\\\\' * 200_000], "[{": [{}, []]}
+    (tmp_path / "file").write_text(json.dumps(content))
+    assert read_json(tmp_path / "file", "file of a test") == content
+
+
+_JSON = st.recursive(
+    st.none() | st.integers() | st.text('[{"\\]}', max_size=6),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('[{"\\', max_size=3), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def lists_and_mappings(content):
+    below = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return isinstance(content, (dict, list)) + sum(map(lists_and_mappings, below))
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(_JSON)
+def test_lists_and_mappings_are_counted_before_they_are_read(content):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(structured_files, "MOST_VALUES", -1)
+        assert structured_files._lists_and_mappings(json.dumps(content).encode()) == lists_and_mappings(content)
 
 
 def test_where_yaml_is_wrong_is_told_by_its_line(tmp_path):
