@@ -21,7 +21,7 @@ import math
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import MISSING, asdict, fields
 from datetime import datetime, timezone
 from pathlib import Path
@@ -38,7 +38,7 @@ from features.infrastructure.errors import InputError, as_typed, difference
 from features.infrastructure.formats.structured_files import LARGEST_YAML, parse_yaml, read_json, write_sealed_json
 from features.infrastructure.formats.tables import read_rows
 from features.infrastructure.options import SAME_RESULT, default_of
-from features.infrastructure.processes import gather, rank, wait_for_all
+from features.infrastructure.processes import from_first, rank, require_same
 from features.infrastructure.provenance import versions
 from features.infrastructure.storage.addresses import on_disk
 from features.infrastructure.storage.secrets import without_secrets
@@ -60,13 +60,13 @@ _LARGEST_HISTORY = 1 << 26
 
 
 class RunDirectory:
-    """One run on disk; of several processes only the first one writes.
+    """One run on disk; of several processes only the first one reads it and writes it.
 
     ``inputs`` are hashes of what the run reads: dataset manifests, initial weights, the subset; ``modified`` is when an
     image of the datasets last changed. ``config.yaml`` omits the options ``without_effect``. Of the attributes,
     ``checkpoints`` is the folder of the model and of the resumable state, and ``metrics`` are the final figures if the
-    run was finished before this job began, else None. Raises ``InputError`` if the directory holds another run, or
-    cannot be made.
+    run was finished before this job began, else None. Raises ``InputError`` if the directory holds another run or
+    cannot be made, or if the processes of the job have different options or inputs.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class RunDirectory:
         self.path, self._modified = on_disk(path, "`out`"), modified
         self.checkpoints = self.path / "checkpoints"
         resolved = {name: value for name, value in asdict(config).items() if name != "out"} | {"out": str(path)}
-        if rank() == 0:
-            self._open(config, resolved, inputs, without_effect)
-        wait_for_all()
-        self.metrics = gather(_read_metrics(self.path))[0]  # before any process of this job writes them
+        asked = {name: value for name, value in resolved.items() if name not in IMMATERIAL} | dict(inputs)
+        require_same(f"`out` {path}", _plain(asked), "give every process of a job the same command and the same data")
+        from_first(lambda: self._open(config, resolved, inputs, without_effect))
+        self.metrics = from_first(lambda: _read_metrics(self.path))
 
     def _open(
         self, config: Any, resolved: Mapping[str, Any], inputs: Mapping[str, str], without_effect: Collection[str]
@@ -175,7 +175,8 @@ class RunDirectory:
 
         Raises ``InputError`` if another job holds the run.
         """
-        with locked(self.path) if rank() == 0 else nullcontext():
+        with ExitStack() as lock:
+            from_first(lambda: lock.enter_context(locked(self.path)))
             yield
         if rank() == 0:
             state.delete(self.checkpoints)

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from features.infrastructure.errors import NO_ROOM, InputError, as_typed
 from features.infrastructure.interruptions import interruptible
 from features.infrastructure.names import as_text
-from features.infrastructure.processes import end_process, rank
+from features.infrastructure.processes import end_process, lost_process, rank
 from features.infrastructure.storage.secrets import without_secrets
 from features.infrastructure.suggestions import choice
 from transfer.commands import COMMANDS, Command
@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         from features.decoding import lost_worker
 
+        if line := lost_process(error):
+            print(f"transfer {argv[0]}: {line}", file=sys.stderr)
+            return 1
         if not (line := lost_worker(error)):
             raise
         return _refuse(argv[0], as_typed(line))

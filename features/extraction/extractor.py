@@ -41,7 +41,7 @@ from features.infrastructure.disk.files import check_ending, check_writable
 from features.infrastructure.disk.locks import locked
 from features.infrastructure.errors import InputError
 from features.infrastructure.interruptions import deferred
-from features.infrastructure.processes import gather, rank, world_size
+from features.infrastructure.processes import from_first, gather, rank, world_size
 from features.infrastructure.profiling import check_profile, profiled
 from features.infrastructure.stage_clock import KEEP, SAVE, START, SUMS, UNPROFILED, Stages
 from features.infrastructure.storage.addresses import Address, located
@@ -99,20 +99,22 @@ def _extract_in_all_processes(
         return result
     if config.shard is not None:
         raise InputError(f"`shard` {config.shard}: the processes of one job share the images already; leave it out")
-    if gather(located(config.out).exists())[0] and not config.overwrite:
+    if from_first(located(config.out).exists) and not config.overwrite:
         # All of them reuse the bank, or raise the same error.
-        return _extract_in_this_process(config, dataset, backbone, stages)
+        reused = _extract_in_this_process(config, dataset, backbone, stages)
+        if rank() == 0:
+            discard_other_jobs(located(config.out), 1)  # this job too, if it was killed after it had merged its shards
+        return reused
     names = [f"{number}/{world_size()}" for number in range(1, world_size() + 1)]
     shards = [f"{config.out}.{name.replace('/', '-of-')}" for name in names]
     own = replace(config, shard=names[rank()], out=shards[rank()])
     mine = _extract_in_this_process(own, dataset, backbone, stages)
     reads, seconds = zip(*gather((mine.read, mine.seconds)), strict=True)
     merging = MergeConfig(shards, config.out, max_unreadable=config.max_unreadable, overwrite=True)
-    whole = gather(merge(merging) if rank() == 0 else None)[0]
+    whole = from_first(partial(merge, merging))
     located(shards[rank()]).unlink(missing_ok=True)
     if rank() == 0:
         discard_other_jobs(located(config.out), world_size())
-    assert whole is not None
     return replace(whole, read=sum(reads), seconds=max(seconds))
 
 

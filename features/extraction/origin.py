@@ -14,7 +14,7 @@ from features.decoding import ImageBatch
 from features.extraction.options import ExtractConfig, check_without_network
 from features.forward_pass import forward_pass
 from features.infrastructure.console import progress
-from features.infrastructure.devices import pick_device, pick_precision
+from features.infrastructure.devices import job_precision, pick_device
 from features.infrastructure.stage_clock import UNPROFILED, Stages
 from features.precomputed.provenance import attributes_of
 from features.precomputed.rows import FeatureRows
@@ -55,7 +55,7 @@ class _Network:
 
     def __init__(self, dataset: ImageDataset, config: ExtractConfig, backbone: Backbone) -> None:
         self._dataset, self._config, self._backbone = dataset, config, backbone
-        self._precision = pick_precision(config.precision, pick_device(config.device))
+        self._precision = job_precision(config.precision, pick_device(config.device))
         self.dim = backbone.dim
 
     def attributes(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class _Network:
             batch_size=self._config.batch_size,
             workers=self._config.workers,
             device=self._config.device,
-            precision=self._config.precision,
+            precision=self._precision,
             description="extract",
             stages=stages,
         )

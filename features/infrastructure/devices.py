@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from features.infrastructure.errors import InputError
-from features.infrastructure.processes import local_rank, world_size
+from features.infrastructure.processes import gather, local_rank, world_size
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -48,6 +48,14 @@ def pick_precision(name: str, device: torch.device) -> str:
     if device.type == "cpu":
         return "bf16" if _cpu_computes_bfloat16() else "fp32"
     return "fp32"
+
+
+def job_precision(name: str, device: torch.device) -> str:
+    """Return what :func:`pick_precision` does, for all processes of a job: ``auto`` is bf16 if all compute in it.
+
+    Every process must call it.
+    """
+    return "fp32" if "fp32" in gather(pick_precision(name, device)) else "bf16"
 
 
 def _cpu_computes_bfloat16() -> bool:

@@ -12,18 +12,27 @@ import functools
 import gc
 import os
 import sys
-from collections.abc import Iterable
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from types import ModuleType
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from features.infrastructure.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.distributed import Store
 
 Value = TypeVar("Value")
 
 #: More worker processes cost more memory than they save time.
 MAX_WORKERS = 64
+#: Seconds between two looks at the launcher's store.
+_ASK_AGAIN = 0.02
+#: What the messages of gloo and NCCL have in them if the connection to a process has ended.
+_SIGNS_OF_AN_END = ("gloo/transport", "Connection closed by peer", "Connection reset by peer", "ncclRemoteError")
 
 
 def rank() -> int:
@@ -70,6 +79,41 @@ def gather(value: Value) -> list[Value]:
     return values
 
 
+def from_first(make: Callable[[], Value]) -> Value:
+    """Return, in every process, what ``make`` returns in the first one; it can be pickled.
+
+    The others do not look for themselves: another machine may see a file of a shared disk as it was a minute ago.
+
+    Raises:
+        InputError, OSError: In every process, if ``make`` raises it.
+    """
+    if world_size() == 1:
+        return make()
+    found: list[Any] = [None, None]
+    if rank() == 0:
+        try:
+            found[0] = make()
+        except (InputError, OSError) as error:
+            found[1] = error
+    join_job().broadcast_object_list(found, 0)
+    if found[1] is not None:
+        raise found[1]
+    value: Value = found[0]
+    return value
+
+
+def require_same(where: str, values: Mapping[str, object], advice: str) -> None:
+    """Raise `InputError` in every process unless all of them have the same values by name.
+
+    The message begins with ``where``, gives the first value that differs, and ends with ``advice``.
+    """
+    first, *others = gather(dict(values))
+    for process, other in enumerate(others, 1):
+        if unlike := [name for name in (*first, *other) if first.get(name) != other.get(name)]:
+            one, two = first.get(unlike[0]), other.get(unlike[0])
+            raise InputError(f"{where}: {unlike[0]} is {one!r} in process 0 and {two!r} in process {process}; {advice}")
+
+
 def mean_over_processes(value: Tensor) -> Tensor:
     """Return the mean of a tensor over all processes, to each of them, without a gradient."""
     if world_size() == 1:
@@ -102,9 +146,48 @@ def join_job() -> ModuleType:
         if torch.cuda.is_available():
             torch.cuda.set_device(local_rank())
         # A long timeout: after a resume one process may have much left to do, and another little.
-        torch.distributed.init_process_group(backends, timeout=timedelta(days=7))
+        place: dict[str, Any] = {"rank": rank(), "world_size": world_size(), "timeout": timedelta(days=7)}
+        store = of_this_start(next(torch.distributed.rendezvous("env://", **place))[0], rank(), world_size())
+        torch.distributed.init_process_group(backends, store=store, **place)
     atexit.register(_leave_job)
     return torch.distributed
+
+
+def of_this_start(store: Store, own: int, size: int) -> Store:
+    """Return a part of the launcher's store that nothing has been written to before this start of the job.
+
+    Each of the ``size`` processes must call it, with ``own`` as its number.
+
+    torchrun keeps its store when it starts the processes of a job again, with the addresses of those that have ended.
+    Whoever reads them would wait for a process that is gone. The number of the start does not tell them apart, because
+    each machine counts its own. So the first process draws a name, and answers the questions of the others, which they
+    draw too.
+    """
+    import torch.distributed
+
+    others = range(1, size)
+    if own == 0:
+        name, answered = uuid.uuid4().hex, dict.fromkeys(others, b"")
+        while not store.check([f"{name}/{other}" for other in others]):
+            for other in others:
+                # The question of an earlier start may stand there until the process asks its own.
+                if store.check([f"question/{other}"]) and (asked := store.get(f"question/{other}")) != answered[other]:
+                    store.set(f"answer/{asked.decode()}", name)
+                    answered[other] = asked
+            time.sleep(_ASK_AGAIN)
+    else:
+        asked_now = uuid.uuid4().hex
+        store.set(f"question/{own}", asked_now)
+        name = store.get(f"answer/{asked_now}").decode()  # it waits for the answer
+        store.set(f"{name}/{own}", "")
+    return torch.distributed.PrefixStore(name, store)
+
+
+def lost_process(error: Exception) -> str:
+    """Return what to say of an error that another process of the job has caused by ending; empty for other errors."""
+    if world_size() == 1 or not any(sign in str(error) for sign in _SIGNS_OF_AN_END):
+        return ""
+    return f"process {rank()} of {world_size()} stops, because another process of the job has ended"
 
 
 def _leave_job() -> None:

@@ -15,7 +15,7 @@ from features.dataset import ImageDataset
 from features.decoding import ImageBatch, in_order, pixel_batches
 from features.infrastructure.console import progress
 from features.infrastructure.errors import InputError
-from features.infrastructure.processes import local_world_size, rank, world_size
+from features.infrastructure.processes import gather, local_world_size, rank, world_size
 from features.infrastructure.stage_clock import DECODE_ALL, UNPROFILED, Stages
 from features.preprocessing import Preprocessing
 from finetune.samplers import EpochSampler
@@ -25,9 +25,13 @@ MEMORY_SHARE = 0.25
 
 
 def fit_in_memory(images: int, side: int) -> bool:
-    """Whether this process may keep so many decoded images of ``side`` pixels, for training and for validation."""
+    """Whether every process may keep so many decoded images of ``side`` pixels, for training and for validation.
+
+    Every process must call it, each with the ``images`` that it would keep. Machines may have different memories, and
+    images that cannot be read are left out of the order in which all processes train only if they are decoded before.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return images * 3 * side**2 <= MEMORY_SHARE * memory / local_world_size()
+    return all(gather(images * 3 * side**2 <= MEMORY_SHARE * memory / local_world_size()))
 
 
 def batches_an_epoch(images: int, batch_size: int) -> int:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from features.infrastructure.errors import InputError
 from features.infrastructure.interruptions import StopRequest
-from features.infrastructure.processes import gather, rank, same_for_all, wait_for_all
+from features.infrastructure.processes import from_first, gather, rank, same_for_all
 from features.infrastructure.stage_clock import SAVE, UNPROFILED, VALIDATION, Stages
 from finetune.evaluation.metrics import Metrics
 from finetune.run_directory import RunDirectory
@@ -185,9 +185,8 @@ class TrainingCallback(pl.Callback):
         """The best epoch of a training that has ended; None without a validation."""
         if self.validator is None:
             return None
-        wait_for_all()  # until the first process has written it
         figures = {name: value for name, value in self.best.items() if name != "epoch"}
-        return Best(self.best["epoch"], figures, state.read_best(self.run.checkpoints)[1])
+        return Best(self.best["epoch"], figures, from_first(lambda: state.read_best(self.run.checkpoints))[1])
 
     def _save(self, optimizer: torch.optim.Optimizer) -> None:
         seconds = time.perf_counter() - self.began

@@ -16,16 +16,17 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import Profiler
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from features.backbones.loading import seeded
 from features.infrastructure.console import progress
-from features.infrastructure.devices import pick_device, pick_precision
+from features.infrastructure.devices import job_precision, pick_device
 from features.infrastructure.errors import InputError
 from features.infrastructure.interruptions import StopRequest, deferred
-from features.infrastructure.processes import join_job, local_world_size, rank, world_size
+from features.infrastructure.processes import from_first, join_job, local_world_size, rank, require_same, world_size
 from features.infrastructure.stage_clock import FORWARD, LOSS, UNPROFILED, Stages
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier
@@ -85,12 +86,13 @@ def train(
         Interrupted: A signal such as Ctrl-C asked the process to stop, and the state is written after the step.
     """
     device = pick_device(config.device)
-    precision = pick_precision(config.precision, device)
+    require_same("the processes of this job", {"device": device.type}, "give a `device` that every machine has")
+    precision = job_precision(config.precision, device)
     parts = config.accumulate_grad_batches
     an_epoch = batches_an_epoch(len(images.labels), config.images_per_step)
     steps = config.steps or (config.epochs or 0) * an_epoch
     extras = extras or Extras()
-    resumed = state.read_resume(run.checkpoints)
+    resumed = from_first(lambda: state.read_resume(run.checkpoints))
     source, co_training = None, None
     if extras.co_training is not None:
         source = TrainingImages(extras.co_training.dataset, model.backbone.preprocessing, config.workers, stages)
@@ -150,6 +152,13 @@ def _sampler(images: TrainingImages, config: TrainingConfig, extras: Extras, epo
     return build_sampler(config.sampler, images.labels, epochs=epochs, **options)
 
 
+class _Launched(TorchElasticEnvironment):
+    """A job that a launcher has started; its machines may have different numbers of processes."""
+
+    def validate_settings(self, num_devices: int, num_nodes: int) -> None:
+        """Accept what Lightning assumes of the other machines, because the ranks come from the launcher."""
+
+
 def _trainer(
     device: torch.device,
     precision: str,
@@ -162,9 +171,9 @@ def _trainer(
     placement: dict[str, Any] = {"devices": 1 if device.index is None else [device.index]}
     if world_size() > 1:
         join_job()  # or Lightning would make a group that nobody destroys
-        nodes = world_size() // local_world_size()
         strategy = "ddp" if config.strategy == "auto" else config.strategy
-        placement = {"strategy": strategy, "devices": local_world_size(), "num_nodes": nodes}
+        nodes = math.ceil(world_size() / local_world_size())
+        placement = {"strategy": strategy, "devices": local_world_size(), "num_nodes": nodes, "plugins": _Launched()}
     return pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         **placement,

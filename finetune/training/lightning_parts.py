@@ -52,8 +52,9 @@ def check_strategy(name: str) -> None:
         return
     if name in registered:
         raise InputError(
-            f"`strategy` {name}: a run needs the whole network on each device, for its checkpoints, its validation and "
-            f"averages of weights; give auto or one of {', '.join(usable)}"
+            f"`strategy` {name}: every process holds the whole network, for checkpoints, validation and averages of "
+            f"weights; give auto or one of {', '.join(usable)}. For a larger network, `optimizer` sgd and `freeze` "
+            f"need less memory"
         )
     raise InputError(f"`strategy` {name}: Lightning has no such strategy; {choice(name, ['auto', *usable])}")
 

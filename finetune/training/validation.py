@@ -160,7 +160,7 @@ class Validator:
         reader = pixel_batches(dataset, self.preprocessing, in_order(own, batch_size), workers)
         self.unreadable: Sequence[tuple[str, str]] = ()
         self.batches: Iterable[ImageBatch] = reader
-        if all(gather(fit_in_memory(len(own), self.preprocessing.image_size))):
+        if fit_in_memory(len(own), self.preprocessing.image_size):
             self.batches = decoded = list(reader)
             unreadable = [one for batch in decoded for one in batch.unreadable]
             self._require_readable(unreadable, any(len(batch.labels) for batch in decoded))

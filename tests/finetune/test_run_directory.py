@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from features.infrastructure import processes
 from features.infrastructure.console import console, warn_once
 from features.infrastructure.errors import InputError
 from finetune import run_directory
@@ -112,6 +113,15 @@ def test_a_run_of_another_command_is_refused(run):
 def test_changed_inputs_are_refused_by_name(run, name):
     with pytest.raises(InputError, match=f"its {name} has changed since the run began; name another directory"):
         RunDirectory(run.path, config(run.path), INPUTS | {name: "other"})
+
+
+@pytest.mark.parametrize("name", ["lr", "training data"])
+def test_a_job_whose_processes_differ_is_refused_before_it_writes(tmp_path, monkeypatch, name):
+    """As on two machines with other options, or with another copy of the images."""
+    monkeypatch.setattr(processes, "gather", lambda values: [values, values | {name: "other"}])
+    with pytest.raises(InputError, match=f"run: {name} is .* in process 0 and 'other' in process 1; give every"):
+        RunDirectory(tmp_path / "run", config(tmp_path / "run"), INPUTS)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_foreign_directory_is_left_alone(tmp_path):

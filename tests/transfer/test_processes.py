@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,8 +60,11 @@ def test_extraction(tmp_path):
     assert one.classes == two.classes and (one.counts == two.counts).all()
     assert one.images()[2] == two.images()[2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.h5", "two.h5"]
+    # What a job leaves that is killed after it has merged its shards, and before it has removed them.
+    shutil.copy(tmp_path / "one.h5", tmp_path / "two.h5.2-of-2")
     again = two_processes("extract", *common, "--out", str(tmp_path / "two.h5"))
     assert again.returncode == 0 and again.stderr.count("already extracted, reused") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.h5", "two.h5"]
 
 
 @pytest.fixture(scope="module")

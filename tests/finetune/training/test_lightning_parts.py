@@ -65,8 +65,10 @@ def test_strategies_that_leave_the_network_whole(name):
 
 
 WRONG = [
-    ({"strategy": "fsdp"}, "`strategy` fsdp: a run needs the whole network on each device, for its checkpoints"),
-    ({"strategy": "ddp_spawn"}, "`strategy` ddp_spawn: a run needs"),
+    ({"strategy": "fsdp"}, "`strategy` fsdp: every process holds the whole network, for checkpoints, validation and"),
+    ({"strategy": "fsdp"}, "For a larger network, `optimizer` sgd and `freeze` need less memory"),
+    ({"strategy": "deepspeed_stage_3"}, "`strategy` deepspeed_stage_3: every process holds the whole network"),
+    ({"strategy": "ddp_spawn"}, "`strategy` ddp_spawn: every process holds"),
     ({"strategy": "dpp"}, "`strategy` dpp: Lightning has no such strategy; did you mean ddp?"),
     ({"logger": "cvs"}, "`logger` cvs: Lightning has no such logger; did you mean csv?"),
     ({"logger": "nowhere.Logger"}, "`logger` nowhere.Logger: cannot be imported (ModuleNotFoundError: No module named"),
