@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import islice
 from typing import overload
 
@@ -33,7 +33,8 @@ class Texts(Sequence[str]):
         """Pack texts; :class:`Texts` are returned as they are. Half a pair of UTF-16 becomes an escape, as in names."""
         if isinstance(texts, Texts):
             return texts
-        left, content, lengths = iter(texts), bytearray(), array("q")  # they grow in place
+        left = islice(texts, len(texts)) if isinstance(texts, Sized) else iter(texts)
+        content, lengths = bytearray(), array("q")  # they grow in place
         while block := [_encoded(text) for text in islice(left, _BLOCK)]:
             content += b"".join(block)
             lengths.extend(map(len, block))

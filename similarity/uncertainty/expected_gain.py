@@ -119,10 +119,18 @@ class Measured:
         )
 
     def gain(self, over: str, nearness: float) -> Gain:
-        """The gain that the line expects at a nearness, and its interval."""
+        """The gain that the line expects at a nearness, and its interval.
+
+        The half-width is the quantile of the absolute errors, in which each family weighs the same, since a new target
+        is of a new family. Of F families it is that of LEVEL · (F + 1) / F, as in conformal prediction. So the interval
+        holds at least LEVEL of new gains even if the errors of a family are all the same.
+        """
         errors = np.abs(self.errors(over))
-        place = min(len(errors), int(np.ceil((len(errors) + 1) * LEVEL)))
-        width = float(np.sort(errors)[place - 1])
+        _, family, sizes = np.unique(self.families, return_inverse=True, return_counts=True)
+        order = np.argsort(errors, kind="stable")
+        reached = np.cumsum(1 / sizes[family[order]])  # up to the number of families
+        place = min(int(np.searchsorted(reached, LEVEL * (len(sizes) + 1) - 1e-9)), len(errors) - 1)
+        width = float(errors[order[place]])
         points = float(_line(self.sizes["nearness"], self.gains[over]) @ (1, nearness))
         return Gain(points, points - width, points + width)
 
