@@ -93,11 +93,16 @@ class Running:
                 hung = True
                 self.send(signal.SIGKILL)
             time.sleep(0.002)
-        said, result = (path.read_text(encoding="utf-8", errors="replace") for path in (self.err, self.out))
-        self.err.unlink()
-        self.out.unlink()
+        said, result = map(_taken, (self.err, self.out))
         code = os.waitstatus_to_exitcode(status)
         return Ended(None if hung else code, said, result, time.perf_counter() - self.began)
+
+
+def _taken(path: Path) -> str:
+    """The text of a file, which goes; a process that was killed at once has made none."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    path.unlink(missing_ok=True)
+    return text
 
 
 def run(folder: Path, argv: Sequence[str], prepare: Callable[[], None] | None = None) -> Ended:

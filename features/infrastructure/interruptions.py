@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from typing import Any
 
 from features.infrastructure.processes import world_size
 
+#: Seconds until a signal is sent again.
+_AGAIN = 0.01
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 
 
@@ -59,6 +62,7 @@ def interruptible() -> Iterator[None]:
     """Let the first signal raise :class:`Interrupted` in the block, and a second Ctrl-C again.
 
     Other signals after the first do not disturb what is cleaned up. A signal that the process ignores stays ignored.
+    One that comes while Python clears an object away, where an exception is lost, is sent again a moment later.
     """
     request = StopRequest()
 
@@ -68,8 +72,20 @@ def interruptible() -> Iterator[None]:
             request.first = False
             request.answer()
 
-    with _handled_by(handle):
-        yield
+    def lost(exception: sys.UnraisableHookArgs) -> None:
+        if isinstance(exception.exc_value, Interrupted):
+            request.first = True
+            number = signal.Signals[str(exception.exc_value)]
+            threading.Timer(_AGAIN, os.kill, (request.owner, number)).start()
+        else:
+            before(exception)
+
+    before, sys.unraisablehook = sys.unraisablehook, lost
+    try:
+        with _handled_by(handle):
+            yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextmanager

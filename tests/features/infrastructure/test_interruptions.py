@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -78,6 +79,21 @@ def test_an_error_of_the_block_is_not_hidden():
     with pytest.raises(ZeroDivisionError), deferred():
         signal.raise_signal(signal.SIGINT)
         1 / 0  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_while_an_object_is_cleared_away_is_not_lost(name, capsys):
+    class Cleared:
+        def __del__(self):
+            signal.raise_signal(getattr(signal, name))
+
+    hook = sys.unraisablehook
+    with pytest.raises(Interrupted, match=name), interruptible():
+        cleared = Cleared()
+        del cleared
+        time.sleep(10)
+        pytest.fail("the signal was lost")
+    assert sys.unraisablehook is hook and capsys.readouterr().err == ""
 
 
 def test_an_ignored_signal_stays_ignored():
