@@ -257,8 +257,9 @@ def _hard_case() -> Rows:
             yield words, str(seeds), *(plus_minus(arm[key]["mean"], arm[key]["error"], "+.1f") for arm, key in cells)
 
 
-#: Pools of the hard case in ``selection_pays.json``, in words.
+#: The lake, and the pools of the hard case in ``selection_pays.json``, in words.
 HARD = {
+    "lake": "the mixed lake: 51,200 images, ResNet-8",
     "tiny-imagenet": "51,200 images, ResNet-8",
     "tiny-imagenet-longer": "204,800 images, ResNet-8",
     "tiny-imagenet-larger": "51,200 images, ResNet-20",

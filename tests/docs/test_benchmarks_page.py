@@ -39,7 +39,7 @@ def test_every_file_of_results_has_its_command_on_the_page():
 @pytest.mark.parametrize("name", [name for name, table in TABLES.items() if (RESULTS / f"{table.file}.json").is_file()])
 def test_a_table_has_a_cell_for_each_column(name):
     lines = TABLES[name].markdown().splitlines()
-    assert len(lines) >= 3
+    assert len(lines) > 3
     assert len({line.count("|") for line in lines}) == 1
 
 

@@ -57,7 +57,7 @@ def test_the_hard_case_and_its_changes(cells_of):
         return {"less_random": {"mean": random, "error": 0.5}, "less_all": {"mean": all_, "error": 0.25}}
 
     few = {"default, subset": arm(0.2, 1.4), "hand, subset": arm(-0.1, 1.1)}
-    content = {"pools": {"lake": {}, "tiny-imagenet-longer": {"seeds": [0, 1], "labelled": {"few": few}}}}
+    content = {"pools": {"tiny-imagenet-longer": {"seeds": [0, 1], "labelled": {"few": few}}}}
     assert cells_of("hard-case", content) == [
         ["204,800 images, ResNet-8", "2", "+0.2 ± 0.5", "+1.4 ± 0.2", "−0.1 ± 0.5"],
     ]
