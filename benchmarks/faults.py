@@ -141,7 +141,8 @@ def main() -> None:
     }
     record(RESULTS / "faults.json", content)
     if tally.wrong:
-        sys.exit(f"{len(tally.wrong)} faults were not survived")
+        lines = [f"{one['kind']}, {one['command']}: {one['verdict']}: {one['evidence']}" for one in tally.wrong]
+        sys.exit("\n".join([*lines, f"{len(lines)} faults were not survived"]))
 
 
 def show(counts: dict[tuple[str, str], Counter[str]]) -> None:

@@ -53,13 +53,13 @@ from similarity.selection.subset import SubsetRow
 
 HERE = RESULTS / "influence"
 #: Networks of a block, and blocks, of each design.
-DESIGNS = {"halves": (2, sized(125, 2)), "tenths": (10, sized(25, 2))}
+DESIGNS = {"halves": (2, sized(125, 2)), "tenths": (sized(10, 3), sized(25, 2))}
 SEED = 0
 #: Trainings of each choice of classes to leave out, draws of the random one, and the share that is left out.
 TRAININGS, DRAWS, SHARE = sized(4, 1), sized(3, 1), 0.1
 GEOMETRIES = ("euclidean", DEFAULT_GEOMETRY)
 #: Held-out images of a class that are scored.
-HELD_OUT = 100
+HELD_OUT = sized(100, 4)
 TRAINING: dict[str, Any] = {
     "backbone": "resnet8",
     "image_size": 32,
