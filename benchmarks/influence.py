@@ -33,8 +33,8 @@ from typing import Any
 import numpy as np
 import torch
 from influence_table import influences, left_out, prediction, reliability, show, standard_errors
-from lake import DOMAINS, Target, lake_classes, make_lake, spec_of, targets
-from recording import RESULTS, WORK, append_row, read_table, record, sized
+from lake import DOMAINS, IMBALANCE, Target, lake_classes, make_lake, spec_of, targets
+from recording import RESULTS, WORK, append_row, hold_to_protocol, read_table, record, sized
 from selection_pays import EXTRACT
 
 from features import ExtractConfig, FeatureBank, extract
@@ -142,13 +142,14 @@ def train(design: str, probes: Probes, rows: list[SubsetRow]) -> None:
 
 def measured(design: str, names: list[str], half: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Figures (N, T) of the finished blocks of a design, of one half of the images or both, and members (N, C)."""
-    parts, _ = DESIGNS[design]
-    table = sorted(read_table(HERE / f"{design}.csv"), key=lambda row: int(row["network"]))
-    table = table[: len(table) // parts * parts]
+    parts, blocks = DESIGNS[design]
+    rows = {int(row["network"]): row for row in read_table(HERE / f"{design}.csv")}
+    of_block = [range(block * parts, (block + 1) * parts) for block in range(blocks)]
+    networks = [network for block in of_block if rows.keys() >= set(block) for network in block]
     halves = (0, 1) if half is None else (half,)
-    figures = [[np.mean([float(row[f"{name}/{part}"]) for part in halves]) for name in names] for row in table]
+    figures = [[np.mean([float(rows[i][f"{name}/{part}"]) for part in halves]) for name in names] for i in networks]
     classes = len(lake_classes())
-    return np.array(figures), np.array([members(int(row["network"]), parts, classes) for row in table])
+    return np.array(figures), np.array([members(network, parts, classes) for network in networks])
 
 
 def leave_out(probes: Probes, rows: list[SubsetRow], names: list[str]) -> None:
@@ -244,6 +245,7 @@ def main() -> None:
     rows, every = lake_classes(), targets()
     names = [target.name for target in every]
     if only != "report":
+        hold_to_protocol(HERE / "networks", {"imbalance": IMBALANCE, "training": TRAINING, "held_out": HELD_OUT})
         probes = Probes(every)
         for design in (design for design in DESIGNS if only in (None, design)):
             train(design, probes, rows)

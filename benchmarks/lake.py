@@ -134,6 +134,11 @@ def _write_targets() -> None:
             _write(more, np.flatnonzero(more.labels == more.classes.index(name)), TARGETS / target / "test" / name)
 
 
+def family(target: str) -> str:
+    """Targets that share classes or test images are one family: the birds and their parts."""
+    return target if target in CIFAR_TARGETS else target.partition("-")[0]
+
+
 def _write(dataset: ImageDataset, images: Sequence[int] | np.ndarray, folder: Path) -> None:
     """Write images as PNG files: pixels, so that no format of a source tells it from another."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -137,6 +137,19 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
         file.write(text.getvalue().encode())
 
 
+def hold_to_protocol(table: Path, protocol: Mapping[str, Any]) -> None:
+    """Write beside a table that only grows what its lines depend on; of another protocol, none may be added.
+
+    Raises:
+        ValueError: The lines are of another protocol.
+    """
+    path = table.with_suffix(".protocol.json")
+    if not path.is_file():
+        write_json(path, protocol)
+    elif json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(protocol)):
+        raise ValueError(f"{path}: the lines of the table are of another protocol; move both away")
+
+
 def standard_error(values: ArrayLike) -> float | None:
     """Standard error of the mean of independent values, s/√n with the sample deviation s; None for fewer than two."""
     sample = np.asarray(values, dtype=np.float64)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lake import family
 from recording import RESULTS, record, standard_error
 
 #: Arms of this use are compared with random choices of the same use; others with those that go on from all classes.
@@ -69,9 +70,10 @@ def less(these: Mapping[str, Mapping[int, float]], those: Mapping[str, Mapping[i
 def summary(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """Mean top-1 of each arm, and its paired differences, with standard errors over the targets.
 
-    The target of all birds is in the table, and not in the means: its parts are. ``share_of_hand`` is the gain over
-    random choices on each target, divided by that of the classes picked by hand and trained on as a subset, if that is
-    not 0.
+    The target of all birds is in the table, and not in the means: its parts are. They are one family of targets, so
+    ``of_families`` has the mean over families, with its standard error: that of a new kind of target.
+    ``share_of_hand`` is the gain over random choices on each target, divided by that of the classes picked by hand and
+    trained on as a subset, if that is not 0.
     """
     table = cells(rows)
     by_name = {arm.name: of for arm, of in table.items()}
@@ -93,6 +95,7 @@ def summary(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
                 "error": standard_error(values),
                 "targets_above": sum(value > 0 for value in values),
                 "targets": difference,
+                "of_families": _of_families(difference),
             }
         found[arm.name] = entry
     by_hand = found.get(HAND, {}).get("less_random", {}).get("targets", {})
@@ -102,6 +105,18 @@ def summary(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
             target: gain / by_hand[target] for target, gain in gains.items() if by_hand.get(target)
         }
     return found
+
+
+def _of_families(difference: Mapping[str, float]) -> dict[str, Any]:
+    """Mean over families of targets, each of which is the mean of its targets, and the standard error."""
+    members: dict[str, list[float]] = {}
+    for target, value in difference.items():
+        if target != UNION:
+            members.setdefault(family(target), []).append(value)
+    means = {name: float(np.mean(values)) for name, values in members.items()}
+    return {"mean": float(np.mean(list(means.values()))), "error": standard_error(list(means.values()))} | {
+        "families": means
+    }
 
 
 def show(found: Mapping[str, Any]) -> None:

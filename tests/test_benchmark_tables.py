@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from scipy.stats import sem, spearmanr
+from scipy.stats import t as student_t
 
 from similarity.uncertainty.expected_gain import Measured
 
@@ -122,6 +123,56 @@ def test_differences_are_paired_by_target_and_seed(module):
     assert "less_random" not in found["random, subset"] and "less_all" in found["random, subset"]
 
 
+def test_the_parts_of_one_family_count_once(module):
+    gains = {"birds-1": 9.0, "birds-2": 11.0, "plants": 1.0, "digits": 3.0, "birds": 99.0}
+    rows = [
+        {"choice": choice, "use": "subset", "loss": "softmax", "target": target, "seed": "0", "top1": str(top1)}
+        for target, gain in gains.items()
+        for choice, top1 in (("random", 0.5), ("default", 0.5 + gain / 100))
+    ]
+    less = module("selection_pays_table").summary(rows)["default, subset"]["less_random"]
+    assert (less["mean"], less["error"]) == pytest.approx((6, sem([9, 11, 1, 3])))
+    assert less["of_families"]["families"] == pytest.approx({"birds": 10, "plants": 1, "digits": 3})
+    assert less["of_families"]["mean"] == pytest.approx(14 / 3)
+    assert less["of_families"]["error"] == pytest.approx(sem([10, 1, 3]))
+
+
+def test_lines_of_another_protocol_are_not_added(module, tmp_path):
+    hold = module("recording").hold_to_protocol
+    hold(tmp_path / "t.csv", {"steps": (1, 2)})
+    hold(tmp_path / "t.csv", {"steps": (1, 2)})
+    with pytest.raises(ValueError, match=r"t\.protocol\.json: the lines of the table are of another protocol"):
+        hold(tmp_path / "t.csv", {"steps": (1, 3)})
+
+
+def test_blocks_that_are_not_whole_are_left_out(module, monkeypatch, tmp_path):
+    influence, rng = module("influence"), np.random.default_rng(0)
+    monkeypatch.setattr(influence, "HERE", tmp_path)
+    monkeypatch.setattr(influence, "DESIGNS", {"halves": (2, 4)})
+    monkeypatch.setattr(influence, "lake_classes", lambda: list(range(10)))
+    figures = rng.random(8).round(5)
+    for network in (7, 0, 1, 3, 6, 0):  # the second block lacks its first network, the third both; one is there twice
+        row = {"network": network, "a/0": figures[network], "a/1": figures[network]}
+        influence.append_row(tmp_path / "halves.csv", row)
+    found, members = influence.measured("halves", ["a"])
+    assert found[:, 0].tolist() == pytest.approx(figures[[0, 1, 6, 7]].tolist())
+    assert members.tolist() == [influence.members(network, 2, 10).tolist() for network in (0, 1, 6, 7)]
+
+
+def test_agreement_is_a_mean_of_rank_correlations(module):
+    rng, measures = np.random.default_rng(0), {}
+    accuracies = {target: {domain: rng.random() for domain in "uvwxy"} for target in "abcd"}
+    for target, of in accuracies.items():
+        measures[target] = {domain: value + 0.3 * rng.normal() for domain, value in of.items()}
+    found = module("similarity_predicts").agreement(measures, accuracies)
+    each = [spearmanr(list(measures[t].values()), list(accuracies[t].values())).statistic for t in "abcd"]
+    assert list(found["targets"].values()) == pytest.approx(each) and found["mean"] == pytest.approx(np.mean(each))
+    low, high = student_t.interval(0.95, 3, np.mean(each), sem(each))
+    assert found["interval"] == pytest.approx([low, min(high, 1)])
+    constant = {target: dict.fromkeys("uvwxy", 1.0) for target in "abcd"}
+    assert module("similarity_predicts").agreement(constant, accuracies)["mean"] == 0
+
+
 def test_a_table_that_grows_leaves_out_what_a_kill_cut_off(module, tmp_path):
     recording, path = module("recording"), tmp_path / "folder" / "t.csv"
     recording.append_row(path, {"name": "one, two", "value": 1})
@@ -137,7 +188,7 @@ def measured_choices(noise: float, shifted: float) -> Measured:
     rng = np.random.default_rng(0)
     near, families = rng.uniform(0, 1, 40), np.repeat(list("abcde"), 8)
     gains = 2 + 6 * near + noise * rng.normal(size=40) + shifted * (families == "e")
-    return Measured({"nearness": near}, {"over_random": gains}, families, "b", "w", "g")
+    return Measured({"nearness": near}, {"over_random": gains}, families, 128, "b", "w", "g")
 
 
 def test_intervals_are_checked_on_targets_that_they_do_not_know(module):

@@ -244,7 +244,9 @@ def _uses(pool: str, labelled: str) -> Rows:
     found = recorded("selection_pays")["pools"].get(pool, {"labelled": {labelled: {}}})
     for name, arm in found["labelled"][labelled].items():
         top1 = [value for target, value in arm["top1"].items() if target != "birds"]
-        cells = [plus_minus(arm[key]["mean"], arm[key]["error"], "+.1f") if key in arm else "" for key in LESS]
+        differences = [arm.get(key, {}) for key in LESS]
+        means = [*differences, *(one.get("of_families", {}) for one in differences)]
+        cells = [plus_minus(one["mean"], one["error"], "+.1f") if one else "" for one in means]
         yield name, written(sum(top1) / len(top1), ".1f"), *cells
 
 
@@ -265,7 +267,7 @@ HARD = {
     "tiny-imagenet-larger": "51,200 images, ResNet-20",
 }
 LESS = ("less_random", "less_all")
-USES = ("choice, use", "top-1, %", "less random", "less all classes")
+USES = ("choice, use", "top-1, %", "less random", "less all classes", "kinds, less random", "kinds, less all classes")
 
 
 def _correlations() -> Rows:

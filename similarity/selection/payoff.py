@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from features.bank import FeatureBank
 from features.infrastructure.errors import InputError
 from similarity.selection.pool import SourcePool
+from similarity.selection.strategy import STRATEGIES
 from similarity.selection.subset import Subset, SubsetRow
 from similarity.uncertainty.expected_gain import Expectation, case, expected_gain, nearness
 
@@ -27,8 +28,8 @@ def expected_gains(pool: SourcePool, targets: Sequence[FeatureBank], subset: Sub
     for target in targets:
         rows = [row for row in subset.rows if target.name in row.targets]
         sizes = case(len(rows) / len(pool), target)
-        if len(targets) > 1:
-            found[target.name] = Expectation(None, None, sizes, "measured for choices for one target")
+        if unknown := _other_choice(subset, targets):
+            found[target.name] = Expectation(None, None, sizes, unknown)
             continue
         near = partial(_nearness, pool, target, rows)
         found[target.name] = expected_gain("classes", [target, *pool.banks], pool.metric.name, sizes, near)
@@ -48,6 +49,15 @@ def positions(pool: SourcePool, classes: Iterable[tuple[str, str]]) -> NDArray[n
     except KeyError as error:
         source, name = error.args[0]
         raise InputError(f"the banks have no class {name!r} of {source}") from error
+
+
+def _other_choice(subset: Subset, targets: Sequence[FeatureBank]) -> str:
+    """What choices were measured, in words, if this one is not of them; else empty."""
+    if len(targets) > 1:
+        return "measured for choices for one target"
+    strategy = subset.provenance["strategy"]
+    by_similarity = strategy in STRATEGIES and STRATEGIES[strategy].place == 0
+    return "" if by_similarity else f"measured for choices by similarity, not by {strategy}"
 
 
 def _nearness(pool: SourcePool, target: FeatureBank, rows: Sequence[SubsetRow]) -> float:

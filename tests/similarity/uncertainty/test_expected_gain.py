@@ -26,7 +26,7 @@ from similarity.uncertainty.expected_gain import (
 SIZES_AMID = {"share": 0.1, "target_classes": 20, "images": 10}
 
 
-def table(path, rng, families=6, noise=1.0):
+def table(path, rng, families=6, noise=1.0, image_size=224):
     """A table of gains of 10 + 40·nearness, four choices for each family of targets, and its rows."""
     rows = []
     for family in range(families):
@@ -35,7 +35,7 @@ def table(path, rng, families=6, noise=1.0):
             near = rng.uniform(0.05, 0.25)
             gain = 10 + 40 * near + shift + noise * rng.normal()
             sizes = (0.05 + 0.02 * choice, 10 + 8 * family, 10, near)
-            rows.append(("classes", f"t{family}", f"f{family}", str(choice), *sizes, gain, gain - 1))
+            rows.append(("classes", f"t{family}", f"f{family}", str(choice), image_size, *sizes, gain, gain - 1))
     write_table(path, {"backbone": "resnet18", "weights_sha256": "w", "geometry": "euclidean"}, COLUMNS, rows)
     return rows
 
@@ -46,7 +46,7 @@ def known(tmp_path, monkeypatch):
     table(tmp_path / "gains.csv", np.random.default_rng(0))
     found = measured("classes", tmp_path / "gains.csv")
     monkeypatch.setattr(module, "measured", lambda kind: found)
-    return found
+    return found[0]
 
 
 def test_nearness_is_relative_to_all_choices_of_the_size():
@@ -102,7 +102,7 @@ def test_intervals_hold_the_gains_of_a_new_family(tmp_path):
     rng, held, tried = np.random.default_rng(1), 0, 300
     for trial in range(tried):
         rows = table(tmp_path / f"{trial}.csv", rng, families=7)
-        found = measured("classes", tmp_path / f"{trial}.csv")
+        (found,) = measured("classes", tmp_path / f"{trial}.csv")
         last = rows[-1]
         gain = found.at(found.families != last[2]).gain("over_random", last[COLUMNS.index("nearness")])
         held += gain.low <= last[COLUMNS.index("over_random")] <= gain.high
@@ -114,7 +114,7 @@ def test_intervals_hold_the_gains_of_a_new_family(tmp_path):
     [
         ({"share": 0.5}, "euclidean", r"chosen share of the source classes from 0.05 to 0.11; here 0.5"),
         ({"target_classes": 200}, "euclidean", r"target classes from 10 to 50; here 200"),
-        ({"images": 300}, "euclidean", r"labelled images a class of the target from 10 to 10; here 300"),
+        ({"images": 300}, "euclidean", r"labelled images a class of the target of 10 alone; here 300"),
         ({}, "whitened", r"in the geometry euclidean, not in whitened"),
     ],
 )
@@ -122,14 +122,14 @@ def test_a_case_beyond_the_measured_ones_has_no_figure(known, make_bank, case, g
     def never():
         raise AssertionError("nearness was computed")
 
-    banks = [make_bank(np.eye(2), dataset="folder:a", backbone="resnet18")]
+    banks = [make_bank(np.eye(2), dataset="folder:a", backbone="resnet18", image_size=224)]
     found = expected_gain("classes", banks, geometry, {**SIZES_AMID, **case}, never)
     assert found.over_random is None and found.over_all is None
     assert reason in str(found.unknown) and str(found.unknown) in found.describe("chance")
 
 
 def test_a_measured_case_has_one(known, make_bank):
-    banks = [make_bank(np.eye(2), dataset="folder:a", backbone="resnet18")]
+    banks = [make_bank(np.eye(2), dataset="folder:a", backbone="resnet18", image_size=224)]
     found = expected_gain("classes", banks, "euclidean", SIZES_AMID, lambda: 0.15)
     assert found.unknown is None and found.over_random == known.gain("over_random", 0.15)
     assert f"gain {found.over_random} points of top-1 over chance," in found.describe("chance")
@@ -142,9 +142,29 @@ def test_a_measured_case_has_one(known, make_bank):
     assert "nearness to the target from" in str(far.unknown)
 
 
+def test_each_size_of_images_has_its_own_line(tmp_path, monkeypatch, make_bank):
+    rng, lines = np.random.default_rng(3), []
+    for image_size in (128, 224):
+        table(tmp_path / f"{image_size}.csv", rng, image_size=image_size)
+        lines.append((tmp_path / f"{image_size}.csv").read_text().splitlines(keepends=True))
+    provenance = {"backbone": "resnet18", "weights_sha256": "w", "geometry": "euclidean"}
+    rows = [line.rstrip().split(",") for of in lines for line in of[2:]]
+    write_table(tmp_path / "both.csv", provenance, COLUMNS, rows)
+    both = measured("classes", tmp_path / "both.csv")
+    monkeypatch.setattr(module, "measured", lambda kind: both)
+    assert [one.image_size for one in both] == [128, 224]
+    for one in both:
+        banks = [make_bank(np.eye(2), dataset="folder:a", backbone="resnet18", image_size=one.image_size)] * 2
+        found = expected_gain("classes", banks, "euclidean", SIZES_AMID, lambda: 0.15)
+        assert found.over_all == one.gain("over_all", 0.15)
+    assert both[0].gain("over_all", 0.15) != both[1].gain("over_all", 0.15)
+    other = [*banks, make_bank(np.eye(2), dataset="folder:a", backbone="resnet18", image_size=300)]
+    found = expected_gain("classes", other, "euclidean", SIZES_AMID, lambda: 0.15)
+    assert found.unknown == "measured with images of 128 or 224 pixels, not of 224 or 300"
+
+
 def test_the_packaged_table_is_complete():
-    for kind in ("classes", "domains"):
-        found = measured(kind)
+    for found in (*measured("classes"), *measured("domains")):
         assert set(found.sizes) == set(SIZES)
         assert all(np.isfinite(values).all() for values in (*found.sizes.values(), *found.gains.values()))
         assert len(np.unique(found.families)) >= 6 > LEAST_FAMILIES
