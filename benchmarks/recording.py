@@ -137,7 +137,7 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
         file.write(text.getvalue().encode())
 
 
-def hold_to_protocol(table: Path, protocol: Mapping[str, Any]) -> None:
+def hold_to_protocol(table: Path, command: str, protocol: Mapping[str, Any]) -> None:
     """Write beside a table that only grows what its lines depend on; of another protocol, none may be added.
 
     Raises:
@@ -145,8 +145,8 @@ def hold_to_protocol(table: Path, protocol: Mapping[str, Any]) -> None:
     """
     path = table.with_suffix(".protocol.json")
     if not path.is_file():
-        write_json(path, protocol)
-    elif json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(protocol)):
+        record(path, {"command": command, "protocol": protocol})
+    elif json.loads(path.read_text(encoding="utf-8"))["protocol"] != json.loads(json.dumps(protocol)):
         raise ValueError(f"{path}: the lines of the table are of another protocol; move both away")
 
 

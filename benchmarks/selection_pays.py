@@ -8,8 +8,9 @@
 The lake and its eleven targets are those of lake.py: 370 classes of four domains under a long tail. Every arm trains a
 ResNet-8 at 32 px on 51,200 images of source classes (scratch on none, co-trained on 25,600, and on 9,600 in the
 fine-tuning, for all the birds on 19,200). Then it is fine-tuned to the target; the figure is the top-1 after the last
-step, on the same test images for every arm. The target has 10 labelled images a class, drawn by the seed, by which its classes are chosen too.
-Some arms are fine-tuned to all labelled images as well (18 to 50 a class), from the same pre-training.
+step, on the same test images for every arm. The target has 10 labelled images a class, drawn by the seed, by which its
+classes are chosen too. Some arms are fine-tuned to all labelled images as well (18 to 50 a class), from the same
+pre-training.
 
 Choices: all classes; random (CLASSES drawn by chance, DRAWS draws a seed, shared by the targets); paper (nearest,
 euclidean); former (local-scaling, the default of version 0.1.0); default (mutual-proximity); hand (the part of the lake

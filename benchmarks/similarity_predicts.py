@@ -39,6 +39,7 @@ from transfer.intervals import mean_of
 
 TRAININGS = RESULTS / "similarity_predicts" / "trainings.csv"
 HERE = WORK / "similarity-predicts"
+COMMAND = "OMP_NUM_THREADS=1 python benchmarks/similarity_predicts.py"
 SEEDS = sized(range(3), range(1))
 TARGETS = sized(("birds", "mammals", "animals", "plants", "things", "digits"), ("digits", "plants"))
 #: Groups of Tiny ImageNet's classes that are animals; see groups/tiny_imagenet.csv.
@@ -84,7 +85,7 @@ def domains() -> dict[str, str]:
 
 def train(sources: Mapping[str, str], names: Mapping[str, Target]) -> None:
     """Train what is not finished."""
-    hold_to_protocol(TRAININGS, PROTOCOL)
+    hold_to_protocol(TRAININGS, COMMAND, PROTOCOL)
     done = {(row["domain"], row["target"], int(row["seed"])) for row in read_table(TRAININGS)}
     for seed in SEEDS:
         for domain, spec in sources.items():
@@ -144,7 +145,7 @@ def main() -> None:
     pairs = published()
     print(f"published pairs, similarity: {pairs['within_target']:.2f} within a target, {pairs['pooled']:.2f} pooled")
     content = {
-        "command": "OMP_NUM_THREADS=1 python benchmarks/similarity_predicts.py",
+        "command": COMMAND,
         "seeds": list(SEEDS),
         "top1": accuracies,
         "values": values,

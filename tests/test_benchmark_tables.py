@@ -139,10 +139,10 @@ def test_the_parts_of_one_family_count_once(module):
 
 def test_lines_of_another_protocol_are_not_added(module, tmp_path):
     hold = module("recording").hold_to_protocol
-    hold(tmp_path / "t.csv", {"steps": (1, 2)})
-    hold(tmp_path / "t.csv", {"steps": (1, 2)})
+    hold(tmp_path / "t.csv", "python b.py", {"steps": (1, 2)})
+    hold(tmp_path / "t.csv", "python b.py", {"steps": (1, 2)})
     with pytest.raises(ValueError, match=r"t\.protocol\.json: the lines of the table are of another protocol"):
-        hold(tmp_path / "t.csv", {"steps": (1, 3)})
+        hold(tmp_path / "t.csv", "python b.py", {"steps": (1, 3)})
 
 
 def test_blocks_that_are_not_whole_are_left_out(module, monkeypatch, tmp_path):

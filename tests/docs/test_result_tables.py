@@ -41,14 +41,18 @@ def cells_of(monkeypatch: pytest.MonkeyPatch):
 def test_uses_of_a_choice(benchmark, cells_of):
     rows = [
         {"choice": choice, "use": "subset", "loss": "softmax", "target": target, "seed": "0", "top1": str(top1)}
-        for choice, top1s in (("all", (0.2, 0.4)), ("random", (0.3, 0.4)), ("default", (0.5, 0.7)))
-        for target, top1 in zip("ab", top1s, strict=True)
+        for choice, top1s in (
+            ("all", (0.2, 0.4, 0.3)),
+            ("random", (0.3, 0.4, 0.3)),
+            ("default", (0.5, 0.7, 0.9)),
+        )
+        for target, top1 in zip(("a-1", "a-2", "b"), top1s, strict=True)
     ]
     few = benchmark("selection_pays_table").summary(rows)
     assert cells_of("uses", {"pools": {"lake": {"labelled": {"few": few}}}}) == [
-        ["all, subset", "30.0", "−5.0 ± 5.0", ""],
-        ["random, subset", "35.0", "", "+5.0 ± 5.0"],
-        ["default, subset", "60.0", "+25.0 ± 5.0", "+30.0 ± 0.0"],
+        ["all, subset", "30.0", "−3.3 ± 3.3", "", "−2.5 ± 2.5", ""],
+        ["random, subset", "33.3", "", "+3.3 ± 3.3", "", "+2.5 ± 2.5"],
+        ["default, subset", "70.0", "+36.7 ± 12.0", "+40.0 ± 10.0", "+42.5 ± 17.5", "+45.0 ± 15.0"],
     ]
 
 
