@@ -19,6 +19,8 @@ from similarity.uncertainty.expected_gain import Expectation, case, expected_gai
 def expected_gains(pool: SourcePool, targets: Sequence[FeatureBank], subset: Subset) -> dict[str, Expectation]:
     """For each target by dataset spec, what pre-training on the chosen classes can be expected to gain.
 
+    A target for which all classes are taken has no entry: there is nothing that such a choice could gain over others.
+
     Args:
         pool: The source classes, in a geometry fitted to the targets.
         targets: Their banks.
@@ -28,6 +30,8 @@ def expected_gains(pool: SourcePool, targets: Sequence[FeatureBank], subset: Sub
     for target in targets:
         rows = [row for row in subset.rows if target.name in row.targets]
         sizes = case(len(rows) / len(pool), target)
+        if len(rows) == len(pool):
+            continue
         if unknown := _other_choice(subset, targets):
             found[target.name] = Expectation(None, None, sizes, unknown)
             continue

@@ -32,12 +32,11 @@ LEVEL = 0.8
 #: Families of targets without which no error of a left-out one is told.
 LEAST_FAMILIES = 4
 #: What tells one measured choice from another of its kind: a case beyond the range of one of these has no figure.
-#: The nearness is the last, because it is the only one that costs time.
 SIZES = {
-    "share": "chosen share of the source classes",
-    "target_classes": "target classes",
-    "images": "labelled images a class of the target",
-    "nearness": "nearness to the target",
+    "share": "choices of {} of the source classes",
+    "target_classes": "targets of {} classes",
+    "images": "{} labelled images a class",
+    "nearness": "a nearness of {}",
 }
 #: What a gain is measured over: choices by chance of the same size, and all source classes together.
 OVERS = ("over_random", "over_all")
@@ -118,6 +117,14 @@ class Measured:
             families=self.families[rows],
         )
 
+    def beyond(self, name: str, value: float) -> str:
+        """The measured range of one of :data:`SIZES`, in words, if a value is beyond it; else empty."""
+        low, high = self.sizes[name].min(), self.sizes[name].max()
+        if low <= value <= high:
+            return ""
+        span = f"{low:.3g} to {high:.3g}" if low < high else f"{low:.3g}"
+        return SIZES[name].format(span) + f" (here {value:.3g})"
+
     def gain(self, over: str, nearness: float) -> Gain:
         """The gain that the line expects at a nearness, and its interval.
 
@@ -191,13 +198,11 @@ def expected_gain(
     known, unknown = _measured_for(kind, banks, geometry)
     if known is None:
         return Expectation(None, None, sizes, unknown)
-    for name, words in SIZES.items():
-        value = nearness() if name == "nearness" else sizes[name]
-        sizes = {**sizes, name: value}
-        low, high = known.sizes[name].min(), known.sizes[name].max()
-        if not low <= value <= high:
-            span = f"from {low:.3g} to {high:.3g}" if low < high else f"of {low:.3g} alone"
-            return Expectation(None, None, sizes, f"measured for {words} {span}; here {value:.3g}")
+    if beyond := [part for name in sizes if (part := known.beyond(name, sizes[name]))]:
+        return Expectation(None, None, sizes, f"measured for {' and '.join(beyond)}")
+    sizes = {**sizes, "nearness": nearness()}
+    if part := known.beyond("nearness", sizes["nearness"]):
+        return Expectation(None, None, sizes, f"measured for {part}")
     over_random, over_all = (known.gain(over, sizes["nearness"]) for over in OVERS)
     return Expectation(over_random, over_all, sizes)
 

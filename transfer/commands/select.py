@@ -234,8 +234,8 @@ def show(config: SelectConfig, result: Selection) -> None:
         say(f"left out, the last one first: {names}")
     for target in result.subset.provenance["targets"]:
         _show_budget(config, target)
-        expected = result.expected[target["dataset"]]
-        say(f"{target['dataset']}: {expected.describe('the same number of classes chosen at random')}")
+        if expected := result.expected.get(target["dataset"]):
+            say(f"{target['dataset']}: {expected.describe('the same number of classes chosen at random')}")
     if result.stability is not None:
         say(
             f"{result.stability.replicates} choices from resampled class means overlap with this one by "

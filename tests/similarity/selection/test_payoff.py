@@ -62,14 +62,20 @@ def test_a_choice_is_looked_up_by_its_share_and_nearness(banks, asked):
     assert near == pytest.approx(1 - distances[chosen].min(axis=0) @ weights / np.mean(every), rel=1e-6)
 
 
-@pytest.mark.parametrize("strategy", ["random", "all"])
-def test_a_choice_that_is_not_by_similarity_has_no_figure(banks, asked, strategy):
+def test_a_choice_that_is_not_by_similarity_has_no_figure(banks, asked):
     target, sources = banks
-    size = {} if strategy == "all" else {"classes": 4}
-    subset = select_classes([target], sources, strategy=strategy, geometry="euclidean", **size)
+    subset = select_classes([target], sources, strategy="random", classes=4, geometry="euclidean")
     found = expected_gains(SourcePool.of([target], sources, "euclidean"), [target], subset)["folder:target"]
-    assert found.over_random is None and found.unknown == f"measured for choices by similarity, not by {strategy}"
+    assert found.over_random is None and found.unknown == "measured for choices by similarity, not by random"
     assert not asked
+
+
+@pytest.mark.parametrize("size", [{"strategy": "all"}, {"strategy": "nearest", "classes": 12}])
+def test_of_all_classes_nothing_is_said(banks, asked, size):
+    target, sources = banks
+    subset = select_classes([target], sources, geometry="euclidean", **size)
+    assert len(subset) == 12
+    assert expected_gains(SourcePool.of([target], sources, "euclidean"), [target], subset) == {} and not asked
 
 
 def test_a_choice_for_several_targets_has_no_figure(banks, asked, make_bank):

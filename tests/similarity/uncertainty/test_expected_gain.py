@@ -112,9 +112,10 @@ def test_intervals_hold_the_gains_of_a_new_family(tmp_path):
 @pytest.mark.parametrize(
     ("case", "geometry", "reason"),
     [
-        ({"share": 0.5}, "euclidean", r"chosen share of the source classes from 0.05 to 0.11; here 0.5"),
-        ({"target_classes": 200}, "euclidean", r"target classes from 10 to 50; here 200"),
-        ({"images": 300}, "euclidean", r"labelled images a class of the target of 10 alone; here 300"),
+        ({"share": 0.5}, "euclidean", "choices of 0.05 to 0.11 of the source classes (here 0.5)"),
+        ({"target_classes": 200}, "euclidean", "targets of 10 to 50 classes (here 200)"),
+        ({"images": 300}, "euclidean", "10 labelled images a class (here 300)"),
+        ({"share": 1, "images": 3}, "euclidean", "source classes (here 1) and 10 labelled images a class (here 3)"),
         ({}, "whitened", r"in the geometry euclidean, not in whitened"),
     ],
 )
@@ -139,7 +140,7 @@ def test_a_measured_case_has_one(known, make_bank):
         expected_gain("classes", other, "euclidean", SIZES_AMID, lambda: 0.15).unknown
     )
     far = expected_gain("classes", banks, "euclidean", SIZES_AMID, lambda: 0.9)
-    assert "nearness to the target from" in str(far.unknown)
+    assert "measured for a nearness of 0.0" in str(far.unknown) and "(here 0.9)" in str(far.unknown)
 
 
 def test_each_size_of_images_has_its_own_line(tmp_path, monkeypatch, make_bank):
