@@ -182,6 +182,18 @@ def test_words_about_influences():
     assert out["none"]["mean"] < -2 * out["none"]["error"]
 
 
+def test_words_about_expected_gains():
+    found = {name: row for name, row in recorded("measured_gains").items() if isinstance(row, dict) and "held" in row}
+    assert "It is above 80 %, and the intervals are wide" in PLAIN and min(row["held"] for row in found.values()) > 0.8
+    assert "the error for a new family is about as large as the spread of all gains" in PLAIN
+    assert all(0.8 < row["error"] / row["standard_deviation"] < 1.1 for row in found.values())
+    of_classes = [row["held_of"]["birds"] for name, row in found.items() if name.startswith("classes")]
+    assert "hold less than 60 % of the gains of classes" in PLAIN and max(of_classes) < 0.6
+    ranks = {kind: [row["rank_correlation"] for name, row in found.items() if name.startswith(kind)] for kind in ("classes", "domains")}
+    assert "Nearness orders the choices of classes fairly well, and whole domains less well" in PLAIN
+    assert min(ranks["classes"]) > 0.6 and max(ranks["domains"]) < 0.5
+
+
 def test_words_about_what_similarity_predicts():
     found = recorded("similarity_predicts")
     assert set(found["seeds"]) == {0, 1, 2} and "with three trainings for each pair" in PLAIN

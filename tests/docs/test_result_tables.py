@@ -99,9 +99,10 @@ def test_correlations_are_in_descending_order(cells_of):
 
 
 def test_gains(cells_of):
-    row = {"held": 7, "choices": 9, "rank_correlation": 0.5, "error": 2.04, "standard_deviation": 3.0}
+    held = {"held": 0.775, "held_of": {"a": 0.55, "b": 1.0}}
+    row = {**held, "rank_correlation": 0.5, "error": 2.04, "standard_deviation": 3.0}
     content = {"command": "c", "probability": 0.8, "choices": [], "classes, over_random": row}
-    assert cells_of("gains", content) == [["classes, over_random", "0.50", "2.0", "7 of 9"]]
+    assert cells_of("gains", content) == [["classes, over_random", "0.50", "2.0", "78 %", "55 %"]]
 
 
 def test_an_error_that_is_not_known_is_left_out():
