@@ -43,6 +43,7 @@ class FoundPairs:
     Attributes:
         threshold: Least cosine similarity of a pair.
         number: Number of neighbours that are searched of each image.
+        images: Number N of images.
         path: A file for the pairs while the search runs; None keeps them in memory alone.
         key: Text that says which search it is: the file of another search is not resumed.
         position: The first image whose neighbours are not added yet.
@@ -50,6 +51,7 @@ class FoundPairs:
 
     threshold: float
     number: int
+    images: int
     path: Path | None = None
     key: str = ""
     position: int = 0
@@ -72,10 +74,10 @@ class FoundPairs:
         if self.path is not None and time.monotonic() - self._saved >= max(_EVERY, _COSTS * self._cost):
             self._write(self.path)
 
-    def pairs(self, images: int) -> Pairs:
-        """Return each pair once, of so many images."""
+    def pairs(self) -> Pairs:
+        """Return each pair once."""
         found = _together(self._parts)
-        _, once = np.unique(found.first * images + found.second, return_index=True)
+        _, once = np.unique(found.first * self.images + found.second, return_index=True)
         return Pairs(found.first[once], found.second[once], found.cosine[once], found.next_cosine)
 
     def full(self) -> NDArray[np.int64]:
@@ -94,6 +96,8 @@ class FoundPairs:
                 first, second, full = (content.array(name, "whole numbers", (None,)) for name in _ARRAYS[:3])
                 cosine = content.array("cosine", "floats", (None,))
                 position, following = int(found["position"]), float(found["next_cosine"])
+                if same and not (0 <= position <= self.images and _are_pairs(first, second, cosine, self.images)):
+                    raise ValueError(f"images that are not among {self.images:,}")
         except InputError:
             console.print(f"{path}: damaged, or no unfinished search for copies; the search starts anew")
             return
@@ -126,6 +130,13 @@ class _Part(NamedTuple):
 
 #: The arrays of a part.
 _ARRAYS = ("first", "second", "full", "cosine")
+
+
+def _are_pairs(first: NDArray[np.int64], second: NDArray[np.int64], cosine: NDArray[np.float32], images: int) -> bool:
+    """Whether the arrays of a file have one length, and their pairs are of so many images."""
+    if not len(first) == len(second) == len(cosine):
+        return False
+    return bool(np.all((first >= 0) & (first < second) & (second < images)))
 
 
 def _together(parts: list[_Part]) -> _Part:
