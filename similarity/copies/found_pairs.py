@@ -14,6 +14,7 @@ from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5.content import stored
 from features.infrastructure.hdf5.opening import atomic_hdf5
+from similarity.copies.local_geometry import reach
 
 SCHEMA = "transfer.found-pairs"
 #: Seconds between two writings, at least, and in units of what the last one took.
@@ -41,7 +42,7 @@ class FoundPairs:
     """The pairs of a search, to which the neighbours of one block of images after the other are added.
 
     Attributes:
-        threshold: Least cosine similarity of a pair.
+        threshold: Least cosine similarity of a pair, but for round-off.
         number: Number of neighbours that are searched of each image.
         images: Number N of images.
         path: A file for the pairs while the search runs; None keeps them in memory alone.
@@ -65,9 +66,10 @@ class FoundPairs:
 
     def add(self, images: NDArray[np.int64], cosine: NDArray[np.float32], found: NDArray[np.int64]) -> None:
         """Add the (B, K) similarities and positions of the neighbours of (B,) images."""
-        row, column = np.nonzero(cosine >= self.threshold)
+        alike = reach(cosine, self.threshold)
+        row, column = np.nonzero(alike)
         one, other = images[row], found[row, column]
-        following = float(cosine[cosine < self.threshold].max(initial=-1.0))
+        following = float(cosine[~alike].max(initial=-1.0))
         full = images[np.bincount(row, minlength=len(images)) >= self.number]
         self._parts.append(_Part(np.minimum(one, other), np.maximum(one, other), cosine[row, column], full, following))
         self.position = int(images[-1]) + 1

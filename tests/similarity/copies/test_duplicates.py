@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image, ImageOps
 from features import ExtractConfig, FeatureBank, InputError, extract, open_dataset
 from similarity import DuplicatesConfig, find_duplicates
 from similarity.clustering import ClusterConfig, cluster
+from similarity.copies import neighbours as search
 from similarity.copies.against import most_similar
 from similarity.copies.local_geometry import local_geometry
 
@@ -256,8 +258,11 @@ def test_a_refused_or_failed_bank_leaves_no_list(planted, tmp_path, monkeypatch)
         ({"clean_bank": "z.csv"}, "`clean_bank` z.csv: expected the name of a bank, such as clean.h5"),
         ({"out": "c.h5", "clean_bank": "c.h5"}, "`clean_bank` c.h5: is the file of `out` too; name another one"),
         ({"source": "plain.h5"}, "the bank keeps no image features; extract it again with `keep_images`"),
-        ({"against": ["plain.h5"]}, "the bank keeps no image features; extract it again with `keep_images`"),
+        ({"against": ["means.h5"]}, "the bank keeps no image features; extract it again with `keep_images`"),
         ({"against": ["alien.h5"]}, "cannot be compared: backbone is 'b' in one and 'other' in the other"),
+        ({"against": ["target.h5", "source.h5"]}, "`against` source.h5: holds the images of the source; leave out"),
+        ({"against": ["./link.h5"]}, "leave out `against` to compare the source with itself"),
+        ({"against": ["twin.h5"]}, "leave out `against` to compare the source with itself"),
         ({"source": "old.h5", "clean_bank": "c.h5"}, f"its dataset {SOURCE} has changed since; extract it again"),
     ],
 )
@@ -265,6 +270,9 @@ def test_what_is_wrong_is_one_line(given, message, planted, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     bank = FeatureBank.open("source.h5")
     bank.write("plain.h5")
+    FeatureBank.open("target.h5").write("means.h5")
+    (tmp_path / "link.h5").symlink_to("source.h5")
+    write_kept("twin.h5", bank.images()[0] + 1, SOURCE)
     write_kept("alien.h5", bank.images()[0][:80], TARGET, backbone="other")
     write_kept("old.h5", bank.images()[0], SOURCE, manifest_sha256="0")
     before = sorted(path.name for path in tmp_path.iterdir())
@@ -338,3 +346,25 @@ def test_without_a_target_one_of_each_group_of_copies_inside_the_source_stays(pl
     left = open_dataset(found.source)
     assert len(left) == len(ids) - 3 and FeatureBank.open(clean).image_labels()[1] == left.ids
     assert not list(tmp_path.glob("*.points"))
+
+
+@pytest.mark.parametrize("exact", [search.EXACT, 50])
+def test_a_threshold_of_one_finds_equal_images(exact, tmp_path, monkeypatch):
+    """The cosine similarity of a vector to itself is below 1 in float32 for many vectors."""
+    monkeypatch.setattr(search, "EXACT", exact)
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((n, 200)).astype(np.float32) for n in (600, 80))
+    x[:80] = y
+    x[300:600] = x[:300]
+    write_kept(tmp_path / "x.h5", x, SOURCE)
+    write_kept(tmp_path / "y.h5", y, TARGET)
+    ids, sought = open_dataset(SOURCE).ids, open_dataset(TARGET).ids
+    config = DuplicatesConfig(str(tmp_path / "x.h5"), str(tmp_path / "d.csv"), threshold=1.0)
+    found = find_duplicates(config)
+    assert {(row.id, row.target_id) for row in found.rows} == {(ids[300 + i], ids[i]) for i in range(300)}
+    assert max(row.cosine for row in found.rows) <= 1 + 1e-5 and found.next_cosine < 0.9
+    against = find_duplicates(replace(config, against=[str(tmp_path / "y.h5")], overwrite=True))
+    assert {(row.id, row.target_id) for row in against.rows} == {
+        (ids[start + i], sought[i]) for i in range(80) for start in (0, 300)
+    }
+    assert against.next_cosine < 0.9
