@@ -30,18 +30,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recording import RESULTS, WORK, record, sized
+from recording import RESULTS, WORK, in_child, memory, record, sized
 from scipy.spatial.distance import cdist
 
 from features import FeatureBank
@@ -162,7 +159,7 @@ def bounded(sources: int, targets: int, unit_length: bool, exact: bool) -> dict[
         "targets": targets,
         "points": "length 1" if unit_length else "raw",
         "seconds": first,
-        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "peak_gib": round(memory("VmHWM") / 2**30, 2),
         "lower_bound": found.lower_bound,
         "upper_bound": found.upper_bound,
         "gap": found.gap,
@@ -185,8 +182,7 @@ def scale() -> None:
     rows = []
     for sources, exact in SCALE.items():
         for unit_length in (False, True):
-            with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-                rows.append(alone.submit(bounded, sources, SCALE_TARGETS, unit_length, exact).result())
+            rows.append(in_child(bounded, sources, SCALE_TARGETS, unit_length, exact))
             print(rows[-1], flush=True)
     result = json.loads(RESULT.read_text())
     result["semi-dual"] = {

@@ -8,7 +8,7 @@ within a class that fall as j^-0.6. One image of a thousand is a planted copy of
 features times 0.5 to 2, or the features and noise of 0.3 standard deviations. A target of 50 of the classes has 2,500
 images, 500 of which stand in the lake too, with that noise.
 
-Steps, each one command in a process of its own, whose peak memory is the one that the operating system counts:
+Steps, each one command in a process of its own, with the peak of that process's resident memory (VmHWM):
 
 1. transfer extract features:LAKE.npy --keep-images
 2. transfer duplicates LAKE.h5: copies inside the lake. The recall is the share of planted copies that are listed,
@@ -26,14 +26,13 @@ import argparse
 import csv
 import os
 import shutil
-import subprocess
-import sys
-import time
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from recording import RESULTS, ROOT, WORK, append_row, read_table, record, sized
+from recording import RESULTS, WORK, append_row, read_table, record, run_transfer, sized
 
 SIZES: tuple[int, ...] = sized((100_000, 1_000_000, 10_000_000), (40_000,))
 WIDTH, CLASSES, CENTRES, SEED = 128, 2_000, 24, 0
@@ -43,6 +42,33 @@ HERE = WORK / "large-lake"
 TABLE = RESULTS / "large_lake" / "steps.csv"
 #: Rows that are drawn at a time.
 BLOCK = 100_000
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, the file that it writes, and the files of other steps that it reads."""
+
+    arguments: tuple[str, ...]
+    out: str
+    reads: tuple[str, ...] = ()
+
+
+_LAKE = "features:lake.npy?label=none&model=drawn"
+_TARGET = "features:target.npy?label=target-labels.npy&model=drawn"
+STEPS = {
+    "extract": Step(("extract", _LAKE, "--keep-images"), "lake.h5"),
+    "target": Step(("extract", _TARGET, "--keep-images"), "target.h5"),
+    "duplicates": Step(("duplicates", "lake.h5"), "inside.csv", ("lake.h5",)),
+    "duplicates --against": Step(
+        ("duplicates", "lake.h5", "--against", "target.h5"), "against.csv", ("lake.h5", "target.h5")
+    ),
+    "cluster": Step(("cluster", "lake.h5"), "clusters.h5", ("lake.h5",)),
+    "select": Step(
+        ("select", "--target", "target.h5", "--source", "clusters.h5", "--images", "10000"),
+        "subset.csv",
+        ("target.h5", "clusters.h5"),
+    ),
+}
 
 
 class Drawn:
@@ -64,7 +90,10 @@ class Drawn:
 
 
 def make(images: int, folder: Path) -> tuple[dict[int, str], set[int]]:
-    """Write the lake and the target, if they are not there; the kind of each planted copy, those of the target too."""
+    """Write the lake and the target unless they exist.
+
+    Return the kind of each planted copy, and the rows of the target's images.
+    """
     drawn = Drawn()
     folder.mkdir(parents=True, exist_ok=True)
     labels = drawn.rng.integers(0, TARGET_CLASSES, TARGET_IMAGES)
@@ -91,20 +120,6 @@ def make(images: int, folder: Path) -> tuple[dict[int, str], set[int]]:
     return kinds, set(copies[planted:].tolist())
 
 
-def command(arguments: list[str], folder: Path) -> dict[str, str]:
-    """Run a command of the toolkit in a folder; what it took."""
-    began = time.perf_counter()
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
-    argv = [sys.executable, "-m", "transfer", *arguments]
-    process = subprocess.Popen(argv, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)  # which also says what it used
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if status:
-        raise SystemExit(f"transfer {' '.join(arguments)}: status {process.returncode}")
-    seconds, cpu = time.perf_counter() - began, used.ru_utime + used.ru_stime
-    return {"seconds": f"{seconds:.1f}", "cpu_seconds": f"{cpu:.1f}", "peak_gib": f"{used.ru_maxrss / 2**20:.3f}"}
-
-
 def listed(table: Path) -> set[int]:
     """The rows that a list of copies names."""
     with table.open(newline="", encoding="utf-8") as file:
@@ -121,31 +136,38 @@ def figures_of_copies(found: set[int], kinds: dict[int, str]) -> dict[str, str]:
     return {"recall": " ".join(f"{kind} {share:.4f}" for kind, share in recall.items()), "false_alarms": str(alarms)}
 
 
+def to_do(measured: Collection[str], folder: Path) -> list[str]:
+    """The steps that are not measured, and those whose output these need and that is not in the folder, in order."""
+    chosen: list[str] = []
+    needed: set[str] = set()
+    for name, step in reversed(STEPS.items()):
+        if name not in measured or (step.out in needed and not (folder / step.out).is_file()):
+            chosen.insert(0, name)
+            needed.update(step.reads)
+    return chosen
+
+
+def measured_of(images: int) -> set[str]:
+    """The steps of a size that are in the table."""
+    return {row["step"] for row in read_table(TABLE) if row["images"] == str(images)}
+
+
 def measure(images: int) -> None:
-    """Every step of a size that is not in the table."""
-    folder = HERE / str(images)
+    """Do every step of a size that is not in the table, and add what it took."""
+    folder, measured = HERE / str(images), measured_of(images)
     kinds, of_target = make(images, folder)
-    spec = "features:lake.npy?label=none&model=drawn"
-    target = "features:target.npy?label=target-labels.npy&model=drawn"
-    steps = {
-        "extract": ["extract", spec, "--keep-images", "--out", "lake.h5"],
-        "target": ["extract", target, "--keep-images", "--out", "target.h5"],
-        "duplicates": ["duplicates", "lake.h5", "--out", "inside.csv"],
-        "duplicates --against": ["duplicates", "lake.h5", "--against", "target.h5", "--out", "against.csv"],
-        "cluster": ["cluster", "lake.h5", "--out", "clusters.h5"],
-        "select": ["select", "--target", "target.h5", "--source", "clusters.h5", "--images", "10000"],
-    }
-    steps["select"] += ["--out", "subset.csv"]
-    done = {row["step"] for row in read_table(TABLE) if row["images"] == str(images)}
-    for step, arguments in steps.items():
-        if step in done:
+    for name in to_do(measured, folder):
+        step = STEPS[name]
+        run = run_transfer(*step.arguments, "--out", step.out, "--overwrite", folder=folder)
+        if name in measured:
             continue
-        row = {"images": str(images), "step": step} | command([*arguments, "--overwrite"], folder)
+        row = {"images": str(images), "step": name, "seconds": f"{run.seconds:.1f}"}
+        row |= {"cpu_seconds": f"{run.cpu_seconds:.1f}", "peak_gib": f"{run.peak_gib:.3f}"}
         row |= {"recall": "", "false_alarms": ""}
-        if step == "duplicates":
-            row |= figures_of_copies(listed(folder / "inside.csv"), kinds)
-        elif step == "duplicates --against":
-            row |= figures_of_copies(listed(folder / "against.csv"), dict.fromkeys(of_target, "noisy"))
+        if name == "duplicates":
+            row |= figures_of_copies(listed(folder / step.out), kinds)
+        elif name == "duplicates --against":
+            row |= figures_of_copies(listed(folder / step.out), dict.fromkeys(of_target, "noisy"))
         append_row(TABLE, row)
         print(*row.values(), flush=True)
     shutil.rmtree(folder)
@@ -156,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--images", type=int, nargs="+", choices=SIZES, default=list(SIZES))
     for images in parser.parse_args().images:
-        if len([row for row in read_table(TABLE) if row["images"] == str(images)]) < 6:
+        if to_do(measured_of(images), HERE / str(images)):
             measure(images)
     rows = read_table(TABLE)
     total = {size: sum(float(row["seconds"]) for row in rows if row["images"] == str(size)) for size in SIZES}

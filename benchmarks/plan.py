@@ -20,13 +20,11 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import multiprocessing
 import shutil
 import statistics
 import tarfile
 import time
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +35,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from plan_arithmetic import INPUTS, SOURCES, bank_bytes, case, slope
-from recording import RESULTS, WORK, record, sized, unpacked
+from recording import RESULTS, WORK, in_child, memory, record, sized, unpacked
 
 from features import ExtractConfig, open_dataset
 from features.dataset import ImageDataset
@@ -57,18 +55,6 @@ INDEXED, A_SHARD = sized((100_000, 300_000), (200, 600)), sized(10_000, 100)
 MOST_BYTES, MOST_SECONDS = 6e9, 300
 #: ResNet-50's input.
 PREPROCESSING = Preprocessing(image_size=224, resize=256)
-
-
-def memory(name: str) -> int:
-    """Bytes of memory of this process: VmRSS now, VmHWM at most."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) * 1024
-
-
-def in_child(work: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function returns in a new process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(work, *arguments).result()
 
 
 @dataclass(frozen=True)

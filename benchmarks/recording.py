@@ -1,4 +1,4 @@
-"""Shared by all benchmarks: where data and results are, how a result is recorded, and the error of a mean.
+"""Shared by all benchmarks: where data and results are, how results are recorded, what a process takes, and errors.
 
 With ``BENCH_QUICK=1`` in the environment (``make bench-quick``) every benchmark runs at smoke size: on a few images of
 each class, in a folder of its own, and its results stay there. A quick run shows that a benchmark works, no more.
@@ -13,11 +13,18 @@ import csv
 import fcntl
 import io
 import json
+import multiprocessing
 import os
+import subprocess
+import sys
 import tarfile
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, TypeVar
 
 import numpy as np
@@ -148,6 +155,71 @@ def hold_to_protocol(table: Path, command: str, protocol: Mapping[str, Any]) -> 
         record(path, {"command": command, "protocol": protocol})
     elif json.loads(path.read_text(encoding="utf-8"))["protocol"] != json.loads(json.dumps(protocol)):
         raise ValueError(f"{path}: the lines of the table are of another protocol; move both away")
+
+
+def memory(name: str, status: str | None = None) -> int:
+    """Bytes of memory of a process: VmRSS now, VmHWM at most.
+
+    The peak that ``getrusage`` and ``wait4`` give is not used: a process starts with that of the one that started it.
+
+    Args:
+        name: ``VmRSS`` or ``VmHWM``.
+        status: Text of the ``/proc/PID/status`` of the process, by default of this one.
+    """
+    lines = (Path("/proc/self/status").read_text(encoding="utf-8") if status is None else status).splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) * 1024
+
+
+def in_child(work: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns in a new process."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command of the toolkit printed, and what its process took."""
+
+    output: str
+    seconds: float
+    cpu_seconds: float
+    peak_gib: float
+
+
+#: Runs a command, and then writes its own status to a file that is open already.
+_RUNNER = """
+import os, sys
+from transfer.cli import main
+exit_status = main(sys.argv[2:])
+with open("/proc/self/status", "rb") as file:
+    os.write(int(sys.argv[1]), file.read())
+sys.exit(exit_status)
+"""
+
+
+def run_transfer(*arguments: object, folder: Path = ROOT) -> Run:
+    """Run ``transfer ARGUMENTS`` in a process of its own, in a folder; end here if it fails."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    words = [*map(str, arguments)]
+    with TemporaryFile() as file:
+        argv = [sys.executable, "-c", _RUNNER, str(file.fileno()), *words]
+        began, before = time.perf_counter(), os.times()
+        done = subprocess.run(
+            argv,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+            pass_fds=[file.fileno()],
+        )
+        seconds, after = time.perf_counter() - began, os.times()
+        file.seek(0)
+        status = file.read().decode()
+    if done.returncode:
+        raise SystemExit(f"transfer {' '.join(words)}: status {done.returncode}")
+    cpu_seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    return Run(done.stdout, seconds, cpu_seconds, memory("VmHWM", status) / 2**30)
 
 
 def standard_error(values: ArrayLike) -> float | None:

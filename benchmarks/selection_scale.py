@@ -12,16 +12,12 @@ Expected on 2 quiet cores: a million × 1,000 classes in less than a minute and 
 from __future__ import annotations
 
 import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recording import RESULTS, record, sized
+from recording import RESULTS, record, run_transfer, sized
 
 from features import FeatureBank
 from similarity import DEFAULT_STRATEGY, Subset
@@ -52,24 +48,19 @@ def measure(classes: int) -> dict[str, Any]:
         drawn("source", classes, branches, rng).write(banks["source"])
         drawn("target", TARGETS, branches, rng).write(banks["target"])
         options = ["--target", str(banks["target"]), "--source", str(banks["source"]), "--out", f"{folder}/subset.csv"]
-        started = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "transfer.cli", "select", *options], check=True, stdout=subprocess.DEVNULL
-        )
-        seconds = time.perf_counter() - started
+        run = run_transfer("select", *options)
         chosen = len(Subset.read(f"{folder}/subset.csv"))
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     return {
         "sources": classes,
         "targets": TARGETS,
-        "seconds": round(seconds, 1),
-        "peak_gib": round(peak, 2),
+        "seconds": round(run.seconds, 1),
+        "peak_gib": round(run.peak_gib, 2),
         "chosen": chosen,
     }
 
 
 def main() -> None:
-    """Measure every size, smallest first, since the peak memory is that of all children so far; record."""
+    """Measure every size; record."""
     rows = []
     for classes in SIZES:
         rows.append(measure(classes))

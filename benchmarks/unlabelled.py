@@ -37,8 +37,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from itertools import combinations
@@ -46,7 +44,7 @@ from typing import Any
 
 import faiss
 import numpy as np
-from recording import RESULTS, ROOT, record, sized, unpacked
+from recording import RESULTS, record, run_transfer, sized, unpacked
 from related_classes import SIDE, Groups
 from selection_quality import over_groups
 from unlabelled_lake import HERE, LAKE, SEED, Lake, make_lake, statistics_of
@@ -74,24 +72,12 @@ REAL = sized(
 THRESHOLDS = (0.5, 0.6)
 
 
-#: Runs a command, and prints the peak of the process's memory behind its result.
-RUNNER = """
-import sys
-from transfer.cli import main
-status = main(sys.argv[1:])
-print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
-sys.exit(status)
-"""
-
-
 def command(*argv: object) -> tuple[dict[str, Any], dict[str, float]]:
     """What a command prints with ``--json``, its seconds, and its peak memory in GiB."""
-    started = time.perf_counter()
-    line = [sys.executable, "-c", RUNNER, *map(str, argv), "--overwrite", "--json"]
-    said, kibibytes = subprocess.run(line, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=True).stdout.splitlines()
-    cost = {"seconds": round(time.perf_counter() - started, 1), "peak_gib": round(int(kibibytes) / 2**20, 2)}
+    run = run_transfer(*argv, "--overwrite", "--json")
+    cost = {"seconds": round(run.seconds, 1), "peak_gib": round(run.peak_gib, 2)}
     print(f"transfer {argv[0]}: {cost['seconds']} s, {cost['peak_gib']} GiB", flush=True)
-    return json.loads(said), cost
+    return json.loads(run.output), cost
 
 
 def plain_similarity(lake: Lake, test: FeatureBank) -> dict[str, float]:

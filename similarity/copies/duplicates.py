@@ -28,7 +28,7 @@ from features.infrastructure.texts import Texts
 from features.readers import open_dataset
 from features.readers.spec_options import excluding, files_of
 from similarity.copies.against import most_similar
-from similarity.copies.local_geometry import copy_threshold
+from similarity.copies.local_geometry import copy_threshold, reach
 from similarity.copies.within import copies_within
 
 COLUMNS = ("id", "target_id", "cosine", "class", "target_class", "source", "target")
@@ -47,7 +47,8 @@ class DuplicatesConfig:
         against: Feature banks of the images that must not be trained on, extracted with `keep_images`; by default the
             images of the source are compared with each other.
         threshold: Least cosine similarity of a copy, above 0 and at most 1; a lower one finds more copies and more
-            false positives. By default 0.5, or for narrow features the similarity that chance reaches.
+            false positives. By default 0.5, or for narrow features the similarity that chance reaches. Similarities up
+            to 1e-5 below it count, the round-off of float32: 1 finds images whose features are equal or proportional.
         clean_bank: A file (.h5) for the source's bank without the copies; no image is decoded again.
         overwrite: Replace existing files.
     """
@@ -129,7 +130,8 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
 
     Raises:
         InputError: A bank keeps no image features or the banks cannot be compared, features are too narrow to separate
-            copies, ``out`` or ``clean_bank`` exists, or the source's dataset has changed since its extraction.
+            copies, a target is the source, ``out`` or ``clean_bank`` exists, or the source's dataset has changed since
+            its extraction.
     """
     out, clean = located(config.out), None if config.clean_bank is None else located(config.clean_bank)
     source = FeatureBank.open(config.source)
@@ -140,6 +142,11 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
     targets = [FeatureBank.open(path) for path in config.against]
     for target in targets:
         source.require_comparable(target)
+        if _are_same(source, target):
+            raise InputError(
+                f"`against` {target.path}: holds the images of the source; leave out `against` to compare the source "
+                f"with itself"
+            )
     labels, ids = source.image_labels()
     threshold = config.threshold or _threshold(source, len(ids), targets)
     if clean is not None and open_dataset(source.name, images=False).manifest_sha256 != source.attrs.get(
@@ -175,6 +182,14 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
     return Duplicates(rows, threshold, str(spec), len(ids), rest, out, clean)
 
 
+def _are_same(one: FeatureBank, other: FeatureBank) -> bool:
+    """Whether two banks are one file, or of the same images."""
+    if one.path is not None and other.path is not None and one.path.resolve() == other.path.resolve():
+        return True
+    names = "dataset", "manifest_sha256"
+    return all(one.attrs.get(name) and one.attrs.get(name) == other.attrs.get(name) for name in names)
+
+
 def _threshold(source: FeatureBank, images: int, targets: Sequence[FeatureBank]) -> float:
     """The least cosine similarity of a copy; raise `InputError` if the features are too narrow for one."""
     others = sum(target.images_kept() for target in targets)
@@ -205,14 +220,15 @@ def _copies_of(source: FeatureBank, targets: Sequence[FeatureBank], threshold: f
         cosine, nearest = most_similar(source, target)
         better = cosine > best
         best[better], of_target[better], of_image[better] = cosine[better], number, nearest[better]
-    copies = np.flatnonzero(best >= threshold)
+    alike = reach(best, threshold)
+    copies = np.flatnonzero(alike)
     copies = copies[np.argsort(-best[copies], kind="stable")]
     named = [target.image_labels() for target in targets]
     found: list[_Found] = []
     for i in copies.tolist():
         target, (labels, ids), j = targets[of_target[i]], named[of_target[i]], int(of_image[i])
         found.append((i, target, ids[j], target.classes[labels[j]], float(best[i])))
-    return found, float(best[best < threshold].max(initial=-1))
+    return found, float(best[~alike].max(initial=-1))
 
 
 def _copies_inside(source: FeatureBank, threshold: float, out: Location) -> tuple[list[_Found], float]:

@@ -14,6 +14,7 @@ from features.infrastructure.console import console
 from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5.content import stored
 from features.infrastructure.hdf5.opening import atomic_hdf5
+from similarity.copies.local_geometry import reach
 
 SCHEMA = "transfer.found-pairs"
 #: Seconds between two writings, at least, and in units of what the last one took.
@@ -41,8 +42,9 @@ class FoundPairs:
     """The pairs of a search, to which the neighbours of one block of images after the other are added.
 
     Attributes:
-        threshold: Least cosine similarity of a pair.
+        threshold: Least cosine similarity of a pair, but for round-off.
         number: Number of neighbours that are searched of each image.
+        images: Number N of images.
         path: A file for the pairs while the search runs; None keeps them in memory alone.
         key: Text that says which search it is: the file of another search is not resumed.
         position: The first image whose neighbours are not added yet.
@@ -50,6 +52,7 @@ class FoundPairs:
 
     threshold: float
     number: int
+    images: int
     path: Path | None = None
     key: str = ""
     position: int = 0
@@ -63,19 +66,20 @@ class FoundPairs:
 
     def add(self, images: NDArray[np.int64], cosine: NDArray[np.float32], found: NDArray[np.int64]) -> None:
         """Add the (B, K) similarities and positions of the neighbours of (B,) images."""
-        row, column = np.nonzero(cosine >= self.threshold)
+        alike = reach(cosine, self.threshold)
+        row, column = np.nonzero(alike)
         one, other = images[row], found[row, column]
-        following = float(cosine[cosine < self.threshold].max(initial=-1.0))
+        following = float(cosine[~alike].max(initial=-1.0))
         full = images[np.bincount(row, minlength=len(images)) >= self.number]
         self._parts.append(_Part(np.minimum(one, other), np.maximum(one, other), cosine[row, column], full, following))
         self.position = int(images[-1]) + 1
         if self.path is not None and time.monotonic() - self._saved >= max(_EVERY, _COSTS * self._cost):
             self._write(self.path)
 
-    def pairs(self, images: int) -> Pairs:
-        """Return each pair once, of so many images."""
+    def pairs(self) -> Pairs:
+        """Return each pair once."""
         found = _together(self._parts)
-        _, once = np.unique(found.first * images + found.second, return_index=True)
+        _, once = np.unique(found.first * self.images + found.second, return_index=True)
         return Pairs(found.first[once], found.second[once], found.cosine[once], found.next_cosine)
 
     def full(self) -> NDArray[np.int64]:
@@ -94,6 +98,8 @@ class FoundPairs:
                 first, second, full = (content.array(name, "whole numbers", (None,)) for name in _ARRAYS[:3])
                 cosine = content.array("cosine", "floats", (None,))
                 position, following = int(found["position"]), float(found["next_cosine"])
+                if same and not (0 <= position <= self.images and _are_pairs(first, second, cosine, self.images)):
+                    raise ValueError(f"images that are not among {self.images:,}")
         except InputError:
             console.print(f"{path}: damaged, or no unfinished search for copies; the search starts anew")
             return
@@ -126,6 +132,13 @@ class _Part(NamedTuple):
 
 #: The arrays of a part.
 _ARRAYS = ("first", "second", "full", "cosine")
+
+
+def _are_pairs(first: NDArray[np.int64], second: NDArray[np.int64], cosine: NDArray[np.float32], images: int) -> bool:
+    """Whether the arrays of a file have one length, and their pairs are of so many images."""
+    if not len(first) == len(second) == len(cosine):
+        return False
+    return bool(np.all((first >= 0) & (first < second) & (second < images)))
 
 
 def _together(parts: list[_Part]) -> _Part:

@@ -21,6 +21,8 @@ from similarity.geometry import Geometry
 
 #: Least cosine similarity of a copy, determined for 1,280 features; larger for narrow ones.
 THRESHOLD = 0.5
+#: Round-off of a cosine similarity in float32: a point's similarity to an equal one may be as much below 1.
+_ROUND_OFF = 1e-5
 #: Number of hard negatives per feature.
 NEAR_A_FEATURE = 8
 #: Ridge of their covariance in units of the mean eigenvalue; larger if there are fewer hard negatives.
@@ -34,6 +36,11 @@ def copy_threshold(pairs: int, width: int) -> float:
     1 / ``width``.
     """
     return max(THRESHOLD, math.sqrt(2 * math.log(max(pairs, 1)) / width))
+
+
+def reach(cosine: NDArray[np.floating], threshold: float) -> NDArray[np.bool_]:
+    """Which cosine similarities are at least a threshold, but for the round-off of float32, 1e-5."""
+    return cosine >= threshold - _ROUND_OFF
 
 
 def local_geometry(near: NDArray[np.floating], *, rectified: bool) -> Geometry:

@@ -1,9 +1,10 @@
 """The nearest neighbours of every point among all others, for more points than fit in memory.
 
 Up to :data:`EXACT` points are compared with each other. More are put into an inverted file (IVF) of product-quantised
-residuals (Jégou, Douze and Schmid, 2011; André, Kermarrec and Le Scouarnec, 2017, for the 4-bit codes), which takes
-one bit for each feature. It proposes candidates, and their cosine similarity is then computed from the points on the
-disk.
+points (Jégou, Douze and Schmid, 2011; André, Kermarrec and Le Scouarnec, 2017, for the 4-bit codes), which takes one
+bit for each feature. The codes are those of the points themselves, not of their differences from the centres of the
+lists. The index proposes four times as many candidates as neighbours are wanted; the cosine similarity of the
+candidates is computed from the points on the disk, and the nearest ones are kept.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from features.infrastructure.console import progress
 from features.infrastructure.disk.stored_rows import StoredRows
 from similarity.distances import inner_product_index
 
+#: Counts the versions of this search that find other neighbours: an unfinished search of another one is not resumed.
+FORMAT = 2
 #: Most points that are compared with each other, all with all.
 EXACT = 1 << 15
 #: Points of a block, and most numbers (float32: 1 GiB) of the sample that the quantisers are trained on.
@@ -26,6 +29,8 @@ BLOCK, _SAMPLE_NUMBERS = 1 << 14, 1 << 28
 _USUAL = 16
 #: Dimensions of a sub-quantiser, and the bits of its code.
 _SUB_DIMENSIONS, _BITS = 4, 4
+#: Candidates that codes propose for each neighbour that is wanted.
+_CANDIDATES = 4
 #: Inverted lists that are probed for a point, training points for each list (least and wished), and iterations.
 _PROBES, _LEAST_TRAINING, _TRAINING, _ITERATIONS = 32, 39, 64, 8
 
@@ -72,11 +77,21 @@ class NeighbourSearch:
             yield self._neighbours(part, self._points.take(part), number)
 
     def _neighbours(self, places: NDArray[np.int64], block: NDArray[np.float32], number: int) -> Block:
-        cosine, found = self._index.search(_padded(block), min(number + 1, len(self._points)))
+        wanted = min(number + 1, len(self._points))
+        asked = wanted if self._exact else min(_CANDIDATES * wanted, len(self._points))
+        cosine, found = self._index.search(_padded(block), asked)
         found = np.where((found != places[:, None]) & (cosine >= self._lowest), found, -1).astype(np.int64)
         if self._exact:
             return places, np.where(found < 0, -np.inf, cosine), found
-        return places, _cosines(self._points, block, found), found
+        return places, *_nearest(_cosines(self._points, block, found), found, wanted)
+
+
+def _nearest(
+    cosine: NDArray[np.float32], found: NDArray[np.int64], number: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """(B, number) of (B, K) similarities and positions: those with the highest similarities, in no order."""
+    columns = np.argpartition(-cosine, number - 1, axis=1)[:, :number]
+    return np.take_along_axis(cosine, columns, 1), np.take_along_axis(found, columns, 1)
 
 
 def _all(points: StoredRows) -> Any:
@@ -114,10 +129,8 @@ def _inverted_file(points: StoredRows, least: float, seed: int) -> tuple[Any, fl
 
 def _share_of_a_code(index: Any, sample: NDArray[np.float32]) -> float:
     """The similarity of a point (of length 1) to its code, that of the worst hundredth of a sample."""
-    _, lists = index.quantizer.search(sample, 1)
-    centres = np.stack([index.quantizer.reconstruct(int(number)) for number in lists[:, 0]])
-    codes = index.pq.decode(index.pq.compute_codes(np.ascontiguousarray(sample - centres)))
-    return float(np.quantile(np.einsum("nd,nd->n", sample, codes + centres), 0.01))
+    codes = index.pq.decode(index.pq.compute_codes(sample))
+    return float(np.quantile(np.einsum("nd,nd->n", sample, codes), 0.01))
 
 
 def _sample(points: StoredRows, size: int, seed: int) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from features.infrastructure.disk.stored_rows import StoredRows
 from features.kept_features import KeptFeatures
 from similarity.copies.found_pairs import FoundPairs, Pairs
 from similarity.copies.local_geometry import copy_threshold, local_geometry, nearest_images
-from similarity.copies.neighbours import BLOCK, NeighbourSearch
+from similarity.copies.neighbours import BLOCK, FORMAT, NeighbourSearch
 from similarity.geometry import are_rectified
 
 #: Nearest neighbours that are searched of each image at first.
@@ -60,7 +60,7 @@ def groups_of_copies(bank: FeatureBank) -> NDArray[np.int64]:
         return np.sort(first[full[first]])
 
     with TemporaryDirectory() as folder, _points(bank, count, Path(folder) / "points") as points:
-        return _groups(_all_pairs(points, FoundPairs(threshold, _NEIGHBOURS), full_first_of_groups), count)
+        return _groups(_all_pairs(points, FoundPairs(threshold, _NEIGHBOURS, count), full_first_of_groups), count)
 
 
 def copies_within(
@@ -88,7 +88,8 @@ def copies_within(
         return np.flatnonzero(full & (_originals(pairs, count)[0] < 0))
 
     with _points(bank, count, aside) as points:
-        pairs = _all_pairs(points, FoundPairs(threshold, _NEIGHBOURS, resume, _key(bank, threshold)), full_that_stay)
+        found = FoundPairs(threshold, _NEIGHBOURS, count, resume, _key(bank, points, threshold))
+        pairs = _all_pairs(points, found, full_that_stay)
     original, cosine = _originals(pairs, count)
     left_out = np.flatnonzero(original >= 0)
     return left_out, original[left_out], cosine[left_out], pairs.next_cosine
@@ -105,16 +106,16 @@ def _all_pairs(points: StoredRows, found: FoundPairs, again: Again) -> Pairs:
         found.add(*block)
     full = np.zeros(count, dtype=bool)
     full[found.full()] = True
-    while len(images := again(found.pairs(count), full)):
+    while len(images := again(found.pairs(), full)):
         number = min(8 * number, count - 1)
-        more = FoundPairs(found.threshold, number)
+        more = FoundPairs(found.threshold, number, count)
         for block in search.of(images, number):
             more.add(*block)
         full[images] = False
         if number < count - 1:
             full[more.full()] = True
         found.join(more)
-    return found.pairs(count)
+    return found.pairs()
 
 
 def _groups(pairs: Pairs, images: int) -> NDArray[np.int64]:
@@ -137,10 +138,11 @@ def _originals(pairs: Pairs, images: int) -> tuple[NDArray[np.int64], NDArray[np
     return original, cosine
 
 
-def _key(bank: FeatureBank, threshold: float) -> str:
-    """What tells a search from others: the bank, and the threshold."""
+def _key(bank: FeatureBank, points: StoredRows, threshold: float) -> str:
+    """Text that says which search it is: the bank, its points, what is searched, and how."""
     of_bank = {name: str(bank.attrs.get(name)) for name in ("dataset", "manifest_sha256", "weights_sha256", "created")}
-    return json.dumps(of_bank | {"threshold": threshold}, sort_keys=True)
+    search = {"threshold": threshold, "points": points.shape, "neighbours": _NEIGHBOURS, "format": FORMAT}
+    return json.dumps(of_bank | search, sort_keys=True)
 
 
 @contextmanager

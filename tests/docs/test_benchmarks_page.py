@@ -189,7 +189,10 @@ def test_words_about_expected_gains():
     assert all(0.8 < row["error"] / row["standard_deviation"] < 1.1 for row in found.values())
     of_classes = [row["held_of"]["birds"] for name, row in found.items() if name.startswith("classes")]
     assert "hold less than 60 % of the gains of classes" in PLAIN and max(of_classes) < 0.6
-    ranks = {kind: [row["rank_correlation"] for name, row in found.items() if name.startswith(kind)] for kind in ("classes", "domains")}
+    ranks = {
+        kind: [row["rank_correlation"] for name, row in found.items() if name.startswith(kind)]
+        for kind in ("classes", "domains")
+    }
     assert "Nearness orders the choices of classes fairly well, and whole domains less well" in PLAIN
     assert min(ranks["classes"]) > 0.6 and max(ranks["domains"]) < 0.5
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image, ImageOps
 from features import ExtractConfig, FeatureBank, InputError, extract, open_dataset
 from similarity import DuplicatesConfig, find_duplicates
 from similarity.clustering import ClusterConfig, cluster
+from similarity.copies import neighbours as search
 from similarity.copies.against import most_similar
 from similarity.copies.local_geometry import local_geometry
 
@@ -99,10 +101,18 @@ def test_the_search_is_a_plain_one(tmp_path):
 def test_whatever_the_number_of_like_images_a_copy_is_one(rows):
     rng = np.random.default_rng(0)
     near = rng.normal(size=(rows, 100)).astype(np.float32)
+    others = rng.normal(size=(50, 100))
+    others[1] = others[0] + 0.1 * rng.normal(size=100)  # a copy of an image that is not among the like ones
+    others[2] = near[-1] + 0.1 * rng.normal(size=100)  # and one of an image that is
     metric = local_geometry(near, rectified=False)
-    points = metric.points(np.concatenate([near, rng.normal(size=(50, 100))]))
+    points = metric.points(np.concatenate([near, others]))
     np.testing.assert_allclose(np.linalg.norm(points[1:], axis=1), 1)
     assert np.isfinite(points).all()
+    assert points[rows] @ points[rows + 1] > 0.95
+    if rows > 1:  # a single one is the origin
+        assert points[rows - 1] @ points[rows + 2] > 0.95
+    different = points[rows + 3 :]
+    assert (different @ different.T)[np.triu_indices(len(different), 1)].max() < 0.8
 
 
 def test_round_off_below_zero_does_not_change_the_search(tmp_path):
@@ -136,18 +146,29 @@ def test_narrow_features_need_more_likeness(tmp_path):
             assert not (tmp_path / "16.csv").exists()
 
 
-def test_several_targets_and_the_nearest_of_them(planted, tmp_path):
+def test_a_copy_has_the_nearest_of_all_targets_the_first_one_of_equal_ones(planted, tmp_path):
     source, target, copies = planted
-    bank = FeatureBank.open(target)
-    values = bank.images()[0] + 1.0
-    values[7] = bank.images()[0][7]  # the original of one copy stands here too; equal similarity: the first counts
-    other = write_kept(tmp_path / "other.h5", values, "digits:@test?per_class=8&seed=1")
-    found = find_duplicates(DuplicatesConfig(source, str(tmp_path / "d.csv"), [target, str(other.path)]))
-    assert {row.target for row in found.rows} <= {TARGET, other.name} and len(found.rows) >= len(copies)
+    values = FeatureBank.open(target).images()[0]
+    write_kept(tmp_path / "equal.h5", values, f"{TARGET}&seed=1")  # the same features under other ids
+    nearer = values.copy()
+    nearer[[14, 21]] = FeatureBank.open(source).images()[0][[20, 30]]  # the copies themselves, not their originals
+    write_kept(tmp_path / "nearer.h5", nearer, f"{TARGET}&seed=2")
+    against = [target, str(tmp_path / "equal.h5"), str(tmp_path / "nearer.h5")]
+    found = find_duplicates(DuplicatesConfig(source, str(tmp_path / "d.csv"), against))
+
+    best, expected = dict.fromkeys(copies, -1.0), {}
+    for path in against:
+        bank = FeatureBank.open(path)
+        cosine, nearest = most_similar(FeatureBank.open(source), bank)
+        for i in copies:
+            if cosine[i] > best[i]:
+                best[i], expected[i] = cosine[i], (bank.name, bank.images()[2][nearest[i]])
     ids = open_dataset(SOURCE).ids
-    assert {ids[i] for i in copies} <= {row.id for row in found.rows}
-    alone = find_duplicates(DuplicatesConfig(source, str(tmp_path / "alone.csv"), [str(other.path)]))
-    assert ids[10] in {row.id for row in alone.rows}
+    assert {(row.id, row.target, row.target_id) for row in found.rows} == {
+        (ids[i], *original) for i, original in expected.items()
+    }
+    assert {expected[i][0] for i in (20, 30)} == {f"{TARGET}&seed=2"}
+    assert {row.target for row in found.rows} == {TARGET, f"{TARGET}&seed=2"}  # never the equal one
 
 
 def test_a_bank_without_the_copies_as_extracted_anew(planted, tmp_path):
@@ -256,8 +277,11 @@ def test_a_refused_or_failed_bank_leaves_no_list(planted, tmp_path, monkeypatch)
         ({"clean_bank": "z.csv"}, "`clean_bank` z.csv: expected the name of a bank, such as clean.h5"),
         ({"out": "c.h5", "clean_bank": "c.h5"}, "`clean_bank` c.h5: is the file of `out` too; name another one"),
         ({"source": "plain.h5"}, "the bank keeps no image features; extract it again with `keep_images`"),
-        ({"against": ["plain.h5"]}, "the bank keeps no image features; extract it again with `keep_images`"),
+        ({"against": ["means.h5"]}, "the bank keeps no image features; extract it again with `keep_images`"),
         ({"against": ["alien.h5"]}, "cannot be compared: backbone is 'b' in one and 'other' in the other"),
+        ({"against": ["target.h5", "source.h5"]}, "`against` source.h5: holds the images of the source; leave out"),
+        ({"against": ["./link.h5"]}, "leave out `against` to compare the source with itself"),
+        ({"against": ["twin.h5"]}, "leave out `against` to compare the source with itself"),
         ({"source": "old.h5", "clean_bank": "c.h5"}, f"its dataset {SOURCE} has changed since; extract it again"),
     ],
 )
@@ -265,6 +289,9 @@ def test_what_is_wrong_is_one_line(given, message, planted, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     bank = FeatureBank.open("source.h5")
     bank.write("plain.h5")
+    FeatureBank.open("target.h5").write("means.h5")
+    (tmp_path / "link.h5").symlink_to("source.h5")
+    write_kept("twin.h5", bank.images()[0] + 1, SOURCE)
     write_kept("alien.h5", bank.images()[0][:80], TARGET, backbone="other")
     write_kept("old.h5", bank.images()[0], SOURCE, manifest_sha256="0")
     before = sorted(path.name for path in tmp_path.iterdir())
@@ -324,7 +351,7 @@ def test_without_a_target_one_of_each_group_of_copies_inside_the_source_stays(pl
     for copy, original in again.items():
         features[copy] = features[original]
     write_kept(tmp_path / "inside.h5", features, SOURCE)
-    clean = tmp_path / "clean.h5"
+    clean, before = tmp_path / "clean.h5", {path.name for path in tmp_path.iterdir()}
     found = find_duplicates(
         DuplicatesConfig(str(tmp_path / "inside.h5"), str(tmp_path / "d.csv"), clean_bank=str(clean))
     )
@@ -337,4 +364,26 @@ def test_without_a_target_one_of_each_group_of_copies_inside_the_source_stays(pl
     assert found.threshold > found.next_cosine > 0
     left = open_dataset(found.source)
     assert len(left) == len(ids) - 3 and FeatureBank.open(clean).image_labels()[1] == left.ids
-    assert not list(tmp_path.glob("*.points"))
+    assert {path.name for path in tmp_path.iterdir()} - before == {"d.csv", "clean.h5"}
+
+
+@pytest.mark.parametrize("exact", [search.EXACT, 50])
+def test_a_threshold_of_one_finds_equal_images(exact, tmp_path, monkeypatch):
+    """The cosine similarity of a vector to itself is below 1 in float32 for many vectors."""
+    monkeypatch.setattr(search, "EXACT", exact)
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((n, 200)).astype(np.float32) for n in (600, 80))
+    x[:80] = y
+    x[300:600] = x[:300]
+    write_kept(tmp_path / "x.h5", x, SOURCE)
+    write_kept(tmp_path / "y.h5", y, TARGET)
+    ids, sought = open_dataset(SOURCE).ids, open_dataset(TARGET).ids
+    config = DuplicatesConfig(str(tmp_path / "x.h5"), str(tmp_path / "d.csv"), threshold=1.0)
+    found = find_duplicates(config)
+    assert {(row.id, row.target_id) for row in found.rows} == {(ids[300 + i], ids[i]) for i in range(300)}
+    assert max(row.cosine for row in found.rows) <= 1 + 1e-5 and found.next_cosine < 0.9
+    against = find_duplicates(replace(config, against=[str(tmp_path / "y.h5")], overwrite=True))
+    assert {(row.id, row.target_id) for row in against.rows} == {
+        (ids[start + i], sought[i]) for i in range(80) for start in (0, 300)
+    }
+    assert against.next_cosine < 0.9

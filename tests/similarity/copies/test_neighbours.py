@@ -66,6 +66,35 @@ def test_a_search_goes_on_where_it_was_left(stored, monkeypatch):
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize(("width", "clusters", "images", "noise"), [(512, 80, 6000, 0.25), (64, 20, 3000, 0.3)])
+def test_copies_inside_tight_clusters_are_found(width, clusters, images, noise, tmp_path, monkeypatch):
+    """Wide points, whose codes lose much of them, and narrow ones, whose codes order a cluster's points badly."""
+    monkeypatch.setattr(search, "EXACT", 100)
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((clusters, width))[rng.integers(0, clusters, images)]
+    points += 0.5 * rng.standard_normal(points.shape)
+    points[-300:] = points[:300] + rng.uniform(0, noise, (300, 1)) * rng.standard_normal((300, width))
+    points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    with closing(KeptFeatures(tmp_path / "points", width, scratch=True)) as kept:
+        kept.append(points)
+        _, cosine, found = whole(search.NeighbourSearch(kept.array(), 0.9).of_all(8))
+    assert cosine.shape == found.shape == (images, 9)
+    copies = [(i, images - 300 + i) for i in range(300) if points[i] @ points[images - 300 + i] >= 0.9]
+    met = [j in found[i] or i in found[j] for i, j in copies]
+    assert len(copies) > 200 and np.mean(met) >= 0.95
+
+
+def test_the_nearest_candidates_are_kept():
+    rng = np.random.default_rng(0)
+    cosine, found = rng.standard_normal((40, 12)).astype(np.float32), rng.integers(0, 99, (40, 12))
+    cosine[rng.random((40, 12)) < 0.7] = -np.inf
+    kept, places = search._nearest(cosine, found, 5)
+    for row in range(40):
+        assert sorted(kept[row]) == sorted(sorted(cosine[row])[-5:])
+        expected = {(a, b) for a, b in zip(cosine[row], found[row], strict=True)}
+        assert set(zip(kept[row], places[row], strict=True)) <= expected
+
+
 @pytest.mark.parametrize("exact", [100, 10_000])
 def test_more_neighbours_of_some_points(stored, exact, monkeypatch):
     points, rows = stored

@@ -10,7 +10,8 @@ from PIL import Image
 from support import DATA
 
 from features import ExtractConfig, FeatureBank, extract, open_dataset
-from similarity.copies import found_pairs
+from features.infrastructure.hdf5.content import stored
+from similarity.copies import found_pairs, within
 from similarity.copies import neighbours as search
 from similarity.copies.local_geometry import local_geometry
 from similarity.copies.within import copies_within, groups_of_copies
@@ -50,12 +51,17 @@ def test_planted_copies_are_grouped_and_birds_of_one_species_are_not(tmp_path):
     assert sizes.max() == 2 and (sizes == 2).sum() <= 14  # CUB has near-copies of its own
 
 
-def kept(features, path):
+def kept(features, path, created="once"):
     """A bank of one class that keeps these features."""
     values = features.astype(np.float32)
     means, variances = values.mean(axis=0, keepdims=True), values.var(axis=0, keepdims=True)
     bank = FeatureBank(
-        ("a",), np.array([len(values)]), means, variances, np.cov(values.T, bias=True).astype(np.float32)
+        ("a",),
+        np.array([len(values)]),
+        means,
+        variances,
+        np.cov(values.T, bias=True).astype(np.float32),
+        attrs={"created": created},
     )
     labels, ids = np.zeros(len(values), dtype=np.int64), [str(i) for i in range(len(values))]
     return bank.write(path, (values, labels, ids))
@@ -109,7 +115,7 @@ def check_by_definition(bank, threshold, found, tmp_path):
     assert set(stays) <= set(left) and (stays < left_out).all()
     np.testing.assert_allclose(cosine, similar[left_out, stays], atol=1e-5)
     assert cosine.min() >= threshold > following
-    assert not (tmp_path / "points").exists()
+    assert not list(tmp_path.glob("points*"))  # the file's name goes on
 
 
 @pytest.mark.parametrize(
@@ -184,14 +190,42 @@ def test_a_killed_search_goes_on(killed, chained, tmp_path, monkeypatch, capsys)
         np.testing.assert_array_equal(mine, expected)
 
 
-@pytest.mark.parametrize("change", ["threshold", "damage"])
+@pytest.mark.parametrize("change", ["threshold", "bank", "images", "format", "neighbours", "position", "damage"])
 def test_what_another_search_left_is_not_gone_on_with(change, killed, chained, tmp_path, monkeypatch, capsys):
-    resume = tmp_path / "resume"
-    if change == "damage":
+    resume, bank, threshold = tmp_path / "resume", chained, 0.6
+    if change == "threshold":
+        threshold = 0.61
+    elif change in ("bank", "images"):  # other features, or fewer; all else that a bank says of itself is the same
+        features = np.random.default_rng(2).standard_normal((500 if change == "bank" else 450, 128))
+        features[200] = features[100]
+        bank = kept(features, tmp_path / "other.h5", created="later" if change == "bank" else "once")
+    elif change == "format":
+        monkeypatch.setattr(within, "FORMAT", within.FORMAT + 1)
+    elif change == "neighbours":
+        monkeypatch.setattr(within, "_NEIGHBOURS", 9)
+    elif change == "position":
+        written = found_pairs.FoundPairs(0.6, 8, 500, key=key_in(resume), position=501)
+        written._write(resume)
+    else:
         content = bytearray(resume.read_bytes())
         content[len(content) // 2] ^= 255
         resume.write_bytes(content)
     starts = starts_of(monkeypatch)
-    found = copies_within(chained, 0.61 if change == "threshold" else 0.6, tmp_path / "points", resume)
+    found = copies_within(bank, threshold, tmp_path / "points", resume)
     assert starts[0] == 0 and "starts anew" in capsys.readouterr().err
-    check_by_definition(chained, 0.61 if change == "threshold" else 0.6, found, tmp_path)
+    check_by_definition(bank, threshold, found, tmp_path)
+
+
+def key_in(path):
+    with stored(path, "unfinished search") as content:
+        return content.attributes["key"]
+
+
+def test_pairs_of_other_images_are_refused(tmp_path, capsys):
+    one, other = np.array([3, 4]), np.array([9, 5])
+    search_of = found_pairs.FoundPairs(0.5, 8, 10, key="a")
+    search_of.add(one, np.full((2, 1), 0.9, np.float32), other[:, None])
+    search_of._write(tmp_path / "resume")
+    assert found_pairs.FoundPairs(0.5, 8, 10, tmp_path / "resume", "a").pairs().second.tolist() == [9, 5]
+    assert found_pairs.FoundPairs(0.5, 8, 9, tmp_path / "resume", "a").position == 0
+    assert "damaged" in capsys.readouterr().err
