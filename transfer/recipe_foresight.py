@@ -11,10 +11,11 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.storage.addresses import located
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
 from similarity import Subset
+from transfer.arm import Arm
 from transfer.commands.run import RunConfig, data_of, directory_of
 from transfer.foresight import Foresight, in_words, training_steps
 from transfer.rates import Rates, measure_rates
-from transfer.recipe import Arm, Recipe, keys_as_in_yaml
+from transfer.recipe import Recipe, keys_as_in_yaml
 from transfer.recipe_steps import RecipeSteps
 
 if TYPE_CHECKING:
