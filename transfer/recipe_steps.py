@@ -18,6 +18,7 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.options import SAME_RESULT
 from features.infrastructure.storage.addresses import located
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
+from finetune.shared_options import resolve
 from similarity import Subset
 from transfer.arm import Arm
 from transfer.command_line import Config, from_mapping
@@ -92,7 +93,7 @@ class RecipeSteps:
         if arm.how.halved:
             steps = int(self.recipe.pretrain["steps"])
             before = [self._pretraining(HALF, None, seed, steps=steps // 2, **start)]
-            start = {"init": before[0][1].out, "steps": steps - steps // 2}
+            start = {"init": before[0][1].out, "steps": steps - steps // 2} | _rates_after(before[0][1])
         return [*before, *([self._pretraining(name, subset, seed, **options, **start)] if options else [])]
 
     def _pretraining(self, name: str, choice: str | None, seed: int, **options: Any) -> tuple[str, PretrainConfig]:
@@ -135,6 +136,15 @@ class RecipeSteps:
         """The configuration of a step; the name of its output in ``place`` ends in a key of its fields and inputs."""
         out = str(self.out / place.format(slug(name, without_immaterial(fields), *key)))
         return from_mapping(config_type, {**fields, "out": out, **fixed}, self.where)
+
+
+def _rates_after(half: PretrainConfig) -> dict[str, float]:
+    """The rates of a second half: those of a training from a published model, where the first half starts from one."""
+    if not half.published:
+        return {}
+    complete, _ = resolve(half)
+    assert complete.lr is not None and complete.weight_decay is not None  # the configuration is complete
+    return {"lr": complete.lr, "weight_decay": complete.weight_decay}
 
 
 def _training_key(subset: str, weighted: bool = False) -> list[Any]:

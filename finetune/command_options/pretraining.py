@@ -59,11 +59,17 @@ class PretrainConfig(TrainingOptions):
         weights = ("default", "the backbone is a trained model") if trained else ("none", "pre-training starts anew")
         if self.init is not None:
             weights = ("default", "the training goes on from a trained model")
-        published = not is_trained_model(self.init) if self.init else self.weights == "default" and not trained
         start = "starts new" if self.init is None else "starts trained"
-        rates = FINETUNING_RATES if published else RATES
+        rates = FINETUNING_RATES if self.published else RATES
         own = self.training_defaults(f"the classifier {start}", "nesterov", rates, 30, "train")
         return {"loss": (loss, reason), "weights": weights, **own}
+
+    @property
+    def published(self) -> bool:
+        """Whether the training starts from a published model."""
+        if self.init is not None:
+            return not is_trained_model(self.init)
+        return self.weights == "default" and not is_trained_model(self.backbone)
 
     @property
     def loss_row(self) -> Loss:
