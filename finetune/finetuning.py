@@ -24,7 +24,6 @@ from finetune.source_classes import open_sources
 from finetune.training.extras import Extras, SourceImages
 from finetune.training.fitting import TrainingResult, fit
 from finetune.training.search import best_options
-from finetune.training.validation import check_validation
 
 
 def finetune(config: FinetuneConfig) -> TrainingResult:
@@ -37,8 +36,7 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
     config, chosen = resolve(config)
     dataset = open_dataset(config.dataset)
     if config.search:
-        check_validation(config.validation, config.test, dataset)
-        config = best_options(config, finetune, int(dataset.counts.min()))
+        config = best_options(config, finetune, dataset, config.init)
     backbone = load_backbone(config.init, config.weights, config.image_size, config.crop_pct, seed=config.seed)
     extras = _started(config, backbone, dataset.classes)
     if config.with_ is not None:
@@ -53,7 +51,8 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
 def _started(config: FinetuneConfig, backbone: Backbone, classes: tuple[str, ...]) -> Extras:
     """What the training starts from beside the weights of the backbone."""
     seen = images_per_class(find_checkpoint(config.init), "train_counts", classes)
-    start = Extras(seen=seen, interpolate=1.0 if config.interpolate is None else config.interpolate)
+    interpolate = 1.0 if config.interpolate is None else config.interpolate
+    start = Extras(start=config.init, seen=seen, interpolate=interpolate)
     if config.classifier == "probe":
         return replace(start, classifier=partial(_probe, backbone, config))
     if config.classifier == "keep":

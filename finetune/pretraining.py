@@ -17,7 +17,6 @@ from finetune.source_classes import SourceClasses, class_shares, open_sources
 from finetune.training.extras import Extras
 from finetune.training.fitting import TrainingResult, fit
 from finetune.training.search import best_options
-from finetune.training.validation import check_validation
 from similarity import Subset
 
 
@@ -31,8 +30,7 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
     config, chosen = resolve(config)
     source, targets = open_sources(config.sources, config.subset), _targets(config)
     if config.search:
-        check_validation(config.validation, config.test, source.images)
-        config = best_options(config, pretrain, int(source.images.counts.min()))
+        config = best_options(config, pretrain, source.images, config.init or config.backbone)
     backbone = _network(config)
     result = fit(backbone, source.images, config, _extras(config, backbone, source), chosen)
     return replace(result, targets=targets)
@@ -61,7 +59,7 @@ def _network(config: PretrainConfig) -> Backbone:
 
 def _extras(config: PretrainConfig, backbone: Backbone, source: SourceClasses) -> Extras:
     """What the training takes besides the images and the backbone: a kept classifier, and the shares of classes."""
-    extras = Extras(card={ORIGIN: [list(class_) for class_ in source.origin]})
+    extras = Extras(start=config.init or config.backbone, card={ORIGIN: [list(class_) for class_ in source.origin]})
     if config.init is not None:
         kept = kept_classifier(config.init, backbone, source.origin)
         extras = extras.keeping(kept, config.balanced_by())

@@ -144,6 +144,11 @@ class Recipe:
             raise InputError(
                 f"{where}: use {arm.use} halves the steps of pre-training; give at least 2 steps in pretrain"
             )
+        if arm.how.trainings > 1 and pretraining.search and pretraining.validation is None:
+            raise InputError(
+                f"{where}, pretrain: search holds images out, which the first half of use {arm.use} is trained on; "
+                f"give validation, a number of images of each class or a dataset spec, which keeps them out of both"
+            )
         tuning: dict[str, Any] = {"dataset": self.target, "test": self.test, "init": "-", "weights": "none"}
         tuning |= {"out": "-", "seed": 0}
         options = self.tuning(arm)

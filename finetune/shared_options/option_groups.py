@@ -252,7 +252,8 @@ class Judging(OptionGroup):
 
     Attributes:
         validation: Images to judge the training by after each epoch, so that its best epoch is kept: a dataset spec, or
-            a number of images of each class, which are then held out of the training.
+            a number of images of each class, which are then held out of the training. A run that this one starts from
+            was not trained on them.
         patience: Stop after this many epochs without a better one; 0 trains to the end.
         search: First try six pairs of learning rate and weight decay around the given ones, each judged by the
             validation, or by a fifth of the smallest class's images of every class; then train with the best.

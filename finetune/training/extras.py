@@ -28,6 +28,7 @@ class Extras:
     Attributes:
         classifier: Maps the training images to the linear classifier to start from; None for a new one.
         interpolate: How far the kept weights lie from the start towards the trained ones, above 0 to 1.
+        start: The model that the training starts from: images that its runs were trained on are not held out.
         seen: (C,) images of each class that the start was trained on; many, medium and few go by the larger count.
         probabilities: Maps the counts (C,) of the training images to the probability that each class is drawn (C,);
             None to draw by the sampler.
@@ -38,6 +39,7 @@ class Extras:
 
     classifier: Callable[[ImageDataset], TrainedClassifier] | None = None
     interpolate: float = 1.0
+    start: str = ""
     seen: NDArray[np.int64] | None = None
     probabilities: Callable[[NDArray[np.int64]], NDArray[np.float64]] | None = None
     co_training: SourceImages | None = None

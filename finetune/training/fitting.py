@@ -32,7 +32,8 @@ from finetune.shared_options import TrainingOptions, training_config
 from finetune.shared_options.option_groups import RunOptions
 from finetune.training.batches import TrainingImages
 from finetune.training.extras import Extras
-from finetune.training.validation import Split, Validator, require_apart, split_off
+from finetune.training.held_out import Split, split_off
+from finetune.training.validation import Validator, require_apart
 
 if TYPE_CHECKING:
     from finetune.training.callbacks import Best
@@ -124,7 +125,7 @@ def carry_out(
     if test is not None:
         align_classes(test, dataset.classes, dataset.numbers)
         inputs["test data"] = test.manifest_sha256
-    split = split_off(dataset, validation, config.seed, test)
+    split = split_off(dataset, validation, config.seed, test, extras.start)
     if extras.co_training is not None:
         judges = {"test": test, "validation": split.validation}
         advice = "leave their classes out of the subset, or exclude the images"

@@ -235,6 +235,10 @@ def test_every_use_of_a_choice_is_an_arm(recipe_file: Path, capsys: pytest.Captu
             {"arms": {"one": {"strategy": "nearest", "use": "continued"}}, "pretrain": {"epochs": 1}},
             "use continued halves the steps of pre-training; give at least 2 steps in pretrain",
         ),
+        (
+            {"arms": {"one": {"strategy": "nearest", "use": "continued"}}, "pretrain": {"steps": 4, "search": True}},
+            "pretrain: search holds images out, which the first half of use continued is trained on; give validation",
+        ),
         ({"arms": {"one": {"strategy": "all", "drop": 2}}}, "drop: strategy all takes every class; leave it out"),
         ({"finetune": {"with": "x.csv"}}, "finetune: with is set by the recipe itself"),
         ({"select": {"influence": "x.csv"}}, "select: influence is set by the recipe itself"),

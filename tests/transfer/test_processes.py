@@ -24,8 +24,8 @@ from finetune import EvaluateConfig, FinetuneConfig, ImageClassifier, evaluate, 
 from finetune.evaluation.evaluator import evaluate_model
 from finetune.samplers import build_sampler
 from finetune.training.batches import EpochBatches
+from finetune.training.held_out import split_off
 from finetune.training.state import read_resume
-from finetune.training.validation import split_off
 from similarity import Subset, SubsetRow
 from transfer.cli import main
 
