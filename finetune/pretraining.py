@@ -1,4 +1,4 @@
-"""Pre-training on source classes: all of them or the subset that was selected, from random weights or going on."""
+"""Pre-training on source classes: all of them or a subset, from random weights or continued from a trained model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
     config, chosen = resolve(config)
     source, targets = open_sources(config.sources, config.subset), _targets(config)
     if config.search:
-        config = best_options(config, pretrain, source.images, config.init or config.backbone)
+        config = best_options(config, pretrain, source.images, config.start)
     backbone = _network(config)
     result = fit(backbone, source.images, config, _extras(config, backbone, source), chosen)
     return replace(result, targets=targets)
@@ -43,11 +43,10 @@ def _targets(config: PretrainConfig) -> tuple[str, ...]:
 
 
 def _network(config: PretrainConfig) -> Backbone:
-    """The network to train: a new one, or that of the trained model to go on from."""
+    """The network to train: a new one, or that of the trained model to continue from."""
     assert config.weights is not None  # the configuration is complete
     try:
-        name = config.init or config.backbone
-        return load_backbone(name, config.weights, config.image_size, config.crop_pct, seed=config.seed)
+        return load_backbone(config.start, config.weights, config.image_size, config.crop_pct, seed=config.seed)
     except InputError as error:
         if config.init is None or is_trained_model(config.init):
             raise
@@ -59,7 +58,7 @@ def _network(config: PretrainConfig) -> Backbone:
 
 def _extras(config: PretrainConfig, backbone: Backbone, source: SourceClasses) -> Extras:
     """What the training takes besides the images and the backbone: a kept classifier, and the shares of classes."""
-    extras = Extras(start=config.init or config.backbone, card={ORIGIN: [list(class_) for class_ in source.origin]})
+    extras = Extras(start=config.start, card={ORIGIN: [list(class_) for class_ in source.origin]})
     if config.init is not None:
         kept = kept_classifier(config.init, backbone, source.origin)
         extras = extras.keeping(kept, config.balanced_by())

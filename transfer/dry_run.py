@@ -60,7 +60,7 @@ def _extraction(config: ExtractConfig) -> Foresight:
 def _training(config: FinetuneConfig | PretrainConfig | FitClassifierConfig) -> Foresight:
     config, _ = resolve(config)
     if isinstance(config, PretrainConfig):
-        dataset, init = open_sources(config.sources, config.subset).images, config.init or config.backbone
+        dataset, init = open_sources(config.sources, config.subset).images, config.start
     else:
         dataset, init = open_dataset(config.dataset), config.init
     test = [open_dataset(config.test)] if config.test else []

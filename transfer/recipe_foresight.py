@@ -103,7 +103,7 @@ class _Rates:
     ) -> float:
         """The seconds of so many steps of a training, and of the features of so many images."""
         own = self.steps.recipe.pretrain
-        name = arm.init or own.get("backbone", PretrainConfig.backbone)
+        name = arm.init or own.get("backbone", DEFAULT_BACKBONE)
         key = name, config.image_size or own.get("image_size")
         if key not in self.known:
             self.known[key] = measure_rates(_network(*key), self.steps.opened[self.steps.targets[0]], config)

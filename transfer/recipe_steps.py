@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from features import ExtractConfig, FeatureBank
+from features.extraction.options import DEFAULT_BACKBONE
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import SAME_RESULT
 from features.infrastructure.storage.addresses import located
@@ -122,7 +123,7 @@ class RecipeSteps:
             if config_type is FinetuneConfig and arm.finetune is None:
                 options.setdefault("classifier", "new")  # all arms share the budget
         else:
-            init, weights = self.recipe.pretrain.get("backbone", PretrainConfig.backbone), "none"
+            init, weights = self.recipe.pretrain.get("backbone", DEFAULT_BACKBONE), "none"
             if "image_size" in self.recipe.pretrain:
                 options.setdefault("image_size", self.recipe.pretrain["image_size"])
         target = self.recipe.target_at(seed)

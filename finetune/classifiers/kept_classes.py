@@ -1,4 +1,4 @@
-"""The classifier that a training goes on from: its classes' rows in the classifier of a run or a published model."""
+"""The classifier that a training continues from: its classes' rows in the classifier of a run or a published model."""
 
 from __future__ import annotations
 

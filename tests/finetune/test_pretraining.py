@@ -48,7 +48,8 @@ def mean_colour(dataset, label: int) -> np.ndarray:
 
 
 def tiny(out: Path, **given) -> PretrainConfig:
-    fixed = {"backbone": "resnet8", "image_size": 16, "steps": 2, "batch_size": 8, "lr": 0.01, "workers": 0}
+    start = {} if "init" in given else {"backbone": "resnet8", "image_size": 16}
+    fixed = {"steps": 2, "batch_size": 8, "lr": 0.01, "workers": 0} | start
     return PretrainConfig(out=str(out), device="cpu", precision="fp32", **fixed | given)
 
 
@@ -191,7 +192,7 @@ def weights_of(run: Path) -> dict[str, torch.Tensor]:
 
 def test_going_on_keeps_the_network_and_the_rows_of_its_classes(sources, all_classes, tmp_path, head_of):
     file = subset_file(tmp_path / "s.csv", ("folder:second", "both"), ("folder:first", "two"))
-    still = {"lr": 1e-12, "weight_decay": 0.0, "batch_norm": "frozen", "backbone": "resnet50", "image_size": None}
+    still = {"lr": 1e-12, "weight_decay": 0.0, "batch_norm": "frozen"}
     result = pretrain(tiny(tmp_path / "on", sources=list(sources), subset=file, init=str(all_classes), **still))
     before, after = weights_of(all_classes), weights_of(result.run)
     for name in (name for name in before if name.startswith("backbone.")):
@@ -213,11 +214,9 @@ def test_going_on_keeps_the_network_and_the_rows_of_its_classes(sources, all_cla
 def test_going_on_with_a_subset_of_all_classes_is_training_longer(sources, all_classes, tmp_path):
     """As fine-tuning to the source itself, with its classifier kept."""
     training = {"lr": 0.05, "loss": "softmax", "optimizer": "nesterov", "batch_norm": "train", "steps": 5}
-    every = pretrain(
-        tiny(tmp_path / "every", sources=list(sources), init=str(all_classes), backbone="resnet50", **training)
-    )
+    every = pretrain(tiny(tmp_path / "every", sources=list(sources), init=str(all_classes), **training))
     file = subset_file(tmp_path / "s.csv", *every_class(sources))
-    subset = pretrain(tiny(tmp_path / "on", subset=file, init=str(all_classes), backbone="resnet50", **training))
+    subset = pretrain(tiny(tmp_path / "on", subset=file, init=str(all_classes), **training))
     assert find_checkpoint(every.run).classes == find_checkpoint(subset.run).classes
     for name, value in weights_of(every.run).items():
         assert torch.equal(value, weights_of(subset.run)[name]), name
@@ -310,9 +309,9 @@ def test_a_device_that_is_not_there_is_refused_before_any_work(sources, tmp_path
         ({"sampler": "none"}, "`sampler` none: there is no such sampler; expected one of instance, "),
         ({"class_weights": "w.csv", "sampler": "sqrt"}, "`sampler` sqrt and `class_weights` both say how classes are"),
         ({"floor": 0.3}, "`floor` 0.3: is for `class_weights`; leave it out"),
-        ({"init": "resnet50"}, "`backbone` resnet8: is for a training without `init`; leave it out"),
-        ({"init": "r", "backbone": "resnet50", "weights": "none"}, "`weights` none: is for a training without `init`"),
-        ({"init": "r", "backbone": "resnet50", "loss": "ldam"}, "`loss` ldam: needs a cosine classifier, and that of"),
+        ({"init": "r", "backbone": "resnet50"}, "`backbone` resnet50: is for a training without `init`; leave it out"),
+        ({"init": "r", "weights": "none"}, "`weights` none: is for a training without `init`"),
+        ({"init": "r", "loss": "ldam"}, "`loss` ldam: needs a cosine classifier, and that of"),
         ({"augment": "mixup"}, "`augment` mixup: expected one of none, "),
         ({"augment": "cropflip"}, "`augment` cropflip: did you mean crop-flip?"),
         ({"augment": "flip+cutot"}, "`augment` flip+cutot: after flip, did you mean +cutout?"),

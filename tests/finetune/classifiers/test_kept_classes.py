@@ -1,4 +1,4 @@
-"""The classifier that a training goes on from: which row is which class."""
+"""The classifier that a training continues from: which row is which class."""
 
 from __future__ import annotations
 
