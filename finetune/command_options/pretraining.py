@@ -92,6 +92,14 @@ class PretrainConfig(TrainingOptions):
         drawn = self.class_weights is not None and not self.loss_row.balanced
         return f"--class-weights {self.class_weights}" if drawn else super().balanced_by()
 
+    def balanced_twice(self) -> str | None:
+        if self.class_weights is None or not self.loss_row.balanced:
+            return super().balanced_twice()
+        return (
+            f"`class_weights` draws classes by their shares of the target, and the loss {self.loss_row.name} weights "
+            f"rare classes up besides; the loss softmax keeps to the shares"
+        )
+
     def unread(self) -> dict[str, Reader]:
         new = {} if self.init is None else {"backbone": "a training without `init`"}
         return super().unread() | new | ({"floor": "`class_weights`"} if self.class_weights is None else {})

@@ -144,6 +144,11 @@ class LossAndSampler(OptionGroup):
             return f"--loss {self.loss_row.name}"
         return f"--sampler {self.sampler}" if self.balancing_sampler else None
 
+    def balanced_twice(self) -> str | None:
+        """A sentence for the log if both the loss and the way of drawing make up for the sizes of the classes."""
+        twice = self.loss_row.balanced and self.balancing_sampler
+        return "loss and sampler both re-balance the classes, so rare ones are weighted up twice" if twice else None
+
     def checks(self) -> list[Callable[[], object]]:
         loss = [] if self.loss is None else [partial(LOSSES.find, self.loss)]
         return [*super().checks(), *loss, partial(find_sampler, self.sampler)]

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
+from features.infrastructure.errors import InputError
 from finetune.classifiers.second_stage import TrainedClassifier
+from finetune.shared_options.option_groups import LossAndSampler
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,18 @@ class Extras:
     inputs: Mapping[str, str] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
 
-    def keeping(self, kept: TrainedClassifier, balanced_by: str | None) -> Extras:
-        """The same with a trained classifier to start from, which stays balanced if ``balanced_by`` is None."""
+    def keeping(self, kept: TrainedClassifier, config: LossAndSampler) -> Extras:
+        """The same with a trained classifier to start from, which stays balanced if the training does not balance.
+
+        Raises ``InputError`` if the loss reads scores by a sigmoid and the classifier is of a softmax, or vice versa.
+        """
+        row, balanced_by = config.loss_row, config.balanced_by()
+        if row.sigmoid != kept.sigmoid:
+            reads, read = ("a sigmoid", "a softmax") if row.sigmoid else ("a softmax", "a sigmoid")
+            raise InputError(
+                f"`loss` {row.name}: reads scores by {reads}, and the classifier of `init` {kept.location} was trained "
+                f"for {read}; give a loss of its kind (see transfer inspect losses), or start a new classifier"
+            )
         inputs = {**self.inputs, "trained classifier": kept.sha256()}
         card = {**self.card, "balanced_by": balanced_by or kept.balanced_by}
         return replace(self, classifier=lambda _: kept, inputs=inputs, card=card)
