@@ -30,7 +30,8 @@ from finetune.run_directory import RunDirectory
 from finetune.shared_options import resolve
 from finetune.training.extras import Extras
 from finetune.training.fitting import Trained, TrainingResult, carry_out, checkpoint_card
-from finetune.training.validation import Split, check_validation, held_out_of
+from finetune.training.held_out import Split, held_out_of
+from finetune.training.validation import check_validation
 
 
 def fit_classifier(config: FitClassifierConfig) -> TrainingResult:

@@ -24,7 +24,6 @@ from finetune.source_classes import open_sources
 from finetune.training.extras import Extras, SourceImages
 from finetune.training.fitting import TrainingResult, fit
 from finetune.training.search import best_options
-from finetune.training.validation import check_validation
 
 
 def finetune(config: FinetuneConfig) -> TrainingResult:
@@ -37,27 +36,35 @@ def finetune(config: FinetuneConfig) -> TrainingResult:
     config, chosen = resolve(config)
     dataset = open_dataset(config.dataset)
     if config.search:
-        check_validation(config.validation, config.test, dataset)
-        config = best_options(config, finetune, int(dataset.counts.min()))
+        config = best_options(config, finetune, dataset, config.init)
     backbone = load_backbone(config.init, config.weights, config.image_size, config.crop_pct, seed=config.seed)
-    extras = _started(config, backbone, dataset.classes)
-    if config.with_ is not None:
-        source = open_sources([], config.with_, "with_").images
-        if len(source.classes) < 2:
-            raise InputError(f"`with_` {config.with_}: has one class, {source.classes[0]!r}; give at least 2")
-        inputs = {**extras.inputs, "co-training data": source.manifest_sha256}
-        extras = replace(extras, co_training=SourceImages(source, config.with_weight), inputs=inputs)
-    return fit(backbone, dataset, config, extras, chosen)
+    return fit(backbone, dataset, config, extras_of(config, backbone, dataset.classes), chosen)
+
+
+def extras_of(config: FinetuneConfig, backbone: Backbone, classes: tuple[str, ...]) -> Extras:
+    """What the training takes besides the target and the backbone: its first classifier, and images to co-train on.
+
+    ``config`` is complete. Errors are those of :func:`finetune`.
+    """
+    extras = _started(config, backbone, classes)
+    if config.with_ is None:
+        return extras
+    source = open_sources([], config.with_, "with_").images
+    if len(source.classes) < 2:
+        raise InputError(f"`with_` {config.with_}: has one class, {source.classes[0]!r}; give at least 2")
+    inputs = {**extras.inputs, "co-training data": source.manifest_sha256}
+    return replace(extras, co_training=SourceImages(source, config.with_weight), inputs=inputs)
 
 
 def _started(config: FinetuneConfig, backbone: Backbone, classes: tuple[str, ...]) -> Extras:
     """What the training starts from beside the weights of the backbone."""
     seen = images_per_class(find_checkpoint(config.init), "train_counts", classes)
-    start = Extras(seen=seen, interpolate=1.0 if config.interpolate is None else config.interpolate)
+    interpolate = 1.0 if config.interpolate is None else config.interpolate
+    start = Extras(start=config.init, seen=seen, interpolate=interpolate)
     if config.classifier == "probe":
         return replace(start, classifier=partial(_probe, backbone, config))
     if config.classifier == "keep":
-        return start.keeping(TrainedClassifier.of(config.init, classes, "`classifier` keep"), config.balanced_by())
+        return start.keeping(TrainedClassifier.of(config.init, classes, "`classifier` keep"), config)
     return start
 
 

@@ -1,4 +1,4 @@
-"""Pre-training on source classes: all of them or the subset that was selected, from random weights or going on."""
+"""Pre-training on source classes: all of them or a subset, from random weights or continued from a trained model."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from functools import partial
 from features.backbones.loading import Backbone, load_backbone
 from features.checkpoint import is_trained_model
 from features.infrastructure.errors import InputError
+from finetune.class_shares import class_shares
 from finetune.classifiers.kept_classes import ORIGIN, kept_classifier
 from finetune.command_options.pretraining import PretrainConfig
 from finetune.samplers.shares import share_probabilities
 from finetune.shared_options import resolve
-from finetune.source_classes import SourceClasses, class_shares, open_sources
+from finetune.source_classes import SourceClasses, open_sources
 from finetune.training.extras import Extras
 from finetune.training.fitting import TrainingResult, fit
 from finetune.training.search import best_options
-from finetune.training.validation import check_validation
 from similarity import Subset
 
 
@@ -31,10 +31,9 @@ def pretrain(config: PretrainConfig) -> TrainingResult:
     config, chosen = resolve(config)
     source, targets = open_sources(config.sources, config.subset), _targets(config)
     if config.search:
-        check_validation(config.validation, config.test, source.images)
-        config = best_options(config, pretrain, int(source.images.counts.min()))
-    backbone = _network(config)
-    result = fit(backbone, source.images, config, _extras(config, backbone, source), chosen)
+        config = best_options(config, pretrain, source.images, config.start)
+    backbone = network_of(config)
+    result = fit(backbone, source.images, config, extras_of(config, backbone, source), chosen)
     return replace(result, targets=targets)
 
 
@@ -44,14 +43,16 @@ def _targets(config: PretrainConfig) -> tuple[str, ...]:
     return () if chosen is None else Subset.read(chosen).targets
 
 
-def _network(config: PretrainConfig) -> Backbone:
-    """The network to train: a new one, or that of the trained model to go on from."""
+def network_of(config: PretrainConfig) -> Backbone:
+    """The network to train: a new one, or that of the trained model to continue from; ``config`` is complete.
+
+    Raises ``InputError`` if the model is not there, or it does not take the options.
+    """
     assert config.weights is not None  # the configuration is complete
     try:
-        name = config.init or config.backbone
-        return load_backbone(name, config.weights, config.image_size, config.crop_pct, seed=config.seed)
+        return load_backbone(config.start, config.weights, config.image_size, config.crop_pct, seed=config.seed)
     except InputError as error:
-        if config.init is None or is_trained_model(config.init):
+        if config.init is None or is_trained_model(config.init) or _is_there(config.init, config.weights):
             raise
         raise InputError(
             f"`init` {config.init}: neither a finished run nor a published model with its weights "
@@ -59,12 +60,24 @@ def _network(config: PretrainConfig) -> Backbone:
         ) from error
 
 
-def _extras(config: PretrainConfig, backbone: Backbone, source: SourceClasses) -> Extras:
-    """What the training takes besides the images and the backbone: a kept classifier, and the shares of classes."""
-    extras = Extras(card={ORIGIN: [list(class_) for class_ in source.origin]})
+def _is_there(name: str, weights: str) -> bool:
+    """Whether a model can be loaded with its own input size, so that another option is wrong."""
+    try:
+        load_backbone(name, weights)
+    except InputError:
+        return False
+    return True
+
+
+def extras_of(config: PretrainConfig, backbone: Backbone, source: SourceClasses) -> Extras:
+    """What the training takes besides the images and the backbone: a kept classifier, and the shares of classes.
+
+    ``config`` is complete. Errors are those of :func:`pretrain`.
+    """
+    extras = Extras(start=config.start, card={ORIGIN: [list(class_) for class_ in source.origin]})
     if config.init is not None:
         kept = kept_classifier(config.init, backbone, source.origin)
-        extras = extras.keeping(kept, config.balanced_by())
+        extras = extras.keeping(kept, config)
     if config.class_weights is not None:
         shares = class_shares(config.class_weights, source)
         if config.floor == 0 and not shares.all():

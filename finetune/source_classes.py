@@ -1,13 +1,10 @@
-"""The images of source classes: all of several sources, or those of a subset file; and the share of each class."""
+"""The images of source classes: all of several sources, or those of a subset file."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from features.dataset import ImageDataset, concatenate
 from features.infrastructure.console import console, say_once
@@ -24,20 +21,21 @@ class SourceClasses:
     Attributes:
         images: The images of all classes, as one dataset.
         origin: (C,) dataset spec of each class, and its name there. In ``images``, equal names of two sources differ.
-        whole: The sources with all of their classes.
+        all_classes: The sources with all of their classes.
     """
 
     images: ImageDataset
     origin: tuple[tuple[str, str], ...]
-    whole: tuple[ImageDataset, ...]
+    all_classes: tuple[ImageDataset, ...]
 
 
 def open_sources(sources: Sequence[str], subset_file: str | None, option: str = "subset") -> SourceClasses:
     """The images of all classes of the sources, or of those in the subset file, which ``option`` names.
 
     Without ``sources``, they are those that the subset names. The order of the classes of a subset follows from their
-    names alone, so that equal choices train equally. Relative paths of a subset's sources start from the directory in
-    which the classes were chosen or, if they do not lead to the source there, from the working directory.
+    names alone, so that equal choices train equally. Relative paths of ``sources`` start from the working directory.
+    Those of sources that only the subset names start from the directory in which the classes were chosen or, if they do
+    not lead to the source there, from the working directory.
 
     Raises:
         InputError: The subset names a source that is not given, or a class that the source lacks; or a source or the
@@ -48,18 +46,18 @@ def open_sources(sources: Sequence[str], subset_file: str | None, option: str = 
         return _joined(whole, whole)
     subset = Subset.read(subset_file)
     given = {str(labelled_spec(spec)): spec for spec in sources}  # no file has the secrets of an address
-    named = _check_sources(subset, list(given), f"`{option}` {subset_file}")
+    named = check_sources(subset, list(given), f"`{option}` {subset_file}")
     chosen_in = subset.provenance.get(DIRECTORY)
     try:
-        opened = [_opened(given.get(spec, spec), chosen_in) for spec in sorted(named)]
+        opened = [open_dataset(given[spec]) if spec in given else _opened(spec, chosen_in) for spec in sorted(named)]
         chosen = [_restricted(dataset, subset) for dataset in opened]
     except InputError as error:
         raise InputError(f"`{option}` {subset_file}: {error}") from error
-    _check_unchanged(opened, subset, f"`{option}` {subset_file}")
+    check_unchanged(opened, subset, f"`{option}` {subset_file}")
     return _joined(chosen, opened)
 
 
-def _check_unchanged(datasets: Sequence[ImageDataset], subset: Subset, where: str) -> None:
+def check_unchanged(datasets: Sequence[ImageDataset], subset: Subset, where: str) -> None:
     """Raise `InputError` if a source has other images or labels than when its classes were chosen."""
     then = {source["dataset"]: source.get("manifest_sha256") for source in subset.provenance.get("sources", [])}
     for dataset in datasets:
@@ -88,38 +86,7 @@ def _opened(spec: str, directory: object) -> ImageDataset:
     return open_dataset(spec)
 
 
-def class_shares(weights_file: str, source: SourceClasses) -> NDArray[np.float64]:
-    """(C,) share of the targets that each class serves, from the column ``weight`` of a subset file.
-
-    A class that is not in the file has the share 0.
-
-    Raises:
-        InputError: The file cannot be read, names a class that is not trained on, or lacks a weight; or a source has
-            changed since.
-    """
-    where, subset = f"`class_weights` {weights_file}", Subset.read(weights_file)
-    _check_sources(subset, [dataset.spec for dataset in source.whole], where)
-    _check_unchanged(source.whole, subset, where)
-    position = {class_: i for i, class_ in enumerate(source.origin)}
-    found = np.zeros(len(source.origin))
-    for row in subset.rows:
-        if row.weight is None:
-            raise InputError(
-                f"{where}: class {row.class_name!r} has no weight; choose by a strategy that says how much of the "
-                f"target each class serves (see transfer inspect strategies), or write weights into the file"
-            )
-        if (row.source, row.class_name) not in position:
-            raise InputError(
-                f"{where}: class {row.class_name!r} of {row.source} is not among those to train on; remove its row, or "
-                f"train on it too (with `subset`, its file can give the weights)"
-            )
-        found[position[row.source, row.class_name]] = row.weight
-    if not found.any():
-        raise InputError(f"{where}: every weight is 0; give at least one class a weight")
-    return found
-
-
-def _check_sources(subset: Subset, sources: Sequence[str], where: str) -> tuple[str, ...]:
+def check_sources(subset: Subset, sources: Sequence[str], where: str) -> tuple[str, ...]:
     """Return the sources of a subset; raise `InputError` for one that is not given, if any is."""
     for spec in subset.sources:
         if sources and spec not in sources:

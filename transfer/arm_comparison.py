@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from similarity import STRATEGIES
+from transfer.arm import arm_of
 from transfer.intervals import Estimate, difference_of, mean_of, percent, points, share_of
 
 #: Names in a sentence.
@@ -85,7 +86,7 @@ def headline(result: Mapping[str, Any]) -> str:
     The lead is over the first of these that there is: random classes, scratch, the next best arm.
     """
     arms, recipe = result["arms"], result["recipe"]
-    found, described = compare_arms(arms), {arm["arm"]: _subject(arm, recipe) for arm in arms}
+    found, described = compare_arms(arms), {arm["arm"]: arm_of(arm).subject(recipe.get("classes")) for arm in arms}
     own = found.accuracy[found.best]
     text = (
         f"{described[found.best]} ({found.best}) gives a top-1 accuracy of {percent(own.value)} % "
@@ -110,17 +111,6 @@ def say_tied(names: Sequence[str], judges: str) -> str:
     'It is tied with a and b: the test images do not show which of them is better.'
     """
     return f"It is tied with {listed(names)}: the {judges} do not show which of them is better."
-
-
-def _subject(arm: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
-    if arm.get("strategy") is None:
-        return f"Starting from {arm['init']} as published" if arm.get("init") else "Training on the target alone"
-    row = STRATEGIES[arm["strategy"]]
-    if row.takes_all:
-        return "Pre-training on all source classes"
-    how = "at random" if row.name == "random" else f"by {row.name}"
-    size = arm.get("classes") or recipe.get("classes")
-    return f"Pre-training on {'the' if size is None else f'{size:,}'} classes chosen {how}"
 
 
 def _reference(arms: Sequence[Mapping[str, Any]], found: ArmComparison) -> str | None:

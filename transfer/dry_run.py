@@ -59,14 +59,24 @@ def _extraction(config: ExtractConfig) -> Foresight:
 
 def _training(config: FinetuneConfig | PretrainConfig | FitClassifierConfig) -> Foresight:
     config, _ = resolve(config)
-    if isinstance(config, PretrainConfig):
-        dataset, init = open_sources(config.sources, config.subset).images, config.init or config.backbone
-    else:
-        dataset, init = open_dataset(config.dataset), config.init
-    test = [open_dataset(config.test)] if config.test else []
-    from features.backbones.loading import load_backbone  # imports PyTorch
+    from features.backbones.loading import load_backbone  # these import PyTorch
+    from finetune import finetuning, pretraining
+    from finetune.training.extras import Extras
+    from finetune.training.fitting import judging_images
 
-    backbone = load_backbone(init, config.weights or "default", config.image_size, config.crop_pct, seed=config.seed)
+    extras, validation = Extras(), None
+    if isinstance(config, PretrainConfig):
+        source = open_sources(config.sources, config.subset)
+        dataset, backbone = source.images, pretraining.network_of(config)
+        extras, validation = pretraining.extras_of(config, backbone, source), config.validation
+    else:
+        dataset, weights = open_dataset(config.dataset), config.weights or "default"
+        backbone = load_backbone(config.init, weights, config.image_size, config.crop_pct, seed=config.seed)
+    if isinstance(config, FinetuneConfig):
+        extras, validation = finetuning.extras_of(config, backbone, dataset.classes), config.validation
+    judge, _ = judging_images(dataset, config, extras, validation)
+    test = [] if judge is None else [judge]
+    beside = [] if extras.co_training is None else [extras.co_training.dataset]
     rates = measure_rates(backbone, dataset, config, training=not isinstance(config, FitClassifierConfig))
     seconds = sum(map(len, test)) / rates.features
     if isinstance(config, FitClassifierConfig):
@@ -74,10 +84,10 @@ def _training(config: FinetuneConfig | PretrainConfig | FitClassifierConfig) -> 
         return Foresight.of([dataset, *test], [computes], config.out, seconds + len(dataset) / rates.features)
     images, steps = config.images_per_step, training_steps(config, len(dataset))
     computes = f"{steps:,} steps of {images} images, {in_words(backbone)}, {rates.training:,.1f} images/s"
-    beside = [name for name in ("search", "with_", "validation") if getattr(config, name, None)]
-    more = [f"what `{name.rstrip('_')}` adds, which is not in the time" for name in beside]
+    added = [name for name in ("search", "with_", "validation") if getattr(config, name, None)]
+    more = [f"what `{name.rstrip('_')}` adds, which is not in the time" for name in added]
     seconds += steps * images / rates.training
-    return Foresight.of([dataset, *test], [computes, *map(as_typed, more)], config.out, seconds)
+    return Foresight.of([dataset, *beside, *test], [computes, *map(as_typed, more)], config.out, seconds)
 
 
 def _demo(config: DemoConfig) -> Foresight:

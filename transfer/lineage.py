@@ -15,7 +15,7 @@ from features.infrastructure.errors import InputError, flag
 from features.readers import SCHEMES
 from finetune.exporting.export import published_name
 from finetune.run_directory import IMMATERIAL, open_run
-from similarity import Subset
+from similarity import STRATEGIES, Subset
 from transfer.commands import COMMANDS
 from transfer.run_description import describe
 from transfer.typed_command import typed_command
@@ -118,7 +118,9 @@ def selecting(subset: Subset) -> str:
     known = subset.provenance
     targets, sources = known.get("targets", ()), known.get("sources", ())
     banks = [last_component(target.get("bank") or "TARGET.h5") for target in targets]
-    quotas = [target.get("quota") for target in targets]
+    row = STRATEGIES.get(str(known.get("strategy")))  # None for a table of influences
+    whole = "dropped" in known or (row is not None and row.takes_all)  # every class was ranked: there was no size
+    quotas = [None if whole else target.get("quota") for target in targets]
     typed = ["select", "--target", *(f"{bank}:{n}" if n else bank for bank, n in zip(banks, quotas, strict=True))]
     typed += ["--source", *(last_component(source.get("bank") or "SOURCE.h5") for source in sources)]
     shares = {target["asked_share"] for target in targets if target.get("asked_share") is not None}

@@ -18,12 +18,13 @@ from features.infrastructure.formats.structured_files import write_sealed_json
 from features.infrastructure.provenance import versions
 from finetune import FinetuneConfig, finetune, fit_classifier, pretrain
 from similarity import Subset
+from transfer.arm import Arm
 from transfer.arm_comparison import choosing_arm
 from transfer.command_line import from_mapping
 from transfer.commands.rank import RankConfig, rank
 from transfer.commands.report import ReportConfig, report
 from transfer.commands.select import select
-from transfer.recipe import Arm, Recipe
+from transfer.recipe import Recipe
 from transfer.recipe_steps import RecipeSteps, slug, without_immaterial
 from transfer.result_files import RESULT, read_ranking
 

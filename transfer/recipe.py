@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -20,119 +20,15 @@ from features.infrastructure.formats.structured_files import read_yaml
 from features.infrastructure.names import fault_in_file_name
 from features.infrastructure.options import MOST_CLASSES, Range, check_ranges
 from features.infrastructure.storage.addresses import Location, is_address
-from features.infrastructure.suggestions import choice
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
 from finetune.classifiers.second_stage import METHODS
 from finetune.evaluation.class_matching import align_classes
 from finetune.run_directory import FINE_TUNED
-from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, GEOMETRIES, STRATEGIES
-from similarity.selection.strategy import with_shares
+from similarity import DEFAULT_STRATEGY, STRATEGIES
+from transfer.arm import SCRATCH, Arm
 from transfer.command_line import from_mapping
 from transfer.commands.rank import RankConfig
 from transfer.commands.select import SelectConfig
-from transfer.uses import USES, Use
-
-#: Name of the arm that is trained on the target alone: the only one whose options may be empty.
-SCRATCH = "scratch"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """One answer to the question of an experiment.
-
-    An arm makes use of classes chosen by its strategy, or starts from a published backbone, or both: the published
-    backbone is trained on the choice before it is fine-tuned. With neither, the target alone is trained on.
-
-    Attributes:
-        strategy: How source classes are chosen; None for no source.
-        use: What is done with the choice; see transfer inspect uses.
-        geometry: Ground metric of the choice.
-        classes: Classes to choose, instead of the recipe's number.
-        drop: Classes to leave out, instead of a number to choose.
-        floor: With use weighted, share of the images that are drawn from all classes whatever their weight.
-        with_weight: With use co-trained, λ of the loss L = L_target + λ·L_source.
-        init: The backbone to start from with its published weights: to fine-tune, or first to pre-train on the choice.
-        finetune: Options of the last step for this arm, in place of the recipe's `finetune`.
-    """
-
-    strategy: str | None = None
-    use: str = "subset"
-    geometry: str = DEFAULT_GEOMETRY
-    classes: Annotated[int, Range(1, MOST_CLASSES)] | None = None
-    drop: Annotated[int, Range(1, MOST_CLASSES)] | None = None
-    floor: Annotated[float, Range(0, 1, below=True)] = PretrainConfig.floor
-    with_weight: Annotated[float, Range(0, above=True)] = FinetuneConfig.with_weight
-    init: str | None = None
-    finetune: dict[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        if self.strategy is not None:
-            STRATEGIES.find(self.strategy)
-        GEOMETRIES.find(self.geometry)
-        if self.use not in USES:
-            raise InputError(f"`use` {self.use}: there is no such use; {choice(self.use, USES)}")
-        faults = [*self._without_effect(), *self._size_faults()]
-        if faults:
-            raise InputError("; ".join(faults))
-
-    @property
-    def how(self) -> Use:
-        """The row of the use."""
-        return USES[self.use]
-
-    def _without_effect(self) -> Iterator[str]:
-        """One sentence for each option that this arm does not read."""
-        readers = {option: use.name for use in USES.values() for option in use.options - self.how.options}
-        for name in (*readers, "use", "drop"):
-            value = getattr(self, name)
-            if value == getattr(Arm, name):
-                continue
-            if name in readers:
-                yield f"`{name}` {value}: is for `use` {readers[name]}; leave it out"
-            elif self.strategy is None:
-                yield f"`{name}` {value}: is for an arm that chooses; give it a `strategy`, such as {DEFAULT_STRATEGY}"
-
-    def _size_faults(self) -> Iterator[str]:
-        """One sentence for each size of the choice that does not fit."""
-        sizes = [name for name in ("classes", "drop") if getattr(self, name) is not None]
-        if len(sizes) > 1:
-            yield "`classes` and `drop` both set the size of the choice: give one"
-        if self.strategy is None:
-            return
-        row = STRATEGIES[self.strategy]
-        if sizes and self.how.of_all:
-            yield f"`{sizes[0]}`: is not for `use` {self.use}, which draws from all classes; leave it out"
-        elif sizes and row.takes_all:
-            yield f"`{sizes[0]}`: `strategy` {row.name} takes every class; leave it out"
-        if self.how.of_all and not row.has_shares:
-            yield f"`use` {self.use}: {row.without_shares()}; give one of the strategies {with_shares()}"
-
-    def size(self, classes: int | None) -> dict[str, Any]:
-        """Options of transfer select for the size of the choice; ``classes`` is the recipe's number, if it has one."""
-        if self.strategy is None or STRATEGIES[self.strategy].takes_all:
-            return {}
-        if self.how.of_all:
-            return {"coverage": 1.0}
-        if self.drop is not None:
-            return {"drop": self.drop}
-        number = self.classes or classes
-        return {} if number is None else {"classes": number}
-
-    def describe(self, classes: int | None) -> str:
-        """What an arm pre-trains on, in a few words; ``classes`` is the recipe's number of them, if it has one."""
-        if self.strategy is None:
-            return f"none: {self.init} as published" if self.init else "none: from scratch"
-        row = STRATEGIES[self.strategy]
-        number = self.classes or classes or "as many as serve it" if self.drop is None else f"all but {self.drop}"
-        chosen = row.describe(number, self.geometry)
-        described = self.how.phrase.format(chosen=chosen, name=row.name, geometry=self.geometry)
-        return f"{described}; from {self.init} as published" if self.init else described
-
-
-def arm_of(given: Mapping[str, Any]) -> Arm:
-    """An arm of a recipe as it was run; earlier versions had fewer options. Raises ``InputError`` for a wrong value."""
-    return from_mapping(Arm, {option.name: given[option.name] for option in fields(Arm) if option.name in given}, "arm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,18 +133,21 @@ class Recipe:
         if self.select.get("images") is not None and (arm.how.of_all or arm.drop is not None):
             what = f"use {arm.use}" if arm.how.of_all else f"drop {arm.drop}"
             raise InputError(f"{where}: {what} has no budget of images; leave out images in select")
-        training: dict[str, Any] = {"sources": self.sources, "subset": "-", "out": "-", "seed": 0}
-        training |= {"init": None, "class_weights": None, "floor": PretrainConfig.floor}
-        if arm.use == "continued":
+        training: dict[str, Any] = {"sources": self.sources, "subset": None, "out": "-", "seed": 0}
+        training |= {"init": None, "class_weights": None, "floor": PretrainConfig.floor} | arm.pretraining("-")
+        if arm.how.trainings > 1:
             training["init"] = "-"
         elif arm.init is not None:
             training |= {"backbone": arm.init, "weights": "default"}
-        if arm.use == "weighted":
-            training |= {"class_weights": "-", "floor": arm.floor}
         pretraining = self._check(where, "pretrain", PretrainConfig, training)
         if arm.how.halved and (pretraining.steps or 0) < 2:
             raise InputError(
                 f"{where}: use {arm.use} halves the steps of pre-training; give at least 2 steps in pretrain"
+            )
+        if arm.how.trainings > 1 and pretraining.search and pretraining.validation is None:
+            raise InputError(
+                f"{where}, pretrain: search holds images out, which the first half of use {arm.use} is trained on; "
+                f"give validation, a number of images of each class or a dataset spec, which keeps them out of both"
             )
         tuning: dict[str, Any] = {"dataset": self.target, "test": self.test, "init": "-", "weights": "none"}
         tuning |= {"out": "-", "seed": 0}
@@ -262,9 +161,8 @@ class Recipe:
             )
         config_type = self.transfer_config(arm)
         if config_type is FinetuneConfig:
-            together = arm.use == "co-trained"
-            tuning |= {"with_": "SUBSET" if together else None, "with_weight": arm.with_weight}
-        elif arm.use == "co-trained":
+            tuning |= {"with_": None, "with_weight": FinetuneConfig.with_weight} | arm.tuning("SUBSET")
+        elif arm.how.finetune_by is not None:
             raise InputError(
                 f"{where}: use {arm.use} trains the network, and method {options['method']} fits a classifier "
                 f"to frozen features; leave one out"

@@ -11,10 +11,11 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.storage.addresses import located
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
 from similarity import Subset
+from transfer.arm import Arm
 from transfer.commands.run import RunConfig, data_of, directory_of
 from transfer.foresight import Foresight, in_words, training_steps
 from transfer.rates import Rates, measure_rates
-from transfer.recipe import Arm, Recipe, keys_as_in_yaml
+from transfer.recipe import Recipe, keys_as_in_yaml
 from transfer.recipe_steps import RecipeSteps
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class _Rates:
     ) -> float:
         """The seconds of so many steps of a training, and of the features of so many images."""
         own = self.steps.recipe.pretrain
-        name = arm.init or own.get("backbone", PretrainConfig.backbone)
+        name = arm.init or own.get("backbone", DEFAULT_BACKBONE)
         key = name, config.image_size or own.get("image_size")
         if key not in self.known:
             self.known[key] = measure_rates(_network(*key), self.steps.opened[self.steps.targets[0]], config)

@@ -7,8 +7,9 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, get_type_hints
 
 from features.infrastructure.options import default_of, ranges_of
+from transfer.arm import Arm
 from transfer.command_line import field_docs, in_words
-from transfer.recipe import Arm, Recipe
+from transfer.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from features import ExtractConfig, FeatureBank
+from features.extraction.options import DEFAULT_BACKBONE
 from features.infrastructure.errors import InputError
 from features.infrastructure.options import SAME_RESULT
 from features.infrastructure.storage.addresses import located
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
+from finetune.shared_options import resolve
 from similarity import Subset
+from transfer.arm import Arm
 from transfer.command_line import Config, from_mapping
 from transfer.commands.select import SelectConfig
-from transfer.recipe import Arm, Recipe
+from transfer.recipe import Recipe
 
 #: The pre-training on all classes for half of the steps, which arms share.
 HALF = "half-of-all"
@@ -86,17 +89,13 @@ class RecipeSteps:
 
         If the choice is not made yet, the place of one that reads it is none that is written to.
         """
-        start = {} if arm.init is None else {"backbone": arm.init, "weights": "default"}
-        if arm.use == "subset":
-            return [self._pretraining(name, subset, seed, subset=subset, **start)]
-        if arm.use == "weighted":
-            return [self._pretraining(name, subset, seed, class_weights=subset, floor=arm.floor, **start)]
-        steps = int(self.recipe.pretrain["steps"])
-        half = self._pretraining(HALF, None, seed, steps=steps // 2, **start)
-        if arm.use == "co-trained":
-            return [half]
-        rest = steps - steps // 2
-        return [half, self._pretraining(name, subset, seed, subset=subset, init=half[1].out, steps=rest)]
+        start: dict[str, Any] = {} if arm.init is None else {"backbone": arm.init, "weights": "default"}
+        options, before = arm.pretraining(subset), []
+        if arm.how.halved:
+            steps = int(self.recipe.pretrain["steps"])
+            before = [self._pretraining(HALF, None, seed, steps=steps // 2, **start)]
+            start = {"init": before[0][1].out, "steps": steps - steps // 2} | _rates_after(before[0][1])
+        return [*before, *([self._pretraining(name, subset, seed, **options, **start)] if options else [])]
 
     def _pretraining(self, name: str, choice: str | None, seed: int, **options: Any) -> tuple[str, PretrainConfig]:
         """A pre-training that reads the subset file ``choice``."""
@@ -112,19 +111,19 @@ class RecipeSteps:
         self, name: str, arm: Arm, subset: str | None, pretrained: str | None, seed: int
     ) -> FinetuneConfig | FitClassifierConfig:
         """The last step of an arm, from its run of pre-training if it has one, with the evaluation."""
-        options, key = self.recipe.tuning(arm), []
+        options, key = self.recipe.tuning(arm), list[Any]()
         config_type = self.recipe.transfer_config(arm)
         if subset is not None and pretrained is not None:
             init, weights = pretrained, "default"
-            if arm.use == "co-trained":
-                options |= {"with_": subset, "with_weight": arm.with_weight}
+            if reading := arm.tuning(subset):
+                options |= reading
                 key = _training_key(subset)
         elif arm.init is not None:
             init, weights = arm.init, "default"
             if config_type is FinetuneConfig and arm.finetune is None:
                 options.setdefault("classifier", "new")  # all arms share the budget
         else:
-            init, weights = self.recipe.pretrain.get("backbone", PretrainConfig.backbone), "none"
+            init, weights = self.recipe.pretrain.get("backbone", DEFAULT_BACKBONE), "none"
             if "image_size" in self.recipe.pretrain:
                 options.setdefault("image_size", self.recipe.pretrain["image_size"])
         target = self.recipe.target_at(seed)
@@ -138,6 +137,15 @@ class RecipeSteps:
         """The configuration of a step; the name of its output in ``place`` ends in a key of its fields and inputs."""
         out = str(self.out / place.format(slug(name, without_immaterial(fields), *key)))
         return from_mapping(config_type, {**fields, "out": out, **fixed}, self.where)
+
+
+def _rates_after(half: PretrainConfig) -> dict[str, float]:
+    """The rates of a second half: those of a training from a published model, where the first half starts from one."""
+    if not half.published:
+        return {}
+    complete, _ = resolve(half)
+    assert complete.lr is not None and complete.weight_decay is not None  # the configuration is complete
+    return {"lr": complete.lr, "weight_decay": complete.weight_decay}
 
 
 def _training_key(subset: str, weighted: bool = False) -> list[Any]:

@@ -14,7 +14,7 @@ from features.infrastructure.formats.shapes import Count, Share
 from features.infrastructure.formats.structured_files import read_json
 from features.infrastructure.options import Range
 from similarity import STRATEGIES
-from transfer.recipe import arm_of
+from transfer.arm import arm_of
 from transfer.recipe_steps import holds_steps
 
 #: The files: results of a recipe; verdict and options of a trial.

@@ -1,4 +1,4 @@
-"""The classifier that a training goes on from: its classes' rows in the classifier of a run or a published model."""
+"""The classifier that a training continues from: its classes' rows in the classifier of a run or a published model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from features.backbones.backbone import Backbone
 from features.checkpoint import find_checkpoint, is_trained_model
+from features.infrastructure.console import say_once
 from features.infrastructure.errors import InputError
 from finetune.classifiers.second_stage import TrainedClassifier
 
@@ -39,7 +40,15 @@ def kept_classifier(init: str, backbone: Backbone, origin: Sequence[tuple[str, s
     """
     if is_trained_model(init):
         whole, names = TrainedClassifier.read(init, "continued pre-training")
-        positions = _in_run(origin, _origin_of(init, names))
+        known = _origin_of(init, names)
+        positions = _in_run(origin, known)
+        sources = {spec for spec, _ in known}
+        others = [spec for spec, _ in origin if spec not in sources]
+        if others and None not in positions:
+            say_once(
+                f"`init` {init}: {len(others)} of {len(origin)} classes are recognised by their names alone, because "
+                f"the run was not trained on {others[0]}"
+            )
         example = f"such as {names[0]!r}"
     elif backbone.classifier is not None and backbone.classes is not None:
         whole, names = _of(init, backbone.classifier), backbone.classes

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from features.checkpoint import is_trained_model
+from features.extraction.options import DEFAULT_BACKBONE
 from features.infrastructure.options import Range
 from finetune.command_options.finetuning import RATES as FINETUNING_RATES
 from finetune.losses.loss import DEFAULT_BALANCED_LOSS, DEFAULT_LOSS, LOSSES, Loss
@@ -15,7 +16,7 @@ from finetune.shared_options.base import Choice, Reader
 from finetune.shared_options.option_groups import same_folder
 from finetune.shared_options.training import Rates
 
-#: Learning rate and weight decay; a published model, trained with others' rates, goes on at those of fine-tuning.
+#: Learning rate and weight decay; a published model, trained with others' rates, continues at those of fine-tuning.
 RATES: Rates = {"nesterov": (0.1, 0.0005), "sgd": (0.1, 0.0005), "adamw": (0.001, 0.05)}
 
 
@@ -26,10 +27,12 @@ class PretrainConfig(TrainingOptions):
     Attributes:
         sources: Dataset specs of the sources; with `subset`, by default those that it names.
         subset: Subset file of transfer select; by default every class.
-        init: Go on from a finished run, or from a published model's name, whose classifier knows the classes to train
-            on: it keeps the network and the classifier's rows of these classes. `backbone` starts a new classifier.
-        backbone: A torchvision or timm name, efficientnet_lite0, resnet8 … resnet56, a run directory, or a model
-            elsewhere: hf-hub:OWNER/NAME, transformers:OWNER/NAME, or a folder in one of these formats.
+        init: Continue from a finished run, or from a published model's name. Its classifier must know the classes to
+            train on. The network and the classifier's rows of these classes are kept. To start a new classifier, give
+            `backbone` instead.
+        backbone: A torchvision or timm name (by default resnet50), efficientnet_lite0, resnet8 … resnet56, a run
+            directory, or a model elsewhere: hf-hub:OWNER/NAME, transformers:OWNER/NAME, or a folder in one of these
+            formats.
         weights: For a model's name: none (random weights, the default), default (published), or a state-dict file.
         crop_pct: Share of an image's shorter side that the network sees at test time, above 0 to 1; by default the
             network's own.
@@ -45,7 +48,7 @@ class PretrainConfig(TrainingOptions):
     sources: list[str] = field(default_factory=list)
     subset: str | None = None
     init: str | None = None
-    backbone: str = "resnet50"
+    backbone: str | None = None
     weights: str | None = None
     class_weights: str | None = None
     floor: Annotated[float, Range(0, 1, below=True)] = 0.1
@@ -55,15 +58,25 @@ class PretrainConfig(TrainingOptions):
         loss = DEFAULT_LOSS if balanced else DEFAULT_BALANCED_LOSS
         drawn = f"the sampler {self.sampler}" if self.class_weights is None else "drawing by class weights"
         reason = f"{drawn} {'re-balances' if balanced else 'does not re-balance'} the classes"
-        trained = is_trained_model(self.backbone)
+        trained = is_trained_model(self.backbone or DEFAULT_BACKBONE)
         weights = ("default", "the backbone is a trained model") if trained else ("none", "pre-training starts anew")
         if self.init is not None:
-            weights = ("default", "the training goes on from a trained model")
-        published = not is_trained_model(self.init) if self.init else self.weights == "default" and not trained
+            weights = ("default", "the training continues from a trained model")
         start = "starts new" if self.init is None else "starts trained"
-        rates = FINETUNING_RATES if published else RATES
+        rates = FINETUNING_RATES if self.published else RATES
         own = self.training_defaults(f"the classifier {start}", "nesterov", rates, 30, "train")
-        return {"loss": (loss, reason), "weights": weights, **own}
+        new = {} if self.init is not None else {"backbone": (DEFAULT_BACKBONE, "the network of the papers")}
+        return {"loss": (loss, reason), "weights": weights, **new, **own}
+
+    @property
+    def start(self) -> str:
+        """The network to train, as it is named: a run or a model."""
+        return self.init or self.backbone or DEFAULT_BACKBONE
+
+    @property
+    def published(self) -> bool:
+        """Whether the training starts from a published model."""
+        return (self.init is not None or self.weights == "default") and not is_trained_model(self.start)
 
     @property
     def loss_row(self) -> Loss:
@@ -78,6 +91,14 @@ class PretrainConfig(TrainingOptions):
     def balanced_by(self) -> str | None:
         drawn = self.class_weights is not None and not self.loss_row.balanced
         return f"--class-weights {self.class_weights}" if drawn else super().balanced_by()
+
+    def balanced_twice(self) -> str | None:
+        if self.class_weights is None or not self.loss_row.balanced:
+            return super().balanced_twice()
+        return (
+            f"`class_weights` draws classes by their shares of the target, and the loss {self.loss_row.name} weights "
+            f"rare classes up besides; the loss softmax keeps to the shares"
+        )
 
     def unread(self) -> dict[str, Reader]:
         new = {} if self.init is None else {"backbone": "a training without `init`"}
@@ -99,4 +120,4 @@ class PretrainConfig(TrainingOptions):
 
     def summary(self) -> str:
         drawn = "" if self.class_weights is None else f", drawn by the weights of {self.class_weights}"
-        return super().summary() + drawn + ("" if self.init is None else f", going on from {self.init}")
+        return super().summary() + drawn + ("" if self.init is None else f", continued from {self.init}")

@@ -144,6 +144,11 @@ class LossAndSampler(OptionGroup):
             return f"--loss {self.loss_row.name}"
         return f"--sampler {self.sampler}" if self.balancing_sampler else None
 
+    def balanced_twice(self) -> str | None:
+        """A sentence for the log if both the loss and the way of drawing make up for the sizes of the classes."""
+        twice = self.loss_row.balanced and self.balancing_sampler
+        return "loss and sampler both re-balance the classes, so rare ones are weighted up twice" if twice else None
+
     def checks(self) -> list[Callable[[], object]]:
         loss = [] if self.loss is None else [partial(LOSSES.find, self.loss)]
         return [*super().checks(), *loss, partial(find_sampler, self.sampler)]
@@ -252,7 +257,8 @@ class Judging(OptionGroup):
 
     Attributes:
         validation: Images to judge the training by after each epoch, so that its best epoch is kept: a dataset spec, or
-            a number of images of each class, which are then held out of the training.
+            a number of images of each class, which are then held out of the training. A run that this one starts from
+            was not trained on them.
         patience: Stop after this many epochs without a better one; 0 trains to the end.
         search: First try six pairs of learning rate and weight decay around the given ones, each judged by the
             validation, or by a fifth of the smallest class's images of every class; then train with the best.

@@ -47,22 +47,30 @@ class EpochBatches:
     an uninterrupted one does; ``start`` is all the state that a loader needs. Each of W processes gets every W-th
     position of every batch of ``batch_size``, so that together they take the steps of one process. A step that adds up
     gradients reads its batch in so many ``parts`` of one size. Raises ``InputError`` if a part cannot be shared out
-    evenly among the processes, or an epoch is smaller than a batch of several parts.
+    evenly among the processes, or an epoch is smaller than a batch of several parts; it calls the images ``what``.
     """
 
-    def __init__(self, sampler: EpochSampler, batch_size: int, steps: int, start: int = 0, parts: int = 1) -> None:
+    def __init__(
+        self,
+        sampler: EpochSampler,
+        batch_size: int,
+        steps: int,
+        start: int = 0,
+        parts: int = 1,
+        what: str = "images",
+    ) -> None:
         self.sampler, self.batch_size, self.steps, self.start = sampler, batch_size, steps, start
         self.parts = parts
         if parts > 1 and len(sampler) < batch_size:
             raise InputError(
                 f"`accumulate_grad_batches` {parts}: a step takes {parts} batches of {batch_size // parts} images, and "
-                f"there are {len(sampler)}; give a smaller `batch_size`, or fewer batches"
+                f"there are {len(sampler)} {what}; give a smaller `batch_size`, or fewer batches"
             )
         size = min(batch_size, len(sampler))
         if size % (parts * world_size()):
             shape = "one batch" if parts == 1 else f"{parts} batches (`accumulate_grad_batches`)"
             raise InputError(
-                f"{size} images cannot be shared out evenly among {world_size()} processes as {shape}; "
+                f"{size} {what} cannot be shared out evenly among {world_size()} processes as {shape}; "
                 f"give another `batch_size`, or start fewer processes"
             )
 

@@ -115,9 +115,8 @@ def train(
     loader: Any = images.loader(EpochBatches(sampler, config.images_per_step, steps, step.start, parts), pinned)
     if source is not None:
         shuffled = ShuffleSampler(len(source.labels), seed=config.seed + SOURCE_SEED)
-        loader = PairedLoader(
-            loader, source.loader(EpochBatches(shuffled, config.images_per_step, steps, step.start, parts), pinned)
-        )
+        batches = EpochBatches(shuffled, config.images_per_step, steps, step.start, parts, "images of `with_`")
+        loader = PairedLoader(loader, source.loader(batches, pinned))
     measured = [(model, FORWARD), (loss, LOSS), *([] if co_training is None else [(co_training.classifier, FORWARD)])]
     with (
         _lightning_quiet(),

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.dataset import ImageDataset
+from features.infrastructure.errors import InputError
 from finetune.classifiers.second_stage import TrainedClassifier
+from finetune.shared_options.option_groups import LossAndSampler
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Extras:
     Attributes:
         classifier: Maps the training images to the linear classifier to start from; None for a new one.
         interpolate: How far the kept weights lie from the start towards the trained ones, above 0 to 1.
+        start: The model that the training starts from: images that its runs were trained on are not held out.
         seen: (C,) images of each class that the start was trained on; many, medium and few go by the larger count.
         probabilities: Maps the counts (C,) of the training images to the probability that each class is drawn (C,);
             None to draw by the sampler.
@@ -38,14 +41,25 @@ class Extras:
 
     classifier: Callable[[ImageDataset], TrainedClassifier] | None = None
     interpolate: float = 1.0
+    start: str = ""
     seen: NDArray[np.int64] | None = None
     probabilities: Callable[[NDArray[np.int64]], NDArray[np.float64]] | None = None
     co_training: SourceImages | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
 
-    def keeping(self, kept: TrainedClassifier, balanced_by: str | None) -> Extras:
-        """The same with a trained classifier to start from, which stays balanced if ``balanced_by`` is None."""
+    def keeping(self, kept: TrainedClassifier, config: LossAndSampler) -> Extras:
+        """The same with a trained classifier to start from, which stays balanced if the training does not balance.
+
+        Raises ``InputError`` if the loss reads scores by a sigmoid and the classifier is of a softmax, or vice versa.
+        """
+        row, balanced_by = config.loss_row, config.balanced_by()
+        if row.sigmoid != kept.sigmoid:
+            reads, read = ("a sigmoid", "a softmax") if row.sigmoid else ("a softmax", "a sigmoid")
+            raise InputError(
+                f"`loss` {row.name}: reads scores by {reads}, and the classifier of `init` {kept.location} was trained "
+                f"for {read}; give a loss of its kind (see transfer inspect losses), or start a new classifier"
+            )
         inputs = {**self.inputs, "trained classifier": kept.sha256()}
         card = {**self.card, "balanced_by": balanced_by or kept.balanced_by}
         return replace(self, classifier=lambda _: kept, inputs=inputs, card=card)

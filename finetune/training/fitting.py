@@ -32,7 +32,8 @@ from finetune.shared_options import TrainingOptions, training_config
 from finetune.shared_options.option_groups import RunOptions
 from finetune.training.batches import TrainingImages
 from finetune.training.extras import Extras
-from finetune.training.validation import Split, Validator, require_apart, split_off
+from finetune.training.held_out import Split, split_off
+from finetune.training.validation import Validator, require_apart
 
 if TYPE_CHECKING:
     from finetune.training.callbacks import Best
@@ -120,15 +121,9 @@ def carry_out(
         "initial weights": backbone.weights_sha256(),
         **extras.inputs,
     }
-    test = open_dataset(config.test) if config.test else None
+    test, split = judging_images(dataset, config, extras, validation)
     if test is not None:
-        align_classes(test, dataset.classes, dataset.numbers)
         inputs["test data"] = test.manifest_sha256
-    split = split_off(dataset, validation, config.seed, test)
-    if extras.co_training is not None:
-        judges = {"test": test, "validation": split.validation}
-        advice = "leave their classes out of the subset, or exclude the images"
-        require_apart(extras.co_training.dataset, "`with_`", advice, **judges)
     if split.validation is not None:
         inputs["validation data"] = split.validation.manifest_sha256
     source = None if extras.co_training is None else extras.co_training.dataset
@@ -181,6 +176,24 @@ def carry_out(
     return TrainingResult(run.path, final, reused=False)
 
 
+def judging_images(
+    dataset: ImageDataset, config: RunOptions, extras: Extras, validation: int | str | None
+) -> tuple[ImageDataset | None, Split]:
+    """The test images of a run, and its images split by ``validation``.
+
+    Raises ``InputError`` if the test has other classes, or as :func:`split_off`, or if images to co-train on are among
+    those that judge.
+    """
+    test = open_dataset(config.test) if config.test else None
+    if test is not None:
+        align_classes(test, dataset.classes, dataset.numbers)
+    split = split_off(dataset, validation, config.seed, test, extras.start)
+    if extras.co_training is not None:
+        advice = "leave their classes out of the subset, or exclude the images"
+        require_apart(extras.co_training.dataset, "`with_`", advice, test=test, validation=split.validation)
+    return test, split
+
+
 def _train(
     backbone: Backbone,
     options: TrainingOptions,
@@ -218,8 +231,8 @@ def _train(
         run.log(f"{name}: β = {automatic_beta(images.counts):.6g}")
     if loss.deferred:
         run.log(f"{name}: class weights count after {loss.deferred:.0%} of the steps; expect a jump of the loss")
-    if config.loss_row.balanced and options.balancing_sampler:
-        run.log(f"{name}: loss and sampler both re-balance the classes, so rare ones are weighted up twice")
+    if twice := options.balanced_twice():
+        run.log(f"{name}: {twice}")
     best = train(model, images, loss, config, run, validator, extras, stages)
     moves = (
         loss.deferred or config.deferred or "epochs" in find_sampler(config.sampler).options

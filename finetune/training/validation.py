@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,42 +18,12 @@ from features.infrastructure.devices import autocast
 from features.infrastructure.errors import InputError
 from features.infrastructure.processes import gather, own_positions
 from features.readers import open_dataset
-from finetune.classifiers import balanced_split
 from finetune.evaluation.class_matching import align_classes
 from finetune.evaluation.metrics import Metrics, evaluate_predictions
 from finetune.evaluation.predictions import Predictions
 from finetune.losses import LongTailLoss
 from finetune.model import ImageClassifier, as_scores
-from finetune.run_directory import open_run
 from finetune.training.batches import fit_in_memory
-
-
-@dataclass(frozen=True)
-class Split:
-    """The training images, and the validation images of the same classes in the same order, or None."""
-
-    training: ImageDataset
-    validation: ImageDataset | None
-
-
-def split_off(
-    dataset: ImageDataset, validation: int | str | None, seed: int, test: ImageDataset | None = None
-) -> Split:
-    """Hold ``validation`` images of each class out of the training images, or open those of a dataset spec.
-
-    ``seed`` is that of the draw, ``test`` the images of the final evaluation. Raises ``InputError`` if a class has too
-    few images, or as :func:`open_validation`.
-    """
-    if validation is None:
-        return Split(dataset, None)
-    if isinstance(validation, int):
-        try:
-            kept, held = balanced_split(dataset.labels, validation, seed, dataset.classes)
-        except InputError as error:
-            raise InputError(f"`validation` {validation}: {error}") from error
-        name = f"{validation} images a class held out of {dataset.spec}"
-        return Split(dataset.take(kept, f"{dataset.spec} less {name}"), dataset.take(held, name))
-    return Split(dataset, open_validation(validation, dataset, test))
 
 
 def open_validation(spec: str, training: ImageDataset, test: ImageDataset | None = None) -> ImageDataset:
@@ -71,9 +40,9 @@ def open_validation(spec: str, training: ImageDataset, test: ImageDataset | None
 
 def require_apart(images: ImageDataset, option: str, advice: str, **others: ImageDataset | None) -> None:
     """Raise ``InputError`` if an image that an option gives is one of the others', which go by their use."""
-    mine = _images_of(images)
+    mine = set(identities(images))
     for use, dataset in others.items():
-        shared = 0 if dataset is None else len(mine & _images_of(dataset))
+        shared = 0 if dataset is None else len(mine.intersection(identities(dataset)))
         if shared:
             raise InputError(f"{option}: {shared} of its {len(images)} images are {use} images too; {advice}")
 
@@ -85,56 +54,24 @@ def check_validation(validation: int | str | None, test: str | None, dataset: Im
     return open_validation(validation, dataset, open_dataset(test) if test else None)
 
 
-def held_out_of(location: str, dataset: ImageDataset, per_class: int) -> ImageDataset:
-    """The images that a finished run with `validation` ``per_class`` held out of its training images.
+def identities(dataset: ImageDataset) -> list[str]:
+    """(N,) a name of each image that no other image has: its file, or of one without a file its dataset, split and id.
 
-    Raises:
-        InputError: There is no run, it was given another dataset or number, or it starts from a run that was trained on
-            the whole dataset.
+    Images of a dataset, and those of a subset of its classes, have the same names.
     """
-    run = open_run(location)
-    trained = run["config"].get("validation"), run["environment"]["inputs"].get("training data")
-    if trained != (per_class, dataset.manifest_sha256):
-        if isinstance(trained[0], int) and trained[1] == dataset.manifest_sha256:
-            raise InputError(
-                f"`validation` {per_class}: {location} was trained with `validation` {trained[0]}; give that"
-            )
-        raise InputError(
-            f"`validation` {per_class}: {location} was not trained on {dataset.spec} with it, so that it may have seen "
-            f"any of these images; give the spec of a dataset"
-        )
-    before = run["config"].get("init") or run["config"].get("backbone") or ""
-    while (Path(before) / "config.yaml").is_file():
-        earlier = open_run(before)
-        if earlier["environment"]["inputs"].get("training data") == dataset.manifest_sha256:
-            raise InputError(
-                f"`validation` {per_class}: {location} starts from {before}, which was trained on all of "
-                f"{dataset.spec}; give the spec of a dataset"
-            )
-        before = earlier["config"].get("init") or earlier["config"].get("backbone") or ""
-    seed = run["config"].get("seed")
-    if not isinstance(seed, int):
-        raise InputError(f"`validation` {per_class}: {location}/config.yaml has no `seed`; give the spec of a dataset")
-    held = split_off(dataset, per_class, seed).validation
-    assert held is not None  # for a number was given
-    return held
-
-
-def _images_of(dataset: ImageDataset) -> set[str]:
-    """A key of each image that no other image has: its file, or for one without a file its dataset, split and id."""
     parts = dataset.source.sources if isinstance(dataset.source, ChainedImages) else [dataset.source]
     specs = dataset.spec.split(" + ") if len(parts) > 1 else [dataset.spec]
-    found: set[str] = set()
+    found: list[str] = []
     start = 0
     for part, spec in zip(parts, specs if len(specs) == len(parts) else [dataset.spec] * len(parts), strict=True):
         ids, start = dataset.ids[start : start + len(part)], start + len(part)
         if isinstance(part, FileImages):
             root = os.path.realpath(part.root)
-            found.update(os.path.join(root, path) for path in part.paths)
+            found.extend(os.path.join(root, path) for path in part.paths)
         elif isinstance(part, AddressImages):
-            found.update(str(part.address(i)) for i in range(len(part)))
+            found.extend(str(part.address(i)) for i in range(len(part)))
         else:
-            found.update(f"{spec.partition('?')[0]} {id_}" for id_ in ids)
+            found.extend(f"{spec.partition('?')[0]} {id_}" for id_ in ids)
     return found
 
 

@@ -15,10 +15,11 @@ from features.infrastructure.catalogue import Catalogue
 from features.infrastructure.errors import flag
 from features.readers.scheme import SCHEMES
 from features.readers.spec_options import GENERIC_OPTIONS
+from transfer.arm import Arm
 from transfer.command_line import argument_parser
 from transfer.commands import COMMANDS
 from transfer.kinds import KINDS
-from transfer.recipe import Arm, Recipe
+from transfer.recipe import Recipe
 
 
 def sections(text: str) -> dict[str, str]:

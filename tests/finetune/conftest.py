@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from source_folders import FIRST, SECOND
 
 from features import open_dataset
 from features.backbones.loading import load_backbone
@@ -95,3 +96,12 @@ def head_of() -> Callable[[Path], tuple[np.ndarray, np.ndarray]]:
         return head["weight"].numpy(), head["bias"].numpy()
 
     return read
+
+
+@pytest.fixture
+def sources(tmp_path, write_folder, monkeypatch) -> tuple[str, str]:
+    """The specs of two folders in the working directory."""
+    write_folder(tmp_path / "first", FIRST)
+    write_folder(tmp_path / "second", SECOND, per_class=4)
+    monkeypatch.chdir(tmp_path)
+    return "folder:first", "folder:second"

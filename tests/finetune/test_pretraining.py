@@ -10,117 +10,24 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from support import picture
+from source_folders import FIRST, SECOND, subset_file
 
 from features.checkpoint import find_checkpoint
 from features.infrastructure.errors import InputError
 from features.infrastructure.formats.text_seals import SEAL
-from features.readers import open_dataset
+from finetune import pretraining
 from finetune.finetuning import FinetuneConfig, finetune
 from finetune.pretraining import PretrainConfig, pretrain
 from finetune.samplers import ClassSampler
 from finetune.shared_options import resolve
-from finetune.source_classes import class_shares, open_sources
 from finetune.training import engine
 from similarity.selection.subset import Subset, SubsetRow
 
-#: Name → colour; "both" stands in the two sources, as different things.
-FIRST, SECOND = {"both": 0, "one": 1, "two": 2}, {"both": 3, "three": 4}
-
-
-@pytest.fixture
-def sources(tmp_path, write_folder, monkeypatch) -> tuple[str, str]:
-    write_folder(tmp_path / "first", FIRST)
-    write_folder(tmp_path / "second", SECOND, per_class=4)
-    monkeypatch.chdir(tmp_path)
-    return "folder:first", "folder:second"
-
-
-def subset_file(path: Path, *classes: tuple[str, str]) -> str:
-    rows = [SubsetRow(source, name, 1, rank, 0.5, ("t",)) for rank, (source, name) in enumerate(classes, 1)]
-    Subset(tuple(rows)).write(path)
-    return str(path)
-
-
-def mean_colour(dataset, label: int) -> np.ndarray:
-    chosen = [np.asarray(dataset.image(int(i))) for i in np.flatnonzero(dataset.labels == label)]
-    return np.mean(chosen, axis=(0, 1, 2)).round(-1)
-
 
 def tiny(out: Path, **given) -> PretrainConfig:
-    fixed = {"backbone": "resnet8", "image_size": 16, "steps": 2, "batch_size": 8, "lr": 0.01, "workers": 0}
+    start = {} if "init" in given else {"backbone": "resnet8", "image_size": 16}
+    fixed = {"steps": 2, "batch_size": 8, "lr": 0.01, "workers": 0} | start
     return PretrainConfig(out=str(out), device="cpu", precision="fp32", **fixed | given)
-
-
-def test_several_sources_are_one_dataset_and_equal_names_stay_apart(sources):
-    dataset = open_sources(sources, None).images
-    assert dataset.classes == ("folder:first/both", "one", "two", "folder:second/both", "three")
-    assert dataset.counts.tolist() == [6, 6, 6, 4, 4]
-
-
-def test_a_subset_takes_its_classes_of_both_sources(sources, tmp_path):
-    chosen = [("folder:second", "three"), ("folder:first", "two"), ("folder:second", "both"), ("folder:first", "one")]
-    file = subset_file(tmp_path / "s.csv", *chosen)
-    for given in (sources, sources[::-1], (*sources, "digits:@test"), ()):  # without any: those that it names
-        dataset = open_sources(given, file).images
-        assert dataset.classes == ("one", "two", "both", "three")
-        assert dataset.counts.tolist() == [6, 6, 4, 4]
-        first = open_sources(sources[:1], None).images
-        for name in ("one", "two"):
-            label = dataset.classes.index(name)
-            assert mean_colour(dataset, label).tolist() == mean_colour(first, first.classes.index(name)).tolist()
-
-
-def test_what_the_subset_names_must_be_there(sources, tmp_path):
-    file = subset_file(tmp_path / "s.csv", ("folder:first", "one"), ("folder:first", "goose"))
-    with pytest.raises(InputError, match=r"`subset` .*s.csv: folder:first has no class 'goose' \(1 of 2"):
-        open_sources(sources, file)
-    file = subset_file(tmp_path / "s.csv", ("folder:first", "one"), ("folder:third", "x"))
-    with pytest.raises(InputError, match=r"s\.csv: names the source 'folder:third', which is not given; given: folder"):
-        open_sources(sources, file)
-    with pytest.raises(InputError, match=r"s\.csv: dataset spec 'folder:third': no such directory"):
-        open_sources([], file)
-    with pytest.raises(InputError, match="no such subset file"):
-        open_sources(sources, "none.csv")
-
-
-def test_a_source_that_changed_after_the_choice_is_refused(sources, tmp_path):
-    file = tmp_path / "s.csv"
-    rows = tuple(
-        SubsetRow("folder:first", name, 6, rank, 0.5, ("t",), 0.5) for rank, name in enumerate(["one", "two"], 1)
-    )
-    provenance = {"sources": [{"dataset": "folder:first", "manifest_sha256": open_dataset(sources[0]).manifest_sha256}]}
-    Subset(rows, provenance).write(file)
-    assert open_sources([], str(file)).images.classes == ("one", "two")
-    source = open_sources(sources[:1], None)
-    assert class_shares(str(file), source).tolist() == [0, 0.5, 0.5]
-
-    one, two = tmp_path / "first/one", tmp_path / "first/two"
-    one.rename(tmp_path / "aside")
-    two.rename(one)
-    (tmp_path / "aside").rename(two)
-    message = r"`subset` .*s\.csv: folder:first has changed since its classes were chosen .*; extract its bank"
-    with pytest.raises(InputError, match=message):
-        open_sources([], str(file))
-    with pytest.raises(InputError, match=message):
-        open_sources(sources[:1], str(file))
-    with pytest.raises(InputError, match=r"`class_weights` .*s\.csv: folder:first has changed since"):
-        class_shares(str(file), open_sources(sources[:1], None))
-    file.write_text(file.read_text().partition("\n")[2])  # as the message says
-    assert open_sources([], str(file)).images.classes == ("one", "two")
-
-
-def test_a_signed_source_is_the_one_that_the_subset_names_without_its_signature(web, tmp_path):
-    for i in range(4):
-        picture(web.root / f"{i}.png", i)
-    (web.root / "a.txt").write_text("".join(f"{i}.png {i % 2}\n" for i in range(4)))
-    web.key, public = "sig=SECRET", f"list:{web.address}/a.txt"
-    given = f"list:<{web.address}/a.txt?sig=SECRET>"
-    Subset((SubsetRow(public, "class_1", 2, 1, 0.5, ("digits:",)),)).write(tmp_path / "subset.csv")
-    found = open_sources([given], str(tmp_path / "subset.csv"))
-    assert found.origin == ((public, "class_1"),) and len(found.images) == 2 and found.images.image(0)
-    with pytest.raises(InputError, match=r"access is denied .* not recorded: give them anew"):
-        open_sources([], str(tmp_path / "subset.csv"))
 
 
 def test_one_class_is_not_enough(sources, tmp_path):
@@ -191,7 +98,7 @@ def weights_of(run: Path) -> dict[str, torch.Tensor]:
 
 def test_going_on_keeps_the_network_and_the_rows_of_its_classes(sources, all_classes, tmp_path, head_of):
     file = subset_file(tmp_path / "s.csv", ("folder:second", "both"), ("folder:first", "two"))
-    still = {"lr": 1e-12, "weight_decay": 0.0, "batch_norm": "frozen", "backbone": "resnet50", "image_size": None}
+    still = {"lr": 1e-12, "weight_decay": 0.0, "batch_norm": "frozen"}
     result = pretrain(tiny(tmp_path / "on", sources=list(sources), subset=file, init=str(all_classes), **still))
     before, after = weights_of(all_classes), weights_of(result.run)
     for name in (name for name in before if name.startswith("backbone.")):
@@ -213,11 +120,9 @@ def test_going_on_keeps_the_network_and_the_rows_of_its_classes(sources, all_cla
 def test_going_on_with_a_subset_of_all_classes_is_training_longer(sources, all_classes, tmp_path):
     """As fine-tuning to the source itself, with its classifier kept."""
     training = {"lr": 0.05, "loss": "softmax", "optimizer": "nesterov", "batch_norm": "train", "steps": 5}
-    every = pretrain(
-        tiny(tmp_path / "every", sources=list(sources), init=str(all_classes), backbone="resnet50", **training)
-    )
+    every = pretrain(tiny(tmp_path / "every", sources=list(sources), init=str(all_classes), **training))
     file = subset_file(tmp_path / "s.csv", *every_class(sources))
-    subset = pretrain(tiny(tmp_path / "on", subset=file, init=str(all_classes), backbone="resnet50", **training))
+    subset = pretrain(tiny(tmp_path / "on", subset=file, init=str(all_classes), **training))
     assert find_checkpoint(every.run).classes == find_checkpoint(subset.run).classes
     for name, value in weights_of(every.run).items():
         assert torch.equal(value, weights_of(subset.run)[name]), name
@@ -236,6 +141,55 @@ def test_going_on_with_a_subset_of_all_classes_is_training_longer(sources, all_c
     )
     for name, value in weights_of(longer.run).items():
         assert torch.equal(value, weights_of(tuned.run)[name]), name
+
+
+def test_a_classifier_of_a_sigmoid_is_not_trained_by_a_softmax(sources, all_classes, tmp_path):
+    one_vs_rest = pretrain(tiny(tmp_path / "sigmoid", sources=list(sources), loss="cb-sigmoid")).run
+    for run, loss, said in (
+        (one_vs_rest, "softmax", "`loss` softmax: reads scores by a softmax, and the classifier of `init` "),
+        (all_classes, "cb-sigmoid", "`loss` cb-sigmoid: reads scores by a sigmoid, and the classifier of `init` "),
+    ):
+        with pytest.raises(InputError, match=f"^{said}{run} was trained for "):
+            pretrain(tiny(tmp_path / "on", sources=list(sources), init=str(run), loss=loss))
+        kept = {"classifier": "keep", "steps": 1, "batch_size": 8, "device": "cpu", "workers": 0}
+        start = {"dataset": "folder:first", "init": str(run), "loss": loss}
+        whole = pretrain(tiny(tmp_path / loss, sources=["folder:first"], loss=find_loss(run))).run
+        with pytest.raises(InputError, match=f"^{said}{whole} was trained for "):
+            finetune(FinetuneConfig(out=str(tmp_path / "tuned"), **kept | start | {"init": str(whole)}))
+    pretrain(tiny(tmp_path / "on", sources=list(sources), init=str(one_vs_rest), loss="cb-focal"))
+
+
+def find_loss(run: Path) -> str:
+    return str(yaml.safe_load((run / "config.yaml").read_text())["loss"])
+
+
+def test_a_published_model_that_does_not_take_an_option_is_not_called_missing(sources, tmp_path, monkeypatch):
+    def load(name, weights, image_size=None, *args, **options):
+        if name != "published":
+            raise InputError(f"backbone {name}: no such model; see the models")
+        if image_size is not None:
+            raise InputError(f"`image_size` {image_size}: published does not take it (too small); try another")
+
+    monkeypatch.setattr(pretraining, "load_backbone", load)
+    options = {"sources": list(sources), "image_size": 3}
+    with pytest.raises(InputError, match=r"^`image_size` 3: published does not take it"):
+        pretrain(tiny(tmp_path / "run", init="published", **options))
+    missing = r"^`init` nosuch: neither a finished run nor .* \(backbone nosuch: no such model\); give one of them"
+    with pytest.raises(InputError, match=missing):
+        pretrain(tiny(tmp_path / "run", init="nosuch", **options))
+
+
+def test_a_balanced_loss_beside_class_weights_is_said(sources, tmp_path):
+    file = tmp_path / "w.csv"
+    Subset(tuple(SubsetRow(*class_, 4, 1, 0.0, (), 0.2) for class_ in every_class(sources))).write(file)
+    weights = {"sources": list(sources), "class_weights": str(file)}
+    logs = [
+        (pretrain(tiny(tmp_path / loss, loss=loss, **weights)).run / "log.txt").read_text()
+        for loss in ("balanced-softmax", "softmax")
+    ]
+    said = "draws classes by their shares of the target, and the loss balanced-softmax weights rare classes up besides"
+    assert f"--class-weights {said}" in logs[0] and "sampler" not in logs[0]
+    assert "besides" not in logs[1]
 
 
 def test_classes_are_drawn_by_their_weights(sources, tmp_path, monkeypatch):
@@ -310,9 +264,9 @@ def test_a_device_that_is_not_there_is_refused_before_any_work(sources, tmp_path
         ({"sampler": "none"}, "`sampler` none: there is no such sampler; expected one of instance, "),
         ({"class_weights": "w.csv", "sampler": "sqrt"}, "`sampler` sqrt and `class_weights` both say how classes are"),
         ({"floor": 0.3}, "`floor` 0.3: is for `class_weights`; leave it out"),
-        ({"init": "resnet50"}, "`backbone` resnet8: is for a training without `init`; leave it out"),
-        ({"init": "r", "backbone": "resnet50", "weights": "none"}, "`weights` none: is for a training without `init`"),
-        ({"init": "r", "backbone": "resnet50", "loss": "ldam"}, "`loss` ldam: needs a cosine classifier, and that of"),
+        ({"init": "r", "backbone": "resnet50"}, "`backbone` resnet50: is for a training without `init`; leave it out"),
+        ({"init": "r", "weights": "none"}, "`weights` none: is for a training without `init`"),
+        ({"init": "r", "loss": "ldam"}, "`loss` ldam: needs a cosine classifier, and that of"),
         ({"augment": "mixup"}, "`augment` mixup: expected one of none, "),
         ({"augment": "cropflip"}, "`augment` cropflip: did you mean crop-flip?"),
         ({"augment": "flip+cutot"}, "`augment` flip+cutot: after flip, did you mean +cutout?"),

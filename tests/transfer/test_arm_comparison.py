@@ -58,6 +58,38 @@ def test_the_headline_names_the_best_its_lead_and_its_ties():
     assert alone.startswith("Training on the target alone (scratch) gives")
 
 
+@pytest.mark.parametrize(
+    ("given", "subject"),
+    [
+        ({"strategy": "nearest"}, "Pre-training on 40 classes chosen by nearest"),
+        ({"strategy": "nearest", "classes": 1}, "Pre-training on 1 class chosen by nearest"),
+        ({"strategy": "nearest", "drop": 2}, "Pre-training on all source classes but 2, left out by nearest"),
+        ({"strategy": "all"}, "Pre-training on all source classes"),
+        (
+            {"strategy": "random", "use": "continued"},
+            "Pre-training on all source classes, continued on 40 classes chosen at random,",
+        ),
+        (
+            {"strategy": "importance", "use": "weighted"},
+            "Pre-training on all source classes, weighted by importance,",
+        ),
+        (
+            {"strategy": "nearest", "use": "co-trained"},
+            "Pre-training on all source classes, then co-training on 40 classes chosen by nearest,",
+        ),
+        (
+            {"strategy": "nearest", "use": "co-trained", "init": "resnet50"},
+            "Pre-training on all source classes, then co-training on 40 classes chosen by nearest, from resnet50 as "
+            "published,",
+        ),
+        ({"init": "resnet50"}, "Starting from resnet50 as published"),
+    ],
+)
+def test_the_headline_names_the_use_of_the_choice(given, subject):
+    said = headline({"arms": [arm("best", 0.8, **given)], "recipe": {"classes": 40}})
+    assert said.startswith(f"{subject} (best) gives a top-1 accuracy of 80.0 %")
+
+
 def test_the_choice_that_is_shown_is_that_of_the_best_arm_that_chooses():
     arms = [
         arm("all", 0.9, strategy="all"),

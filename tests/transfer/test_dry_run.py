@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from similarity import Subset, SubsetRow
+from transfer.cli import main
 
 TRAIN, TEST = "digits:@train?per_class=6", "digits:@test?per_class=4"
 NETWORK = ["--weights", "none", "--device", "cpu", "--precision", "fp32", "--workers", "0"]
@@ -101,9 +105,40 @@ def test_what_is_wrong_is_refused_as_without_it(refused):
     assert "this command takes little time" in refused("compare", "a", "b", "--dry-run")
 
 
-def test_the_screen(capsys):
-    from transfer.cli import main
+def refused_line(capsys, *argv: str) -> str:
+    """The last line of a command that must end with status 2; notes on the sources stand before it."""
+    assert main(list(argv)) == 2
+    return capsys.readouterr().err.splitlines()[-1]
 
+
+def test_the_subset_files_of_a_training_are_read(said, capsys):
+    network = ["--device", "cpu", "--precision", "fp32", "--workers", "0", "--steps", "2", "--out", "run"]
+    said("pretrain", TEST, "--backbone", "resnet8", *network[:-1], "start")
+    rows = [SubsetRow(TEST, f"digit {i}", 4, i + 1, 0.5, (), 0.5) for i in range(3)]
+    Subset(tuple(rows)).write("s.csv")
+    Subset((*rows[1:], replace(rows[0], weight=None))).write("no-weight.csv")
+    Subset(tuple(rows[:1])).write("one.csv")
+    tuned, scratch = ["finetune", TRAIN, "--init", "resnet8", "--weights", "none"], ["--backbone", "resnet8"]
+    for wrong, told in (
+        (["pretrain", TEST, "--class-weights", "none.csv", *scratch], "no such subset file"),
+        (["pretrain", TEST, "--class-weights", "no-weight.csv", *scratch], "class 'digit 0' has no weight"),
+        ([*tuned, "--with", "none.csv"], "no such subset file"),
+        ([*tuned, "--with", "one.csv"], "has one class, 'digit 0'"),
+        ([*tuned, "--with", "s.csv", "--test", TEST], "of its 12 images are test images too"),
+        (["pretrain", TRAIN, "--init", "nosuch"], "neither a finished run nor a published model"),
+        (
+            ["pretrain", "glyphs:LATIN?per_class=4", "--init", "start"],
+            "its classifier does not know 990 of 990 classes",
+        ),
+        (["pretrain", "--subset", "s.csv", "--init", "start", "--validation", "1"], "trained on 12 of the 12 images"),
+    ):
+        dry, real = (refused_line(capsys, *wrong, *network, *more) for more in (["--dry-run"], []))
+        assert told in dry and dry == real
+    found = said(*tuned, "--with", "s.csv", *network, "--dry-run")
+    assert found["reads"][:2] == [f"60 images of 10 classes: {TRAIN}", f"12 images of 3 classes: {TEST}"]
+
+
+def test_the_screen(capsys):
     assert main(["extract", TRAIN, "--backbone", "resnet8", "--out", "bank.h5", *NETWORK, "--dry-run"]) == 0
     words = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
     assert words == ["would read", "would compute", "would write", "would take"]

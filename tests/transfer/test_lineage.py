@@ -18,19 +18,25 @@ STEPS = ["--steps", 2, "--batch-size", 16, "--device", "cpu", "--precision", "fp
 
 
 @pytest.fixture
-def chain(tmp_path, monkeypatch, said) -> Path:
-    """Banks, a choice, a pre-training on it, and a fine-tuning, with paths from the working directory."""
+def banks(tmp_path, monkeypatch, said) -> Path:
+    """Banks, in the working directory."""
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
     for name, spec in (("target", "digits:@train?per_class=4"), ("source", "digits:@test?per_class=5")):
         said("extract", spec, "--out", f"banks/{name}.h5", "--weights", "none", *NETWORK)
+    return work
+
+
+@pytest.fixture
+def chain(banks, said) -> Path:
+    """Banks, a choice, a pre-training on it, and a fine-tuning, with paths from the working directory."""
     chosen = ["--strategy", "nearest", "--classes", 3, "--out", "choice/subset.csv"]
     said("select", "--target", "banks/target.h5", "--source", "banks/source.h5", *chosen)
     said("pretrain", "--subset", "choice/subset.csv", *NETWORK[:2], "--out", "runs/pre", *STEPS)
     tested = ["--test", "digits:@test?per_class=3"]
     said("finetune", "digits:@train?per_class=4", "--init", "runs/pre", *tested, "--out", "runs/digits", *STEPS)
-    return work
+    return banks
 
 
 def test_a_choice_is_found_behind_a_fine_tuning(chain, monkeypatch, tmp_path):
@@ -127,8 +133,22 @@ def test_what_is_published_of_a_value(value, shown):
     assert published(value) == shown
 
 
-def test_the_command_of_a_choice_makes_it_again(chain, tmp_path, monkeypatch):
-    ((_, subset),) = lineage("runs/digits")[1].choices
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--strategy nearest --classes 3",
+        "--strategy nearest --classes 10",
+        "--strategy nearest --drop 4",
+        "--strategy all",
+        "--strategy nearest --images 17",
+        "--strategy importance --coverage 0.5",
+        "--strategy importance",
+    ],
+)
+def test_the_command_of_a_choice_makes_it_again(banks, tmp_path, monkeypatch, said, options):
+    command = ["--target", "banks/target.h5", "--source", "banks/source.h5", "--out", "choice.csv"]
+    said("select", *command, *options.split())
+    subset = Subset.read("choice.csv")
     again = tmp_path / "banks"
     shutil.copytree("banks", again)
     monkeypatch.chdir(again)

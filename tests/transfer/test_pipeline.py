@@ -217,6 +217,14 @@ def test_every_use_of_a_choice_is_an_arm(recipe_file: Path, capsys: pytest.Captu
             {"arms": {"scratch": {"use": "continued"}}},
             "use continued: is for an arm that chooses; give it a strategy, such as",
         ),
+        (
+            {"arms": {"scratch": {"classes": 5}}},
+            "classes 5: is for an arm that chooses; give it a strategy",
+        ),
+        (
+            {"arms": {"one": {"init": "resnet8", "classes": 2, "geometry": "euclidean"}}},
+            "such as mutual-proximity; geometry euclidean: is for an arm that chooses",
+        ),
         ({"arms": {"one": {"strategy": "nearest", "floor": 0.3}}}, "floor 0.3: is for use weighted; leave it out"),
         ({"arms": {"one": {"strategy": "nearest", "classes": 2, "drop": 2}}}, "classes and drop both set the size"),
         (
@@ -226,6 +234,10 @@ def test_every_use_of_a_choice_is_an_arm(recipe_file: Path, capsys: pytest.Captu
         (
             {"arms": {"one": {"strategy": "nearest", "use": "continued"}}, "pretrain": {"epochs": 1}},
             "use continued halves the steps of pre-training; give at least 2 steps in pretrain",
+        ),
+        (
+            {"arms": {"one": {"strategy": "nearest", "use": "continued"}}, "pretrain": {"steps": 4, "search": True}},
+            "pretrain: search holds images out, which the first half of use continued is trained on; give validation",
         ),
         ({"arms": {"one": {"strategy": "all", "drop": 2}}}, "drop: strategy all takes every class; leave it out"),
         ({"finetune": {"with": "x.csv"}}, "finetune: with is set by the recipe itself"),
@@ -261,7 +273,7 @@ def test_every_use_of_a_choice_is_an_arm(recipe_file: Path, capsys: pytest.Captu
             {"arms": {"toolkit": {}}},
             "arm toolkit: has neither strategy nor init; give one of them, or call the arm",
         ),
-        ({"arms": {"scratch": {}, "paper": {"geometry": "euclidean"}}}, "arm paper: has neither strategy nor init"),
+        ({"arms": {"scratch": {}, "paper": {}}}, "arm paper: has neither strategy nor init"),
         ({"arms": {"one": {"classes": 0}}}, "arm one: classes 0: expected at least 1"),
         ({"pretrain": {"lr": "fast"}}, "pretrain: lr fast: expected a number"),
         ({"pretrain": {"out": "x"}}, "out is set by the recipe itself"),

@@ -24,8 +24,8 @@ from finetune import EvaluateConfig, FinetuneConfig, ImageClassifier, evaluate, 
 from finetune.evaluation.evaluator import evaluate_model
 from finetune.samplers import build_sampler
 from finetune.training.batches import EpochBatches
+from finetune.training.held_out import split_off
 from finetune.training.state import read_resume
-from finetune.training.validation import split_off
 from similarity import Subset, SubsetRow
 from transfer.cli import main
 
@@ -182,6 +182,46 @@ def test_every_use_of_a_choice(tmp_path, plain_network, use):
     assert not torch.equal(one["backbone.stem.0.weight"], start["backbone.stem.0.weight"])
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow  # two processes that start PyTorch
+def test_co_training_with_the_statistics_of_each_batch(tmp_path, plain_network):
+    """The head of the source sees a batch of its own; the statistics that are saved are those of all processes."""
+    rows = (SubsetRow("digits:@test", f"digit {i}", 80, i + 1, 0.0, ()) for i in range(3))
+    Subset(tuple(rows)).write(tmp_path / "subset.csv")
+    command = ["finetune", "digits:@train", "--init", str(plain_network), "--with", str(tmp_path / "subset.csv")]
+    command += ["--batch-norm", "train", "--augment", "none", "--steps", "5", "--batch-size", "32", *CPU]
+    callback = tmp_path / "watch.py"
+    callback.write_text(WATCH)
+    found = subprocess.run(
+        [*LAUNCHER, *command, "--callbacks", "watch.Watch", "--out", str(tmp_path / "two")],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        check=False,
+        cwd=tmp_path,
+    )
+    assert found.returncode == 0, found.stderr
+    assert main([*command, "--out", str(tmp_path / "one")]) == 0
+    one, two = (load_file(tmp_path / name / "checkpoints" / "last.safetensors") for name in ("one", "two"))
+    tracked = [name for name in one if name.endswith("num_batches_tracked")]
+    assert tracked and all(two[name] == one[name] for name in tracked)
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1))
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+#: A callback that saves the network of each process at the end of the training.
+WATCH = """
+import os, torch
+from lightning.pytorch import Callback
+
+class Watch(Callback):
+    def on_train_end(self, trainer, step):
+        torch.save(step.model.state_dict(), f"rank{os.environ['RANK']}.pt")
+"""
 
 
 def test_the_validation_judges_what_is_kept(tmp_path):

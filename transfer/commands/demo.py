@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from similarity import STRATEGIES
+from transfer.arm import SCRATCH
 from transfer.arm_comparison import ArmComparison, compare_arms, listed
 from transfer.commands.run import RunConfig, run, show_arms
 from transfer.intervals import Estimate, percent, points
-from transfer.recipe import SCRATCH
 from transfer.screen import console, say, show_next, show_page
 
 if TYPE_CHECKING:

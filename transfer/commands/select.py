@@ -59,7 +59,8 @@ class SelectConfig:
         out: The subset file (.csv).
         curve: A file (.csv) with a row for each number of classes: their images, the mean distance of the target's
             classes to their nearest chosen class, the gain in it (1 is that of all classes), and the share served.
-        strategy: How classes are chosen: nearest is the paper's; see transfer inspect strategies.
+        strategy: How classes are chosen, by default mutual-proximity; nearest is the paper's. See transfer inspect
+            strategies.
         influence: A table (.csv) of measured influences, source,class,target,influence: classes are taken from the
             largest influence on, instead of by a strategy.
         geometry: Ground metric: euclidean is the paper's; see transfer inspect geometries.
@@ -78,7 +79,7 @@ class SelectConfig:
     drop: Annotated[int, Range(1, MOST_CLASSES)] | None = None
     out: str | None = None
     curve: str | None = None
-    strategy: str = DEFAULT_STRATEGY
+    strategy: str | None = None
     influence: str | None = None
     geometry: str = DEFAULT_GEOMETRY
     min_count: Annotated[int, Range(0)] = 0
@@ -88,8 +89,9 @@ class SelectConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        STRATEGIES.find(self.strategy)
-        if self.influence is not None and self.strategy != DEFAULT_STRATEGY:
+        if self.strategy is not None:
+            STRATEGIES.find(self.strategy)
+        if self.influence is not None and self.strategy is not None:
             raise InputError(f"`strategy` {self.strategy} and `influence` both order the classes: give one")
         if self.influence is not None and self.resample:
             raise InputError("`resample`: measured `influence` does not depend on the class means; leave one out")
@@ -171,8 +173,10 @@ def select(config: SelectConfig) -> Selection:
 
 
 def _strategy(config: SelectConfig) -> Strategy:
-    """What orders the classes: the strategy, or the table of influences."""
-    return STRATEGIES[config.strategy] if config.influence is None else by_influence(config.influence)
+    """What orders the classes: the table of influences, or the strategy."""
+    if config.influence is not None:
+        return by_influence(config.influence)
+    return STRATEGIES[config.strategy or DEFAULT_STRATEGY]
 
 
 def _quota(text: str) -> tuple[str, int | None]:
@@ -191,7 +195,7 @@ def show(config: SelectConfig, result: Selection) -> None:
     """Print the first chosen classes, what ended the choice, and the command that follows."""
     rows = result.subset.rows
     shown = rows[:SHOWN]
-    ranked_by = "score" if config.influence is not None else STRATEGIES[config.strategy].ranked_by
+    ranked_by = STRATEGIES[config.strategy or DEFAULT_STRATEGY].ranked_by
     sources = list(dict.fromkeys(row.source for row in rows))
     # The numbers are those of the command line, as in transfer rank; a score has the column distance in the file.
     given = [source["dataset"] for source in result.subset.provenance["sources"]]
@@ -247,10 +251,10 @@ def show(config: SelectConfig, result: Selection) -> None:
         show_next(f"{again('select', config, out='subset.csv')}    (the file to pre-train on)")
     else:
         backbone = "resnet18" if images < FEW_IMAGES else "resnet50"
-        subset = f"--subset {shlex.quote(config.out)}"
-        if config.coverage == 1:  # the shares of all classes
-            subset = f"{shlex.join(sources)} --class-weights {shlex.quote(config.out)}"
-        if without := [source for source in sources if not holds_images(DatasetSpec.parse(source))]:
+        read, subset = sources, f"--subset {shlex.quote(config.out)}"
+        if config.coverage == 1:  # the shares of all classes, those that were not chosen included
+            read, subset = given, f"{shlex.join(given)} --class-weights {shlex.quote(config.out)}"
+        if without := [source for source in read if not holds_images(DatasetSpec.parse(source))]:
             say(f"{without[0]} has no images: write the dataset spec of its images into the column source, then")
         show_next(f"transfer pretrain {subset} --backbone {backbone} --out runs/pre")
 

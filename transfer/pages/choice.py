@@ -86,8 +86,7 @@ def describe_choice(
     places, shares = most_serving(pool.points, pool.metric.points(target.means), marked, TOP, PICTURED + NAMED)
     points = class_map(pool, target, chosen)
     curve, taken, knee = None, 0, ""
-    by_strategy = "influence" not in result["recipe"].get("select", {})  # else a table ordered the classes
-    if by_strategy and len(pool) * len(target.classes) <= _PAIRS:
+    if len(pool) * len(target.classes) <= _PAIRS:
         curve = curves_from(pool, [target], STRATEGIES[arm["strategy"]], seed=result["recipe"]["seeds"][0])[0]
         taken = _taken(curve, chosen)
         knee = _knee(curve, taken, len(rows))

@@ -16,6 +16,7 @@ from features.infrastructure.names import file_name
 from finetune.run_directory import open_run
 from similarity import STRATEGIES
 from similarity.ranking.domain import TIED_BELOW
+from transfer.arm import arm_of
 from transfer.arm_comparison import ArmComparison, choosing_arm, compare_arms, headline
 from transfer.intervals import points
 from transfer.pages.choice import Choice, describe_choice
@@ -25,7 +26,6 @@ from transfer.pages.judgement import judgement
 from transfer.pages.page import percent, render
 from transfer.pages.pictures import Thumbnails, picture
 from transfer.plots import arms_plot, counts_plot, domains_plot, history_plot
-from transfer.recipe import arm_of
 from transfer.trial.verdict import say_left_out
 from transfer.uses import USES
 

@@ -1,4 +1,4 @@
-"""The classifier that a training goes on from: which row is which class."""
+"""The classifier that a training continues from: which row is which class."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_run_knows_classes_by_name_and_by_source(run):
     assert kept.weight[:, 5].tolist() == [2, 3, 1, 0]
 
 
-def test_a_class_of_another_source_is_not_taken_for_one_of_the_same_name(run):
+def test_a_class_of_another_source_is_not_taken_for_one_of_the_same_name(run, capsys):
     card = Path(run) / "checkpoints" / "last.json"
     content = json.loads(card.read_text())
     content["origin"] = [["a:", "one"], ["a:", "both"], ["b:", "both"], ["a:", "two"]]
@@ -53,8 +53,11 @@ def test_a_class_of_another_source_is_not_taken_for_one_of_the_same_name(run):
     assert kept.bias.tolist() == [2, 0] and kept.balanced_by == "--loss cb-softmax"
     with pytest.raises(InputError, match="does not know 1 of 2 classes, such as 'two'"):
         kept_classifier(run, load_backbone(run), [("b:", "two"), ("a:", "one")])  # b: has no class two
-    moved = kept_classifier(run, load_backbone(run), [("/elsewhere:", "two"), ("/elsewhere:", "one")])
-    assert moved.bias.tolist() == [3, 0]  # of a source that has moved, by name
+    assert "by their names alone" not in capsys.readouterr().err
+    moved = kept_classifier(run, load_backbone(run), [("/elsewhere:", "two"), ("/elsewhere:", "one"), ("a:", "both")])
+    said = f"{run}: 2 of 3 classes are recognised by their names alone, because the run was not trained on /elsewhere:"
+    assert said in capsys.readouterr().err.replace("\n", "")
+    assert moved.bias.tolist() == [3, 0, 1]  # of a source that has moved, by name
     with pytest.raises(InputError, match="such as 'both'"):
         kept_classifier(run, load_backbone(run), [("/elsewhere:", "both"), ("a:", "one")])
 

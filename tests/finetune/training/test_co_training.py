@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from features.backbones.loading import Backbone, seeded
+from features.infrastructure.errors import InputError
 from features.preprocessing import Preprocessing
+from finetune import FinetuneConfig, finetune
 from finetune.losses import build_loss
 from finetune.model import ImageClassifier
 from finetune.run_directory import RunDirectory
@@ -21,6 +23,7 @@ from finetune.training.batches import TrainingImages
 from finetune.training.co_training import CoTraining
 from finetune.training.engine import SOURCE_SEED, train
 from finetune.training.extras import Extras, SourceImages
+from similarity import Subset, SubsetRow
 
 
 def network(classes: int) -> ImageClassifier:
@@ -131,3 +134,12 @@ def test_batch_normalisation_keeps_its_running_statistics():
     assert all(torch.equal(before[name], value) for name, value in model.backbone.state_dict().items())
     assert model.backbone.network[1].track_running_stats
     assert loss.requires_grad and float(loss.detach()) == pytest.approx(2 * 0.693, abs=0.2)
+
+
+def test_too_few_images_to_co_train_on_are_named(tmp_path):
+    source = "digits:@test?per_class=6"
+    Subset(tuple(SubsetRow(source, f"digit {i}", 6, 1, 0.5, ()) for i in range(2))).write(tmp_path / "s.csv")
+    given = {"init": "resnet8", "weights": "none", "steps": 2, "device": "cpu", "precision": "fp32", "workers": 0}
+    given |= {"with_": str(tmp_path / "s.csv"), "batch_size": 16, "accumulate_grad_batches": 2}
+    with pytest.raises(InputError, match="and there are 12 images of `with_`; give a smaller `batch_size`"):
+        finetune(FinetuneConfig(dataset="digits:@train?per_class=8", out=str(tmp_path / "run"), **given))

@@ -24,7 +24,7 @@ from finetune.model import ImageClassifier
 from finetune.training import batches as training_images
 from finetune.training import callbacks, engine
 from finetune.training import fitting as training
-from finetune.training.validation import split_off
+from finetune.training.held_out import split_off
 
 CPU = {"device": "cpu", "precision": "fp32", "workers": 0}
 TRAIN, TEST = "digits:@train?per_class=8", "digits:@test?per_class=6"

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from features import open_dataset
 from features.infrastructure.errors import InputError
 from finetune import FinetuneConfig, finetune
 from finetune.shared_options import TrainingConfig
@@ -27,7 +28,7 @@ def test_the_best_trial_decides_and_the_test_is_never_looked_at(tmp_path):
     said: list[str] = []
     options = {"test": "digits:@test", "lr": 0.1, "weight_decay": 0.001, "search": True, "profile": True}
     config = TrainingConfig(out=str(tmp_path / "run"), **options)
-    best = best_options(config, train, smallest=10, say=said.append)
+    best = best_options(config, train, open_dataset("digits:@train?per_class=10"), say=said.append)
     assert (best.lr, best.weight_decay) == pytest.approx((0.3, 0.01))
     assert best.test == "digits:@test" and best.validation is None and not best.search and best.out == config.out
     assert len(asked) == len(said) == len({trial.out for trial in asked}) == 6
@@ -53,4 +54,4 @@ def test_a_search_ends_in_one_run_and_is_not_repeated(tmp_path, monkeypatch):
 def test_a_class_of_one_image_has_none_to_hold_out(tmp_path):
     config = TrainingConfig(out=str(tmp_path / "run"), search=True)
     with pytest.raises(InputError, match="`search`: a class has a single image, none to hold out; give `validation`"):
-        best_options(config, lambda trial: pytest.fail("a trial was run"), smallest=1)
+        best_options(config, lambda trial: pytest.fail("a trial was run"), open_dataset("digits:@train?per_class=1"))

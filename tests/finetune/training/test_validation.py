@@ -12,11 +12,11 @@ import torch
 from features import concatenate, open_dataset
 from features.backbones.loading import load_backbone
 from features.infrastructure.errors import InputError
-from finetune import FinetuneConfig, FitClassifierConfig, finetune, fit_classifier
+from finetune import FinetuneConfig, finetune
 from finetune.losses import build_loss
 from finetune.model import ImageClassifier
 from finetune.training import batches
-from finetune.training.validation import Validator, held_out_of, open_validation, split_off
+from finetune.training.validation import Validator, open_validation
 
 TRAIN = "digits:@train?per_class=8"
 CPU = {"device": "cpu", "precision": "fp32", "workers": 0}
@@ -56,14 +56,6 @@ def test_a_search_is_not_begun_on_the_test_images(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_an_earlier_run_has_seen_was_not_held_out(tmp_path):
-    finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "all"), **TINY))
-    again = {"init": str(tmp_path / "all"), "classifier": "keep", "validation": 3, "steps": 2, **CPU}
-    finetune(FinetuneConfig(dataset=TRAIN, out=str(tmp_path / "part"), **again))
-    with pytest.raises(InputError, match=r"starts from .*all, which was trained on all of digits"):
-        held_out_of(str(tmp_path / "part"), open_dataset(TRAIN), 3)
-
-
 def test_other_images_of_the_same_dataset_are_taken():
     found = open_validation("digits:@test?per_class=5", open_dataset(TRAIN), open_dataset("digits:@train"))
     assert len(found) == 50
@@ -91,27 +83,6 @@ def test_classes_may_have_no_image_to_judge_by(write_folder, tmp_path):
     assert sorted(found.labels.tolist()) == [0, 0, 2, 2]
     with pytest.raises(InputError, match="class 'b' is not one of the 2 classes"):
         open_validation(f"folder:{root}@train", open_dataset(f"folder:{root}@val"))
-
-
-def test_tau_may_be_chosen_on_what_the_run_held_out(tmp_path):
-    run = tmp_path / "run"
-    finetune(FinetuneConfig(dataset=TRAIN, out=str(run), validation=3, seed=4, **TINY))
-    held = held_out_of(str(run), open_dataset(TRAIN), 3)
-    expected = split_off(open_dataset(TRAIN), 3, 4).validation
-    assert held.ids == expected.ids and len(held) == 30
-    tau = {"dataset": TRAIN, "init": str(run), "method": "tau", **CPU}
-    result = fit_classifier(FitClassifierConfig(out=str(tmp_path / "tau"), validation="3", **tau))
-    assert "over the classes of 3 images a class held out of" in (Path(result.run) / "log.txt").read_text()
-    assert result.metrics["fit"].startswith("τ = ")
-    for given, said in (
-        ({"validation": 2}, "was trained with `validation` 3; give that"),
-        (
-            {"validation": 3, "dataset": "digits:@train?per_class=9"},
-            "was not trained on .* with it, so that it may have seen",
-        ),
-    ):
-        with pytest.raises(InputError, match=said):
-            fit_classifier(FitClassifierConfig(out=str(tmp_path / "other"), **tau | given))
 
 
 def test_the_same_images_in_another_order_of_classes(write_folder, tmp_path):

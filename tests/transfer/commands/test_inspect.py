@@ -24,10 +24,11 @@ from finetune.run_directory import RunDirectory
 from finetune.samplers import SAMPLERS
 from similarity import GEOMETRIES, MEASURES, STRATEGIES
 from transfer import ReportConfig, report
+from transfer.arm import Arm
 from transfer.cli import main
 from transfer.commands.inspect import InspectConfig, inspect, show
 from transfer.commands.select import SelectConfig, select
-from transfer.recipe import Arm, Recipe
+from transfer.recipe import Recipe
 from transfer.recipe_steps import RecipeSteps
 
 

@@ -106,6 +106,7 @@ def test_classes_are_left_out_and_ordered_by_influence(banks, tmp_path, capsys):
     (chosen,) = json.loads(capsys.readouterr().out)["selected"]
     assert chosen["class"] == names[-1]
     for wrong, said in (
+        (["--strategy", "mutual-proximity"], "--strategy mutual-proximity and --influence both order the classes"),
         (["--classes", "1", "--strategy", "nearest"], "--strategy nearest and --influence both order the classes"),
         (["--classes", "1", "--resample", "3"], "--resample: measured --influence does not depend on the class means"),
         (["--classes", "1", "--out", str(table), "--overwrite"], "influence.csv"),
@@ -139,6 +140,17 @@ def test_every_target_may_have_its_own_number(banks, write_bank):
     wanted = {target for row in result.subset.rows for target in row.targets}
     assert wanted == {"folder:target", "folder:other"}
     assert len(select(SelectConfig(target=[f"{banks['target']}:4"], **common)).subset) == 4
+
+
+def test_all_given_sources_are_to_be_drawn_from_by_weights(banks, tmp_path, capsys):
+    """Also one that no class is chosen of: the floor of the weights draws from it."""
+    out = str(tmp_path / "s.csv")
+    sources = ["--source", banks["near"], banks["far"], "--strategy", "nearest-class", "--out", out]
+    assert main(["select", "--target", banks["target"], *sources, "--coverage", "1"]) == 0
+    assert Subset.read(out).sources == ("folder:near",)
+    assert f"transfer pretrain folder:near folder:far --class-weights {out}" in capsys.readouterr().out
+    assert main(["select", "--target", banks["target"], *sources, "--coverage", "0.9", "--overwrite"]) == 0
+    assert f"transfer pretrain --subset {out}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("strategy", ["nearest", "random", "coverage"])

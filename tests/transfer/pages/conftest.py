@@ -21,7 +21,7 @@ from features import open_dataset
 from features.infrastructure.disk.files import write_json
 from features.infrastructure.formats.tables import write_table
 from finetune.evaluation.metrics import evaluate_scores
-from transfer.recipe import Arm
+from transfer.arm import Arm
 
 TARGET, TEST = "digits:@train?per_class=3", "digits:@test?per_class=4"
 
