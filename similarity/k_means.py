@@ -65,9 +65,9 @@ def _k_means(
     clusters: int,
     iterations: int,
     seed: int,
-    told: Callable[[float], None] = lambda cosine: None,
+    report: Callable[[float], None] = lambda cosine: None,
 ) -> NDArray[np.float32]:
-    """Spherical k-means in one level; after each iteration the mean cosine similarity is ``told``."""
+    """Spherical k-means in one level; after each iteration the mean cosine similarity is given to ``report``."""
     import faiss
 
     options = {"niter": 1, "spherical": True, "seed": seed, "min_points_per_centroid": 1}
@@ -76,7 +76,7 @@ def _k_means(
         k_means = faiss.Kmeans(points.shape[1], clusters, max_points_per_centroid=len(points), **options)
         mean_cosine = k_means.train(points, init_centroids=centroids) / len(points)
         centroids = k_means.centroids
-        told(mean_cosine)
+        report(mean_cosine)
     return np.asarray(centroids, dtype=np.float32).reshape(clusters, -1)
 
 

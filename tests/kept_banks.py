@@ -6,6 +6,9 @@ import torch
 from features import FeatureBank, open_dataset
 from features.class_statistics import ClassStatistics
 
+#: Dataset specs of 600 images and of 80 others.
+SOURCE, TARGET = "digits:@train?per_class=60", "digits:@test?per_class=8"
+
 
 def write_kept(path, features, spec, skip=(), **attrs):
     """A bank of the images of a dataset, with any features; positions in ``skip`` could not be read."""

@@ -6,6 +6,7 @@ ImageNet's training set has test images of CUB-200, and large collections hold m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,21 +14,19 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.bank import FeatureBank
-from features.dataset import ImageDataset
+from features.bank import SUFFIXES, FeatureBank
 from features.dataset_spec import DatasetSpec
-from features.extraction.relabelling import regroup
-from features.infrastructure.disk.files import check_new
+from features.infrastructure.disk.files import check_ending, check_new
 from features.infrastructure.disk.joint_files import atomic_files, finish_joint_files
 from features.infrastructure.disk.locks import locked
 from features.infrastructure.errors import InputError
 from features.infrastructure.formats.tables import write_table
 from features.infrastructure.options import Range, check_ranges
 from features.infrastructure.storage.addresses import Location, located, working_file
-from features.infrastructure.texts import Texts
 from features.readers import open_dataset
 from features.readers.spec_options import excluding, files_of
 from similarity.copies.against import most_similar
+from similarity.copies.clean_bank import write_clean_bank
 from similarity.copies.local_geometry import copy_threshold, reach
 from similarity.copies.within import copies_within
 
@@ -62,10 +61,11 @@ class DuplicatesConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        check_ending(self.out, (".csv",))
         if any(sign in self.out for sign in ",&?"):
             raise InputError(f"`out` {self.out}: a dataset spec cannot contain this name; leave out , & and ?")
-        if self.clean_bank is not None and located(self.clean_bank).suffix in ("", ".csv"):
-            raise InputError(f"`clean_bank` {self.clean_bank}: expected the name of a bank, such as clean.h5")
+        if self.clean_bank is not None:
+            check_ending(self.clean_bank, SUFFIXES, "`clean_bank`")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
     Raises:
         InputError: A bank keeps no image features or the banks cannot be compared, features are too narrow to separate
             copies, a target is the source, ``out`` or ``clean_bank`` exists, or the source's dataset has changed since
-            its extraction.
+            its extraction; without targets, another process searches for the same ``out``.
     """
     out, clean = located(config.out), None if config.clean_bank is None else located(config.clean_bank)
     source = FeatureBank.open(config.source)
@@ -154,31 +154,30 @@ def find_duplicates(config: DuplicatesConfig) -> Duplicates:
     ):
         raise InputError(f"{source.path}: its dataset {source.name} has changed since; extract it again")
 
-    if targets:
-        found, rest = _copies_of(source, targets, threshold)
-    else:
-        found, rest = _copies_inside(source, threshold, out)
-    if clean is not None and len(found) == len(ids):
-        raise InputError(f"`clean_bank` {clean}: all images of {source.name} are copies, so none would be left")
-    provenance = {
-        "source": source.name,
-        "targets": [target.name for target in targets],
-        "banks": [config.source, *config.against],
-        "threshold": threshold,
-    }
-    rows = tuple(
-        Duplicate(ids[i], original, cosine, source.classes[labels[i]], of_class, source.name, target.name)
-        for i, target, original, of_class, cosine in found
-    )
-    places = np.array([place for place, *_ in found], dtype=np.int64)
-    spec = excluding(DatasetSpec.parse(source.name), out)
-    with atomic_files(outputs) as (aside, *new_bank):
-        write_table(aside, provenance, COLUMNS, map(astuple, rows))
-        for clean_aside in new_bank:
-            without = open_dataset(excluding(DatasetSpec.parse(source.name), aside), images=False)
-            _write_clean(source, places, without, str(spec), clean_aside, f"`clean_bank` {clean}")
-    if not targets:
-        _working_files(out)[1].unlink(missing_ok=True)
+    # Until the pairs of an unfinished search are removed, no other search may go on with them.
+    with nullcontext() if targets else locked(out):
+        if targets:
+            found, rest = _copies_of(source, targets, threshold)
+        else:
+            found, rest = _copies_inside(source, threshold, out)
+        if clean is not None and len(found) == len(ids):
+            raise InputError(f"`clean_bank` {clean}: all images of {source.name} are copies, so none would be left")
+        provenance = {
+            "source": source.name,
+            "targets": [target.name for target in targets],
+            "banks": [config.source, *config.against],
+            "threshold": threshold,
+        }
+        rows = tuple(_row(source, ids, labels, copy) for copy in found)
+        places = np.array([copy.place for copy in found], dtype=np.int64)
+        spec = excluding(DatasetSpec.parse(source.name), out)
+        with atomic_files(outputs) as (aside, *new_bank):
+            write_table(aside, provenance, COLUMNS, map(astuple, rows))
+            for clean_aside in new_bank:
+                without = open_dataset(excluding(DatasetSpec.parse(source.name), aside), images=False)
+                write_clean_bank(source, places, without, str(spec), clean_aside, f"`clean_bank` {clean}")
+        if not targets:
+            _working_files(out)[1].unlink(missing_ok=True)
     return Duplicates(rows, threshold, str(spec), len(ids), rest, out, clean)
 
 
@@ -208,8 +207,28 @@ def _working_files(out: Location) -> tuple[Path, Path]:
     return working_file(out, ".points"), working_file(out, ".resume")
 
 
-#: A copy's position in the source, the target, the id and class of the original, and their cosine similarity.
-_Found = tuple[int, FeatureBank, str, str, float]
+@dataclass(frozen=True)
+class _Found:
+    """A copy: its position in the source, the bank, id and class of its original, and their cosine similarity."""
+
+    place: int
+    target: FeatureBank
+    target_id: str
+    target_class: str
+    cosine: float
+
+
+def _row(source: FeatureBank, ids: Sequence[str], labels: NDArray[np.int64], copy: _Found) -> Duplicate:
+    """The row of a copy, from the ids and labels of the source's images."""
+    return Duplicate(
+        ids[copy.place],
+        copy.target_id,
+        copy.cosine,
+        source.classes[labels[copy.place]],
+        copy.target_class,
+        source.name,
+        copy.target.name,
+    )
 
 
 def _copies_of(source: FeatureBank, targets: Sequence[FeatureBank], threshold: float) -> tuple[list[_Found], float]:
@@ -220,15 +239,15 @@ def _copies_of(source: FeatureBank, targets: Sequence[FeatureBank], threshold: f
         cosine, nearest = most_similar(source, target)
         better = cosine > best
         best[better], of_target[better], of_image[better] = cosine[better], number, nearest[better]
-    alike = reach(best, threshold)
-    copies = np.flatnonzero(alike)
+    are_copies = reach(best, threshold)
+    copies = np.flatnonzero(are_copies)
     copies = copies[np.argsort(-best[copies], kind="stable")]
     named = [target.image_labels() for target in targets]
     found: list[_Found] = []
     for i in copies.tolist():
         target, (labels, ids), j = targets[of_target[i]], named[of_target[i]], int(of_image[i])
-        found.append((i, target, ids[j], target.classes[labels[j]], float(best[i])))
-    return found, float(best[~alike].max(initial=-1))
+        found.append(_Found(i, target, ids[j], target.classes[labels[j]], float(best[i])))
+    return found, float(best[~are_copies].max(initial=-1))
 
 
 def _copies_inside(source: FeatureBank, threshold: float, out: Location) -> tuple[list[_Found], float]:
@@ -236,37 +255,9 @@ def _copies_inside(source: FeatureBank, threshold: float, out: Location) -> tupl
     labels, ids = source.image_labels()
     if len(ids) < 2:
         return [], -1.0
-    with locked(out):
-        copies, originals, cosine, rest = copies_within(source, threshold, *_working_files(out))
+    copies, originals, cosine, rest = copies_within(source, threshold, *_working_files(out))
     order = np.argsort(-cosine, kind="stable")
     found: list[_Found] = []
     for i, j, similarity in zip(*(of[order].tolist() for of in (copies, originals, cosine)), strict=True):
-        found.append((i, source, ids[j], source.classes[labels[j]], similarity))
+        found.append(_Found(i, source, ids[j], source.classes[labels[j]], similarity))
     return found, rest
-
-
-def _write_clean(
-    source: FeatureBank, found: NDArray[np.int64], dataset: ImageDataset, spec: str, out: Location, where: str
-) -> None:
-    """Write the bank that an extraction of ``dataset``, the source without its copies, would write.
-
-    Messages call the bank ``where``.
-    """
-    labels, ids = source.image_labels()
-    position = {name: i for i, name in enumerate(dataset.classes)}
-    of_class = np.array([position.get(name, -1) for name in source.classes], dtype=np.int64)
-    kept = of_class[labels]
-    kept[found] = -1
-    left = np.bincount(kept[kept >= 0], minlength=len(dataset.classes))
-    if not left.all():
-        name = dataset.classes[int(np.argmin(left))]
-        raise InputError(f"{where}: class {name!r} has unreadable images only; remove the class")
-    unreadable = Texts.of(id_ for id_, _ in source.skipped)
-    expected = dataset.ids.take(np.flatnonzero(unreadable.positions(dataset.ids) < 0))
-    if ids.take(np.flatnonzero(kept >= 0)) != expected:
-        raise InputError(
-            f"{where}: {source.path} does not hold the remaining images of {source.name}, perhaps because "
-            f"two images have the same id; extract {spec!r} instead"
-        )
-    attrs = {"dataset": spec, "manifest_sha256": dataset.manifest_sha256}
-    regroup(source, kept, dataset.classes, out, attrs=attrs, skipped=source.skipped, keep_images=True)

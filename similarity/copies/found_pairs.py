@@ -66,10 +66,10 @@ class FoundPairs:
 
     def add(self, images: NDArray[np.int64], cosine: NDArray[np.float32], found: NDArray[np.int64]) -> None:
         """Add the (B, K) similarities and positions of the neighbours of (B,) images."""
-        alike = reach(cosine, self.threshold)
-        row, column = np.nonzero(alike)
+        are_copies = reach(cosine, self.threshold)
+        row, column = np.nonzero(are_copies)
         one, other = images[row], found[row, column]
-        following = float(cosine[~alike].max(initial=-1.0))
+        following = float(cosine[~are_copies].max(initial=-1.0))
         full = images[np.bincount(row, minlength=len(images)) >= self.number]
         self._parts.append(_Part(np.minimum(one, other), np.maximum(one, other), cosine[row, column], full, following))
         self.position = int(images[-1]) + 1
@@ -78,13 +78,13 @@ class FoundPairs:
 
     def pairs(self) -> Pairs:
         """Return each pair once."""
-        found = _together(self._parts)
+        found = _concatenated(self._parts)
         _, once = np.unique(found.first * self.images + found.second, return_index=True)
         return Pairs(found.first[once], found.second[once], found.cosine[once], found.next_cosine)
 
     def full(self) -> NDArray[np.int64]:
         """Return the images all of whose neighbours are copies, so that they may have more copies."""
-        return _together(self._parts).full
+        return _concatenated(self._parts).full
 
     def join(self, others: FoundPairs) -> None:
         """Add the pairs of another search."""
@@ -111,7 +111,7 @@ class FoundPairs:
 
     def _write(self, path: Path) -> None:
         began = time.monotonic()
-        found = _together(self._parts)
+        found = _concatenated(self._parts)
         attrs = {"schema": SCHEMA, "key": self.key, "position": self.position, "next_cosine": found.next_cosine}
         with atomic_hdf5(path, attrs) as writer:
             for name in _ARRAYS:
@@ -141,7 +141,7 @@ def _are_pairs(first: NDArray[np.int64], second: NDArray[np.int64], cosine: NDAr
     return bool(np.all((first >= 0) & (first < second) & (second < images)))
 
 
-def _together(parts: list[_Part]) -> _Part:
+def _concatenated(parts: list[_Part]) -> _Part:
     none = np.empty(0, np.int64)
     parts = [_Part(none, none, np.empty(0, np.float32), none, -1.0), *parts]
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}

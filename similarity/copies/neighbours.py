@@ -51,7 +51,7 @@ class NeighbourSearch:
         self._points, self._exact = points, len(points) <= EXACT
         self._index, self._lowest = (_all(points), -np.inf) if self._exact else _inverted_file(points, least, seed)
 
-    def of_all(self, number: int, first: int = 0) -> Iterator[Block]:
+    def neighbours_of_all(self, number: int, first: int = 0) -> Iterator[Block]:
         """Yield the nearest neighbours of each point, one block of points after the other.
 
         Args:
@@ -69,8 +69,8 @@ class NeighbourSearch:
                 yield self._neighbours(np.arange(start, start + len(block)), block, number)
                 advance(len(block))
 
-    def of(self, places: NDArray[np.int64], number: int) -> Iterator[Block]:
-        """As :meth:`of_all`, of the points at some places."""
+    def neighbours_of(self, places: NDArray[np.int64], number: int) -> Iterator[Block]:
+        """As :meth:`neighbours_of_all`, of the points at some places."""
         step = max(1, BLOCK * _USUAL // (number + 1))
         for start in range(0, len(places), step):
             part = places[start : start + step]

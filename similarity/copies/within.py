@@ -30,7 +30,7 @@ _FITTED, _SOUGHT = 20_000, 2_048
 
 #: Names the images of which more neighbours are searched, from the pairs so far and (N,) whether all neighbours of an
 #: image were copies.
-Again = Callable[[Pairs, NDArray[np.bool_]], NDArray[np.int64]]
+ChooseFull = Callable[[Pairs, NDArray[np.bool_]], NDArray[np.int64]]
 
 
 def groups_of_copies(bank: FeatureBank) -> NDArray[np.int64]:
@@ -95,21 +95,21 @@ def copies_within(
     return left_out, original[left_out], cosine[left_out], pairs.next_cosine
 
 
-def _all_pairs(points: StoredRows, found: FoundPairs, again: Again) -> Pairs:
+def _all_pairs(points: StoredRows, found: FoundPairs, choose_full: ChooseFull) -> Pairs:
     """The pairs of copies among the nearest neighbours of all images, and of more neighbours of some of them.
 
-    If all neighbours of an image that ``again`` names are copies, eight times as many are searched for it.
+    If all neighbours of an image that ``choose_full`` names are copies, eight times as many are searched for it.
     """
     count, number = len(points), found.number
     search = NeighbourSearch(points, found.threshold)
-    for block in search.of_all(number, found.position):
+    for block in search.neighbours_of_all(number, found.position):
         found.add(*block)
     full = np.zeros(count, dtype=bool)
     full[found.full()] = True
-    while len(images := again(found.pairs(), full)):
+    while len(images := choose_full(found.pairs(), full)):
         number = min(8 * number, count - 1)
         more = FoundPairs(found.threshold, number, count)
-        for block in search.of(images, number):
+        for block in search.neighbours_of(images, number):
             more.add(*block)
         full[images] = False
         if number < count - 1:
@@ -148,7 +148,7 @@ def _key(bank: FeatureBank, points: StoredRows, threshold: float) -> str:
 @contextmanager
 def _points(bank: FeatureBank, count: int, aside: Path) -> Iterator[StoredRows]:
     """The points (N, D) of the images of a bank in its local geometry, on the disk."""
-    near = _alike(bank, count)
+    near = _hard_negatives(bank, count)
     metric = local_geometry(near, rectified=are_rectified([near]))
     with closing(KeptFeatures(aside, bank.means.shape[1], scratch=True)) as kept:
         with progress("points", count) as advance:
@@ -158,7 +158,7 @@ def _points(bank: FeatureBank, count: int, aside: Path) -> Iterator[StoredRows]:
         yield kept.array()
 
 
-def _alike(bank: FeatureBank, count: int) -> NDArray[np.floating]:
+def _hard_negatives(bank: FeatureBank, count: int) -> NDArray[np.floating]:
     """(M, D) features of the images that are most like other images, all of them if there are not many."""
     if count <= _FITTED:
         return bank.images()[0]

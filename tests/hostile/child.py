@@ -71,7 +71,7 @@ def command_lines(case: Case, spec: str, out: Path) -> dict[str, list[str]]:
         "extract": ["extract", spec, *_NETWORK, *unreadable, "--out", f"{out}.h5"],
         "finetune": ["finetune", spec, "--init", "resnet8", *_NETWORK[2:], "--epochs", "1", "--out", f"{out}.run"],
         "predict": ["predict", "resnet8", spec, "--out", f"{out}.csv"],
-        "duplicates": ["duplicates", f"{out}.h5", "--against", f"{out}.h5", "--out", f"{out}.copies.csv"],
+        "duplicates": ["duplicates", f"{out}.h5", "--out", f"{out}.copies.csv"],
         "try": ["try", spec.partition(":")[2].partition("?")[0], "--dry-run", "--out", f"{out}.try"],
     }
     return {name: lines[name] for name in ("inspect", *case.commands)}

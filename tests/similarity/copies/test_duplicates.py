@@ -2,12 +2,14 @@
 
 import csv
 import json
-import re
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from kept_banks import write_kept
+from kept_banks import SOURCE, TARGET, write_kept
 from PIL import Image, ImageOps
 
 from features import ExtractConfig, FeatureBank, InputError, extract, open_dataset
@@ -16,31 +18,6 @@ from similarity.clustering import ClusterConfig, cluster
 from similarity.copies import neighbours as search
 from similarity.copies.against import most_similar
 from similarity.copies.local_geometry import local_geometry
-
-SOURCE, TARGET = "digits:@train?per_class=60", "digits:@test?per_class=8"
-
-
-@pytest.fixture
-def planted(tmp_path):
-    """Rectified features of 600 source and 80 target images of one kind, six sources near copies of targets.
-
-    Images of the kind share three directions, and a copy differs from its original by a tenth of what is its own.
-    """
-    rng = np.random.default_rng(1)
-    directions = rng.normal(size=(3, 256))
-
-    def draw(n):
-        return 20 + rng.normal(size=(n, 3)) @ directions, rng.normal(size=(n, 256))
-
-    (source, own), (target, of_target) = draw(600), draw(80)
-    copies = {10 * i: 7 * i for i in range(1, 7)}  # position in the source → in the target
-    for copy, original in copies.items():
-        source[copy] = target[original]
-        own[copy] = of_target[original] + 0.1 * rng.normal(size=256)
-    paths = tmp_path / "source.h5", tmp_path / "target.h5"
-    for path, values, spec in zip(paths, (source + own, target + of_target), (SOURCE, TARGET), strict=True):
-        write_kept(path, np.maximum(values, 0).astype(np.float32), spec)
-    return *map(str, paths), copies
 
 
 def test_copies_are_found_and_nothing_else(planted, tmp_path):
@@ -171,32 +148,6 @@ def test_a_copy_has_the_nearest_of_all_targets_the_first_one_of_equal_ones(plant
     assert {row.target for row in found.rows} == {TARGET, f"{TARGET}&seed=2"}  # never the equal one
 
 
-def test_a_bank_without_the_copies_as_extracted_anew(planted, tmp_path):
-    source, target, copies = planted
-    clean = tmp_path / "clean.h5"
-    found = find_duplicates(DuplicatesConfig(source, str(tmp_path / "d.csv"), [target], clean_bank=str(clean)))
-    assert found.source == f"{SOURCE}&exclude={tmp_path / 'd.csv'}"
-    dataset, bank = open_dataset(found.source), FeatureBank.open(clean)
-    whole = open_dataset(SOURCE)
-    assert list(dataset.ids) == [id_ for i, id_ in enumerate(whole.ids) if i not in copies]
-    assert bank.name == found.source and bank.attrs["manifest_sha256"] == dataset.manifest_sha256
-    values, labels, ids = bank.images()
-    assert ids == list(dataset.ids) and labels.tolist() == dataset.labels.tolist()
-    kept = FeatureBank.open(source).images()[0][[i for i in range(600) if i not in copies]]
-    np.testing.assert_array_equal(values, kept)
-    np.testing.assert_allclose(bank.means, [kept[labels == c].mean(axis=0) for c in range(10)], rtol=1e-5)
-    nothing = find_duplicates(DuplicatesConfig(str(clean), str(tmp_path / "none.csv"), [target]))
-    assert nothing.rows == () and nothing.source == f"{SOURCE}&exclude={tmp_path / 'd.csv'},{tmp_path / 'none.csv'}"
-    assert len(open_dataset(nothing.source)) == 594
-    both = find_duplicates(
-        DuplicatesConfig(
-            str(clean), str(tmp_path / "all.csv"), [target], nothing.next_cosine - 1e-6, str(tmp_path / "less.h5")
-        )
-    )
-    assert len(both.rows) == 1  # with a threshold just below the next
-    assert FeatureBank.open(tmp_path / "less.h5").counts.sum() == 594 - len(both.rows) == len(open_dataset(both.source))
-
-
 def test_a_list_that_the_source_leaves_out_is_not_replaced(planted, tmp_path):
     source, target, _ = planted
     options = {"clean_bank": str(tmp_path / "clean.h5")}
@@ -209,61 +160,6 @@ def test_a_list_that_the_source_leaves_out_is_not_replaced(planted, tmp_path):
     assert (tmp_path / "d.csv").read_bytes() == before
 
 
-def test_a_class_of_copies_alone_is_gone_from_the_clean_bank(planted, tmp_path):
-    source, target, _ = planted
-    bank = FeatureBank.open(source)
-    values, labels, _ = bank.images()
-    originals = FeatureBank.open(target).images()[0]
-    values[labels == 4] = np.resize(originals, (60, 256))
-    write_kept(tmp_path / "more.h5", values, SOURCE)
-    clean = tmp_path / "clean.h5"
-    config = DuplicatesConfig(str(tmp_path / "more.h5"), str(tmp_path / "d.csv"), [target], clean_bank=str(clean))
-    found = find_duplicates(config)
-    assert "digit 4" not in FeatureBank.open(clean).classes
-    assert FeatureBank.open(clean).classes == open_dataset(found.source).classes
-
-
-def test_unreadable_images_stay_what_they_are(planted, tmp_path):
-    source, target, copies = planted
-    write_kept(tmp_path / "some.h5", FeatureBank.open(source).images()[0], SOURCE, skip=[0, 10])
-    clean = tmp_path / "clean.h5"
-    config = DuplicatesConfig(str(tmp_path / "some.h5"), str(tmp_path / "d.csv"), [target], clean_bank=str(clean))
-    found, bank = find_duplicates(config), FeatureBank.open(clean)
-    assert len(found.rows) == len(copies) - 1 and bank.counts.sum() == 600 - 2 - len(found.rows)
-    assert [id_ for id_, _ in bank.skipped] == [open_dataset(SOURCE).ids[i] for i in (0, 10)]
-    assert len(open_dataset(found.source)) == 600 - len(found.rows)
-
-
-def test_a_refused_or_failed_bank_leaves_no_list(planted, tmp_path, monkeypatch):
-    """Refused: a class of copies and an unreadable image, and images that are all copies. Failed: a full disk."""
-    source, target, _ = planted
-    values, labels, _ = FeatureBank.open(source).images()
-    originals = FeatureBank.open(target).images()[0]
-    members = np.flatnonzero(labels == 4)
-    values[members] = np.resize(originals, (60, 256))
-    write_kept(tmp_path / "refused.h5", values, SOURCE, skip=[members[-1]])
-    write_kept(tmp_path / "all.h5", np.resize(originals, (600, 256)), SOURCE)
-    options = {"out": str(tmp_path / "d.csv"), "clean_bank": str(tmp_path / "clean.h5")}
-    before = sorted(tmp_path.iterdir())
-    with pytest.raises(InputError, match="class 'digit 4' has unreadable images only"):
-        find_duplicates(DuplicatesConfig(str(tmp_path / "refused.h5"), against=[target], **options))
-    with pytest.raises(InputError, match=f"clean.h5: all images of {re.escape(SOURCE)} are copies"):
-        find_duplicates(DuplicatesConfig(str(tmp_path / "all.h5"), against=[target], **options))
-    assert sorted(tmp_path.iterdir()) == before
-
-    def full(*_args, **_options):
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr("similarity.copies.duplicates.regroup", full)
-    with pytest.raises(OSError, match="No space left"):
-        find_duplicates(DuplicatesConfig(source, against=[target], **options))
-    assert sorted(tmp_path.iterdir()) == before
-    (tmp_path / "d.csv").write_text("old")
-    with pytest.raises(OSError, match="No space left"):
-        find_duplicates(DuplicatesConfig(source, against=[target], **options, overwrite=True))
-    assert (tmp_path / "d.csv").read_text() == "old"
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -271,11 +167,12 @@ def test_a_refused_or_failed_bank_leaves_no_list(planted, tmp_path, monkeypatch)
         ({"threshold": 1.5}, "`threshold` 1.5: expected above 0 and at most 1"),
         ({"out": "a,b.csv"}, "`out` a,b.csv: a dataset spec cannot contain this name"),
         ({"clean_bank": "source.h5"}, "`clean_bank` source.h5: would replace what is read"),
-        ({"out": "target.h5"}, "`out` target.h5: would replace what is read"),
+        ({"out": "target.h5"}, "`out` target.h5: expected a file name that ends in .csv"),
+        ({"out": "copies.txt"}, "`out` copies.txt: expected a file name that ends in .csv"),
         ({"clean_bank": "target.h5", "overwrite": True}, "`clean_bank` target.h5: would replace what is read"),
         ({"clean_bank": "plain.h5"}, "`clean_bank` plain.h5: is there already; name another file or give `overwrite`"),
-        ({"clean_bank": "z.csv"}, "`clean_bank` z.csv: expected the name of a bank, such as clean.h5"),
-        ({"out": "c.h5", "clean_bank": "c.h5"}, "`clean_bank` c.h5: is the file of `out` too; name another one"),
+        ({"clean_bank": "z.csv"}, "`clean_bank` z.csv: expected a file name that ends in .h5 or .hdf5"),
+        ({"clean_bank": "clean"}, "`clean_bank` clean: expected a file name that ends in .h5 or .hdf5"),
         ({"source": "plain.h5"}, "the bank keeps no image features; extract it again with `keep_images`"),
         ({"against": ["means.h5"]}, "the bank keeps no image features; extract it again with `keep_images`"),
         ({"against": ["alien.h5"]}, "cannot be compared: backbone is 'b' in one and 'other' in the other"),
@@ -387,3 +284,25 @@ def test_a_threshold_of_one_finds_equal_images(exact, tmp_path, monkeypatch):
         (ids[start + i], sought[i]) for i in range(80) for start in (0, 300)
     }
     assert against.next_cosine < 0.9
+
+
+def test_the_lock_is_held_until_the_unfinished_search_is_removed(planted, tmp_path, monkeypatch):
+    """Another process would resume it between the writing of the list and its removal."""
+    out, unlink, refused = tmp_path / "d.csv", Path.unlink, []
+    attempt = (
+        "import sys\nfrom pathlib import Path\nfrom features.infrastructure.disk.locks import locked\n"
+        "with locked(Path(sys.argv[1])):\n    pass"
+    )
+
+    def observed(path, missing_ok=False):
+        if path.name == "d.csv.resume":
+            done = subprocess.run(
+                [sys.executable, "-c", attempt, str(out)], capture_output=True, text=True, check=False
+            )
+            refused.append("another process is writing it" in done.stderr)
+            assert out.is_file()
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", observed)
+    find_duplicates(DuplicatesConfig(planted[0], str(out)))
+    assert refused == [True]

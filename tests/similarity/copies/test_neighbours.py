@@ -30,7 +30,7 @@ def whole(blocks):
 
 def test_all_with_all_gives_the_nearest_of_the_other_points(stored):
     points, rows = stored
-    _, cosine, found = whole(search.NeighbourSearch(rows, 0.9).of_all(5))
+    _, cosine, found = whole(search.NeighbourSearch(rows, 0.9).neighbours_of_all(5))
     assert cosine.shape == found.shape == (3000, 6)
     similar = points @ points.T
     np.fill_diagonal(similar, -np.inf)
@@ -43,7 +43,7 @@ def test_lists_and_codes_miss_hardly_a_neighbour_and_give_exact_similarities(sto
     points, rows = stored
     monkeypatch.setattr(search, "EXACT", 100)
     monkeypatch.setattr(search, "BLOCK", 256)
-    starts, cosine, found = whole(search.NeighbourSearch(rows, 0.8).of_all(5))
+    starts, cosine, found = whole(search.NeighbourSearch(rows, 0.8).neighbours_of_all(5))
     assert starts == list(range(0, 3000, 256))
     similar = points @ points.T
     np.testing.assert_allclose(np.take_along_axis(similar, found.clip(0), 1)[found >= 0], cosine[found >= 0], atol=1e-5)
@@ -58,9 +58,9 @@ def test_a_search_goes_on_where_it_was_left(stored, monkeypatch):
     _, rows = stored
     monkeypatch.setattr(search, "EXACT", 100)
     monkeypatch.setattr(search, "BLOCK", 256)
-    all_at_once = list(search.NeighbourSearch(rows, 0.8, seed=3).of_all(5))
+    all_at_once = list(search.NeighbourSearch(rows, 0.8, seed=3).neighbours_of_all(5))
     for before, after in zip(
-        all_at_once[4:], search.NeighbourSearch(rows, 0.8, seed=3).of_all(5, first=4 * 256), strict=True
+        all_at_once[4:], search.NeighbourSearch(rows, 0.8, seed=3).neighbours_of_all(5, first=4 * 256), strict=True
     ):
         for one, other in zip(before, after, strict=True):
             np.testing.assert_array_equal(one, other)
@@ -77,7 +77,7 @@ def test_copies_inside_tight_clusters_are_found(width, clusters, images, noise, 
     points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
     with closing(KeptFeatures(tmp_path / "points", width, scratch=True)) as kept:
         kept.append(points)
-        _, cosine, found = whole(search.NeighbourSearch(kept.array(), 0.9).of_all(8))
+        _, cosine, found = whole(search.NeighbourSearch(kept.array(), 0.9).neighbours_of_all(8))
     assert cosine.shape == found.shape == (images, 9)
     copies = [(i, images - 300 + i) for i in range(300) if points[i] @ points[images - 300 + i] >= 0.9]
     met = [j in found[i] or i in found[j] for i, j in copies]
@@ -101,7 +101,7 @@ def test_more_neighbours_of_some_points(stored, exact, monkeypatch):
     monkeypatch.setattr(search, "EXACT", exact)
     monkeypatch.setattr(search, "BLOCK", 64)
     places = np.random.default_rng(0).permutation(3000)[:200]
-    found_places, _, found = zip(*search.NeighbourSearch(rows, 0.5).of(places, 300), strict=True)
+    found_places, _, found = zip(*search.NeighbourSearch(rows, 0.5).neighbours_of(places, 300), strict=True)
     np.testing.assert_array_equal(np.concatenate(found_places), places)
     similar = points[places] @ points.T
     similar[np.arange(200), places] = -np.inf
