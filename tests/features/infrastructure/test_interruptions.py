@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import linecache
 import signal
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 
 import pytest
+from support import signal_at
 
 from features.infrastructure import interruptions as module
 from features.infrastructure.interruptions import Interrupted, deferred, interruptible
@@ -211,33 +211,6 @@ def test_a_signal_that_a_library_swallows_is_raised_at_the_end():
                 raise error
 
 
-@contextmanager
-def signal_at(count, number):
-    """Send a signal at the ``count``-th line of ``interruptions.py`` that runs in the block.
-
-    Python itself looks for signals where a call ends, a loop goes on or a frame is entered again, and not before the
-    first line of a ``finally``.
-    """
-    left = [count]
-
-    def trace(frame, event, _):
-        if frame.f_code.co_filename != module.__file__:
-            return None
-        if event == "line" and linecache.getline(module.__file__, frame.f_lineno).strip() != "self._ending = True":
-            left[0] -= 1
-            if left[0] == 0:
-                sys.settrace(None)
-                signal.raise_signal(number)
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        yield left
-    finally:
-        sys.settrace(before)
-
-
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("around", [False, True], ids=["alone", "within"])
 @pytest.mark.parametrize("block", [interruptible, deferred])
@@ -245,7 +218,7 @@ def test_a_signal_at_any_moment_is_raised_and_the_handlers_are_given_back(block,
     hook, number = sys.unraisablehook, signal.Signals[name]
     for count in range(1, 1000):
         raised = False
-        with signal_at(count, number) as left:
+        with signal_at(module.__file__, count, number) as left:
             try:
                 with interruptible() if around else nullcontext(), block():
                     pass
