@@ -73,7 +73,10 @@ def case(name: str, measured: dict[str, Any], cpu_rate: float) -> dict[str, floa
     bank = bank_bytes(classes, width)
     by_gpu, by_cpu = value["machine_gpus"] * value["gpu_rate"], value["machine_cpus"] * decoding
     rate = min(by_gpu, by_cpu)
-    sample = min(images, 256 * value["clusters"], 2**29 // width)
+    # Counted in the source: similarity/clustering.py, similarity/copies/neighbours.py and duplicates.py.
+    sample = 4 * width * min(images, 256 * value["clusters"], 2**29 // width)
+    training = 4 * width * min(images, 2**28 // width)  # float32; twice while its parts are joined
+    named = id_ + 16  # a packed id, where it ends, and a label
     longer = id_ - value["lake_id"]
     twins = measured["ids"][0]["peak_of_twins"] / measured["ids"][0]["ids"] + longer
     opening = images * slope(measured["index"], "seconds") / 3600
@@ -93,9 +96,11 @@ def case(name: str, measured: dict[str, Any], cpu_rate: float) -> dict[str, floa
         "index": images * an_entry,
         "index_hours": opening,
         "ids": images * (id_ + 8),
-        "duplicates": images * (width / 8 + id_ + 44) + 2**28,
+        # Labels and ids are read twice. A code of one bit a feature has its number, of 8 bytes.
+        "duplicates": 2 * images * named + max(images * (width / 8 + 8) + training, 2 * training),
         "duplicates_disk": images * 4 * width,
-        "cluster": 4 * sample * width + images * twins,
+        # Equal ids are sought beside the labels; then a sample is drawn, which one byte marks.
+        "cluster": max(images * (twins + 8), sample + images * (named + 1)),
         "select": bank_bytes(pool, width),
         "gpu_hours": images / value["gpu_rate"] / 3600,
         "cpu_hours": images / cpu_rate / 3600,

@@ -1,7 +1,8 @@
 """``transfer`` with a process that is killed once in the middle of its work; a job of torchrun runs it as a program.
 
 Run as ``killed_process.py MARK TRANSFER_ARGUMENTS``. The process of rank 1 ends itself by SIGKILL if there is no file
-MARK, which it makes first. A training writes its state after each step here.
+MARK, which it makes first. A training writes its state after each step here. Each process of an extraction adds a line
+to MARK.RANK for each batch, with a line ``start`` above those of each start.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ def run(mark: Path, arguments: list[str]) -> int:
     """Run a command of ``transfer`` that is killed once; return its exit status."""
     end_step, add, batches = callbacks.TrainingCallback._end_step, ClassStatistics.add, []
     callbacks.CHECKPOINT_SECONDS = 0.0
+    count = mark.with_name(f"{mark.name}.{rank()}")
+
+    def note(line: str) -> None:
+        with count.open("a") as file:
+            file.write(f"{line}\n")
 
     def after_step(self: callbacks.TrainingCallback, trainer: Any) -> None:
         end_step(self, trainer)
@@ -39,10 +45,13 @@ def run(mark: Path, arguments: list[str]) -> int:
             die_once(mark)
 
     def before_adding(self: ClassStatistics, *values: Any) -> None:
+        if not batches:
+            note("start")
         batches.append(1)
         if len(batches) == AFTER:
             die_once(mark)
         add(self, *values)
+        note("batch")
 
     callbacks.TrainingCallback._end_step = after_step
     ClassStatistics.add = before_adding

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -34,20 +35,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     It is 0 for a command that is done, 2 for invalid input, and 1 for anything else.
     """
-    argv = list(sys.argv[1:] if arguments is None else arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # for paths that are not UTF-8; JSON has the same escapes
+    argv: list[str] = []
     try:
-        status = _start(argv)
-        sys.stdout.flush()  # here, where a reader that has gone is noticed
+        argv += sys.argv[1:] if arguments is None else arguments
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # for paths that are not UTF-8; JSON has the same escapes
+        return _status(argv)
+    except KeyboardInterrupt as interruption:
+        hint = "the same command resumes from the last checkpoint, if there is one"
+        try:
+            command = " ".join(["transfer", *argv[:1]])
+            print(f"{command}: stopped by {str(interruption) or 'SIGINT'}; {hint}", file=sys.stderr)
+        except KeyboardInterrupt:  # a second one
+            pass
+        return 1
+
+
+def _status(argv: list[str]) -> int:
+    """Run a command and return the exit status; say in a line what is wrong.
+
+    Raises:
+        KeyboardInterrupt: A signal has asked the process to stop, at any moment.
+    """
+    try:
+        with interruptible():
+            status = _start(argv)
+            sys.stdout.flush()  # here, where a reader that has gone is noticed
         return status
     except InputError as error:
         command = COMMANDS.get(argv[0])
         return _refuse(argv[0], error.on_command_line(command.positional if command else ()))
-    except KeyboardInterrupt as interruption:
-        hint = "the same command resumes from the last checkpoint, if there is one"
-        print(f"transfer {argv[0]}: stopped by {str(interruption) or 'SIGINT'}; {hint}", file=sys.stderr)
-        return 1
     except RuntimeError as error:
         from features.decoding import lost_worker
 
@@ -77,7 +94,14 @@ def start() -> NoReturn:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed, and a file that is opened later would take its place
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115, for the whole process
-    end_process(main())
+    status = 1
+    try:
+        status = main()
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # or Python complains of one that comes while it ends
+    except KeyboardInterrupt:  # it came as `main` returned
+        pass
+    end_process(status)
 
 
 def _refuse(command: str, message: str) -> int:
@@ -144,9 +168,7 @@ def _run(command: Command, argv: list[str]) -> int:
 
             result, show = foresee(config), _show_lines
         else:
-            with interruptible():
-                result = command.function()(config)
-            show = command.show()
+            result, show = command.function()(config), command.show()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         if _is_named(error.filename, [*argv, *vars(config).values()]):
             raise InputError(f"{error.filename}: {error.strerror}; name another path") from error

@@ -46,15 +46,20 @@ def _extraction(config: ExtractConfig) -> Foresight:
     dataset = open_dataset(config.dataset, images=False)
     if isinstance(dataset.source, FeatureRows):
         return Foresight.of([dataset], ["class statistics of features that are computed already"], config.out, None)
-    from features.backbones.loading import load_backbone  # imports PyTorch
+    from features.backbones.loading import load_backbone  # these import PyTorch
+    from features.extraction.ray_engine import check_ray
 
+    if config.engine == "ray":
+        check_ray()
     name = DEFAULT_BACKBONE if config.backbone is None else config.backbone
     backbone = load_backbone(name, config.weights, config.image_size, seed=config.seed)
     number, total = map(int, config.shard.split("/")) if config.shard else (1, 1)
     images = len(dataset) * number // total - len(dataset) * (number - 1) // total
     rate = measure_rates(backbone, dataset, config, training=False).features
-    computes = f"features of {images:,} images by {in_words(backbone)}, {rate:,.0f}/s"
-    return Foresight.of([dataset], [computes], config.out, images / rate)
+    computes = [f"features of {images:,} images by {in_words(backbone)}, {rate:,.0f}/s"]
+    if config.engine == "ray":
+        computes.append("on workers of Ray, which are not in the time: it is that of this machine alone")
+    return Foresight.of([dataset], computes, config.out, images / rate)
 
 
 def _training(config: FinetuneConfig | PretrainConfig | FitClassifierConfig) -> Foresight:

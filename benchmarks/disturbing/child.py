@@ -61,11 +61,13 @@ class Running:
                 for stream, path in ((1, self.out), (2, self.err)):
                     os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), stream)
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+                    signal.signal(number, signal.SIG_DFL)
                 torch.set_num_threads(1)
                 if prepare is not None:
                     prepare()
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # as late as that: before, it is ours
                 status = main(list(argv))
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
             except BaseException:
                 import traceback
 

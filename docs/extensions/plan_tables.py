@@ -49,9 +49,17 @@ SPACE: tuple[Row, ...] = (
     ("memory of the sums: 16CD + 8D²", "sums", size),
     ("memory to open the images as tar shards, at most, in each process", "index", size),
     ("memory of the ids, packed: N (L + 8)", "ids", size),
-    ("`duplicates`, memory: N (D/8 + L + 44)", "duplicates", size),
+    (
+        "`duplicates`, memory: N (2L + 32), and the larger of 2 GiB (training codes) and N (D/8 + 8) + 1 GiB",
+        "duplicates",
+        size,
+    ),
     ("`duplicates`, disk: 4ND more", "duplicates_disk", size),
-    ("`cluster`, memory: a sample of at most 2 GiB, and twice the ids", "cluster", size),
+    (
+        "`cluster`, memory: the larger of N (L + 82) (seeking equal ids) and N (L + 17) + a sample of at most 2 GiB",
+        "cluster",
+        size,
+    ),
     ("`select`, memory of each copy of the pool's figures: 8CD + 4D²", "select", size),
 )
 TIME: tuple[Row, ...] = (

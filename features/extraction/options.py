@@ -48,7 +48,7 @@ class ExtractConfig(Machine, Profiling):
             cluster that RAY_ADDRESS names.
         ray_workers: Number of workers of Ray, or a range in which it may change, such as 2-16; by default one per GPU
             of the cluster, or per core if it has none.
-        ray_gpus: GPUs of each worker of Ray; by default 1 if the cluster has any.
+        ray_gpus: GPUs of each worker of Ray: a part of one, or a whole number; by default 1 if the cluster has any.
         ray_cpus: Cores of each worker of Ray; by default an equal part.
         checkpoint_seconds: Seconds between checkpoints, which take at most a twentieth of the time; 0 for every batch.
         overwrite: Replace a bank that does not agree with the options.
@@ -85,6 +85,8 @@ class ExtractConfig(Machine, Profiling):
                 raise InputError(f"`{name}` {getattr(self, name)}: is for `engine` ray; give that too, or leave it out")
         if self.engine == "ray" and self.profile:
             raise InputError("`profile`: does not measure the workers of `engine` ray; leave one of them out")
+        if self.ray_gpus is not None and self.ray_gpus > 1 and self.ray_gpus != int(self.ray_gpus):
+            raise InputError(f"`ray_gpus` {self.ray_gpus:g}: expected a part of one GPU, or a whole number of them")
         self.ray_pool()
 
     def ray_pool(self) -> tuple[int, int] | None:

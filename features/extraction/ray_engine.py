@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import signal
+import threading
 from collections import Counter
 from collections.abc import Generator
 from contextlib import closing
@@ -90,8 +92,8 @@ def passes_of_ray(
     """Join a cluster, or start one on this machine, and return the sums of the blocks of some positions, in order.
 
     Raises:
-        InputError: There is no cluster at RAY_ADDRESS, or it has not what the options ask for. The generator raises one
-            if a worker cannot open the dataset or the backbone, or finds others than this process.
+        InputError: There is no cluster at RAY_ADDRESS, or it lacks the resources that the options ask for. The
+            generator raises one if a worker cannot open the dataset or the backbone, or finds others than this process.
     """
     started = _join()
     blocks = blocks_of(positions, len(dataset), config.batch_size)
@@ -102,9 +104,12 @@ def _passes(
     config: ExtractConfig, dataset: ImageDataset, origin: Origin, blocks: list[range], started: bool
 ) -> Generator[BlockSums, None, None]:
     import ray
-    from ray.data import ActorPoolStrategy, from_items
+    from ray.data import ActorPoolStrategy, DataContext, from_items
 
+    context = DataContext.get_current()
+    before = context.enable_progress_bars, context.execution_options.preserve_order
     try:
+        context.enable_progress_bars, context.execution_options.preserve_order = False, True
         if not blocks:
             return
         least, most, resources = _resources(config, ray.cluster_resources())
@@ -128,6 +133,7 @@ def _passes(
                 advance(len(found.indices) + len(found.unreadable))
                 yield found
     finally:
+        context.enable_progress_bars, context.execution_options.preserve_order = before
         if started:
             ray.shutdown()
 
@@ -202,32 +208,39 @@ def _join() -> bool:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     import ray
-    import ray.data
 
     started = not ray.is_initialized()
     if started:
         here: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+        handler = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **here)
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = os.environ.get("RAY_ADDRESS", "this machine")
             raise InputError(f"`engine` ray: no cluster at {where}: {str(error).splitlines()[0]}") from error
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.execution_options.preserve_order = True
+        finally:
+            if handler is not None and threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, handler)  # Ray's own would end the process without its clean-up
     return started
 
 
 def _resources(config: ExtractConfig, cluster: dict[str, float]) -> tuple[int, int, dict[str, Any]]:
-    """The least and the largest number of workers, and what each of them takes; the cluster has to have that of one."""
+    """The least and the largest number of workers, and what each of them takes; the cluster has to have the least."""
     cores, gpus = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
     each_gpus = config.ray_gpus
     if each_gpus is None:
         each_gpus = 1.0 if gpus and config.device != "cpu" else 0.0
-    fitting = max(1, int(gpus / each_gpus if each_gpus else cores / (config.ray_cpus or 1.0)))
-    least, most = config.ray_pool() or (fitting, fitting)
+    fitting = cores / (config.ray_cpus or 1.0)
+    if each_gpus:
+        fitting = min(fitting, gpus / each_gpus)
+    least, most = config.ray_pool() or (max(1, int(fitting)),) * 2
     each_cores = config.ray_cpus if config.ray_cpus is not None else max(1.0, cores // most)
-    for what, each, there in (("ray_gpus", each_gpus, gpus), ("ray_cpus", each_cores, cores)):
+    for what, unit, each, there in (("ray_gpus", "GPU", each_gpus, gpus), ("ray_cpus", "CPU", each_cores, cores)):
         if each > there:
             raise InputError(f"`{what}` {each:g}: Ray has {there:g} here")
+        if least * each > there:
+            raise InputError(
+                f"`ray_workers` {config.ray_workers}: {least} workers take {least * each:g} {unit}, {each:g} each; "
+                f"Ray has {there:g} here"
+            )
     return least, most, {"num_cpus": each_cores, "num_gpus": each_gpus}

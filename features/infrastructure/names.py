@@ -45,6 +45,18 @@ def without_halves(name: str) -> str:
     return _HALVES.sub(_escape, name)
 
 
+def as_bytes(text: str) -> bytes:
+    r"""Return a text as UTF-8; bytes of file names that are not UTF-8 are kept, and halves of a pair become escapes.
+
+    >>> as_bytes("caf\udce9"), as_bytes("x\ud800")
+    (b'caf\xe9', b'x\\ud800')
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return without_halves(text).encode("utf-8", "surrogateescape")
+
+
 def _escape(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
 

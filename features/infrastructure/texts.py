@@ -10,7 +10,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from features.infrastructure.names import without_halves
+from features.infrastructure.names import as_bytes
 
 #: Texts that are encoded, decoded or moved at a time.
 _BLOCK = 1 << 16
@@ -18,7 +18,7 @@ _ENCODING = ("utf-8", "surrogateescape")
 
 
 class Texts(Sequence[str]):
-    """N texts that are not changed, as one array of bytes; a part of a file name that is not UTF-8 keeps its bytes.
+    """N texts that are not changed, as one array of bytes. Bytes of file names that are not UTF-8 are kept.
 
     Args:
         content: The bytes of all texts, one behind the other.
@@ -35,7 +35,7 @@ class Texts(Sequence[str]):
             return texts
         left = islice(texts, len(texts)) if isinstance(texts, Sized) else iter(texts)
         content, lengths = bytearray(), array("q")  # they grow in place
-        while block := [_encoded(text) for text in islice(left, _BLOCK)]:
+        while block := [as_bytes(text) for text in islice(left, _BLOCK)]:
             content += b"".join(block)
             lengths.extend(map(len, block))
         ends = np.frombuffer(lengths, dtype=np.int64)
@@ -75,7 +75,7 @@ class Texts(Sequence[str]):
         return self._content[self._start(place) : self._ends[place]].tobytes().decode(*_ENCODING)
 
     def __iter__(self) -> Iterator[str]:
-        return (text.decode(*_ENCODING) for text in self._encoded())
+        return (text.decode(*_ENCODING) for text in self.as_bytes())
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Texts):
@@ -129,10 +129,22 @@ class Texts(Sequence[str]):
             block[np.arange(width) < part[:, None]] = content
             yield block.view(f"S{width}")[:, 0]
 
+    def as_bytes(self, first: int = 0, last: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes of each text, from place ``first`` to before place ``last``; by default of all."""
+        last = len(self) if last is None else min(last, len(self))
+        for begin in range(first, last, _BLOCK):
+            ends = self._ends[begin : min(begin + _BLOCK, last)]
+            base = self._start(begin)
+            content = self._content[base : ends[-1]].tobytes()
+            start = 0
+            for end in (ends - base).tolist():
+                yield content[start:end]
+                start = end
+
     def blocks_of_bytes(self, separator: bytes) -> Iterator[bytes]:
         """Yield parts of what ``separator.join`` makes of the encoded texts."""
         for start in range(0, len(self), _BLOCK):
-            yield separator * (start > 0) + separator.join(self._encoded(start, start + _BLOCK))
+            yield separator * (start > 0) + separator.join(self.as_bytes(start, start + _BLOCK))
 
     def holds_nul(self) -> bool:
         """Return whether a text holds the character NUL."""
@@ -163,31 +175,12 @@ class Texts(Sequence[str]):
     def _exact_positions(self, others: Texts) -> NDArray[np.int64]:
         """As :meth:`positions`, for texts that share a hash without being equal."""
         place: dict[bytes, int] = {}
-        for i, text in enumerate(self._encoded()):
+        for i, text in enumerate(self.as_bytes()):
             place.setdefault(text, i)
-        return np.fromiter((place.get(text, -1) for text in others._encoded()), dtype=np.int64, count=len(others))
+        return np.fromiter((place.get(text, -1) for text in others.as_bytes()), dtype=np.int64, count=len(others))
 
     def _hashes(self) -> NDArray[np.int64]:
-        return np.fromiter(map(hash, self._encoded()), dtype=np.int64, count=len(self))
+        return np.fromiter(map(hash, self.as_bytes()), dtype=np.int64, count=len(self))
 
     def _start(self, place: int) -> int:
         return int(self._ends[place - 1]) if place else 0
-
-    def _encoded(self, first: int = 0, last: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes of each text from the first to before the last."""
-        last = len(self) if last is None else min(last, len(self))
-        for begin in range(first, last, _BLOCK):
-            ends = self._ends[begin : min(begin + _BLOCK, last)]
-            base = self._start(begin)
-            content = self._content[base : ends[-1]].tobytes()
-            start = 0
-            for end in (ends - base).tolist():
-                yield content[start:end]
-                start = end
-
-
-def _encoded(text: str) -> bytes:
-    try:
-        return text.encode(*_ENCODING)
-    except UnicodeEncodeError:
-        return without_halves(text).encode(*_ENCODING)

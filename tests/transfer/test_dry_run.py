@@ -30,6 +30,17 @@ def test_an_extraction(said):
     assert "features of 9 images" in part and said(*argv, "--shard", "2/7", "--out", "part.h5")["images"] == 9
 
 
+def test_an_extraction_by_ray(said, refused, monkeypatch):
+    argv = ["extract", TRAIN, "--backbone", "resnet8", "--out", "bank.h5", *NETWORK, "--engine", "ray", "--dry-run"]
+    with monkeypatch.context() as patch:
+        patch.setattr("features.extraction.ray_engine.find_spec", lambda name: "found")
+        found = said(*argv)
+    words = "on workers of Ray, which are not in the time: it is that of this machine alone"
+    assert found["computes"][1:] == [words] and found["seconds"] > 0
+    monkeypatch.setattr("features.extraction.ray_engine.find_spec", lambda name: None)
+    assert "Ray is not installed" in refused(*argv)
+
+
 def test_a_training_takes_the_steps_that_it_says(said):
     argv = ["finetune", TRAIN, "--init", "resnet8", "--out", "run", "--test", TEST, "--epochs", "3", *NETWORK]
     argv += ["--batch-size", "16"]

@@ -21,6 +21,7 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5 import checksums
 from features.infrastructure.hdf5.survey import Suspect, survey
 from features.infrastructure.hdf5.vetting import fault_of, reason
+from features.infrastructure.names import as_bytes
 from features.infrastructure.provenance import versions
 from features.infrastructure.storage.addresses import Location, local_copy
 from features.infrastructure.storage.secrets import without_secrets
@@ -152,8 +153,7 @@ class Writer:
                 start += len(block)
                 self._disk.check()
         else:
-            encoded = [_encoded(value) for value in texts]
-            dataset = self._file.create_dataset(name, data=encoded, dtype=h5py.string_dtype())
+            dataset = self._file.create_dataset(name, data=list(texts.as_bytes()), dtype=h5py.string_dtype())
         dataset.attrs.create(checksums.OF_ROWS, checksums.of_texts(texts))
         self._disk.check()
 
@@ -180,7 +180,7 @@ def atomic_hdf5(path: Location, attrs: Mapping[str, Any]) -> Iterator[Writer]:
 
 def _write_attribute(file: h5py.File, name: str, value: Any) -> None:
     if value is None or isinstance(value, str):
-        encoded = _encoded(without_secrets(value or ""))
+        encoded = as_bytes(without_secrets(value or ""))
         # Of one length: texts of variable length are in a heap, which has no checksum.
         file.attrs.create(name, np.array(encoded, dtype=h5py.string_dtype("utf-8", max(len(encoded), 1))))
     else:
@@ -196,8 +196,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):  # np.bytes_ too
         return value.decode("utf-8", "surrogateescape")
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _encoded(text: str) -> bytes:
-    """Encode as UTF-8; a file name that is not UTF-8 keeps its bytes."""
-    return text.encode("utf-8", "surrogateescape")

@@ -3,8 +3,11 @@
 import os
 import pickle
 import signal
+import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from features.extraction import ray_engine
 from features.extraction.ray_engine import _Worker, blocks_of
 from features.extraction.shard import Shard
 from features.infrastructure.console import console
+from features.infrastructure.interruptions import interruptible
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +27,22 @@ def cluster():
     ray_engine._join()
     yield ray
     ray.shutdown()
+
+
+@pytest.fixture
+def fake_ray(monkeypatch):
+    """A module in place of Ray that begins as Ray does, or as ``fault`` says."""
+    ray = SimpleNamespace(fault=None, is_initialized=lambda: False, data=None)
+
+    def init(**_):
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
+        if ray.fault is not None:
+            raise ray.fault
+
+    ray.init = init
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.data", SimpleNamespace())
+    return ray
 
 
 def workers_of_ray():
@@ -119,9 +139,76 @@ def test_one_process_goes_on_where_ray_was_stopped(cluster, checkpointed, photos
     np.testing.assert_array_equal(bank.images()[0], whole.images()[0])
 
 
+@pytest.mark.parametrize("fault", [None, ConnectionError("nobody answers")])
+def test_sigterm_stays_with_those_who_clean_up(fake_ray, listening, fault):
+    fake_ray.fault = fault
+    with interruptible():
+        handler = signal.getsignal(signal.SIGTERM)
+        with nullcontext() if fault is None else pytest.raises(InputError, match="no cluster at"):
+            assert ray_engine._join()
+        assert signal.getsignal(signal.SIGTERM) == handler
+
+
 def test_what_the_cluster_has_not_is_an_error(cluster, config, photos, tmp_path):
     with pytest.raises(InputError, match="`ray_gpus` 1: Ray has 0 here"):
         extract(config(photos, tmp_path / "bank.h5", engine="ray", ray_gpus=1))
+
+
+SIXTEEN, GPUS = {"CPU": 16.0}, {"CPU": 16.0, "GPU": 8.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "cluster", "least", "most", "each_cores", "each_gpus"),
+    [
+        ({}, SIXTEEN, 16, 16, 1, 0),
+        ({"ray_workers": "4"}, SIXTEEN, 4, 4, 4, 0),
+        ({"ray_workers": "2-16"}, SIXTEEN, 2, 16, 1, 0),
+        ({"ray_workers": "2-8", "ray_cpus": 4}, SIXTEEN, 2, 8, 4, 0),  # Ray adds workers while there are cores
+        ({"ray_cpus": 3}, SIXTEEN, 5, 5, 3, 0),
+        ({}, GPUS, 8, 8, 2, 1),
+        ({"ray_cpus": 4}, GPUS, 4, 4, 4, 1),
+        ({"ray_gpus": 0.5}, GPUS, 16, 16, 1, 0.5),
+        ({}, {"CPU": 4.0, "GPU": 8.0}, 4, 4, 1, 1),
+        ({"device": "cpu"}, GPUS, 16, 16, 1, 0),
+    ],
+)
+def test_what_workers_take(config, photos, options, cluster, least, most, each_cores, each_gpus):
+    settings = config(photos, engine="ray", **{"device": "auto"} | options)
+    found = ray_engine._resources(settings, cluster)
+    assert found == (least, most, {"num_cpus": each_cores, "num_gpus": each_gpus})
+
+
+@pytest.mark.parametrize(
+    ("options", "cluster", "fault"),
+    [
+        ({"ray_workers": "8", "ray_cpus": 4}, SIXTEEN, "`ray_workers` 8: 8 workers take 32 CPU, 4 each; Ray has 16"),
+        ({"ray_workers": "17-20"}, SIXTEEN, "`ray_workers` 17-20: 17 workers take 17 CPU, 1 each; Ray has 16 here"),
+        ({"ray_workers": "5", "ray_gpus": 2}, GPUS, "`ray_workers` 5: 5 workers take 10 GPU, 2 each; Ray has 8 here"),
+        ({"ray_cpus": 17}, SIXTEEN, "`ray_cpus` 17: Ray has 16 here"),
+    ],
+)
+def test_workers_that_do_not_fit_into_the_cluster_are_refused(config, photos, options, cluster, fault):
+    settings = config(photos, engine="ray", device="auto", **options)
+    with pytest.raises(InputError) as caught:
+        ray_engine._resources(settings, cluster)
+    assert fault in str(caught.value)
+
+
+def test_the_settings_of_the_caller_are_given_back(config, photos, fake_ray, monkeypatch):
+    context = SimpleNamespace(enable_progress_bars=True, execution_options=SimpleNamespace(preserve_order=False))
+    seen, ended = [], []
+
+    def stop(*_, **__):
+        seen.append((context.enable_progress_bars, context.execution_options.preserve_order))
+        raise KeyboardInterrupt
+
+    data = {"DataContext": SimpleNamespace(get_current=lambda: context), "ActorPoolStrategy": None, "from_items": stop}
+    monkeypatch.setitem(sys.modules, "ray.data", SimpleNamespace(**data))
+    fake_ray.cluster_resources, fake_ray.shutdown = lambda: SIXTEEN, lambda: ended.append(True)
+    with pytest.raises(KeyboardInterrupt):
+        list(ray_engine._passes(config(photos, engine="ray"), None, None, [range(4)], True))
+    assert seen == [(False, True)] and ended == [True]
+    assert context.enable_progress_bars and not context.execution_options.preserve_order
 
 
 def test_a_machine_with_other_images_is_an_error(config, photos, tmp_path, monkeypatch):
@@ -139,6 +226,7 @@ def test_a_machine_with_other_images_is_an_error(config, photos, tmp_path, monke
         ({"ray_gpus": 1}, "`ray_gpus` 1: is for `engine` ray"),
         ({"engine": "ray", "ray_workers": "4-2"}, "`ray_workers` 4-2: expected a number"),
         ({"engine": "ray", "ray_workers": "many"}, "`ray_workers` many: expected a number"),
+        ({"engine": "ray", "ray_gpus": 1.5}, "`ray_gpus` 1.5: expected a part of one GPU, or a whole number of them"),
         ({"engine": "ray", "ray_cpus": 0}, "`ray_cpus` 0: expected above 0"),
         ({"engine": "spark"}, "`engine` spark: expected one of local, ray"),
     ],

@@ -5,10 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import nullcontext, suppress
 
 import pytest
+from support import signal_at
 
+from features.infrastructure import interruptions as module
 from features.infrastructure.interruptions import Interrupted, deferred, interruptible
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
@@ -81,19 +85,154 @@ def test_an_error_of_the_block_is_not_hidden():
         1 / 0  # noqa: B018
 
 
+class Cleared:
+    """Gets a signal while it is cleared away."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __del__(self):
+        signal.raise_signal(signal.Signals[self.name])
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_signal_while_an_object_is_cleared_away_is_not_lost(name, capsys):
-    class Cleared:
-        def __del__(self):
-            signal.raise_signal(getattr(signal, name))
-
     hook = sys.unraisablehook
     with pytest.raises(Interrupted, match=name), interruptible():
-        cleared = Cleared()
-        del cleared
+        Cleared(name)
         time.sleep(10)
         pytest.fail("the signal was lost")
     assert sys.unraisablehook is hook and capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def later():
+    """The signals that come where no block handles them."""
+    came = []
+    for name in NAMES:
+        signal.signal(signal.Signals[name], lambda number, _: came.append(signal.Signals(number).name))
+    return came
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_block_that_ends_before_a_lost_signal_is_raised_again_answers_it(name, later):
+    with pytest.raises(Interrupted, match=name), interruptible():
+        Cleared(name)
+    time.sleep(0.05)
+    assert later == []
+
+
+def test_a_signal_is_not_lost_where_the_machine_is_slow(monkeypatch, capsys):
+    """It comes again while Python still reports that it was dropped, and before the process sleeps."""
+    start = threading.Thread.start
+
+    def started_late(thread):
+        start(thread)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(threading.Thread, "start", started_late)
+    with pytest.raises(Interrupted, match="SIGTERM"), interruptible():
+        Cleared("SIGTERM")
+        time.sleep(10)
+        pytest.fail("the signal was lost")
+    assert capsys.readouterr().err == ""
+
+
+def test_an_error_after_a_lost_signal_is_its_consequence(later):
+    with pytest.raises(Interrupted, match="SIGTERM") as caught, interruptible():
+        Cleared("SIGTERM")
+        1 / 0  # noqa: B018
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    time.sleep(0.05)
+    assert later == []
+
+
+@pytest.mark.parametrize("block", [interruptible, deferred])
+def test_a_lost_second_ctrl_c_is_raised_and_what_follows_does_not_disturb(block, later):
+    done = []
+    with pytest.raises(Interrupted, match="SIGINT"), block():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except Interrupted:
+            done.append("raised")
+        try:
+            Cleared("SIGINT")
+            time.sleep(10)
+            pytest.fail("the signal was lost")
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGHUP)
+            done.append("cleaned up")
+    assert done[-1] == "cleaned up" and len(done) == (2 if block is interruptible else 1) and later == []
+
+
+def test_a_block_that_ends_before_a_lost_second_ctrl_c_is_raised_again_answers(later):
+    with pytest.raises(Interrupted), deferred():
+        signal.raise_signal(signal.SIGTERM)
+        Cleared("SIGINT")
+    time.sleep(0.05)
+    assert later == []
+
+
+@pytest.mark.parametrize("second", ["SIGINT", "SIGTERM"])
+def test_signals_that_come_before_a_lost_one_is_raised_again_are_one_with_it(second, later):
+    done = []
+    with pytest.raises(Interrupted, match="SIGINT"), interruptible():
+        Cleared("SIGINT")
+        signal.raise_signal(signal.Signals[second])
+        try:
+            time.sleep(10)
+            pytest.fail("the signal was lost")
+        finally:
+            time.sleep(0.05)
+            done.append("cleaned up")
+    assert done == ["cleaned up"] and later == []
+
+
+def test_a_signal_that_is_lost_twice_is_raised_again_twice(later):
+    class Slow:
+        def __del__(self):
+            time.sleep(0.05)
+
+    with pytest.raises(Interrupted, match="SIGTERM"), interruptible():
+        Cleared("SIGTERM")
+        Slow()
+        time.sleep(10)
+        pytest.fail("the signal was lost")
+    assert later == []
+
+
+def test_a_signal_that_a_library_swallows_is_raised_at_the_end():
+    for error, ended in ((None, Interrupted), (ImportError, Interrupted), (SystemExit, Interrupted)):
+        with pytest.raises(ended, match="SIGTERM"), interruptible():
+            with suppress(BaseException):
+                signal.raise_signal(signal.SIGTERM)
+            if error is not None:
+                raise error
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("around", [False, True], ids=["alone", "within"])
+@pytest.mark.parametrize("block", [interruptible, deferred])
+def test_a_signal_at_any_moment_is_raised_and_the_handlers_are_given_back(block, around, name):
+    hook, number = sys.unraisablehook, signal.Signals[name]
+    for count in range(1, 1000):
+        raised = False
+        with signal_at(module.__file__, count, number) as left:
+            try:
+                with interruptible() if around else nullcontext(), block():
+                    pass
+            except KeyboardInterrupt:
+                raised = True
+        if left[0] > 0:
+            break
+        assert raised, count
+        assert sys.unraisablehook is hook, count
+        for other in NAMES:  # a handler that was not given back does as the one before
+            with pytest.raises(KeyboardInterrupt) as caught:
+                signal.raise_signal(signal.Signals[other])
+            assert type(caught.value) is KeyboardInterrupt, (count, other)
+    assert count > 30
 
 
 def test_an_ignored_signal_stays_ignored():

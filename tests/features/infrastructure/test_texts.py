@@ -41,6 +41,8 @@ def test_they_are_the_list(values):
     assert pickle.loads(pickle.dumps(texts)) == texts
     assert Texts.joined([texts, Texts.of(["x"]), texts]) == [*values, "x", *values]
     assert b"".join(texts.blocks_of_bytes(b"\0")) == "\0".join(values).encode("utf-8", "surrogateescape")
+    encoded = [value.encode("utf-8", "surrogateescape") for value in values]
+    assert list(texts.as_bytes()) == encoded and list(texts.as_bytes(1, 5)) == encoded[1:5]
     assert texts.stripped() == [value.strip() for value in values]
     assert texts.is_plain() == ("".join(values).isascii() and all(map(str.isprintable, values)))
     assert texts.holds_nul() == any("\0" in value for value in values)

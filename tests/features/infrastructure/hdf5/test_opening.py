@@ -16,6 +16,7 @@ from features.infrastructure.errors import InputError
 from features.infrastructure.hdf5.content import stored
 from features.infrastructure.hdf5.opening import atomic_hdf5, read_attributes, readable
 from features.infrastructure.provenance import versions
+from features.infrastructure.texts import Texts
 
 ARRAY = np.random.default_rng(0).normal(size=(1300, 3)).astype(np.float32)  # three blocks of rows
 TEXTS = ["a", "ä", "", "\udcff", "two words"]  # the fourth is a file name that is not UTF-8
@@ -60,6 +61,20 @@ def test_one_long_text_among_many_does_not_lengthen_them_all(tmp_path):
     # Texts of about one length have no heap, which has no checksum.
     with h5py.File(write(tmp_path / "b.h5", texts[:-1])) as file:
         assert file["text"].dtype.kind == "S"
+
+
+def test_half_a_pair_of_utf_16_is_stored_as_its_escape(tmp_path):
+    path = write(tmp_path / "a.h5", ["x\ud800", *TEXTS[1:]], name="folder:x\ud800", other="\udcff")
+    attributes, texts, *_ = read(path)
+    assert texts[0] == "x\\ud800" and attributes["name"] == "folder:x\\ud800" and attributes["other"] == "\udcff"
+
+
+def test_long_texts_are_stored_without_decoding_them(tmp_path, monkeypatch):
+    texts = Texts.of([*("ab" for _ in range(20_000)), "\udcff" * 10_000])
+    with monkeypatch.context() as patch:
+        patch.setattr(Texts, "__iter__", None)
+        path = write(tmp_path / "a.h5", texts)
+    assert read(path)[1] == list(texts)
 
 
 def test_other_programs_read_it(tmp_path):
