@@ -105,7 +105,8 @@ def test_copies_are_found_and_left_out_of_what_follows(place, typed, monkeypatch
         "3 of 51 images are copies (cosine of at least --threshold 0.999; the next image has 0.9" in shown
         and "copy0.bmp" in shown
     )
-    assert f"transfer extract {shlex.quote('images:lake?exclude=dropped.csv')} --keep-images" in shown
+    same = "--backbone resnet8 --weights none --image-size 32 --keep-images"  # a bank of these can be compared
+    assert f"transfer extract {shlex.quote('images:lake?exclude=dropped.csv')} --out source-clean.h5 {same}" in shown
     assert "image of the source" in shown
     inside = typed("duplicates", "source.h5", "--threshold", 1, "--out", "inside.csv")
     assert (

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import shlex
 
+from features.bank import FeatureBank
 from features.readers.scheme import is_unlabelled
 from similarity import Duplicates, DuplicatesConfig
 from similarity import find_duplicates as duplicates
 from transfer.screen import console, say, show_next, show_table
-from transfer.typed_command import again, short_name
+from transfer.typed_command import again, extracting_as, short_name
 
 __all__ = ["DuplicatesConfig", "duplicates", "show"]
 
@@ -38,6 +39,6 @@ def show(config: DuplicatesConfig, result: Duplicates) -> None:
     else:
         clean = f"{short_name(config.source)}-clean.h5"
         show_next(
-            f"transfer extract {shlex.quote(result.source)} --keep-images --out {clean}",
+            extracting_as(FeatureBank.open(config.source), result.source, keep_images=True, out=clean),
             f"{again('duplicates', config, clean_bank=clean, overwrite=True)}    (the same bank; decodes no image)",
         )
