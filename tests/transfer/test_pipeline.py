@@ -98,12 +98,14 @@ def test_a_recipe_runs_to_its_page_and_reuses_every_step(
     second = run_json(capsys, "run", "recipe.yaml")
     assert second["arms"] == first["arms"]
     assert second["selected"] == first["selected"]
+    assert (first["steps_before"], second["steps_before"]) == (0, 2 + 3 * 2 + 4 * 2)
 
     assert run_json(capsys, "inspect", "runs/tiny")["arms"] == first["arms"]
     assert main(["inspect", "runs/tiny"]) == 0
     shown = capsys.readouterr().out
     assert "tiny: the arms of a recipe, judged on folder:target@test" in shown and "transfer report runs/tiny" in shown
     chosen = ", ".join(row["class"] for row in first["selected"])
+    assert "second" not in shown  # the last call reused every step
     assert f"chosen by paper: {chosen}\n" in shown  # all of them, so that no dots follow
 
 

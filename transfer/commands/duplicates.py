@@ -11,16 +11,16 @@ from transfer.typed_command import again, extracting_as, short_name
 
 __all__ = ["DuplicatesConfig", "duplicates", "show"]
 
-#: Copies that are printed, from the least alike on: these may be different images.
+#: Copies that are printed, the least similar first: these may be different images.
 SHOWN = 20
 
 
 def show(config: DuplicatesConfig, result: Duplicates) -> None:
-    """Print the copies that are least alike, and the command that follows."""
-    shown = result.rows[-SHOWN:]
+    """Print the copies that are least similar, these first, and the command that follows."""
+    shown = result.rows[: -SHOWN - 1 : -1]
     if shown:
-        if len(result.rows) > len(shown):
-            console.print(f"the {len(shown)} least alike of {len(result.rows)}; check these first:")
+        part = f"the {len(shown)} least similar of {len(result.rows)}, " if len(result.rows) > len(shown) else ""
+        console.print(f"{part}the least similar first; check whether these are copies:")
         rows = ((row.id, row.target_id, row.cosine) for row in shown)
         show_table(["image of the source", "copy of", ">cosine"], rows)
     what, one = ("copies", "image") if config.against else ("copies of images that stay", "pair")
