@@ -73,12 +73,17 @@ def show(config: RunConfig, result: Experiment) -> None:
     predicting = f"transfer predict {shlex.quote(best)} PHOTOS --out predictions.csv    (by the best run)"
     if len(runs) > 1:
         say("The best run was chosen by these test images, so its own figure is too high.")
+    show_duration(content)
+    show_page(content["report"])
+    show_next(predicting)
+
+
+def show_duration(content: Mapping[str, Any]) -> None:
+    """Print how long this call took, and how many steps it found finished."""
     took = f"this run took {seconds_in_words(content['seconds']) or 'less than a second'}"
     if before := content.get("steps_before"):
         took += f"; {before:,} step{'s were' if before > 1 else ' was'} finished before"
     console.print(took)
-    show_page(content["report"])
-    show_next(predicting)
 
 
 def show_arms(content: Mapping[str, Any]) -> None:
