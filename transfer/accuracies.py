@@ -70,5 +70,7 @@ def show_training(config: Any, result: Any) -> None:
     if remark := CAUTIONS.get(judged_on(result.metrics, tested=config.test is not None)):
         console.print(f"{remark}; give --test for accuracies on other images")
     show_accuracies(result.metrics)
+    if getattr(config, "class_weights", None) is not None:
+        console.print("these are means over all classes, also over those of little weight, which are hardly drawn")
     if getattr(config, "search", False):
         say(f"\ntrials of the search: {config.out}.search/search.json")

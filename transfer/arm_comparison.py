@@ -9,6 +9,7 @@ from typing import Any
 from similarity import STRATEGIES
 from transfer.arm import arm_of
 from transfer.intervals import Estimate, difference_of, mean_of, percent, points, share_of
+from transfer.uses import USES
 
 #: Names in a sentence.
 _LISTED = 12
@@ -69,15 +70,38 @@ def _accuracy(top1: Sequence[float], images: int) -> Estimate:
 def choosing_arm(arms: Sequence[Mapping[str, Any]], selections: Container[str]) -> str | None:
     """The arm whose choice is shown: the most accurate one that chooses by a strategy, else by chance; None if none.
 
+    An arm that draws from all classes by their shares chooses none.
+
     Args:
         arms: As in :func:`compare_arms`.
         selections: Names of the arms that have source classes.
     """
     accuracy = compare_arms(arms).accuracy
-    choosing = [arm for arm in arms if arm["arm"] in selections and not STRATEGIES[arm["strategy"]].takes_all]
+    weighing = {arm["arm"] for arm in weighing_arms(arms)}
+    choosing = [
+        arm
+        for arm in arms
+        if arm["arm"] in selections and arm["arm"] not in weighing and not STRATEGIES[arm["strategy"]].takes_all
+    ]
     by_strategy = [arm for arm in choosing if STRATEGIES[arm["strategy"]].place == 0]
     found = max(by_strategy or choosing, key=lambda arm: accuracy[arm["arm"]].value, default=None)
     return None if found is None else str(found["arm"])
+
+
+def weighing_arms(arms: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The arms that draw from all source classes by their shares of the target, and so choose none."""
+    return [arm for arm in arms if arm.get("strategy") is not None and USES[arm.get("use") or "subset"].of_all]
+
+
+def say_weighing(arms: Sequence[Mapping[str, Any]]) -> str:
+    """One sentence on the arms that choose no classes but weigh all of them; empty if there is none."""
+    names = [str(arm["arm"]) for arm in weighing_arms(arms)]
+    if not names:
+        return ""
+    verbs = "draws from all source classes by the share that each serves, and chooses"
+    if len(names) > 1:
+        verbs = "draw from all source classes by the share that each serves, and choose"
+    return f"{listed(names)} {verbs} none."
 
 
 def headline(result: Mapping[str, Any]) -> str:

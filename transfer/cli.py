@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -169,20 +169,23 @@ def _run(command: Command, argv: list[str]) -> int:
             result, show = foresee(config), _show_lines
         else:
             result, show = command.function()(config), command.show()
+        if rank() == 0:  # the first of several processes prints the result
+            _print_result(config, result, show, as_json=flags.json)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         if _is_named(error.filename, [*argv, *vars(config).values()]):
             raise InputError(f"{error.filename}: {error.strerror}; name another path") from error
         raise  # a file that the user has not named is the program's own, and the error a bug
     finally:
         console.quiet = quiet
-    if rank() != 0:
-        return 0  # the first of several processes prints the result
-    if flags.json:
+    return 0
+
+
+def _print_result(config: Any, result: Any, show: Callable[[Any, Any], None], *, as_json: bool) -> None:
+    if as_json:
         utf_8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         print(without_secrets(json.dumps(result.to_json(), ensure_ascii=not utf_8)))
     else:
         show(config, result)
-    return 0
 
 
 def _show_lines(config: Any, result: Any) -> None:

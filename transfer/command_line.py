@@ -175,7 +175,7 @@ def argument_parser(
     groups["options"].add_argument(
         "--quiet",
         action="store_true",
-        help="Print no progress and no notes on standard error, only warnings and errors.",
+        help="Print the result without progress, notes and the next commands; warnings and errors are printed.",
     )
     groups["options"].add_argument(
         "--dry-run", action="store_true", help="Say what would be read, computed and written, and how long it takes."

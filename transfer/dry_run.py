@@ -21,7 +21,7 @@ from finetune.source_classes import open_sources
 from transfer.commands.demo import RECIPE, DemoConfig, one_thread
 from transfer.commands.run import RunConfig
 from transfer.commands.trial import TrialConfig
-from transfer.foresight import Foresight, in_words, training_steps
+from transfer.foresight import Foresight, downloads, in_words, network_to_measure, say_downloads, training_steps
 from transfer.rates import measure_rates
 from transfer.recipe_foresight import foresee_recipe
 from transfer.trial.photographs import read_photographs
@@ -46,37 +46,39 @@ def _extraction(config: ExtractConfig) -> Foresight:
     dataset = open_dataset(config.dataset, images=False)
     if isinstance(dataset.source, FeatureRows):
         return Foresight.of([dataset], ["class statistics of features that are computed already"], config.out, None)
-    from features.backbones.loading import load_backbone  # these import PyTorch
-    from features.extraction.ray_engine import check_ray
+    from features.extraction.ray_engine import check_ray  # imports PyTorch
 
     if config.engine == "ray":
         check_ray()
     name = DEFAULT_BACKBONE if config.backbone is None else config.backbone
-    backbone = load_backbone(name, config.weights, config.image_size, seed=config.seed)
+    backbone = network_to_measure(name, config.weights, config.image_size, seed=config.seed)
     number, total = map(int, config.shard.split("/")) if config.shard else (1, 1)
     images = len(dataset) * number // total - len(dataset) * (number - 1) // total
     rate = measure_rates(backbone, dataset, config, training=False).features
     computes = [f"features of {images:,} images by {in_words(backbone)}, {rate:,.0f}/s"]
     if config.engine == "ray":
         computes.append("on workers of Ray, which are not in the time: it is that of this machine alone")
-    return Foresight.of([dataset], computes, config.out, images / rate)
+    return Foresight.of([dataset], [*computes, *say_downloads(name, config.weights)], config.out, images / rate)
 
 
 def _training(config: FinetuneConfig | PretrainConfig | FitClassifierConfig) -> Foresight:
     config, _ = resolve(config)
-    from features.backbones.loading import load_backbone  # these import PyTorch
     from finetune import finetuning, pretraining
     from finetune.training.extras import Extras
     from finetune.training.fitting import judging_images
 
-    extras, validation = Extras(), None
+    extras, validation, weights = Extras(), None, config.weights or "default"
     if isinstance(config, PretrainConfig):
-        source = open_sources(config.sources, config.subset)
-        dataset, backbone = source.images, pretraining.network_of(config)
-        extras, validation = pretraining.extras_of(config, backbone, source), config.validation
+        source, init = open_sources(config.sources, config.subset), config.start
+        dataset, validation = source.images, config.validation
+        if downloads(init, weights):  # what its classifier knows is not known yet
+            backbone = network_to_measure(init, weights, config.image_size, config.crop_pct, config.seed)
+        else:
+            backbone = pretraining.network_of(config)
+            extras = pretraining.extras_of(config, backbone, source)
     else:
-        dataset, weights = open_dataset(config.dataset), config.weights or "default"
-        backbone = load_backbone(config.init, weights, config.image_size, config.crop_pct, seed=config.seed)
+        dataset, init = open_dataset(config.dataset), config.init
+        backbone = network_to_measure(init, weights, config.image_size, config.crop_pct, config.seed)
     if isinstance(config, FinetuneConfig):
         extras, validation = finetuning.extras_of(config, backbone, dataset.classes), config.validation
     judge, _ = judging_images(dataset, config, extras, validation)
@@ -86,11 +88,13 @@ def _training(config: FinetuneConfig | PretrainConfig | FitClassifierConfig) -> 
     seconds = sum(map(len, test)) / rates.features
     if isinstance(config, FitClassifierConfig):
         computes = f"features by {in_words(backbone)}, {rates.features:,.0f}/s, and a classifier by {config.method}"
-        return Foresight.of([dataset, *test], [computes], config.out, seconds + len(dataset) / rates.features)
+        seconds += len(dataset) / rates.features
+        return Foresight.of([dataset, *test], [computes, *say_downloads(init, weights)], config.out, seconds)
     images, steps = config.images_per_step, training_steps(config, len(dataset))
     computes = f"{steps:,} steps of {images} images, {in_words(backbone)}, {rates.training:,.1f} images/s"
     added = [name for name in ("search", "with_", "validation") if getattr(config, name, None)]
     more = [f"what `{name.rstrip('_')}` adds, which is not in the time" for name in added]
+    more += say_downloads(init, weights)
     seconds += steps * images / rates.training
     return Foresight.of([dataset, *beside, *test], [computes, *map(as_typed, more)], config.out, seconds)
 
@@ -102,15 +106,14 @@ def _demo(config: DemoConfig) -> Foresight:
 
 def _trial(config: TrialConfig) -> Foresight:
     given = read_photographs(config.photographs, config.test)
-    from features.backbones.loading import load_backbone  # these import PyTorch
-    from transfer.trial.plan import BATCH, images_a_class, make_plan
+    from transfer.trial.plan import BATCH, images_a_class, make_plan  # these import PyTorch
     from transfer.trial.preparing import photographs_a_class
     from transfer.trial.trying import directory_of, sources_of
 
     whole, test = open_dataset(given.whole), [] if given.test is None else [open_dataset(given.test)]
     banks, sources = sources_of(config)
     opened = [open_dataset(spec) for spec in (*sources, *banks)]
-    backbone = load_backbone(config.model[0])
+    backbone = network_to_measure(config.model[0], "default")
     rates, seconds = measure_rates(backbone, whole, config), 60 * config.minutes
     photographs = _within(whole, photographs_a_class(whole, rates, seconds))
     held = sum(map(len, test)) or round(config.holdout * photographs)
@@ -128,6 +131,7 @@ def _trial(config: TrialConfig) -> Foresight:
     ]
     if len(config.model) > 1:
         computes.append(f"a linear probe on each of {len(config.model)} models, which is not in the time")
+    computes += [line for model in config.model for line in say_downloads(model, "default")]
     return Foresight.of([whole, *test, *opened], computes, str(directory_of(config)), spent + plan.seconds)
 
 

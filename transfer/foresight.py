@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from features.backbones.family import family_of
 from features.dataset import ImageDataset
 from finetune.shared_options import TrainingOptions, training_config
 
@@ -51,6 +52,27 @@ class Foresight:
         if self.seconds is not None:
             found.append(f"would take:    about {_duration(self.seconds)}, by what this machine did just now")
         return found
+
+
+def network_to_measure(
+    name: str, weights: str, image_size: int | None = None, crop_pct: float | None = None, seed: int | None = None
+) -> Backbone:
+    """A network as :func:`features.load_backbone` builds it, but no weights are downloaded: its rates need none."""
+    from features.backbones.loading import load_backbone  # imports PyTorch
+
+    return load_backbone(name, "none" if downloads(name, weights) else weights, image_size, crop_pct, seed=seed)
+
+
+def downloads(name: str, weights: str) -> bool:
+    """Whether the weights of a network come from elsewhere on first use."""
+    return weights == "default" and family_of(name).downloads(name)
+
+
+def say_downloads(name: str, weights: str) -> list[str]:
+    """A line for weights that would be downloaded, if any."""
+    if not downloads(name, weights):
+        return []
+    return [f"the published weights of {name}, which are downloaded on first use; that is not in the time"]
 
 
 def in_words(backbone: Backbone) -> str:

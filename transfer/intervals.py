@@ -32,10 +32,11 @@ def percent(share: float) -> str:
 def points(difference: float) -> str:
     """A difference of two shares in points, with its sign.
 
-    >>> points(0.0912), points(-0.0004)
-    ('+9.1', '−0.0')
+    >>> points(0.0912), points(-0.0308), points(-0.0004)
+    ('+9.1', '−3.1', '0.0')
     """
-    return f"{_percent(difference):+}".replace("-", "−")
+    found = _percent(difference)
+    return f"{found:+}".replace("-", "−") if found else "0.0"
 
 
 def _percent(share: float) -> Decimal:

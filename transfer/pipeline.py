@@ -36,7 +36,8 @@ class Experiment:
     Attributes:
         path: Their directory; its ``result.json`` holds ``content``.
         content: ``arms`` (mean and deviation over the runs), ``selected`` (the classes of the most accurate arm that
-            chooses), ``domains``, ….
+            chooses), ``domains``, ``seconds`` of this call and ``steps_before``, the number of extractions and
+            trainings that were finished before it, ….
     """
 
     path: Path
@@ -95,6 +96,7 @@ def _run(recipe: Recipe, out: Path, where: str) -> Experiment:
         "versions": versions(),
         "report": str(out / "report.html"),
         "seconds": round(time.perf_counter() - started, 1),
+        "steps_before": len(job.before),
     }
     write_sealed_json(out / RESULT, content)
     report(ReportConfig(run=[str(out)]))
@@ -102,7 +104,11 @@ def _run(recipe: Recipe, out: Path, where: str) -> Experiment:
 
 
 class _Job:
-    """The steps of one recipe, done or reused one after the other."""
+    """The steps of one recipe, done or reused one after the other.
+
+    Attributes:
+        before: Where the extractions and trainings are that were finished before.
+    """
 
     def __init__(self, steps: RecipeSteps) -> None:
         self.steps = steps
@@ -110,6 +116,15 @@ class _Job:
         trainings = sum(arm.how.trainings for arm in recipe.arms.values() if arm.strategy)
         self.total = len(steps.targets) + len(recipe.sources) + len(recipe.seeds) * (len(recipe.arms) + trainings)
         self.done = 0
+        self.before: set[str] = set()
+        self._made: set[str] = set()
+
+    def note(self, out: str, reused: bool) -> None:
+        """Tell steps that were finished before from those of this call, which arms may share."""
+        if not reused:
+            self._made.add(out)
+        elif out not in self._made:
+            self.before.add(out)
 
     def say(self, what: str) -> None:
         self.done += 1
@@ -118,7 +133,10 @@ class _Job:
     def bank(self, spec: str) -> FeatureBank:
         """The feature bank of a dataset, extracted or reused."""
         self.say(f"features of {spec}")
-        return extract(self.steps.bank(spec)).bank
+        config = self.steps.bank(spec)
+        found = extract(config)
+        self.note(config.out, found.reused)
+        return found.bank
 
     def ranking(self, target: FeatureBank, sources: Sequence[FeatureBank]) -> list[dict[str, Any]]:
         """The source domains, nearest first, as they stand in a ranking's JSON; ranked or reused."""
@@ -148,9 +166,12 @@ class _Job:
         pretrained: str | None = None
         for which, training in () if subset is None else self.steps.pretrainings(name, arm, subset, seed):
             self.say(f"pre-train, {which}, seed {seed}")
-            pretrained = str(pretrain(training).run)
+            trained = pretrain(training)
+            self.note(training.out, trained.reused)
+            pretrained = str(trained.run)
         self.say(f"fine-tune, arm {name}, seed {seed}")
         config = self.steps.last(name, arm, subset, pretrained, seed)
         result = finetune(config) if isinstance(config, FinetuneConfig) else fit_classifier(config)
+        self.note(config.out, result.reused)
         figures = {name: result.metrics[name] for name in ("top1", "top5", "macro", "images")}
         return {"seed": seed, "run": config.out, **figures}

@@ -13,7 +13,7 @@ from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
 from similarity import Subset
 from transfer.arm import Arm
 from transfer.commands.run import RunConfig, data_of, directory_of
-from transfer.foresight import Foresight, in_words, training_steps
+from transfer.foresight import Foresight, in_words, say_downloads, training_steps
 from transfer.rates import Rates, measure_rates
 from transfer.recipe import Recipe, keys_as_in_yaml
 from transfer.recipe_steps import RecipeSteps
@@ -49,7 +49,8 @@ def _extractions(steps: RecipeSteps) -> tuple[list[str], float]:
     network = _network(config.backbone or DEFAULT_BACKBONE, config.image_size)
     rate = measure_rates(network, steps.opened[missing[0]], config, training=False).features
     number = _to_do("extraction", len(missing), len(specs))
-    return [f"{number}: features of {images:,} images by {in_words(network)}, {rate:,.0f}/s"], images / rate
+    line = f"{number}: features of {images:,} images by {in_words(network)}, {rate:,.0f}/s"
+    return [line, *say_downloads(config.backbone or DEFAULT_BACKBONE, config.weights)], images / rate
 
 
 def _trainings(steps: RecipeSteps) -> tuple[list[str], float]:

@@ -21,6 +21,7 @@ from features.infrastructure.storage.addresses import located
 from finetune import FinetuneConfig, FitClassifierConfig, PretrainConfig
 from finetune.shared_options import resolve
 from similarity import Subset
+from similarity.selection.limits import check_classes, check_drop
 from transfer.arm import Arm
 from transfer.command_line import Config, from_mapping
 from transfer.commands.select import SelectConfig
@@ -48,7 +49,7 @@ class RecipeSteps:
         given: Spec → bank that was extracted before.
 
     Raises:
-        InputError: A dataset or a bank cannot be read.
+        InputError: A dataset or a bank cannot be read, or the sources do not have the classes that an arm asks for.
     """
 
     def __init__(self, recipe: Recipe, out: Path, where: str) -> None:
@@ -59,6 +60,21 @@ class RecipeSteps:
         if unused := [path for name, path in self.given.items() if name not in self.opened]:
             raise InputError(f"{where}, banks: {unused[0]} is of a dataset that the recipe does not name")
         self._manifests = {spec: dataset.manifest_sha256 for spec, dataset in self.opened.items()}
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """Compare the sizes of all choices with the classes of the sources, before a bank of them is extracted."""
+        least = self.recipe.select.get("min_count", 0)
+        available = sum(int((self.opened[spec].counts >= max(1, least)).sum()) for spec in self.recipe.sources)
+        for name, arm in self.recipe.arms.items():
+            sizes = arm.size(self.recipe.classes)
+            try:
+                if "classes" in sizes:
+                    check_classes(sizes["classes"], available, self.recipe.target, least)
+                if "drop" in sizes:
+                    check_drop(sizes["drop"], available)
+            except InputError as error:
+                raise InputError(f"{self.where}, arm {name}: {error}") from error
 
     def bank(self, spec: str) -> ExtractConfig:
         """The extraction of a dataset; it is done already for a bank that was given."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from features.infrastructure.console import LiteralConsole, as_table
+from features.infrastructure.console import console as notes
 from features.infrastructure.storage.secrets import without_secrets
 
 console = LiteralConsole()
@@ -25,7 +26,9 @@ def show_page(path: Any) -> None:
 
 
 def show_next(*lines: str) -> None:
-    """Print the commands that follow, if any."""
+    """Print the commands that follow, if any; like notes, they are not printed with ``--quiet``."""
+    if notes.quiet:
+        return
     if lines:
         console.print("\nnext:", style="dim")
     for line in lines:

@@ -9,10 +9,15 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from features.backbones.family import is_model_address
+from features.bank import FeatureBank
+from features.checkpoint import is_trained_model
 from features.dataset_spec import DatasetSpec
+from features.extraction.options import DEFAULT_BACKBONE
 from features.infrastructure.errors import InputError, flag
 from features.infrastructure.options import default_of
 from features.infrastructure.storage.addresses import is_address
+from features.readers.scheme import holds_images
 from features.readers.spec_options import GENERIC_OPTIONS
 from finetune.run_directory import open_run
 from transfer.commands import COMMANDS
@@ -37,6 +42,21 @@ def typed_command(name: str, options: Mapping[str, Any]) -> str:
 def again(name: str, config: Any, **changed: Any) -> str:
     """The command line that gives a configuration with some options changed."""
     return typed_command(name, vars(config) | changed)
+
+
+def extracting_as(bank: FeatureBank, dataset: str, **options: Any) -> str:
+    """The command line that extracts a dataset by the network of a bank, so that both banks can be compared.
+
+    The size of the images is always named, since the network's own is not known without building it.
+    """
+    network: dict[str, Any] = {}
+    if holds_images(DatasetSpec.parse(dataset)):  # else the features are computed already
+        backbone, weights = (str(bank.attrs[name]) for name in ("backbone", "weights"))
+        if is_model_address(weights) or is_trained_model(weights):  # which names the network too
+            backbone, weights = weights, "default"
+        network = {"backbone": None if backbone == DEFAULT_BACKBONE else backbone, "weights": weights}
+        network["image_size"] = int(bank.attrs["image_size"])
+    return typed_command("extract", {"dataset": dataset, **network, **options})
 
 
 def short_name(dataset: str) -> str:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 from safetensors import SafetensorError
+from torch.hub import get_dir
 
 from features.backbones.family import OFFLINE
 from features.backbones.weights_file import printable
 from features.infrastructure.errors import InputError
 
-#: Libraries whose errors are of the network; their classes differ between versions of huggingface_hub.
-_NETWORK = {"httpx", "httpx2", "httpcore", "requests", "urllib3", "huggingface_hub"}
+#: Libraries whose errors are of the hub's network; their classes differ between versions of huggingface_hub.
+_HUB = {"httpx", "httpx2", "httpcore", "requests", "urllib3", "huggingface_hub"}
 #: Parts of names of errors for a host that cannot be reached, or answers too late.
 _SILENT = ("ConnectError", "ConnectionError", "Timeout", "URLError", "LocalEntryNotFound", "OfflineMode", "gaierror")
 #: Parts of names of errors for an address without such a model, or one that may not be read.
@@ -35,11 +37,9 @@ def downloading(name: str, build: Callable[[], Any]) -> Any:
     except InputError:
         raise
     except Exception as error:  # hubs raise errors of several libraries
-        if not isinstance(error, (OSError, RuntimeError, SafetensorError, UnpicklingError)) and not _of_network(error):
+        if not isinstance(error, (OSError, RuntimeError, SafetensorError, UnpicklingError)) and not _of_hub(error):
             raise
-        again = ""
-        if is_silent(error):
-            again = "give the command again, perhaps with more seconds in HF_HUB_DOWNLOAD_TIMEOUT, or "
+        again = f"give the command again, {_other_way(error)}, or " if is_silent(error) else ""
         raise InputError(
             f"backbone {name}: its published weights could not be loaded ({fault(error)}); {again}give `weights` FILE, "
             f"or `backbone` {OFFLINE}, which needs no network"
@@ -76,8 +76,15 @@ def _without_retries_told() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _of_network(error: BaseException) -> bool:
-    return any(type(one).__module__.partition(".")[0] in _NETWORK for one in _chain(error))
+def _of_hub(error: BaseException) -> bool:
+    return any(type(one).__module__.partition(".")[0] in _HUB for one in _chain(error))
+
+
+def _other_way(error: BaseException) -> str:
+    """What may help where a host does not answer: the Hugging Face hub, or another that torch.hub reads a file from."""
+    if _of_hub(error):
+        return "perhaps with more seconds in HF_HUB_DOWNLOAD_TIMEOUT"
+    return f"or put the file, downloaded elsewhere, into {Path(get_dir()) / 'checkpoints'}"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -39,6 +39,7 @@ class Family:
             such as ``hf-hub:``, with a colon at the end.
         rebuild: Builds the network of a :attr:`Backbone.blueprint` with random weights, for images of this side in
             pixels; only families whose networks have one need it.
+        downloads: Whether the published weights of a name come from the network on first use.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Family:
     origin: str = "this toolkit"
     prefixes: tuple[str, ...] = ()
     rebuild: Callable[[Mapping[str, Any], int], Backbone] | None = None
+    downloads: Callable[[str], bool] = lambda name: False
 
 
 #: Where the names are, at the end of a message.

@@ -111,7 +111,7 @@ def hold_out(dataset: ImageDataset, spec: DatasetSpec) -> ImageDataset:
     together = int((np.bincount(groups)[groups] > 1).sum())
     if together:
         whole = replace(spec, options={name: value for name, value in spec.options.items() if name != "part"})
-        say_once(f"{whole}: {together:,} images are copies or of one group, and are held out or kept together")
+        say_once(f"{whole}: {together:,} images are in groups of copies; each group is held out or kept as a whole")
     held = held_out(dataset.labels, groups, _share(spec), spec.integer("seed", 0) or 0, len(dataset.classes))
     if not held.any():
         raise spec.error(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from features.checkpoint import is_trained_model
 from features.extraction.options import DEFAULT_BACKBONE
+from features.infrastructure.errors import InputError
 from features.infrastructure.options import Range
 from finetune.command_options.finetuning import RATES as FINETUNING_RATES
 from finetune.losses.loss import DEFAULT_BALANCED_LOSS, DEFAULT_LOSS, LOSSES, Loss
@@ -15,6 +17,7 @@ from finetune.shared_options import TrainingOptions
 from finetune.shared_options.base import Choice, Reader
 from finetune.shared_options.option_groups import same_folder
 from finetune.shared_options.training import Rates
+from similarity import Subset
 
 #: Learning rate and weight decay; a published model, trained with others' rates, continues at those of fine-tuning.
 RATES: Rates = {"nesterov": (0.1, 0.0005), "sgd": (0.1, 0.0005), "adamw": (0.001, 0.05)}
@@ -36,8 +39,8 @@ class PretrainConfig(TrainingOptions):
         weights: For a model's name: none (random weights, the default), default (published), or a state-dict file.
         crop_pct: Share of an image's shorter side that the network sees at test time, above 0 to 1; by default the
             network's own.
-        class_weights: Subset file by whose column weight classes are drawn (importance sampling); classes that are not
-            in it are drawn by `floor` alone.
+        class_weights: Subset file by whose column weight the classes of `sources` are drawn (importance sampling);
+            classes that are not in it are drawn by `floor` alone.
         floor: With `class_weights`, share of the images, below 1, that are drawn from all classes in proportion to
             their images.
         loss: softmax, cb-softmax, cb-sigmoid, cb-focal, …: see transfer inspect losses. By default balanced-softmax,
@@ -107,7 +110,7 @@ class PretrainConfig(TrainingOptions):
     def contradictions(self) -> list[str]:
         faults = super().contradictions()
         if not self.sources and self.subset is None:
-            faults.append("pre-training needs a source: give `sources`, dataset specs, or `subset`")
+            faults.append(self._without_sources())
         if self.class_weights is not None and self.sampler != DEFAULT_SAMPLER:
             faults.append(f"`sampler` {self.sampler} and `class_weights` both say how classes are drawn: give one")
         if self.init is not None:
@@ -117,6 +120,20 @@ class PretrainConfig(TrainingOptions):
                 faults.append(f"`loss` {self.loss_row.name}: needs a cosine classifier, and that of `init` is linear")
             faults += same_folder(self.out, self.init)
         return faults
+
+    def _without_sources(self) -> str:
+        """What to say where no source is given; the weights of classes do not say which classes have none."""
+        if self.class_weights is None:
+            return "pre-training needs a source: give `sources`, dataset specs, or `subset`"
+        try:
+            weighed = Subset.read(self.class_weights)
+        except InputError as error:
+            return f"`class_weights` {self.class_weights}: {error}"
+        known = [source["dataset"] for source in weighed.provenance.get("sources", ())] or weighed.sources
+        return (
+            f"`class_weights` {self.class_weights}: all classes of the sources are drawn, not only those of the file; "
+            f"give the `sources`, such as {shlex.join(known)}"
+        )
 
     def summary(self) -> str:
         drawn = "" if self.class_weights is None else f", drawn by the weights of {self.class_weights}"

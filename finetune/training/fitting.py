@@ -172,7 +172,8 @@ def carry_out(
     metrics = found.metrics
     if best is not None:
         run.log(f"{run.path.name}: epoch {best.epoch} is kept, the best by the validation")
-    run.log(f"{run.path.name}: top-1 {metrics.top1:.4f} on {metrics.images} images of {final['evaluated_on']}")
+    drawn = ", all classes alike, also those that were hardly drawn" if getattr(config, "class_weights", None) else ""
+    run.log(f"{run.path.name}: top-1 {metrics.top1:.4f} on {metrics.images} images of {final['evaluated_on']}{drawn}")
     return TrainingResult(run.path, final, reused=False)
 
 

@@ -91,7 +91,12 @@ def limits(pool: SourcePool, targets: Sequence[FeatureBank], strategy: Strategy,
             f"targets' quotas"
         )
     if sizes.drop is not None:
-        _check_drop(sizes, len(pool))
+        if sizes.has_budget:
+            raise InputError(
+                f"`drop` {sizes.drop}: takes all classes but the last ones; leave out `classes`, `images`, `coverage` "
+                f"and the targets' quotas"
+            )
+        check_drop(sizes.drop, len(pool))
     if strategy.takes_all or sizes.drop is not None:
         return [Limit(len(pool), None, None)] * len(targets)
     if sizes.coverage is not None:
@@ -108,16 +113,28 @@ def limits(pool: SourcePool, targets: Sequence[FeatureBank], strategy: Strategy,
     ]
 
 
-def _check_drop(sizes: Sizes, available: int) -> None:
-    """Raise ``InputError`` for a number of classes to leave out that leaves none, or is given with another size."""
-    if sizes.has_budget:
+def check_drop(drop: int, available: int) -> None:
+    """Raise ``InputError`` for a number of classes to leave out that leaves none of those that the sources have."""
+    if not 1 <= drop < available:
         raise InputError(
-            f"`drop` {sizes.drop}: takes all classes but the last ones; leave out `classes`, `images`, `coverage` and "
-            f"the targets' quotas"
+            f"`drop` {drop}: not possible; the sources have {available} classes; give 1 to {available - 1}"
         )
-    if sizes.drop is not None and not 1 <= sizes.drop < available:
+
+
+def check_classes(classes: int, available: int, target: str, min_count: int = 0) -> None:
+    """Raise ``InputError`` for a number of classes that the sources do not have, each of at least ``min_count`` images.
+
+    Args:
+        classes: Number of classes to choose.
+        available: Number of source classes that have so many images.
+        target: What the classes are chosen for, for the message.
+        min_count: The least number of images of a source class.
+    """
+    if not 1 <= classes <= available:
+        least = f" of at least {min_count} images" if min_count > 0 else ""
         raise InputError(
-            f"`drop` {sizes.drop}: not possible; the sources have {available} classes; give 1 to {available - 1}"
+            f"`classes` {classes}: not possible for {target}; the sources have {available} classes{least}; "
+            f"ask for 1 to {available}"
         )
 
 
@@ -131,12 +148,8 @@ def _limit(
 ) -> Limit:
     """The limits of one target; without any, :data:`DEFAULT_COVERAGE`."""
     available = len(pool)
-    if size is not None and not 1 <= size <= available:
-        least = f" of at least {pool.min_count} images" if pool.min_count > 0 else ""
-        raise InputError(
-            f"`classes` {size}: not possible for {target.name}; the sources have {available} classes{least}; "
-            f"ask for 1 to {available}"
-        )
+    if size is not None:
+        check_classes(size, available, target.name, pool.min_count)
     if size is None and images is None and coverage is None:
         if not strategy.has_shares:
             raise InputError(

@@ -37,6 +37,18 @@ def test_one_class_is_not_enough(sources, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_class_weights_alone_are_refused_with_the_sources_that_their_file_knows(sources, tmp_path):
+    row = SubsetRow("folder:first", "one", 1, 1, 0.5, ("t",), 1.0)
+    Subset((row,)).write(tmp_path / "w.csv")
+    with pytest.raises(InputError, match=r"give the `sources`, such as folder:first$"):
+        tiny(tmp_path / "run", class_weights="w.csv")
+    Subset((row,), {"sources": [{"dataset": name} for name in sources]}).write(tmp_path / "w.csv")
+    with pytest.raises(InputError, match=r"give the `sources`, such as folder:first folder:second$"):
+        tiny(tmp_path / "run", class_weights="w.csv")
+    with pytest.raises(InputError, match=r"none\.csv"):
+        tiny(tmp_path / "run", class_weights="none.csv")
+
+
 def test_a_source_is_needed(tmp_path):
     with pytest.raises(InputError, match="pre-training needs a source: give `sources`, dataset specs, or `subset`"):
         tiny(tmp_path / "run")

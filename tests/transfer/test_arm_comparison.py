@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transfer.arm_comparison import choosing_arm, compare_arms, headline
+from transfer.arm_comparison import choosing_arm, compare_arms, headline, say_weighing
 from transfer.intervals import difference_of, share_of
 
 
@@ -100,6 +100,17 @@ def test_the_choice_that_is_shown_is_that_of_the_best_arm_that_chooses():
     assert choosing_arm(arms, ["all", "random", "good", "last"]) == "good"
     assert choosing_arm(arms[:2], ["all", "random"]) == "random"
     assert choosing_arm(arms[:1], ["all"]) is None
+
+
+def test_an_arm_that_weighs_all_classes_chooses_none():
+    weighted = arm("weighted", 0.95, strategy="mutual-proximity", use="weighted")
+    chosen = arm("chosen", 0.7, strategy="mutual-proximity", use="continued")
+    assert choosing_arm([weighted, chosen], ["weighted", "chosen"]) == "chosen"
+    assert choosing_arm([weighted], ["weighted"]) is None
+    assert say_weighing([chosen]) == ""
+    assert say_weighing([weighted, chosen]) == (
+        "weighted draws from all source classes by the share that each serves, and chooses none."
+    )
 
 
 def test_an_accuracy_and_its_interval_are_within_0_and_1():

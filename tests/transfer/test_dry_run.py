@@ -41,6 +41,23 @@ def test_an_extraction_by_ray(said, refused, monkeypatch):
     assert "Ray is not installed" in refused(*argv)
 
 
+def test_no_weights_are_downloaded(said, monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("a dry run downloads nothing")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", refuse)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(Path().absolute() / "none"))
+    machine = ["--device", "cpu", "--precision", "fp32", "--image-size", "32", "--dry-run"]
+    line = "the published weights of resnet18, which are downloaded on first use; that is not in the time"
+    for argv in (["extract", TRAIN, "--backbone", "resnet18"], ["finetune", TRAIN, "--init", "resnet18"]):
+        found = said(*argv, "--out", "out.h5", *machine)
+        assert found["computes"][-1] == line and found["seconds"] > 0
+    found = said("extract", TRAIN, "--backbone", "resnet8", "--out", "out.h5", *NETWORK, "--dry-run")
+    assert len(found["computes"]) == 1
+
+
 def test_a_training_takes_the_steps_that_it_says(said):
     argv = ["finetune", TRAIN, "--init", "resnet8", "--out", "run", "--test", TEST, "--epochs", "3", *NETWORK]
     argv += ["--batch-size", "16"]

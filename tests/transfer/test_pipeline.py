@@ -98,12 +98,14 @@ def test_a_recipe_runs_to_its_page_and_reuses_every_step(
     second = run_json(capsys, "run", "recipe.yaml")
     assert second["arms"] == first["arms"]
     assert second["selected"] == first["selected"]
+    assert (first["steps_before"], second["steps_before"]) == (0, 2 + 3 * 2 + 4 * 2)
 
     assert run_json(capsys, "inspect", "runs/tiny")["arms"] == first["arms"]
     assert main(["inspect", "runs/tiny"]) == 0
     shown = capsys.readouterr().out
     assert "tiny: the arms of a recipe, judged on folder:target@test" in shown and "transfer report runs/tiny" in shown
     chosen = ", ".join(row["class"] for row in first["selected"])
+    assert "second" not in shown  # the last call reused every step
     assert f"chosen by paper: {chosen}\n" in shown  # all of them, so that no dots follow
 
 
@@ -312,10 +314,19 @@ def test_a_key_that_stands_twice_is_refused(recipe_file: Path, capsys: pytest.Ca
     assert "the key 'classes' is given twice" in capsys.readouterr().err
 
 
-def test_a_choice_that_is_not_possible_is_refused_before_any_training(
-    recipe_file: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"classes": 7}, "arm random: classes 7: not possible for folder:target@train; the sources have 6 classes"),
+        ({"select": {"min_count": 8}, "classes": 7}, "the sources have 6 classes of at least 8 images"),
+        ({"arms": {"less": {"strategy": "nearest", "drop": 6}}}, "arm less: drop 6: not possible; the sources have 6"),
+    ],
+)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_choice_that_is_not_possible_is_refused_before_any_work(
+    recipe_file: Path, capsys: pytest.CaptureFixture[str], changes: dict, said: str, dry: list[str]
 ) -> None:
-    edit(recipe_file, classes=7)
-    assert main(["run", "recipe.yaml"]) == 2
-    assert "error: recipe.yaml, arm random: classes 7: not possible" in capsys.readouterr().err.strip().splitlines()[-1]
-    assert not list(recipe_file.parent.glob("runs/**/config.yaml"))
+    edit(recipe_file, **changes)
+    assert main(["run", "recipe.yaml", *dry]) == 2
+    assert said in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not list(recipe_file.parent.glob("runs/**/*"))

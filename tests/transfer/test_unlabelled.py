@@ -105,8 +105,14 @@ def test_copies_are_found_and_left_out_of_what_follows(place, typed, monkeypatch
         "3 of 51 images are copies (cosine of at least --threshold 0.999; the next image has 0.9" in shown
         and "copy0.bmp" in shown
     )
-    assert f"transfer extract {shlex.quote('images:lake?exclude=dropped.csv')} --keep-images" in shown
+    same = "--backbone resnet8 --weights none --image-size 32 --keep-images"  # a bank of these can be compared
+    assert f"transfer extract {shlex.quote('images:lake?exclude=dropped.csv')} --out source-clean.h5 {same}" in shown
     assert "image of the source" in shown
+    lowest = typed("duplicates", "source.h5", "--against", "test.h5", "--threshold", 0.3, "--out", "many.csv")
+    head, *lines = lowest.splitlines()
+    cosines = [float(line.split()[-1]) for line in lines if ".png  " in line or ".bmp  " in line]
+    assert head.endswith("the least similar first; check whether these are copies:")
+    assert len(cosines) > 3 and cosines == sorted(cosines)
     inside = typed("duplicates", "source.h5", "--threshold", 1, "--out", "inside.csv")
     assert (
         "0 of 51 images are copies of images that stay (cosine of at least --threshold 1; the next pair has 0."

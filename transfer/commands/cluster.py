@@ -14,7 +14,7 @@ def show(config: ClusterConfig, result: Clustering) -> None:
     found = result.to_json()
     empty = f"; {found['empty']} other clusters have no image" if found["empty"] else ""
     say(
-        f"{found['bank']}: {found['clusters']} clusters of {found['largest']} to {found['smallest']} images{empty}; "
+        f"{found['bank']}: {found['clusters']} clusters of {found['smallest']} to {found['largest']} images{empty}; "
         f"mean cosine similarity to the centre {found['cosine']:.4f}\nimages by cluster: {found['dataset']}"
     )
     show_next(

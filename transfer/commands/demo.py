@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from similarity import STRATEGIES
 from transfer.arm import SCRATCH
 from transfer.arm_comparison import ArmComparison, compare_arms, listed
-from transfer.commands.run import RunConfig, run, show_arms
+from transfer.commands.run import RunConfig, run, show_arms, show_duration
 from transfer.intervals import Estimate, percent, points
 from transfer.screen import console, say, show_next, show_page
 
@@ -57,6 +57,7 @@ def show(config: DemoConfig, result: Experiment) -> None:
     console.print()
     for sentence in sentences(result.content):
         say(sentence)
+    show_duration(result.content)
     show_page(result.content["report"])
     show_next("transfer try PHOTOS/    (a folder of class folders)")
 

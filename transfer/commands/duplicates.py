@@ -2,24 +2,25 @@ from __future__ import annotations
 
 import shlex
 
+from features.bank import FeatureBank
 from features.readers.scheme import is_unlabelled
 from similarity import Duplicates, DuplicatesConfig
 from similarity import find_duplicates as duplicates
 from transfer.screen import console, say, show_next, show_table
-from transfer.typed_command import again, short_name
+from transfer.typed_command import again, extracting_as, short_name
 
 __all__ = ["DuplicatesConfig", "duplicates", "show"]
 
-#: Copies that are printed, from the least alike on: these may be different images.
+#: Copies that are printed, the least similar first: these may be different images.
 SHOWN = 20
 
 
 def show(config: DuplicatesConfig, result: Duplicates) -> None:
-    """Print the copies that are least alike, and the command that follows."""
-    shown = result.rows[-SHOWN:]
+    """Print the copies that are least similar, these first, and the command that follows."""
+    shown = result.rows[: -SHOWN - 1 : -1]
     if shown:
-        if len(result.rows) > len(shown):
-            console.print(f"the {len(shown)} least alike of {len(result.rows)}; check these first:")
+        part = f"the {len(shown)} least similar of {len(result.rows)}, " if len(result.rows) > len(shown) else ""
+        console.print(f"{part}the least similar first; check whether these are copies:")
         rows = ((row.id, row.target_id, row.cosine) for row in shown)
         show_table(["image of the source", "copy of", ">cosine"], rows)
     what, one = ("copies", "image") if config.against else ("copies of images that stay", "pair")
@@ -38,6 +39,6 @@ def show(config: DuplicatesConfig, result: Duplicates) -> None:
     else:
         clean = f"{short_name(config.source)}-clean.h5"
         show_next(
-            f"transfer extract {shlex.quote(result.source)} --keep-images --out {clean}",
+            extracting_as(FeatureBank.open(config.source), result.source, keep_images=True, out=clean),
             f"{again('duplicates', config, clean_bank=clean, overwrite=True)}    (the same bank; decodes no image)",
         )

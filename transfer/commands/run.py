@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from features.infrastructure.storage.addresses import Location, located, on_disk
 from transfer.archives import unpack
-from transfer.arm_comparison import choosing_arm, headline
+from transfer.arm_comparison import choosing_arm, headline, say_weighing
 from transfer.intervals import percent
+from transfer.pages.costs import seconds_in_words
 from transfer.recipe import Recipe, keys_as_in_yaml
 from transfer.screen import console, say, show_next, show_page, show_table
 
@@ -67,14 +68,26 @@ def show(config: RunConfig, result: Experiment) -> None:
     content = result.content
     show_arms(content)
     say(f"\n{headline(content)}")
-    best = max((run for arm in content["arms"] for run in arm["runs"]), key=lambda run: run["top1"])["run"]
+    runs = [run for arm in content["arms"] for run in arm["runs"]]
+    best = max(runs, key=lambda run: run["top1"])["run"]
     predicting = f"transfer predict {shlex.quote(best)} PHOTOS --out predictions.csv    (by the best run)"
+    if len(runs) > 1:
+        say("The best run was chosen by these test images, so its own figure is too high.")
+    show_duration(content)
     show_page(content["report"])
     show_next(predicting)
 
 
+def show_duration(content: Mapping[str, Any]) -> None:
+    """Print how long this call took, and how many steps it found finished."""
+    took = f"this run took {seconds_in_words(content['seconds']) or 'less than a second'}"
+    if before := content.get("steps_before"):
+        took += f"; {before:,} step{'s were' if before > 1 else ' was'} finished before"
+    console.print(took)
+
+
 def show_arms(content: Mapping[str, Any]) -> None:
-    """Print the accuracy of each arm, the first classes that the best of those that choose took, and the time."""
+    """Print the accuracy of each arm, the first classes that the best of those that choose took."""
     rows = []
     for arm in content["arms"]:
         deviation = None if arm["top1_std"] is None else percent(arm["top1_std"])
@@ -87,4 +100,5 @@ def show_arms(content: Mapping[str, Any]) -> None:
         names = [row["class"] for row in content["selections"][shown]]
         more = f", and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
         say(f"\nchosen by {shown}: {', '.join(names[:NAMED])}{more}")
-    console.print(f"{content['seconds']:.0f} seconds")
+    elif said := say_weighing(content["arms"]) if shown is None else "":
+        say(f"\n{said}")

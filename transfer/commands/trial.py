@@ -62,25 +62,19 @@ def trial(config: TrialConfig) -> Trial:
     return try_starts(config)
 
 
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f}"
-
-
 def show(config: TrialConfig, result: Trial) -> None:
     """Print the verdict, the accuracy of each start, and where the page and the model are."""
-    from transfer.intervals import percent  # imports NumPy and SciPy
+    from transfer.intervals import percent, points  # imports NumPy and SciPy
     from transfer.trial.verdict import say_left_out
 
     content = result.content
     rows = []
     for name, figure in content["accuracy"].items():
         lead = content["lead"].get(name)
-        behind = (
-            None if lead is None else f"{_points(-lead['value'])} ({_points(-lead['high'])} to {_points(-lead['low'])})"
-        )
+        led = None if lead is None else f"{points(lead['value'])} ({points(lead['low'])} to {points(lead['high'])})"
         interval = f"{percent(figure['low'])} to {percent(figure['high'])}"
-        rows.append((name, percent(figure["value"]), interval, behind))
-    show_table(["start", ">top-1, %", ">95 % interval", ">points to the best (95 % interval)"], rows)
+        rows.append((name, percent(figure["value"]), interval, led))
+    show_table(["start", ">top-1, %", ">95 % interval", ">the best leads by, points (95 % interval)"], rows)
     console.print()
 
     for sentence in filter(None, [*content["sentences"], say_left_out(content["left_out"])]):

@@ -17,7 +17,7 @@ from finetune.run_directory import open_run
 from similarity import STRATEGIES
 from similarity.ranking.domain import TIED_BELOW
 from transfer.arm import arm_of
-from transfer.arm_comparison import ArmComparison, choosing_arm, compare_arms, headline
+from transfer.arm_comparison import ArmComparison, choosing_arm, compare_arms, headline, say_weighing, weighing_arms
 from transfer.intervals import points
 from transfer.pages.choice import Choice, describe_choice
 from transfer.pages.costs import arm_costs, place_of, seconds_in_words
@@ -55,6 +55,8 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
             choice = describe_choice(result, arms[name], opened, thumbnails)
         except InputError as error:
             notes.append(f"What {name} chose cannot be shown: {error}")
+    elif said := say_weighing(result["arms"]):
+        notes.append(said)
     run_path = place_of(arms[best]["runs"][0]["run"], directory)
     run = open_run(run_path) if (run_path / "metrics.json").is_file() else None
     judged = None if run is None else judgement(run, thumbnails, directory / "predictions" / f"{file_name(best)}.csv")
@@ -103,6 +105,7 @@ def experiment_page(result: Mapping[str, Any], verdict: Mapping[str, Any] | None
             for name, rows in result["selections"].items()
             if name in {arm["arm"] for arm in shown} and not STRATEGIES[recipe["arms"][name]["strategy"]].takes_all
         },
+        weighing=[arm["arm"] for arm in weighing_arms(result["arms"])],
         domains_picture=_domains_picture(domains),
         domains_note=say_shown("nearest", len(domains), len(result["domains"]), "sources"),
         domain_rows=[_domain_row(domain) for domain in domains],

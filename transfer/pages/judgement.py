@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from finetune.evaluation.metrics import FEW, MANY, worst_confusions
 from finetune.run_tables import read_classes, read_predictions
+from transfer.accuracies import judged_on
 from transfer.pages.charts import confusion_chart
 from transfer.pages.page import percent
 from transfer.pages.pictures import Picture, Thumbnails, picture
@@ -60,7 +61,8 @@ def judgement(run: Mapping[str, Any], thumbnails: Thumbnails, predictions: Path 
     classes = read_classes(run["path"])
     if classes:
         limits = (borders["many"], borders["few"])
-        alt = f"Accuracy of each of {len(classes)} classes over its training images"
+        judged = judged_on(figures, tested=bool(run["config"].get("test"))).capitalize()
+        alt = f"{judged} accuracy of each of {len(classes)} classes against its number of training images"
         found.classes_picture = picture(alt, classes_plot, classes, limits)
         if len(classes) <= NAMED:
             found.classes_note = "A dot is a class; its line is the 95 % interval over its images."

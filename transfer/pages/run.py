@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import yaml
@@ -42,7 +43,7 @@ def run_page(run: Mapping[str, Any]) -> str:
         {"confusion": judged.chart} if judged is not None and judged.chart is not None else {},
         run=run,
         kind=kind,
-        started=begun.get("started", ""),
+        started=_moment(begun.get("started", "")),
         how=describe(run["config"]),
         headline="The run is not finished. The same command resumes from the last checkpoint, if there is one."
         if figures is None
@@ -60,8 +61,29 @@ def run_page(run: Mapping[str, Any]) -> str:
         counted=is_counted(run["history"]),
         command=f"transfer {kind} --config {shlex.quote(config)} --out AGAIN" if kind else "",
         config_yaml=of_text(yaml.safe_dump(run["config"], sort_keys=False, allow_unicode=True), "config.yaml"),
+        weights=_weights(steps),
         thumbnails=thumbnails,
     )
+
+
+def _moment(given: str) -> str:
+    """A moment in ISO 8601 for a person to read, in the time zone that it states.
+
+    >>> _moment("2026-01-05T11:15:56.510109+00:00")
+    '5 January 2026, 11:15 UTC'
+    """
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        return given
+    return f"{moment.day} {moment:%B %Y, %H:%M %Z}".strip()
+
+
+def _weights(steps: Sequence[Step]) -> str:
+    """What the weights called ``default`` are, if they are those of an earlier run; else empty."""
+    if not steps or steps[0].config.get("weights") != "default" or (len(steps) == 1 and not steps[0].lost):
+        return ""
+    return "weights: default stands for those of the run that this one started from."
 
 
 def _headline(run: Mapping[str, Any]) -> str:

@@ -56,7 +56,7 @@ def arms_plot(
 def classes_plot(
     classes: Sequence[Mapping[str, Any]], borders: tuple[int, int] = (MANY, FEW), *, width: float = WIDTH
 ) -> Figure:
-    """Accuracy of each class: by name if there are few classes, else over its training images.
+    """Accuracy of each class: by name if there are few classes, else against its number of training images.
 
     Named classes are in the order of their accuracy, each with the interval of Wilson. Of more classes there is one dot
     each, and bars at the means of many, medium and few; if all have as many training images, they are in the order of

@@ -146,7 +146,6 @@ def _groups(config: TrialConfig, out: Path, spec: str) -> dict[str, str]:
     write_table(
         table, {"dataset": spec}, GROUP_COLUMNS, zip(ids.take(together), groups[together].tolist(), strict=True)
     )
-    console.print(f"{len(together)} photographs are like another, and stay on one side with it: {table}")
     return {"groups": str(table)}
 
 

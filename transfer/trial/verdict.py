@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.intervals import Estimate, percent, wilson
+from transfer.intervals import Estimate, percent, points, wilson
 from transfer.trial.plan import CONTINUED, FINE_TUNED, PROBE, SELECTED
 
 #: The normal quantile of a 95 % interval.
@@ -177,4 +177,4 @@ def _third(verdict: Verdict, left_out: Mapping[str, float], sources: Sequence[st
 
 
 def _points(lead: Estimate) -> str:
-    return f"{100 * lead.value:+.1f} points ({100 * lead.low:+.1f} to {100 * lead.high:+.1f})"
+    return f"{points(lead.value)} points ({points(lead.low)} to {points(lead.high)})"

@@ -245,4 +245,5 @@ TIMM = Family(
     "timm",
     (*_HUB, _FOLDER, _ORGANISATION),
     rebuild_timm,
+    lambda name: not name.startswith(_FOLDER) and not _is_folder(name),
 )

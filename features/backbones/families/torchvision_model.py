@@ -73,4 +73,5 @@ TORCHVISION = Family(
     torchvision_names,
     "torchvision",
     (_LIBRARY,),
+    downloads=lambda name: True,
 )

@@ -250,4 +250,5 @@ TRANSFORMERS = Family(
     build_transformers,
     prefixes=(_PREFIX,),
     rebuild=rebuild_transformers,
+    downloads=lambda name: not Path(name.removeprefix(_PREFIX)).is_dir(),
 )

@@ -84,7 +84,7 @@ def test_the_two_parts_are_the_dataset(photographs, capsys):
     assert sorted([*kept.ids, *held.ids]) == sorted(whole.ids)
     assert kept.classes == held.classes == whole.classes
     assert held.counts.tolist() == [3, 3, 3]
-    assert "4 images are copies or of one group" in capsys.readouterr().err
+    assert "4 images are in groups of copies; each group is held out or kept as a whole" in capsys.readouterr().err
     for pair in (("a/0.png", "a/10.png"), ("a/1.png", "b/10.png")):
         assert (pair[0] in held.ids) == (pair[1] in held.ids)
     others = [set(open_dataset(f"{spec}&part=held-out&seed={seed}").ids) for seed in range(4)]

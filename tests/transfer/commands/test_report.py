@@ -39,7 +39,7 @@ def test_a_run_has_a_page_that_needs_nothing_else(tmp_path: Path) -> None:
         report(ReportConfig(run=config.out, out=str(tmp_path / "mine.html")))
     assert (tmp_path / "mine.html").read_text() == "a page"
     assert f"{metrics['top1']:.4f}" in page
-    assert "Accuracy of each of 10 classes over its training images" in page
+    assert "Test accuracy of each of 10 classes against its number of training images" in page
     labels = ("class", "taken for", 'images" class="n')
     found = re.findall("".join(f'<td data-label="{label}">(.*?)</td>' for label in labels), page)
     assert found == [(pair["true"], pair["predicted"], str(pair["images"])) for pair in metrics["confusions"]]

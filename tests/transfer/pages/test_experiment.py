@@ -269,6 +269,22 @@ def test_the_curve_names_its_own_classes_and_marks_its_first_ones_alone(strategy
         assert ("chosen classes are not the first ones of this curve" in page.text) != marked
 
 
+def test_the_choice_of_the_page_is_of_an_arm_that_chooses(results, read_page):
+    out = results()
+    content = json.loads((out / "result.json").read_text())
+    content["arms"][1]["use"] = content["recipe"]["arms"]["toolkit"]["use"] = "weighted"
+    (out / "result.json").write_text(json.dumps(content))
+    page = page_of(out, read_page)
+    assert "What last chose" in page.text and "What toolkit chose" not in page.text
+    assert "toolkit: draws from all 4 classes" in page.text
+    content["arms"].pop()
+    content["selections"].pop("last")
+    (out / "result.json").write_text(json.dumps(content))
+    alone = page_of(out, read_page).text
+    assert "toolkit draws from all source classes by the share that each serves, and chooses none." in alone
+    assert "What toolkit chose" not in alone
+
+
 def test_a_broken_bank_does_not_end_the_page(results, read_page):
     out = results()
     content = json.loads((out / "result.json").read_text())

@@ -213,3 +213,15 @@ def test_a_run_of_an_earlier_version_has_a_page(tmp_path, write_run, read_page):
     run = write_run(tmp_path / "run")
     write_json(run / "environment.json", {"inputs": {}})
     assert " A run: " in page_of([run], read_page).text
+
+
+def test_a_page_says_when_a_run_began_and_whose_weights_it_took(tmp_path, write_run, read_page):
+    before, run = write_run(tmp_path / "pre"), write_run(tmp_path / "run")
+    began = json.loads((run / "environment.json").read_text()) | {"started": "2026-11-30T11:15:56.510109+00:00"}
+    write_json(run / "environment.json", began)
+    config = yaml.safe_load((run / "config.yaml").read_text()) | {"init": str(before), "weights": "default"}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    shown = page_of([run], read_page).text
+    assert "started 30 November 2026, 11:15 UTC" in shown and "510109" not in shown
+    assert "weights: default stands for those of the run that this one started from." in shown
+    assert "weights: default stands" not in page_of([before], read_page).text

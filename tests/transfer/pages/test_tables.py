@@ -60,7 +60,7 @@ def test_a_bank_against_itself_has_a_source_and_a_target(tmp_path, read_page):
 def test_a_list_without_copies_says_so(tmp_path, read_page):
     write_table(tmp_path / "copies.csv", {"targets": []}, COLUMNS, [])
     page = read_page(report(ReportConfig(run=[str(tmp_path / "copies.csv")])).path)
-    assert "No image was taken for a copy." in page.text and "least alike" not in page.text
+    assert "No image was taken for a copy." in page.text and "least similar" not in page.text
 
 
 def test_clusters_have_contact_sheets_the_largest_first(tmp_path, read_page):
