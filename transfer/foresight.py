@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from features.backbones.family import family_of
 from features.dataset import ImageDataset
+from features.infrastructure.errors import InputError
 from finetune.shared_options import TrainingOptions, training_config
 
 if TYPE_CHECKING:
@@ -64,8 +65,11 @@ def network_to_measure(
 
 
 def downloads(name: str, weights: str) -> bool:
-    """Whether the weights of a network come from elsewhere on first use."""
-    return weights == "default" and family_of(name).downloads(name)
+    """Whether the weights of a network come from elsewhere on first use; those of an unknown name do not."""
+    try:
+        return weights == "default" and family_of(name).downloads(name)
+    except InputError:  # which loading it says better
+        return False
 
 
 def say_downloads(name: str, weights: str) -> list[str]:

@@ -94,3 +94,10 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_role("recorded", RecordedFigure())
     app.add_directive("results", Results)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def plus_minus(mean: float, error: float | None, form: str = ".1f") -> str:
+    """A mean and its error, kept in one line."""
+    if error is None:
+        return written(mean, form)
+    return f"{written(mean, form)} ± {written(error, form.lstrip('+'))}".replace(" ", "\N{NO-BREAK SPACE}")

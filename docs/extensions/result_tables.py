@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import choice_tables
 import plan_tables
-from recorded import RESULTS, recorded, written
+from recorded import RESULTS, plus_minus, recorded, written
 
 Rows = Iterable[Sequence[str]]
 
@@ -30,13 +31,6 @@ class Table:
         """The table as Markdown; all columns but the first are aligned to the right."""
         marks = [":--", *["--:"] * (len(self.head) - 1)]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.head, marks, *self.rows()))
-
-
-def plus_minus(mean: float, error: float | None, form: str = ".1f") -> str:
-    """A mean and its error, kept in one line."""
-    if error is None:
-        return written(mean, form)
-    return f"{written(mean, form)} ± {written(error, form.lstrip('+'))}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 #: What an arm of an experiment is called.
@@ -240,65 +234,6 @@ def _coverage() -> Rows:
         )
 
 
-def _uses(pool: str, labelled: str) -> Rows:
-    found = recorded("selection_pays")["pools"].get(pool, {"labelled": {labelled: {}}})
-    for name, arm in found["labelled"][labelled].items():
-        top1 = [value for target, value in arm["top1"].items() if target != "birds"]
-        differences = [arm.get(key, {}) for key in LESS]
-        means = [*differences, *(one.get("of_families", {}) for one in differences)]
-        cells = [plus_minus(one["mean"], one["error"], "+.1f") if one else "" for one in means]
-        yield name, written(sum(top1) / len(top1), ".1f"), *cells
-
-
-def _hard_case() -> Rows:
-    pools = recorded("selection_pays")["pools"]
-    for pool, words in HARD.items():
-        if pool in pools:
-            arms, seeds = pools[pool]["labelled"]["few"], len(pools[pool]["seeds"])
-            cells = [(arms["default, subset"], key) for key in LESS] + [(arms["hand, subset"], "less_random")]
-            yield words, str(seeds), *(plus_minus(arm[key]["mean"], arm[key]["error"], "+.1f") for arm, key in cells)
-
-
-#: The lake, and the pools of the hard case in ``selection_pays.json``, in words.
-HARD = {
-    "lake": "the mixed lake: 51,200 images, ResNet-8",
-    "tiny-imagenet": "51,200 images, ResNet-8",
-    "tiny-imagenet-longer": "204,800 images, ResNet-8",
-    "tiny-imagenet-larger": "51,200 images, ResNet-20",
-}
-LESS = ("less_random", "less_all")
-USES = ("choice, use", "top-1, %", "less random", "less all classes", "kinds, less random", "kinds, less all classes")
-
-
-def _correlations() -> Rows:
-    found = recorded("similarity_predicts")["within_target_rank_correlation"]
-    for name, row in sorted(found.items(), key=lambda entry: -entry[1]["mean"]):
-        low, high = (written(end, ".2f") for end in row["interval"])
-        yield f"`{name}`", written(row["mean"], ".2f"), f"{low} to {high}"
-
-
-def _left_out() -> Rows:
-    for kind, row in recorded("influence")["leave_out"].items():
-        yield kind, plus_minus(100 * row["mean"], row["error"] and 100 * row["error"], "+.2f")
-
-
-def _influences() -> Rows:
-    found = recorded("influence")
-    designs = [found.get(design, {}).get("predicted_by", {}) for design in ("tenths", "halves")]
-    for name in dict.fromkeys(name for rows in designs for name in rows):
-        cells = [
-            plus_minus(rows[name]["mean"], rows[name]["error"], "+.2f") if name in rows else "" for rows in designs
-        ]
-        yield f"`{name}`", *cells
-
-
-def _gains() -> Rows:
-    for name, row in recorded("measured_gains").items():
-        if isinstance(row, dict) and "held" in row:
-            held = (f"{100 * share:.0f} %" for share in (row["held"], min(row["held_of"].values())))
-            yield name, written(row["rank_correlation"], ".2f"), written(row["error"], ".1f"), *held
-
-
 def _large_lake() -> Rows:
     for row in recorded("large_lake")["steps"]:
         if row["step"] != "target":
@@ -345,16 +280,26 @@ TABLES: dict[str, Table] = {
         "long-tail/softmax", _long_tail, "", "top-1 error, %", "published", "many, %", "medium, %", "few, %"
     ),
     "intervals": _of("interval_coverage", _coverage, "distance, geometry", "5 images a class", "20", "100"),
-    "uses": _of("selection_pays", lambda: _uses("lake", "few"), *USES),
-    "uses-all": _of("selection_pays", lambda: _uses("lake", "all"), *USES),
-    "uses-hard": _of("selection_pays", lambda: _uses("tiny-imagenet", "few"), *USES),
+    "uses": _of("selection_pays", lambda: choice_tables.uses("lake", "few"), *choice_tables.USES),
+    "uses-all": _of("selection_pays", lambda: choice_tables.uses("lake", "all"), *choice_tables.USES),
+    "uses-hard": _of("selection_pays", lambda: choice_tables.uses("tiny-imagenet", "few"), *choice_tables.USES),
     "hard-case": _of(
-        "selection_pays", _hard_case, "", "seeds", "default less random", "less all classes", "by hand less random"
+        "selection_pays",
+        choice_tables.hard_case,
+        "",
+        "seeds",
+        "default less random",
+        "less all classes",
+        "by hand less random",
     ),
     "large-lake": _of("large_lake", _large_lake, "images", "step", "seconds", "GiB", "recall", "false alarms"),
-    "correlations": _of("similarity_predicts", _correlations, "measure", "rank correlation", "95 % interval"),
-    "left-out": _of("influence", _left_out, "left out", "points of probability over leaving out at random"),
-    "influences": _of("influence", _influences, "order by", "networks on tenths", "on halves"),
+    "correlations": _of(
+        "similarity_predicts", choice_tables.correlations, "measure", "rank correlation", "95 % interval"
+    ),
+    "left-out": _of(
+        "influence", choice_tables.left_out, "left out", "points of probability over leaving out at random"
+    ),
+    "influences": _of("influence", choice_tables.influences, "order by", "networks on tenths", "on halves"),
     "plan-inputs": _of("plan", plan_tables.inputs, "input", "value", "source"),
     "plan-space": _of("plan", lambda: plan_tables.computed(plan_tables.SPACE), "bytes", *plan_tables.CASES.values()),
     "plan-time": _of(
@@ -365,7 +310,7 @@ TABLES: dict[str, Table] = {
     ),
     "gains": _of(
         "measured_gains",
-        _gains,
+        choice_tables.gains,
         "choices, gain",
         "rank correlation",
         "error, points",

@@ -31,8 +31,8 @@ class PretrainConfig(TrainingOptions):
         sources: Dataset specs of the sources; with `subset`, by default those that it names.
         subset: Subset file of transfer select; by default every class.
         init: Continue from a finished run, or from a published model's name. Its classifier must know the classes to
-            train on. The network and the classifier's rows of these classes are kept. To start a new classifier, give
-            `backbone` instead.
+            train on. The network, its image size and the classifier's rows of these classes are kept; other options,
+            such as the batch size and the learning rate, are not. To start a new classifier, give `backbone` instead.
         backbone: A torchvision or timm name (by default resnet50), efficientnet_lite0, resnet8 … resnet56, a run
             directory, or a model elsewhere: hf-hub:OWNER/NAME, transformers:OWNER/NAME, or a folder in one of these
             formats.

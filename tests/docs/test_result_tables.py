@@ -7,10 +7,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import choice_tables
 import numpy as np
 import pytest
 import result_tables
-from result_tables import TABLES, plus_minus
+from recorded import plus_minus
+from result_tables import TABLES
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -31,7 +33,8 @@ def cells_of(monkeypatch: pytest.MonkeyPatch):
     """A function from a table and the content of its file to the cells, without no-break spaces."""
 
     def cells(name: str, content: Any) -> list[list[str]]:
-        monkeypatch.setattr(result_tables, "recorded", lambda file: {TABLES[name].file: content}[file])
+        for module in (result_tables, choice_tables):
+            monkeypatch.setattr(module, "recorded", lambda file: {TABLES[name].file: content}[file])
         rows = TABLES[name].markdown().replace("\N{NO-BREAK SPACE}", " ").splitlines()[2:]
         return [[cell.strip() for cell in row[1:-1].split("|")] for row in rows]
 
