@@ -103,12 +103,11 @@ PROTOCOL: dict[str, Any] = {
 }
 #: The domains whose classes are chosen from: the whole lake; and the hard case, one domain for targets of another.
 POOLS = {"lake": DOMAINS, "tiny-imagenet": ("tiny-imagenet",)}
-#: What was changed in the hard case to see what bounds it: four times the images, and a larger network.
+LONGER: dict[str, Any] = {"pretrain": PRETRAIN | {"steps": 4 * PRETRAIN["steps"]}, "half": 4 * HALF}
+#: What was changed to see what the gains depend on: four times the images, and a larger network.
 CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
-    "tiny-imagenet-longer": (
-        "tiny-imagenet",
-        {"pretrain": PRETRAIN | {"steps": 4 * PRETRAIN["steps"]}, "half": 4 * HALF},
-    ),
+    "lake-longer": ("lake", LONGER),
+    "tiny-imagenet-longer": ("tiny-imagenet", LONGER),
     "tiny-imagenet-larger": ("tiny-imagenet", {"training": SHARED | NETWORK | {"backbone": "resnet20"}}),
 }
 LOSSES = ("cb-softmax", "balanced-softmax")
@@ -153,7 +152,7 @@ class Experiment:
 
     def __init__(self, pool: str) -> None:
         self.key, self.targets, self.protocol = key(pool), targets(), protocol(pool)
-        if pool != "lake":
+        if POOLS[CHANGES.get(pool, (pool,))[0]] != DOMAINS:
             self.targets = [target for target in self.targets if target.name in CIFAR_TARGETS]
         self.out = WORK / "selection-pays" / self.key
         domains = self.protocol.get("domains", DOMAINS)
