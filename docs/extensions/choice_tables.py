@@ -8,12 +8,13 @@ from recorded import plus_minus, recorded, written
 
 Rows = Iterator[Sequence[str]]
 
-#: The lake, and the pools of the hard case in ``selection_pays.json``, in words.
-HARD = {
+#: The pools of ``selection_pays.json``, in words.
+POOLS = {
     "lake": "the mixed lake: 51,200 images, ResNet-8",
-    "tiny-imagenet": "51,200 images, ResNet-8",
-    "tiny-imagenet-longer": "204,800 images, ResNet-8",
-    "tiny-imagenet-larger": "51,200 images, ResNet-20",
+    "lake-longer": "the mixed lake: 204,800 images, ResNet-8",
+    "tiny-imagenet": "the hard case: 51,200 images, ResNet-8",
+    "tiny-imagenet-longer": "the hard case: 204,800 images, ResNet-8",
+    "tiny-imagenet-larger": "the hard case: 51,200 images, ResNet-20",
 }
 LESS = ("less_random", "less_all")
 USES = ("choice, use", "top-1, %", "less random", "less all classes", "kinds, less random", "kinds, less all classes")
@@ -29,13 +30,15 @@ def uses(pool: str, labelled: str) -> Rows:
         yield name, written(sum(top1) / len(top1), ".1f"), *cells
 
 
-def hard_case() -> Rows:
+def changes() -> Rows:
     pools = recorded("selection_pays")["pools"]
-    for pool, words in HARD.items():
+    for pool, words in POOLS.items():
         if pool in pools:
             arms, seeds = pools[pool]["labelled"]["few"], len(pools[pool]["seeds"])
-            cells = [(arms["default, subset"], key) for key in LESS] + [(arms["hand, subset"], "less_random")]
-            yield words, str(seeds), *(plus_minus(arm[key]["mean"], arm[key]["error"], "+.1f") for arm, key in cells)
+            targets = len(set(arms["default, subset"]["less_random"]["targets"]) - {"birds"})  # whose parts are others
+            differences = [*(arms["default, subset"][key] for key in LESS), arms["hand, subset"]["less_random"]]
+            cells = (plus_minus(one["mean"], one["error"], "+.1f") for one in differences)
+            yield words, f"{targets} × {seeds}", *cells
 
 
 def correlations() -> Rows:

@@ -283,11 +283,11 @@ TABLES: dict[str, Table] = {
     "uses": _of("selection_pays", lambda: choice_tables.uses("lake", "few"), *choice_tables.USES),
     "uses-all": _of("selection_pays", lambda: choice_tables.uses("lake", "all"), *choice_tables.USES),
     "uses-hard": _of("selection_pays", lambda: choice_tables.uses("tiny-imagenet", "few"), *choice_tables.USES),
-    "hard-case": _of(
+    "changes": _of(
         "selection_pays",
-        choice_tables.hard_case,
+        choice_tables.changes,
         "",
-        "seeds",
+        "targets × seeds",
         "default less random",
         "less all classes",
         "by hand less random",

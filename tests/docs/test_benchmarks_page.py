@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 import re
 from pathlib import Path
+from statistics import mean
 
 import pytest
 from recorded import RESULTS, figure, recorded
@@ -144,6 +147,23 @@ def test_words_about_every_use_of_a_choice():
     assert abs(mean("default, subset, cb-softmax")) < error
     assert abs(mean("default, subset, balanced-softmax") - mean("default, subset")) < error / 2
     assert "the same choice gains less" in PLAIN and mean("default, subset", every) < mean("default, subset")
+
+
+def test_words_about_what_bounds_the_gain():
+    pools = recorded("selection_pays")["pools"]
+    longer, larger = (pools[f"tiny-imagenet-{change}"]["labelled"]["few"] for change in ("longer", "larger"))
+    assert "The choice is better than random classes on every target, but all 200 classes are better" in PLAIN
+    default = longer["default, subset"]
+    assert default["less_random"]["targets_above"] == 4 and default["less_all"]["targets_above"] == 0
+    key = hashlib.sha256(json.dumps(pools["tiny-imagenet-longer"]["protocol"]).encode()).hexdigest()[:8]
+    losses: dict[str, list[float]] = {}
+    with (RESULTS / "selection_pays" / "trainings.csv").open(newline="", encoding="utf-8") as file:
+        for row in (row for row in csv.DictReader(file) if row["protocol"] == key):
+            losses.setdefault(row["choice"], []).append(float(row["source_loss"].split()[-1]))
+    assert "with a training loss below 0.03, and all classes still have a loss above 2" in PLAIN
+    assert mean(losses["default"]) < 0.03 and min(losses["all"]) > 2
+    assert "A larger network, ResNet-20, gains nothing by the choice" in PLAIN
+    assert larger["default, subset"]["less_random"]["mean"] < larger["default, subset"]["less_random"]["error"]
 
 
 def test_words_about_the_mixed_lake_for_birds():

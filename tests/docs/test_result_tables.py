@@ -59,14 +59,16 @@ def test_uses_of_a_choice(benchmark, cells_of):
     ]
 
 
-def test_the_hard_case_and_its_changes(cells_of):
-    def arm(random: float, all_: float) -> dict[str, dict[str, float]]:
-        return {"less_random": {"mean": random, "error": 0.5}, "less_all": {"mean": all_, "error": 0.25}}
+def test_changes_of_the_protocol(cells_of):
+    def arm(random: float, all_: float) -> dict[str, dict[str, Any]]:
+        targets = {"birds": 1, "birds-1": 1, "plants": 1}
+        random_ = {"mean": random, "error": 0.5, "targets": targets}
+        return {"less_random": random_, "less_all": {"mean": all_, "error": 0.25}}
 
     few = {"default, subset": arm(0.2, 1.4), "hand, subset": arm(-0.1, 1.1)}
     content = {"pools": {"tiny-imagenet-longer": {"seeds": [0, 1], "labelled": {"few": few}}}}
-    assert cells_of("hard-case", content) == [
-        ["204,800 images, ResNet-8", "2", "+0.2 ± 0.5", "+1.4 ± 0.2", "−0.1 ± 0.5"],
+    assert cells_of("changes", content) == [
+        ["the hard case: 204,800 images, ResNet-8", "2 × 2", "+0.2 ± 0.5", "+1.4 ± 0.2", "−0.1 ± 0.5"],
     ]
     assert cells_of("uses-hard", content) == []
 
