@@ -277,7 +277,7 @@ def test_the_choice_of_the_page_is_of_an_arm_that_chooses(results, read_page):
     page = page_of(out, read_page)
     assert "What last chose" in page.text and "What toolkit chose" not in page.text
     assert "toolkit: draws from all 4 classes" in page.text
-    content["arms"].pop()
+    del content["recipe"]["arms"][content["arms"].pop()["arm"]]
     content["selections"].pop("last")
     (out / "result.json").write_text(json.dumps(content))
     alone = page_of(out, read_page).text
