@@ -237,7 +237,8 @@ def _coverage() -> Rows:
 def _large_lake() -> Rows:
     for row in recorded("large_lake")["steps"]:
         if row["step"] != "target":
-            figures = written(float(row["seconds"]), ".0f"), written(float(row["peak_gib"]), ".1f")
+            figures = [written(float(row[name]), ".0f") for name in ("seconds", "cpu_seconds")]
+            figures.append(written(float(row["peak_gib"]), ".1f"))
             recall = ", ".join(part.replace(" ", ": ") for part in _pairs_of_words(row["recall"]))
             yield f"{int(row['images']):,}", f"`{row['step']}`", *figures, recall, row["false_alarms"]
 
@@ -292,7 +293,9 @@ TABLES: dict[str, Table] = {
         "less all classes",
         "by hand less random",
     ),
-    "large-lake": _of("large_lake", _large_lake, "images", "step", "seconds", "GiB", "recall", "false alarms"),
+    "large-lake": _of(
+        "large_lake", _large_lake, "images", "step", "seconds", "of processor time", "GiB", "recall", "false alarms"
+    ),
     "correlations": _of(
         "similarity_predicts", choice_tables.correlations, "measure", "rank correlation", "95 % interval"
     ),

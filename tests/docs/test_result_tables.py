@@ -74,10 +74,17 @@ def test_changes_of_the_protocol(cells_of):
 
 
 def test_a_large_lake(cells_of):
-    row = {"images": "10000000", "step": "duplicates", "seconds": "99.6", "peak_gib": "3.217", "false_alarms": "12"}
+    row = {
+        "images": "10000000",
+        "step": "duplicates",
+        "seconds": "99.6",
+        "cpu_seconds": "150.2",
+        "peak_gib": "3.217",
+        "false_alarms": "12",
+    }
     row |= {"recall": "same 1.0000 noisy 0.9930"}
     assert cells_of("large-lake", {"steps": [row, row | {"step": "target"}]}) == [
-        ["10,000,000", "`duplicates`", "100", "3.2", "same: 1.0000, noisy: 0.9930", "12"],
+        ["10,000,000", "`duplicates`", "100", "150", "3.2", "same: 1.0000, noisy: 0.9930", "12"],
     ]
 
 
