@@ -11,10 +11,20 @@ from typing import Any
 import h5py
 import numpy as np
 
-#: Keys, attributes and columns that two undisturbed runs of one command do not share; the digests are those of files
-#: with dates or durations.
+#: Keys, attributes and columns that two undisturbed runs of one command do not share, or that are of one call; the
+#: digests are those of files with dates or durations.
 _VOLATILE = frozenset(
-    {"created", "started", "argv", "seconds", "directory", "images_per_second", "sha256", "history_sha256"}
+    {
+        "created",
+        "started",
+        "argv",
+        "seconds",
+        "directory",
+        "images_per_second",
+        "sha256",
+        "history_sha256",
+        "steps_before",
+    }
 )
 #: Files of a run that are for people: they are checked to be there, not compared.
 _UNCOMPARED = frozenset({"log.txt", "report.html"})
@@ -30,6 +40,21 @@ def contents(path: Path) -> dict[str, Any]:
     """
     files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
     return {str(file.relative_to(path)): _content(file) for file in files if file.is_file() and not is_left(file)}
+
+
+def difference(one: Any, other: Any) -> str:
+    """Where two contents differ first, and how; empty if they are equal."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted(one.keys() | other.keys(), key=str):
+            if where := difference(one.get(key), other.get(key)):
+                return f"{key} > {where}"
+        return ""
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return next(
+            (f"{i} > {where}" for i, pair in enumerate(zip(one, other, strict=True)) if (where := difference(*pair))),
+            "",
+        )
+    return "" if one == other else f"{str(one)[:80]!r}, not {str(other)[:80]!r}"
 
 
 def is_left(file: Path) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from disturbing.child import Ended, Running, run
-from disturbing.contents import contents, is_left
+from disturbing.contents import contents, difference, is_left
 from disturbing.mutations import mutations
 from disturbing.world import Job
 
@@ -227,8 +227,8 @@ def _goes_on(lab: Lab, job: Job, folder: Path, ended: Ended) -> Outcome:
         return Outcome(LOST, f"then: {_tail(again)}")
     if again.status != 0 and "stdout" in reference:
         again = run(folder, [*job.argv, "--overwrite"])
-    if results(folder, job, again) != reference:
-        return Outcome(SILENT, "the same command again gave another result")
+    if where := difference(results(folder, job, again), reference):
+        return Outcome(SILENT, f"the same command again gave another result: {where}")
     left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and is_left(path))
     left = [name for name in left if not name.endswith(".lock")]  # which locks nothing once its process has ended
     return Outcome(LOST, f"left behind: {', '.join(left)}") if left else Outcome(SURVIVED)
