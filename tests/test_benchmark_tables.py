@@ -173,6 +173,15 @@ def test_agreement_is_a_mean_of_rank_correlations(module):
     assert module("similarity_predicts").agreement(constant, accuracies)["mean"] == 0
 
 
+def test_the_first_difference_of_two_contents_is_named(module):
+    difference = module("disturbing.contents").difference
+    one = {"a": {"x": [1, {"y": 2}]}, "b": 3}
+    assert difference(one, {"b": 3, "a": {"x": [1, {"y": 2}]}}) == ""
+    assert difference(one, {"a": {"x": [1, {"y": 5}]}, "b": 4}) == "a > x > 1 > y > '2', not '5'"
+    assert difference(one, {"a": {"x": [1]}, "b": 3}).startswith("a > x > ")
+    assert difference(one, {"a": one["a"]}) == "b > '3', not 'None'"
+
+
 def test_a_table_that_grows_leaves_out_what_a_kill_cut_off(module, tmp_path):
     recording, path = module("recording"), tmp_path / "folder" / "t.csv"
     recording.append_row(path, {"name": "one, two", "value": 1})
