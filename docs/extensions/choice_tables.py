@@ -36,8 +36,9 @@ def changes() -> Rows:
         if pool in pools:
             arms, seeds = pools[pool]["labelled"]["few"], len(pools[pool]["seeds"])
             targets = len(set(arms["default, subset"]["less_random"]["targets"]) - {"birds"})  # whose parts are others
-            differences = [*(arms["default, subset"][key] for key in LESS), arms["hand, subset"]["less_random"]]
-            cells = (plus_minus(one["mean"], one["error"], "+.1f") for one in differences)
+            by_hand = arms.get("hand, subset", {}).get("less_random")
+            differences = [*(arms["default, subset"][key] for key in LESS), by_hand]
+            cells = (plus_minus(one["mean"], one["error"], "+.1f") if one else "" for one in differences)
             yield words, f"{targets} × {seeds}", *cells
 
 
