@@ -167,7 +167,7 @@ def test_words_about_what_bounds_the_gain():
     assert lake["default, subset"]["less_random"]["targets_above"] == len(lake["random, subset"]["top1"]) == 2
     assert "but no longer better than all classes" in PLAIN
     assert lake["default, subset"]["less_all"]["targets_above"] == 0
-    assert "and continuing from them on the choice gains nothing" in PLAIN
+    assert "Continuing from all classes on the choice gains nothing there" in PLAIN
     assert max(lake["default, continued"]["less_all"]["targets"].values()) < 0
     assert "A larger network, ResNet-20, gains nothing by the choice in the hard case" in PLAIN
     assert larger["default, subset"]["less_random"]["mean"] < larger["default, subset"]["less_random"]["error"]
@@ -234,6 +234,13 @@ def test_words_about_what_similarity_predicts():
     assert "For birds and animals, the correlation is above 0.85. For mammals and things it is near 0" in PLAIN
     targets = of_similarity["targets"]
     assert min(targets["birds"], targets["animals"]) > 0.85 and max(targets["mammals"], targets["things"]) < 0.1
+
+
+def test_words_about_a_large_lake():
+    found = recorded("large_lake")
+    assert "All steps for ten million images took less than an hour and less than 4 GiB" in PLAIN
+    assert found["seconds_of_all_steps"]["10000000"] < 3600
+    assert max(float(row["peak_gib"]) for row in found["steps"]) < 4
 
 
 def test_words_about_domains_and_copies():
