@@ -179,7 +179,8 @@ def test_the_first_difference_of_two_contents_is_named(module):
     assert difference(one, {"b": 3, "a": {"x": [1, {"y": 2}]}}) == ""
     assert difference(one, {"a": {"x": [1, {"y": 5}]}, "b": 4}) == "a > x > 1 > y > '2', not '5'"
     assert difference(one, {"a": {"x": [1]}, "b": 3}).startswith("a > x > ")
-    assert difference(one, {"a": one["a"]}) == "b > '3', not 'None'"
+    assert difference(one, {"a": one["a"]}) == "b > there in one only"
+    assert difference({"a": None}, {}) == difference({}, {"a": None}) == "a > there in one only"
 
 
 def test_a_table_that_grows_leaves_out_what_a_kill_cut_off(module, tmp_path):

@@ -46,7 +46,7 @@ def difference(one: Any, other: Any) -> str:
     """Where two contents differ first, and how; empty if they are equal."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in sorted(one.keys() | other.keys(), key=str):
-            if where := difference(one.get(key), other.get(key)):
+            if where := difference(one[key], other[key]) if key in one and key in other else "there in one only":
                 return f"{key} > {where}"
         return ""
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):

@@ -13,6 +13,8 @@ import pytest
 from recorded import RESULTS, figure, recorded
 from result_tables import CHOICES, LONG_TAIL, TABLES
 
+from similarity.uncertainty.expected_gain import SEEN
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
 #: A page of its own for the result of one benchmark.
@@ -210,6 +212,8 @@ def test_words_about_influences():
 
 
 def test_words_about_expected_gains():
+    pretraining = recorded("selection_pays")["pools"]["lake"]["protocol"]["pretrain"]
+    assert pretraining["steps"] * pretraining["batch_size"] == SEEN  # what select says of the measured networks
     found = {name: row for name, row in recorded("measured_gains").items() if isinstance(row, dict) and "held" in row}
     assert "It is above 80 %, and the intervals are wide" in PLAIN and min(row["held"] for row in found.values()) > 0.8
     assert "the error for a new family is about as large as the spread of all gains" in PLAIN
