@@ -14,7 +14,8 @@ pre-training.
 
 Choices: all classes; random (CLASSES drawn by chance, DRAWS draws a seed, shared by the targets); paper (nearest,
 euclidean); former (local-scaling, the default of version 0.1.0); default (mutual-proximity); hand (the part of the lake
-that a person would name, of any size: the upper reference). Uses of a choice:
+that a person would name, of any size: the upper reference). ``default-80`` is the default's choice of 80 classes; arms
+of other numbers are trained if ``--arms`` names them. Uses of a choice:
 
 - subset: trained on the chosen classes from random weights;
 - continued: trained on all classes for half of the images, then on the chosen ones;
@@ -127,6 +128,13 @@ ARMS = (
 )
 
 
+#: Arms of other numbers of classes than CLASSES.
+SIZED = tuple(
+    Arm(f"{choice}-{classes}", use)
+    for choice in ("random", "default")
+    for classes in (80, 160)
+    for use in ("subset", "continued")
+)
 #: Arms that are fine-tuned to all labelled images too.
 WITH_ALL_IMAGES = (ARMS[0], *(Arm(choice, "subset") for choice in ("all", "random", "default", "hand")))
 
@@ -140,6 +148,11 @@ def protocol(pool: str) -> dict[str, Any]:
 def key(pool: str) -> str:
     """The name of a protocol: results of another one are never mixed with its own."""
     return hashlib.sha256(json.dumps(protocol(pool)).encode()).hexdigest()[:8]
+
+
+def shared(choice: str) -> bool:
+    """Whether a choice is the same for every target."""
+    return choice.partition("-")[0] in ("all", "random")
 
 
 def few(target: Target, seed: int) -> str:
@@ -172,15 +185,16 @@ class Experiment:
         if choice == "all":
             return Subset(tuple(self.classes))
         bank = self.bank(f"target-{target.name}-{seed}", few(target, seed))
-        if choice == "random":
-            return select_classes([bank], self.sources, classes=CLASSES, strategy="random", seed=draw)
-        strategy, geometry = STRATEGIES[choice]
-        size: dict[str, Any] = {"coverage": 1.0} if weighted else {"classes": CLASSES}
+        name, _, number = choice.partition("-")
+        size: dict[str, Any] = {"coverage": 1.0} if weighted else {"classes": int(number or CLASSES)}
+        if name == "random":
+            return select_classes([bank], self.sources, strategy="random", seed=draw, **size)
+        strategy, geometry = STRATEGIES[name]
         return select_classes([bank], self.sources, strategy=strategy, geometry=geometry, **size)
 
     def file(self, choice: str, target: Target, seed: int, draw: int = 0, weighted: bool = False) -> str:
         """The file of :meth:`subset`; of all classes and of random ones, one serves every target."""
-        served = f"every-target-{draw}" if choice in ("all", "random") else f"{target.name}-{seed}"
+        served = f"every-target-{draw}" if shared(choice) else f"{target.name}-{seed}"
         path = self.out / "subsets" / f"{choice}-{served}{'-weighted' * weighted}.csv"
         if not path.is_file():
             self.subset(choice, target, seed, draw, weighted).write(path)
@@ -204,7 +218,7 @@ class Experiment:
 
     def pretrained(self, arm: Arm, target: Target, seed: int, draw: int) -> str:
         """The run directory of an arm's pre-training."""
-        served = "" if arm.choice in ("all", "random") else target.name
+        served = "" if shared(arm.choice) else target.name
         out = (
             self.out
             / "pretrain"
@@ -265,7 +279,7 @@ class Experiment:
                 append_row(TRAININGS, dict(zip(columns, (*identity, labelled), strict=True)) | figures | seconds)
                 print(*identity[1:], labelled, figures["top1"], f"{seconds['seconds']} s", flush=True)
                 began = time.process_time()
-            if arm.choice not in ("all", "random", "scratch") and arm.use != "co-trained":
+            if arm.use not in ("none", "co-trained") and not shared(arm.choice):
                 shutil.rmtree(start["init"])  # no other target reads it
 
     def plan(
@@ -275,7 +289,7 @@ class Experiment:
         for seed in seeds:
             for target in (target for target in self.targets if names is None or target.name in names):
                 for arm in arms:
-                    draws = range(seed * DRAWS, (seed + 1) * DRAWS) if arm.choice == "random" else [0]
+                    draws = range(seed * DRAWS, (seed + 1) * DRAWS) if arm.choice.startswith("random") else [0]
                     for draw in draws:
                         yield seed, target, arm, draw
 
@@ -294,7 +308,7 @@ def main() -> None:
     parser.add_argument("--pool", choices=[*POOLS, *CHANGES], default="lake")
     parser.add_argument("--targets", nargs="+", metavar="TARGET")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
-    parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in ARMS], metavar="ARM")
+    parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in (*ARMS, *SIZED)], metavar="ARM")
     options = parser.parse_args()
     if not options.report:
         torch.set_num_threads(1)
@@ -302,7 +316,7 @@ def main() -> None:
         make_lake()
         experiment = Experiment(options.pool)
         names = options.targets or sized(None, [experiment.targets[-1].name])
-        arms = [arm for arm in ARMS if options.arms is None or arm.name in options.arms]
+        arms = [arm for arm in (*ARMS, *SIZED) if arm.name in (options.arms or [one.name for one in ARMS])]
         experiment.run(options.seeds, names, arms)
         if chosen := experiment.count_related():
             write_table(str(CHOSEN).format(pool=options.pool), None, list(chosen[0]), [row.values() for row in chosen])

@@ -37,8 +37,9 @@ class Arm:
 
     @property
     def chance(self) -> str:
-        """The arm of random choices that it is compared with."""
-        return f"random, {self.use if self.use in USES else 'continued'}"
+        """The arm of random choices, of as many classes, that it is compared with."""
+        _, dash, number = self.choice.partition("-")
+        return f"random{dash}{number}, {self.use if self.use in USES else 'continued'}"
 
 
 #: Arm → target → seed → top-1 in percent, the mean over the draws.
