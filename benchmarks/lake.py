@@ -2,7 +2,8 @@
 
 The lake mixes four domains: Tiny ImageNet's 200 classes, 50 bird species, 60 CIFAR-100 classes (three of each
 superclass), and 60 printed characters. A long tail lies over all 370 classes in a seeded order: a class keeps
-50^(-r/369) of its images, r its place in that order, and at least one.
+50^(-r/369) of its images, r its place in that order, and at least one. With an imbalance of 1 it is the whole lake,
+without a tail.
 
 Targets share no image with the lake: 50 other bird species, five parts of ten of them, four of ten of the CIFAR-100
 classes that are left (two of each of five superclasses of one theme), and handwritten digits. Each has a hand-picked
@@ -13,10 +14,10 @@ of the lake, such as bees in Tiny ImageNet, and printed digits.
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,8 @@ ARCHIVES = (
     "cub50.tar",
     "cub50-other.tar",
 )
-#: Ratio of the images that the first and the last class of the tail keep; 1 in $LAKE_IMBALANCE for a lake without one.
-IMBALANCE, TAIL_SEED = int(os.environ.get("LAKE_IMBALANCE", "50")), 0
+#: Ratio of the images that the first and the last class of the tail keep.
+IMBALANCE, TAIL_SEED = 50, 0
 #: Images of a class of CIFAR-100 and of the digits to train on.
 TARGET_IMAGES, DIGIT_IMAGES = sized((50, 20), (3, 3))
 #: Classes of each superclass of CIFAR-100 that are in targets; the others are in the lake.
@@ -49,7 +50,7 @@ CIFAR_TARGETS = {
 }
 PARTS_OF_BIRDS = 5
 DOMAINS = ("tiny-imagenet", "birds", "cifar-100", "glyphs")
-LAKE, TARGETS = WORK / ("lake" if IMBALANCE == 50 else f"lake-{IMBALANCE}"), WORK / "lake-targets"
+TARGETS = WORK / "lake-targets"
 
 
 @dataclass(frozen=True)
@@ -68,22 +69,27 @@ class Target:
     related: tuple[tuple[str, str], ...]
 
 
-def spec_of(domain: str) -> str:
+def folder_of(imbalance: int) -> Path:
+    """The folder of a lake."""
+    return WORK / ("lake" if imbalance == IMBALANCE else f"lake-{imbalance}")
+
+
+def spec_of(domain: str, imbalance: int = IMBALANCE) -> str:
     """The dataset spec of a domain of the lake."""
-    return f"folder:{LAKE}/{domain}"
+    return f"folder:{folder_of(imbalance)}/{domain}"
 
 
-def make_lake() -> list[str]:
+def make_lake(imbalance: int = IMBALANCE) -> list[str]:
     """Write the lake and the targets, once, as class folders; the dataset specs of the lake's domains."""
     unpacked(*ARCHIVES)
-    for folder, write in ((LAKE, _write_lake), (TARGETS, _write_targets)):
+    for folder, write in ((folder_of(imbalance), partial(_write_lake, imbalance)), (TARGETS, _write_targets)):
         finished = folder / "finished"
         if not finished.is_file():
             with locked(folder):
                 shutil.rmtree(folder, ignore_errors=True)
                 write()
                 finished.touch()
-    return [spec_of(domain) for domain in DOMAINS]
+    return [spec_of(domain, imbalance) for domain in DOMAINS]
 
 
 def superclasses() -> dict[str, list[str]]:
@@ -93,7 +99,7 @@ def superclasses() -> dict[str, list[str]]:
     return {parent: [name for other, name in rows if other == parent] for parent, _ in rows}
 
 
-def _write_lake() -> None:
+def _write_lake(imbalance: int) -> None:
     parents = superclasses()
     in_lake = sorted(name for members in parents.values() for name in members[IN_TARGETS:])
     characters = open_dataset("glyphs:DIGIT,LATIN?min_faces=14")
@@ -104,14 +110,14 @@ def _write_lake() -> None:
         "glyphs": characters.restrict(characters.classes[:60]),
     }
     total = sum(len(dataset.classes) for dataset in domains.values())
-    kept = IMBALANCE ** (-np.random.default_rng(TAIL_SEED).permutation(total) / (total - 1))
+    kept = imbalance ** (-np.random.default_rng(TAIL_SEED).permutation(total) / (total - 1))
     for name in DOMAINS:
         dataset = domains[name]
         share, kept = kept[: len(dataset.classes)], kept[len(dataset.classes) :]
         quota = np.maximum(1, dataset.counts * share).astype(int)
         for label, class_name in enumerate(dataset.classes):
             images = np.random.default_rng((TAIL_SEED, label)).permutation(np.flatnonzero(dataset.labels == label))
-            _write(dataset, images[: quota[label]], LAKE / name / class_name)
+            _write(dataset, images[: quota[label]], folder_of(imbalance) / name / class_name)
 
 
 def _write_targets() -> None:
@@ -147,7 +153,7 @@ def _write(dataset: ImageDataset, images: Sequence[int] | np.ndarray, folder: Pa
 
 
 def targets() -> list[Target]:
-    """All targets; :func:`make_lake` must have run."""
+    """All targets; :func:`make_lake` must have run, with the default imbalance too."""
     lake = {domain: open_dataset(spec_of(domain)).classes for domain in DOMAINS}
     tiny_groups: dict[str, list[str]] = {}
     with (ROOT / "benchmarks" / "groups" / "cifar100_to_tiny_imagenet.csv").open(newline="", encoding="utf-8") as file:
@@ -171,13 +177,13 @@ def targets() -> list[Target]:
     return found
 
 
-def lake_classes() -> list[SubsetRow]:
+def lake_classes(imbalance: int = IMBALANCE) -> list[SubsetRow]:
     """Every class of the lake, in the order of the domains and of their classes, as rows of a subset file."""
     rows: list[SubsetRow] = []
     for domain in DOMAINS:
-        dataset = open_dataset(spec_of(domain))
+        dataset = open_dataset(spec_of(domain, imbalance))
         for name, count in zip(dataset.classes, dataset.counts.tolist(), strict=True):
-            rows.append(SubsetRow(spec_of(domain), name, count, len(rows) + 1, 0.0, ()))
+            rows.append(SubsetRow(spec_of(domain, imbalance), name, count, len(rows) + 1, 0.0, ()))
     return rows
 
 

@@ -105,9 +105,11 @@ PROTOCOL: dict[str, Any] = {
 #: The domains whose classes are chosen from: the whole lake; and the hard case, one domain for targets of another.
 POOLS = {"lake": DOMAINS, "tiny-imagenet": ("tiny-imagenet",)}
 LONGER: dict[str, Any] = {"pretrain": PRETRAIN | {"steps": 4 * PRETRAIN["steps"]}, "half": 4 * HALF}
-#: What was changed to see what the gains depend on: four times the images, and a larger network.
+#: What was changed to see what the gains depend on: four times the images, of a lake with a tail or of the whole one
+#: (which is four times as large), and a larger network.
 CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "lake-longer": ("lake", LONGER),
+    "whole-lake-longer": ("lake", LONGER | {"lake": PROTOCOL["lake"] | {"imbalance": 1}}),
     "tiny-imagenet-longer": ("tiny-imagenet", LONGER),
     "tiny-imagenet-larger": ("tiny-imagenet", {"training": SHARED | NETWORK | {"backbone": "resnet20"}}),
 }
@@ -168,20 +170,25 @@ class Experiment:
         if POOLS[CHANGES.get(pool, (pool,))[0]] != DOMAINS:
             self.targets = [target for target in self.targets if target.name in CIFAR_TARGETS]
         self.out = WORK / "selection-pays" / self.key
-        domains = self.protocol.get("domains", DOMAINS)
-        self.lake = [spec_of(domain) for domain in domains]
-        self.classes = [row for row in lake_classes() if row.source in self.lake]
-        self.sources = [self.bank(domain, spec_of(domain)) for domain in domains]
+        domains, imbalance = self.protocol.get("domains", DOMAINS), self.protocol["lake"]["imbalance"]
+        make_lake(imbalance)
+        self.spec_of = {domain: spec_of(domain, imbalance) for domain in domains}
+        self.lake = list(self.spec_of.values())
+        self.classes = [row for row in lake_classes(imbalance) if row.source in self.lake]
+        self.sources = [self.bank(domain, spec) for domain, spec in self.spec_of.items()]
 
     def bank(self, name: str, spec: str) -> FeatureBank:
         """A feature bank, extracted once."""
         return extract(ExtractConfig(dataset=spec, out=f"{self.out}/banks/{name}.h5", **EXTRACT)).bank
 
+    def related(self, target: Target) -> set[tuple[str, str]]:
+        """The classes that a person would pick, as (dataset spec, class)."""
+        return {(self.spec_of[domain], name) for domain, name in target.related if domain in self.spec_of}
+
     def subset(self, choice: str, target: Target, seed: int, draw: int, weighted: bool = False) -> Subset:
         """The classes chosen for the few labelled images; ``weighted`` for all classes with their shares."""
         if choice == "hand":
-            picked = {(spec_of(domain), name) for domain, name in target.related}
-            return Subset(tuple(row for row in self.classes if (row.source, row.class_name) in picked))
+            return Subset(tuple(row for row in self.classes if (row.source, row.class_name) in self.related(target)))
         if choice == "all":
             return Subset(tuple(self.classes))
         bank = self.bank(f"target-{target.name}-{seed}", few(target, seed))
@@ -204,9 +211,7 @@ class Experiment:
         """How many of the chosen classes are of the part that a person would pick, and how many that part has."""
         found = []
         for target in self.targets:
-            related = {(spec_of(domain), name) for domain, name in target.related} & {
-                (row.source, row.class_name) for row in self.classes
-            }
+            related = self.related(target) & {(row.source, row.class_name) for row in self.classes}
             for choice in STRATEGIES:
                 files = [self.out / "subsets" / f"{choice}-{target.name}-{seed}.csv" for seed in SEEDS]
                 subsets = [Subset.read(file) for file in files if file.is_file()]

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lake import CIFAR_TARGETS, IMBALANCE, LAKE, Target, make_lake, superclasses, targets
+from lake import CIFAR_TARGETS, IMBALANCE, Target, folder_of, make_lake, superclasses, targets
 from recording import DATA, RESULTS, ROOT, WORK, append_row, hold_to_protocol, read_table, record, sized
 from scipy.stats import spearmanr
 from selection_pays import EXTRACT, FEW, FINETUNE, NETWORK, PRETRAIN, SHARED, STEPS, few
@@ -75,7 +75,7 @@ def domains() -> dict[str, str]:
         return part
 
     if not (HERE / "finished").exists():
-        for folder in (folder for part in sorted(LAKE.iterdir()) if part.is_dir() for folder in sorted(part.iterdir())):
+        for folder in sorted(folder_of(IMBALANCE).glob("*/*")):
             there = HERE / "domains" / domain_of(folder.parent.name, folder.name) / folder.name
             shutil.rmtree(there, ignore_errors=True)
             shutil.copytree(folder, there, copy_function=os.link)
