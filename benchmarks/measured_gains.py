@@ -18,16 +18,17 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lake import family, make_lake, targets
+from numpy.typing import NDArray
 from recording import RESULTS, read_table, record, sized
 from scipy.stats import spearmanr
-from selection_pays import EVERY, EXTRACT, FEW, POOLS, TRAININGS, Experiment, few, key
+from selection_pays import EVERY, EXTRACT, FEW, POOLS, SEEDS, TRAININGS, Experiment, few, key
 from selection_pays_table import ALL, Arm, cells, less
 
 from features import ExtractConfig, FeatureBank, extract, load_backbone
@@ -83,11 +84,17 @@ class Features:
 
     def case(self, name: str, target: str, subset: Path) -> dict[str, float]:
         """The sizes and the nearness of a choice for a target, which is given by the name of its bank and its spec."""
+        bank, among, distances = self.pool(name, target)
+        chosen = positions(among, [(f"{row.source}{self.some}", row.class_name) for row in Subset.read(subset).rows])
+        near = nearness(distances, bank.counts, chosen)
+        return {**case(len(chosen) / len(among), bank), "nearness": near}
+
+    @lru_cache(maxsize=2 * len(SEEDS))  # noqa: B019 - two sizes of images of each seed, which all choices share
+    def pool(self, name: str, target: str) -> tuple[FeatureBank, SourcePool, NDArray[np.float64]]:
+        """The bank of a target, the sources in its geometry, and the distances between them."""
         bank = self.bank(name, target)
         among = SourcePool.of([bank], self.sources, DEFAULT_GEOMETRY)
-        chosen = positions(among, [(f"{row.source}{self.some}", row.class_name) for row in Subset.read(subset).rows])
-        near = nearness(among.distances(bank), bank.counts, chosen)
-        return {**case(len(chosen) / len(among), bank), "nearness": near}
+        return bank, among, among.distances(bank)
 
 
 def of_classes(pool: str) -> Iterator[dict[str, Any]]:

@@ -63,7 +63,7 @@ def test_a_training_takes_the_steps_that_it_says(said):
     argv += ["--batch-size", "16"]
     found = said(*argv, "--dry-run")
     assert found["reads"] == [f"60 images of 10 classes: {TRAIN}", f"40 images of 10 classes: {TEST}"]
-    assert found["computes"][0].startswith("9 steps of 16 images, resnet8 at 32 px")
+    assert found["computes"][0].startswith("9 steps of 16 images (each image 2.4 times on average), resnet8 at 32 px")
     assert not list(Path().iterdir())
     said(*argv)
     assert Path("run/history.csv").read_text().splitlines()[-1].split(",")[1] == "9"
@@ -72,7 +72,7 @@ def test_a_training_takes_the_steps_that_it_says(said):
 def test_a_step_that_adds_up_batches_is_one_step(said):
     argv = ["finetune", TRAIN, "--init", "resnet8", "--out", "run", "--epochs", "3", *NETWORK]
     argv += ["--batch-size", "10", "--accumulate-grad-batches", "2"]
-    assert said(*argv, "--dry-run")["computes"][0].startswith("9 steps of 20 images")
+    assert said(*argv, "--dry-run")["computes"][0].startswith("9 steps of 20 images (each image 3.0 times on average)")
     said(*argv)
     assert Path("run/history.csv").read_text().splitlines()[-1].split(",")[1] == "9"
 
