@@ -153,7 +153,7 @@ def _write(dataset: ImageDataset, images: Sequence[int] | np.ndarray, folder: Pa
 
 
 def targets() -> list[Target]:
-    """All targets; :func:`make_lake` must have run, with the default imbalance too."""
+    """All targets; :func:`make_lake` must have run with the default imbalance: its folders are read."""
     lake = {domain: open_dataset(spec_of(domain)).classes for domain in DOMAINS}
     tiny_groups: dict[str, list[str]] = {}
     with (ROOT / "benchmarks" / "groups" / "cifar100_to_tiny_imagenet.csv").open(newline="", encoding="utf-8") as file:

@@ -6,16 +6,16 @@
     python benchmarks/selection_pays.py --report                 # the tables of what is finished, plots and result
 
 The lake and its eleven targets are those of lake.py: 370 classes of four domains under a long tail. Every arm trains a
-ResNet-8 at 32 px on 51,200 images of source classes (scratch on none, co-trained on 25,600, and on 9,600 in the
-fine-tuning, for all the birds on 19,200). Then it is fine-tuned to the target; the figure is the top-1 after the last
-step, on the same test images for every arm. The target has 10 labelled images a class, drawn by the seed, by which its
-classes are chosen too. Some arms are fine-tuned to all labelled images as well (18 to 50 a class), from the same
-pre-training.
+ResNet-8 at 32 px on 51,200 images of source classes, or four times as many (scratch on none, co-trained on 25,600, and
+on 9,600 in the fine-tuning, for all the birds on 19,200). Then it is fine-tuned to the target; the figure is the top-1
+after the last step, on the same test images for every arm. The target has 10 labelled images a class, drawn by the
+seed, by which its classes are chosen too. Some arms are fine-tuned to all labelled images as well (18 to 50 a class),
+from the same pre-training.
 
 Choices: all classes; random (CLASSES drawn by chance, DRAWS draws a seed, shared by the targets); paper (nearest,
 euclidean); former (local-scaling, the default of version 0.1.0); default (mutual-proximity); hand (the part of the lake
-that a person would name, of any size: the upper reference). ``default-80`` is the default's choice of 80 classes; arms
-of other numbers are trained if ``--arms`` names them. Uses of a choice:
+that a person would name, of any size: the upper reference). ``random-80`` and
+``default-160`` are choices of other sizes, which are trained only if ``--arms`` names them. Uses of a choice:
 
 - subset: trained on the chosen classes from random weights;
 - continued: trained on all classes for half of the images, then on the chosen ones;
@@ -36,9 +36,10 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from lake import (
     CIFAR_TARGETS,
@@ -54,7 +55,7 @@ from lake import (
     targets,
 )
 from recording import RESULTS, WORK, append_row, read_table, sized
-from selection_pays_table import UNION, Arm, report
+from selection_pays_table import UNION, Arm, report, split_choice
 
 from features import ExtractConfig, FeatureBank, extract
 from features.infrastructure.console import console
@@ -62,6 +63,7 @@ from features.infrastructure.formats.tables import write_table
 from finetune import FinetuneConfig, PretrainConfig, finetune, pretrain
 from finetune.run_directory import open_run
 from similarity import DEFAULT_GEOMETRY, DEFAULT_STRATEGY, Subset, select_classes
+from similarity.selection.subset import SubsetRow
 
 TRAININGS = RESULTS / "selection_pays" / "trainings.csv"
 CHOSEN = RESULTS / "selection_pays" / "chosen-{pool}.csv"
@@ -128,14 +130,11 @@ ARMS = (
     *(Arm(choice, use) for choice in ("paper", "former") for use in ("subset", "continued")),
     *(Arm("default", "subset", loss) for loss in LOSSES),
 )
-
-
-#: Arms of other numbers of classes than CLASSES.
-SIZED = tuple(
-    Arm(f"{choice}-{classes}", use)
-    for choice in ("random", "default")
-    for classes in (80, 160)
-    for use in ("subset", "continued")
+#: Numbers of classes other than CLASSES, and their arms.
+OTHER_SIZES = (80, 160)
+SIZED = (
+    *(Arm(f"{choice}-{classes}", "subset") for choice in ("random", "default") for classes in OTHER_SIZES),
+    Arm("default-160", "continued"),
 )
 #: Arms that are fine-tuned to all labelled images too.
 WITH_ALL_IMAGES = (ARMS[0], *(Arm(choice, "subset") for choice in ("all", "random", "default", "hand")))
@@ -154,7 +153,11 @@ def key(pool: str) -> str:
 
 def shared(choice: str) -> bool:
     """Whether a choice is the same for every target."""
-    return choice.partition("-")[0] in ("all", "random")
+    return split_choice(choice)[0] in ("all", "random")
+
+
+def _images(rows: Sequence[SubsetRow]) -> int:
+    return sum(row.count or 0 for row in rows)
 
 
 def few(target: Target, seed: int) -> str:
@@ -188,12 +191,13 @@ class Experiment:
     def subset(self, choice: str, target: Target, seed: int, draw: int, weighted: bool = False) -> Subset:
         """The classes chosen for the few labelled images; ``weighted`` for all classes with their shares."""
         if choice == "hand":
-            return Subset(tuple(row for row in self.classes if (row.source, row.class_name) in self.related(target)))
+            related = self.related(target)
+            return Subset(tuple(row for row in self.classes if (row.source, row.class_name) in related))
         if choice == "all":
             return Subset(tuple(self.classes))
         bank = self.bank(f"target-{target.name}-{seed}", few(target, seed))
-        name, _, number = choice.partition("-")
-        size: dict[str, Any] = {"coverage": 1.0} if weighted else {"classes": int(number or CLASSES)}
+        name, classes = split_choice(choice)
+        size: dict[str, Any] = {"coverage": 1.0} if weighted else {"classes": classes or CLASSES}
         if name == "random":
             return select_classes([bank], self.sources, strategy="random", seed=draw, **size)
         strategy, geometry = STRATEGIES[name]
@@ -207,19 +211,25 @@ class Experiment:
             self.subset(choice, target, seed, draw, weighted).write(path)
         return str(path)
 
-    def count_related(self) -> list[dict[str, Any]]:
-        """How many of the chosen classes are of the part that a person would pick, and how many that part has."""
-        found = []
+    def write_chosen(self, path: str) -> None:
+        """Write how large each choice is, and how many of its classes a person would pick: ``of_hand``, of ``hand``."""
+        found: list[Sequence[Any]] = [("", "all", len(self.classes), _images(self.classes), "", "")]
+        trained = {(row["target"], row["choice"], int(row["seed"])) for row in self.finished()}
         for target in self.targets:
             related = self.related(target) & {(row.source, row.class_name) for row in self.classes}
-            for choice in STRATEGIES:
-                files = [self.out / "subsets" / f"{choice}-{target.name}-{seed}.csv" for seed in SEEDS]
-                subsets = [Subset.read(file) for file in files if file.is_file()]
-                chosen = [sum((row.source, row.class_name) in related for row in one.rows) for one in subsets]
-                if chosen:
-                    mean = round(sum(chosen) / len(chosen), 2)
-                    found.append({"target": target.name, "choice": choice, "of_hand": mean, "hand": len(related)})
-        return found
+            for choice in (*STRATEGIES, *(f"default-{size}" for size in OTHER_SIZES)):
+                seeds = [seed for seed in SEEDS if (target.name, choice, seed) in trained]
+                subsets = [Subset.read(self.file(choice, target, seed)).rows for seed in seeds]
+                if subsets:
+                    images = np.mean([_images(rows) for rows in subsets])
+                    of_hand = np.mean([sum((row.source, row.class_name) in related for row in of) for of in subsets])
+                    sizes = len(subsets[0]), f"{images:.1f}", f"{of_hand:.2f}", len(related)
+                    found.append((target.name, choice, *sizes))
+        write_table(path, None, ("target", "choice", "classes", "images", "of_hand", "hand"), found)
+
+    def finished(self) -> list[dict[str, str]]:
+        """The lines of the trainings of this protocol."""
+        return [row for row in read_table(TRAININGS) if row["protocol"] == self.key]
 
     def pretrained(self, arm: Arm, target: Target, seed: int, draw: int) -> str:
         """The run directory of an arm's pre-training."""
@@ -271,7 +281,7 @@ class Experiment:
         columns = ("protocol", "target", "seed", "choice", "use", "loss", "draw", "labelled")
         for seed, target, arm, draw in self.plan(seeds, names, arms):
             identity = (self.key, target.name, str(seed), arm.choice, arm.use, arm.loss, str(draw))
-            done = {tuple(row[name] for name in columns) for row in read_table(TRAININGS)}
+            done = {tuple(row[name] for name in columns) for row in self.finished()}
             missing = [of for of in (FEW, *([EVERY] if arm in WITH_ALL_IMAGES else [])) if (*identity, of) not in done]
             if not missing:
                 continue
@@ -294,7 +304,7 @@ class Experiment:
         for seed in seeds:
             for target in (target for target in self.targets if names is None or target.name in names):
                 for arm in arms:
-                    draws = range(seed * DRAWS, (seed + 1) * DRAWS) if arm.choice.startswith("random") else [0]
+                    draws = range(seed * DRAWS, (seed + 1) * DRAWS) if split_choice(arm.choice)[0] == "random" else [0]
                     for draw in draws:
                         yield seed, target, arm, draw
 
@@ -313,7 +323,8 @@ def main() -> None:
     parser.add_argument("--pool", choices=[*POOLS, *CHANGES], default="lake")
     parser.add_argument("--targets", nargs="+", metavar="TARGET")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
-    parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in (*ARMS, *SIZED)], metavar="ARM")
+    parser.add_argument("--arms", nargs="+", metavar="ARM", choices=[arm.name for arm in (*ARMS, *SIZED)])
+    parser.set_defaults(arms=[arm.name for arm in ARMS])
     options = parser.parse_args()
     if not options.report:
         torch.set_num_threads(1)
@@ -321,10 +332,9 @@ def main() -> None:
         make_lake()
         experiment = Experiment(options.pool)
         names = options.targets or sized(None, [experiment.targets[-1].name])
-        arms = [arm for arm in (*ARMS, *SIZED) if arm.name in (options.arms or [one.name for one in ARMS])]
+        arms = [arm for arm in (*ARMS, *SIZED) if arm.name in options.arms]
         experiment.run(options.seeds, names, arms)
-        if chosen := experiment.count_related():
-            write_table(str(CHOSEN).format(pool=options.pool), None, list(chosen[0]), [row.values() for row in chosen])
+        experiment.write_chosen(str(CHOSEN).format(pool=options.pool))
     rows = read_table(TRAININGS)
     report(
         {pool: (protocol(pool), [row for row in rows if row["protocol"] == key(pool)]) for pool in (*POOLS, *CHANGES)}

@@ -21,6 +21,12 @@ HAND = "hand, subset"
 HERE = RESULTS / "selection_pays"
 
 
+def split_choice(choice: str) -> tuple[str, int | None]:
+    """How classes are chosen, and how many if not the usual number: ``default-80`` is 80 classes of the default."""
+    strategy, _, classes = choice.partition("-")
+    return strategy, int(classes) if classes else None
+
+
 @dataclass(frozen=True)
 class Arm:
     """One way to use one choice, and the loss of its pre-training; ``none`` is the use of no source."""
@@ -38,8 +44,9 @@ class Arm:
     @property
     def chance(self) -> str:
         """The arm of random choices, of as many classes, that it is compared with."""
-        _, dash, number = self.choice.partition("-")
-        return f"random{dash}{number}, {self.use if self.use in USES else 'continued'}"
+        _, classes = split_choice(self.choice)
+        choice = "random" if classes is None else f"random-{classes}"
+        return f"{choice}, {self.use if self.use in USES else 'continued'}"
 
 
 #: Arm → target → seed → top-1 in percent, the mean over the draws.
@@ -74,7 +81,7 @@ def summary(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     The target of all birds is in the table, and not in the means: its parts are. They are one family of targets, so
     ``of_families`` has the mean over families, with its standard error: that of a new kind of target.
     ``share_of_hand`` is the gain over random choices on each target, divided by that of the classes picked by hand and
-    trained on as a subset, if that is not 0.
+    trained on as a subset, if that is not 0. ``seeds`` has the distinct numbers of seeds per target.
     """
     table = cells(rows)
     by_name = {arm.name: of for arm, of in table.items()}
@@ -83,6 +90,7 @@ def summary(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         entry: dict[str, Any] = {
             "top1": {target: float(np.mean(list(seeds.values()))) for target, seeds in of_target.items()},
             "trainings": sum(map(len, of_target.values())),
+            "seeds": sorted({len(seeds) for seeds in of_target.values()}),
         }
         for key, other in (("less_random", arm.chance), ("less_all", ALL)):
             difference = less(of_target, by_name.get(other, {}))

@@ -123,6 +123,16 @@ def test_differences_are_paired_by_target_and_seed(module):
     assert "less_random" not in found["random, subset"] and "less_all" in found["random, subset"]
 
 
+def test_a_choice_is_compared_with_random_ones_of_its_size(module):
+    rows = [
+        {"choice": choice, "use": "subset", "loss": "softmax", "target": "plants", "seed": "0", "top1": top1}
+        for choice, top1 in (("random", "0.5"), ("random-80", "0.6"), ("default-80", "0.63"), ("default-160", "0.7"))
+    ]
+    found = module("selection_pays_table").summary(rows)
+    assert found["default-80, subset"]["less_random"]["mean"] == pytest.approx(3)
+    assert "less_random" not in found["default-160, subset"]
+
+
 def test_the_parts_of_one_family_count_once(module):
     gains = {"birds-1": 9.0, "birds-2": 11.0, "plants": 1.0, "digits": 3.0, "birds": 99.0}
     rows = [

@@ -91,7 +91,8 @@ def _training(config: FinetuneConfig | PretrainConfig | FitClassifierConfig) -> 
         seconds += len(dataset) / rates.features
         return Foresight.of([dataset, *test], [computes, *say_downloads(init, weights)], config.out, seconds)
     images, steps = config.images_per_step, training_steps(config, len(dataset))
-    times = f"each image {steps * images / len(dataset):,.1f} times on average"
+    often = steps * images / len(dataset)
+    times = f"each image {often:,.1f} times on average" if often >= 0.1 else f"{often:.1%} of the images"
     computes = f"{steps:,} steps of {images} images ({times}), {in_words(backbone)}, {rates.training:,.1f} images/s"
     added = [name for name in ("search", "with_", "validation") if getattr(config, name, None)]
     more = [f"what `{name.rstrip('_')}` adds, which is not in the time" for name in added]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from recorded import plus_minus, recorded, written
 
@@ -12,34 +13,51 @@ Rows = Iterator[Sequence[str]]
 POOLS = {
     "lake": "the mixed lake: 51,200 images, ResNet-8",
     "lake-longer": "the mixed lake: 204,800 images, ResNet-8",
+    "whole-lake-longer": "the whole lake, without a tail: 204,800 images, ResNet-8",
     "tiny-imagenet": "the hard case: 51,200 images, ResNet-8",
     "tiny-imagenet-longer": "the hard case: 204,800 images, ResNet-8",
     "tiny-imagenet-larger": "the hard case: 51,200 images, ResNet-20",
 }
+#: Pools whose arms have a table of their own.
+OWN_TABLES = ("lake", "tiny-imagenet")
 LESS = ("less_random", "less_all")
-USES = ("choice, use", "top-1, %", "less random", "less all classes", "kinds, less random", "kinds, less all classes")
+LESS_OF = ("less random", "less all classes", "kinds, less random", "kinds, less all classes")
+USES = ("choice, use", "top-1, %", *LESS_OF)
+CHANGES = ("choice, use", "targets × seeds", *LESS_OF)
 
 
 def uses(pool: str, labelled: str) -> Rows:
     found = recorded("selection_pays")["pools"].get(pool, {"labelled": {labelled: {}}})
     for name, arm in found["labelled"][labelled].items():
-        top1 = [value for target, value in arm["top1"].items() if target != "birds"]
-        differences = [arm.get(key, {}) for key in LESS]
-        means = [*differences, *(one.get("of_families", {}) for one in differences)]
-        cells = [plus_minus(one["mean"], one["error"], "+.1f") if one else "" for one in means]
-        yield name, written(sum(top1) / len(top1), ".1f"), *cells
+        if not _is_sized(name):
+            top1 = [value for target, value in arm["top1"].items() if target != "birds"]
+            yield name, written(sum(top1) / len(top1), ".1f"), *_differences(arm)
 
 
 def changes() -> Rows:
-    pools = recorded("selection_pays")["pools"]
+    """Of the pools that have no table of their own, all arms but those of all and of random classes.
+
+    Of the others, the default's choices of every size. An arm is left out until it is measured on every target.
+    """
     for pool, words in POOLS.items():
-        if pool in pools:
-            arms, seeds = pools[pool]["labelled"]["few"], len(pools[pool]["seeds"])
-            targets = len(set(arms["default, subset"]["less_random"]["targets"]) - {"birds"})  # whose parts are others
-            by_hand = arms.get("hand, subset", {}).get("less_random")
-            differences = [*(arms["default, subset"][key] for key in LESS), by_hand]
-            cells = (plus_minus(one["mean"], one["error"], "+.1f") if one else "" for one in differences)
-            yield words, f"{targets} × {seeds}", *cells
+        few = recorded("selection_pays")["pools"].get(pool, {"labelled": {"few": {}}})["labelled"]["few"]
+        every = set(few.get("default, subset", {"top1": {}})["top1"]) - {"birds"}  # whose parts are others
+        for name, arm in few.items():
+            kept = name == "default, subset" or _is_sized(name) or pool not in OWN_TABLES
+            if kept and not name.startswith(("all", "random")) and every <= set(arm["top1"]):
+                yield words, name, f"{len(every)} × {' or '.join(map(str, arm['seeds']))}", *_differences(arm)
+
+
+def _is_sized(name: str) -> bool:
+    """Whether an arm has another number of classes than usual, such as ``default-80, subset``."""
+    return name.partition(",")[0][-1].isdigit()
+
+
+def _differences(arm: dict[str, Any]) -> Iterator[str]:
+    """The differences of an arm to random and to all classes, over targets and over kinds of targets."""
+    differences = [arm.get(key, {}) for key in LESS]
+    for one in [*differences, *(one.get("of_families", {}) for one in differences)]:
+        yield plus_minus(one["mean"], one["error"], "+.1f") if one else ""
 
 
 def correlations() -> Rows:

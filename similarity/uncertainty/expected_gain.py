@@ -38,8 +38,9 @@ SIZES = {
     "images": "{} labelled images a class",
     "nearness": "a nearness of {}",
 }
-#: Images that each measured network was pre-trained on.
-SEEN = 51_200
+#: Length of the shortest and of the longest measured pre-training, in passes over the images of all source classes, and
+#: the length after which a choice was no better than all classes.
+PASSES, TOO_LONG = (6, 11), 23
 #: What a gain is measured over: choices by chance of the same size, and all source classes together.
 OVERS = ("over_random", "over_all")
 COLUMNS = ("kind", "target", "family", "choice", "image_size", *SIZES, *OVERS)
@@ -80,8 +81,9 @@ class Expectation:
             covers = "the toolkit's own benchmark does not cover this case"
             return f"no gain in accuracy over {chance} is stated, because {covers}: it was {self.unknown}"
         return (
-            f"small networks pre-trained on {SEEN:,} images of such a choice gain {self.over_random} points of top-1 "
-            f"over {chance}, and {self.over_all} over all classes together, which gain more by a longer training"
+            f"by such a choice, small networks gained {self.over_random} points of top-1 over {chance}, and "
+            f"{self.over_all} over all classes together; their pre-training was as long as {PASSES[0]} to {PASSES[1]} "
+            f"passes over all source images, and after {TOO_LONG} passes 40 chosen classes were no better than all"
         )
 
     def to_json(self) -> dict[str, Any]:

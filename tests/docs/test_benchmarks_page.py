@@ -13,7 +13,7 @@ import pytest
 from recorded import RESULTS, figure, recorded
 from result_tables import CHOICES, LONG_TAIL, TABLES
 
-from similarity.uncertainty.expected_gain import SEEN
+from similarity.uncertainty.expected_gain import PASSES, TOO_LONG
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
@@ -151,28 +151,93 @@ def test_words_about_every_use_of_a_choice():
     assert "the same choice gains less" in PLAIN and mean("default, subset", every) < mean("default, subset")
 
 
-def test_words_about_what_bounds_the_gain():
+def sizes(pool: str) -> dict[tuple[str, str], float]:
+    """The images of each choice, by target and choice."""
+    with (RESULTS / "selection_pays" / f"chosen-{pool}.csv").open(newline="", encoding="utf-8") as file:
+        return {(row["target"], row["choice"]): float(row["images"]) for row in csv.DictReader(file)}
+
+
+def images_seen(pool: str) -> int:
+    """The images that a pre-training of a pool sees."""
+    pretraining = recorded("selection_pays")["pools"][pool]["protocol"]["pretrain"]
+    return pretraining["steps"] * pretraining["batch_size"]
+
+
+def passes(pool: str) -> int:
+    """The length of a pre-training in passes over all images of a pool."""
+    return round(images_seen(pool) / sizes(pool)["", "all"])
+
+
+def last_losses(pool: str) -> dict[str, dict[str, float]]:
+    """The training loss in the end of the pre-training of each choice for each target, a mean of its trainings."""
+    protocol = recorded("selection_pays")["pools"][pool]["protocol"]
+    key = hashlib.sha256(json.dumps(protocol).encode()).hexdigest()[:8]
+    losses: dict[str, dict[str, list[float]]] = {}
+    with (RESULTS / "selection_pays" / "trainings.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if (row["protocol"], row["use"], row["loss"], row["labelled"]) == (key, "subset", "softmax", "few"):
+                last = float(row["source_loss"].split()[-1])
+                losses.setdefault(row["choice"], {}).setdefault(row["target"], []).append(last)
+    return {choice: {name: mean(of) for name, of in targets.items()} for choice, targets in losses.items()}
+
+
+def test_words_about_the_length_of_the_training():
+    pools = recorded("selection_pays")["pools"]
+    lake, longer, whole = (pools[name]["labelled"]["few"] for name in ("lake", "lake-longer", "whole-lake-longer"))
+    assert "as long as 6 passes over the images of the mixed lake; four times the images are 23 passes" in PLAIN
+    assert (passes("lake"), passes("lake-longer")) == (6, TOO_LONG) == (6, 23)
+    default = longer["default, subset"]
+    assert "still better than random classes on every target, but no better than all classes" in PLAIN
+    assert default["less_random"]["targets_above"] == len(default["top1"]) == 10
+    assert abs(default["less_all"]["mean"]) < default["less_all"]["error"]
+    assert "is four times as large, so four times the images are 6 passes again" in PLAIN
+    assert sizes("whole-lake-longer")["", "all"] / sizes("lake")["", "all"] == pytest.approx(4, rel=0.05)
+    assert images_seen("whole-lake-longer") == 4 * images_seen("lake") and passes("whole-lake-longer") == 6
+    assert "gains about as much as in the first protocol: on each of ten targets it is better" in PLAIN
+    for over in ("less_random", "less_all"):
+        first, again = (few["default, subset"][over]["of_families"] for few in (lake, whole))
+        assert abs(again["mean"] - first["mean"]) < first["error"]
+        assert whole["default, subset"][over]["targets_above"] == len(whole["default, subset"]["top1"]) == 10
+
+
+def test_words_about_the_number_of_classes():
+    pools = recorded("selection_pays")["pools"]
+    lake, longer = (pools[name]["labelled"]["few"] for name in ("lake", "lake-longer"))
+    few, losses = sizes("lake-longer"), last_losses("lake-longer")
+    assert "each image of the 40 classes a hundred times or more" in PLAIN
+    seen = [images_seen("lake-longer") / few[target, "default"] for target in longer["default, subset"]["top1"]]
+    assert min(seen) > 99
+    assert "below 0.1 for eight of ten targets, and that of all classes is 2.9" in PLAIN
+    assert sum(loss < 0.1 for loss in losses["default"].values()) == 8 and len(losses["default"]) == 10
+    assert {round(loss, 1) for loss in losses["all"].values()} == {2.9}
+
+    def gain(few: dict, choice: str) -> float:
+        return few[f"{choice}, subset"]["less_all"]["mean"]
+
+    assert "Larger choices are better there: 160 classes gain" in PLAIN
+    assert gain(longer, "default") < gain(longer, "default-80") < gain(longer, "default-160")
+    assert "After 6 passes they gain less over all classes than 40 do" in PLAIN
+    assert gain(lake, "default-160") < gain(lake, "default") - lake["default, subset"]["less_all"]["error"]
+
+
+def test_words_about_the_hard_case_for_longer_and_with_a_larger_network():
     pools = recorded("selection_pays")["pools"]
     longer, larger = (pools[f"tiny-imagenet-{change}"]["labelled"]["few"] for change in ("longer", "larger"))
-    assert "the choice is then better than random classes on every target, but all 200 classes are better" in PLAIN
+    assert "four times the images are 42 passes" in PLAIN and passes("tiny-imagenet-longer") == 42
+    assert "better than random classes on every target, but all 200 classes are better than the choice" in PLAIN
     default = longer["default, subset"]
     assert default["less_random"]["targets_above"] == 4 and default["less_all"]["targets_above"] == 0
-    key = hashlib.sha256(json.dumps(pools["tiny-imagenet-longer"]["protocol"]).encode()).hexdigest()[:8]
-    losses: dict[str, list[float]] = {}
-    with (RESULTS / "selection_pays" / "trainings.csv").open(newline="", encoding="utf-8") as file:
-        for row in (row for row in csv.DictReader(file) if row["protocol"] == key):
-            losses.setdefault(row["choice"], []).append(float(row["source_loss"].split()[-1]))
-    assert "with a training loss below 0.03, and all classes still have a loss above 2" in PLAIN
-    assert mean(losses["default"]) < 0.03 and min(losses["all"]) > 2
-    lake = pools["lake-longer"]["labelled"]["few"]
-    assert "the choice is still better than random classes on the two targets that are measured so far" in PLAIN
-    assert lake["default, subset"]["less_random"]["targets_above"] == len(lake["random, subset"]["top1"]) == 2
-    assert "but no longer better than all classes" in PLAIN
-    assert lake["default, subset"]["less_all"]["targets_above"] == 0
-    assert "Continuing from all classes on the choice gains nothing there" in PLAIN
-    assert max(lake["default, continued"]["less_all"]["targets"].values()) < 0
     assert "A larger network, ResNet-20, gains nothing by the choice in the hard case" in PLAIN
     assert larger["default, subset"]["less_random"]["mean"] < larger["default, subset"]["less_random"]["error"]
+
+
+def test_lengths_of_trainings_on_other_pages():
+    pages = ("README.md", "docs/guides/choose-from-imagenet-and-inaturalist.md", "docs/methods/expected-gain.md")
+    in_readme, guide, gain = (" ".join((ROOT / name).read_text(encoding="utf-8").split()) for name in pages)
+    assert "as long as 6 passes over all its images" in in_readme and "After 23 passes over the lake, 40" in in_readme
+    assert "40 classes were the better choice after 6 passes, and 160 classes after 23" in guide
+    assert "as long as 6 passes over the lake, or 11 over Tiny ImageNet. After 23 passes over the lake" in gain
+    assert PASSES == (passes("lake"), passes("tiny-imagenet")) == (6, 11)
 
 
 def test_words_about_the_mixed_lake_for_birds():
@@ -212,8 +277,6 @@ def test_words_about_influences():
 
 
 def test_words_about_expected_gains():
-    pretraining = recorded("selection_pays")["pools"]["lake"]["protocol"]["pretrain"]
-    assert pretraining["steps"] * pretraining["batch_size"] == SEEN  # what select says of the measured networks
     found = {name: row for name, row in recorded("measured_gains").items() if isinstance(row, dict) and "held" in row}
     assert "It is above 80 %, and the intervals are wide" in PLAIN and min(row["held"] for row in found.values()) > 0.8
     assert "the error for a new family is about as large as the spread of all gains" in PLAIN

@@ -60,17 +60,33 @@ def test_uses_of_a_choice(benchmark, cells_of):
 
 
 def test_changes_of_the_protocol(cells_of):
-    def arm(random: float, all_: float) -> dict[str, dict[str, Any]]:
+    def less(mean: float) -> dict[str, Any]:
         targets = {"birds": 1, "birds-1": 1, "plants": 1}
-        random_ = {"mean": random, "error": 0.5, "targets": targets}
-        return {"less_random": random_, "less_all": {"mean": all_, "error": 0.25}}
+        return {"mean": mean, "error": 0.5, "targets": targets, "of_families": {"mean": mean + 1, "error": None}}
 
-    few = {"default, subset": arm(0.2, 1.4), "hand, subset": arm(-0.1, 1.1)}
-    content = {"pools": {"tiny-imagenet-longer": {"seeds": [0, 1], "labelled": {"few": few}}}}
-    assert cells_of("changes", content) == [
-        ["the hard case: 204,800 images, ResNet-8", "2 × 2", "+0.2 ± 0.5", "+1.4 ± 0.2", "−0.1 ± 0.5"],
+    top1 = {"birds": 50, "birds-1": 50, "plants": 50}
+    some = {"seeds": [1], "top1": {"birds-1": 50, "plants": 50}}
+    few = {
+        "all, subset": {"seeds": [2], "top1": top1},
+        "default, subset": {"seeds": [1, 2], "top1": top1, "less_random": less(0.2), "less_all": less(1.4)},
+        "default-80, subset": some | {"less_all": less(-1)},
+        "hand, subset": some | {"less_all": less(2)},
+        "default-160, subset": {"seeds": [1], "top1": {"plants": 50}, "less_all": less(3)},  # not yet complete
+    }
+    pools = {name: {"labelled": {"few": few}} for name in ("tiny-imagenet", "tiny-imagenet-longer")}
+    default = ["default, subset", "2 × 1 or 2", "+0.2 ± 0.5", "+1.4 ± 0.5", "+1.2", "+2.4"]
+    assert cells_of("changes", {"pools": pools}) == [
+        ["the hard case: 51,200 images, ResNet-8", *default],
+        ["the hard case: 51,200 images, ResNet-8", "default-80, subset", "2 × 1", "", "−1.0 ± 0.5", "", "+0.0"],
+        ["the hard case: 204,800 images, ResNet-8", *default],
+        ["the hard case: 204,800 images, ResNet-8", "default-80, subset", "2 × 1", "", "−1.0 ± 0.5", "", "+0.0"],
+        ["the hard case: 204,800 images, ResNet-8", "hand, subset", "2 × 1", "", "+2.0 ± 0.5", "", "+3.0"],
     ]
-    assert cells_of("uses-hard", content) == []
+    assert [row[0] for row in cells_of("uses-hard", {"pools": pools})] == [
+        "all, subset",
+        "default, subset",
+        "hand, subset",
+    ]
 
 
 def test_a_large_lake(cells_of):

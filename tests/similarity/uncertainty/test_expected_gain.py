@@ -133,7 +133,9 @@ def test_a_measured_case_has_one(known, make_bank):
     banks = [make_bank(np.eye(2), dataset="folder:a", backbone="resnet18", image_size=224)]
     found = expected_gain("classes", banks, "euclidean", SIZES_AMID, lambda: 0.15)
     assert found.unknown is None and found.over_random == known.gain("over_random", 0.15)
-    assert f"gain {found.over_random} points of top-1 over chance," in found.describe("chance")
+    said = found.describe("chance")
+    assert f"gained {found.over_random} points of top-1 over chance, and {found.over_all} over all classes" in said
+    assert "6 to 11 passes over all source images" in said and "after 23 passes" in said
     assert found.to_json()["over_all"]["points"] == pytest.approx(found.over_random.points - 1)
     other = [*banks, make_bank(np.eye(2), dataset="folder:b", backbone="vit", weights_sha256="x", weights="none")]
     assert "published features of resnet18, not of vit with weights none" in str(
