@@ -216,6 +216,10 @@ def test_words_about_the_number_of_classes():
 
     assert "Larger choices are better there: 160 classes gain" in PLAIN
     assert gain(longer, "default") < gain(longer, "default-80") < gain(longer, "default-160")
+    assert "Continuing gains about as much" in PLAIN and "Going on with all classes gains nothing" in PLAIN
+    continued = longer["default-160, continued"]["less_all"]
+    assert abs(continued["mean"] - gain(longer, "default-160")) < continued["error"]
+    assert abs(longer["all, continued"]["less_all"]["mean"]) < longer["all, continued"]["less_all"]["error"]
     assert "After 6 passes they gain less over all classes than 40 do" in PLAIN
     assert gain(lake, "default-160") < gain(lake, "default") - lake["default, subset"]["less_all"]["error"]
 
