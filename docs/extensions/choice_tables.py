@@ -9,21 +9,21 @@ from recorded import plus_minus, recorded, written
 
 Rows = Iterator[Sequence[str]]
 
-#: The pools of ``selection_pays.json``, in words.
+#: The pools of ``selection_pays.json``, in words: the length of a pre-training in passes over all images of the pool.
 POOLS = {
-    "lake": "the mixed lake: 51,200 images, ResNet-8",
-    "lake-longer": "the mixed lake: 204,800 images, ResNet-8",
-    "whole-lake-longer": "the whole lake, without a tail: 204,800 images, ResNet-8",
-    "tiny-imagenet": "the hard case: 51,200 images, ResNet-8",
-    "tiny-imagenet-longer": "the hard case: 204,800 images, ResNet-8",
-    "tiny-imagenet-larger": "the hard case: 51,200 images, ResNet-20",
+    "lake": "mixed lake, 6 passes",
+    "lake-longer": "mixed lake, 23 passes",
+    "whole-lake-longer": "whole lake, 6 passes",
+    "tiny-imagenet": "hard case, 11 passes",
+    "tiny-imagenet-longer": "hard case, 42 passes",
+    "tiny-imagenet-larger": "hard case, 11 passes, ResNet-20",
 }
 #: Pools whose arms have a table of their own.
 OWN_TABLES = ("lake", "tiny-imagenet")
 LESS = ("less_random", "less_all")
 LESS_OF = ("less random", "less all classes", "kinds, less random", "kinds, less all classes")
 USES = ("choice, use", "top-1, %", *LESS_OF)
-CHANGES = ("choice, use", "targets × seeds", *LESS_OF)
+CHANGES = ("source, length", "choice", "targets × seeds", *LESS_OF)
 
 
 def uses(pool: str, labelled: str) -> Rows:
@@ -45,12 +45,20 @@ def changes() -> Rows:
         for name, arm in few.items():
             kept = name == "default, subset" or _is_sized(name) or pool not in OWN_TABLES
             if kept and not name.startswith(("all", "random")) and every <= set(arm["top1"]):
-                yield words, name, f"{len(every)} × {' or '.join(map(str, arm['seeds']))}", *_differences(arm)
+                seeds = " or ".join(map(str, arm["seeds"]))
+                yield words, _in_words(name), f"{len(every)} × {seeds}", *_differences(arm)
 
 
 def _is_sized(name: str) -> bool:
     """Whether an arm has another number of classes than usual, such as ``default-80, subset``."""
     return name.partition(",")[0][-1].isdigit()
+
+
+def _in_words(name: str) -> str:
+    """The number of classes of the default's choice, or that it is by hand; and its use, if that is not a subset."""
+    choice, _, use = name.partition(", ")
+    words = "by hand" if choice == "hand" else f"{choice.partition('-')[2] or 40} classes"
+    return words if use == "subset" else f"{words}, {use}"
 
 
 def _differences(arm: dict[str, Any]) -> Iterator[str]:

@@ -284,7 +284,7 @@ TABLES: dict[str, Table] = {
     "uses": _of("selection_pays", lambda: choice_tables.uses("lake", "few"), *choice_tables.USES),
     "uses-all": _of("selection_pays", lambda: choice_tables.uses("lake", "all"), *choice_tables.USES),
     "uses-hard": _of("selection_pays", lambda: choice_tables.uses("tiny-imagenet", "few"), *choice_tables.USES),
-    "changes": _of("selection_pays", choice_tables.changes, "", *choice_tables.CHANGES),
+    "changes": _of("selection_pays", choice_tables.changes, *choice_tables.CHANGES),
     "large-lake": _of(
         "large_lake", _large_lake, "images", "step", "seconds", "of processor time", "GiB", "recall", "false alarms"
     ),

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
+from choice_tables import POOLS
 from recorded import RESULTS, figure, recorded
 from result_tables import CHOICES, LONG_TAIL, TABLES
 
@@ -198,6 +199,11 @@ def test_words_about_the_length_of_the_training():
         first, again = (few["default, subset"][over]["of_families"] for few in (lake, whole))
         assert abs(again["mean"] - first["mean"]) < first["error"]
         assert whole["default, subset"][over]["targets_above"] == len(whole["default, subset"]["top1"]) == 10
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_the_table_has_the_length_of_each_training(pool):
+    assert f", {passes(pool)} passes" in POOLS[pool]
 
 
 def test_words_about_the_number_of_classes():
