@@ -199,6 +199,10 @@ def test_words_about_the_length_of_the_training():
         first, again = (few["default, subset"][over]["of_families"] for few in (lake, whole))
         assert abs(again["mean"] - first["mean"]) < first["error"]
         assert whole["default, subset"][over]["targets_above"] == len(whole["default, subset"]["top1"]) == 10
+    assert "The choice by hand gains half a point more, on the mean of the targets" in PLAIN
+    by_hand = whole["hand, subset"]
+    for over in ("less_random", "less_all"):
+        assert by_hand[over]["mean"] - whole["default, subset"][over]["mean"] == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -213,8 +217,8 @@ def test_words_about_the_number_of_classes():
     assert "each image of the 40 classes a hundred times or more" in PLAIN
     seen = [images_seen("lake-longer") / few[target, "default"] for target in longer["default, subset"]["top1"]]
     assert min(seen) > 99
-    assert "below 0.1 for eight of ten targets, and that of all classes is 2.9" in PLAIN
-    assert sum(loss < 0.1 for loss in losses["default"].values()) == 8 and len(losses["default"]) == 10
+    assert "below 0.1 for seven of ten targets, and that of all classes is 2.9" in PLAIN
+    assert sum(loss < 0.1 for loss in losses["default"].values()) == 7 and len(losses["default"]) == 10
     assert {round(loss, 1) for loss in losses["all"].values()} == {2.9}
 
     def gain(few: dict, choice: str) -> float:
