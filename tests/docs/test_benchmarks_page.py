@@ -241,6 +241,8 @@ def test_words_about_the_hard_case_for_longer_and_with_a_larger_network():
     assert "better than random classes on every target, but all 200 classes are better than the choice" in PLAIN
     default = longer["default, subset"]
     assert default["less_random"]["targets_above"] == 4 and default["less_all"]["targets_above"] == 0
+    larger_choice = longer["default-160, subset"]["less_all"]
+    assert "A choice of 160 is level with all" in PLAIN and abs(larger_choice["mean"]) < larger_choice["error"]
     assert "A larger network, ResNet-20, gains nothing by the choice in the hard case" in PLAIN
     assert larger["default, subset"]["less_random"]["mean"] < larger["default, subset"]["less_random"]["error"]
 
