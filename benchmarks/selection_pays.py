@@ -14,8 +14,8 @@ from the same pre-training.
 
 Choices: all classes; random (CLASSES drawn by chance, DRAWS draws a seed, shared by the targets); paper (nearest,
 euclidean); former (local-scaling, the default of version 0.1.0); default (mutual-proximity); hand (the part of the lake
-that a person would name, of any size: the upper reference). ``random-80`` and
-``default-160`` are choices of other sizes, which are trained only if ``--arms`` names them. Uses of a choice:
+that a person would name, of any size: the upper reference). ``random-80`` and ``default-160`` are choices of other
+sizes, which are trained only if ``--arms`` names them. Uses of a choice:
 
 - subset: trained on the chosen classes from random weights;
 - continued: trained on all classes for half of the images, then on the chosen ones;

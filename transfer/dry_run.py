@@ -92,7 +92,7 @@ def _training(config: FinetuneConfig | PretrainConfig | FitClassifierConfig) -> 
         return Foresight.of([dataset, *test], [computes, *say_downloads(init, weights)], config.out, seconds)
     images, steps = config.images_per_step, training_steps(config, len(dataset))
     often = steps * images / len(dataset)
-    times = f"each image {often:,.1f} times on average" if often >= 0.1 else f"{often:.1%} of the images"
+    times = f"each image {often:,.1f} times on average" if often >= 0.1 else f"{100 * often:.1f} % of the images"
     computes = f"{steps:,} steps of {images} images ({times}), {in_words(backbone)}, {rates.training:,.1f} images/s"
     added = [name for name in ("search", "with_", "validation") if getattr(config, name, None)]
     more = [f"what `{name.rstrip('_')}` adds, which is not in the time" for name in added]

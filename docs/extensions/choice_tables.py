@@ -40,13 +40,14 @@ def changes() -> Rows:
     Of the others, the default's choices of every size. An arm is left out until it is measured on every target.
     """
     for pool, words in POOLS.items():
-        few = recorded("selection_pays")["pools"].get(pool, {"labelled": {"few": {}}})["labelled"]["few"]
+        found = recorded("selection_pays")["pools"].get(pool, {"labelled": {"few": {}}})
+        few = found["labelled"]["few"]
         every = set(few.get("default, subset", {"top1": {}})["top1"]) - {"birds"}  # whose parts are others
         for name, arm in few.items():
             kept = name == "default, subset" or _is_sized(name) or pool not in OWN_TABLES
             if kept and not name.startswith(("all", "random")) and every <= set(arm["top1"]):
-                seeds = " or ".join(map(str, arm["seeds"]))
-                yield words, _in_words(name), f"{len(every)} × {seeds}", *_differences(arm)
+                choice, seeds = _in_words(name, found["protocol"]["classes"]), " or ".join(map(str, arm["seeds"]))
+                yield words, choice, f"{len(every)} × {seeds}", *_differences(arm)
 
 
 def _is_sized(name: str) -> bool:
@@ -54,10 +55,13 @@ def _is_sized(name: str) -> bool:
     return name.partition(",")[0][-1].isdigit()
 
 
-def _in_words(name: str) -> str:
-    """The number of classes of the default's choice, or that it is by hand; and its use, if that is not a subset."""
+def _in_words(name: str, classes: int) -> str:
+    """The number of classes of the default's choice, or that it is by hand; and its use, if that is not a subset.
+
+    ``classes`` is the number of a choice that does not name one.
+    """
     choice, _, use = name.partition(", ")
-    words = "by hand" if choice == "hand" else f"{choice.partition('-')[2] or 40} classes"
+    words = "by hand" if choice == "hand" else f"{choice.partition('-')[2] or classes} classes"
     return words if use == "subset" else f"{words}, {use}"
 
 

@@ -73,7 +73,10 @@ def test_changes_of_the_protocol(cells_of):
         "hand, subset": some | {"less_all": less(2)},
         "default-160, subset": {"seeds": [1], "top1": {"plants": 50}, "less_all": less(3)},  # not yet complete
     }
-    pools = {name: {"labelled": {"few": few}} for name in ("tiny-imagenet", "tiny-imagenet-longer")}
+    protocol = {"classes": 40}
+    pools = {
+        name: {"labelled": {"few": few}, "protocol": protocol} for name in ("tiny-imagenet", "tiny-imagenet-longer")
+    }
     default = ["40 classes", "2 × 1 or 2", "+0.2 ± 0.5", "+1.4 ± 0.5", "+1.2", "+2.4"]
     assert cells_of("changes", {"pools": pools}) == [
         ["hard case, 11 passes", *default],

@@ -80,6 +80,8 @@ def test_a_step_that_adds_up_batches_is_one_step(said):
 def test_other_trainings(said):
     found = said("pretrain", TRAIN, "--backbone", "resnet8", "--steps", "5", "--out", "run", *NETWORK, "--dry-run")
     assert found["computes"][0].startswith("5 steps of 128 images")
+    argv = ["pretrain", TRAIN, "--backbone", "resnet8", "--steps", "1", "--batch-size", "5", "--out", "run", *NETWORK]
+    assert said(*argv, "--dry-run")["computes"][0].startswith("1 steps of 5 images (8.3 % of the images)")
     argv = ["fit-classifier", TRAIN, "--init", "resnet8", "--method", "ncm", "--out", "run", *NETWORK]
     assert "and a classifier by ncm" in said(*argv, "--dry-run")["computes"][0]
     assert not list(Path().iterdir())
